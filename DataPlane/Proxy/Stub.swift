@@ -1,0 +1,4 @@
+import NIOPosix
+import NIOSSL
+import GRDB
+import GRPCNIOTransportHTTP2Posix

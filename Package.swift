@@ -1,0 +1,136 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Every target is compiled in language mode 6 with the same upcoming features, so that a file moves between modules unchanged.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// Names of external products, so that a target's line shows what it uses and nothing else.
+extension Target.Dependency {
+    static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
+    static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let grdb = product(name: "GRDB", package: "GRDB.swift")
+    static let grpcCore = product(name: "GRPCCore", package: "grpc-swift-2")
+    static let grpcNIO = product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+    static let grpcProtobuf = product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
+    static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
+    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
+    static let logging = product(name: "Logging", package: "swift-log")
+    static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
+    static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
+    static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
+    static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
+    static let x509 = product(name: "X509", package: "swift-certificates")
+    static let asn1 = product(name: "SwiftASN1", package: "swift-asn1")
+}
+
+func library(_ name: String, _ path: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: settings)
+}
+
+func program(_ name: String, _ path: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "weir",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "weir-control", targets: ["weir-control"]),
+        .executable(name: "weir-proxy", targets: ["weir-proxy"]),
+        .executable(name: "weir", targets: ["weir"]),
+        .executable(name: "weir-simulator", targets: ["weir-simulator"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // Shared: what both planes stand on.
+        .systemLibrary(name: "CLibPQ", path: "Shared/C/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        library("Primitives", "Shared/Primitives", []),
+        library("Trust", "Shared/Trust", ["Primitives", .crypto]),
+        library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
+        library(
+            "Contract", "Shared/Contract",
+            ["Primitives", "Trust", .protobuf, .grpcCore, .grpcProtobuf], exclude: ["Protos"]),
+
+        // Data plane.
+        library("Wire", "DataPlane/Wire", ["Primitives"]),
+        library("Formats", "DataPlane/Formats", ["Primitives"]),
+        library(
+            "Proxy", "DataPlane/Proxy",
+            [
+                "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives",
+                .nioCore, .nioPosix, .nioSSL, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
+            ]),
+        program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging, .unixSignals]),
+
+        // Control plane.
+        library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .logging]),
+        library("Domain", "ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
+        library(
+            "API", "ControlPlane/API",
+            ["Domain", "Contract", "Telemetry", "Primitives", .hummingbird, .httpTypes, .nioCore, .logging]),
+        library(
+            "Fleet", "ControlPlane/Fleet",
+            [
+                "Domain", "Contract", "Telemetry", "Trust", "Primitives",
+                .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging,
+            ]),
+        program(
+            "weir-control", "ControlPlane/Main",
+            [
+                "API", "Fleet", "Domain", "Storage", "Telemetry", "Primitives",
+                .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
+            ]),
+        program("weir", "ControlPlane/CLI", ["Primitives", .argumentParser]),
+
+        // The provider simulator: for tests, drills, benchmarks and the demonstration.
+        library("Simulator", "Simulator/Core", ["Wire", "Formats", "Primitives", .nioCore, .nioPosix]),
+        program("weir-simulator", "Simulator/Main", ["Simulator", "Primitives", .argumentParser]),
+
+        // Tests mirror the folders.
+        tests("PrimitivesTests", ["Primitives"]),
+        tests("TrustTests", ["Trust", "Primitives", .crypto]),
+        tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
+        tests("WireTests", ["Wire", "Primitives"]),
+        tests("FormatsTests", ["Formats", "Primitives"]),
+        tests("ProxyTests", ["Proxy", "Simulator", "Wire", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf, .grdb, .crypto, .logging]),
+        tests("StorageTests", ["Storage", "Primitives"]),
+        tests("DomainTests", ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
+        tests("APITests", ["API", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting, .httpTypes, .nioCore, .logging]),
+        tests(
+            "FleetTests",
+            [
+                "Fleet", "Proxy", "Domain", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .grpcCore,
+                .grpcNIO, .protobuf, .crypto, .logging,
+            ]),
+        tests("LayoutTests", []),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,3 @@
+import SwiftProtobuf
+import GRPCCore
+import GRPCProtobuf
