@@ -1,0 +1,158 @@
+/// RFC 4648 §6 base32 in lower case without padding: what identifiers and keys are written in (double-click selects the whole).
+package enum Base32 {
+    package static let alphabet: [UInt8] = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
+
+    package static func encode(_ bytes: some Sequence<UInt8>) -> String {
+        var out = [UInt8]()
+        var buffer: UInt32 = 0
+        var bits: UInt32 = 0
+        for byte in bytes {
+            buffer = buffer << 8 | UInt32(byte)
+            bits += 8
+            while bits >= 5 {
+                bits -= 5
+                out.append(alphabet[Int(buffer >> bits & 31)])
+            }
+            buffer &= (1 << bits) - 1
+        }
+        if bits > 0 { out.append(alphabet[Int(buffer << (5 - bits) & 31)]) }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// Nil for a character outside the alphabet, an impossible length, or padding bits that are not zero: one text for one value.
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? { decode(utf8: text.utf8) }
+
+    package static func decode(utf8 text: some Sequence<UInt8>) -> [UInt8]? {
+        var out = [UInt8]()
+        var buffer: UInt32 = 0
+        var bits: UInt32 = 0
+        var count = 0
+        for character in text {
+            let value: UInt8
+            switch character {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = character - UInt8(ascii: "a")
+            case UInt8(ascii: "2")...UInt8(ascii: "7"): value = character - UInt8(ascii: "2") + 26
+            default: return nil
+            }
+            count += 1
+            buffer = buffer << 5 | UInt32(value)
+            bits += 5
+            if bits >= 8 {
+                bits -= 8
+                out.append(UInt8(truncatingIfNeeded: buffer >> bits))
+                buffer &= (1 << bits) - 1
+            }
+        }
+        guard buffer == 0, bits < 5, [0, 2, 4, 5, 7].contains(count % 8) else { return nil }
+        return out
+    }
+}
+
+package enum Hex {
+    private static let digits: [UInt8] = Array("0123456789abcdef".utf8)
+
+    package static func encode(_ bytes: some Sequence<UInt8>) -> String {
+        var out = [UInt8]()
+        for byte in bytes {
+            out.append(digits[Int(byte >> 4)])
+            out.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? {
+        var out = [UInt8]()
+        var high: UInt8?
+        for character in text.utf8 {
+            let value: UInt8
+            switch character {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = character - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = character - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = character - UInt8(ascii: "A") + 10
+            default: return nil
+            }
+            if let first = high {
+                out.append(first << 4 | value)
+                high = nil
+            } else {
+                high = value
+            }
+        }
+        return high == nil ? out : nil
+    }
+}
+
+/// RFC 4648 §4 and §5.
+package enum Base64 {
+    private static let standard: [UInt8] = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    private static let urlSafe: [UInt8] = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+
+    package static func encode(_ bytes: some Sequence<UInt8>) -> String {
+        var text = encode(bytes, standard)
+        while text.count % 4 != 0 { text.append(UInt8(ascii: "=")) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? { decode(text, plus: "+", slash: "/") }
+
+    /// Without padding.
+    package static func encodeURL(_ bytes: some Sequence<UInt8>) -> String { String(decoding: encode(bytes, urlSafe), as: UTF8.self) }
+
+    package static func decodeURL(_ text: some StringProtocol) -> [UInt8]? { decode(text, plus: "-", slash: "_") }
+
+    private static func encode(_ bytes: some Sequence<UInt8>, _ alphabet: [UInt8]) -> [UInt8] {
+        var out = [UInt8]()
+        var buffer: UInt32 = 0
+        var bits: UInt32 = 0
+        for byte in bytes {
+            buffer = buffer << 8 | UInt32(byte)
+            bits += 8
+            while bits >= 6 {
+                bits -= 6
+                out.append(alphabet[Int(buffer >> bits & 63)])
+            }
+            buffer &= (1 << bits) - 1
+        }
+        if bits > 0 { out.append(alphabet[Int(buffer << (6 - bits) & 63)]) }
+        return out
+    }
+
+    private static func decode(_ text: some StringProtocol, plus: Unicode.Scalar, slash: Unicode.Scalar) -> [UInt8]? {
+        var out = [UInt8]()
+        var buffer: UInt32 = 0
+        var bits: UInt32 = 0
+        var count = 0
+        var padding = 0
+        for character in text.utf8 {
+            let value: UInt8
+            switch character {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = character - UInt8(ascii: "A")
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = character - UInt8(ascii: "a") + 26
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = character - UInt8(ascii: "0") + 52
+            case UInt8(ascii: plus): value = 62
+            case UInt8(ascii: slash): value = 63
+            case UInt8(ascii: "="):
+                padding += 1
+                continue
+            default: return nil
+            }
+            guard padding == 0 else { return nil }
+            count += 1
+            buffer = buffer << 6 | UInt32(value)
+            bits += 6
+            if bits >= 8 {
+                bits -= 8
+                out.append(UInt8(truncatingIfNeeded: buffer >> bits))
+                buffer &= (1 << bits) - 1
+            }
+        }
+        guard count % 4 != 1, padding <= 2, buffer == 0 else { return nil }
+        return out
+    }
+}
+
+/// Base64 with the URL-safe alphabet, unpadded (RFC 4648 §5).
+package enum Base64URL {
+    package static func encode(_ bytes: some Sequence<UInt8>) -> String { Base64.encodeURL(bytes) }
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? { Base64.decodeURL(text) }
+}
