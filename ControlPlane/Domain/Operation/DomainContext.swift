@@ -1,0 +1,52 @@
+package import Primitives
+package import Storage
+
+/// What every domain service stands on.
+package struct DomainContext: Sendable {
+    package let database: any Database
+    package let clock: any WallClock
+    package let signal: ChangeSignal
+
+    package init(database: any Database, clock: any WallClock, signal: ChangeSignal) {
+        self.database = database
+        self.clock = clock
+        self.signal = signal
+    }
+
+    package func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await translated { try await database.read(body) }
+    }
+
+    /// One transaction; after it has committed, `topics` are raised. The body may run more than once.
+    package func write<R: Sendable>(
+        raising topics: ChangeSignal.Topic..., body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        let result = try await translated { try await database.transaction(body) }
+        for topic in topics { signal.raise(topic) }
+        return result
+    }
+
+    private func translated<R: Sendable>(_ work: () async throws -> R) async throws -> R {
+        do {
+            return try await work()
+        } catch {
+            throw DomainError(translating: error) ?? error
+        }
+    }
+}
+
+/// Counters that order changes. Taking one locks it until the transaction ends, so the changes under one counter happen one after
+/// the other: their numbers commit in order, and a reference checked under the counter still stands at the commit. Transactions
+/// that need several take them in the order of the cases, which rules out deadlocks.
+package enum ChangeCounter: String, Sendable {
+    case credentials, directory, draft
+
+    package func next(_ c: any SQLConnection) throws -> Int64 {
+        try CountersTable.next(c, rawValue)
+    }
+}
+
+/// The revision that a change claims to be based on.
+package func checkRevision(_ expected: Int64, current: Int64) throws(DomainError) {
+    guard expected == current else { throw .preconditionFailed(current: current) }
+}

@@ -1,0 +1,59 @@
+import Storage
+
+/// One thing wrong with one field: what a caller needs to correct it without reading the source.
+package struct FieldProblem: Hashable, Sendable {
+    /// The field as the caller wrote it, members of members with dots and elements with brackets: `targets[1].endpoint_id`.
+    package let field: String
+    package let message: String
+    /// What to do about it.
+    package let remedy: String
+
+    package init(_ field: String, _ message: String, remedy: String) {
+        self.field = field
+        self.message = message
+        self.remedy = remedy
+    }
+
+    /// The same problem, seen from the object that holds this one under `prefix`.
+    package func nested(under prefix: String) -> FieldProblem {
+        FieldProblem("\(prefix).\(field)", message, remedy: remedy)
+    }
+}
+
+/// Why an operation was refused, in the words of the domain. The API turns each case into one status and problem document.
+/// Texts are meant for the caller: they never hold secrets or the text of a driver's error.
+package enum DomainError: Error, Hashable, Sendable {
+    case unauthenticated(detail: String)
+    case forbidden(detail: String)
+    case notFound(kind: String, id: String)
+    case invalid([FieldProblem])
+    /// The request is well formed but the state of the system does not allow it: a taken name, a row that others refer to.
+    case conflict(detail: String, problems: [FieldProblem])
+    /// The row changed since the caller read it; `current` is its revision now.
+    case preconditionFailed(current: Int64)
+    /// A change without the revision it is based on.
+    case preconditionRequired
+    case tooLarge(limitBytes: Int)
+    /// Something this process depends on does not answer; trying again is right.
+    case unavailable(detail: String)
+
+    /// A refusal of one field.
+    package static func invalid(_ field: String, _ message: String, remedy: String) -> DomainError {
+        .invalid([FieldProblem(field, message, remedy: remedy)])
+    }
+
+    /// A conflict about one field.
+    package static func conflict(_ field: String, _ message: String, remedy: String) -> DomainError {
+        .conflict(detail: message, problems: [FieldProblem(field, message, remedy: remedy)])
+    }
+
+    /// What a thrown error means to a caller: domain errors as they are, a database that is gone as `unavailable`; nil for
+    /// everything that is our own fault.
+    package init?(translating error: any Error) {
+        switch error {
+        case let error as DomainError: self = error
+        case DatabaseError.unavailable: self = .unavailable(detail: "The database does not answer.")
+        default: return nil
+        }
+    }
+}

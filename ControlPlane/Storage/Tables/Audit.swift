@@ -1,0 +1,99 @@
+/// One change that somebody made, kept as it was asked for.
+package struct AuditRow: Sendable, Hashable {
+    package let id: String
+    /// Unix milliseconds.
+    package let at: Int64
+    package let actorID: String
+    package let actorName: String
+    package let actorRole: String
+    package let remoteAddress: String
+    package let requestID: String
+    /// Noun and verb: `tenant.create`.
+    package let action: String
+    package let resourceKind: String
+    package let resourceID: String
+    /// JSON of the resource as its reader would see it; nil for what did not exist.
+    package let before: String?
+    package let after: String?
+
+    package init(
+        id: String, at: Int64, actorID: String, actorName: String, actorRole: String, remoteAddress: String, requestID: String,
+        action: String, resourceKind: String, resourceID: String, before: String?, after: String?
+    ) {
+        self.id = id
+        self.at = at
+        self.actorID = actorID
+        self.actorName = actorName
+        self.actorRole = actorRole
+        self.remoteAddress = remoteAddress
+        self.requestID = requestID
+        self.action = action
+        self.resourceKind = resourceKind
+        self.resourceID = resourceID
+        self.before = before
+        self.after = after
+    }
+}
+
+/// What of the audit log is wanted; nil is everything.
+package struct AuditFilter: Sendable, Hashable {
+    package var resourceKind: String?
+    package var resourceID: String?
+    package var actorID: String?
+    /// Unix milliseconds, included.
+    package var from: Int64?
+    /// Unix milliseconds, not included.
+    package var to: Int64?
+
+    package init(resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, from: Int64? = nil, to: Int64? = nil) {
+        self.resourceKind = resourceKind
+        self.resourceID = resourceID
+        self.actorID = actorID
+        self.from = from
+        self.to = to
+    }
+}
+
+package enum AuditTable {
+    private static let columns = [
+        "id", "at", "actor_id", "actor_name", "actor_role", "remote_address", "request_id", "action", "resource_kind", "resource_id",
+        "before_json", "after_json",
+    ]
+
+    package static func insert(_ c: any SQLConnection, _ row: AuditRow) throws {
+        try c.execute(
+            """
+            INSERT INTO audit_log (\(columns.joined(separator: ", ")))
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            """,
+            [
+                .text(row.id), .int(row.at), .text(row.actorID), .text(row.actorName), .text(row.actorRole), .text(row.remoteAddress),
+                .text(row.requestID), .text(row.action), .text(row.resourceKind), .text(row.resourceID), .optional(row.before),
+                .optional(row.after),
+            ])
+    }
+
+    /// Newest first; `before` is the time and id of the last row seen.
+    package static func list(
+        _ c: any SQLConnection, _ filter: AuditFilter, before: (at: Int64, id: String)?, limit: Int
+    ) throws -> [AuditRow] {
+        var query = Conditions()
+        if let kind = filter.resourceKind { query.add("resource_kind = ?", .text(kind)) }
+        if let id = filter.resourceID { query.add("resource_id = ?", .text(id)) }
+        if let actor = filter.actorID { query.add("actor_id = ?", .text(actor)) }
+        if let from = filter.from { query.add("at >= ?", .int(from)) }
+        if let to = filter.to { query.add("at < ?", .int(to)) }
+        if let before { query.add("(at, id) < (?, ?)", .int(before.at), .text(before.id)) }
+        let limitPlace = query.place(.int(Int64(limit)))
+        let rows = try c.query(
+            "SELECT \(columns.joined(separator: ", ")) FROM audit_log \(query.clause) ORDER BY at DESC, id DESC LIMIT \(limitPlace)",
+            query.arguments)
+        return try rows.map { row in
+            AuditRow(
+                id: try row.text("id"), at: try row.int("at"), actorID: try row.text("actor_id"), actorName: try row.text("actor_name"),
+                actorRole: try row.text("actor_role"), remoteAddress: try row.text("remote_address"), requestID: try row.text("request_id"),
+                action: try row.text("action"), resourceKind: try row.text("resource_kind"), resourceID: try row.text("resource_id"),
+                before: try row.optionalText("before_json"), after: try row.optionalText("after_json"))
+        }
+    }
+}
