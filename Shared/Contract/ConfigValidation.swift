@@ -1,0 +1,201 @@
+import Foundation
+
+/// Something wrong with a configuration: where, what, and what to do.
+package struct ConfigProblem: Error, Hashable, Sendable, Codable {
+    /// As in `routes[rt_abc].targets[0].endpoint_id`.
+    package let path: String
+    package let message: String
+    package let remedy: String
+
+    package init(path: String, message: String, remedy: String) {
+        self.path = path
+        self.message = message
+        self.remedy = remedy
+    }
+}
+
+/// The semantic check of a configuration: the control plane's before it publishes, the data plane's before it activates.
+package enum ConfigValidation {
+    package static let capabilities: Set<String> = ["chat", "completions", "embeddings"]
+    package static let providerKinds: Set<String> = ["openai"]
+
+    /// Every problem, in a stable order; none for a configuration that can be served.
+    package static func validate(_ config: Weir_V1_ConfigPayload) -> [ConfigProblem] {
+        var check = Check()
+        check.run(config)
+        return check.problems
+    }
+
+    /// The parts of a base URL as a data plane dials it, or nil with a reason.
+    package static func parse(baseURL text: String) -> Result<BaseURL, InvalidBaseURL> {
+        guard text.utf8.count <= 2048, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), let url = URLComponents(string: text) else {
+            return .failure(InvalidBaseURL(reason: "is not a URL"))
+        }
+        guard let scheme = url.scheme?.lowercased(), ["http", "https"].contains(scheme) else {
+            return .failure(InvalidBaseURL(reason: "has to begin with http:// or https://"))
+        }
+        guard url.user == nil, url.password == nil else { return .failure(InvalidBaseURL(reason: "must not hold credentials")) }
+        guard url.query == nil, url.fragment == nil else { return .failure(InvalidBaseURL(reason: "must not hold a query or a fragment")) }
+        guard var host = url.host, !host.isEmpty else { return .failure(InvalidBaseURL(reason: "names no host")) }
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        let port = url.port ?? (scheme == "https" ? 443 : 80)
+        guard (1...65_535).contains(port) else { return .failure(InvalidBaseURL(reason: "has a port outside 1...65535")) }
+        var path = url.percentEncodedPath
+        while path.hasSuffix("/") { path.removeLast() }
+        return .success(BaseURL(isTLS: scheme == "https", host: host.lowercased(), port: port, path: path))
+    }
+
+    package struct BaseURL: Hashable, Sendable {
+        package let isTLS: Bool
+        package let host: String
+        package let port: Int
+        /// Without a slash at its end; may be empty.
+        package let path: String
+
+        /// The Host field's value (RFC 9110 §7.2).
+        package var authority: String {
+            let name = host.contains(":") ? "[\(host)]" : host
+            return port == (isTLS ? 443 : 80) ? name : "\(name):\(port)"
+        }
+    }
+
+    package struct InvalidBaseURL: Error, Hashable, Sendable {
+        package let reason: String
+    }
+
+    private struct Check {
+        var problems: [ConfigProblem] = []
+
+        mutating func add(_ path: String, _ message: String, _ remedy: String) {
+            problems.append(ConfigProblem(path: path, message: message, remedy: remedy))
+        }
+
+        mutating func unique<T>(_ items: [T], _ kind: String, id: (T) -> String, name: ((T) -> String)? = nil) -> Set<String> {
+            var ids = Set<String>()
+            var names = Set<String>()
+            for item in items {
+                if id(item).isEmpty { add(kind, "an entry has no id", "give it one") }
+                if !ids.insert(id(item)).inserted { add("\(kind)[\(id(item))].id", "this id is there twice", "remove one of the two") }
+                if let name {
+                    if name(item).isEmpty {
+                        add("\(kind)[\(id(item))].name", "the name is empty", "give it a name")
+                    } else if !names.insert(name(item)).inserted {
+                        add("\(kind)[\(id(item))].name", "the name \"\(name(item))\" is there twice", "rename one of the two")
+                    }
+                }
+            }
+            return ids
+        }
+
+        mutating func run(_ config: Weir_V1_ConfigPayload) {
+            let providers = unique(config.providers, "providers", id: \.id, name: \.name)
+            let endpoints = unique(config.endpoints, "endpoints", id: \.id, name: \.name)
+            let models = unique(config.models, "models", id: \.id, name: \.name)
+            _ = unique(config.routes, "routes", id: \.id)
+            _ = unique(config.prices, "prices", id: \.id)
+            for provider in config.providers { check(provider) }
+            for endpoint in config.endpoints { check(endpoint, providers: providers) }
+            for model in config.models { check(model) }
+            var routed = Set<String>()
+            for route in config.routes {
+                check(route, models: models, endpoints: endpoints)
+                if !route.disabled, !routed.insert(route.modelID).inserted {
+                    add("routes[\(route.id)].model_id", "another enabled route serves this model", "disable or delete one of the two")
+                }
+            }
+            for price in config.prices { check(price, models: models, endpoints: endpoints) }
+        }
+
+        mutating func check(_ provider: Weir_V1_Provider) {
+            let path = "providers[\(provider.id)]"
+            if !ConfigValidation.providerKinds.contains(provider.kind) {
+                let known = ConfigValidation.providerKinds.sorted().joined(separator: ", ")
+                add("\(path).kind", "\"\(provider.kind)\" is not a kind of provider", "use one of: \(known)")
+            }
+            check(baseURL: provider.baseURL, at: "\(path).base_url")
+            switch provider.authScheme {
+            case .bearer, .basic, .none: break
+            case .header:
+                let token = provider.authHeader.utf8
+                if token.isEmpty || token.count > 128 || !token.allSatisfy(Self.isTokenCharacter) {
+                    add("\(path).auth.header", "\"\(provider.authHeader)\" is not a header's name", "name one, such as api-key")
+                } else if ["host", "content-length", "transfer-encoding", "connection", "content-type"].contains(provider.authHeader.lowercased()) {
+                    add("\(path).auth.header", "\"\(provider.authHeader)\" is set by Weir itself", "name another header")
+                }
+            case .unspecified, .UNRECOGNIZED:
+                add("\(path).auth.scheme", "the scheme is not known", "use bearer, header, basic or none")
+            }
+        }
+
+        mutating func check(_ endpoint: Weir_V1_Endpoint, providers: Set<String>) {
+            let path = "endpoints[\(endpoint.id)]"
+            if !providers.contains(endpoint.providerID) {
+                add("\(path).provider_id", "there is no provider \"\(endpoint.providerID)\"", "create it or name another")
+            }
+            if !endpoint.baseURL.isEmpty { check(baseURL: endpoint.baseURL, at: "\(path).base_url") }
+            if Set(endpoint.credentialIds).count != endpoint.credentialIds.count {
+                add("\(path).credential_ids", "a credential is there twice", "name each once")
+            }
+        }
+
+        mutating func check(_ model: Weir_V1_Model) {
+            let path = "models[\(model.id)]"
+            if model.name.utf8.count > 256 || model.name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) {
+                add("\(path).name", "longer than 256 bytes, or with control characters", "choose another name")
+            }
+            if model.capabilities.isEmpty {
+                add("\(path).capabilities", "the model can do nothing", "name at least one of: chat, completions, embeddings")
+            }
+            for capability in model.capabilities where !ConfigValidation.capabilities.contains(capability) {
+                add("\(path).capabilities", "\"\(capability)\" is not a capability", "use: chat, completions, embeddings")
+            }
+        }
+
+        mutating func check(_ route: Weir_V1_Route, models: Set<String>, endpoints: Set<String>) {
+            let path = "routes[\(route.id)]"
+            if !models.contains(route.modelID) {
+                add("\(path).model_id", "there is no model \"\(route.modelID)\"", "create it or name another")
+            }
+            if route.targets.isEmpty { add("\(path).targets", "the route leads nowhere", "add at least one target") }
+            if route.targets.count > 64 { add("\(path).targets", "more than 64 targets", "use fewer") }
+            for (index, target) in route.targets.enumerated() {
+                if !endpoints.contains(target.endpointID) {
+                    let message = "there is no endpoint \"\(target.endpointID)\""
+                    add("\(path).targets[\(index)].endpoint_id", message, "create it or name another")
+                }
+                if target.weight > 1_000_000 { add("\(path).targets[\(index)].weight", "above 1000000", "use a smaller one") }
+                if target.upstreamModel.utf8.count > 256 { add("\(path).targets[\(index)].upstream_model", "longer than 256 bytes", "shorten it") }
+            }
+            if route.maxAttempts > 64 { add("\(path).max_attempts", "above 64", "use a smaller one") }
+        }
+
+        mutating func check(_ price: Weir_V1_Price, models: Set<String>, endpoints: Set<String>) {
+            let path = "prices[\(price.id)]"
+            if !models.contains(price.modelID) {
+                add("\(path).model_id", "there is no model \"\(price.modelID)\"", "create it or name another")
+            }
+            if !price.endpointID.isEmpty, !endpoints.contains(price.endpointID) {
+                add("\(path).endpoint_id", "there is no endpoint \"\(price.endpointID)\"", "create it, or leave it empty for all")
+            }
+            let amounts = [
+                ("input", price.input), ("output", price.output), ("cached_input", price.cachedInput), ("cache_write", price.cacheWrite),
+                ("per_request", price.perRequest),
+            ]
+            for (name, amount) in amounts where amount < 0 { add("\(path).\(name)", "the price is negative", "use zero or more") }
+        }
+
+        mutating func check(baseURL: String, at path: String) {
+            if case .failure(let invalid) = ConfigValidation.parse(baseURL: baseURL) {
+                add(path, "the URL \(invalid.reason)", "write it as https://host[:port][/path]")
+            }
+        }
+
+        /// RFC 9110 §5.6.2.
+        static func isTokenCharacter(_ c: UInt8) -> Bool {
+            switch c {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+            default: "!#$%&'*+-.^_`|~".utf8.contains(c)
+            }
+        }
+    }
+}

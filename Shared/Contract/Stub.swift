@@ -1,3 +1,0 @@
-import SwiftProtobuf
-import GRPCCore
-import GRPCProtobuf
