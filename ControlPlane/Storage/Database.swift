@@ -1,0 +1,236 @@
+/// A value that goes into or comes out of SQL. Booleans are 0 and 1, times Unix milliseconds, money nano-dollars.
+package enum SQLValue: Sendable, Hashable {
+    case null
+    case int(Int64)
+    case double(Double)
+    case text(String)
+    case blob([UInt8])
+
+    package static func bool(_ value: Bool) -> SQLValue { .int(value ? 1 : 0) }
+    package static func optional(_ value: Int64?) -> SQLValue { value.map { .int($0) } ?? .null }
+    package static func optional(_ value: String?) -> SQLValue { value.map { .text($0) } ?? .null }
+    package static func optional(_ value: [UInt8]?) -> SQLValue { value.map { .blob($0) } ?? .null }
+    package static func optional(_ value: Bool?) -> SQLValue { value.map { .bool($0) } ?? .null }
+    package static func optional(_ value: Double?) -> SQLValue { value.map { .double($0) } ?? .null }
+}
+
+extension SQLValue: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByNilLiteral {
+    package init(integerLiteral value: Int64) { self = .int(value) }
+    package init(stringLiteral value: String) { self = .text(value) }
+    package init(nilLiteral: ()) { self = .null }
+}
+
+/// One row of an answer. Reading a column that is absent, NULL (unless `optional…`) or of another type throws
+/// `DatabaseError.unexpectedValue`: it is a fault of our SQL, never of a caller's input.
+package struct SQLRow: Sendable {
+    /// Names of the columns, shared by the rows of one answer.
+    package final class Columns: Sendable {
+        package let names: [String]
+        let indices: [String: Int]
+
+        package init(_ names: [String]) {
+            self.names = names
+            indices = Dictionary(names.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    package let columns: Columns
+    package let values: [SQLValue]
+
+    package init(columns: Columns, values: [SQLValue]) {
+        self.columns = columns
+        self.values = values
+    }
+
+    package func value(_ column: String) throws -> SQLValue {
+        guard let index = columns.indices[column], values.indices.contains(index) else {
+            throw DatabaseError.unexpectedValue("no column \(column) in the answer")
+        }
+        return values[index]
+    }
+
+    package func int(_ column: String) throws -> Int64 { try required(column, optionalInt(column)) }
+    package func text(_ column: String) throws -> String { try required(column, optionalText(column)) }
+    package func blob(_ column: String) throws -> [UInt8] { try required(column, optionalBlob(column)) }
+    package func double(_ column: String) throws -> Double { try required(column, optionalDouble(column)) }
+    package func bool(_ column: String) throws -> Bool { try int(column) != 0 }
+    package func optionalBool(_ column: String) throws -> Bool? { try optionalInt(column).map { $0 != 0 } }
+
+    package func optionalInt(_ column: String) throws -> Int64? {
+        switch try value(column) {
+        case .null: nil
+        case .int(let value): value
+        default: throw mismatch(column, "an integer of 64 bits")
+        }
+    }
+
+    package func optionalText(_ column: String) throws -> String? {
+        switch try value(column) {
+        case .null: nil
+        case .text(let value): value
+        default: throw mismatch(column, "text")
+        }
+    }
+
+    package func optionalBlob(_ column: String) throws -> [UInt8]? {
+        switch try value(column) {
+        case .null: nil
+        case .blob(let value): value
+        default: throw mismatch(column, "bytes")
+        }
+    }
+
+    package func optionalDouble(_ column: String) throws -> Double? {
+        switch try value(column) {
+        case .null: nil
+        case .double(let value): value
+        case .int(let value): Double(value)
+        default: throw mismatch(column, "a number")
+        }
+    }
+
+    private func required<T>(_ column: String, _ value: T?) throws -> T {
+        guard let value else { throw DatabaseError.unexpectedValue("column \(column) is NULL") }
+        return value
+    }
+
+    private func mismatch(_ column: String, _ expected: String) -> DatabaseError {
+        .unexpectedValue("column \(column) does not hold \(expected)")
+    }
+}
+
+/// A connection inside `Database.read` or `Database.transaction`. Synchronous, used on the thread that the closure runs on, and
+/// never kept beyond the closure.
+///
+/// After a statement failed, Postgres refuses everything else in the transaction: let the error out of the closure, or wrap the
+/// statement whose failure is expected in `savepoint`.
+package protocol SQLConnection {
+    var dialect: SQLDialect { get }
+
+    /// Rows of a SELECT or of a `… RETURNING`. Placeholders are `$1`, `$2`, …
+    func query(_ sql: String, _ arguments: [SQLValue]) throws -> [SQLRow]
+
+    /// Runs one statement and answers how many rows it inserted, changed or deleted.
+    @discardableResult
+    func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int
+
+    /// Inserts all rows: COPY on Postgres, one prepared statement on SQLite. Integers go into BIGINT columns only.
+    func insertMany(into table: String, columns: [String], rows: [[SQLValue]]) throws
+}
+
+extension SQLConnection {
+    package func query(_ sql: String) throws -> [SQLRow] { try query(sql, []) }
+
+    @discardableResult
+    package func execute(_ sql: String) throws -> Int { try execute(sql, []) }
+
+    /// The only row, or nil; further rows are ignored (write `LIMIT 1`).
+    package func first(_ sql: String, _ arguments: [SQLValue] = []) throws -> SQLRow? { try query(sql, arguments).first }
+
+    /// Runs `body` so that its failure undoes only what it did and leaves the transaction usable.
+    package func savepoint<R>(_ body: () throws -> R) throws -> R {
+        try execute("SAVEPOINT weir_savepoint")
+        do {
+            let result = try body()
+            try execute("RELEASE SAVEPOINT weir_savepoint")
+            return result
+        } catch {
+            try execute("ROLLBACK TO SAVEPOINT weir_savepoint")
+            try execute("RELEASE SAVEPOINT weir_savepoint")
+            throw error
+        }
+    }
+}
+
+/// What a transaction on Postgres may see of others. SQLite runs one writing transaction at a time and is always serializable.
+package enum TransactionIsolation: Sendable {
+    /// As if transactions ran one after the other: the same code is right on both databases. The price is a retry now and then,
+    /// so the closure must be free of side effects outside the database.
+    case serializable
+    /// For code that locks the rows it decides on (`dialect.forUpdate`, `pg_advisory_xact_lock`) and runs often or long.
+    case readCommitted
+}
+
+/// A database of the control plane. Both methods run the closure on a thread of the driver's own; it may run more than once.
+package protocol Database: Sendable {
+    var dialect: SQLDialect { get }
+
+    /// A consistent view; writes are refused.
+    /// - Throws: `DatabaseError`, or what the closure throws.
+    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R
+
+    /// All of the closure's writes or, when it throws, none. Retried on serialization failure and deadlock.
+    /// - Throws: `DatabaseError`, or what the closure throws.
+    func transaction<R: Sendable>(
+        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R
+
+    /// Waits for running closures and closes; whatever is asked for afterwards throws `DatabaseError.closed`.
+    func close() async
+}
+
+extension Database {
+    /// A serializable transaction.
+    package func transaction<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await transaction(isolation: .serializable, body)
+    }
+
+    /// Whether the database answers: for readiness checks.
+    /// - Throws: `DatabaseError.unavailable` with what an operator should know.
+    package func ping() async throws {
+        _ = try await read { try $0.query("SELECT 1 AS one", []).count }
+    }
+}
+
+/// What went wrong in the database. Texts are for the log: they name tables and constraints, never values or passwords.
+package enum DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// `constraint` is Postgres's constraint or index name, SQLite's "table.column, table.column": for hints, not for decisions
+    /// finer than "does it mention this column".
+    case uniqueViolation(constraint: String)
+    case foreignKeyViolation(constraint: String)
+    /// NOT NULL or CHECK.
+    case constraintViolation(constraint: String)
+    /// Retries of a transaction ran out: serialization failures, deadlocks, or SQLite locked by another process.
+    case contended(String)
+    /// The server is not reachable, the disk is full, the connection broke. A transaction that was being committed may have been.
+    case unavailable(String)
+    /// The statement timeout of the configuration passed.
+    case timedOut(String)
+    case closed
+    /// The address of the database cannot be used; the text says why without repeating it.
+    case invalidAddress(String)
+    /// The schema carries migrations that this binary does not know.
+    case schemaTooNew(found: Int, known: Int)
+    /// A text with a zero byte, which Postgres cannot store.
+    case invalidText
+    /// An answer does not have the column or type our code expects.
+    case unexpectedValue(String)
+    /// Anything else: a fault of our SQL or an uncommon state of the server. `code` is the SQLSTATE or SQLite's result code.
+    case statement(code: String, message: String)
+
+    /// Whether the same call may succeed later without anything being changed.
+    package var isTransient: Bool {
+        switch self {
+        case .contended, .unavailable, .timedOut: true
+        default: false
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .uniqueViolation(let constraint): "unique constraint \(constraint) violated"
+        case .foreignKeyViolation(let constraint): "foreign key \(constraint) violated"
+        case .constraintViolation(let constraint): "constraint \(constraint) violated"
+        case .contended(let detail): "the transaction kept colliding with others: \(detail)"
+        case .unavailable(let detail): "the database is unavailable: \(detail)"
+        case .timedOut(let detail): "the database took too long: \(detail)"
+        case .closed: "the database has been closed"
+        case .invalidAddress(let detail): "invalid database address: \(detail)"
+        case .schemaTooNew(let found, let known):
+            "the database has migration \(found), this binary knows up to \(known): start a newer weir-control, or restore a backup"
+        case .invalidText: "a text holds a zero byte, which the database cannot store"
+        case .unexpectedValue(let detail): "unexpected answer of the database: \(detail)"
+        case .statement(let code, let message): "statement failed (\(code)): \(message)"
+        }
+    }
+}
