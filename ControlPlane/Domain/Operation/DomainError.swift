@@ -52,7 +52,13 @@ package enum DomainError: Error, Hashable, Sendable {
     package init?(translating error: any Error) {
         switch error {
         case let error as DomainError: self = error
-        case DatabaseError.unavailable: self = .unavailable(detail: "The database does not answer.")
+        case let error as DatabaseError:
+            switch error {
+            case .unavailable, .closed: self = .unavailable(detail: "The database does not answer.")
+            case .timedOut, .contended: self = .unavailable(detail: "The database is too busy.")
+            case .invalidText: self = .invalid("body", "holds a text with a zero byte", remedy: "Leave the character U+0000 out.")
+            default: return nil
+            }
         default: return nil
         }
     }

@@ -1,0 +1,155 @@
+package import Domain
+import HTTPTypes
+package import Hummingbird
+package import Logging
+import NIOCore
+import Primitives
+package import Telemetry
+
+/// Where a request came from, beside what Hummingbird itself keeps.
+package struct APIContext: RequestContext, RemoteAddressRequestContext {
+    package var coreContext: CoreRequestContextStorage
+    package let remoteAddress: SocketAddress?
+
+    package init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        remoteAddress = source.channel.remoteAddress
+    }
+}
+
+/// The spine of an HTTP request: find the route, authenticate, authorise, read the body, call the handler, turn what it throws
+/// into a problem document, and write one access line. Nothing is read from the body before the caller is known.
+package struct APIResponder: HTTPResponder {
+    /// Far above every legitimate admin request, far below what would hurt.
+    package static let bodyLimitBytes = 1 << 20
+
+    private let routes: RouteTable
+    private let authentication: Authentication
+    private let metrics: HTTPMetrics
+    private let logger: Logger
+
+    package init(routes: RouteTable, authentication: Authentication, metrics: MetricsRegistry, logger: Logger) {
+        self.routes = routes
+        self.authentication = authentication
+        self.metrics = HTTPMetrics(metrics, routes: routes.routes)
+        self.logger = logger
+    }
+
+    package func respond(to request: Request, context: APIContext) async throws -> Response {
+        let started = MonotonicClock.nowMicroseconds()
+        var generator = SystemRandomNumberGenerator()
+        let exchange = Exchange(requestID: RequestID.random(using: &generator).text, remoteAddress: context.remoteAddress?.ipAddress ?? "")
+        let path = request.uri.path
+        let found = routes.find(request.method == .head ? .get : request.method, path)
+
+        let answer: APIResponse
+        var caller = Caller.anonymous
+        switch found {
+        case .route(let route, let parameters):
+            do {
+                caller = try await authentication.caller(for: route.access, request, exchange)
+                answer = try await handle(request, route, parameters, caller, exchange)
+            } catch {
+                answer = problem(for: error, exchange).response(requestID: exchange.requestID)
+            }
+        case .otherMethods(let methods):
+            let problem = Problem.methodNotAllowed(request.method.rawValue, allowed: methods.map(\.rawValue))
+            answer = problem.response(requestID: exchange.requestID)
+        case .nothing:
+            answer = Problem.unknownPath(path).response(requestID: exchange.requestID)
+        }
+
+        let elapsed = MonotonicClock.nowMicroseconds() - started
+        metrics.record(found.route, status: answer.status.code, microseconds: elapsed)
+        log(request, found.route, answer, caller, exchange, microseconds: elapsed)
+        return finished(answer, request, exchange)
+    }
+
+    private func handle(
+        _ request: Request, _ route: APIRoute, _ parameters: [String: String], _ caller: Caller, _ exchange: Exchange
+    ) async throws -> APIResponse {
+        let body: ByteBuffer
+        do {
+            body = try await request.body.collect(upTo: Self.bodyLimitBytes)
+        } catch is NIOTooManyBytesError {
+            throw DomainError.tooLarge(limitBytes: Self.bodyLimitBytes)
+        }
+        return try await route.handler(
+            APIRequest(
+                method: request.method, path: request.uri.path, parameters: parameters,
+                query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
+                ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID))
+    }
+
+    private func problem(for error: any Error, _ exchange: Exchange) -> Problem {
+        if let error = DomainError(translating: error) { return Problem(error) }
+        logger.error(
+            "request failed", metadata: ["request_id": .string(exchange.requestID), "error": .string(String(describing: error))])
+        return .internalError
+    }
+
+    private func finished(_ answer: APIResponse, _ request: Request, _ exchange: Exchange) -> Response {
+        var answer = answer
+        answer.headers[.xRequestID] = exchange.requestID
+        answer.headers[.cacheControl] = answer.headers[.cacheControl] ?? "no-store"
+        answer.headers[.xContentTypeOptions] = "nosniff"
+        if answer.status == .ok, let tag = answer.headers[.eTag], request.headers[.ifNoneMatch] == tag, request.method != .post {
+            answer.status = .notModified
+            answer.body = []
+        }
+        if request.method == .head || answer.status == .notModified {
+            return Response(status: answer.status, headers: answer.headers)
+        }
+        return Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
+    }
+
+    /// One line a request. The path goes in without its query, and no header or body ever does.
+    private func log(
+        _ request: Request, _ route: APIRoute?, _ answer: APIResponse, _ caller: Caller, _ exchange: Exchange, microseconds: Int64
+    ) {
+        var metadata: Logger.Metadata = [
+            "request_id": .string(exchange.requestID), "method": .string(String(request.method.rawValue.prefix(32))),
+            "path": .string(String(request.uri.path.prefix(512))), "status": .stringConvertible(answer.status.code),
+            "duration_us": .stringConvertible(microseconds), "remote_address": .string(exchange.remoteAddress),
+        ]
+        switch caller {
+        case .anonymous: break
+        case .admin(let actor): metadata["actor"] = .string(actor.id)
+        case .key(let caller): metadata["key"] = .string(caller.keyID.rawValue)
+        }
+        // Probes and scrapes come every few seconds from several sides: they would bury the rest.
+        logger.log(level: route?.access == .open ? .debug : .info, "request", metadata: metadata)
+    }
+}
+
+/// What belongs to one request and its answer.
+package struct Exchange: Sendable {
+    package let requestID: String
+    /// The peer's address as the socket knows it; headers that claim another are not believed.
+    package let remoteAddress: String
+}
+
+extension HTTPField.Name {
+    static var xRequestID: Self { Self("x-request-id") ?? .date }
+}
+
+extension RouteTable {
+    package enum Found: Sendable {
+        case route(APIRoute, parameters: [String: String])
+        /// The path exists for these methods only.
+        case otherMethods([HTTPRequest.Method])
+        case nothing
+
+        package var route: APIRoute? {
+            if case .route(let route, _) = self { route } else { nil }
+        }
+    }
+
+    /// The route that answers; where several fit, the one with the fewest parameters, so that a fixed word wins over `{id}`.
+    package func find(_ method: HTTPRequest.Method, _ path: String) -> Found {
+        let matches = routes.compactMap { route in route.match(path).map { (route: route, parameters: $0) } }
+        let best = matches.filter { $0.route.method == method }.min { $0.parameters.count < $1.parameters.count }
+        if let best { return .route(best.route, parameters: best.parameters) }
+        return matches.isEmpty ? .nothing : .otherMethods(matches.map(\.route.method))
+    }
+}

@@ -1,0 +1,122 @@
+package import Domain
+package import HTTPTypes
+package import Primitives
+
+/// What a handler answers. The dispatcher adds the request's id and the headers that every answer has.
+package struct APIResponse: Sendable {
+    package var status: HTTPResponse.Status
+    package var headers: HTTPFields
+    package var body: [UInt8]
+
+    package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: [UInt8] = []) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    package static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok, revision: Int64? = nil) -> APIResponse {
+        var headers: HTTPFields = [.contentType: "application/json"]
+        if let revision { headers[.eTag] = "\"\(revision)\"" }
+        return APIResponse(status: status, headers: headers, body: value.bytes)
+    }
+
+    package static let noContent = APIResponse(status: .noContent)
+
+    /// One page of a list.
+    package static func list<Item>(_ page: Page<Item>, _ render: (Item) -> JSONValue) -> APIResponse {
+        .json(["items": .array(page.items.map(render)), "next_cursor": page.next.map { .string($0.text) } ?? .null])
+    }
+
+    package static func text(_ text: String, contentType: String, status: HTTPResponse.Status = .ok) -> APIResponse {
+        APIResponse(status: status, headers: [.contentType: contentType], body: Array(text.utf8))
+    }
+}
+
+/// `application/problem+json` (RFC 9457).
+package struct Problem: Sendable {
+    package let status: HTTPResponse.Status
+    /// Stable, for programs: the last part of the type URI.
+    package let code: String
+    package let title: String
+    package let detail: String
+    package let errors: [FieldProblem]
+    package var headers: HTTPFields = [:]
+
+    package init(
+        status: HTTPResponse.Status, code: String, title: String, detail: String, errors: [FieldProblem] = [], headers: HTTPFields = [:]
+    ) {
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+    }
+
+    package init(_ error: DomainError) {
+        switch error {
+        case .unauthenticated(let detail):
+            self.init(
+                status: .unauthorized, code: "unauthenticated", title: "Not authenticated", detail: detail,
+                headers: [.wwwAuthenticate: "Bearer realm=\"weir\""])
+        case .forbidden(let detail):
+            self.init(status: .forbidden, code: "forbidden", title: "Not allowed", detail: detail)
+        case .notFound(let kind, let id):
+            self.init(status: .notFound, code: "not_found", title: "Not found", detail: "There is no \(kind) \(id).")
+        case .invalid(let problems):
+            let fields = problems.map { "\($0.field) \($0.message)" }.joined(separator: "; ")
+            self.init(
+                status: .badRequest, code: "invalid", title: "The request is not valid", detail: String(fields.prefix(1000)), errors: problems)
+        case .conflict(let detail, let problems):
+            self.init(
+                status: .conflict, code: "conflict", title: "The state of the system does not allow it", detail: detail, errors: problems)
+        case .preconditionFailed(let current):
+            self.init(
+                status: .preconditionFailed, code: "precondition_failed", title: "It was changed in the meantime",
+                detail: "The revision given in If-Match is not the current one, \"\(current)\".",
+                errors: [FieldProblem("If-Match", "is not \"\(current)\"", remedy: "Read it again, look at what changed, and send its new ETag.")])
+        case .preconditionRequired:
+            self.init(
+                status: .preconditionRequired, code: "precondition_required", title: "If-Match is missing",
+                detail: "A change needs the revision it is based on.",
+                errors: [FieldProblem("If-Match", "is missing", remedy: "Read the object and send its ETag in the header If-Match.")])
+        case .tooLarge(let limit):
+            self.init(
+                status: .contentTooLarge, code: "too_large", title: "The request's body is too large",
+                detail: "At most \(limit) bytes are read.")
+        case .unavailable(let detail):
+            self.init(
+                status: .serviceUnavailable, code: "unavailable", title: "Try again shortly", detail: detail, headers: [.retryAfter: "1"])
+        }
+    }
+
+    /// A fault of ours. What it was is in the log under the request's id, never in the answer.
+    package static let internalError = Problem(
+        status: .internalServerError, code: "internal", title: "Internal error",
+        detail: "Something went wrong on our side. The log has it under this request_id.")
+
+    package static func unknownPath(_ path: String) -> Problem {
+        Problem(status: .notFound, code: "unknown_path", title: "Not found", detail: "There is nothing at \(path.prefix(200)).")
+    }
+
+    package static func methodNotAllowed(_ method: String, allowed: [String]) -> Problem {
+        let list = allowed.joined(separator: ", ")
+        return Problem(
+            status: .methodNotAllowed, code: "method_not_allowed", title: "Method not allowed",
+            detail: "\(method.prefix(32)) is not possible here; \(list) is.", headers: [.allow: list])
+    }
+
+    package func response(requestID: String) -> APIResponse {
+        var object: JSONObject = [
+            "type": .string("urn:weir:problem:\(code)"), "title": .string(title), "status": .int(Int64(status.code)), "detail": .string(detail),
+        ]
+        if !errors.isEmpty {
+            object["errors"] = .array(
+                errors.map { ["field": .string($0.field), "message": .string($0.message), "remedy": .string($0.remedy)] })
+        }
+        object["request_id"] = .string(requestID)
+        var headers = headers
+        headers[.contentType] = "application/problem+json"
+        return APIResponse(status: status, headers: headers, body: JSONValue.object(object).bytes)
+    }
+}

@@ -1,0 +1,71 @@
+package import Domain
+package import HTTPTypes
+
+/// Who may call a route. Every route states it; there is no default.
+package enum Access: Hashable, Sendable {
+    /// Anyone: health, metrics.
+    case open
+    /// An administrator whose role has the permission.
+    case admin(Permission)
+    /// The holder of a virtual key, about its own tenant.
+    case virtualKey
+}
+
+/// One route of the HTTP interface.
+package struct APIRoute: Sendable {
+    package typealias Handler = @Sendable (APIRequest) async throws -> APIResponse
+
+    package let method: HTTPRequest.Method
+    /// With parameters as `{name}`; each stands for one whole segment.
+    package let pattern: String
+    package let access: Access
+    package let handler: Handler
+
+    /// The parameters when `path` fits the pattern.
+    package func match(_ path: some StringProtocol) -> [String: String]? {
+        let wanted = pattern.split(separator: "/")
+        let given = path.split(separator: "/")
+        guard wanted.count == given.count else { return nil }
+        var parameters: [String: String] = [:]
+        for (pattern, segment) in zip(wanted, given) {
+            if pattern.hasPrefix("{"), pattern.hasSuffix("}") {
+                parameters[String(pattern.dropFirst().dropLast())] = String(segment)
+            } else if pattern != segment {
+                return nil
+            }
+        }
+        return parameters
+    }
+}
+
+/// Every route of the process, in one list: what is served, what the authorisation test walks, what a 405 lists.
+package struct RouteTable: Sendable {
+    package private(set) var routes: [APIRoute] = []
+
+    package init() {}
+
+    package mutating func get(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
+        add(.get, pattern, access, handler)
+    }
+
+    package mutating func post(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
+        add(.post, pattern, access, handler)
+    }
+
+    package mutating func patch(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
+        add(.patch, pattern, access, handler)
+    }
+
+    package mutating func delete(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
+        add(.delete, pattern, access, handler)
+    }
+
+    private mutating func add(_ method: HTTPRequest.Method, _ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
+        routes.append(APIRoute(method: method, pattern: pattern, access: access, handler: handler))
+    }
+
+    /// The methods that `path` does answer to.
+    package func methods(at path: some StringProtocol) -> [HTTPRequest.Method] {
+        routes.filter { $0.match(path) != nil }.map(\.method)
+    }
+}
