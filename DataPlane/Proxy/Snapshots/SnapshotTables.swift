@@ -20,7 +20,9 @@ extension LocalMigration {
             -- The newest document of each kind ever activated. Never lowered: what keeps an old document from coming back.
             CREATE TABLE document_mark (
                 kind TEXT PRIMARY KEY, epoch INTEGER NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
-            CREATE TABLE trusted_key (key_id TEXT PRIMARY KEY, public_key BLOB NOT NULL) WITHOUT ROWID;
+            -- Retired keys (retired 1) are believed only of documents that were stored while they were trusted.
+            CREATE TABLE trusted_key (
+                key_id TEXT PRIMARY KEY, public_key BLOB NOT NULL, retired INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
             -- As they travelled: sealed to this data plane.
             CREATE TABLE sealed_secret (
                 credential_id TEXT PRIMARY KEY, provider_id TEXT NOT NULL, revision INTEGER NOT NULL,

@@ -1,5 +1,5 @@
-import Glibc
 package import GRDB
+import Glibc
 package import Primitives
 import Synchronization
 

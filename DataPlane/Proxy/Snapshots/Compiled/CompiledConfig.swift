@@ -1,0 +1,211 @@
+package import Contract
+import Primitives
+
+/// One configuration version, compiled: everything a request asks of it is one lookup or a field away.
+package final class CompiledConfig: Sendable {
+    package let version: UInt64
+    package let digest: [UInt8]
+    /// `version` in decimal, for the response header.
+    package let versionText: [UInt8]
+    package let models: [String: CompiledModel]
+    /// Every endpoint that a route leads to, by id.
+    package let endpoints: [String: CompiledEndpoint]
+    private let sortedModels: [CompiledModel]
+    private let table: NameTable
+
+    init(version: UInt64, digest: [UInt8], models: [CompiledModel], endpoints: [String: CompiledEndpoint]) {
+        self.version = version
+        self.digest = digest
+        self.endpoints = endpoints
+        versionText = Array(String(version).utf8)
+        self.models = Dictionary(models.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        sortedModels = models.sorted { $0.name < $1.name }
+        table = NameTable(models)
+    }
+
+    /// The model with exactly these bytes (UTF-8) as its name; no string is made.
+    package func model(named name: UnsafeRawBufferPointer) -> CompiledModel? { table.find(name) }
+
+    package func model(named name: String) -> CompiledModel? { models[name] }
+
+    /// What GET /v1/models shows to a tenant and a key: routed, visible and in scope, by name.
+    package func modelList(for tenant: TenantEntry, scopes: KeyScopes?) -> [CompiledModel] {
+        sortedModels.filter { model in
+            model.route != nil && model.isVisible(to: tenant) && (scopes?.allows(model: model.name) ?? true)
+        }
+    }
+
+    /// Open addressing by FNV-1a. The names are the operator's, so nobody outside can choose colliding ones.
+    private struct NameTable: Sendable {
+        private var slots: [CompiledModel?]
+        private let mask: Int
+
+        init(_ models: [CompiledModel]) {
+            var capacity = 8
+            while capacity < models.count * 2 { capacity *= 2 }
+            mask = capacity - 1
+            slots = Array(repeating: nil, count: capacity)
+            for model in models {
+                var index = model.nameBytes.withUnsafeBytes { Self.hash($0) } & mask
+                while let other = slots[index], other.name != model.name { index = (index + 1) & mask }
+                slots[index] = model
+            }
+        }
+
+        func find(_ name: UnsafeRawBufferPointer) -> CompiledModel? {
+            var index = Self.hash(name) & mask
+            while let model = slots[index] {
+                if model.nameBytes.count == name.count && model.nameBytes.elementsEqual(name) { return model }
+                index = (index + 1) & mask
+            }
+            return nil
+        }
+
+        private static func hash(_ bytes: UnsafeRawBufferPointer) -> Int {
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            return Int(truncatingIfNeeded: hash ^ hash >> 32)
+        }
+    }
+}
+
+package final class CompiledModel: Sendable {
+    package let id: String
+    package let name: String
+    package let nameBytes: [UInt8]
+    package let capabilities: CapabilitySet
+    /// Tokens; 0 is not known.
+    package let contextWindow: Int64
+    /// Tokens; 0 is not known.
+    package let maxOutputTokens: Int64
+    /// Nil: visible to all.
+    package let visibleTenants: Set<IDBits>?
+    /// Nil when no enabled route leads anywhere.
+    package let route: CompiledRoute?
+    /// The object of OpenAI's GET /v1/models/{id}, without a line end.
+    package let json: [UInt8]
+
+    init(_ model: Weir_V1_Model, route: CompiledRoute?) {
+        id = model.id
+        name = model.name
+        nameBytes = Array(model.name.utf8)
+        capabilities = CapabilitySet(names: model.capabilities)
+        contextWindow = Int64(clamping: model.contextWindow)
+        maxOutputTokens = Int64(clamping: model.maxOutputTokens)
+        // An id that is none is still a restriction: it matches nobody.
+        visibleTenants = model.tenantIds.isEmpty ? nil : Set(model.tenantIds.compactMap { IDBits(TenantID($0)) })
+        self.route = route
+        var json = Array(#"{"id":"#.utf8)
+        json += JSONText.quoted(model.name)
+        json += Array(#","object":"model","created":\#(model.createdS),"owned_by":"#.utf8)
+        json += JSONText.quoted(model.ownedBy.isEmpty ? "weir" : model.ownedBy)
+        json.append(UInt8(ascii: "}"))
+        self.json = json
+    }
+
+    package func isVisible(to tenant: TenantEntry) -> Bool { visibleTenants?.contains(tenant.bits) ?? true }
+}
+
+package final class CompiledRoute: Sendable {
+    package let id: String
+    package let idBytes: [UInt8]
+    /// At most 64; those of disabled endpoints are left out.
+    package let targets: [CompiledTarget]
+    /// Running sums of the weights.
+    package let cumulativeWeights: [UInt64]
+    /// At least 1.
+    package let maxAttempts: Int
+
+    init(id: String, targets: [CompiledTarget], maxAttempts: Int) {
+        self.id = id
+        idBytes = Array(id.utf8)
+        self.targets = targets
+        self.maxAttempts = max(1, maxAttempts == 0 ? targets.count : maxAttempts)
+        var sum: UInt64 = 0
+        cumulativeWeights = targets.map { target in
+            sum &+= UInt64(target.weight)
+            return sum
+        }
+    }
+
+    /// An index into `targets` in proportion to the weights, from 64 random bits. Targets without weight are chosen, in order, once
+    /// every weighted one was tried.
+    /// - Parameter tried: bit i is set when target i is out of the question. Nil when all are.
+    @inline(__always)
+    package func pick(random: UInt64, excluding tried: UInt64 = 0) -> Int? {
+        if tried == 0, let total = cumulativeWeights.last, total > 0 {
+            let point = random.multipliedFullWidth(by: total).high
+            for index in cumulativeWeights.indices where point < cumulativeWeights[index] { return index }
+        }
+        return pickAmongOthers(random, tried)
+    }
+
+    private func pickAmongOthers(_ random: UInt64, _ tried: UInt64) -> Int? {
+        var total: UInt64 = 0
+        for index in targets.indices where tried & (1 << UInt64(index)) == 0 { total &+= UInt64(targets[index].weight) }
+        guard total > 0 else { return targets.indices.first { tried & (1 << UInt64($0)) == 0 } }
+        var point = random.multipliedFullWidth(by: total).high
+        for index in targets.indices where tried & (1 << UInt64(index)) == 0 {
+            let weight = UInt64(targets[index].weight)
+            if point < weight { return index }
+            point &-= weight
+        }
+        return nil
+    }
+}
+
+package final class CompiledTarget: Sendable {
+    package let endpoint: CompiledEndpoint
+    package let upstreamModel: String
+    package let upstreamModelBytes: [UInt8]
+    /// The upstream model's name as a JSON string, quotes included: what is spliced into a request's body.
+    package let upstreamModelJSON: [UInt8]
+    package let weight: UInt32
+    /// The best first: see `price(atMilliseconds:)`.
+    private let prices: [CompiledPrice]
+
+    init(endpoint: CompiledEndpoint, upstreamModel: String, weight: UInt32, prices: [CompiledPrice]) {
+        self.endpoint = endpoint
+        self.upstreamModel = upstreamModel
+        upstreamModelBytes = Array(upstreamModel.utf8)
+        upstreamModelJSON = JSONText.quoted(upstreamModel)
+        self.weight = weight
+        self.prices = prices
+    }
+
+    /// The price in force at a time (Unix milliseconds): the same choice as `Pricing.priceInForce`.
+    package func price(atMilliseconds time: Int64) -> CompiledPrice? {
+        for price in prices where price.effectiveFromMilliseconds <= time { return price }
+        return nil
+    }
+}
+
+package final class CompiledPrice: Sendable {
+    package let id: String
+    package let idBytes: [UInt8]
+    package let rates: TokenPrices
+    package let effectiveFromMilliseconds: Int64
+
+    init(_ price: Weir_V1_Price) {
+        id = price.id
+        idBytes = Array(price.id.utf8)
+        rates = TokenPrices(price)
+        effectiveFromMilliseconds = price.effectiveFromMs
+    }
+}
+
+enum JSONText {
+    /// A JSON string (RFC 8259 §7) with its quotes.
+    static func quoted(_ text: String) -> [UInt8] {
+        var out: [UInt8] = [UInt8(ascii: "\"")]
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): out += [UInt8(ascii: "\\"), byte]
+            case 0..<0x20: out += Array(("\\u00" + Hex.encode([byte])).utf8)
+            default: out.append(byte)
+            }
+        }
+        out.append(UInt8(ascii: "\""))
+        return out
+    }
+}

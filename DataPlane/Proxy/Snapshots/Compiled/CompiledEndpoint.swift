@@ -1,0 +1,83 @@
+package import Contract
+import Trust
+
+/// Where requests go. The object is the same one from snapshot to snapshot while nothing in it changed, so that what hangs on it
+/// (breakers, statistics) survives; connection pools hang on `pool`, which several endpoints may share.
+package final class CompiledEndpoint: Sendable {
+    package let id: String
+    package let idBytes: [UInt8]
+    package let name: String
+    package let providerID: String
+    package let providerIDBytes: [UInt8]
+    package let isTLS: Bool
+    /// A name or an address literal without brackets, in lower case.
+    package let host: String
+    package let port: Int
+    /// `/v1`: without a slash at its end, may be empty.
+    package let pathPrefix: [UInt8]
+    /// The value of the Host field.
+    package let hostHeader: [UInt8]
+    package let credentialIDs: [String]
+    package let authScheme: Weir_V1_AuthScheme
+    /// For the header scheme: the field's name.
+    package let authHeader: String
+    /// PEM of further trust roots; empty for the system's alone.
+    package let caPEM: String
+    package let timeouts: CompiledTimeouts
+    package let pool: PoolKey
+
+    init(_ endpoint: Weir_V1_Endpoint, provider: Weir_V1_Provider, url: ConfigValidation.BaseURL) {
+        id = endpoint.id
+        idBytes = Array(endpoint.id.utf8)
+        name = endpoint.name
+        providerID = provider.id
+        providerIDBytes = Array(provider.id.utf8)
+        isTLS = url.isTLS
+        host = url.host
+        port = url.port
+        pathPrefix = Array(url.path.utf8)
+        hostHeader = Array(url.authority.utf8)
+        credentialIDs = provider.authScheme == .none ? [] : endpoint.credentialIds
+        authScheme = provider.authScheme
+        authHeader = provider.authScheme == .header ? provider.authHeader : ""
+        caPEM = url.isTLS ? provider.caPem : ""
+        timeouts = CompiledTimeouts(endpoint.timeouts, over: provider.timeouts)
+        pool = PoolKey(
+            isTLS: isTLS, host: host, port: port, trust: caPEM.isEmpty ? [] : SHA256Digest.of(Array(caPEM.utf8)),
+            connectMilliseconds: timeouts.connectMilliseconds)
+    }
+
+    func isSame(as other: CompiledEndpoint) -> Bool {
+        id == other.id && name == other.name && providerID == other.providerID && pool == other.pool && pathPrefix == other.pathPrefix
+            && credentialIDs == other.credentialIDs && authScheme == other.authScheme && authHeader == other.authHeader
+            && caPEM == other.caPEM && timeouts == other.timeouts
+    }
+}
+
+/// What a connection must have in common to be used for another request.
+package struct PoolKey: Hashable, Sendable {
+    package let isTLS: Bool
+    package let host: String
+    package let port: Int
+    /// SHA-256 of the further trust roots; empty without.
+    package let trust: [UInt8]
+    package let connectMilliseconds: Int64
+}
+
+/// Milliseconds; 0 is the data plane's own setting.
+package struct CompiledTimeouts: Hashable, Sendable {
+    package let connectMilliseconds: Int64
+    package let firstByteMilliseconds: Int64
+    package let idleMilliseconds: Int64
+    package let totalMilliseconds: Int64
+
+    init(_ endpoint: Weir_V1_Timeouts, over provider: Weir_V1_Timeouts) {
+        func first(_ member: (Weir_V1_Timeouts) -> UInt32) -> Int64 {
+            Int64(member(endpoint) != 0 ? member(endpoint) : member(provider))
+        }
+        connectMilliseconds = first(\.connectMs)
+        firstByteMilliseconds = first(\.firstByteMs)
+        idleMilliseconds = first(\.idleMs)
+        totalMilliseconds = first(\.totalMs)
+    }
+}

@@ -1,0 +1,72 @@
+import Contract
+
+/// Compiles a configuration that `ConfigValidation` found nothing wrong with.
+struct ConfigCompiler {
+    /// Endpoints of the snapshots before, by id: an unchanged one keeps its identity.
+    private let known: [String: [CompiledEndpoint]]
+
+    init(reusing configs: some Sequence<CompiledConfig>) {
+        var known: [String: [CompiledEndpoint]] = [:]
+        for config in configs {
+            for endpoint in config.endpoints.values { known[endpoint.id, default: []].append(endpoint) }
+        }
+        self.known = known
+    }
+
+    /// - Throws: `brokenReference` or `malformedPayload`, naming the first problem and how many more there are.
+    func compile(_ payload: Weir_V1_ConfigPayload, version: UInt64, digest: [UInt8]) throws(DocumentRefusal) -> CompiledConfig {
+        let problems = ConfigValidation.validate(payload)
+        if let first = problems.first {
+            let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""
+            throw DocumentRefusal(.brokenReference, "\(first.path): \(first.message)\(more)")
+        }
+        let providers = Dictionary(payload.providers.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        var endpoints: [String: CompiledEndpoint] = [:]
+        for endpoint in payload.endpoints where !endpoint.disabled {
+            endpoints[endpoint.id] = try compile(endpoint, providers)
+        }
+        let prices = Dictionary(grouping: payload.prices, by: \.modelID)
+        var routes: [String: Weir_V1_Route] = [:]
+        for route in payload.routes where !route.disabled { routes[route.modelID] = route }
+        let models = payload.models.map { model in
+            CompiledModel(model, route: routes[model.id].flatMap { compile($0, model, endpoints, prices[model.id] ?? []) })
+        }
+        return CompiledConfig(version: version, digest: digest, models: models, endpoints: endpoints)
+    }
+
+    private func compile(_ endpoint: Weir_V1_Endpoint, _ providers: [String: Weir_V1_Provider]) throws(DocumentRefusal) -> CompiledEndpoint
+    {
+        guard let provider = providers[endpoint.providerID] else {
+            throw DocumentRefusal(
+                .brokenReference, "endpoints[\(endpoint.id)].provider_id: there is no provider \"\(endpoint.providerID)\"")
+        }
+        let text = endpoint.baseURL.isEmpty ? provider.baseURL : endpoint.baseURL
+        guard case .success(let url) = ConfigValidation.parse(baseURL: text) else {
+            throw DocumentRefusal(.malformedPayload, "endpoints[\(endpoint.id)].base_url: not a URL that can be dialled")
+        }
+        let compiled = CompiledEndpoint(endpoint, provider: provider, url: url)
+        return known[endpoint.id]?.first { $0.isSame(as: compiled) } ?? compiled
+    }
+
+    /// Nil when every target's endpoint is disabled.
+    private func compile(
+        _ route: Weir_V1_Route, _ model: Weir_V1_Model, _ endpoints: [String: CompiledEndpoint], _ prices: [Weir_V1_Price]
+    ) -> CompiledRoute? {
+        let targets = route.targets.compactMap { target -> CompiledTarget? in
+            guard let endpoint = endpoints[target.endpointID] else { return nil }
+            return CompiledTarget(
+                endpoint: endpoint, upstreamModel: target.upstreamModel.isEmpty ? model.name : target.upstreamModel,
+                weight: target.weight, prices: order(prices, for: endpoint.id))
+        }
+        return targets.isEmpty ? nil : CompiledRoute(id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts))
+    }
+
+    /// In the order in which `Pricing.priceInForce` prefers them, so that the first whose date has come is the one in force.
+    private func order(_ prices: [Weir_V1_Price], for endpoint: String) -> [CompiledPrice] {
+        prices.filter { $0.endpointID.isEmpty || $0.endpointID == endpoint }
+            .sorted { a, b in
+                (a.endpointID.isEmpty ? 0 : 1, a.effectiveFromMs, a.id) > (b.endpointID.isEmpty ? 0 : 1, b.effectiveFromMs, b.id)
+            }
+            .map { CompiledPrice($0) }
+    }
+}

@@ -1,0 +1,68 @@
+import Contract
+import Primitives
+
+/// Provider credentials, opened, as the header lines they are sent in. Nothing of it prints.
+package final class CredentialVault: Sendable, CustomStringConvertible, CustomReflectable {
+    private let entries: [String: CredentialEntry]
+
+    init(_ entries: [String: CredentialEntry]) { self.entries = entries }
+
+    package static let empty = CredentialVault([:])
+
+    package subscript(_ credentialID: String) -> CredentialEntry? { entries[credentialID] }
+
+    /// The header line, CRLF included, that presents the credential to the endpoint. Nil when it is not held, cannot be used, or
+    /// belongs to another provider: a secret never goes to somebody else's host.
+    package func headerLine(for credentialID: String, at endpoint: CompiledEndpoint) -> [UInt8]? {
+        guard let entry = entries[credentialID], entry.providerID == endpoint.providerID else { return nil }
+        return entry.headerLine(scheme: endpoint.authScheme, header: endpoint.authHeader)
+    }
+
+    /// What is held, for the hello: credential → revision.
+    package var revisions: [String: UInt64] { entries.mapValues(\.revision) }
+
+    /// Credentials that are held but cannot be sent, for the state page.
+    package var unusable: [String] { entries.filter { !$0.value.isUsable }.keys.sorted() }
+
+    package var count: Int { entries.count }
+    package var description: String { "CredentialVault(\(entries.count))" }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
+}
+
+package final class CredentialEntry: Sendable, CustomStringConvertible, CustomReflectable {
+    package let id: String
+    package let idBytes: [UInt8]
+    package let providerID: String
+    package let revision: UInt64
+    /// False when the secret holds bytes that must not stand in a field value (RFC 9110 §5.5), or nothing.
+    package let isUsable: Bool
+    private let bearer: [UInt8]
+    private let basic: [UInt8]
+    private let secret: [UInt8]
+
+    init(id: String, providerID: String, revision: UInt64, secret: [UInt8]) {
+        self.id = id
+        idBytes = Array(id.utf8)
+        self.providerID = providerID
+        self.revision = revision
+        // A CR or LF would end the line and begin another field of the secret's choosing.
+        isUsable = !secret.isEmpty && secret.count <= 8192 && secret.allSatisfy { $0 > 0x20 && $0 != 0x7F }
+        self.secret = isUsable ? secret : []
+        bearer = isUsable ? Array("Authorization: Bearer ".utf8) + secret + [13, 10] : []
+        basic = isUsable ? Array("Authorization: Basic \(Base64.encode(secret))\r\n".utf8) : []
+    }
+
+    func headerLine(scheme: Weir_V1_AuthScheme, header: String) -> [UInt8]? {
+        guard isUsable else { return nil }
+        switch scheme {
+        case .bearer: return bearer
+        case .basic: return basic
+        // The one scheme whose line depends on the endpoint; joined at each use, which costs less than keeping a line per name.
+        case .header: return Array(header.utf8) + [UInt8(ascii: ":"), UInt8(ascii: " ")] + secret + [13, 10]
+        case .none, .unspecified, .UNRECOGNIZED: return nil
+        }
+    }
+
+    package var description: String { "CredentialEntry(\(id), revision \(revision))" }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
+}

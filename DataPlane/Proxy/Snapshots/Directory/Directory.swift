@@ -1,0 +1,197 @@
+import Contract
+
+/// The tenants, projects and virtual keys that this data plane serves: immutable, compiled for lookup by key id.
+package final class Directory: Sendable {
+    package static let shardCount = 256
+
+    let shards: [KeyShard]
+    /// Nil where a project was removed while keys still pointed at it: such keys are not found.
+    let projects: [ProjectEntry?]
+    let projectIndex: [IDBits: UInt32]
+    let tenants: [IDBits: TenantEntry]
+    let scopes: [KeyScopes]
+    package let keyCount: Int
+
+    init(
+        shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes]
+    ) {
+        self.shards = shards
+        self.projects = projects
+        self.projectIndex = projectIndex
+        self.tenants = tenants
+        self.scopes = scopes
+        keyCount = shards.reduce(0) { $0 + $1.count }
+    }
+
+    package static let empty = Directory(
+        shards: Array(repeating: KeyShard(), count: shardCount), projects: [], projectIndex: [:], tenants: [:], scopes: [])
+
+    package var tenantCount: Int { tenants.count }
+    package var projectCount: Int { projectIndex.count }
+
+    /// The key with this id, in a time that does not depend on how many there are. What it may do is the caller's to check:
+    /// `KeyEntry.verdict`.
+    package func lookup(_ id: IDBits) -> KeyEntry? {
+        let shard = shards[KeyShard.shard(of: id)]
+        guard let record = shard.find(id) else { return nil }
+        let projectIndex = Int(record.project)
+        guard projectIndex < projects.count, let project = projects[projectIndex] else { return nil }
+        let scopeIndex = Int(record.scopes) - 1
+        return KeyEntry(
+            id: id, digest: record.digest, rotated: record.rotation == 0 ? nil : shard.rotation(record),
+            expiresMilliseconds: record.expiresMilliseconds, disabled: record.flags.contains(.disabled),
+            isCandidate: record.flags.contains(.candidate), project: project,
+            scopes: scopeIndex >= 0 && scopeIndex < scopes.count ? scopes[scopeIndex] : nil)
+    }
+
+    /// The same directory with the rollout's choice made for each key. Costs up to one SHA-256 a key: once a rollout document,
+    /// off the request path.
+    func selecting(_ selector: RolloutSelector?) -> Directory {
+        var shards = shards
+        for index in shards.indices {
+            shards[index].setCandidates { isCandidate($0, selector) }
+        }
+        return Directory(shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes)
+    }
+
+    private func isCandidate(_ record: KeyRecord, _ selector: RolloutSelector?) -> Bool {
+        guard let selector, selector.concernsThisDataPlane else { return false }
+        let index = Int(record.project)
+        guard index < projects.count, let project = projects[index] else { return false }
+        let id = String(decoding: record.id.bytes(prefix: KeyEntry.idPrefix), as: UTF8.self)
+        return selector.isCandidate(keyID: id, tenantID: project.tenant.id)
+    }
+}
+
+package final class TenantEntry: Sendable {
+    package static let idPrefix: StaticString = "ten_"
+
+    package let bits: IDBits
+    package let idBytes: [UInt8]
+    package let disabled: Bool
+
+    init(bits: IDBits, disabled: Bool) {
+        self.bits = bits
+        self.disabled = disabled
+        idBytes = bits.bytes(prefix: Self.idPrefix)
+    }
+
+    package var id: String { String(decoding: idBytes, as: UTF8.self) }
+}
+
+package final class ProjectEntry: Sendable {
+    package static let idPrefix: StaticString = "prj_"
+
+    package let bits: IDBits
+    package let idBytes: [UInt8]
+    package let disabled: Bool
+    package let tenant: TenantEntry
+
+    init(bits: IDBits, disabled: Bool, tenant: TenantEntry) {
+        self.bits = bits
+        self.disabled = disabled
+        self.tenant = tenant
+        idBytes = bits.bytes(prefix: Self.idPrefix)
+    }
+
+    package var id: String { String(decoding: idBytes, as: UTF8.self) }
+}
+
+/// One virtual key as a request sees it.
+package struct KeyEntry: Sendable {
+    package static let idPrefix: StaticString = "key_"
+
+    package let id: IDBits
+    package let digest: DigestWords
+    let rotated: RotatedSecret?
+    /// Unix milliseconds; 0 is never.
+    package let expiresMilliseconds: Int64
+    package let disabled: Bool
+    /// Whether the rollout in force gives this key the candidate version.
+    package let isCandidate: Bool
+    package let project: ProjectEntry
+    /// Nil is unrestricted.
+    package let scopes: KeyScopes?
+
+    package var tenant: TenantEntry { project.tenant }
+    /// `key_…` as UTF-8, made anew at each call.
+    package var idBytes: [UInt8] { id.bytes(prefix: Self.idPrefix) }
+
+    package enum Verdict: Sendable, Hashable {
+        case accepted
+        /// Not the secret of this key, nor the one it replaced.
+        case wrongSecret
+        /// The secret was replaced and its grace period is over.
+        case rotatedAway
+        case expired
+        case keyDisabled
+        case projectDisabled
+        case tenantDisabled
+    }
+
+    /// Whether the holder of a plaintext with this SHA-256 may use the key now. The secret is judged first, so that only its
+    /// holder learns anything about the key.
+    package func verdict(presented: DigestWords, nowMilliseconds: Int64) -> Verdict {
+        let current = digest.equalInConstantTime(presented)
+        if !current {
+            guard let rotated, rotated.digest.equalInConstantTime(presented) else { return .wrongSecret }
+            guard nowMilliseconds < rotated.expiresMilliseconds else { return .rotatedAway }
+        }
+        if disabled { return .keyDisabled }
+        if expiresMilliseconds != 0 && nowMilliseconds >= expiresMilliseconds { return .expired }
+        if project.disabled { return .projectDisabled }
+        if project.tenant.disabled { return .tenantDisabled }
+        return .accepted
+    }
+}
+
+/// What a key is restricted to; nil members are unrestricted. Shared by all keys with the same restriction.
+package final class KeyScopes: Sendable, Hashable {
+    package let models: Set<String>?
+    package let capabilities: CapabilitySet?
+    package let channels: Set<String>?
+
+    init(models: Set<String>, capabilities: Set<String>, channels: Set<String>) {
+        self.models = models.isEmpty ? nil : models
+        // A restriction to capabilities that this release does not know allows nothing, rather than everything.
+        self.capabilities = capabilities.isEmpty ? nil : CapabilitySet(names: capabilities)
+        self.channels = channels.isEmpty ? nil : channels
+    }
+
+    package func allows(model: String) -> Bool { models?.contains(model) ?? true }
+    package func allows(capability: CapabilitySet) -> Bool { capabilities?.contains(capability) ?? true }
+    package func allows(channel: String) -> Bool { channels?.contains(channel) ?? true }
+
+    package static func == (a: KeyScopes, b: KeyScopes) -> Bool {
+        a === b || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(models)
+        hasher.combine(capabilities)
+        hasher.combine(channels)
+    }
+}
+
+/// What a model can do, or a key may ask for.
+package struct CapabilitySet: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    package static let chat = CapabilitySet(rawValue: 1)
+    package static let completions = CapabilitySet(rawValue: 2)
+    package static let embeddings = CapabilitySet(rawValue: 4)
+
+    /// Names this release does not know are left out.
+    package init(names: some Sequence<String>) {
+        self = []
+        for name in names {
+            switch name {
+            case "chat": insert(.chat)
+            case "completions": insert(.completions)
+            case "embeddings": insert(.embeddings)
+            default: break
+            }
+        }
+    }
+}

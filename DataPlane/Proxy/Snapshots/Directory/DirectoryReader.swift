@@ -1,0 +1,180 @@
+import Contract
+
+/// Reads a serialised `DirectoryPayload` into a directory. Field numbers are documents.proto's.
+enum DirectoryReader {
+    /// - Parameters:
+    ///   - base: what a delta builds on; ignored by a full directory.
+    ///   - selector: the rollout in force.
+    static func read(
+        _ payload: UnsafeRawBufferPointer, base: Directory, selector: RolloutSelector?
+    ) throws(DocumentRefusal) -> Directory {
+        do {
+            let outline = try outline(payload)
+            var builder = DirectoryBuilder(from: outline.isDelta ? base : .empty, selector: selector)
+            if !outline.isDelta { builder.reserve(keys: outline.keys) }
+            // Keys name projects and projects tenants, wherever in the message they stand: one pass a level.
+            try tenants(payload, &builder)
+            try projects(payload, &builder)
+            try keys(payload, &builder)
+            return builder.finish()
+        } catch let problem as DocumentRefusal {
+            throw problem
+        } catch {
+            throw DocumentRefusal(.malformedPayload, "the payload is not a DirectoryPayload")
+        }
+    }
+
+    static func isDelta(_ payload: UnsafeRawBufferPointer) -> Bool { (try? outline(payload))?.isDelta ?? false }
+
+    private static func outline(_ payload: UnsafeRawBufferPointer) throws(WireReader.Malformed) -> (isDelta: Bool, keys: Int) {
+        var reader = WireReader(payload)
+        var isDelta = false
+        var keys = 0
+        while let field = try reader.next() {
+            if field.number == 1 {
+                isDelta = try reader.varint(field) != 0
+            } else {
+                if field.number == 4 { keys += 1 }
+                try reader.skip(field)
+            }
+        }
+        return (isDelta, keys)
+    }
+
+    private static func tenants(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
+        var reader = WireReader(payload)
+        while let field = try reader.next() {
+            guard field.number == 2 else {
+                try reader.skip(field)
+                continue
+            }
+            var message = WireReader(try reader.bytes(field))
+            var id: IDBits?
+            var disabled = false
+            while let member = try message.next() {
+                switch member.number {
+                case 1: id = try identifier(message.bytes(member), TenantEntry.idPrefix)
+                case 3: disabled = try message.varint(member) != 0
+                default: try message.skip(member)
+                }
+            }
+            builder.upsertTenant(try required(id, "a tenant without an id"), disabled: disabled)
+        }
+        reader = WireReader(payload)
+        while let field = try reader.next() {
+            if field.number == 5 {
+                builder.removeTenant(try identifier(reader.bytes(field), TenantEntry.idPrefix))
+            } else {
+                try reader.skip(field)
+            }
+        }
+    }
+
+    private static func projects(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
+        var reader = WireReader(payload)
+        while let field = try reader.next() {
+            guard field.number == 3 else {
+                try reader.skip(field)
+                continue
+            }
+            var message = WireReader(try reader.bytes(field))
+            var id: IDBits?
+            var tenant: IDBits?
+            var disabled = false
+            while let member = try message.next() {
+                switch member.number {
+                case 1: id = try identifier(message.bytes(member), ProjectEntry.idPrefix)
+                case 2: tenant = try identifier(message.bytes(member), TenantEntry.idPrefix)
+                case 4: disabled = try message.varint(member) != 0
+                default: try message.skip(member)
+                }
+            }
+            try builder.upsertProject(
+                try required(id, "a project without an id"), tenant: try required(tenant, "a project without a tenant"), disabled: disabled)
+        }
+        reader = WireReader(payload)
+        while let field = try reader.next() {
+            if field.number == 6 {
+                builder.removeProject(try identifier(reader.bytes(field), ProjectEntry.idPrefix))
+            } else {
+                try reader.skip(field)
+            }
+        }
+    }
+
+    private static func keys(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
+        var reader = WireReader(payload)
+        while let field = try reader.next() {
+            if field.number == 4 {
+                try builder.upsertKey(try key(reader.bytes(field)))
+            } else {
+                try reader.skip(field)
+            }
+        }
+        reader = WireReader(payload)
+        while let field = try reader.next() {
+            if field.number == 7 {
+                builder.removeKey(try identifier(reader.bytes(field), KeyEntry.idPrefix))
+            } else {
+                try reader.skip(field)
+            }
+        }
+    }
+
+    private static func key(_ bytes: UnsafeRawBufferPointer) throws -> DirectoryBuilder.Key {
+        var message = WireReader(bytes)
+        var id: IDBits?
+        var project: IDBits?
+        var digest: DigestWords?
+        var previous: DigestWords?
+        var previousExpires: Int64 = 0
+        var expires: Int64 = 0
+        var disabled = false
+        var models: Set<String> = []
+        var capabilities: Set<String> = []
+        var channels: Set<String> = []
+        while let member = try message.next() {
+            switch member.number {
+            case 1: id = try identifier(message.bytes(member), KeyEntry.idPrefix)
+            case 2: project = try identifier(message.bytes(member), ProjectEntry.idPrefix)
+            case 3: digest = try self.digest(message.bytes(member))
+            case 4:
+                let value = try message.bytes(member)
+                if !value.isEmpty { previous = try self.digest(value) }
+            case 5: previousExpires = try message.int64(member)
+            case 6: expires = try message.int64(member)
+            case 7: disabled = try message.varint(member) != 0
+            case 8: models.insert(try message.string(member))
+            case 9: capabilities.insert(try message.string(member))
+            case 10: channels.insert(try message.string(member))
+            default: try message.skip(member)
+            }
+        }
+        let unrestricted = models.isEmpty && capabilities.isEmpty && channels.isEmpty
+        return DirectoryBuilder.Key(
+            id: try required(id, "a key without an id"), project: try required(project, "a key without a project"),
+            digest: try required(digest, "a key without a digest"),
+            rotated: previous.map { RotatedSecret(digest: $0, expiresMilliseconds: previousExpires) }, expiresMilliseconds: expires,
+            disabled: disabled, scopes: unrestricted ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels))
+    }
+
+    private static func identifier(_ bytes: UnsafeRawBufferPointer, _ prefix: StaticString) throws(DocumentRefusal) -> IDBits {
+        guard let id = IDBits(identifier: bytes, prefix: prefix) else {
+            let shown = String(decoding: bytes.prefix(48), as: UTF8.self)
+            throw DocumentRefusal(.malformedPayload, "\"\(shown)\" is not a \(prefix)… identifier")
+        }
+        return id
+    }
+
+    private static func digest(_ bytes: UnsafeRawBufferPointer) throws(DocumentRefusal) -> DigestWords {
+        guard let words = DigestWords(bytes) else {
+            throw DocumentRefusal(.malformedPayload, "a key's SHA-256 is \(bytes.count) bytes long")
+        }
+        return words
+    }
+
+    private static func required<T>(_ value: T?, _ problem: String) throws(DocumentRefusal) -> T {
+        guard let value else { throw DocumentRefusal(.malformedPayload, problem) }
+        return value
+    }
+}

@@ -1,0 +1,92 @@
+package import Primitives
+
+/// The 80 random bits of an identifier as integers: what the indexes are keyed by.
+package struct IDBits: Hashable, Sendable {
+    package let high: UInt16
+    package let low: UInt64
+
+    package init(high: UInt16, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// The 16 base32 characters that follow an identifier's prefix. Nil for any other length or character.
+    package init?(suffix: UnsafeRawBufferPointer) {
+        guard suffix.count == 16 else { return nil }
+        var high: UInt32 = 0
+        var low: UInt64 = 0
+        for index in 0..<16 {
+            let character = suffix[index]
+            let value: UInt8
+            switch character {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = character &- UInt8(ascii: "a")
+            case UInt8(ascii: "2")...UInt8(ascii: "7"): value = character &- UInt8(ascii: "2") &+ 26
+            default: return nil
+            }
+            high = high << 5 | UInt32(truncatingIfNeeded: low >> 59)
+            low = low << 5 | UInt64(value)
+        }
+        self.init(high: UInt16(truncatingIfNeeded: high), low: low)
+    }
+
+    /// A whole identifier, `prefix` and suffix.
+    package init?(identifier: UnsafeRawBufferPointer, prefix: StaticString) {
+        let length = prefix.utf8CodeUnitCount
+        guard identifier.count == length + 16 else { return nil }
+        for index in 0..<length where identifier[index] != prefix.utf8Start[index] { return nil }
+        self.init(suffix: UnsafeRawBufferPointer(rebasing: identifier[length...]))
+    }
+
+    package init?<Kind: IdentifierKind>(_ id: ID<Kind>) {
+        var text = id.suffix
+        guard let bits = text.withUTF8({ IDBits(suffix: UnsafeRawBufferPointer($0)) }) else { return nil }
+        self = bits
+    }
+
+    /// The identifier's text as UTF-8, `prefix` first.
+    package func bytes(prefix: StaticString) -> [UInt8] {
+        let length = prefix.utf8CodeUnitCount
+        return [UInt8](unsafeUninitializedCapacity: length + 16) { out, count in
+            for index in 0..<length { out.initializeElement(at: index, to: prefix.utf8Start[index]) }
+            var high = UInt64(self.high)
+            var low = self.low
+            for index in stride(from: length + 15, through: length, by: -1) {
+                let value = UInt8(truncatingIfNeeded: low & 31)
+                out.initializeElement(at: index, to: value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2"))
+                low = low >> 5 | high << 59
+                high >>= 5
+            }
+            count = length + 16
+        }
+    }
+}
+
+/// A SHA-256 as four big-endian words.
+package struct DigestWords: Hashable, Sendable {
+    package let a: UInt64
+    package let b: UInt64
+    package let c: UInt64
+    package let d: UInt64
+
+    package init(_ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64) {
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+    }
+
+    /// Nil unless there are 32 bytes.
+    package init?(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count == 32 else { return nil }
+        a = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
+        b = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        c = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        d = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt64.self))
+    }
+
+    /// Compared in a time that does not depend on where they differ.
+    @inline(__always)
+    package func equalInConstantTime(_ other: DigestWords) -> Bool {
+        (a ^ other.a) | (b ^ other.b) | (c ^ other.c) | (d ^ other.d) == 0
+    }
+}

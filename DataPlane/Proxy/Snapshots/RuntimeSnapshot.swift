@@ -1,0 +1,40 @@
+package import Contract
+
+/// What a request sees: one consistent, immutable state of everything that was activated. Taken once a request, so that a switch in
+/// the middle of it changes nothing for it.
+package final class RuntimeSnapshot: Sendable {
+    package let directory: Directory
+    /// Nil until a rollout document was activated.
+    package let rollout: RolloutSelector?
+    package let configs: [UInt64: CompiledConfig]
+    package let credentials: CredentialVault
+    /// Counts activations in this process, from 1; 0 is the empty snapshot.
+    package let generation: UInt64
+    private let baseline: CompiledConfig?
+    private let candidate: CompiledConfig?
+
+    init(
+        directory: Directory, rollout: RolloutSelector?, configs: [UInt64: CompiledConfig], credentials: CredentialVault, generation: UInt64
+    ) {
+        self.directory = directory
+        self.rollout = rollout
+        self.configs = configs
+        self.credentials = credentials
+        self.generation = generation
+        baseline = rollout.flatMap { configs[$0.baselineVersion] }
+        candidate = rollout.flatMap { configs[$0.candidateVersion] }
+    }
+
+    package static let empty = RuntimeSnapshot(directory: .empty, rollout: nil, configs: [:], credentials: .empty, generation: 0)
+
+    /// Whether requests can be served at all: a configuration is in force.
+    package var isServing: Bool { baseline != nil || candidate != nil }
+
+    /// The configuration in force for a key now (Unix milliseconds). Nil when there is none yet. Two comparisons: which keys the
+    /// rollout chooses was worked out when it was activated.
+    @inline(__always)
+    package func config(for key: KeyEntry, nowMs: Int64) -> CompiledConfig? {
+        guard let rollout else { return nil }
+        return key.isCandidate && nowMs >= rollout.effectiveAtMs ? candidate : baseline
+    }
+}
