@@ -1,0 +1,144 @@
+package import Primitives
+import Glibc
+package import Synchronization
+
+/// One file of the journal, as the threads that share it see it. The loop appends and publishes; the folder reads what is published;
+/// the keeper makes, syncs, closes and, for those never used, removes files.
+package final class JournalSegment: Sendable {
+    package let name: SegmentName
+    package let salt: UInt32
+    package let capacity: Int
+    let path: String
+    let file: JournalFile
+    /// Bytes that count. Written by the loop after the bytes themselves.
+    package let committed = Atomic<Int>(0)
+    /// No more bytes will come. Written by the loop after the last change of `committed`.
+    package let closed = Atomic<Bool>(false)
+    /// Bytes known to be on the disk; the keeper's own.
+    let synced = Atomic<Int>(0)
+    /// Folded and removed, so that the keeper may close the descriptor.
+    let folded = Atomic<Bool>(false)
+
+    init(name: SegmentName, salt: UInt32, capacity: Int, path: String, file: JournalFile) {
+        self.name = name
+        self.salt = salt
+        self.capacity = capacity
+        self.path = path
+        self.file = file
+    }
+}
+
+/// What one loop's journal shares with the threads behind it.
+package final class JournalLane: Sendable {
+    struct State {
+        var taken = false
+        var nextNumber: UInt64 = 1
+        /// Ready for use, oldest first.
+        var spares: [JournalSegment] = []
+        /// In use or waiting to be folded, in the order of their numbers.
+        var segments: [JournalSegment] = []
+        /// Spares of no use any more.
+        var discarded: [JournalSegment] = []
+        /// Folded and unlinked; their descriptors are to be closed.
+        var finished: [JournalSegment] = []
+        var onLoop: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
+        var nudge: (@Sendable () -> Void)?
+    }
+
+    package let loop: Int
+    let state = Mutex(State())
+    /// Spares that the loop has not used up: those above and those it has taken over.
+    let spares = Atomic<Int>(0)
+    /// Those above, so that the loop need not take the lock to find none.
+    let offered = Atomic<Int>(0)
+    let openRequests = Atomic<Int>(0)
+    /// Completions that the loop holds in memory because writing them failed.
+    let held = Atomic<Int>(0)
+    /// How many more intents the loop could take when it last looked.
+    let room = Atomic<Int>(0)
+    /// Bytes flushed since the start, and how many of them are on the disk.
+    let flushed = Atomic<UInt64>(0)
+    let synced = Atomic<UInt64>(0)
+    /// Up to where whoever asked for syncing wants it, and up to where it failed.
+    let syncWanted = Atomic<UInt64>(0)
+    let syncFailed = Atomic<UInt64>(0)
+    /// errno of the last write that failed; 0 when the last one succeeded.
+    let writeError = Atomic<Int32>(0)
+    let counters = JournalCounters()
+
+    init(loop: Int) { self.loop = loop }
+
+    func segments() -> [JournalSegment] { state.withLock { $0.segments } }
+}
+
+/// Counts since the start; written by one loop.
+package final class JournalCounters: Sendable {
+    package let intents = Atomic<UInt64>(0)
+    package let completions = Atomic<UInt64>(0)
+    package let refused = Atomic<UInt64>(0)
+    package let writes = Atomic<UInt64>(0)
+    package let failedWrites = Atomic<UInt64>(0)
+    /// Progress records left out for lack of space.
+    package let skippedProgress = Atomic<UInt64>(0)
+    /// Completions of requests that were not open: a fault of the caller, ignored.
+    package let strayCompletions = Atomic<UInt64>(0)
+}
+
+/// What all loops' journals of one boot have in common.
+package final class JournalShared: Sendable {
+    package let directory: String
+    package let settings: JournalSettings
+    package let files: any JournalFiles
+    package let boot: UInt64
+    let salt: UInt32
+    package let lanes: [JournalLane]
+    let keeperSignal = WakeSignal()
+    package let folderSignal = WakeSignal()
+    /// Reserved on the disk by all files of this boot.
+    package let bytes = Atomic<Int>(0)
+    /// errno of the last spare that could not be made (0: none, or it succeeded since); -1: the journal has its maximum size.
+    let spareError = Atomic<Int32>(0)
+    /// errno of the last fsync that failed; 0 when the last one succeeded.
+    let syncError = Atomic<Int32>(0)
+
+    /// - Parameter boot: a number that no earlier boot of this directory used; drawn at random.
+    package init(
+        directory: String, settings: JournalSettings, loops: Int, files: any JournalFiles = PosixJournalFiles(),
+        boot: UInt64 = .random(in: 1...UInt64.max), salt: UInt32 = .random(in: 1...UInt32.max)
+    ) throws(JournalError) {
+        if let problem = settings.problem(loops: loops) { throw .settings(problem) }
+        do { try files.makeDirectory(directory) } catch { throw .file(error) }
+        self.directory = directory
+        self.settings = settings
+        self.files = files
+        self.boot = boot
+        self.salt = salt
+        lanes = (0..<loops).map { JournalLane(loop: $0) }
+    }
+
+    /// The worst of what the loops and the keeper last saw.
+    package var state: JournalState {
+        var waiting: String?
+        for lane in lanes where lane.state.withLock({ $0.taken }) {
+            if lane.held.load(ordering: .relaxed) > 0 {
+                return .refusing("writing the usage journal fails: \(Self.text(lane.writeError.load(ordering: .relaxed)))")
+            }
+            if lane.room.load(ordering: .relaxed) <= 0, lane.offered.load(ordering: .relaxed) == 0 {
+                waiting = "the usage journal has no room for a request"
+            }
+        }
+        let spare = spareError.load(ordering: .relaxed)
+        let reason = spare == -1 ? "it has its maximum size and SQLite does not take it over" : Self.text(spare)
+        if let waiting { return .refusing(spare == 0 ? waiting : "\(waiting): \(reason)") }
+        if spare != 0 { return .degraded("the usage journal cannot be extended: \(reason)") }
+        let sync = syncError.load(ordering: .relaxed)
+        if sync != 0 { return .degraded("syncing the usage journal to the disk fails: \(Self.text(sync))") }
+        return .ok
+    }
+
+    package func total(_ counter: KeyPath<JournalCounters, Atomic<UInt64>>) -> UInt64 {
+        lanes.reduce(0) { $0 &+ $1.counters[keyPath: counter].load(ordering: .relaxed) }
+    }
+
+    private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+}
