@@ -201,8 +201,8 @@ package enum DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
     case invalidAddress(String)
     /// The schema carries migrations that this binary does not know.
     case schemaTooNew(found: Int, known: Int)
-    /// A text with a zero byte, which Postgres cannot store.
-    case invalidText
+    /// A text with a zero byte, which Postgres cannot store, or a value of hundreds of megabytes.
+    case invalidValue(String)
     /// An answer does not have the column or type our code expects.
     case unexpectedValue(String)
     /// Anything else: a fault of our SQL or an uncommon state of the server. `code` is the SQLSTATE or SQLite's result code.
@@ -228,9 +228,29 @@ package enum DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
         case .invalidAddress(let detail): "invalid database address: \(detail)"
         case .schemaTooNew(let found, let known):
             "the database has migration \(found), this binary knows up to \(known): start a newer weir-control, or restore a backup"
-        case .invalidText: "a text holds a zero byte, which the database cannot store"
+        case .invalidValue(let detail): "a value cannot be stored: \(detail)"
         case .unexpectedValue(let detail): "unexpected answer of the database: \(detail)"
         case .statement(let code, let message): "statement failed (\(code)): \(message)"
         }
     }
+}
+
+extension SQLValue {
+    /// Refuses what one of the two databases could not hold, on both.
+    func checkStorable() throws {
+        let length: Int
+        switch self {
+        case .text(let text):
+            length = text.utf8.count
+            if text.utf8.contains(0) { throw DatabaseError.invalidValue("a text holds a zero byte") }
+        case .blob(let bytes):
+            length = bytes.count
+        default:
+            return
+        }
+        if length > Self.maximumLength { throw DatabaseError.invalidValue("it has \(length) bytes, more than \(Self.maximumLength)") }
+    }
+
+    /// Bytes. Far below the gigabyte at which both databases give up, far above anything we store.
+    private static let maximumLength = 256 << 20
 }

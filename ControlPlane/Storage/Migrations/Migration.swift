@@ -11,4 +11,8 @@ package struct Migration: Sendable {
         self.name = name
         self.statements = statements
     }
+
+    package init(_ number: Int, _ name: String, _ statements: @escaping @Sendable (SQLDialect) -> [String]) {
+        self.init(number: number, name: name, statements: statements)
+    }
 }

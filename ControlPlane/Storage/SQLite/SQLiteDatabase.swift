@@ -1,0 +1,110 @@
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// The embedded database: one connection writes and checkpoints, a few others read (WAL).
+///
+/// SQLite before 3.51.3 can corrupt a WAL database when one connection commits while another checkpoints. Readers are read-only
+/// and never checkpoint; a lock file keeps a second process away.
+final class SQLiteDatabase: Database {
+    let dialect = SQLDialect.sqlite
+    private let pool: DatabasePool
+    private let lock: FileLock
+    private let closed = Atomic<Bool>(false)
+
+    private init(pool: DatabasePool, lock: FileLock) {
+        self.pool = pool
+        self.lock = lock
+    }
+
+    /// - Throws: `DatabaseError.unavailable` when the file cannot be opened or another process has it open.
+    static func open(path: String, options: DatabaseOptions, logger: Logger) throws -> SQLiteDatabase {
+        let folder = (path as NSString).deletingLastPathComponent
+        do {
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw DatabaseError.unavailable("cannot make the folder of the database file: \(error.localizedDescription)")
+        }
+        let lock = try FileLock(path: path + ".lock")
+        try lock.createPrivately(path)
+
+        var configuration = Configuration()
+        configuration.label = "weir.storage"
+        configuration.foreignKeysEnabled = true
+        configuration.maximumReaderCount = options.maximumConnections
+        configuration.busyMode = .timeout(Double(options.busyTimeoutMilliseconds) / 1000)
+        return try SQLiteErrors.mapping {
+            let pool = try DatabasePool(path: path, configuration: configuration)
+            try pool.writeWithoutTransaction { database in
+                // After GRDB's own set-up, which chooses NORMAL: what the control plane acknowledged survives a power cut.
+                try database.execute(sql: "PRAGMA synchronous = FULL")
+                guard try Int.fetchOne(database, sql: "PRAGMA synchronous") == 2 else {
+                    throw DatabaseError.unavailable("SQLite did not accept synchronous = FULL")
+                }
+                // A WAL grown by one large transaction gives its disk space back at the next checkpoint. Bytes.
+                _ = try Int.fetchOne(database, sql: "PRAGMA journal_size_limit = 67108864")
+            }
+            return SQLiteDatabase(pool: pool, lock: lock)
+        }
+    }
+
+    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        guard !closed.load(ordering: .acquiring) else { throw DatabaseError.closed }
+        return try await withCheckedThrowingContinuation { continuation in
+            // Not GRDB's async methods: those roll back when the calling task is cancelled, Postgres would not.
+            pool.asyncRead { connection in
+                continuation.resume(
+                    with: Result {
+                        do {
+                            return try body(SQLiteConnection(database: connection.get()))
+                        } catch {
+                            throw SQLiteErrors.map(error)
+                        }
+                    })
+            }
+        }
+    }
+
+    func transaction<R: Sendable>(
+        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        guard !closed.load(ordering: .acquiring) else { throw DatabaseError.closed }
+        return try await withCheckedThrowingContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { database in
+                continuation.resume(
+                    with: Result {
+                        do {
+                            return try Self.runTransaction(database, body)
+                        } catch {
+                            throw SQLiteErrors.map(error)
+                        }
+                    })
+            }
+        }
+    }
+
+    private static func runTransaction<R>(_ database: GRDB.Database, _ body: (any SQLConnection) throws -> R) throws -> R {
+        var result: R?
+        try database.inTransaction(.immediate) {
+            result = try body(SQLiteConnection(database: database))
+            return .commit
+        }
+        guard let result else { throw DatabaseError.unexpectedValue("the transaction ended without a result") }
+        return result
+    }
+
+    func close() async {
+        guard !closed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        await withCheckedContinuation { continuation in
+            // Behind every transaction that was asked for before.
+            pool.asyncWriteWithoutTransaction { database in
+                _ = try? database.checkpoint(.truncate)
+                continuation.resume()
+            }
+        }
+        try? pool.close()
+        lock.release()
+    }
+}
