@@ -1,3 +1,5 @@
+package import Contract
+import Foundation
 import GRDB
 
 extension LocalMigration {
@@ -28,4 +30,179 @@ extension LocalMigration {
                 credential_id TEXT PRIMARY KEY, provider_id TEXT NOT NULL, revision INTEGER NOT NULL,
                 encapsulated_key BLOB NOT NULL, ciphertext BLOB NOT NULL, stored_at INTEGER NOT NULL) WITHOUT ROWID;
             """)
+}
+
+/// The newest document of a kind, by what identifies it.
+package struct DocumentHold: Hashable, Sendable {
+    package let version: DocumentVersion
+    /// SHA-256 of the payload.
+    package let digest: [UInt8]
+}
+
+/// A document as it rests on the disk.
+struct StoredDocument: Sendable {
+    let hold: DocumentHold
+    let isDelta: Bool
+    let envelope: [UInt8]
+
+    init(hold: DocumentHold, isDelta: Bool, envelope: [UInt8]) {
+        self.hold = hold
+        self.isDelta = isDelta
+        self.envelope = envelope
+    }
+
+    init(_ row: Row) {
+        hold = DocumentHold(row)
+        isDelta = (row["is_delta"] as Int64?) == 1
+        envelope = Self.bytes(row["envelope"])
+    }
+
+    static func bytes(_ data: Data?) -> [UInt8] { data.map { Array($0) } ?? [] }
+}
+
+extension DocumentHold {
+    init(_ row: Row) {
+        version = DocumentVersion(
+            epoch: UInt64(clamping: (row["epoch"] as Int64?) ?? 0), version: UInt64(clamping: (row["version"] as Int64?) ?? 0))
+        digest = StoredDocument.bytes(row["digest"])
+    }
+
+    /// Versions are checked to fit when a document comes in.
+    var arguments: [any DatabaseValueConvertible] {
+        [Int64(clamping: version.epoch), Int64(clamping: version.version), Data(digest)]
+    }
+}
+
+enum ConfigDocuments {
+    static func all(_ db: Database) throws -> [StoredDocument] {
+        try Row.fetchAll(db, sql: "SELECT epoch, version, digest, envelope FROM config_document ORDER BY version").map(StoredDocument.init)
+    }
+
+    static func put(_ db: Database, _ document: StoredDocument, now: Int64) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO config_document (epoch, version, digest, envelope, stored_at) VALUES (?, ?, ?, ?, ?)
+                ON CONFLICT (version) DO UPDATE SET epoch = excluded.epoch, digest = excluded.digest, envelope = excluded.envelope,
+                    stored_at = excluded.stored_at
+                """, arguments: StatementArguments(document.hold.arguments + [Data(document.envelope), now]))
+    }
+
+    static func remove(_ db: Database, versions: Set<UInt64>) throws {
+        for version in versions {
+            try db.execute(sql: "DELETE FROM config_document WHERE version = ?", arguments: [Int64(clamping: version)])
+        }
+    }
+}
+
+enum SingleDocuments {
+    /// Newest first.
+    static func all(_ db: Database, _ kind: DocumentKind) throws -> [StoredDocument] {
+        try Row.fetchAll(
+            db, sql: "SELECT epoch, version, digest, envelope FROM single_document WHERE kind = ? ORDER BY epoch DESC, version DESC",
+            arguments: [kind.word]
+        ).map(StoredDocument.init)
+    }
+
+    /// Stores it and keeps `keeping` of its kind in all.
+    static func put(_ db: Database, _ kind: DocumentKind, _ document: StoredDocument, keeping: Int, now: Int64) throws {
+        let arguments: [any DatabaseValueConvertible] = [kind.word] + document.hold.arguments + [Data(document.envelope), now]
+        try db.execute(
+            sql: "INSERT OR REPLACE INTO single_document (kind, epoch, version, digest, envelope, stored_at) VALUES (?, ?, ?, ?, ?, ?)",
+            arguments: StatementArguments(arguments))
+        try db.execute(
+            sql: """
+                DELETE FROM single_document WHERE kind = ?1 AND rowid NOT IN
+                    (SELECT rowid FROM single_document WHERE kind = ?1 ORDER BY epoch DESC, version DESC LIMIT ?2)
+                """, arguments: [kind.word, keeping])
+    }
+}
+
+enum DirectoryDocuments {
+    /// The full one and its deltas, in order. One at a time: the full one may be large.
+    static func forEach(_ db: Database, _ body: (StoredDocument) throws -> Bool) throws {
+        let rows = try Row.fetchCursor(
+            db, sql: "SELECT is_delta, epoch, version, digest, envelope FROM directory_document ORDER BY position")
+        while let row = try rows.next() {
+            if try !body(StoredDocument(row)) { return }
+        }
+    }
+
+    static func put(_ db: Database, _ document: StoredDocument, now: Int64) throws {
+        if !document.isDelta { try db.execute(sql: "DELETE FROM directory_document") }
+        let arguments: [any DatabaseValueConvertible] =
+            [document.isDelta ? 1 : 0] + document.hold.arguments + [Data(document.envelope), now]
+        try db.execute(
+            sql: "INSERT INTO directory_document (is_delta, epoch, version, digest, envelope, stored_at) VALUES (?, ?, ?, ?, ?, ?)",
+            arguments: StatementArguments(arguments))
+    }
+}
+
+enum DocumentMarks {
+    static func all(_ db: Database) throws -> [DocumentKind: DocumentHold] {
+        var marks: [DocumentKind: DocumentHold] = [:]
+        for row in try Row.fetchAll(db, sql: "SELECT kind, epoch, version, digest FROM document_mark") {
+            let word: String? = row["kind"]
+            if let kind = DocumentKind.allCases.first(where: { $0.word == word }) { marks[kind] = DocumentHold(row) }
+        }
+        return marks
+    }
+
+    static func put(_ db: Database, _ kind: DocumentKind, _ hold: DocumentHold) throws {
+        let arguments: [any DatabaseValueConvertible] = [kind.word] + hold.arguments
+        try db.execute(
+            sql: "INSERT OR REPLACE INTO document_mark (kind, epoch, version, digest) VALUES (?, ?, ?, ?)",
+            arguments: StatementArguments(arguments))
+    }
+}
+
+enum TrustedKeys {
+    static func all(_ db: Database) throws -> (trusted: [String: [UInt8]], retired: [String: [UInt8]]) {
+        var trusted: [String: [UInt8]] = [:]
+        var retired: [String: [UInt8]] = [:]
+        for row in try Row.fetchAll(db, sql: "SELECT key_id, public_key, retired FROM trusted_key") {
+            guard let id: String = row["key_id"] else { continue }
+            let key = StoredDocument.bytes(row["public_key"])
+            if (row["retired"] as Int64?) == 0 { trusted[id] = key } else { retired[id] = key }
+        }
+        return (trusted, retired)
+    }
+
+    /// From now on exactly these are trusted.
+    static func replace(_ db: Database, _ keys: [String: [UInt8]]) throws {
+        try db.execute(sql: "UPDATE trusted_key SET retired = 1")
+        for (id, key) in keys {
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO trusted_key (key_id, public_key, retired) VALUES (?, ?, 0)", arguments: [id, Data(key)])
+        }
+    }
+}
+
+enum SealedSecretRows {
+    static func all(_ db: Database) throws -> [Weir_V1_SealedSecret] {
+        let sql = "SELECT credential_id, provider_id, revision, encapsulated_key, ciphertext FROM sealed_secret ORDER BY credential_id"
+        return try Row.fetchAll(db, sql: sql).map { row in
+            var secret = Weir_V1_SealedSecret()
+            secret.credentialID = row["credential_id"] ?? ""
+            secret.providerID = row["provider_id"] ?? ""
+            secret.revision = UInt64(clamping: (row["revision"] as Int64?) ?? 0)
+            secret.encapsulatedKey = row["encapsulated_key"] ?? Data()
+            secret.ciphertext = row["ciphertext"] ?? Data()
+            return secret
+        }
+    }
+
+    static func put(_ db: Database, _ secret: Weir_V1_SealedSecret, now: Int64) throws {
+        try db.execute(
+            sql: """
+                INSERT OR REPLACE INTO sealed_secret (credential_id, provider_id, revision, encapsulated_key, ciphertext, stored_at)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                secret.credentialID, secret.providerID, Int64(clamping: secret.revision), secret.encapsulatedKey, secret.ciphertext, now,
+            ])
+    }
+
+    static func remove(_ db: Database, _ credentialID: String) throws {
+        try db.execute(sql: "DELETE FROM sealed_secret WHERE credential_id = ?", arguments: [credentialID])
+    }
 }

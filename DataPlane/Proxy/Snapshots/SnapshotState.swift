@@ -1,0 +1,75 @@
+import Contract
+import Trust
+
+/// What is active, as the store works on it. A value: a document is applied to a copy, which takes the place of this one only when
+/// the copy rests on the disk.
+struct SnapshotState: Sendable {
+    var trust = TrustStore()
+    /// Keys that a keyring dropped: believed of stored documents at boot, of nothing that arrives.
+    var retired = TrustStore()
+    /// The newest of each kind ever activated.
+    var marks: [DocumentKind: DocumentHold] = [:]
+
+    var configs: [UInt64: HeldConfig] = [:]
+    /// Versions whose stored document turned out damaged at boot: they may come again although they are older than the mark.
+    var lostConfigs: Set<UInt64> = []
+
+    var rollout: HeldRollout?
+    /// The rollout before it, whose versions are kept too: what a damaged row falls back to.
+    var previousRollout: HeldRollout?
+
+    var directory = Directory.empty
+    var directoryHold: DocumentHold?
+    /// Deltas since the last full one, and their bytes.
+    var deltas = 0
+    var deltaBytes = 0
+    var fullBytes = 0
+    /// The next hello asks for a full directory.
+    var wantsFullDirectory = false
+
+    var secrets: [String: CredentialEntry] = [:]
+    var generation: UInt64 = 0
+
+    struct HeldConfig: Sendable {
+        let hold: DocumentHold
+        let config: CompiledConfig
+    }
+
+    struct HeldRollout: Sendable {
+        let hold: DocumentHold
+        let payload: Weir_V1_RolloutPayload
+        let selector: RolloutSelector
+
+        var versions: Set<UInt64> { Set([payload.baselineVersion, payload.candidateVersion]).subtracting([0]) }
+    }
+
+    /// What is active of a kind, which is the mark unless the disk lost it.
+    func active(_ kind: DocumentKind, version: UInt64) -> DocumentHold? {
+        switch kind {
+        case .config: configs[version]?.hold
+        case .rollout: rollout?.hold
+        case .directory: directoryHold
+        case .heartbeat, .keyring: marks[kind]
+        }
+    }
+
+    /// A long chain of deltas makes a slow boot.
+    static let maximumDeltas = 1000
+    var isChainLong: Bool { deltas > Self.maximumDeltas || deltaBytes > max(fullBytes, 4 << 20) }
+
+    /// Versions that nothing refers to any more. Newer ones than the rollout's may be referred to next; a few of them are kept.
+    static let keptAhead = 16
+    func unreferencedConfigs() -> Set<UInt64> {
+        guard let rollout else { return [] }
+        let referenced = rollout.versions.union(previousRollout?.versions ?? [])
+        let newest = referenced.max() ?? 0
+        let ahead = configs.keys.filter { $0 > newest }.sorted().suffix(Self.keptAhead)
+        return Set(configs.keys).subtracting(referenced).subtracting(ahead)
+    }
+
+    func snapshot() -> RuntimeSnapshot {
+        RuntimeSnapshot(
+            directory: directory, rollout: rollout?.selector, configs: configs.mapValues(\.config), credentials: CredentialVault(secrets),
+            generation: generation)
+    }
+}
