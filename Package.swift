@@ -111,8 +111,8 @@ let package = Package(
         program("weir", "ControlPlane/CLI", ["Primitives", .argumentParser]),
 
         // The provider simulator: for tests, drills, benchmarks and the demonstration.
-        library("Simulator", "Simulator/Core", ["Wire", "Formats", "Primitives", .nioCore, .nioPosix]),
-        program("weir-simulator", "Simulator/Main", ["Simulator", "Primitives", .argumentParser]),
+        library("Simulator", "Simulator/Core", ["Wire", "Primitives", .nioCore, .nioPosix, .nioSSL]),
+        program("weir-simulator", "Simulator/Main", ["Simulator", .argumentParser]),
 
         // Tests mirror the folders.
         tests("PrimitivesTests", ["Primitives"]),

@@ -1,0 +1,305 @@
+import NIOCore
+import Primitives
+
+/// Makes an ``Answer`` from a script: OpenAI's shapes, and the deviations that the script asks for.
+struct AnswerBuilder {
+    let script: Script
+    let model: String
+    let key: AnswerKey
+    /// Unix seconds in "created".
+    var created: Int64 = 1_750_000_000
+    /// The answer's text, a chunk each, for the demonstration; otherwise ``texts`` go round.
+    var wording: [String]?
+
+    /// Eight texts that go round, so that a lost or doubled chunk shows.
+    private static let texts = ["alpha ", "bravo ", "delta ", "gamma ", "kappa ", "omega ", "sigma ", "theta "]
+    private static let fillerBytes = 65_536
+
+    private var newline: String { script.endsLinesInCRLF ? "\r\n" : "\n" }
+
+    func build() -> Answer {
+        var answer = Answer()
+        answer.delayMicroseconds = script.delayMicroseconds
+        answer.end = script.closes || script.endsWithConnection ? .close : .keepAlive
+        if script.stalls || script.resets {
+            answer.end = script.stalls ? .stall : .reset
+            answer.status = 0
+            answer.isWhole = false
+            return answer
+        }
+        if script.breaksHead {
+            answer.head = ByteBuffer(string: "HTTP/1.1 200 OK\r\nContent-Length : 2\r\nContent-Length: +7\r\nX Y: z\r\n\r\n{}")
+            answer.end = .close
+            answer.isWhole = false
+            return answer
+        }
+        if script.status != 200 {
+            let body = ErrorBody.json(status: script.status, model: model)
+            answer.status = script.status
+            answer.opening = ByteBuffer(string: body)
+            answer.head = head(type: "application/json", framing: .length(body.utf8.count))
+            answer.joinIfPossible()
+            return answer
+        }
+        answer.stated = key.stream && !key.includesUsage ? nil : statedUsage
+        answer.paceMicroseconds = script.paceMicroseconds
+        answer.burst = script.burst
+        if key.stream && key.operation != .embeddings {
+            stream(&answer)
+        } else {
+            document(&answer)
+        }
+        if script.splitsBytes || script.slowBodyMicroseconds > 0 {
+            answer.byteIntervalMicroseconds = script.slowBodyMicroseconds
+            answer.byteWiseHead = script.splitsBytes
+        }
+        answer.joinIfPossible()
+        return answer
+    }
+
+    private var statedUsage: StatedUsage? {
+        guard script.usage.isExact, !script.breaksJSON else { return nil }
+        let output = key.operation == .embeddings ? 0 : script.outputTokens
+        return StatedUsage(
+            input: script.inputTokens, output: output, cached: script.cachedTokens, cacheWrite: script.cacheWriteTokens,
+            reasoning: key.operation == .embeddings ? 0 : script.reasoningTokens)
+    }
+
+    // MARK: Heads
+
+    private enum Framing { case length(Int), chunked, connection }
+
+    private func head(type: String, framing: Framing) -> ByteBuffer {
+        var text = "HTTP/1.1 \(script.status) \(ErrorBody.reason(script.status))\r\ncontent-type: \(type)\r\n"
+        switch framing {
+        case .length(let length): text += "content-length: \(length)\r\n"
+        case .chunked: text += "transfer-encoding: chunked\r\n"
+        case .connection: break
+        }
+        if let seconds = script.retryAfterSeconds { text += "retry-after: \(seconds)\r\n" }
+        if script.closes || script.endsWithConnection { text += "connection: close\r\n" }
+        text += "openai-processing-ms: 1\r\nopenai-version: 2020-10-01\r\nx-request-id: req-simulator\r\n"
+        for index in 0..<script.extraHeadKiB { text += "x-extra-\(index): " + String(repeating: "x", count: 1000) + "\r\n" }
+        return ByteBuffer(string: text + "\r\n")
+    }
+
+    private func framed(_ text: String) -> ByteBuffer {
+        if script.endsWithConnection { return ByteBuffer(string: text) }
+        return ByteBuffer(string: String(text.utf8.count, radix: 16) + "\r\n" + text + "\r\n")
+    }
+
+    private var lastChunk: ByteBuffer { ByteBuffer(string: script.endsWithConnection ? "" : "0\r\n\r\n") }
+
+    // MARK: Streams
+
+    private func stream(_ answer: inout Answer) {
+        answer.head = head(type: "text/event-stream; charset=utf-8", framing: script.endsWithConnection ? .connection : .chunked)
+        if key.operation == .chat { answer.opening = event(delta: #"{"role":"assistant","content":""}"#, finish: nil) }
+        var texts = wording ?? Self.texts.map { textOfChunk($0) }
+        if script.isGigabyte { texts = [String(repeating: "g", count: Self.fillerBytes)] }
+        answer.events = texts.map { content(event: $0) }
+        answer.eventCount = script.isEndless ? .max : script.isGigabyte ? (1 << 30) / Self.fillerBytes : script.chunks
+        if script.extraTextKiB > 0 {
+            answer.opening.writeImmutableBuffer(content(event: String(repeating: "l", count: script.extraTextKiB * 1024)))
+        }
+
+        if let after = script.errorMidAfter {
+            answer.eventCount = min(answer.eventCount, after)
+            var text = "data: {\"error\":{\"message\":\"The simulated provider failed in mid-stream.\",\"type\":\"server_error\","
+            text += "\"param\":null,\"code\":\"server_error\"}}" + newline + newline
+            answer.closing = framed(text)
+            answer.closing.writeImmutableBuffer(lastChunk)
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
+        if let after = script.dieAfter ?? script.stallAfter {
+            answer.eventCount = min(answer.eventCount, after)
+            answer.end = script.dieAfter != nil ? .close : .stall
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
+        if script.breaksChunk {
+            answer.eventCount = min(answer.eventCount, script.chunks / 2)
+            answer.closing = ByteBuffer(string: "-5;zz\r\nbroken\r\n")
+            answer.end = .close
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
+        closeStream(&answer)
+    }
+
+    private func closeStream(_ answer: inout Answer) {
+        let finish = answer.eventCount < Int.max && script.outputTokens == key.maximumTokens ? "length" : "stop"
+        let onLast = script.usage == .onLastChunk && key.includesUsage
+        answer.closing = event(delta: "{}", finish: finish, usage: onLast ? usage(script.inputTokens, script.outputTokens) : nil)
+        if key.includesUsage {
+            switch script.usage {
+            case .absent, .onLastChunk: break
+            case .twice:
+                answer.closing.writeImmutableBuffer(usageEvent(usage(1, 1)))
+                answer.closing.writeImmutableBuffer(usageEvent(usage(script.inputTokens, script.outputTokens)))
+            default: answer.closing.writeImmutableBuffer(usageEvent(usageText))
+            }
+        }
+        if script.sendsDone { answer.closing.writeImmutableBuffer(framed("data: [DONE]" + newline + newline)) }
+        answer.closing.writeImmutableBuffer(lastChunk)
+        if script.isEndless { answer.isWhole = false }
+    }
+
+    private var streamHead: String {
+        let (id, object) = key.operation == .chat ? ("chatcmpl-simulator", "chat.completion.chunk") : ("cmpl-simulator", "text_completion")
+        return #"{"id":"\#(id)","object":"\#(object)","created":\#(created),"model":"\#(model)","system_fingerprint":"fp_simulator","#
+    }
+
+    private func content(event text: String) -> ByteBuffer {
+        event(delta: #"{"content":"\#(text)"}"#, text: text, finish: nil)
+    }
+
+    private func event(delta: String, text: String = "", finish: String?, usage: String? = nil) -> ByteBuffer {
+        let quoted = finish.map { "\"\($0)\"" } ?? "null"
+        var data = streamHead
+        switch key.operation {
+        case .chat: data += #""choices":[{"index":0,"delta":\#(delta),"logprobs":null,"finish_reason":\#(quoted)}]"#
+        default: data += #""choices":[{"index":0,"text":"\#(text)","logprobs":null,"finish_reason":\#(quoted)}]"#
+        }
+        if let usage { data += #","usage":\#(usage)"# } else if key.includesUsage { data += #","usage":null"# }
+        return sse(data + "}")
+    }
+
+    private func usageEvent(_ usage: String) -> ByteBuffer { sse(streamHead + #""choices":[],"usage":\#(usage)}"#) }
+
+    private func sse(_ data: String) -> ByteBuffer {
+        let data = script.breaksJSON ? String(data.dropLast(data.utf8.count / 2)) : data
+        let comment = script.sendsComments ? ": SIMULATOR PROCESSING" + newline + newline : ""
+        return framed(comment + "data: " + data + newline + newline)
+    }
+
+    private func textOfChunk(_ word: String) -> String {
+        let wanted = script.chunkTextBytes
+        var text = word
+        while text.utf8.count < wanted { text += word }
+        return String(text.prefix(wanted))
+    }
+
+    // MARK: Documents
+
+    private func document(_ answer: inout Answer) {
+        let (before, text, after) = documentParts
+        let filler = script.isGigabyte || script.isEndless
+        var length = before.utf8.count + text.utf8.count + after.utf8.count
+        answer.opening = ByteBuffer(string: before + text)
+        answer.closing = ByteBuffer(string: after)
+        if script.breaksJSON {
+            answer.opening = ByteBuffer(string: String((before + text).dropLast(text.utf8.count / 2 + 1)))
+            answer.closing = ByteBuffer()
+            length = answer.opening.readableBytes
+        }
+        if filler {
+            answer.events = [ByteBuffer(repeating: UInt8(ascii: "g"), count: Self.fillerBytes)]
+            answer.eventCount = script.isEndless ? .max : (1 << 30) / Self.fillerBytes
+        }
+        if script.isEndless || script.breaksChunk {
+            frameAsChunks(&answer)
+            return
+        }
+        if script.isGigabyte { length += 1 << 30 }
+        answer.head = head(type: "application/json", framing: script.endsWithConnection ? .connection : .length(length))
+        if script.dieAfter != nil || script.stallAfter != nil {
+            let half = answer.opening.readableBytes / 2
+            answer.opening = answer.opening.getSlice(at: answer.opening.readerIndex, length: half) ?? ByteBuffer()
+            answer.closing = ByteBuffer()
+            answer.end = script.dieAfter != nil ? .close : .stall
+            answer.isWhole = false
+            answer.stated = nil
+        }
+    }
+
+    private func frameAsChunks(_ answer: inout Answer) {
+        answer.head = head(type: "application/json", framing: .chunked)
+        answer.opening = framed(String(buffer: answer.opening))
+        answer.events = answer.events.map { framed(String(buffer: $0)) }
+        answer.closing = ByteBuffer()
+        answer.isWhole = false
+        answer.stated = nil
+        if script.breaksChunk {
+            answer.closing = ByteBuffer(string: "0x5\r\nbroken\r\n")
+            answer.end = .close
+        }
+    }
+
+    private var documentParts: (before: String, text: String, after: String) {
+        if key.operation == .embeddings { return embeddings }
+        let extra = String(repeating: "l", count: script.extraTextKiB * 1024)
+        let text = extra + content
+        let finish = script.outputTokens == key.maximumTokens ? "length" : "stop"
+        let usage = usageMember
+        if key.operation == .chat {
+            let before =
+                #"{"id":"chatcmpl-simulator","object":"chat.completion","created":\#(created),"model":"\#(model)","#
+                + #""choices":[{"index":0,"message":{"role":"assistant","content":""#
+            let after =
+                #"","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"\#(finish)"}]\#(usage),"#
+                + #""service_tier":"default","system_fingerprint":"fp_simulator"}"#
+            return (before, text, after)
+        }
+        let before =
+            #"{"id":"cmpl-simulator","object":"text_completion","created":\#(created),"model":"\#(model)","choices":[{"text":""#
+        let after =
+            #"","index":0,"logprobs":null,"finish_reason":"\#(finish)"}]\#(usage),"system_fingerprint":"fp_simulator"}"#
+        return (before, text, after)
+    }
+
+    private var content: String {
+        if let wording { return wording.prefix(script.chunks).joined() }
+        return (0..<min(script.chunks, 100_000)).map { textOfChunk(Self.texts[$0 % Self.texts.count]) }.joined()
+    }
+
+    private var embeddings: (before: String, text: String, after: String) {
+        let numbers = (0..<script.dimensions).map { Float($0 % 16) / 16 - 0.5 }
+        let vector: String
+        if key.wantsBase64 {
+            let bytes = numbers.flatMap { number in withUnsafeBytes(of: number.bitPattern.littleEndian) { Array($0) } }
+            vector = "\"" + Base64.encode(bytes) + "\""
+        } else {
+            vector = "[" + numbers.map { "\($0)" }.joined(separator: ",") + "]"
+        }
+        let items = (0..<key.inputs).map { #"{"object":"embedding","index":\#($0),"embedding":\#(vector)}"# }
+        return (#"{"object":"list","data":["#, items.joined(separator: ","), #"],"model":"\#(model)"\#(usageMember)}"#)
+    }
+
+    // MARK: Usage
+
+    private var usageMember: String {
+        switch script.usage {
+        case .absent: ""
+        case .twice: #","usage":\#(usage(1, 1)),"usage":\#(usage(script.inputTokens, script.outputTokens))"#
+        default: #","usage":\#(usageText)"#
+        }
+    }
+
+    private var usageText: String {
+        switch script.usage {
+        case .right, .twice, .onLastChunk: usage(script.inputTokens, script.outputTokens)
+        case .absent, .null: "null"
+        case .negative: #"{"prompt_tokens":-5,"completion_tokens":-7,"total_tokens":-12}"#
+        case .text: #"{"prompt_tokens":"nine","completion_tokens":"8","total_tokens":"17"}"#
+        case .huge: #"{"prompt_tokens":99999999999999999999,"completion_tokens":9223372036854775807,"total_tokens":1e400}"#
+        case .fraction: #"{"prompt_tokens":9.5,"completion_tokens":8.25,"total_tokens":17.75}"#
+        case .empty: "{}"
+        }
+    }
+
+    private func usage(_ input: Int64, _ output: Int64) -> String {
+        if key.operation == .embeddings { return #"{"prompt_tokens":\#(input),"total_tokens":\#(input)}"# }
+        var prompt = #""cached_tokens":\#(min(script.cachedTokens, input)),"audio_tokens":0"#
+        if script.cacheWriteTokens > 0 { prompt += #","cache_write_tokens":\#(script.cacheWriteTokens)"# }
+        let completion =
+            #""reasoning_tokens":\#(min(script.reasoningTokens, output)),"audio_tokens":0,"#
+            + #""accepted_prediction_tokens":0,"rejected_prediction_tokens":0"#
+        let totals = #""prompt_tokens":\#(input),"completion_tokens":\#(output),"total_tokens":\#(input &+ output)"#
+        return "{\(totals),\"prompt_tokens_details\":{\(prompt)},\"completion_tokens_details\":{\(completion)}}"
+    }
+}

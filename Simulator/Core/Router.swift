@@ -1,0 +1,182 @@
+import NIOCore
+import Primitives
+import Synchronization
+import Wire
+
+/// Decides what a request gets. One per connection, because it remembers the last model: most connections ask for one.
+final class Router {
+    enum Decision {
+        /// Not of the ledger.
+        case control(ByteBuffer)
+        case answer(PreparedAnswer, Ledger.Ticket?)
+    }
+
+    private let shared: Shared
+    private let acceptedAuthorizations: [[UInt8]]
+    private let acceptedKeys: [[UInt8]]
+    private var lastModelBytes: [UInt8] = []
+    private var lastModel = ""
+    private var lastKey: AnswerKey?
+    private var lastAnswer: PreparedAnswer?
+
+    init(_ shared: Shared) {
+        self.shared = shared
+        acceptedAuthorizations = shared.settings.acceptedKeys.map { Array("Bearer \($0)".utf8) }
+        acceptedKeys = shared.settings.acceptedKeys.map { Array($0.utf8) }
+    }
+
+    func decide(_ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser, _ body: MessageBody) -> Decision {
+        let path = withoutVersion(UnsafeRawBufferPointer(rebasing: bytes[head.path]))
+        switch head.method {
+        case .post:
+            let operation: Operation
+            if equals(path, "/chat/completions") {
+                operation = .chat
+            } else if equals(path, "/completions") {
+                operation = .completions
+            } else if equals(path, "/embeddings") {
+                operation = .embeddings
+            } else if startsWithControl(path) {
+                return control(get: false, bytes, head)
+            } else {
+                return refusal(404)
+            }
+            guard isAuthorised(bytes, head) else { return refusal(401) }
+            if let range = body.range {
+                return serve(operation, UnsafeRawBufferPointer(rebasing: bytes[range]), bytes, head)
+            }
+            return body.decoded.withUnsafeBytes { serve(operation, $0, bytes, head) }
+        case .get:
+            if startsWithControl(path) { return control(get: true, bytes, head) }
+            guard isAuthorised(bytes, head) else { return refusal(401) }
+            return models(String(decoding: path, as: UTF8.self))
+        default: return refusal(405)
+        }
+    }
+
+    // MARK: The provider's operations
+
+    private func serve(
+        _ operation: Operation, _ body: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser
+    ) -> Decision {
+        guard let request = RequestBody(body), let modelRange = request.model else { return refusal(400) }
+        remember(model: UnsafeRawBufferPointer(rebasing: body[modelRange]))
+        let isEmbedding = operation == .embeddings
+        let key = AnswerKey(
+            operation: operation, stream: request.stream && !isEmbedding,
+            includesUsage: request.stream && !isEmbedding && request.includesUsage,
+            maximumTokens: isEmbedding ? nil : request.maximumTokens, wantsBase64: isEmbedding && request.wantsBase64,
+            inputs: isEmbedding ? min(request.inputs, 2048) : 1)
+        guard let prepared = answer(key, words: request.words) else { return refusal(isEmbedding && isDemonstration ? 400 : 404) }
+        var ticket: Ledger.Ticket?
+        if shared.ledger.isEnabled {
+            ticket = shared.ledger.begin(requestID: requestID(bytes, head), operation: operation, model: lastModel, stream: key.stream)
+        }
+        return .answer(afterChance(prepared, key), ticket)
+    }
+
+    private var isDemonstration: Bool { shared.settings.isDemonstration }
+
+    private func answer(_ key: AnswerKey, words: Int64) -> PreparedAnswer? {
+        if isDemonstration {
+            guard key.operation != .embeddings else { return nil }
+            return Demonstration.answer(model: lastModel, request: key, words: words, clock: shared.settings.clock)
+        }
+        if let lastAnswer, lastKey == key { return lastAnswer }
+        lastAnswer = shared.answers.answer(model: lastModel, request: key)
+        lastKey = key
+        return lastAnswer
+    }
+
+    /// What the seed makes of a request to a model that fails now and then.
+    private func afterChance(_ prepared: PreparedAnswer, _ key: AnswerKey) -> PreparedAnswer {
+        let script = prepared.script
+        let isScriptedError = script.status != 200 && script.errorEvery > 1
+        guard script.flakyPercent > 0 || script.flakyResetPercent > 0 || isScriptedError else { return prepared }
+        let number = shared.requests.load(ordering: .relaxed)
+        if isScriptedError {
+            guard number % script.errorEvery != 0 else { return prepared }
+            return other(script, key) {
+                $0.status = 200
+                $0.retryAfterSeconds = nil
+            }
+        }
+        var generator = SeededGenerator(seed: shared.settings.seed ^ (number &* 0x9E37_79B9_7F4A_7C15))
+        let draw = generator.next() % 100
+        if draw < script.flakyPercent { return other(script, key) { $0.status = 503 } }
+        if draw < script.flakyPercent + script.flakyResetPercent { return other(script, key) { $0.resets = true } }
+        return prepared
+    }
+
+    private func other(_ script: Script, _ key: AnswerKey, _ change: (inout Script) -> Void) -> PreparedAnswer {
+        var changed = script
+        change(&changed)
+        return PreparedAnswer(AnswerBuilder(script: changed, model: lastModel, key: key).build(), changed)
+    }
+
+    private func remember(model: UnsafeRawBufferPointer) {
+        let isSame = model.count == lastModelBytes.count && lastModelBytes.withUnsafeBytes { $0.elementsEqual(model) }
+        if isSame, !lastModel.isEmpty { return }
+        lastModelBytes = Array(model)
+        lastModel = String(decoding: model, as: UTF8.self)
+        lastAnswer = nil
+        lastKey = nil
+    }
+
+    /// What identifies the request to whoever sent it; only characters that need no escape in JSON are kept.
+    private func requestID(_ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser) -> String {
+        guard let field = head.first(.xRequestID), field.value.count <= 128 else { return "" }
+        let isPlain = bytes[field.value].allSatisfy { (33...126).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
+        return isPlain ? String(decoding: bytes[field.value], as: UTF8.self) : ""
+    }
+
+    private func models(_ path: String) -> Decision {
+        func entry(_ id: String) -> String { #"{"id":"\#(id)","object":"model","created":1750000000,"owned_by":"weir-simulator"}"# }
+        if path == "/models" {
+            let names = isDemonstration ? [Demonstration.modelName] : ["sim-ok", "sim-chunks64", "sim-in120-out64"]
+            let body = #"{"object":"list","data":["# + names.map(entry).joined(separator: ",") + "]}"
+            return .control(ControlEndpoints.response(status: 200, body: body))
+        }
+        guard path.hasPrefix("/models/") else { return refusal(404) }
+        let id = String(path.dropFirst("/models/".count))
+        guard Script(model: id) != nil || (isDemonstration && id == Demonstration.modelName) else { return refusal(404) }
+        return .control(ControlEndpoints.response(status: 200, body: entry(id)))
+    }
+
+    // MARK: Around them
+
+    private func refusal(_ status: Int) -> Decision {
+        .control(ControlEndpoints.response(status: status, body: ErrorBody.json(status: status, model: "requested")))
+    }
+
+    private func control(get: Bool, _ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser) -> Decision {
+        let path = String(decoding: bytes[head.path], as: UTF8.self)
+        let query = String(decoding: bytes[head.query], as: UTF8.self)
+        return .control(ControlEndpoints.respond(get: get, path: path[...], query: query[...], shared: shared))
+    }
+
+    private func isAuthorised(_ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser) -> Bool {
+        guard !acceptedKeys.isEmpty else { return true }
+        if let field = head.first(.authorization) { return acceptedAuthorizations.contains { $0.elementsEqual(bytes[field.value]) } }
+        if let field = head.first(.apiKey) { return acceptedKeys.contains { $0.elementsEqual(bytes[field.value]) } }
+        return false
+    }
+
+    private func withoutVersion(_ path: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        guard path.count > 3, path[0] == UInt8(ascii: "/"), path[1] == UInt8(ascii: "v"), path[2] == UInt8(ascii: "1"),
+            path[3] == UInt8(ascii: "/")
+        else { return path }
+        return UnsafeRawBufferPointer(rebasing: path[3...])
+    }
+
+    private func startsWithControl(_ path: UnsafeRawBufferPointer) -> Bool {
+        path.count > 6 && equals(UnsafeRawBufferPointer(rebasing: path[..<6]), "/_sim/")
+    }
+
+    private func equals(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        guard bytes.count == text.utf8CodeUnitCount else { return false }
+        let start = text.utf8Start
+        for index in 0..<bytes.count where bytes[index] != start[index] { return false }
+        return true
+    }
+}
