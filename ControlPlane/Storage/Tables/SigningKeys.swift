@@ -125,6 +125,11 @@ package enum KeyringsTable {
         try c.query("SELECT \(columns) FROM keyrings ORDER BY epoch DESC, version DESC LIMIT 1", []).first.map(KeyringRow.init)
     }
 
+    package static func latestVersion(_ c: any SQLConnection) throws -> (epoch: Int64, version: Int64)? {
+        try c.first("SELECT epoch, version FROM keyrings ORDER BY epoch DESC, version DESC LIMIT 1")
+            .map { (try $0.int("epoch"), try $0.int("version")) }
+    }
+
     /// Those after (epoch, version), oldest first.
     package static func after(_ c: any SQLConnection, epoch: Int64, version: Int64, limit: Int) throws -> [KeyringRow] {
         try c.query(

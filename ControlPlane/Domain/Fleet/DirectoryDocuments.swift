@@ -1,0 +1,217 @@
+package import Contract
+import Foundation
+package import Primitives
+package import Storage
+import SwiftProtobuf
+import Trust
+
+/// Makes the directory documents: one for each data plane, with its tenants and no others.
+///
+/// A delta builds on a document that was issued to this very data plane, still holds for its list of tenants and is what it says
+/// it holds. In every other case the whole directory is sent; that is always right, a delta is only cheaper.
+package struct DirectoryDocuments: Sendable {
+    package enum Outcome: Sendable {
+        /// Nothing that concerns the data plane changed up to this value of the directory's counter.
+        case unchanged(epoch: Int64, covered: Int64)
+        case document(IssuedDocument, covered: Int64, full: Bool)
+    }
+
+    /// Rows read at once. Larger pages gain nothing and hold more memory.
+    private static let pageSize = 5000
+    /// Below it a delta is always worth it.
+    private static let smallDelta: Int64 = 1000
+    /// A delta larger than one part in this many of the directory is not.
+    private static let deltaPart: Int64 = 5
+    /// Documents that a data plane may come back with.
+    private static let keptIssues = 16
+
+    private let fleet: FleetContext
+    private let keys: SigningKeyService
+    private let factory: DocumentFactory
+
+    package init(_ fleet: FleetContext, keys: SigningKeyService, factory: DocumentFactory) {
+        self.fleet = fleet
+        self.keys = keys
+        self.factory = factory
+    }
+
+    /// The document that brings the data plane from `held` to now.
+    /// - Parameter full: The data plane asked for the whole directory, or refused a delta.
+    /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
+    package func next(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
+        let content = try await fleet.domain.read { c in try read(c, dataPlaneID, held: full ? nil : held) }
+        guard let payload = content.payload else { return .unchanged(epoch: content.epoch, covered: content.covered) }
+        let digest = SHA256Digest.of(payload)
+        let now = fleet.domain.clock.nowMilliseconds()
+        // The version is taken and written down before the document leaves; another document of the same version never does.
+        let (version, key) = try await fleet.domain.database.transaction { c in
+            let version = try newVersion(c, dataPlaneID, content, held: held)
+            try IssuedDocumentsTable.insert(
+                c,
+                IssuedDocumentRow(
+                    dataPlaneID: dataPlaneID, kind: DocumentKind.directory.word, epoch: content.epoch, version: version, digest: digest,
+                    covered: content.covered, tenantsRevision: content.tenantsRevision, issuedAt: now))
+            try IssuedDocumentsTable.prune(c, dataPlaneID: dataPlaneID, kind: DocumentKind.directory.word, keep: Self.keptIssues)
+            return (version, try keys.active(c))
+        }
+        var header = factory.header(audience: dataPlaneID, epoch: content.epoch, version: version, now: now)
+        header.previousDigest = Data(content.base?.digest ?? [])
+        let envelope = try SignedDocument.sign(kind: .directory, header: header, payload: payload, with: key)
+        let mark = DocumentMark(kind: .directory, epoch: content.epoch, version: version, digest: digest)
+        return .document(IssuedDocument(mark: mark, envelope: envelope), covered: content.covered, full: content.base == nil)
+    }
+
+    // MARK: Reading
+
+    private struct Content: Sendable {
+        let epoch: Int64
+        let covered: Int64
+        let tenantsRevision: Int64
+        /// What the delta builds on; nil: the whole directory.
+        let base: IssuedDocumentRow?
+        /// Nil: nothing changed since the base.
+        let payload: [UInt8]?
+    }
+
+    private func read(_ c: any SQLConnection, _ dataPlaneID: String, held: DocumentMark?) throws -> Content {
+        guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
+        let epoch = try FleetCounter.epoch(c)
+        let covered = try CountersTable.current(c, FleetCounter.directory)
+        let scope = DirectoryScope(tenantIDs: row.tenantIDs)
+        func content(_ base: IssuedDocumentRow?, _ payload: [UInt8]?) -> Content {
+            Content(epoch: epoch, covered: covered, tenantsRevision: row.tenantsRevision, base: base, payload: payload)
+        }
+        if let base = try base(c, row, held: held, epoch: epoch) {
+            let limit = Self.smallDelta
+            let changes = try DirectoryTables.changes(c, scope, after: base.covered, limit: limit)
+            if changes == 0 { return content(base, nil) }
+            if try changes < limit || isWorthIt(c, scope, after: base.covered) {
+                return content(base, try delta(c, scope, after: base.covered))
+            }
+        }
+        return content(nil, try whole(c, scope))
+    }
+
+    private func base(_ c: any SQLConnection, _ row: DataPlaneRow, held: DocumentMark?, epoch: Int64) throws -> IssuedDocumentRow? {
+        guard let held, held.epoch == epoch,
+            let issued = try IssuedDocumentsTable.find(
+                c, dataPlaneID: row.id, kind: DocumentKind.directory.word, epoch: epoch, version: held.version),
+            issued.digest == held.digest, issued.tenantsRevision == row.tenantsRevision
+        else { return nil }
+        return issued
+    }
+
+    private func isWorthIt(_ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64) throws -> Bool {
+        let limit = try DirectoryTables.keyCount(c, scope) / Self.deltaPart + 1
+        return try DirectoryTables.changes(c, scope, after: revision, limit: limit) < limit
+    }
+
+    /// The whole directory. Serialised page by page: protobuf reads concatenated messages as one, their repeated fields appended,
+    /// so a million keys are never there as objects at once.
+    private func whole(_ c: any SQLConnection, _ scope: DirectoryScope) throws -> [UInt8] {
+        var head = Weir_V1_DirectoryPayload()
+        head.tenants = try DirectoryTables.tenants(c, scope, after: nil).map(Self.proto)
+        head.projects = try DirectoryTables.projects(c, scope, after: nil).map(Self.proto)
+        var bytes: [UInt8] = try head.serializedBytes()
+        try eachPage(c, scope, after: nil) { page in
+            var part = Weir_V1_DirectoryPayload()
+            part.keys = try page.map(Self.proto)
+            bytes += try part.serializedBytes() as [UInt8]
+        }
+        return bytes
+    }
+
+    private func delta(_ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64) throws -> [UInt8] {
+        var payload = Weir_V1_DirectoryPayload()
+        payload.delta = true
+        var removedProjects = Set<String>()
+        var removedKeys = Set<String>()
+        for tenant in try DirectoryTables.tenants(c, scope, after: revision) {
+            guard tenant.removed else {
+                payload.tenants.append(Self.proto(tenant))
+                continue
+            }
+            payload.removedTenantIds.append(tenant.id)
+            removedProjects.formUnion(try DirectoryTables.projectIDs(c, tenantID: tenant.id))
+        }
+        for project in try DirectoryTables.projects(c, scope, after: revision) {
+            if project.removed { removedProjects.insert(project.id) } else { payload.projects.append(Self.proto(project)) }
+        }
+        for project in removedProjects { removedKeys.formUnion(try DirectoryTables.keyIDs(c, projectID: project)) }
+        try eachPage(c, scope, after: revision) { page in
+            for key in page {
+                if key.removed { removedKeys.insert(key.id) } else { payload.keys.append(try Self.proto(key)) }
+            }
+        }
+        payload.removedProjectIds = removedProjects.sorted()
+        payload.removedKeyIds = removedKeys.sorted()
+        return try payload.serializedBytes()
+    }
+
+    private func eachPage(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, _ body: ([DirectoryTables.Key]) throws -> Void
+    ) throws {
+        var lastID = ""
+        while true {
+            let page = try DirectoryTables.keys(c, scope, after: revision, lastID: lastID, limit: Self.pageSize)
+            try body(page)
+            guard page.count == Self.pageSize, let last = page.last else { return }
+            lastID = last.id
+        }
+    }
+
+    // MARK: Versions
+
+    /// The counter's value at the read, unless this data plane has seen a document of that version: then the next value.
+    private func newVersion(_ c: any SQLConnection, _ dataPlaneID: String, _ content: Content, held: DocumentMark?) throws -> Int64 {
+        let latest = try IssuedDocumentsTable.latest(
+            c, dataPlaneID: dataPlaneID, kind: DocumentKind.directory.word, epoch: content.epoch)
+        var seen = latest?.version ?? 0
+        if let held, held.epoch == content.epoch { seen = max(seen, held.version) }
+        var version = max(content.covered, 1)
+        if version <= seen { version = try CountersTable.next(c, FleetCounter.directory) }
+        guard version > seen else {
+            throw FleetRefusal.invalid(
+                "it holds directory version \(seen), this control plane is at \(version): was the database restored from a backup? "
+                    + "Then raise the epoch")
+        }
+        return version
+    }
+
+    // MARK: Messages
+
+    private static func proto(_ row: DirectoryTables.Tenant) -> Weir_V1_Tenant {
+        var tenant = Weir_V1_Tenant()
+        tenant.id = row.id
+        tenant.name = row.name
+        tenant.disabled = row.disabled
+        return tenant
+    }
+
+    private static func proto(_ row: DirectoryTables.Project) -> Weir_V1_Project {
+        var project = Weir_V1_Project()
+        project.id = row.id
+        project.tenantID = row.tenantID
+        project.name = row.name
+        project.disabled = row.disabled
+        return project
+    }
+
+    private static func proto(_ row: DirectoryTables.Key) throws -> Weir_V1_VirtualKey {
+        var key = Weir_V1_VirtualKey()
+        key.id = row.id
+        key.projectID = row.projectID
+        key.sha256 = Data(row.sha256)
+        if let previous = row.previousSHA256 {
+            key.previousSha256 = Data(previous)
+            key.previousExpiresMs = row.previousExpiresAt ?? 0
+        }
+        key.expiresMs = row.expiresAt ?? 0
+        key.disabled = row.revoked
+        // Nearly every key has no scopes: not a million JSON parsers for nothing.
+        if row.models != "[]" { key.models = try TextList.decode(row.models) }
+        if row.capabilities != "[]" { key.capabilities = try TextList.decode(row.capabilities) }
+        if row.channels != "[]" { key.channels = try TextList.decode(row.channels) }
+        return key
+    }
+}

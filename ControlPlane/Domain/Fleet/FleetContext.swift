@@ -1,0 +1,71 @@
+import Foundation
+package import Primitives
+package import Storage
+package import Trust
+
+/// What the services that deal with data planes stand on.
+package struct FleetContext: Sendable {
+    package let domain: DomainContext
+    /// Encrypts the private signing keys; the keys of sessions and challenges are derived from it.
+    package let cipher: AtRestCipher
+    /// The deployment's name, the same on every replica; in the header of each document.
+    package let deployment: String
+    /// Data planes below it are refused.
+    package let minimumVersion: SoftwareVersion
+
+    package init(domain: DomainContext, cipher: AtRestCipher, deployment: String, minimumVersion: SoftwareVersion) {
+        self.domain = domain
+        self.cipher = cipher
+        self.deployment = deployment
+        self.minimumVersion = minimumVersion
+    }
+
+    /// Reads the deployment's name, inventing it at the very first start.
+    /// - Throws: `DatabaseError`.
+    package static func establish(
+        domain: DomainContext, cipher: AtRestCipher, minimumVersion: SoftwareVersion
+    ) async throws -> FleetContext {
+        let proposed = "weir-" + Base32.encode(SecureRandom.bytes(10))
+        let stored = try await domain.database.transaction { c in
+            try FleetStateTable.value(c, "deployment") ?? FleetStateTable.putIfAbsent(c, "deployment", Array(proposed.utf8))
+        }
+        return FleetContext(
+            domain: domain, cipher: cipher, deployment: String(decoding: stored, as: UTF8.self), minimumVersion: minimumVersion)
+    }
+
+    /// - Throws: `FleetRefusal.dataPlaneTooOld` for a version below the minimum or one that cannot be read.
+    package func checkVersion(_ text: String) throws(FleetRefusal) {
+        guard let version = SoftwareVersion(text) else {
+            throw .dataPlaneTooOld("the data plane's version \"\(text.prefix(32))\" cannot be read; this control plane takes \(minimumVersion) or later")
+        }
+        guard version >= minimumVersion else {
+            throw .dataPlaneTooOld(
+                "the data plane's version \(version) is below \(minimumVersion), the oldest this control plane takes: upgrade weir-proxy")
+        }
+    }
+}
+
+/// Why a data plane is turned away, in words for the person who reads its log.
+package enum FleetRefusal: Error, Hashable, Sendable {
+    /// The enrolment token, the nonce, the signature or the session is none of ours, used or expired.
+    case unauthenticated(String)
+    case revoked
+    case dataPlaneTooOld(String)
+    case invalid(String)
+}
+
+/// Names of the counters (`CountersTable`) that the fleet reads or takes.
+package enum FleetCounter {
+    package static let epoch = "epoch"
+    package static let directory = "directory"
+    package static let config = "config"
+    package static let rollout = "rollout"
+    package static let credentials = "credentials"
+    package static let keyring = "keyring"
+    package static let heartbeat = "heartbeat"
+    /// Raised when a data plane's standing changes: its status or its tenants.
+    package static let dataPlanes = "data_planes"
+
+    /// The epoch in force; 1 until somebody raises it.
+    package static func epoch(_ c: any SQLConnection) throws -> Int64 { max(try CountersTable.current(c, epoch), 1) }
+}

@@ -1,0 +1,88 @@
+package import Contract
+import Foundation
+package import Primitives
+import Storage
+package import Trust
+
+/// How a data plane proves who it is: it signs a nonce with its identity key and gets a token for its streams. Nonces and tokens
+/// carry their own proof (HMAC under keys derived from the master key), so any replica takes what any other gave out.
+package struct SessionService: Sendable {
+    package static let nonceLifetimeMilliseconds: Int64 = 60_000
+    package static let sessionLifetimeMilliseconds: Int64 = 3_600_000
+    private static let nonceRandomBytes = 16
+
+    private let fleet: FleetContext
+    private let nonces: StatementCodec
+    private let sessions: StatementCodec
+
+    package init(_ fleet: FleetContext) {
+        self.fleet = fleet
+        nonces = StatementCodec(key: fleet.cipher.derivedKey(purpose: "fleet nonce"), purpose: "nonce")
+        sessions = StatementCodec(key: fleet.cipher.derivedKey(purpose: "fleet session"), purpose: "session")
+    }
+
+    /// A nonce for `dataPlaneID`, good for one minute. Says nothing about whether there is such a data plane.
+    package func challenge(dataPlaneID: String) throws(FleetRefusal) -> [UInt8] {
+        guard let id = try? DataPlaneID.parse(dataPlaneID) else { throw .invalid("\"\(dataPlaneID.prefix(64))\" is no data plane's id") }
+        let expires = fleet.domain.clock.nowMilliseconds() + Self.nonceLifetimeMilliseconds
+        let claims = "\(id)\u{0}\(expires)\u{0}" + Hex.encode(SecureRandom.bytes(Self.nonceRandomBytes))
+        return Array(nonces.issue(Array(claims.utf8)).utf8)
+    }
+
+    /// - Throws: `FleetRefusal`; `DomainError.unavailable` without a database.
+    package func open(_ request: Weir_V1_OpenSessionRequest) async throws -> Weir_V1_OpenSessionResponse {
+        let now = fleet.domain.clock.nowMilliseconds()
+        let nonce = Array(request.nonce)
+        let expires = try checkNonce(nonce, dataPlaneID: request.dataPlaneID, now: now)
+        try fleet.checkVersion(request.version)
+        let row = try await fleet.domain.read { try DataPlanesTable.find($0, id: request.dataPlaneID) }
+        // An unknown data plane and a wrong signature get the same answer: it tells nobody which ids exist.
+        let body = SessionChallenge.body(deployment: fleet.deployment, dataPlaneID: request.dataPlaneID, nonce: nonce)
+        guard let row,
+            TrustStore.verify(
+                publicKey: row.identityPublicKey, type: SessionChallenge.type, body: body, signature: Array(request.signature))
+        else { throw FleetRefusal.unauthenticated("the signature is not that of the data plane \(request.dataPlaneID)") }
+        guard row.status == .active else { throw FleetRefusal.revoked }
+        let digest = SHA256Digest.of(nonce)
+        let fresh = try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+            guard try SessionNoncesTable.use(c, nonce: digest, expiresAt: expires) else { return false }
+            try DataPlanesTable.sawVersion(c, id: row.id, version: request.version, now: now)
+            return true
+        }
+        guard fresh else { throw FleetRefusal.unauthenticated("the nonce was used before: ask for a new challenge") }
+        let token = SessionToken(dataPlaneID: DataPlaneID(row.id), expiresMilliseconds: now + Self.sessionLifetimeMilliseconds)
+        var response = Weir_V1_OpenSessionResponse()
+        response.session = token.encoded(with: sessions)
+        response.expiresMs = token.expiresMilliseconds
+        return response
+    }
+
+    /// Whose session it is. Whether that data plane was revoked meanwhile is not in the token: see `DataPlaneService.standing`.
+    package func verify(_ token: String) throws(FleetRefusal) -> DataPlaneID {
+        guard let session = SessionToken(token, codec: sessions) else { throw .unauthenticated("the session is none of this deployment's") }
+        guard session.expiresMilliseconds > fleet.domain.clock.nowMilliseconds() else {
+            throw .unauthenticated("the session has expired: open a new one")
+        }
+        return session.dataPlaneID
+    }
+
+    /// Forgets the nonces that would be refused for their age anyway. For the reconciler.
+    package func purgeNonces() async throws {
+        let now = fleet.domain.clock.nowMilliseconds()
+        try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+            // Another replica's clock may be behind.
+            try SessionNoncesTable.purge(c, expiredBefore: now - 10 * Self.nonceLifetimeMilliseconds)
+        }
+    }
+
+    /// When the nonce expires.
+    private func checkNonce(_ nonce: [UInt8], dataPlaneID: String, now: Int64) throws(FleetRefusal) -> Int64 {
+        let refusal = FleetRefusal.unauthenticated("the nonce is none of this deployment's or has expired: ask for a new challenge")
+        guard nonce.count <= 1024, let claims = nonces.verify(String(decoding: nonce, as: UTF8.self)) else { throw refusal }
+        let parts = claims.split(separator: 0)
+        guard parts.count == 3, String(decoding: parts[0], as: UTF8.self) == dataPlaneID,
+            let expires = Int64(String(decoding: parts[1], as: UTF8.self)), expires > now
+        else { throw refusal }
+        return expires
+    }
+}

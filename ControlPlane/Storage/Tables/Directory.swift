@@ -1,0 +1,143 @@
+/// Whose directory is read: every tenant's, or that of some.
+package enum DirectoryScope: Sendable, Hashable {
+    case everyone
+    case tenants([String])
+
+    /// A data plane's list; an empty one means everyone.
+    package init(tenantIDs: [String]) { self = tenantIDs.isEmpty ? .everyone : .tenants(tenantIDs) }
+
+    /// `AND column IN (…)`, with the arguments appended.
+    fileprivate func condition(_ column: String, _ arguments: inout [SQLValue]) -> String {
+        guard case .tenants(let ids) = self else { return "" }
+        let places = ids.map { id in
+            arguments.append(.text(id))
+            return "$\(arguments.count)"
+        }
+        return "AND \(column) IN (\(places.joined(separator: ", ")))"
+    }
+}
+
+/// Tenants, projects and keys as a data plane needs them: across the three tables, without what only administrators see. A row
+/// counts as removed when it, its project or its tenant is.
+package enum DirectoryTables {
+    package struct Tenant: Sendable {
+        package let id: String
+        package let name: String
+        package let disabled: Bool
+        package let removed: Bool
+    }
+
+    package struct Project: Sendable {
+        package let id: String
+        package let tenantID: String
+        package let name: String
+        package let disabled: Bool
+        package let removed: Bool
+    }
+
+    package struct Key: Sendable {
+        package let id: String
+        package let projectID: String
+        package let sha256: [UInt8]
+        package let previousSHA256: [UInt8]?
+        package let previousExpiresAt: Int64?
+        package let expiresAt: Int64?
+        package let revoked: Bool
+        /// JSON arrays, as they are stored.
+        package let models: String
+        package let capabilities: String
+        package let channels: String
+        package let removed: Bool
+    }
+
+    /// How many rows changed after `revision`, removed ones included, counted up to `limit`.
+    package static func changes(_ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64, limit: Int64) throws -> Int64 {
+        var arguments: [SQLValue] = [.int(revision), .int(limit)]
+        let tenants = scope.condition("id", &arguments)
+        let projects = scope.condition("tenant_id", &arguments)
+        let keys = scope.condition("tenant_id", &arguments)
+        return try c.first(
+            """
+            SELECT COUNT(*) AS changes FROM (
+                SELECT 1 AS one FROM tenants WHERE directory_revision > $1 \(tenants)
+                UNION ALL SELECT 1 AS one FROM projects WHERE directory_revision > $1 \(projects)
+                UNION ALL SELECT 1 AS one FROM virtual_keys WHERE directory_revision > $1 \(keys)
+                LIMIT $2) AS changed
+            """, arguments)?.int("changes") ?? 0
+    }
+
+    /// How many keys there are.
+    package static func keyCount(_ c: any SQLConnection, _ scope: DirectoryScope) throws -> Int64 {
+        var arguments: [SQLValue] = []
+        let condition = scope.condition("tenant_id", &arguments)
+        return try c.first("SELECT COUNT(*) AS keys FROM virtual_keys WHERE deleted_at IS NULL \(condition)", arguments)?.int("keys") ?? 0
+    }
+
+    /// The present tenants, or with `revision` those that changed after it, removed ones included.
+    package static func tenants(_ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?) throws -> [Tenant] {
+        var arguments: [SQLValue] = revision.map { [.int($0)] } ?? []
+        let condition = scope.condition("id", &arguments)
+        let wanted = revision == nil ? "deleted_at IS NULL" : "directory_revision > $1"
+        return try c.query("SELECT id, name, status, deleted_at FROM tenants WHERE \(wanted) \(condition) ORDER BY id", arguments).map { row in
+            Tenant(
+                id: try row.text("id"), name: try row.text("name"), disabled: try row.text("status") != "active",
+                removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+
+    package static func projects(_ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?) throws -> [Project] {
+        var arguments: [SQLValue] = revision.map { [.int($0)] } ?? []
+        let condition = scope.condition("p.tenant_id", &arguments)
+        let wanted = revision == nil ? "p.deleted_at IS NULL AND t.deleted_at IS NULL" : "p.directory_revision > $1"
+        return try c.query(
+            """
+            SELECT p.id AS id, p.tenant_id AS tenant_id, p.name AS name, p.status AS status,
+                COALESCE(p.deleted_at, t.deleted_at) AS deleted_at
+            FROM projects p JOIN tenants t ON t.id = p.tenant_id WHERE \(wanted) \(condition) ORDER BY p.id
+            """, arguments
+        ).map { row in
+            Project(
+                id: try row.text("id"), tenantID: try row.text("tenant_id"), name: try row.text("name"),
+                disabled: try row.text("status") != "active", removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+
+    /// One page of keys by id, from the one after `lastID`.
+    package static func keys(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, lastID: String, limit: Int
+    ) throws -> [Key] {
+        var arguments: [SQLValue] = [.text(lastID), .int(Int64(limit))]
+        var wanted = "k.deleted_at IS NULL AND p.deleted_at IS NULL AND t.deleted_at IS NULL"
+        if let revision {
+            arguments.append(.int(revision))
+            wanted = "k.directory_revision > $3"
+        }
+        let condition = scope.condition("k.tenant_id", &arguments)
+        return try c.query(
+            """
+            SELECT k.id AS id, k.project_id AS project_id, k.sha256 AS sha256, k.previous_sha256 AS previous_sha256,
+                k.previous_expires_at AS previous_expires_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at,
+                k.models AS models, k.capabilities AS capabilities, k.channels AS channels,
+                COALESCE(k.deleted_at, p.deleted_at, t.deleted_at) AS deleted_at
+            FROM virtual_keys k JOIN projects p ON p.id = k.project_id JOIN tenants t ON t.id = k.tenant_id
+            WHERE k.id > $1 AND \(wanted) \(condition) ORDER BY k.id LIMIT $2
+            """, arguments
+        ).map { row in
+            Key(
+                id: try row.text("id"), projectID: try row.text("project_id"), sha256: try row.blob("sha256"),
+                previousSHA256: try row.optionalBlob("previous_sha256"), previousExpiresAt: try row.optionalInt("previous_expires_at"),
+                expiresAt: try row.optionalInt("expires_at"), revoked: try row.optionalInt("revoked_at") != nil,
+                models: try row.text("models"), capabilities: try row.text("capabilities"), channels: try row.text("channels"),
+                removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+
+    /// What goes with a removed tenant or project, whether or not it was marked itself.
+    package static func projectIDs(_ c: any SQLConnection, tenantID: String) throws -> [String] {
+        try c.query("SELECT id FROM projects WHERE tenant_id = $1 ORDER BY id", [.text(tenantID)]).map { try $0.text("id") }
+    }
+
+    package static func keyIDs(_ c: any SQLConnection, projectID: String) throws -> [String] {
+        try c.query("SELECT id FROM virtual_keys WHERE project_id = $1 ORDER BY id", [.text(projectID)]).map { try $0.text("id") }
+    }
+}
