@@ -3,6 +3,8 @@ package enum Migrations {
     package static let all: [Migration] = [
         .counters,
         .admin,
+        .configVersions,
+        .rollouts,
         .fleet,
     ]
 }
