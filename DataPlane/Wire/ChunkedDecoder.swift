@@ -1,3 +1,5 @@
+import Primitives
+
 package enum ChunkStep: Sendable, Equatable {
     /// Payload bytes at these offsets of the piece; call again from the upper bound.
     case data(Range<Int>)
@@ -79,7 +81,7 @@ package struct ChunkedDecoder: Sendable {
         while at < limit {
             switch state {
             case .size:
-                let byte = base.load(fromByteOffset: at, as: UInt8.self)
+                let byte = ByteScan.byte(base, at)
                 var value = byte &- 0x30
                 if value > 9 {
                     value = (byte | 0x20) &- 0x61
@@ -111,7 +113,7 @@ package struct ChunkedDecoder: Sendable {
                 }
                 at = end
                 guard at < limit else { break }
-                switch base.load(fromByteOffset: at, as: UInt8.self) {
+                switch ByteScan.byte(base, at) {
                 case 0x0D: state = .sizeLF
                 case 0x09:
                     extensionBytes &+= 1
@@ -121,7 +123,7 @@ package struct ChunkedDecoder: Sendable {
                 }
                 at &+= 1
             case .sizeLF:
-                guard base.load(fromByteOffset: at, as: UInt8.self) == 0x0A else { return fail(.chunkSizeLineEnding) }
+                guard ByteScan.byte(base, at) == 0x0A else { return fail(.chunkSizeLineEnding) }
                 at &+= 1
                 digits = 0
                 if remaining == 0 {
@@ -143,12 +145,12 @@ package struct ChunkedDecoder: Sendable {
                 forwardEnd = at &+ count
                 return .data(at..<(at &+ count))
             case .dataCR:
-                guard base.load(fromByteOffset: at, as: UInt8.self) == 0x0D else { return fail(.chunkDataEnding) }
+                guard ByteScan.byte(base, at) == 0x0D else { return fail(.chunkDataEnding) }
                 state = .dataLF
                 at &+= 1
                 forwardEnd = at
             case .dataLF:
-                guard base.load(fromByteOffset: at, as: UInt8.self) == 0x0A else { return fail(.chunkDataEnding) }
+                guard ByteScan.byte(base, at) == 0x0A else { return fail(.chunkDataEnding) }
                 state = .size
                 at &+= 1
                 forwardEnd = at
@@ -172,7 +174,7 @@ package struct ChunkedDecoder: Sendable {
     /// One step within the trailer section. Trailers are checked like header fields and thrown away.
     @inline(never)
     private mutating func readTrailer(_ base: UnsafeRawPointer, _ at: inout Int, _ limit: Int) -> HTTPViolation? {
-        let byte = base.load(fromByteOffset: at, as: UInt8.self)
+        let byte = ByteScan.byte(base, at)
         switch state {
         case .trailerStart:
             if byte == 0x0D {
@@ -203,7 +205,7 @@ package struct ChunkedDecoder: Sendable {
             trailerBytes &+= end &- at
             at = end
             if at < limit {
-                switch base.load(fromByteOffset: at, as: UInt8.self) {
+                switch ByteScan.byte(base, at) {
                 case 0x0D: state = .trailerLF
                 case 0x09: break
                 case 0x0A: return .bareLF

@@ -1,16 +1,19 @@
+import Primitives
+
 /// The field lines of a message head: what the request and the response parser share. Parses line by line and can stop after any byte.
 ///
 /// A line that is not complete is not looked at again before its line feed has arrived, so that a head delivered a byte at a time costs
 /// as much as one delivered at once, times a constant.
+@usableFromInline
 package struct FieldSection: Sendable {
-    package internal(set) var fields: [HTTPField] = []
+    @usableFromInline package internal(set) var fields: [HTTPField] = []
     var contentLength: Int64?
     var isChunked = false
     var closes = false
     var keepsAlive = false
     var expectsContinue = false
     /// One bit a known field that has occurred.
-    package internal(set) var seen: UInt64 = 0
+    @usableFromInline package internal(set) var seen: UInt64 = 0
     /// Where the line being read begins, and up to where it is known to hold no line feed.
     var lineStart = 0
     var scanned = 0
@@ -44,7 +47,7 @@ package struct FieldSection: Sendable {
     @inline(__always)
     mutating func lineMayBeComplete(_ base: UnsafeRawPointer, _ limit: Int) -> Bool {
         guard scanned > lineStart else { return true }
-        if findByte(0x0A, base, from: scanned, limit: limit) != nil { return true }
+        if ByteScan.find(0x0A, base, from: scanned, limit: limit) != nil { return true }
         scanned = limit
         return false
     }
@@ -55,9 +58,9 @@ package struct FieldSection: Sendable {
         while true {
             let start = lineStart
             guard start &+ 1 < limit else { return incomplete(base, limit) }
-            let first = base.load(fromByteOffset: start, as: UInt8.self)
+            let first = ByteScan.byte(base, start)
             if first == 0x0D {
-                guard base.load(fromByteOffset: start &+ 1, as: UInt8.self) == 0x0A else { return .invalid(.bareCR) }
+                guard ByteScan.byte(base, start &+ 1) == 0x0A else { return .invalid(.bareCR) }
                 if connectionNamesOthers, let violation = markFieldsNamedByConnection(base) { return .invalid(violation) }
                 return .end(start &+ 2)
             }
@@ -65,26 +68,26 @@ package struct FieldSection: Sendable {
             // Name.
             let nameEnd = endOfName(base, start, limit)
             guard nameEnd < limit else { return incomplete(base, limit) }
-            let delimiter = base.load(fromByteOffset: nameEnd, as: UInt8.self)
+            let delimiter = ByteScan.byte(base, nameEnd)
             if delimiter != 0x3A || nameEnd == start { return .invalid(nameViolation(base, start, nameEnd, limit)) }
 
             // Value.
             var valueStart = nameEnd &+ 1
-            while valueStart < limit, isBlank(base.load(fromByteOffset: valueStart, as: UInt8.self)) { valueStart &+= 1 }
+            while valueStart < limit, isBlank(ByteScan.byte(base, valueStart)) { valueStart &+= 1 }
             var end = findControl(base, from: valueStart, limit: limit)
-            while end < limit, base.load(fromByteOffset: end, as: UInt8.self) == 0x09 {
+            while end < limit, ByteScan.byte(base, end) == 0x09 {
                 end = findControl(base, from: end &+ 1, limit: limit)
             }
             guard end < limit else { return incomplete(base, limit) }
-            switch base.load(fromByteOffset: end, as: UInt8.self) {
+            switch ByteScan.byte(base, end) {
             case 0x0D: break
             case 0x0A: return .invalid(.bareLF)
             default: return .invalid(.controlInFieldValue)
             }
             guard end &+ 1 < limit else { return incomplete(base, limit) }
-            guard base.load(fromByteOffset: end &+ 1, as: UInt8.self) == 0x0A else { return .invalid(.bareCR) }
+            guard ByteScan.byte(base, end &+ 1) == 0x0A else { return .invalid(.bareCR) }
             var valueEnd = end
-            while valueEnd > valueStart, isBlank(base.load(fromByteOffset: valueEnd &- 1, as: UInt8.self)) { valueEnd &-= 1 }
+            while valueEnd > valueStart, isBlank(ByteScan.byte(base, valueEnd &- 1)) { valueEnd &-= 1 }
 
             guard fields.count < maxFields else { return .invalid(.tooManyFields) }
             let known = KnownField.recognise(base, from: start, to: nameEnd)
@@ -114,18 +117,18 @@ package struct FieldSection: Sendable {
         var at = start
         // Letters, digits and hyphens, sixteen at a time; names with other marks fall through to the table.
         if at &+ 16 <= limit {
-            let lane = loadLane(base, at)
-            let letters = ((lane | Lane(repeating: 0x20)) &- Lane(repeating: 0x61)) .< Lane(repeating: 26)
-            let digits = (lane &- Lane(repeating: 0x30)) .< Lane(repeating: 10)
-            at &+= firstLane(.!(letters .| digits .| (lane .== Lane(repeating: 0x2D))))
+            let lane = ByteScan.lane(base, at)
+            let letters = ((lane | ByteScan.Lane(repeating: 0x20)) &- ByteScan.Lane(repeating: 0x61)) .< ByteScan.Lane(repeating: 26)
+            let digits = (lane &- ByteScan.Lane(repeating: 0x30)) .< ByteScan.Lane(repeating: 10)
+            at &+= ByteScan.first(.!(letters .| digits .| (lane .== ByteScan.Lane(repeating: 0x2D))))
         }
-        while at < limit, ASCIISet.token.contains(base.load(fromByteOffset: at, as: UInt8.self)) { at &+= 1 }
+        while at < limit, ASCIISet.token.contains(ByteScan.byte(base, at)) { at &+= 1 }
         return at
     }
 
     @inline(never)
     private func nameViolation(_ base: UnsafeRawPointer, _ start: Int, _ nameEnd: Int, _ limit: Int) -> HTTPViolation {
-        let byte = base.load(fromByteOffset: nameEnd, as: UInt8.self)
+        let byte = ByteScan.byte(base, nameEnd)
         if nameEnd == start {
             switch byte {
             case 0x3A: return .emptyFieldName
@@ -137,8 +140,8 @@ package struct FieldSection: Sendable {
         switch byte {
         case 0x20, 0x09:
             var at = nameEnd
-            while at < limit, isBlank(base.load(fromByteOffset: at, as: UInt8.self)) { at &+= 1 }
-            return at < limit && base.load(fromByteOffset: at, as: UInt8.self) == 0x3A ? .spaceBeforeColon : .invalidFieldName
+            while at < limit, isBlank(ByteScan.byte(base, at)) { at &+= 1 }
+            return at < limit && ByteScan.byte(base, at) == 0x3A ? .spaceBeforeColon : .invalidFieldName
         case 0x0D, 0x0A: return .missingColon
         default: return .invalidFieldName
         }
@@ -162,7 +165,7 @@ package struct FieldSection: Sendable {
         case .host where isRequest:
             if has(.host) { return .repeatedHost }
             guard start < end else { return .invalidHost }
-            for at in start..<end where !ASCIISet.host.contains(base.load(fromByteOffset: at, as: UInt8.self)) { return .invalidHost }
+            for at in start..<end where !ASCIISet.host.contains(ByteScan.byte(base, at)) { return .invalidHost }
             return nil
         case .expect where isRequest:
             if has(.expect) { return .repeatedField }
@@ -182,7 +185,7 @@ package struct FieldSection: Sendable {
         var value: Int64 = 0
         var overflows = end &- start > 19
         for at in start..<end {
-            let digit = base.load(fromByteOffset: at, as: UInt8.self) &- 0x30
+            let digit = ByteScan.byte(base, at) &- 0x30
             guard digit < 10 else { return .invalidContentLength }
             let (product, productOverflows) = value.multipliedReportingOverflow(by: 10)
             let (sum, sumOverflows) = product.addingReportingOverflow(Int64(digit))
@@ -201,7 +204,7 @@ package struct FieldSection: Sendable {
             guard from < to else { continue }
             options &+= 1
             guard options <= 32 else { return .invalidConnection }
-            for index in from..<to where !ASCIISet.token.contains(base.load(fromByteOffset: index, as: UInt8.self)) {
+            for index in from..<to where !ASCIISet.token.contains(ByteScan.byte(base, index)) {
                 return .invalidConnection
             }
             switch to &- from {
@@ -217,11 +220,11 @@ package struct FieldSection: Sendable {
     private func nextOption(_ base: UnsafeRawPointer, _ at: inout Int, _ end: Int) -> (Int, Int)? {
         guard at < end else { return nil }
         var from = at
-        let comma = findByte(0x2C, base, from: at, limit: end) ?? end
+        let comma = ByteScan.find(0x2C, base, from: at, limit: end) ?? end
         at = comma &+ 1
-        while from < comma, isBlank(base.load(fromByteOffset: from, as: UInt8.self)) { from &+= 1 }
+        while from < comma, isBlank(ByteScan.byte(base, from)) { from &+= 1 }
         var to = comma
-        while to > from, isBlank(base.load(fromByteOffset: to &- 1, as: UInt8.self)) { to &-= 1 }
+        while to > from, isBlank(ByteScan.byte(base, to &- 1)) { to &-= 1 }
         return (from, to)
     }
 
@@ -252,8 +255,8 @@ package struct FieldSection: Sendable {
 
     private func sameName(_ base: UnsafeRawPointer, _ left: Int, _ right: Int, _ count: Int) -> Bool {
         for index in 0..<count {
-            var one = base.load(fromByteOffset: left &+ index, as: UInt8.self)
-            var other = base.load(fromByteOffset: right &+ index, as: UInt8.self)
+            var one = ByteScan.byte(base, left &+ index)
+            var other = ByteScan.byte(base, right &+ index)
             if one &- 0x41 < 26 { one |= 0x20 }
             if other &- 0x41 < 26 { other |= 0x20 }
             if one != other { return false }

@@ -1,4 +1,5 @@
 /// Header fields that the gateway acts on, recognised (in any case) while the head is parsed so that nobody compares names later.
+@usableFromInline
 package enum KnownField: UInt8, Sendable, CaseIterable {
     case host, contentLength, transferEncoding, connection, authorization, apiKey, xAPIKey, contentType, accept, userAgent, expect
     case traceparent, tracestate, openAIBeta, openAIOrganization, openAIProject, idempotencyKey, xRequestID, retryAfter
@@ -19,15 +20,16 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
 }
 
 /// One header field, as offsets into the bytes that were parsed. Valid only beside those bytes.
+@usableFromInline
 package struct HTTPField: Sendable, Equatable {
-    package var nameStart: Int32
-    package var nameEnd: Int32
+    @usableFromInline package var nameStart: Int32
+    @usableFromInline package var nameEnd: Int32
     /// The value without surrounding whitespace.
-    package var valueStart: Int32
-    package var valueEnd: Int32
-    package var known: KnownField
+    @usableFromInline package var valueStart: Int32
+    @usableFromInline package var valueEnd: Int32
+    @usableFromInline package var known: KnownField
     /// Not to be forwarded: hop-by-hop by nature, or named by the Connection field.
-    package var isHopByHop: Bool
+    @usableFromInline package var isHopByHop: Bool
 
     @inlinable
     package init(nameStart: Int32, nameEnd: Int32, valueStart: Int32, valueEnd: Int32, known: KnownField, isHopByHop: Bool) {

@@ -1,3 +1,5 @@
+import Primitives
+
 extension KnownField {
     /// Recognises a field name, in any case. The bytes are known to be token characters.
     @inline(__always)
@@ -65,7 +67,7 @@ extension KnownField {
             return head == word("proxy-co") && tail == word("nnection") ? .proxyConnection : .other
         case 17:
             guard head == word("transfer") && tail == word("encoding") else { return .other }
-            return base.load(fromByteOffset: start &+ 8, as: UInt8.self) == 0x2D ? .transferEncoding : .other
+            return ByteScan.byte(base, start &+ 8) == 0x2D ? .transferEncoding : .other
         case 18: return equalsIgnoringCase(base, start, count, "proxy-authenticate") ? .proxyAuthenticate : .other
         case 19:
             if equalsIgnoringCase(base, start, count, "openai-organization") { return .openAIOrganization }

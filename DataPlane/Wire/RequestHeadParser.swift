@@ -1,8 +1,11 @@
+import Primitives
+
 /// Parses the head of an HTTP/1.x request out of bytes that arrive in any pieces (RFC 9112 sections 2 to 6), refusing whatever is
 /// ambiguous. One value serves all requests of a connection: `reset` keeps its storage.
 ///
 /// Call `parse` with all bytes since the start of the message each time more have arrived. Offsets (target, fields) count from the first
 /// of these bytes. One empty line before the request line is skipped, as section 2.2 asks.
+@usableFromInline
 package struct RequestHeadParser: Sendable {
     package let limits: HTTPLimits
     package private(set) var method: HTTPMethod = .other
@@ -16,7 +19,7 @@ package struct RequestHeadParser: Sendable {
     package private(set) var query: Range<Int> = 0..<0
     package private(set) var hasQuery = false
 
-    package private(set) var section = FieldSection()
+    @usableFromInline package private(set) var section = FieldSection()
     private var lineDone = false
     private var authority: Range<Int> = 0..<0
 
@@ -44,7 +47,8 @@ package struct RequestHeadParser: Sendable {
     /// The first field of that kind. `.other` finds nothing.
     package func first(_ known: KnownField) -> HTTPField? {
         guard has(known) else { return nil }
-        return section.fields.first { $0.known == known }
+        for index in section.fields.indices where section.fields[index].known == known { return section.fields[index] }
+        return nil
     }
 
     package mutating func reset() {
@@ -94,16 +98,16 @@ package struct RequestHeadParser: Sendable {
         var at = section.lineStart
         if at == 0 && base.load(as: UInt8.self) == 0x0D {
             guard limit > 1 else { return .needMore }
-            guard base.load(fromByteOffset: 1, as: UInt8.self) == 0x0A else { return .invalid(.bareCR) }
+            guard ByteScan.byte(base, 1) == 0x0A else { return .invalid(.bareCR) }
             at = 2
         }
         // Method.
         let methodStart = at
-        while at < limit, ASCIISet.token.contains(base.load(fromByteOffset: at, as: UInt8.self)) { at &+= 1 }
+        while at < limit, ASCIISet.token.contains(ByteScan.byte(base, at)) { at &+= 1 }
         guard at &- methodStart <= 32 else { return .invalid(.invalidMethod) }
         guard at < limit else { return .needMore }
-        guard base.load(fromByteOffset: at, as: UInt8.self) == 0x20, at > methodStart else {
-            return .invalid(base.load(fromByteOffset: at, as: UInt8.self) == 0x0A && at == methodStart ? .bareLF : .invalidMethod)
+        guard ByteScan.byte(base, at) == 0x20, at > methodStart else {
+            return .invalid(ByteScan.byte(base, at) == 0x0A && at == methodStart ? .bareLF : .invalidMethod)
         }
         methodRange = methodStart..<at
         method = recogniseMethod(base, methodStart, at)
@@ -114,7 +118,7 @@ package struct RequestHeadParser: Sendable {
         var question = -1
         var hasPercent = false
         while at < limit {
-            let byte = base.load(fromByteOffset: at, as: UInt8.self)
+            let byte = ByteScan.byte(base, at)
             guard ASCIISet.target.contains(byte) else { break }
             if byte == 0x3F && question < 0 { question = at }
             if byte == 0x25 { hasPercent = true }
@@ -122,7 +126,7 @@ package struct RequestHeadParser: Sendable {
         }
         guard at &- targetStart <= limits.maxTargetBytes else { return .invalid(.targetTooLong) }
         guard at < limit else { return .needMore }
-        switch base.load(fromByteOffset: at, as: UInt8.self) {
+        switch ByteScan.byte(base, at) {
         case 0x20 where at > targetStart: break
         case 0x20: return .invalid(.malformedRequestLine)
         case 0x23: return .invalid(.fragmentInTarget)
@@ -145,7 +149,7 @@ package struct RequestHeadParser: Sendable {
 
     /// Whether the few bytes of an unfinished version could still become one; a line feed among them says that they will not.
     private func versionMayStillCome(_ base: UnsafeRawPointer, _ from: Int, _ limit: Int) -> Bool {
-        findByte(0x0A, base, from: from, limit: limit) == nil
+        ByteScan.find(0x0A, base, from: from, limit: limit) == nil
     }
 
     private mutating func readVersion(_ base: UnsafeRawPointer, _ at: Int) -> HTTPViolation? {
@@ -160,7 +164,7 @@ package struct RequestHeadParser: Sendable {
             }
             return word &>> 16 & 0xFF == 0x32 ? .http2Preface : .unsupportedVersion
         }
-        switch (base.load(fromByteOffset: at &+ 8, as: UInt8.self), base.load(fromByteOffset: at &+ 9, as: UInt8.self)) {
+        switch (ByteScan.byte(base, at &+ 8), ByteScan.byte(base, at &+ 9)) {
         case (0x0D, 0x0A): return nil
         case (0x0D, _): return .bareCR
         case (0x0A, _): return .bareLF
@@ -172,7 +176,7 @@ package struct RequestHeadParser: Sendable {
 
     private func recogniseMethod(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> HTTPMethod {
         func matches(_ text: StaticString) -> Bool {
-            for index in 0..<text.utf8CodeUnitCount where base.load(fromByteOffset: start &+ index, as: UInt8.self) != text.utf8Start[index] {
+            for index in 0..<text.utf8CodeUnitCount where ByteScan.byte(base, start &+ index) != text.utf8Start[index] {
                 return false
             }
             return true
@@ -191,7 +195,7 @@ package struct RequestHeadParser: Sendable {
     private mutating func splitTarget(_ base: UnsafeRawPointer, _ question: Int, _ hasPercent: Bool) -> HTTPViolation? {
         var pathStart = target.lowerBound
         let end = question < 0 ? target.upperBound : question
-        switch base.load(fromByteOffset: pathStart, as: UInt8.self) {
+        switch ByteScan.byte(base, pathStart) {
         case 0x2F: break
         case 0x2A where method == .options && target.count == 1: break
         default:
@@ -200,9 +204,9 @@ package struct RequestHeadParser: Sendable {
             if equalsIgnoringCase(base, pathStart, min(7, target.count), "http://") { schemeEnd = pathStart &+ 7 }
             if equalsIgnoringCase(base, pathStart, min(8, target.count), "https://") { schemeEnd = pathStart &+ 8 }
             guard schemeEnd > 0, schemeEnd < end else { return .unsupportedTarget }
-            pathStart = min(findByte(0x2F, base, from: schemeEnd, limit: end) ?? end, end)
+            pathStart = min(ByteScan.find(0x2F, base, from: schemeEnd, limit: end) ?? end, end)
             guard pathStart > schemeEnd else { return .unsupportedTarget }
-            for at in schemeEnd..<pathStart where !ASCIISet.host.contains(base.load(fromByteOffset: at, as: UInt8.self)) {
+            for at in schemeEnd..<pathStart where !ASCIISet.host.contains(ByteScan.byte(base, at)) {
                 return .unsupportedTarget
             }
             authority = schemeEnd..<pathStart
@@ -217,10 +221,10 @@ package struct RequestHeadParser: Sendable {
 
     private func checkPercentEncoding(_ base: UnsafeRawPointer) -> HTTPViolation? {
         var at = target.lowerBound
-        while let percent = findByte(0x25, base, from: at, limit: target.upperBound) {
+        while let percent = ByteScan.find(0x25, base, from: at, limit: target.upperBound) {
             guard percent &+ 2 < target.upperBound else { return .invalidPercentEncoding }
-            let high = base.load(fromByteOffset: percent &+ 1, as: UInt8.self)
-            let low = base.load(fromByteOffset: percent &+ 2, as: UInt8.self)
+            let high = ByteScan.byte(base, percent &+ 1)
+            let low = ByteScan.byte(base, percent &+ 2)
             guard isHexDigit(high), isHexDigit(low) else { return .invalidPercentEncoding }
             // An encoded NUL ends strings in whatever decodes it.
             if high == 0x30 && low == 0x30 { return .invalidPercentEncoding }
@@ -239,8 +243,8 @@ package struct RequestHeadParser: Sendable {
         if !authority.isEmpty, let host = first(.host)?.value {
             guard host.count == authority.count else { return .hostMismatch }
             for index in 0..<host.count {
-                var one = base.load(fromByteOffset: host.lowerBound &+ index, as: UInt8.self)
-                var other = base.load(fromByteOffset: authority.lowerBound &+ index, as: UInt8.self)
+                var one = ByteScan.byte(base, host.lowerBound &+ index)
+                var other = ByteScan.byte(base, authority.lowerBound &+ index)
                 if one &- 0x41 < 26 { one |= 0x20 }
                 if other &- 0x41 < 26 { other |= 0x20 }
                 if one != other { return .hostMismatch }

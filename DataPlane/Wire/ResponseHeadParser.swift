@@ -1,8 +1,11 @@
+import Primitives
+
 /// Parses the head of an HTTP/1.x response of an upstream, as strictly as a request: a provider, or who sits between, is not trusted
 /// with the framing of our connections either.
 ///
 /// Interim responses (1xx) are reported like others; the caller skips `headBytes`, calls `reset` and parses on. 101 is a violation: the
 /// gateway never asks for another protocol.
+@usableFromInline
 package struct ResponseHeadParser: Sendable {
     package let limits: HTTPLimits
     package private(set) var status = 0
@@ -13,7 +16,7 @@ package struct ResponseHeadParser: Sendable {
     /// Whether the connection may serve another request once the body is read.
     package private(set) var keepAlive = false
 
-    package private(set) var section = FieldSection()
+    @usableFromInline package private(set) var section = FieldSection()
     private var lineDone = false
     private var requestMethod: HTTPMethod = .other
 
@@ -34,7 +37,8 @@ package struct ResponseHeadParser: Sendable {
 
     package func first(_ known: KnownField) -> HTTPField? {
         guard has(known) else { return nil }
-        return section.fields.first { $0.known == known }
+        for index in section.fields.indices where section.fields[index].known == known { return section.fields[index] }
+        return nil
     }
 
     /// Prepares for the answer to a request with that method, which decides whether there is a body.
@@ -81,7 +85,7 @@ package struct ResponseHeadParser: Sendable {
     /// "HTTP/1." DIGIT SP 3DIGIT, then SP and a phrase, or nothing: servers that leave out the last space are common and unambiguous.
     private mutating func parseStatusLine(_ base: UnsafeRawPointer, _ limit: Int) -> FieldSection.Step {
         guard limit >= 14 else {
-            return findByte(0x0A, base, from: 0, limit: limit) == nil ? .needMore : .invalid(.malformedStatusLine)
+            return ByteScan.find(0x0A, base, from: 0, limit: limit) == nil ? .needMore : .invalid(.malformedStatusLine)
         }
         let version = UInt64(bigEndian: base.loadUnaligned(as: UInt64.self))
         switch version {
@@ -90,28 +94,28 @@ package struct ResponseHeadParser: Sendable {
         default: return .invalid(version &>> 24 == 0x48_5454_502F ? .unsupportedVersion : .malformedStatusLine)
         }
         let digits = (
-            base.load(fromByteOffset: 9, as: UInt8.self) &- 0x30, base.load(fromByteOffset: 10, as: UInt8.self) &- 0x30,
-            base.load(fromByteOffset: 11, as: UInt8.self) &- 0x30
+            ByteScan.byte(base, 9) &- 0x30, ByteScan.byte(base, 10) &- 0x30,
+            ByteScan.byte(base, 11) &- 0x30
         )
-        guard base.load(fromByteOffset: 8, as: UInt8.self) == 0x20, digits.0 >= 1, digits.0 <= 5, digits.1 < 10, digits.2 < 10 else {
+        guard ByteScan.byte(base, 8) == 0x20, digits.0 >= 1, digits.0 <= 5, digits.1 < 10, digits.2 < 10 else {
             return .invalid(.malformedStatusLine)
         }
         status = Int(digits.0) &* 100 &+ Int(digits.1) &* 10 &+ Int(digits.2)
-        let after = base.load(fromByteOffset: 12, as: UInt8.self)
+        let after = ByteScan.byte(base, 12)
         guard after == 0x20 || after == 0x0D else { return .invalid(after == 0x0A ? .bareLF : .malformedStatusLine) }
         let phrase = after == 0x20 ? 13 : 12
         var end = findControl(base, from: phrase, limit: limit)
-        while end < limit, base.load(fromByteOffset: end, as: UInt8.self) == 0x09 {
+        while end < limit, ByteScan.byte(base, end) == 0x09 {
             end = findControl(base, from: end &+ 1, limit: limit)
         }
         guard end < limit else { return .needMore }
-        switch base.load(fromByteOffset: end, as: UInt8.self) {
+        switch ByteScan.byte(base, end) {
         case 0x0D: break
         case 0x0A: return .invalid(.bareLF)
         default: return .invalid(.malformedStatusLine)
         }
         guard end &+ 1 < limit else { return .needMore }
-        guard base.load(fromByteOffset: end &+ 1, as: UInt8.self) == 0x0A else { return .invalid(.bareCR) }
+        guard ByteScan.byte(base, end &+ 1) == 0x0A else { return .invalid(.bareCR) }
         reasonPhrase = phrase..<end
         return .end(end &+ 2)
     }

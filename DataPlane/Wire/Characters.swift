@@ -1,51 +1,20 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
+import Primitives
 
-// Loops over bytes that the parsers share. All take a base pointer and offsets below a limit the caller has checked; none reads at or
-// beyond the limit.
-
-/// Sixteen lanes at a time: SSE2 on x86-64, NEON on arm64, both present on every machine of these kinds.
-typealias Lane = SIMD16<UInt8>
-
-@inline(__always)
-func loadLane(_ base: UnsafeRawPointer, _ offset: Int) -> Lane {
-    base.loadUnaligned(fromByteOffset: offset, as: Lane.self)
-}
-
-/// Index of the first set lane, 16 when none is.
-@inline(__always)
-func firstLane(_ mask: SIMDMask<SIMD16<Int8>>) -> Int {
-    let halves = unsafeBitCast(mask, to: SIMD2<UInt64>.self)
-    let low = halves[0], high = halves[1]
-    if low != 0 { return low.trailingZeroBitCount &>> 3 }
-    return 8 &+ high.trailingZeroBitCount &>> 3
-}
-
-/// Offset of `byte` in [from, limit), or nil. libc's scan, for stretches of unknown length.
-@inline(__always)
-func findByte(_ byte: UInt8, _ base: UnsafeRawPointer, from: Int, limit: Int) -> Int? {
-    guard from < limit, let hit = memchr(base + from, Int32(byte), limit &- from) else { return nil }
-    return UnsafeRawPointer(hit) - base
-}
+// Loops over bytes that the parsers share.
 
 /// First offset in [from, limit) of a byte that a field value may not hold, HTAB included (the caller lets it pass); `limit` when none.
 @inline(__always)
 func findControl(_ base: UnsafeRawPointer, from: Int, limit: Int) -> Int {
     var at = from
-    let space = Lane(repeating: 0x20), del = Lane(repeating: 0x7F)
+    let space = ByteScan.Lane(repeating: 0x20), del = ByteScan.Lane(repeating: 0x7F)
     while at &+ 16 <= limit {
-        let lane = loadLane(base, at)
-        let hit = firstLane((lane .< space) .| (lane .== del))
+        let lane = ByteScan.lane(base, at)
+        let hit = ByteScan.first((lane .< space) .| (lane .== del))
         if hit < 16 { return at &+ hit }
         at &+= 16
     }
     while at < limit {
-        let byte = base.load(fromByteOffset: at, as: UInt8.self)
+        let byte = ByteScan.byte(base, at)
         if byte < 0x20 || byte == 0x7F { return at }
         at &+= 1
     }
@@ -106,7 +75,7 @@ func equalsIgnoringCase(_ base: UnsafeRawPointer, _ offset: Int, _ count: Int, _
     guard count == text.utf8CodeUnitCount else { return false }
     let expected = text.utf8Start
     for index in 0..<count {
-        var byte = base.load(fromByteOffset: offset &+ index, as: UInt8.self)
+        var byte = ByteScan.byte(base, offset &+ index)
         if byte &- 0x41 < 26 { byte |= 0x20 }
         if byte != expected[index] { return false }
     }
