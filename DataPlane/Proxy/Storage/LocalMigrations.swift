@@ -12,6 +12,7 @@ package struct LocalMigration: Sendable {
     package static let all: [LocalMigration] = [
         base,
         snapshots,
+        usage,
     ]
 
     private static let base = LocalMigration(

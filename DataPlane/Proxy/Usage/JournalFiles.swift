@@ -71,7 +71,7 @@ package struct PosixJournalFiles: JournalFiles {
     package func create(_ path: String, reserving: Int) throws(JournalFileError) -> JournalFile {
         let descriptor = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw JournalFileError(operation: "create \(path)", code: errno) }
-        let code = Self.reserve(descriptor, reserving)
+        let code = reserving > 0 ? Self.reserve(descriptor, reserving) : 0
         guard code == 0 else {
             _ = Glibc.close(descriptor)
             unlink(path)

@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 
 /// What lies in a journal's files. All integers are little-endian; request ids are big-endian as everywhere.
 ///
@@ -18,8 +18,8 @@ package enum JournalFrame {
     }
 
     package static let headerBytes = 24
-    /// The length has 24 bits; the settings allow far less.
-    package static let maximumPayload = 1 << 20
+    /// The length has 24 bits; less is allowed, so that a damaged one is noticed soon.
+    package static let maximumPayload = 256 << 10
 
     /// Appends one frame to `out`, which must have room for it.
     @inline(__always)

@@ -1,4 +1,3 @@
-package import Primitives
 import Glibc
 package import Synchronization
 
@@ -72,16 +71,37 @@ package final class JournalLane: Sendable {
 }
 
 /// Counts since the start; written by one loop.
-package final class JournalCounters: Sendable {
-    package let intents = Atomic<UInt64>(0)
-    package let completions = Atomic<UInt64>(0)
-    package let refused = Atomic<UInt64>(0)
-    package let writes = Atomic<UInt64>(0)
-    package let failedWrites = Atomic<UInt64>(0)
+final class JournalCounters: Sendable {
+    let intents = Atomic<UInt64>(0)
+    let completions = Atomic<UInt64>(0)
+    let refused = Atomic<UInt64>(0)
+    let writes = Atomic<UInt64>(0)
+    let failedWrites = Atomic<UInt64>(0)
+    let skippedProgress = Atomic<UInt64>(0)
+    let strayCompletions = Atomic<UInt64>(0)
+}
+
+/// Where all loops' journals stand, for `/metrics`.
+package struct JournalTotals: Sendable, Hashable {
+    // Since the start.
+    package var intents: UInt64 = 0
+    package var completions: UInt64 = 0
+    /// Intents that were not taken.
+    package var refused: UInt64 = 0
+    package var writes: UInt64 = 0
+    package var failedWrites: UInt64 = 0
+    package var writtenBytes: UInt64 = 0
     /// Progress records left out for lack of space.
-    package let skippedProgress = Atomic<UInt64>(0)
+    package var skippedProgress: UInt64 = 0
     /// Completions of requests that were not open: a fault of the caller, ignored.
-    package let strayCompletions = Atomic<UInt64>(0)
+    package var strayCompletions: UInt64 = 0
+
+    // Now.
+    package var openRequests = 0
+    /// Completions in memory only, because writing them failed.
+    package var heldCompletions = 0
+    /// On the disk, by segments in use, waiting to be folded or kept ready.
+    package var reservedBytes = 0
 }
 
 /// What all loops' journals of one boot have in common.
@@ -136,8 +156,24 @@ package final class JournalShared: Sendable {
         return .ok
     }
 
-    package func total(_ counter: KeyPath<JournalCounters, Atomic<UInt64>>) -> UInt64 {
-        lanes.reduce(0) { $0 &+ $1.counters[keyPath: counter].load(ordering: .relaxed) }
+    /// Over all loops, since the start.
+    package var totals: JournalTotals {
+        var totals = JournalTotals()
+        for lane in lanes {
+            let counters = lane.counters
+            totals.intents &+= counters.intents.load(ordering: .relaxed)
+            totals.completions &+= counters.completions.load(ordering: .relaxed)
+            totals.refused &+= counters.refused.load(ordering: .relaxed)
+            totals.writes &+= counters.writes.load(ordering: .relaxed)
+            totals.failedWrites &+= counters.failedWrites.load(ordering: .relaxed)
+            totals.skippedProgress &+= counters.skippedProgress.load(ordering: .relaxed)
+            totals.strayCompletions &+= counters.strayCompletions.load(ordering: .relaxed)
+            totals.writtenBytes &+= lane.flushed.load(ordering: .relaxed)
+            totals.openRequests += lane.openRequests.load(ordering: .relaxed)
+            totals.heldCompletions += lane.held.load(ordering: .relaxed)
+        }
+        totals.reservedBytes = bytes.load(ordering: .relaxed)
+        return totals
     }
 
     private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }

@@ -1,0 +1,123 @@
+package import Contract
+import GRDB
+package import Logging
+package import Primitives
+import Synchronization
+
+/// The journal of all loops, the folder behind it and the outbox, put together for one process: what the data plane's start makes once.
+package final class UsagePipeline: Sendable {
+    package let shared: JournalShared
+    package let outbox: UsageOutboxStore
+    package let counters = UsageCounters()
+    package let folder: JournalFolder
+    package let keeper: JournalKeeper
+    private let state = Mutex(State())
+    private let logger: Logger
+
+    private struct State {
+        var workers: [BackgroundWorker] = []
+        /// What the last fold was refused with; nil when it succeeded.
+        var failure: String?
+        var failures = 0
+    }
+
+    private static let keeperPause = 100
+    private static let foldPause = 75
+    private static let longestPause = 5000
+
+    /// Reads nothing of the journal yet: what earlier boots left is replayed by the first fold, while the loops already serve.
+    /// - Parameters:
+    ///   - journalDirectory: of its own, beside the database on the same machine; made when missing.
+    ///   - estimate: see `JournalFolder`.
+    package init(
+        store: LocalStore, journalDirectory: String, settings: JournalSettings, loops: Int, participants: [any FoldParticipant] = [],
+        logger: Logger, clock: any WallClock = SystemClock(), files: any JournalFiles = PosixJournalFiles(),
+        estimateInterrupted estimate: @escaping @Sendable (Weir_V1_UsageRecord) -> [UInt8]
+    ) throws {
+        self.logger = logger
+        // A batch that was shipped must not come back with another content under the same number, and a segment goes once SQLite has it:
+        // neither may depend on the machine keeping its power. A few commits a second, on this thread, can afford the fsync.
+        try store.queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+        shared = try JournalShared(directory: journalDirectory, settings: settings, loops: loops, files: files)
+        outbox = try UsageOutboxStore(database: store.queue, counters: counters, incarnation: store.incarnation)
+        keeper = JournalKeeper(shared: shared)
+        folder = JournalFolder(
+            shared: shared, database: store.queue, outbox: outbox, counters: counters, participants: participants, clock: clock,
+            estimate: estimate, report: { logger.error("\($0)") })
+    }
+
+    /// The journal of one loop. Makes its first segments: call it before the loop serves.
+    /// - Parameter hop: runs a closure on the loop's thread.
+    package func journal(
+        loop: Int, hop: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+    ) throws(JournalError) -> UsageJournal {
+        try UsageJournal(directory: shared.directory, loop: loop, settings: shared.settings, shared: shared, hop: hop)
+    }
+
+    /// Starts the two threads. Until then nothing is folded.
+    package func start() {
+        state.withLock { state in
+            guard state.workers.isEmpty else { return }
+            state.workers = [
+                BackgroundWorker(name: "weir-keeper", signal: shared.keeperSignal) { [keeper] in
+                    keeper.step()
+                    return Self.keeperPause
+                },
+                BackgroundWorker(name: "weir-folder", signal: shared.folderSignal) { [self] in fold() },
+            ]
+        }
+    }
+
+    /// Folds what is left and ends the threads; after the loops' journals were closed. What SQLite refuses stays in the journal for the
+    /// next boot. Blocks.
+    package func stop() {
+        let workers = state.withLock { state in
+            defer { state.workers = [] }
+            return state.workers
+        }
+        for worker in workers.reversed() { worker.stop() }
+        if shared.settings.durability == .power { keeper.synchronizeAll() }
+        do {
+            while try !folder.foldOnce().isDrained {}
+        } catch {
+            logger.error("usage records stay in the journal until the next start: \(error)")
+        }
+        keeper.step()
+    }
+
+    /// What is wrong with taking usage down, for `/health/ready`; empty when all is well.
+    package var health: [String] {
+        var problems: [String] = []
+        switch shared.state {
+        case .ok: break
+        case .degraded(let reason), .refusing(let reason): problems.append(reason)
+        }
+        if let failure = state.withLock({ $0.failure }) { problems.append("usage records cannot be moved to the local database: \(failure)") }
+        return problems
+    }
+
+    /// - Returns: the milliseconds to the next fold.
+    private func fold() -> Int {
+        do {
+            while try !folder.foldOnce().isDrained {}
+            let recovered = state.withLock { state in
+                defer {
+                    state.failure = nil
+                    state.failures = 0
+                }
+                return state.failures > 0
+            }
+            if recovered { logger.notice("usage records are moved to the local database again") }
+            return Self.foldPause
+        } catch {
+            counters.failedFolds.wrappingAdd(1, ordering: .relaxed)
+            let (isFirst, failures) = state.withLock { state in
+                state.failure = "\(error)"
+                state.failures += 1
+                return (state.failures == 1, state.failures)
+            }
+            if isFirst { logger.error("usage records cannot be moved to the local database and stay in the journal: \(error)") }
+            return min(Self.longestPause, Self.foldPause << min(failures, 8))
+        }
+    }
+}
