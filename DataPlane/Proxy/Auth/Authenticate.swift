@@ -1,0 +1,94 @@
+import Primitives
+import Trust
+
+/// Proof that a request's key was checked against the directory. Made by `Authenticate` alone.
+struct Caller {
+    let key: KeyEntry
+    let channel: Channel
+
+    fileprivate init(key: KeyEntry, channel: Channel) {
+        self.key = key
+        self.channel = channel
+    }
+
+    /// Which of the two doors a request came through; each has its own scope on a key.
+    enum Channel: String, Sendable {
+        case standard = "default"
+        case external = "external"
+    }
+}
+
+/// The first stage: who is calling. A typing error costs a checksum, everything else one hash and one lookup.
+enum Authenticate {
+    private static let prefix: StaticString = "weir_"
+    private static let idLength = 16
+    private static let secretLength = 52
+    private static let checksumLength = 7
+    /// Length of a whole key.
+    static let keyLength = 5 + idLength + 1 + secretLength + checksumLength
+
+    /// - Parameter presented: the value of Authorization (`Bearer …`) or of x-api-key / api-key (the key alone); nil when absent.
+    static func caller(
+        presented: UnsafeRawBufferPointer?, isBearer: Bool, channel: Caller.Channel, directory: Directory, nowMilliseconds: Int64
+    ) throws(Rejection) -> Caller {
+        guard let presented, !presented.isEmpty else { throw .missingKey() }
+        let text = isBearer ? try withoutScheme(presented) : presented
+        guard text.count == keyLength, hasPrefix(text), text[5 + idLength] == UInt8(ascii: "_") else {
+            throw .invalidKey("That is not a Weir key: they look like weir_… and have \(keyLength) characters.")
+        }
+        guard hasValidChecksum(text) else {
+            throw .invalidKey("The key has a typing error: its checksum does not match. Copy it again.")
+        }
+        guard let id = IDBits(suffix: UnsafeRawBufferPointer(rebasing: text[5..<5 + idLength])) else {
+            throw .invalidKey("That is not a Weir key.")
+        }
+        let words = SHA256Digest.words(of: text)
+        let digest = DigestWords(words.0, words.1, words.2, words.3)
+        guard let key = directory.lookup(id) else { throw unknown() }
+        switch key.verdict(presented: digest, nowMilliseconds: nowMilliseconds) {
+        case .accepted: break
+        case .wrongSecret: throw unknown()
+        case .rotatedAway: throw .invalidKey("The key was rotated and its grace period is over. Use the new one.")
+        case .expired: throw .invalidKey("The key has expired. Ask for a new one.")
+        case .keyDisabled: throw .invalidKey("The key was revoked.")
+        case .projectDisabled: throw .forbidden("project_disabled", "The key's project is disabled.")
+        case .tenantDisabled: throw .forbidden("tenant_disabled", "The key's tenant is disabled.")
+        }
+        if let scopes = key.scopes, !scopes.allows(channel: channel.rawValue) {
+            throw .forbidden("channel_not_allowed", "The key may not be used on the \(channel.rawValue) channel.")
+        }
+        return Caller(key: key, channel: channel)
+    }
+
+    /// The same words for a key that is not there and for a wrong secret: nobody learns which ids exist.
+    private static func unknown() -> Rejection { .invalidKey("Incorrect API key provided. Check that it is whole and was not revoked.") }
+
+    private static func withoutScheme(_ value: UnsafeRawBufferPointer) throws(Rejection) -> UnsafeRawBufferPointer {
+        let scheme: StaticString = "bearer "
+        guard value.count > 7 else { throw .missingKey() }
+        for index in 0..<7 where value[index] | 0x20 != scheme.utf8Start[index] | 0x20 {
+            throw .invalidKey("The Authorization header has to be: Bearer weir_…")
+        }
+        var start = 7
+        while start < value.count, value[start] == UInt8(ascii: " ") { start += 1 }
+        return UnsafeRawBufferPointer(rebasing: value[start...])
+    }
+
+    private static func hasPrefix(_ text: UnsafeRawBufferPointer) -> Bool {
+        for index in 0..<prefix.utf8CodeUnitCount where text[index] != prefix.utf8Start[index] { return false }
+        return true
+    }
+
+    /// The last seven characters are base32 of the CRC-32 of all before them.
+    private static func hasValidChecksum(_ text: UnsafeRawBufferPointer) -> Bool {
+        let body = text.count - checksumLength
+        var crc = UInt64(CRC32.checksum(UnsafeRawBufferPointer(rebasing: text[..<body]))) << 3
+        for index in stride(from: text.count - 1, through: body, by: -1) {
+            let value = UInt8(truncatingIfNeeded: crc & 31)
+            let character = value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2")
+            if text[index] != character { return false }
+            crc >>= 5
+        }
+        return true
+    }
+}

@@ -1,0 +1,245 @@
+import Logging
+import NIOCore
+import Primitives
+
+/// All that one event loop owns: its view of the configuration, its journal, its connections to providers, its counters. Touched from
+/// that loop's thread only, so a request takes no lock and changes no thread from accept to the last byte.
+///
+/// `@unchecked Sendable`: references cross threads (to be handed `loop.execute` blocks); members are touched on the loop alone, which
+/// `assertOnLoop` checks in debug builds.
+final class LoopContext: @unchecked Sendable {
+    let eventLoop: any EventLoop
+    let index: Int
+    let settings: ProxySettings
+    let clock: any WallClock
+    let logger: Logger
+    let journal: UsageJournal
+    let tls: UpstreamTLS
+
+    /// What is in force; nil until the first activation. Read once a request.
+    var snapshot: RuntimeSnapshot?
+    var isDraining = false
+
+    var metrics = LoopMetrics()
+    var encoder = UsageEncoder()
+    var requestIDs = RequestIDSource()
+    /// Bytes of request bodies held by this loop's connections.
+    var bufferedBytes = 0
+    let recentFailures = UpstreamHealth()
+    var failureLog = FailureLog()
+
+    private var pools: [PoolKey: UpstreamPool] = [:]
+    private(set) var fronts = ConnectionList<FrontHandler>()
+    private(set) var upstreams = ConnectionList<UpstreamConnection>()
+
+    private var sends: [PendingExchange] = []
+    private var ends: [PendingExchange] = []
+    private var isTickScheduled = false
+    private var sweep: RepeatedTask?
+    private var sweepCount = 0
+    /// `date: …\r\n`, renewed by the sweep: formatting it for each answer would cost more than all its other fields.
+    private(set) var dateLine: [UInt8] = []
+    /// Microseconds, monotonic; renewed at each tick of the sweep and by whoever reads the clock anyway.
+    private(set) var nowMicroseconds = MonotonicClock.nowMicroseconds()
+
+    /// An exchange as it was when it asked: a connection goes on to its next request while the answer of a lost one is under way.
+    struct PendingExchange {
+        let exchange: Exchange
+        let serial: UInt64
+    }
+
+    init(
+        eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
+        tls: UpstreamTLS
+    ) {
+        self.eventLoop = eventLoop
+        self.index = index
+        self.settings = settings
+        self.clock = clock
+        self.logger = logger
+        self.journal = journal
+        self.tls = tls
+        renewDate()
+    }
+
+    func assertOnLoop() { eventLoop.assertInEventLoop() }
+
+    /// Puts a snapshot in force for the requests that begin from now on.
+    func activate(_ snapshot: RuntimeSnapshot) {
+        // A credential that was replaced gets its chance at once.
+        if self.snapshot?.credentials !== snapshot.credentials { recentFailures.forgetCredentials() }
+        self.snapshot = snapshot
+    }
+
+    func beginDraining() {
+        isDraining = true
+        for front in fronts.items { front.drain() }
+    }
+
+    // MARK: Connections
+
+    func add(_ front: FrontHandler) { fronts.add(front) }
+    func remove(_ front: FrontHandler) { fronts.remove(front) }
+    func add(_ upstream: UpstreamConnection) { upstreams.add(upstream) }
+    func remove(_ upstream: UpstreamConnection) { upstreams.remove(upstream) }
+
+    func pool(for endpoint: CompiledEndpoint) -> UpstreamPool {
+        if let pool = pools[endpoint.pool] { return pool }
+        let pool = UpstreamPool(endpoint: endpoint, loop: self)
+        pools[endpoint.pool] = pool
+        return pool
+    }
+
+    // MARK: The journal's tick
+
+    /// The exchange's request goes upstream once its intent, buffered in the journal, is written.
+    func sendAfterJournal(_ exchange: Exchange) {
+        sends.append(PendingExchange(exchange: exchange, serial: exchange.serial))
+        scheduleTick()
+    }
+
+    /// The end of the exchange's answer leaves once its completion, buffered in the journal, is written (and synced, if so set).
+    func endAfterJournal(_ exchange: Exchange) {
+        ends.append(PendingExchange(exchange: exchange, serial: exchange.serial))
+        scheduleTick()
+    }
+
+    /// Something stands in the journal's buffer for which nobody waits.
+    func scheduleTick() {
+        if isTickScheduled { return }
+        isTickScheduled = true
+        // Runs after every channel that was ready in this turn of the loop has been served: one write for all of them.
+        eventLoop.execute { self.tick() }
+    }
+
+    private func tick() {
+        isTickScheduled = false
+        let starting = sends
+        sends.removeAll(keepingCapacity: true)
+        do {
+            try journal.flush()
+        } catch {
+            metrics.journalFailures &+= 1
+            for pending in starting where pending.serial == pending.exchange.serial {
+                pending.exchange.intentFailed(error)
+            }
+            // Completions keep their place in the journal's buffer; their answers' ends wait with them.
+            if !ends.isEmpty || journal.hasBuffered {
+                eventLoop.scheduleTask(in: .milliseconds(20)) { self.scheduleTick() }
+            }
+            return
+        }
+        if !ends.isEmpty {
+            let ending = ends
+            ends.removeAll(keepingCapacity: true)
+            if settings.durability == .power {
+                journal.whenSynced(journal.syncPoint()) { synced in
+                    if !synced { self.metrics.journalFailures &+= 1 }
+                    self.release(ending)
+                }
+            } else {
+                release(ending)
+            }
+        }
+        for pending in starting where pending.serial == pending.exchange.serial { pending.exchange.intentIsDurable() }
+    }
+
+    private func release(_ ending: [PendingExchange]) {
+        for pending in ending where pending.serial == pending.exchange.serial { pending.exchange.completionIsDurable() }
+    }
+
+    // MARK: Deadlines
+
+    static let sweepMilliseconds: Int64 = 100
+
+    func start() {
+        let task = eventLoop.scheduleRepeatedTask(
+            initialDelay: .milliseconds(Self.sweepMilliseconds), delay: .milliseconds(Self.sweepMilliseconds)
+        ) { _ in self.runSweep() }
+        sweep = task
+    }
+
+    func stop() {
+        sweep?.cancel()
+        sweep = nil
+        for connection in upstreams.items { connection.close() }
+        for front in fronts.items { front.close() }
+    }
+
+    /// One pass over all connections ten times a second is cheaper than a timer for each deadline of each request.
+    private func runSweep() {
+        let now = readClock()
+        sweepCount &+= 1
+        if sweepCount % 5 == 0 { renewDate() }
+        // Closing removes from the lists: walk copies.
+        for front in fronts.items where front.deadline <= now { front.deadlinePassed(now) }
+        for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
+        if sweepCount % 10 == 0 {
+            for front in fronts.items { front.exchange.recordProgress() }
+            if journal.hasBuffered { scheduleTick() }
+        }
+    }
+
+    @discardableResult
+    func readClock() -> Int64 {
+        nowMicroseconds = MonotonicClock.nowMicroseconds()
+        return nowMicroseconds
+    }
+
+    private func renewDate() {
+        dateLine = Array("date: \(HTTPDate.string(unixSeconds: clock.nowMilliseconds() / 1000))\r\n".utf8)
+    }
+}
+
+/// Things with a place in a list of their own kind, added and removed in constant time.
+protocol ListedConnection: AnyObject {
+    var listIndex: Int { get set }
+}
+
+struct ConnectionList<Element: ListedConnection> {
+    private(set) var items: [Element] = []
+
+    mutating func add(_ element: Element) {
+        element.listIndex = items.count
+        items.append(element)
+    }
+
+    mutating func remove(_ element: Element) {
+        let index = element.listIndex
+        guard items.indices.contains(index), items[index] === element else { return }
+        element.listIndex = -1
+        guard let last = items.popLast(), last !== element else { return }
+        items[index] = last
+        last.listIndex = index
+    }
+}
+
+/// 128 random bits a request, from the system's generator, fetched a page at a time.
+struct RequestIDSource {
+    private var words: [UInt64] = []
+
+    mutating func next() -> RequestID {
+        if words.count < 2 {
+            var generator = SystemRandomNumberGenerator()
+            words = (0..<512).map { _ in generator.next() }
+        }
+        return RequestID(high: words.removeLast(), low: words.removeLast())
+    }
+}
+
+/// RFC 9110 §5.6.7, IMF-fixdate.
+enum HTTPDate {
+    private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+    static func string(unixSeconds: Int64) -> String {
+        let seconds = max(0, unixSeconds)
+        let day = seconds / 86_400
+        let date = RFC3339.civil(fromDays: day)
+        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let name = days[Int(day % 7)]
+        let month = months[Int(date.month - 1) % 12]
+        let time = "\(two(seconds / 3600 % 24)):\(two(seconds / 60 % 60)):\(two(seconds % 60))"
+        return "\(name), \(two(date.day)) \(month) \(date.year) \(time) GMT"
+    }
+}

@@ -1,0 +1,65 @@
+/// Counters of one event loop: plain integers, summed over the loops when somebody asks.
+struct LoopMetrics: Sendable {
+    /// By status class: index 2 is 2xx. Index 0: no answer could be sent.
+    var answers = [UInt64](repeating: 0, count: 6)
+    var admitted: UInt64 = 0
+    var streams: UInt64 = 0
+    /// By `Rejection.Fault`: 1 client, 2 Weir, 3 provider.
+    var rejections = [UInt64](repeating: 0, count: 4)
+    var retries: UInt64 = 0
+    var clientDisconnects: UInt64 = 0
+    var upstreamDeaths: UInt64 = 0
+    var malformedRequests: UInt64 = 0
+    var deadlinesPassed: UInt64 = 0
+    var refusedConnections: UInt64 = 0
+    var journalFailures: UInt64 = 0
+    var credentialRefusals: UInt64 = 0
+    var inputTokens: UInt64 = 0
+    var outputTokens: UInt64 = 0
+    var costNano: UInt64 = 0
+    var estimatedRecords: UInt64 = 0
+    var connectionsOpened: UInt64 = 0
+    var upstreamConnectionsOpened: UInt64 = 0
+    /// Whole exchange, and head to first byte, in microseconds.
+    var latency = Buckets()
+    var timeToFirstByte = Buckets()
+
+    /// Powers of two of microseconds: bucket i counts what is at most 2^(i+6) µs (64 µs, 128 µs, …, 67 s), the last one the rest.
+    struct Buckets: Sendable {
+        static let count = 22
+        var counts = [UInt64](repeating: 0, count: Buckets.count)
+        var sum: UInt64 = 0
+
+        mutating func record(_ microseconds: Int64) {
+            let value = UInt64(max(0, microseconds))
+            sum &+= value
+            let bits = 64 - (value > 0 ? value - 1 : 0).leadingZeroBitCount
+            counts[min(Self.count - 1, max(0, bits - 6))] += 1
+        }
+
+        static func add(_ a: inout Buckets, _ b: Buckets) {
+            for index in 0..<count { a.counts[index] &+= b.counts[index] }
+            a.sum &+= b.sum
+        }
+    }
+
+    static func sum(_ all: [LoopMetrics]) -> LoopMetrics {
+        var total = LoopMetrics()
+        for one in all {
+            for index in total.answers.indices { total.answers[index] &+= one.answers[index] }
+            for index in total.rejections.indices { total.rejections[index] &+= one.rejections[index] }
+            for path in counters { total[keyPath: path] &+= one[keyPath: path] }
+            Buckets.add(&total.latency, one.latency)
+            Buckets.add(&total.timeToFirstByte, one.timeToFirstByte)
+        }
+        return total
+    }
+
+    private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
+        [
+            \.admitted, \.streams, \.retries, \.clientDisconnects, \.upstreamDeaths, \.malformedRequests, \.deadlinesPassed,
+            \.refusedConnections, \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,
+            \.connectionsOpened, \.upstreamConnectionsOpened,
+        ]
+    }
+}

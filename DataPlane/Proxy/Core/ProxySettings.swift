@@ -1,0 +1,81 @@
+/// Every bound and deadline of a data plane, in one place: default, unit, reason. `weir-proxy --help` shows the same names; each has an
+/// environment twin (`--max-body-bytes` is `WEIR_MAX_BODY_BYTES`).
+package struct ProxySettings: Sendable {
+    // MARK: Where
+
+    /// Where applications connect.
+    package var listenHost = "127.0.0.1"
+    package var listenPort = 8080
+    /// Where the operator's health and metrics are; never on the applications' address.
+    package var operatorHost = "127.0.0.1"
+    package var operatorPort = 8081
+    /// Identity, snapshots, journal, outbox. One process a directory.
+    package var dataDirectory = "./weir-proxy-data"
+    /// Event loops; 0 takes one a core.
+    package var loops = 0
+
+    // MARK: Requests
+
+    /// Bytes of a request's line and fields. Above: 431.
+    package var maxHeadBytes = 32_768
+    /// Fields of a request. Above: 431.
+    package var maxHeaderFields = 100
+    /// Bytes of a request body; it is held in memory while the provider is chosen. Above: 413.
+    package var maxBodyBytes = 20 << 20
+    /// Connections of applications. Above: closed at once, so that the open ones stay served.
+    package var maxConnections = 20_000
+    /// Bytes of request bodies held at one time, all connections of a loop together. Above: 503 with Retry-After.
+    package var maxBufferedBytes = 512 << 20
+
+    // MARK: Deadlines towards applications (milliseconds)
+
+    /// From the connection, or the first byte after an idle time, to a whole head: a byte a second gets no further.
+    package var headTimeout = 10_000
+    /// From the head to the end of the body.
+    package var bodyTimeout = 60_000
+    /// Between two requests of a connection.
+    package var keepAliveTimeout = 75_000
+    /// A client that takes nothing of its answer for this long is cut off.
+    package var writeTimeout = 30_000
+
+    // MARK: Deadlines and bounds towards providers (a provider's or endpoint's own `timeouts` go before these)
+
+    package var connectTimeout = 5_000
+    /// Request sent → response head. Generous: a large model may think for minutes before a non-streaming answer.
+    package var firstByteTimeout = 300_000
+    /// Between two reads of a response body.
+    package var upstreamIdleTimeout = 120_000
+    /// The whole exchange with one provider.
+    package var upstreamTotalTimeout = 900_000
+    /// How long an unused connection to a provider is kept; below the 60–75 s after which servers usually close theirs.
+    package var upstreamKeepAlive = 55_000
+    /// Connections to one endpoint, a loop. Above: the next endpoint, else 503.
+    package var maxUpstreamConnections = 2_000
+    /// Bytes of a response body. Above: cut off, recorded and flagged.
+    package var maxResponseBytes = 256 << 20
+    /// How long a credential stays out of rotation after the provider refused it.
+    package var credentialCooldown = 60_000
+    /// How long an endpoint that could not be reached is tried last.
+    package var endpointCooldown = 5_000
+
+    // MARK: Usage
+
+    /// `process`: survives kill -9 (the page cache keeps it). `power`: the end of an answer also waits for an fsync.
+    package var durability = DurabilityTier.process
+    /// Bytes of journal segments not folded yet. Above: requests are refused, since their usage could not be kept.
+    package var maxJournalBytes = 1 << 30
+
+    // MARK: Stopping
+
+    /// After SIGTERM: how long running requests may take to end.
+    package var drainTimeout = 30_000
+    /// Grace before the listener closes, while `/health/ready` says 503, so that load balancers notice.
+    package var drainDelay = 0
+
+    package init() {}
+}
+
+package enum DurabilityTier: String, Sendable, CaseIterable {
+    case process
+    case power
+}

@@ -1,0 +1,167 @@
+/// Why a request is not answered by a provider's success, as a value: whose fault it is, what the caller is told, what the log is told,
+/// and whether anything went upstream. One switch (`RejectionResponse`) turns it into an HTTP answer.
+struct Rejection: Error, Sendable {
+    enum Fault: UInt8, Sendable {
+        case client = 1
+        case weir = 2
+        case provider = 3
+    }
+
+    /// OpenAI's `error.type` values.
+    enum Kind: String, Sendable {
+        case invalidRequest = "invalid_request_error"
+        case authentication = "authentication_error"
+        case permission = "permission_error"
+        case notFound = "not_found_error"
+        case rateLimit = "rate_limit_error"
+        case server = "server_error"
+        case upstream = "upstream_error"
+    }
+
+    var status: Int
+    var fault: Fault
+    var kind: Kind
+    var code: StaticString
+    var message: String
+    var param: String? = nil
+    /// Seconds.
+    var retryAfter: Int? = nil
+    /// For the log only; never reaches the caller.
+    var detail: String? = nil
+    var closesConnection = false
+    /// The provider's own error, sanitised, when it is the caller's to know (its 400s): replaces code and message.
+    var providerCode: String? = nil
+    /// Other fields of the answer, whole lines.
+    var extraHeader: StaticString? = nil
+}
+
+extension Rejection {
+    // MARK: The caller's
+
+    static func missingKey() -> Rejection {
+        Rejection(
+            status: 401, fault: .client, kind: .authentication, code: "missing_api_key",
+            message: "You didn't provide an API key. Send your Weir key in the Authorization header: Authorization: Bearer weir_...")
+    }
+
+    static func invalidKey(_ message: String) -> Rejection {
+        Rejection(status: 401, fault: .client, kind: .authentication, code: "invalid_api_key", message: message)
+    }
+
+    static func forbidden(_ code: StaticString, _ message: String) -> Rejection {
+        Rejection(status: 403, fault: .client, kind: .permission, code: code, message: message)
+    }
+
+    static func badRequest(_ code: StaticString, _ message: String, param: String? = nil) -> Rejection {
+        Rejection(status: 400, fault: .client, kind: .invalidRequest, code: code, message: message, param: param)
+    }
+
+    static func modelNotFound(_ name: String) -> Rejection {
+        Rejection(
+            status: 404, fault: .client, kind: .notFound, code: "model_not_found",
+            message: "The model '\(name)' does not exist or you do not have access to it. GET /v1/models lists the ones you can use.",
+            param: "model")
+    }
+
+    static func unknownURL(_ method: String, _ path: String) -> Rejection {
+        Rejection(
+            status: 404, fault: .client, kind: .invalidRequest, code: "unknown_url",
+            message: "Unknown request URL: \(method) \(path). Check the URL for typos; chat is at POST /v1/chat/completions.")
+    }
+
+    static func methodNotAllowed(_ method: String, _ path: String, allowed: StaticString) -> Rejection {
+        Rejection(
+            status: 405, fault: .client, kind: .invalidRequest, code: "method_not_allowed",
+            message: "\(method) is not allowed for \(path).", extraHeader: allowed)
+    }
+
+    static func bodyTooLarge(maximum: Int) -> Rejection {
+        Rejection(
+            status: 413, fault: .client, kind: .invalidRequest, code: "request_too_large",
+            message: "The request body is larger than \(maximum) bytes, the limit here.", closesConnection: true)
+    }
+
+    static func slowRequest() -> Rejection {
+        Rejection(
+            status: 408, fault: .client, kind: .invalidRequest, code: "request_timeout",
+            message: "The request did not arrive in time.", closesConnection: true)
+    }
+
+    // MARK: Weir's
+
+    static func notConfigured() -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "not_configured",
+            message: "This gateway has no active configuration for your key yet. Its operator has to publish one and roll it out.",
+            retryAfter: 5)
+    }
+
+    static func usageNotStorable(_ detail: String) -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "usage_not_storable",
+            message: "The gateway cannot record usage at the moment, so nothing was sent to the provider. Try again later.",
+            retryAfter: 5, detail: detail)
+    }
+
+    static func overloaded() -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "overloaded",
+            message: "The gateway is at its limit of concurrent work. Try again shortly.", retryAfter: 1)
+    }
+
+    static func draining() -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "draining",
+            message: "This gateway is being stopped. Try again: another one will answer.", retryAfter: 1, closesConnection: true)
+    }
+
+    static func noCredential() -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "no_provider_credential",
+            message: "No working provider credential is available for this model. The gateway's operator has been told.", retryAfter: 30)
+    }
+
+    // MARK: The provider's
+
+    static func credentialRefused() -> Rejection {
+        Rejection(
+            status: 502, fault: .provider, kind: .upstream, code: "provider_credential_refused",
+            message: "The provider refused the gateway's credential. The gateway's operator has been told.")
+    }
+
+    static func unreachable(_ detail: String) -> Rejection {
+        Rejection(
+            status: 502, fault: .provider, kind: .upstream, code: "provider_unreachable",
+            message: "The provider could not be reached.", detail: detail)
+    }
+
+    static func upstreamTimeout(_ detail: String) -> Rejection {
+        Rejection(
+            status: 504, fault: .provider, kind: .upstream, code: "provider_timeout",
+            message: "The provider did not answer in time.", detail: detail)
+    }
+
+    static func badUpstream(_ detail: String) -> Rejection {
+        Rejection(
+            status: 502, fault: .provider, kind: .upstream, code: "provider_bad_response",
+            message: "The provider's answer could not be understood.", detail: detail)
+    }
+
+    static func upstreamClosed(_ detail: String) -> Rejection {
+        Rejection(
+            status: 502, fault: .provider, kind: .upstream, code: "provider_closed",
+            message: "The provider closed the connection before it answered.", detail: detail)
+    }
+
+    static func upstreamError(status: Int) -> Rejection {
+        Rejection(
+            status: status == 503 || status == 529 ? 503 : 502, fault: .provider, kind: .upstream, code: "provider_error",
+            message: "The provider had an error (status \(status)). Try again later.")
+    }
+
+    static func upstreamRateLimit(retryAfter: Int?) -> Rejection {
+        Rejection(
+            status: 429, fault: .provider, kind: .rateLimit, code: "provider_rate_limit",
+            message: "The provider is limiting requests at the moment. Try again later.", retryAfter: retryAfter ?? 1)
+    }
+}

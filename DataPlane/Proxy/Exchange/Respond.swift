@@ -1,0 +1,422 @@
+import Contract
+import Formats
+import NIOCore
+import Wire
+
+/// A provider's response on its way to the client: forwarded as it arrives, read along by the meter, its end held until the record of
+/// the request is written.
+extension Exchange {
+    // MARK: The head
+
+    func upstreamHead(_ head: UpstreamHead) {
+        upstreamStatus = head.status
+        if let attempt { loop.recentFailures.endpointAnswered(attempt.target.endpoint.id) }
+        switch head.status {
+        case 200..<300: startResponse(head)
+        case 401: refuse { self.credentialRefused(cooldown: true) }
+        case 403: refuse { self.credentialRefused(cooldown: false) }
+        case 408, 500...599: refuse { self.tryNext(after: .upstreamError(status: head.status)) }
+        case 429:
+            let wait = head.value(.retryAfter).flatMap(RetryAfter.seconds)
+            refuse { self.tryNext(after: .upstreamRateLimit(retryAfter: wait)) }
+        case 400..<500:
+            // The caller's own mistake, as the provider sees it: the provider's words are the caller's, once cleaned.
+            errorStatus = head.status
+            phase = .collectingError
+            setIdleDeadline()
+        default:
+            refuse { self.tryNext(after: .badUpstream("status \(head.status)")) }
+        }
+    }
+
+    private func refuse(_ next: () -> Void) {
+        upstream?.letGo()
+        upstream = nil
+        next()
+    }
+
+    private func startResponse(_ head: UpstreamHead) {
+        phase = .responding
+        firstByteAt = loop.readClock()
+        statusSent = head.status
+        setIdleDeadline()
+        let isEventStream = head.value(.contentType).map(ContentType.isEventStream) ?? false
+        let isEncoded = head.value(.contentEncoding).map { !$0.isEmpty && !ContentType.isIdentity($0) } ?? false
+        var strips = false
+        if isEncoded {
+            // It was asked not to. It passes as it is, and the record is an estimate.
+            meter = .none
+        } else if isEventStream {
+            strips = isStreaming && !clientWantsUsage
+            meter = .stream(StreamUsageMeter(mode: strips ? .strip : .observe))
+        } else {
+            meter = .document(BodyUsageMeter())
+        }
+        switch head.framing {
+        case .none: framing = .length
+        case .length where !strips: framing = .length
+        case .length, .chunked, .untilClose: framing = front.isHTTP10 ? .close : .chunked
+        }
+        out = front.allocator.buffer(capacity: 1024)
+        writeHead(head)
+    }
+
+    private func writeHead(_ head: UpstreamHead) {
+        if framing == .close { front.closeAfterResponse() }
+        out.writeStatusLine(head.status)
+        if let type = head.value(.contentType) { writeField("content-type: ", type) }
+        if let encoding = head.value(.contentEncoding) { writeField("content-encoding: ", encoding) }
+        if let cache = head.value(.cacheControl) { writeField("cache-control: ", cache) }
+        switch framing {
+        case .length:
+            if case .length(let length) = head.framing {
+                out.writeStaticString("content-length: ")
+                out.writeDecimal(Int(clamping: length))
+                out.writeStaticString("\r\n")
+            } else if head.status != 204 {
+                out.writeStaticString("content-length: 0\r\n")
+            }
+        case .chunked: out.writeStaticString("transfer-encoding: chunked\r\n")
+        case .close: break
+        }
+        front.writeCommonFields(&out, requestID: requestID, configVersion: config?.versionText ?? [])
+        out.writeStaticString("\r\n")
+    }
+
+    private func writeField(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
+        out.writeStaticString(name)
+        out.writeBytes(value)
+        out.writeStaticString("\r\n")
+    }
+
+    // MARK: The body
+
+    /// `count` bytes at the front of `buffer` are the body's next ones. A large piece of a body that nothing is taken out of goes on
+    /// without being copied.
+    func upstreamPiece(_ buffer: inout ByteBuffer, _ count: Int, isEnd: Bool) {
+        if framing == .length, phase == .responding, count >= 16_384, var piece = buffer.readSlice(length: count) {
+            piece.withUnsafeReadableBytes { observe($0) }
+            guard checkSize() else { return }
+            if out.readableBytes > 0 {
+                let headBytes = out
+                out.clear()
+                deliver(headBytes, isEnd: false)
+            }
+            swap(&out, &piece)
+            let whole = out
+            out = ByteBuffer()
+            deliver(whole, isEnd: isEnd)
+            return
+        }
+        beginPieces(capacity: count)
+        buffer.withUnsafeReadableBytes { take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        buffer.moveReaderIndex(forwardBy: count)
+        endPieces(isEnd: isEnd)
+    }
+
+    /// Begins what one read of the provider's connection brings: any number of `take`, then `endPieces`.
+    func beginPieces(capacity: Int) {
+        guard phase == .responding || phase == .settling else { return }
+        if out.readableBytes == 0 { out = front.allocator.buffer(capacity: capacity + 32) }
+        if framing == .chunked {
+            chunkHeaderAt = out.writerIndex
+            out.writeStaticString("000000\r\n")
+        }
+    }
+
+    func take(_ bytes: UnsafeRawBufferPointer) {
+        switch phase {
+        case .collectingError:
+            if errorBody.count + bytes.count <= 65_536 { errorBody.append(contentsOf: bytes) }
+        case .responding, .settling:
+            if case .stream(var meter) = self.meter, meter.mode == .strip {
+                self.meter = .none
+                out.writeWithUnsafeFilter(bytes, &meter)
+                self.meter = .stream(meter)
+                responseBytes &+= Int64(bytes.count)
+            } else {
+                observe(bytes)
+                out.writeBytes(bytes)
+            }
+        default: return
+        }
+    }
+
+    private func observe(_ bytes: UnsafeRawBufferPointer) {
+        responseBytes &+= Int64(bytes.count)
+        // The meter is taken out of the enum while it works: with two owners each piece would copy its buffers.
+        switch meter {
+        case .none: return
+        case .document(var document):
+            meter = .none
+            document.feed(bytes)
+            meter = .document(document)
+        case .stream(var stream):
+            meter = .none
+            stream.observe(bytes)
+            meter = .stream(stream)
+        }
+    }
+
+    func endPieces(isEnd: Bool) {
+        switch phase {
+        case .collectingError:
+            if isEnd { answerCollectedError() }
+            return
+        case .responding, .settling: break
+        default: return
+        }
+        if isEnd { flushMeter() }
+        closeChunk(isEnd: isEnd)
+        guard checkSize() else { return }
+        setIdleDeadline()
+        let piece = out
+        out = ByteBuffer()
+        if piece.readableBytes > 0 || isEnd { deliver(piece, isEnd: isEnd) }
+    }
+
+    /// What the stripping meter still holds back of an event that never ended.
+    private func flushMeter() {
+        guard case .stream(var meter) = self.meter else { return }
+        self.meter = .none
+        out.finishFilter(&meter)
+        self.meter = .stream(meter)
+    }
+
+    /// Fills in the size of the chunk begun by `beginPieces`; an empty one is taken back.
+    private func closeChunk(isEnd: Bool) {
+        guard framing == .chunked, chunkHeaderAt >= 0 else { return }
+        let size = out.writerIndex - chunkHeaderAt - 8
+        if size == 0 {
+            out.moveWriterIndex(to: chunkHeaderAt)
+        } else {
+            var digits = UInt64(0)
+            withUnsafeMutableBytes(of: &digits) { scratch in
+                for index in 0..<6 {
+                    let digit = UInt8(truncatingIfNeeded: size >> (20 - 4 * index) & 15)
+                    scratch[index] = digit < 10 ? digit &+ UInt8(ascii: "0") : digit &- 10 &+ UInt8(ascii: "a")
+                }
+                out.setBytes(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<6]), at: chunkHeaderAt)
+            }
+            out.writeStaticString("\r\n")
+        }
+        chunkHeaderAt = -1
+        if isEnd { out.writeStaticString("0\r\n\r\n") }
+    }
+
+    private func checkSize() -> Bool {
+        guard responseBytes > Int64(loop.settings.maxResponseBytes) else { return true }
+        upstream?.abandon()
+        upstream = nil
+        cut(Outcome(isFailure: true, origin: .provider, code: "response_too_large", flags: .cutByLimit), "The response is larger than allowed.")
+        return false
+    }
+
+    private func setIdleDeadline() {
+        guard let upstream, let attempt else { return }
+        let own = attempt.target.endpoint.timeouts.idleMilliseconds
+        let idle = own > 0 ? own : Int64(loop.settings.upstreamIdleTimeout)
+        upstream.setDeadline(min(loop.nowMicroseconds &+ idle &* 1000, upstreamDeadlineTotal))
+    }
+
+    // MARK: To the client
+
+    private func deliver(_ piece: ByteBuffer, isEnd: Bool) {
+        switch settlement {
+        case .intent:
+            guard isEnd || meter.sawDone else {
+                headSent = true
+                if !front.write(piece) { upstream?.pause() }
+                return
+            }
+            held = piece
+            endReached = isEnd
+            phase = .settling
+            if isEnd { upstream = nil }
+            settle(success())
+            loop.endAfterJournal(self)
+        case .buffered:
+            var piece = piece
+            if held == nil { held = piece } else { held?.writeBuffer(&piece) }
+            endReached = endReached || isEnd
+            if isEnd { upstream = nil }
+        case .durable:
+            if isEnd { upstream = nil }
+            _ = front.write(piece)
+            if isEnd { front.exchangeEnded() }
+        case .none: return
+        }
+    }
+
+    private func success() -> Outcome {
+        guard meter.sawError else { return Outcome(isFailure: false) }
+        return Outcome(isFailure: true, origin: .provider, code: "provider_error_in_body")
+    }
+
+    /// The journal has the completion: what was held goes out.
+    func completionIsDurable() {
+        guard settlement == .buffered else { return }
+        settlement = .durable
+        if let held {
+            self.held = nil
+            headSent = true
+            _ = front.write(held)
+        }
+        if endReached { front.exchangeEnded() }
+    }
+
+    /// A response without a length ended with its connection.
+    func upstreamEnded() {
+        upstream = nil
+        switch phase {
+        case .responding, .settling:
+            beginPieces(capacity: 0)
+            endPieces(isEnd: true)
+        case .collectingError: answerCollectedError()
+        default: upstreamFailed(.closed, connection: nil)
+        }
+    }
+
+    // MARK: Failures
+
+    func upstreamFailed(_ failure: UpstreamFailure, connection: UpstreamConnection?) {
+        upstream = nil
+        switch phase {
+        case .awaitingHead:
+            if isReusedConnection, connection?.hasReceived == false, case .closed = failure {
+                retryOnFreshConnection()
+                return
+            }
+            switch failure {
+            case .closed: tryNext(after: .upstreamClosed(failure.detail))
+            case .malformed: tryNext(after: .badUpstream(failure.detail))
+            case .io: tryNext(after: .unreachable(failure.detail))
+            }
+        case .collectingError: tryNext(after: .badUpstream(failure.detail))
+        case .responding:
+            loop.metrics.upstreamDeaths &+= 1
+            cut(
+                Outcome(isFailure: true, origin: .provider, code: "provider_died", flags: .upstreamDied),
+                "The provider's answer broke off. What has arrived is incomplete.")
+        case .settling:
+            // The stream had said [DONE]: only the connection's farewell is missing.
+            if !endReached { endWithoutUpstream() }
+        default: return
+        }
+    }
+
+    func upstreamDeadlinePassed() {
+        upstream?.abandon()
+        upstream = nil
+        switch phase {
+        case .awaitingHead, .collectingError: tryNext(after: .upstreamTimeout("no response head in time"))
+        case .responding:
+            cut(
+                Outcome(isFailure: true, origin: .provider, code: "provider_timeout", flags: [.upstreamDied, .cutByLimit]),
+                "The provider stopped in the middle of its answer.")
+        case .settling: if !endReached { endWithoutUpstream() }
+        default: return
+        }
+    }
+
+    private func endWithoutUpstream() {
+        var end = front.allocator.buffer(capacity: 8)
+        if framing == .chunked { end.writeStaticString("0\r\n\r\n") }
+        if framing == .length { front.closeAfterResponse() }
+        deliver(end, isEnd: true)
+    }
+
+    /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes
+    /// a part for the whole.
+    func cut(_ outcome: Outcome, _ message: String) {
+        var piece = out
+        out = ByteBuffer()
+        if chunkHeaderAt >= 0 {
+            piece.moveWriterIndex(to: chunkHeaderAt)
+            chunkHeaderAt = -1
+        }
+        front.closeAfterResponse()
+        if case .stream = meter, framing != .length {
+            let event = OpenAIErrors.event(message: message, type: "upstream_error", code: "\(outcome.code)")
+            if framing == .chunked {
+                piece.writeString(String(event.count, radix: 16))
+                piece.writeStaticString("\r\n")
+            }
+            piece.writeBytes(event)
+            if framing == .chunked { piece.writeStaticString("\r\n0\r\n\r\n") }
+        }
+        held = piece
+        endReached = true
+        phase = .settling
+        settle(outcome)
+        loop.endAfterJournal(self)
+    }
+
+    /// The client is gone: the provider is told by closing, and what passed is recorded.
+    func clientGone() {
+        upstream?.abandon()
+        upstream = nil
+        switch settlement {
+        case .intent:
+            if phase == .journaling, loop.journal.abandon(requestID) {
+                settlement = .none
+            } else {
+                loop.metrics.clientDisconnects &+= 1
+                settle(Outcome(isFailure: true, origin: .client, code: "client_disconnected", flags: .clientDisconnected))
+            }
+        case .none, .buffered, .durable: break
+        }
+        reset()
+    }
+
+    /// The client did not take what was sent to it.
+    func clientStalled() {
+        upstream?.abandon()
+        upstream = nil
+        settle(Outcome(isFailure: true, origin: .client, code: "client_stalled", flags: [.clientDisconnected, .cutByLimit]))
+        reset()
+    }
+
+    // MARK: The caller's errors, as the provider saw them
+
+    private func answerCollectedError() {
+        upstream = nil
+        let status = errorStatus
+        let sanitised = errorBody.withUnsafeBytes { ProviderErrorSanitiser.sanitise($0) }
+        var rejection = Rejection(
+            status: status, fault: .client, kind: .invalidRequest, code: "provider_rejected",
+            message: "The provider refused the request (status \(status)).")
+        if let sanitised {
+            rejection.message = sanitised.message
+            rejection.param = sanitised.param
+            rejection.providerCode = sanitised.code
+        }
+        front.reject(rejection)
+    }
+}
+
+enum ContentType {
+    /// `text/event-stream`, with or without parameters, in any case.
+    static func isEventStream(_ value: UnsafeRawBufferPointer) -> Bool { hasPrefix(value, "text/event-stream") }
+
+    static func isIdentity(_ value: UnsafeRawBufferPointer) -> Bool { hasPrefix(value, "identity") }
+
+    private static func hasPrefix(_ value: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        guard value.count >= text.utf8CodeUnitCount else { return false }
+        for index in 0..<text.utf8CodeUnitCount where value[index] | 0x20 != text.utf8Start[index] | 0x20 { return false }
+        return value.count == text.utf8CodeUnitCount || [UInt8(ascii: ";"), UInt8(ascii: " ")].contains(value[text.utf8CodeUnitCount])
+    }
+}
+
+enum RetryAfter {
+    /// Whole seconds (RFC 9110 §10.2.3), at most an hour; a date is not worth parsing for a hint.
+    static func seconds(_ value: UnsafeRawBufferPointer) -> Int? {
+        guard !value.isEmpty, value.count <= 9 else { return nil }
+        var seconds = 0
+        for byte in value {
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+            seconds = seconds * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+        return min(seconds, 3600)
+    }
+}

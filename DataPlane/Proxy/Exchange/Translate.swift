@@ -1,0 +1,120 @@
+import Formats
+import NIOCore
+import Primitives
+
+/// The fifth stage: the bytes of the provider's request. The client's body goes through untouched but for two splices: the model's name
+/// at the provider, and `stream_options.include_usage`, without which a stream would end unmetered.
+enum Translate {
+    /// - Returns: the head, and the body where it is too large to be copied behind it.
+    static func request(_ exchange: Exchange, _ attempt: RoutePlan.Attempt) -> (head: ByteBuffer, body: ByteBuffer?) {
+        let edits = edits(exchange, attempt.target)
+        let original = exchange.body.readableBytes
+        let length = edits.reduce(original) { $0 + $1.replacement.count - $1.range.count }
+        let isSmall = length <= 65_536 || !edits.isEmpty
+        var buffer = exchange.front.allocator.buffer(capacity: 640 + (isSmall ? length : 0))
+        writeHead(&buffer, exchange, attempt, contentLength: length)
+        guard isSmall else { return (buffer, exchange.body) }
+        exchange.body.withUnsafeReadableBytes { bytes in
+            var position = 0
+            for edit in edits {
+                buffer.writeBytes(bytes[position..<edit.range.lowerBound])
+                buffer.writeBytes(edit.replacement)
+                position = edit.range.upperBound
+            }
+            buffer.writeBytes(bytes[position...])
+        }
+        return (buffer, nil)
+    }
+
+    private struct Edit {
+        let range: Range<Int>
+        let replacement: [UInt8]
+    }
+
+    private static let streamOptions = Array(#""stream_options":{"include_usage":true}"#.utf8)
+    private static let includeUsage = Array(#""include_usage":true"#.utf8)
+
+    /// In the order of their places.
+    private static func edits(_ exchange: Exchange, _ target: CompiledTarget) -> [Edit] {
+        guard let members = exchange.members, let model = exchange.model else { return [] }
+        var edits: [Edit] = []
+        if target.upstreamModelBytes != model.nameBytes, let value = members.modelValue {
+            edits.append(Edit(range: value, replacement: target.upstreamModelJSON))
+        }
+        if exchange.isStreaming, !exchange.clientWantsUsage { edits.append(usageEdit(members)) }
+        if edits.count == 2, edits[0].range.lowerBound > edits[1].range.lowerBound { edits.swapAt(0, 1) }
+        return edits
+    }
+
+    private static func usageEdit(_ members: RequestMembers) -> Edit {
+        if let value = members.includeUsageValue { return Edit(range: value, replacement: Array("true".utf8)) }
+        if let open = members.streamOptionsOpen {
+            let comma: [UInt8] = members.streamOptionsIsEmpty ? [] : [UInt8(ascii: ",")]
+            return Edit(range: open + 1..<open + 1, replacement: includeUsage + comma)
+        }
+        // `"stream_options": null` says nothing; it is replaced. Otherwise the member goes first in the object, which is not empty.
+        if let value = members.streamOptionsValue { return Edit(range: value, replacement: Array(#"{"include_usage":true}"#.utf8)) }
+        return Edit(range: members.objectOpen + 1..<members.objectOpen + 1, replacement: streamOptions + [UInt8(ascii: ",")])
+    }
+
+    private static func writeHead(_ buffer: inout ByteBuffer, _ exchange: Exchange, _ attempt: RoutePlan.Attempt, contentLength: Int) {
+        let endpoint = attempt.target.endpoint
+        buffer.writeStaticString("POST ")
+        buffer.writeBytes(endpoint.pathPrefix)
+        buffer.writeStaticString(exchange.capability.upstreamPath)
+        buffer.writeStaticString(" HTTP/1.1\r\nhost: ")
+        buffer.writeBytes(endpoint.hostHeader)
+        buffer.writeStaticString("\r\n")
+        buffer.writeBytes(attempt.credentialLine)
+        buffer.writeStaticString("content-type: application/json\r\naccept: ")
+        buffer.writeStaticString(exchange.isStreaming ? "text/event-stream" : "application/json")
+        // Nothing compressed: a compressed answer could not be metered as it passes.
+        buffer.writeStaticString("\r\naccept-encoding: identity\r\nuser-agent: weir\r\nx-request-id: ")
+        buffer.writeRequestID(exchange.requestID)
+        buffer.writeStaticString("\r\n")
+        if !exchange.forwardedLines.isEmpty { buffer.writeBytes(exchange.forwardedLines) }
+        buffer.writeStaticString("content-length: ")
+        buffer.writeDecimal(contentLength)
+        buffer.writeStaticString("\r\n\r\n")
+    }
+}
+
+extension ByteBuffer {
+    /// `req_` and 26 base32 characters, without making a string.
+    mutating func writeRequestID(_ id: RequestID) {
+        writeStaticString("req_")
+        writeWithUnsafeMutableBytes(minimumWritableBytes: 26) { out in
+            // 128 bits are 25 groups of five and a last one of three, padded on the right with two zero bits (RFC 4648 §6): the
+            // 130-bit value `id ‖ 00` is shifted right five bits at a time, from its last character to its first.
+            var low = id.low << 2
+            var high = id.high << 2 | id.low >> 62
+            var rest = id.high >> 62
+            for index in stride(from: 25, through: 0, by: -1) {
+                let value = UInt8(truncatingIfNeeded: low & 31)
+                out[index] = value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2")
+                low = low >> 5 | high << 59
+                high = high >> 5 | rest << 59
+                rest >>= 5
+            }
+            return 26
+        }
+    }
+
+    mutating func writeDecimal(_ value: Int) {
+        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        withUnsafeMutableBytes(of: &digits) { scratch in
+            var rest = UInt64(value.magnitude)
+            var index = 24
+            repeat {
+                index -= 1
+                scratch[index] = UInt8(truncatingIfNeeded: rest % 10) &+ UInt8(ascii: "0")
+                rest /= 10
+            } while rest > 0
+            if value < 0 {
+                index -= 1
+                scratch[index] = UInt8(ascii: "-")
+            }
+            writeBytes(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[index...]))
+        }
+    }
+}

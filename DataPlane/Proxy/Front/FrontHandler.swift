@@ -1,0 +1,399 @@
+import NIOCore
+import Primitives
+import Wire
+
+/// One connection of an application: reads requests with the strict codec, one at a time, and writes their answers. Owns the deadlines
+/// towards the client; what a request means is its `Exchange`'s.
+final class FrontHandler: ChannelInboundHandler, ListedConnection {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// head → (body | skipping) → exchanging → head. lingering and closed come last.
+    private enum State {
+        case head
+        case lengthBody(Int)
+        case chunkedBody
+        case exchanging
+        /// The last answer is out; what still arrives is thrown away, so that the client's kernel does not drop the answer with a reset.
+        case lingering
+        case closed
+    }
+
+    unowned let loop: LoopContext
+    let allocator: ByteBufferAllocator
+    private(set) var exchange: Exchange!
+    var listIndex = -1
+    /// Monotonic microseconds; the sweep calls `deadlinePassed` after it.
+    private(set) var deadline: Int64
+
+    private var context: ChannelHandlerContext?
+    private var state = State.head
+    private var parser: RequestHeadParser
+    private var decoder = ChunkedDecoder()
+    private var inbound = ByteBuffer()
+    private var chunkedBody = ByteBuffer()
+    private var keepAlive = true
+    private var isHeadRequest = false
+    private(set) var isHTTP10 = false
+    private var isPaused = false
+    private var isProcessing = false
+    /// What this connection added to the loop's `bufferedBytes`.
+    private var accounted = 0
+
+    /// Bytes of further requests that are taken in while one is being answered.
+    private static let pipelineBytes = 65_536
+    private static let lingerMicroseconds: Int64 = 2_000_000
+
+    init(loop: LoopContext, allocator: ByteBufferAllocator) {
+        self.loop = loop
+        self.allocator = allocator
+        parser = RequestHeadParser(
+            limits: HTTPLimits(maxHeadBytes: loop.settings.maxHeadBytes, maxFields: loop.settings.maxHeaderFields))
+        deadline = loop.readClock() &+ Int64(loop.settings.headTimeout) &* 1000
+        exchange = Exchange(front: self, loop: loop)
+    }
+
+    // MARK: The channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        loop.add(self)
+        loop.metrics.connectionsOpened &+= 1
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        loop.remove(self)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        switch state {
+        case .lingering, .closed: return
+        case .head where inbound.readableBytes == 0:
+            deadline = loop.readClock() &+ Int64(loop.settings.headTimeout) &* 1000
+            inbound = buffer
+        case .chunkedBody where inbound.readableBytes == 0: inbound = buffer
+        default:
+            if inbound.readableBytes == 0 { inbound = buffer } else { inbound.writeBuffer(&buffer) }
+        }
+        process()
+        if case .exchanging = state, inbound.readableBytes > Self.pipelineBytes { pauseReading() }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        state = .closed
+        deadline = .max
+        release()
+        if !exchange.isIdle { exchange.clientGone() }
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            if case .exchanging = state { deadline = .max }
+            exchange.upstream?.resume()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: Reading requests
+
+    private func process() {
+        // A request that is answered at once leads to the next one: a loop, not a recursion that a client could deepen.
+        if isProcessing { return }
+        isProcessing = true
+        defer { isProcessing = false }
+        while true {
+            switch state {
+            case .head:
+                guard inbound.readableBytes > 0, readHead() else { return }
+            case .lengthBody(let length):
+                guard inbound.readableBytes >= length, let body = inbound.readSlice(length: length) else { return }
+                run(body)
+            case .chunkedBody:
+                guard readChunks() else { return }
+            case .exchanging, .lingering, .closed: return
+            }
+        }
+    }
+
+    /// False when more bytes are needed.
+    private func readHead() -> Bool {
+        var decision: HeadDecision?
+        let step = inbound.withUnsafeReadableBytes { bytes -> ParseStep in
+            let step = parser.parse(bytes)
+            if case .complete = step {
+                isHTTP10 = parser.minorVersion == 0
+                isHeadRequest = parser.method == .head
+                keepAlive = parser.keepAlive && !loop.isDraining
+                decision = exchange.receive(parser, bytes)
+            }
+            return step
+        }
+        switch step {
+        case .needMore: return false
+        case .invalid(let violation):
+            loop.metrics.malformedRequests &+= 1
+            keepAlive = false
+            isHeadRequest = false
+            exchange.refuseMalformed()
+            state = .exchanging
+            var rejection = Rejection.badRequest("malformed_request", "The request is not valid HTTP/1.1: \(violation.reason).")
+            rejection.status = violation.status
+            rejection.closesConnection = true
+            reject(rejection)
+            return true
+        case .complete(let headBytes):
+            inbound.moveReaderIndex(forwardBy: headBytes)
+            begin(decision ?? .reject(.notConfigured()))
+            return true
+        }
+    }
+
+    private func begin(_ decision: HeadDecision) {
+        let length = parser.contentLength.map { Int(clamping: $0) } ?? 0
+        let isChunked = parser.isChunked
+        let expectsContinue = parser.expectsContinue
+        parser.reset()
+        switch decision {
+        case .receiveBody:
+            deadline = loop.nowMicroseconds &+ Int64(loop.settings.bodyTimeout) &* 1000
+            if isChunked {
+                decoder = ChunkedDecoder()
+                chunkedBody = ByteBuffer()
+                state = .chunkedBody
+            } else {
+                account(length)
+                state = .lengthBody(length)
+            }
+            if expectsContinue, inbound.readableBytes == 0, let context {
+                var answer = allocator.buffer(capacity: 32)
+                answer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+                context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+            }
+        case .answer(let answer):
+            skipBody(length, isChunked)
+            state = .exchanging
+            send(answer)
+        case .reject(let rejection):
+            skipBody(length, isChunked)
+            state = .exchanging
+            reject(rejection)
+        }
+    }
+
+    /// The request was judged by its head alone. A body that is here already is passed over; for one that is not, the connection is given
+    /// up after the answer.
+    private func skipBody(_ length: Int, _ isChunked: Bool) {
+        if !isChunked, inbound.readableBytes >= length {
+            inbound.moveReaderIndex(forwardBy: length)
+        } else {
+            keepAlive = false
+        }
+    }
+
+    private func readChunks() -> Bool {
+        var isEnd = false
+        var violation: HTTPViolation?
+        let maximum = loop.settings.maxBodyBytes
+        var isTooLarge = false
+        let consumed = inbound.withUnsafeReadableBytes { bytes in
+            var offset = 0
+            while offset < bytes.count {
+                switch decoder.next(bytes, from: offset) {
+                case .data(let range):
+                    offset = range.upperBound
+                    isTooLarge = chunkedBody.readableBytes + range.count > maximum
+                    if isTooLarge { return offset }
+                    chunkedBody.writeBytes(bytes[range])
+                case .end(let next):
+                    isEnd = true
+                    return next
+                case .needMore(let next): return next
+                case .invalid(let found):
+                    violation = found
+                    return offset
+                }
+            }
+            return offset
+        }
+        inbound.moveReaderIndex(forwardBy: min(consumed, inbound.readableBytes))
+        if let violation {
+            loop.metrics.malformedRequests &+= 1
+            keepAlive = false
+            state = .exchanging
+            var rejection = Rejection.badRequest("malformed_request", "The request body is not valid: \(violation.reason).")
+            rejection.closesConnection = true
+            reject(rejection)
+            return true
+        }
+        if isTooLarge {
+            keepAlive = false
+            state = .exchanging
+            reject(.bodyTooLarge(maximum: maximum))
+            return true
+        }
+        account(chunkedBody.readableBytes - accounted)
+        guard isEnd else { return false }
+        let body = chunkedBody
+        chunkedBody = ByteBuffer()
+        run(body)
+        return true
+    }
+
+    private func run(_ body: ByteBuffer) {
+        if inbound.readableBytes == 0 { inbound = ByteBuffer() }
+        state = .exchanging
+        deadline = .max
+        do throws(Rejection) {
+            try exchange.run(body: body)
+        } catch {
+            reject(error)
+        }
+    }
+
+    private func account(_ bytes: Int) {
+        accounted &+= bytes
+        loop.bufferedBytes &+= bytes
+    }
+
+    private func release() {
+        loop.bufferedBytes &-= accounted
+        accounted = 0
+    }
+
+    // MARK: Writing answers
+
+    /// Writes and flushes. False when the client is not keeping up: the provider's side should pause.
+    func write(_ piece: ByteBuffer) -> Bool {
+        guard let context else { return true }
+        if piece.readableBytes > 0 { context.writeAndFlush(wrapOutboundOut(piece), promise: nil) }
+        if context.channel.isWritable { return true }
+        deadline = loop.nowMicroseconds &+ Int64(loop.settings.writeTimeout) &* 1000
+        return false
+    }
+
+    /// The answer's last byte is its connection's last byte.
+    func closeAfterResponse() { keepAlive = false }
+
+    /// What every answer carries, and whether the connection stays.
+    func writeCommonFields(_ out: inout ByteBuffer, requestID: RequestID, configVersion: [UInt8]) {
+        out.writeBytes(loop.dateLine)
+        out.writeStaticString("x-request-id: ")
+        out.writeRequestID(requestID)
+        if !configVersion.isEmpty {
+            out.writeStaticString("\r\nx-weir-config-version: ")
+            out.writeBytes(configVersion)
+        }
+        out.writeStaticString("\r\n")
+        if !keepAlive || loop.isDraining {
+            keepAlive = false
+            out.writeStaticString("connection: close\r\n")
+        } else if isHTTP10 {
+            out.writeStaticString("connection: keep-alive\r\n")
+        }
+    }
+
+    private func send(_ answer: LocalAnswer) {
+        var out = allocator.buffer(capacity: 320 + answer.body.count)
+        out.writeStatusLine(answer.status)
+        out.writeStaticString("content-type: application/json\r\ncontent-length: ")
+        out.writeDecimal(answer.body.count)
+        out.writeStaticString("\r\n")
+        writeCommonFields(&out, requestID: exchange.requestID, configVersion: answer.configVersion)
+        out.writeStaticString("\r\n")
+        if !isHeadRequest { out.writeBytes(answer.body) }
+        exchange.statusSent = answer.status
+        _ = write(out)
+        exchangeEnded()
+    }
+
+    /// Answers with an error in the dialect of the API. When the request was admitted, its record is written first.
+    func reject(_ rejection: Rejection) {
+        if rejection.closesConnection { keepAlive = false }
+        let out = RejectionResponse.encode(rejection, front: self, exchange: exchange, withBody: !isHeadRequest)
+        loop.metrics.rejections[Int(rejection.fault.rawValue)] &+= 1
+        if rejection.fault != .client { RejectionResponse.log(rejection, exchange) }
+        exchange.finish(rejecting: rejection, with: out)
+    }
+
+    /// The answer is out. On to the next request, or farewell.
+    func exchangeEnded() {
+        guard case .exchanging = state else { return }
+        let status = exchange.statusSent
+        loop.metrics.answers[(1...5).contains(status / 100) ? status / 100 : 0] &+= 1
+        exchange.reset()
+        release()
+        guard keepAlive, !loop.isDraining else {
+            linger()
+            return
+        }
+        state = .head
+        deadline = loop.nowMicroseconds &+ Int64(inbound.readableBytes == 0 ? loop.settings.keepAliveTimeout : loop.settings.headTimeout) &* 1000
+        resumeReading()
+        if inbound.readableBytes > 0 { process() }
+    }
+
+    // MARK: Closing
+
+    /// Closes the sending side once everything is written, and waits a little for the client's own end (RFC 9112 §9.6).
+    private func linger() {
+        guard let context else { return }
+        state = .lingering
+        inbound = ByteBuffer()
+        deadline = loop.nowMicroseconds &+ Self.lingerMicroseconds
+        resumeReading()
+        let written = context.eventLoop.makePromise(of: Void.self)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+        written.futureResult.assumeIsolated().whenComplete { _ in
+            self.context?.close(mode: .output, promise: nil)
+        }
+    }
+
+    func close() {
+        deadline = .max
+        context?.close(promise: nil)
+    }
+
+    /// The gateway stops: connections between two requests are closed, the others after their answer.
+    func drain() {
+        if case .head = state, inbound.readableBytes == 0 { close() }
+        keepAlive = false
+    }
+
+    func deadlinePassed(_ now: Int64) {
+        deadline = .max
+        switch state {
+        case .head where inbound.readableBytes == 0: close()
+        case .head, .lengthBody, .chunkedBody:
+            loop.metrics.deadlinesPassed &+= 1
+            keepAlive = false
+            if case .head = state { exchange.refuseMalformed() }
+            state = .exchanging
+            reject(.slowRequest())
+        case .exchanging:
+            loop.metrics.deadlinesPassed &+= 1
+            exchange.clientStalled()
+            close()
+        case .lingering: close()
+        case .closed: return
+        }
+    }
+
+    // MARK: Back-pressure
+
+    private func pauseReading() {
+        guard !isPaused, let context else { return }
+        isPaused = true
+        context.channel.setOption(.autoRead, value: false).assumeIsolated().whenFailure { _ in }
+    }
+
+    private func resumeReading() {
+        guard isPaused, let context else { return }
+        isPaused = false
+        context.channel.setOption(.autoRead, value: true).assumeIsolated().whenFailure { _ in }
+    }
+}

@@ -1,0 +1,103 @@
+/// What a request's path asks for.
+enum RequestTarget: Equatable {
+    case generate(Capability, Caller.Channel)
+    case listModels(Caller.Channel)
+    /// The name is the path's rest, still percent-encoded.
+    case showModel(Caller.Channel, Range<Int>)
+    case live
+    case ready
+    /// The path exists for another method.
+    case wrongMethod(allowed: StaticStringBox)
+    case unknown
+
+    enum Capability: UInt8 {
+        case chat = 1
+        case completions = 2
+        case embeddings = 3
+
+        var set: CapabilitySet {
+            switch self {
+            case .chat: .chat
+            case .completions: .completions
+            case .embeddings: .embeddings
+            }
+        }
+
+        /// The provider's path below its base URL.
+        var upstreamPath: StaticString {
+            switch self {
+            case .chat: "/chat/completions"
+            case .completions: "/completions"
+            case .embeddings: "/embeddings"
+            }
+        }
+
+        var word: String {
+            switch self {
+            case .chat: "chat"
+            case .completions: "completions"
+            case .embeddings: "embeddings"
+            }
+        }
+    }
+
+    /// A header line, comparable for tests.
+    struct StaticStringBox: Equatable {
+        let value: StaticString
+        static func == (a: Self, b: Self) -> Bool { a.value.description == b.value.description }
+    }
+}
+
+enum RequestRouter {
+    /// - Parameters:
+    ///   - bytes: the whole head; `path` is the range of the path in it.
+    static func target(_ bytes: UnsafeRawBufferPointer, path: Range<Int>, isPost: Bool, isGet: Bool) -> RequestTarget {
+        var start = path.lowerBound
+        let end = path.upperBound
+        var channel = Caller.Channel.standard
+        if matches(bytes, start, end, "/external") { (start, channel) = (start + 9, .external) }
+        let found: RequestTarget
+        if channel == .standard, isWhole(bytes, start, end, "/chat/completions") {
+            return isPost ? .generate(.chat, .standard) : .wrongMethod(allowed: .init(value: "allow: POST\r\n"))
+        } else if matches(bytes, start, end, "/v1/") {
+            let rest = start + 3
+            if isWhole(bytes, rest, end, "/chat/completions") {
+                found = .generate(.chat, channel)
+            } else if isWhole(bytes, rest, end, "/completions") {
+                found = .generate(.completions, channel)
+            } else if isWhole(bytes, rest, end, "/embeddings") {
+                found = .generate(.embeddings, channel)
+            } else if isWhole(bytes, rest, end, "/models") {
+                found = .listModels(channel)
+            } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
+                found = .showModel(channel, rest + 8..<end)
+            } else {
+                return .unknown
+            }
+        } else if isWhole(bytes, start, end, "/health/live") {
+            found = .live
+        } else if isWhole(bytes, start, end, "/health/ready") {
+            found = .ready
+        } else {
+            return .unknown
+        }
+        switch found {
+        case .generate: return isPost ? found : .wrongMethod(allowed: .init(value: "allow: POST\r\n"))
+        default: return isGet ? found : .wrongMethod(allowed: .init(value: "allow: GET, HEAD\r\n"))
+        }
+    }
+
+    private static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int, _ text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        guard end - start >= count, start >= 0, end <= bytes.count else { return false }
+        for index in 0..<count where bytes[start + index] != text.utf8Start[index] { return false }
+        return true
+    }
+
+    /// One slash at the end is forgiven, as it is by the API that callers know.
+    private static func isWhole(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int, _ text: StaticString) -> Bool {
+        guard matches(bytes, start, end, text) else { return false }
+        let rest = end - start - text.utf8CodeUnitCount
+        return rest == 0 || (rest == 1 && bytes[end - 1] == UInt8(ascii: "/"))
+    }
+}

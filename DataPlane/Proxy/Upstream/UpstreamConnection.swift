@@ -1,0 +1,352 @@
+import NIOCore
+import Wire
+
+/// One connection to a provider: reads responses with the strict codec and hands what it reads to the exchange that uses it, in the same
+/// turn of the loop. Knows nothing of routing or money.
+final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// idle → awaitingHead → body → idle | closed. Any state may go to closed.
+    private enum State {
+        case idle
+        case awaitingHead
+        case length(Int64)
+        case chunked
+        case untilClose
+        case closed
+    }
+
+    let pool: UpstreamPool
+    unowned let loop: LoopContext
+    var listIndex = -1
+    /// Monotonic microseconds; the sweep calls `deadlinePassed` after it.
+    private(set) var deadline = Int64.max
+    /// Whether a byte of the current response has arrived.
+    private(set) var hasReceived = false
+
+    private var context: ChannelHandlerContext?
+    private var exchange: Exchange?
+    private var state = State.idle
+    private var parser = ResponseHeadParser(limits: HTTPLimits(maxHeadBytes: 65_536, maxFields: 200))
+    private var decoder = ChunkedDecoder()
+    private var inbound: ByteBuffer?
+    private var keepAlive = true
+    private var isPaused = false
+    /// Reading the rest of a response that nobody wants.
+    private var isDiscarding = false
+    /// Closed by us on purpose: not an upstream's death.
+    private var isClosing = false
+
+    init(pool: UpstreamPool, loop: LoopContext) {
+        self.pool = pool
+        self.loop = loop
+    }
+
+    var isUsable: Bool {
+        guard case .idle = state, !isClosing, let context else { return false }
+        return context.channel.isActive
+    }
+
+    // MARK: What the exchange does
+
+    /// Binds the connection to an exchange; the request follows with `send`.
+    func begin(_ exchange: Exchange) {
+        self.exchange = exchange
+        state = .awaitingHead
+        hasReceived = false
+        keepAlive = true
+        deadline = .max
+        parser.reset(requestMethod: .post)
+    }
+
+    /// Writes the request. `body` is nil when it stands in `head` already.
+    func send(head: ByteBuffer, body: ByteBuffer?) {
+        guard let context else { return }
+        if let body {
+            context.write(wrapOutboundOut(head), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(body), promise: nil)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(head), promise: nil)
+        }
+    }
+
+    func setDeadline(_ deadline: Int64) { self.deadline = deadline }
+
+    /// Back-pressure: stops reading until the client has taken what was sent to it.
+    func pause() {
+        guard !isPaused, let context else { return }
+        isPaused = true
+        context.channel.setOption(.autoRead, value: false).assumeIsolated().whenFailure { _ in }
+    }
+
+    func resume() {
+        guard isPaused, let context else { return }
+        isPaused = false
+        context.channel.setOption(.autoRead, value: true).assumeIsolated().whenFailure { _ in }
+    }
+
+    /// The exchange lets go in the middle: what follows on this connection belongs to nobody.
+    func abandon() {
+        exchange = nil
+        close()
+    }
+
+    /// The exchange needs nothing more of this response. A short rest is read and thrown away, so that the connection can be used again.
+    func letGo() {
+        exchange = nil
+        if case .length(let rest) = state, rest <= 65_536, keepAlive {
+            isDiscarding = true
+            deadline = loop.nowMicroseconds &+ 2_000_000
+        } else {
+            close()
+        }
+    }
+
+    func rest(until deadline: Int64) {
+        exchange = nil
+        self.deadline = deadline
+        resume()
+    }
+
+    func close() {
+        isClosing = true
+        deadline = .max
+        context?.close(promise: nil)
+    }
+
+    func deadlinePassed(_ now: Int64) {
+        guard let exchange else {
+            close()
+            return
+        }
+        deadline = .max
+        loop.metrics.deadlinesPassed &+= 1
+        exchange.upstreamDeadlinePassed()
+    }
+
+    // MARK: What the channel does
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        loop.add(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        loop.remove(self)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = unwrapInboundIn(data)
+        switch state {
+        case .closed: return
+        case .idle:
+            // A provider that speaks unasked (a late 408, or bytes after a response) cannot be trusted with another request.
+            close()
+        case .awaitingHead:
+            hasReceived = true
+            readHead(&buffer)
+        case .length, .chunked, .untilClose:
+            readBody(&buffer)
+        }
+    }
+
+    private func readHead(_ buffer: inout ByteBuffer) {
+        if inbound == nil {
+            inbound = buffer
+        } else {
+            inbound?.writeBuffer(&buffer)
+        }
+        while case .awaitingHead = state, var bytes = inbound {
+            let step = bytes.withUnsafeReadableBytes { parser.parse($0) }
+            switch step {
+            case .needMore: return
+            case .invalid(let violation):
+                inbound = nil
+                fail(.malformed(violation.reason))
+                return
+            case .complete(let headBytes):
+                if parser.status < 200 {
+                    // 100 and 103 carry nothing that concerns us; 101 cannot be, since nothing was asked to be upgraded.
+                    bytes.moveReaderIndex(forwardBy: headBytes)
+                    parser.reset(requestMethod: .post)
+                    inbound = bytes
+                    if bytes.readableBytes == 0 { inbound = nil }
+                    continue
+                }
+                inbound = nil
+                keepAlive = parser.keepAlive
+                acceptHead(bytes, headBytes)
+                return
+            }
+        }
+    }
+
+    private func acceptHead(_ bytes: ByteBuffer, _ headBytes: Int) {
+        var bytes = bytes
+        guard let exchange else {
+            close()
+            return
+        }
+        let framing = parser.framing
+        switch framing {
+        case .none: state = .length(0)
+        case .length(let length): state = .length(length)
+        case .chunked:
+            decoder = ChunkedDecoder()
+            state = .chunked
+        case .untilClose:
+            keepAlive = false
+            state = .untilClose
+        }
+        bytes.withUnsafeReadableBytes { raw in
+            exchange.upstreamHead(UpstreamHead(status: parser.status, framing: framing, fields: parser.fields, bytes: raw))
+        }
+        bytes.moveReaderIndex(forwardBy: headBytes)
+        // The exchange may have let go, to try another endpoint.
+        guard self.exchange === exchange else {
+            if isDiscarding { discard(&bytes) }
+            return
+        }
+        if case .length(0) = state {
+            let extra = bytes.readableBytes > 0
+            exchange.upstreamPiece(&bytes, 0, isEnd: true)
+            finish(extra: extra)
+        } else if bytes.readableBytes > 0 {
+            readBody(&bytes)
+        }
+    }
+
+    private func readBody(_ buffer: inout ByteBuffer) {
+        guard let exchange else {
+            if isDiscarding { discard(&buffer) } else { close() }
+            return
+        }
+        switch state {
+        case .length(let remaining):
+            let take = Int(min(Int64(buffer.readableBytes), remaining))
+            let left = remaining - Int64(take)
+            state = .length(left)
+            let extra = buffer.readableBytes > take
+            exchange.upstreamPiece(&buffer, take, isEnd: left == 0)
+            if left == 0, self.exchange === exchange { finish(extra: extra) }
+        case .untilClose:
+            exchange.upstreamPiece(&buffer, buffer.readableBytes, isEnd: false)
+        case .chunked: readChunks(&buffer, exchange)
+        case .idle, .awaitingHead, .closed: return
+        }
+    }
+
+    private func discard(_ buffer: inout ByteBuffer) {
+        guard case .length(let rest) = state else { return close() }
+        let left = rest - Int64(buffer.readableBytes)
+        state = .length(max(0, left))
+        if left <= 0 { finish(extra: left < 0) }
+    }
+
+    private func readChunks(_ buffer: inout ByteBuffer, _ exchange: Exchange) {
+        var end = false
+        var consumed = 0
+        var violation: HTTPViolation?
+        exchange.beginPieces(capacity: buffer.readableBytes)
+        buffer.withUnsafeReadableBytes { bytes in
+            var offset = 0
+            scan: while offset < bytes.count {
+                switch decoder.next(bytes, from: offset) {
+                case .data(let range):
+                    exchange.take(UnsafeRawBufferPointer(rebasing: bytes[range]))
+                    offset = range.upperBound
+                case .end(let consumedBytes):
+                    end = true
+                    offset = consumedBytes
+                    break scan
+                case .needMore(let consumedBytes):
+                    offset = consumedBytes
+                    break scan
+                case .invalid(let found):
+                    violation = found
+                    break scan
+                }
+            }
+            consumed = offset
+        }
+        guard self.exchange === exchange else { return }
+        exchange.endPieces(isEnd: end)
+        guard self.exchange === exchange else { return }
+        if let violation {
+            fail(.malformed(violation.reason))
+        } else if end {
+            finish(extra: consumed < buffer.readableBytes)
+        }
+    }
+
+    /// The response is whole: the connection goes back to its pool, unless it said otherwise.
+    private func finish(extra: Bool) {
+        exchange = nil
+        isDiscarding = false
+        state = .idle
+        if keepAlive, !extra {
+            pool.release(self)
+        } else {
+            close()
+        }
+    }
+
+    private func fail(_ failure: UpstreamFailure) {
+        let exchange = exchange
+        self.exchange = nil
+        close()
+        exchange?.upstreamFailed(failure, connection: self)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let exchange = exchange
+        let before = state
+        self.exchange = nil
+        state = .closed
+        deadline = .max
+        pool.closed(self)
+        if let exchange {
+            if case .untilClose = before, !isClosing {
+                exchange.upstreamEnded()
+            } else {
+                exchange.upstreamFailed(.closed, connection: self)
+            }
+        }
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        fail(.io("\(type(of: error))"))
+        context.close(promise: nil)
+    }
+}
+
+/// How a provider's connection failed an exchange.
+enum UpstreamFailure: Error {
+    case closed
+    case malformed(String)
+    case io(String)
+
+    var detail: String {
+        switch self {
+        case .closed: "the connection was closed"
+        case .malformed(let reason): reason
+        case .io(let what): what
+        }
+    }
+}
+
+/// A response head while its bytes are at hand. Not to be kept.
+struct UpstreamHead {
+    let status: Int
+    let framing: BodyFraming
+    let fields: [HTTPField]
+    let bytes: UnsafeRawBufferPointer
+
+    func value(_ known: KnownField) -> UnsafeRawBufferPointer? {
+        for field in fields where field.known == known { return UnsafeRawBufferPointer(rebasing: bytes[field.value]) }
+        return nil
+    }
+}
