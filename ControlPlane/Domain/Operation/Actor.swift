@@ -1,5 +1,3 @@
-package import Primitives
-
 /// What an administrator may do. Owners may do everything; the others are not ordered, see `Permission.roles`.
 package enum Role: String, CaseIterable, Sendable {
     case owner, `operator`, billing, auditor, viewer

@@ -18,10 +18,17 @@ package struct DomainContext: Sendable {
     }
 
     /// One transaction; after it has committed, `topics` are raised. The body may run more than once.
+    /// - Parameter taken: What a violated unique index means to the caller: the conflict that is thrown for it.
     package func write<R: Sendable>(
-        raising topics: ChangeSignal.Topic..., body: @escaping @Sendable (any SQLConnection) throws -> R
+        raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil, body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
-        let result = try await translated { try await database.transaction(body) }
+        let result: R
+        do {
+            result = try await translated { try await database.transaction(body) }
+        } catch DatabaseError.uniqueViolation(let constraint) {
+            guard let taken else { throw DatabaseError.uniqueViolation(constraint: constraint) }
+            throw DomainError.conflict(taken.field, taken.message, remedy: taken.remedy)
+        }
         for topic in topics { signal.raise(topic) }
         return result
     }
@@ -39,7 +46,7 @@ package struct DomainContext: Sendable {
 /// the other: their numbers commit in order, and a reference checked under the counter still stands at the commit. Transactions
 /// that need several take them in the order of the cases, which rules out deadlocks.
 package enum ChangeCounter: String, Sendable {
-    case credentials, directory, draft
+    case administrators, credentials, directory, draft, config, rollout
 
     package func next(_ c: any SQLConnection) throws -> Int64 {
         try CountersTable.next(c, rawValue)

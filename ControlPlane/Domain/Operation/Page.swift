@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 
 /// Where a list goes on: the sort key of the last row that was shown. Keyset, not offset, so that rows inserted or removed
 /// meanwhile neither repeat nor hide others. Opaque to callers.

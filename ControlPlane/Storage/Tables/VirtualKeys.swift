@@ -86,4 +86,21 @@ package struct VirtualKeyRow: EntityRow {
 
 package enum VirtualKeysTable: DirectoryTable {
     package typealias Row = VirtualKeyRow
+
+    /// Keys of a project that were not revoked.
+    package static func working(_ c: any SQLConnection, project: String, limit: Int) throws -> [(id: String, name: String)] {
+        try c.query(
+            "SELECT id, name FROM virtual_keys WHERE project_id = $1 AND deleted_at IS NULL AND revoked_at IS NULL ORDER BY created_at, id LIMIT $2",
+            [.text(project), .int(Int64(limit))]
+        ).map { (try $0.text("id"), try $0.text("name")) }
+    }
+
+    /// Marks every key of a project as deleted.
+    package static func deleteAll(_ c: any SQLConnection, project: String, at now: Int64, directoryRevision: Int64) throws {
+        try c.execute(
+            """
+            UPDATE virtual_keys SET deleted_at = $1, updated_at = $1, directory_revision = $2, revision = revision + 1
+            WHERE project_id = $3 AND deleted_at IS NULL
+            """, [.int(now), .int(directoryRevision), .text(project)])
+    }
 }

@@ -1,0 +1,50 @@
+package import Primitives
+import Storage
+import Trust
+
+/// The holder of a virtual key, asking about its own tenant.
+package struct KeyCaller: Sendable, Hashable {
+    package let key: VirtualKey
+    package let project: Project
+    package let tenant: Tenant
+
+    package var keyID: KeyID { key.id }
+    package var projectID: ProjectID { project.id }
+    package var tenantID: TenantID { tenant.id }
+}
+
+/// Who holds a virtual key, for what tenants ask the control plane itself. Data planes decide by their own directory.
+package struct KeyAuthentication: Sendable {
+    private let domain: DomainContext
+
+    package init(_ domain: DomainContext) {
+        self.domain = domain
+    }
+
+    /// - Throws: `DomainError.unauthenticated` for a key that is malformed, unknown, revoked or expired — the answer does not say
+    ///   which —, `.forbidden` when its project or tenant is disabled.
+    package func authenticate(_ plaintext: String) async throws -> KeyCaller {
+        let refusal = DomainError.unauthenticated(detail: "The virtual key is not valid.")
+        guard let text = VirtualKeyText(parsing: plaintext, prefix: VirtualKeyText.virtualKeyPrefix) else { throw refusal }
+        let digest = SHA256Digest.of(Array(plaintext.utf8))
+        let now = domain.clock.nowMilliseconds()
+        let found = try await domain.read { c -> (VirtualKeyRow, ProjectRow, TenantRow)? in
+            guard let key = try VirtualKeysTable.find(c, KeyKind.prefix + text.idSuffix),
+                let project = try ProjectsTable.find(c, key.projectID), let tenant = try TenantsTable.find(c, project.tenantID)
+            else { return nil }
+            return (key, project, tenant)
+        }
+        guard let (row, project, tenant) = found else { throw refusal }
+
+        let isCurrent = ConstantTime.equal(row.sha256, digest)
+        let isPrevious = row.previousSHA256.map { ConstantTime.equal($0, digest) } ?? false
+        let inGrace = row.previousExpiresAt.map { $0 > now } ?? false
+        guard isCurrent || isPrevious && inGrace else { throw refusal }
+        let caller = KeyCaller(key: VirtualKey(row), project: Project(project), tenant: Tenant(tenant))
+        guard caller.key.status(at: now) == "active" else { throw refusal }
+        guard caller.project.content.status == .active, caller.tenant.content.status == .active else {
+            throw DomainError.forbidden(detail: "The key's project or tenant is disabled.")
+        }
+        return caller
+    }
+}
