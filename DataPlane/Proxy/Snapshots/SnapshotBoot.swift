@@ -29,14 +29,19 @@ struct SnapshotBoot {
     func load() throws -> (state: SnapshotState, problems: [BootProblem]) {
         var state = SnapshotState()
         var problems: [BootProblem] = []
-        try local.read { db in
-            let keys = try TrustedKeys.all(db)
+        try local.write { db in
+            var keys = try TrustedKeys.all(db)
+            if keys.trusted.isEmpty {
+                try TrustedKeys.replace(db, identity.enrolledTrust.keys)
+                keys.trusted = identity.enrolledTrust.keys
+            }
             state.trust = TrustStore(keys.trusted)
             state.retired = TrustStore(keys.retired)
             state.marks = try DocumentMarks.all(db)
             let verifier = DocumentVerifier(
                 trust: TrustStore(keys.trusted.merging(keys.retired) { first, _ in first }), deployment: identity.deployment,
                 dataPlaneID: identity.dataPlaneID.rawValue, maximumBytes: maximumDocumentBytes)
+            state.seenConfigs = try ConfigDocuments.seen(db)
             for stored in try ConfigDocuments.all(db) { loadConfig(stored, verifier, &state, &problems) }
             loadRollouts(try SingleDocuments.all(db, .rollout), verifier, &state, &problems)
             try DirectoryDocuments.forEach(db) { loadDirectory($0, verifier, &state, &problems) }

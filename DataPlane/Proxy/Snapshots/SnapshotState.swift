@@ -11,6 +11,8 @@ struct SnapshotState: Sendable {
     var marks: [DocumentKind: DocumentHold] = [:]
 
     var configs: [UInt64: HeldConfig] = [:]
+    /// Digests of all versions ever activated.
+    var seenConfigs: [DocumentVersion: [UInt8]] = [:]
     /// Versions whose stored document turned out damaged at boot: they may come again although they are older than the mark.
     var lostConfigs: Set<UInt64> = []
 
@@ -57,14 +59,13 @@ struct SnapshotState: Sendable {
     static let maximumDeltas = 1000
     var isChainLong: Bool { deltas > Self.maximumDeltas || deltaBytes > max(fullBytes, 4 << 20) }
 
-    /// Versions that nothing refers to any more. Newer ones than the rollout's may be referred to next; a few of them are kept.
-    static let keptAhead = 16
-    func unreferencedConfigs() -> Set<UInt64> {
+    /// Versions that neither the rollout nor the one before it refers to; the newest of them are kept all the same, since they are
+    /// small and may be referred to next.
+    static let keptUnreferenced = 32
+    func superfluousConfigs() -> Set<UInt64> {
         guard let rollout else { return [] }
         let referenced = rollout.versions.union(previousRollout?.versions ?? [])
-        let newest = referenced.max() ?? 0
-        let ahead = configs.keys.filter { $0 > newest }.sorted().suffix(Self.keptAhead)
-        return Set(configs.keys).subtracting(referenced).subtracting(ahead)
+        return Set(configs.keys.filter { !referenced.contains($0) }.sorted().dropLast(Self.keptUnreferenced))
     }
 
     func snapshot() -> RuntimeSnapshot {

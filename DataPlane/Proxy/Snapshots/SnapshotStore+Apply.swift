@@ -59,21 +59,26 @@ extension SnapshotStore {
         return document
     }
 
+    /// Several configurations are active at once, of which only the newest is the mark. One below it is taken as long as the rollout
+    /// could still come to it (it is above the baseline in force), or when the disk lost it; a version with two contents never.
     private func checkVersion(
         _ document: VerifiedDocument, _ verifier: DocumentVerifier, _ state: SnapshotState
     ) throws(DocumentRefusal) -> DocumentVerifier.VersionVerdict {
         let active = state.active(document.kind, version: document.version.version)
-        if document.kind == .config, state.lostConfigs.contains(document.version.version), active == nil { return .newer }
         let mark = state.marks[document.kind].map { (version: $0.version, digest: $0.digest) }
-        do {
-            guard try verifier.checkVersion(document, mark: mark) == .same else { return .newer }
-            // Known but not active: the disk lost it.
-            return active?.version == document.version ? .same : .newer
-        } catch  where error.code == .olderVersion && document.kind == .config && active?.version == document.version {
-            // Several configurations are active at once, of which only the newest is the mark.
-            if active?.digest == document.digest { return .same }
-            throw DocumentRefusal(.equivocation, "version \(document.version) was seen with another content: is somebody else signing?")
+        if document.kind == .config {
+            if let seen = state.seenConfigs[document.version], seen != document.digest {
+                _ = try verifier.checkVersion(document, mark: (version: document.version, digest: seen))
+            }
+            if active?.version == document.version { return .same }
+            if let mark, document.version < mark.version, document.version.epoch == mark.version.epoch {
+                let baseline = state.rollout?.payload.baselineVersion ?? .max
+                if document.version.version > baseline || state.lostConfigs.contains(document.version.version) { return .newer }
+            }
         }
+        guard try verifier.checkVersion(document, mark: mark) == .same else { return .newer }
+        // Known but not active: the disk lost it.
+        return active?.version == document.version ? .same : .newer
     }
 
     // MARK: Content, index, transaction, swap
@@ -85,7 +90,8 @@ extension SnapshotStore {
         let held = try SnapshotBoot.compile(document, reusing: next.configs.values.map(\.config))
         next.configs[document.version.version] = held
         next.lostConfigs.remove(document.version.version)
-        let dropped = next.unreferencedConfigs().subtracting([document.version.version])
+        next.seenConfigs[document.version] = document.digest
+        let dropped = next.superfluousConfigs().subtracting([document.version.version])
         for version in dropped { next.configs[version] = nil }
         let stored = StoredDocument(hold: held.hold, isDelta: false, envelope: try Self.bytes(envelope))
         try commit(next, .config) { db, now in
@@ -106,7 +112,7 @@ extension SnapshotStore {
         next.directory = next.directory.selecting(rollout.selector)
         next.previousRollout = next.rollout
         next.rollout = rollout
-        let dropped = next.unreferencedConfigs()
+        let dropped = next.superfluousConfigs()
         for version in dropped { next.configs[version] = nil }
         let stored = StoredDocument(hold: rollout.hold, isDelta: false, envelope: try Self.bytes(envelope))
         try commit(next, .rollout) { db, now in

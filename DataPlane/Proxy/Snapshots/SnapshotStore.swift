@@ -11,12 +11,21 @@ package struct DataPlaneIdentity: Sendable {
     package let dataPlaneID: DataPlaneID
     package let region: String
     package let sealingKey: SealingKey
+    /// The signing keys given at enrolment: believed until a keyring says otherwise.
+    package let enrolledTrust: TrustStore
 
-    package init(deployment: String, dataPlaneID: DataPlaneID, region: String, sealingKey: SealingKey) {
+    package init(deployment: String, dataPlaneID: DataPlaneID, region: String, sealingKey: SealingKey, enrolledTrust: TrustStore) {
         self.deployment = deployment
         self.dataPlaneID = dataPlaneID
         self.region = region
         self.sealingKey = sealingKey
+        self.enrolledTrust = enrolledTrust
+    }
+
+    package init(_ enrollment: Enrollment, keys: DataPlaneKeys) {
+        self.init(
+            deployment: enrollment.deployment, dataPlaneID: enrollment.dataPlaneID, region: enrollment.region, sealingKey: keys.sealing,
+            enrolledTrust: enrollment.trust)
     }
 }
 

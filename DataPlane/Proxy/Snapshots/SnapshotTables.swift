@@ -11,7 +11,10 @@ extension LocalMigration {
             CREATE TABLE config_document (
                 epoch INTEGER NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL, envelope BLOB NOT NULL,
                 stored_at INTEGER NOT NULL, PRIMARY KEY (version));
-            -- One row a kind: rollout, keyring, heartbeat; the one before it in case the last is damaged.
+            -- Digests of all versions ever activated, also of those that are no longer kept: a version never has two contents.
+            CREATE TABLE config_seen (
+                epoch INTEGER NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (epoch, version)) WITHOUT ROWID;
+            -- The last rollouts: the one before the newest in case that is damaged.
             CREATE TABLE single_document (
                 kind TEXT NOT NULL, epoch INTEGER NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL, envelope BLOB NOT NULL,
                 stored_at INTEGER NOT NULL, PRIMARY KEY (kind, epoch, version));
@@ -85,6 +88,14 @@ enum ConfigDocuments {
                 ON CONFLICT (version) DO UPDATE SET epoch = excluded.epoch, digest = excluded.digest, envelope = excluded.envelope,
                     stored_at = excluded.stored_at
                 """, arguments: StatementArguments(document.hold.arguments + [Data(document.envelope), now]))
+        try db.execute(
+            sql: "INSERT OR IGNORE INTO config_seen (epoch, version, digest) VALUES (?, ?, ?)",
+            arguments: StatementArguments(document.hold.arguments))
+    }
+
+    static func seen(_ db: Database) throws -> [DocumentVersion: [UInt8]] {
+        let rows = try Row.fetchAll(db, sql: "SELECT epoch, version, digest FROM config_seen").map { DocumentHold($0) }
+        return Dictionary(rows.map { ($0.version, $0.digest) }, uniquingKeysWith: { first, _ in first })
     }
 
     static func remove(_ db: Database, versions: Set<UInt64>) throws {

@@ -114,6 +114,20 @@ package final class UsageOutboxStore: Sendable {
         return outcome
     }
 
+    /// The control plane has forgotten batches that it acknowledged (it was restored from an older backup) and would ask for them for
+    /// ever. What is left here it does not have: that is numbered anew, from 1, under a new incarnation.
+    package func restart() throws -> String {
+        let fresh = Hex.encode(SecureRandom.bytes(16))
+        try database.write { db in
+            let last = try UsageTables.lastSequence(db)
+            let first = try Int64.fetchOne(db, sql: "SELECT min(sequence) FROM usage_outbox") ?? last + 1
+            _ = try beginIncarnation(db, fresh, stored: first - 1, lastAtOpening: first - 1)
+        }
+        counters.newIncarnations.wrappingAdd(1, ordering: .relaxed)
+        notify()
+        return fresh
+    }
+
     /// What this database held when it was opened had its numbers before it was copied, so up to `stored` the control plane has exactly
     /// that. Whatever was added since then it does not have, though it has others of the same numbers.
     private func beginIncarnation(

@@ -1,0 +1,192 @@
+package import Contract
+import Dispatch
+import Foundation
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+package import Logging
+import NIOCore
+import NIOPosix
+import Primitives
+import Synchronization
+package import Trust
+
+/// How the link to the control plane fares, for the operator.
+package struct ControlLinkState: Sendable, Hashable {
+    package var isConnected = false
+    /// Why it is not, or why it last was not; empty when it never failed.
+    package var lastError = ""
+    /// Connections made since the start.
+    package var connections: UInt64 = 0
+}
+
+/// Keeps one connection to the control plane for as long as the process lives. Nothing on the request path waits for it, and it runs on
+/// a thread of its own: a data plane without it serves what it holds and keeps its usage.
+package final class ControlLink: Sendable {
+    package struct Settings: Sendable {
+        /// How often the control plane is told how this data plane fares.
+        package var statusSeconds: Int64 = 10
+        /// In place of the enrolment's address: `host:port`. Empty: the enrolment's.
+        package var address = ""
+
+        package init() {}
+    }
+
+    private let enrollment: Enrollment
+    private let identity: IdentityKey
+    private let snapshots: SnapshotStore
+    private let outbox: any UsageOutbox
+    private let status: @Sendable () -> Weir_V1_StatusReport
+    private let settings: Settings
+    private let address: FleetAddress
+    private let logger: Logger
+    private let current = Mutex(ControlLinkState())
+    private let worker = DispatchQueue(label: "weir.outbox", qos: .utility)
+    private let wake = LinkSignal()
+
+    /// - Parameter status: called every few seconds, from any thread; must not block.
+    /// - Throws: `EnrollmentError.token` for an address that is none.
+    package init(
+        enrollment: Enrollment, identity: IdentityKey, snapshots: SnapshotStore, outbox: any UsageOutbox, settings: Settings = Settings(),
+        logger: Logger, status: @escaping @Sendable () -> Weir_V1_StatusReport
+    ) throws(EnrollmentError) {
+        guard let address = FleetAddress(settings.address.isEmpty ? enrollment.address : settings.address) else {
+            throw .token("the control plane's address is not of the form host:port")
+        }
+        self.enrollment = enrollment
+        self.identity = identity
+        self.snapshots = snapshots
+        self.outbox = outbox
+        self.settings = settings
+        self.address = address
+        self.logger = logger
+        self.status = status
+        outbox.onRecords { [wake] in wake.raise() }
+    }
+
+    package var state: ControlLinkState { current.withLock { $0 } }
+
+    /// Connects, and connects again, until the task is cancelled.
+    package func run() async {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var backoff = Backoff()
+        var generator = SystemRandomNumberGenerator()
+        var reported: (text: String, at: Int64) = ("", 0)
+        while !Task.isCancelled {
+            let established = Mutex(false)
+            do {
+                try await connect(group) { established.withLock { $0 = true } }
+            } catch {
+                let text = FleetConnection.text(error)
+                current.withLock { $0.lastError = text }
+                let now = MonotonicClock.nowMicroseconds()
+                // The same thing is said once a minute, not at each attempt.
+                if !Task.isCancelled, text != reported.text || now - reported.at > 60_000_000 {
+                    reported = (text, now)
+                    logger.warning("no link to the control plane", metadata: ["address": "\(address)", "reason": "\(text)"])
+                }
+            }
+            current.withLock { $0.isConnected = false }
+            if established.withLock({ $0 }) { backoff.reset() }
+            if Task.isCancelled { break }
+            try? await Task.sleep(for: .milliseconds(backoff.delay(using: &generator)))
+        }
+        try? await group.shutdownGracefully()
+    }
+
+    private func connect(_ group: MultiThreadedEventLoopGroup, _ onEstablished: @escaping @Sendable () -> Void) async throws {
+        let transport = try FleetConnection.transport(to: address, authorityPEM: enrollment.authorityPEM, group: group)
+        try await withGRPCClient(transport: transport) { client in
+            let session = try await openSession(Weir_V1_Fleet.Client(wrapping: client))
+            let metadata: Metadata = ["authorization": "Bearer \(session)"]
+            // Whichever ends first takes the others with it.
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await self.subscribe(client, metadata, onEstablished) }
+                tasks.addTask {
+                    let shipper = UsageShipper(outbox: self.outbox, logger: self.logger, worker: self.worker, wake: self.wake)
+                    try await shipper.run(client, metadata: metadata)
+                }
+                defer { tasks.cancelAll() }
+                try await tasks.next()
+            }
+        }
+    }
+
+    /// Proves who we are: the control plane's nonce, signed.
+    private func openSession(_ fleet: Weir_V1_Fleet.Client<FleetConnection.Transport>) async throws -> String {
+        var challenge = Weir_V1_ChallengeRequest()
+        challenge.dataPlaneID = enrollment.dataPlaneID.rawValue
+        let nonce = Array(try await fleet.challenge(challenge, options: FleetConnection.callOptions).nonce)
+        guard nonce.count <= 4096 else { throw RPCError(code: .invalidArgument, message: "the challenge is \(nonce.count) bytes long") }
+        var request = Weir_V1_OpenSessionRequest()
+        request.dataPlaneID = enrollment.dataPlaneID.rawValue
+        request.nonce = Data(nonce)
+        request.version = weirVersion.description
+        let body = SessionChallenge.body(deployment: enrollment.deployment, dataPlaneID: enrollment.dataPlaneID.rawValue, nonce: nonce)
+        request.signature = Data(try identity.sign(type: SessionChallenge.type, body: body))
+        return try await fleet.openSession(request, options: FleetConnection.callOptions).session
+    }
+
+    private func subscribe(
+        _ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata, _ onEstablished: @escaping @Sendable () -> Void
+    ) async throws {
+        let (messages, queue) = AsyncStream<Weir_V1_SubscribeRequest>.makeStream()
+        defer { queue.finish() }
+        let hello = snapshots.hello()
+        var first = Weir_V1_SubscribeRequest()
+        first.hello = hello
+        queue.yield(first)
+        let ticker = Task {
+            while !Task.isCancelled {
+                var report = Weir_V1_SubscribeRequest()
+                report.status = self.status()
+                queue.yield(report)
+                try await Task.sleep(for: .seconds(self.settings.statusSeconds))
+            }
+        }
+        defer { ticker.cancel() }
+        let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: metadata) { writer in
+            for await message in messages { try await writer.write(message) }
+        }
+        let fleet = Weir_V1_Fleet.Client(wrapping: client)
+        try await fleet.subscribe(request: request, options: FleetConnection.streamOptions) { response in
+            var isFirst = true
+            for try await message in response.messages {
+                if isFirst {
+                    isFirst = false
+                    onEstablished()
+                    self.didConnect()
+                }
+                try await self.receive(message, queue, hello)
+            }
+        }
+        throw RPCError(code: .unavailable, message: "the control plane ended the subscription")
+    }
+
+    private func receive(
+        _ message: Weir_V1_SubscribeResponse, _ queue: AsyncStream<Weir_V1_SubscribeRequest>.Continuation, _ hello: Weir_V1_Hello
+    ) async throws {
+        switch message.message {
+        case .document(let envelope):
+            var answer = Weir_V1_SubscribeRequest()
+            answer.acknowledgement = await snapshots.apply(envelope)
+            queue.yield(answer)
+            // Only a hello can ask for a full directory, and one that has asked is not repeated at once.
+            if snapshots.wantsFullDirectory, !hello.wantsFullDirectory {
+                throw RPCError(code: .aborted, message: "a full directory is wanted: subscribing again")
+            }
+        case .secrets(let secrets):
+            await snapshots.apply(secrets)
+        case nil:
+            break
+        }
+    }
+
+    private func didConnect() {
+        let count = current.withLock { state in
+            state.isConnected = true
+            state.connections &+= 1
+            return state.connections
+        }
+        logger.notice("linked to the control plane", metadata: ["address": "\(address)", "connection": "\(count)"])
+    }
+}
