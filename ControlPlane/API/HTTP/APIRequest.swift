@@ -110,6 +110,11 @@ package struct APIRequest: Sendable {
             return current
         }
     }
+
+    /// The same for actions that also make sense without it: nil when there is no header.
+    package func optionalRevision(current: Int64) throws(DomainError) -> Int64? {
+        ifMatch == nil ? nil : try expectedRevision(current: current)
+    }
 }
 
 /// An `If-Match` header. Tags that are not ours (weak, not a number) match nothing.

@@ -90,6 +90,18 @@ package final class FieldReader {
         }
     }
 
+    /// A percentage with at most two decimals: a JSON number or the same as a string.
+    package func percentage(_ name: String, or absent: Percentage) -> Percentage {
+        value(name, or: absent, placeholder: absent, "a number from 0 to 100 with at most two decimals") { Percentage($0) }
+    }
+
+    /// An RFC 3339 time as Unix milliseconds.
+    package func time(_ name: String, or absent: Int64? = nil) -> Int64 {
+        value(name, or: absent, placeholder: 0, "an RFC 3339 time like 2026-11-21T04:05:06Z") { value in
+            value.stringValue.flatMap(RFC3339.milliseconds)
+        }
+    }
+
     package func identifier<Kind: IdentifierKind>(_ name: String, or absent: ID<Kind>? = nil) -> ID<Kind> {
         value(name, or: absent, placeholder: ID(""), "an identifier that starts with \(Kind.prefix)") { value in
             value.stringValue.flatMap { try? ID<Kind>.parse($0) }
@@ -116,11 +128,7 @@ package final class FieldReader {
 
     /// An RFC 3339 time as Unix milliseconds.
     package func optionalTime(_ name: String, or absent: Int64? = nil) -> Int64? {
-        nullable(name, or: absent) {
-            self.value(name, or: nil, placeholder: 0, "an RFC 3339 time like 2026-11-21T04:05:06Z, or null") { value in
-                value.stringValue.flatMap(RFC3339.milliseconds)
-            }
-        }
+        nullable(name, or: absent) { self.time(name) }
     }
 
     // MARK: Objects inside

@@ -1,3 +1,4 @@
+import HTTPTypes
 package import Telemetry
 
 /// Counts and times of HTTP requests by route. Every series is made when the process starts, from the list of routes: a caller

@@ -1,5 +1,5 @@
 package import Domain
-import Primitives
+package import Primitives
 
 /// A URL's query, decoded. Each name at most once; a name that the handler never asked for is refused by `finish`, since a
 /// filter with a typing error would otherwise show everything.

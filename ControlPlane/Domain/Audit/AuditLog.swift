@@ -1,6 +1,60 @@
 package import Primitives
 package import Storage
 
+/// What of the audit log is wanted; nil is everything.
+package struct AuditQuery: Sendable, Hashable {
+    package var resourceKind: String?
+    package var resourceID: String?
+    package var actorID: String?
+    /// Unix milliseconds, included.
+    package var from: Int64?
+    /// Unix milliseconds, not included.
+    package var to: Int64?
+
+    package init(resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, from: Int64? = nil, to: Int64? = nil) {
+        self.resourceKind = resourceKind
+        self.resourceID = resourceID
+        self.actorID = actorID
+        self.from = from
+        self.to = to
+    }
+}
+
+/// One change that somebody made.
+package struct AuditEntry: Sendable, Hashable {
+    package let id: String
+    /// Unix milliseconds.
+    package let at: Int64
+    package let actor: Actor
+    package let action: String
+    package let resourceKind: String
+    package let resourceID: String
+    package let before: JSONValue
+    package let after: JSONValue
+
+    init(_ row: AuditRow) {
+        id = row.id
+        at = row.at
+        actor = Actor(
+            id: row.actorID, name: row.actorName, role: Role(rawValue: row.actorRole) ?? .viewer, remoteAddress: row.remoteAddress,
+            requestID: row.requestID)
+        action = row.action
+        resourceKind = row.resourceKind
+        resourceID = row.resourceID
+        before = row.before.flatMap { try? JSONValue(parsing: $0) } ?? .null
+        after = row.after.flatMap { try? JSONValue(parsing: $0) } ?? .null
+    }
+
+    package var json: JSONValue {
+        [
+            "id": .string(id), "at": .time(at),
+            "actor": ["id": .string(actor.id), "name": .string(actor.name), "role": .string(actor.role.rawValue)],
+            "remote_address": .string(actor.remoteAddress), "request_id": .string(actor.requestID), "action": .string(action),
+            "resource_kind": .string(resourceKind), "resource_id": .string(resourceID), "before": before, "after": after,
+        ]
+    }
+}
+
 /// The record of who changed what. Written in the transaction of the change itself, so that neither is there without the other.
 package struct AuditLog: Sendable {
     package static let list = "audit"
@@ -27,10 +81,13 @@ package struct AuditLog: Sendable {
     }
 
     /// Newest first.
-    package func entries(_ filter: AuditFilter, _ page: PageRequest) async throws -> Page<AuditRow> {
-        let rows = try await domain.read { c in
+    package func entries(_ query: AuditQuery, _ page: PageRequest) async throws -> Page<AuditEntry> {
+        let filter = AuditFilter(
+            resourceKind: query.resourceKind, resourceID: query.resourceID, actorID: query.actorID, from: query.from, to: query.to)
+        let entries = try await domain.read { c in
             try AuditTable.list(c, filter, before: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit)
+                .map { AuditEntry($0) }
         }
-        return Page(fetched: rows, page) { Cursor(list: Self.list, time: $0.at, id: $0.id) }
+        return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: $0.id) }
     }
 }

@@ -201,6 +201,11 @@ package struct CredentialService: Sendable {
 
     // MARK: -
 
+    private static func present(_ c: any SQLConnection, _ id: CredentialID) throws -> CredentialRow {
+        guard let row = try CredentialsTable.find(c, id.rawValue) else { throw DomainError.notFound(kind: "credential", id: id.rawValue) }
+        return row
+    }
+
     /// A ciphertext opens only in its own row: moved to another credential or provider it is useless.
     private static func binding(_ id: String, _ providerID: String) -> [UInt8] { Array("credential\0\(id)\0\(providerID)".utf8) }
 
