@@ -22,7 +22,8 @@ package final class RuntimeSnapshot: Sendable {
         self.credentials = credentials
         self.generation = generation
         baseline = rollout.flatMap { configs[$0.baselineVersion] }
-        candidate = rollout.flatMap { configs[$0.candidateVersion] }
+        // A candidate that the disk lost is not a reason to serve nobody.
+        candidate = rollout.flatMap { configs[$0.candidateVersion] ?? configs[$0.baselineVersion] }
     }
 
     package static let empty = RuntimeSnapshot(directory: .empty, rollout: nil, configs: [:], credentials: .empty, generation: 0)
@@ -37,4 +38,7 @@ package final class RuntimeSnapshot: Sendable {
         guard let rollout else { return nil }
         return key.isCandidate && nowMs >= rollout.effectiveAtMs ? candidate : baseline
     }
+
+    /// The rates of a price of a version that is still held: for records that an earlier process left open.
+    package func price(id: String, configVersion: UInt64) -> TokenPrices? { configs[configVersion]?.price(id: id)?.rates }
 }

@@ -10,15 +10,17 @@ package final class CompiledConfig: Sendable {
     package let models: [String: CompiledModel]
     /// Every endpoint that a route leads to, by id.
     package let endpoints: [String: CompiledEndpoint]
+    private let prices: [String: CompiledPrice]
     private let sortedModels: [CompiledModel]
     private let table: NameTable
 
-    init(version: UInt64, digest: [UInt8], models: [CompiledModel], endpoints: [String: CompiledEndpoint]) {
+    init(version: UInt64, digest: [UInt8], models: [CompiledModel], endpoints: [String: CompiledEndpoint], prices: [CompiledPrice]) {
         self.version = version
         self.digest = digest
         self.endpoints = endpoints
         versionText = Array(String(version).utf8)
         self.models = Dictionary(models.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        self.prices = Dictionary(prices.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         sortedModels = models.sorted { $0.name < $1.name }
         table = NameTable(models)
     }
@@ -27,6 +29,9 @@ package final class CompiledConfig: Sendable {
     package func model(named name: UnsafeRawBufferPointer) -> CompiledModel? { table.find(name) }
 
     package func model(named name: String) -> CompiledModel? { models[name] }
+
+    /// Any price of this version, in force or not.
+    package func price(id: String) -> CompiledPrice? { prices[id] }
 
     /// What GET /v1/models shows to a tenant and a key: routed, visible and in scope, by name.
     package func modelList(for tenant: TenantEntry, scopes: KeyScopes?) -> [CompiledModel] {

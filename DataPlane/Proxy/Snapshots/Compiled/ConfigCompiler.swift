@@ -25,13 +25,15 @@ struct ConfigCompiler {
         for endpoint in payload.endpoints where !endpoint.disabled {
             endpoints[endpoint.id] = try compile(endpoint, providers)
         }
-        let prices = Dictionary(grouping: payload.prices, by: \.modelID)
+        let compiledPrices = payload.prices.map { CompiledPrice($0) }
+        // One object a price, shared by the targets it may apply to.
+        let prices = Dictionary(grouping: zip(payload.prices, compiledPrices), by: \.0.modelID)
         var routes: [String: Weir_V1_Route] = [:]
         for route in payload.routes where !route.disabled { routes[route.modelID] = route }
         let models = payload.models.map { model in
             CompiledModel(model, route: routes[model.id].flatMap { compile($0, model, endpoints, prices[model.id] ?? []) })
         }
-        return CompiledConfig(version: version, digest: digest, models: models, endpoints: endpoints)
+        return CompiledConfig(version: version, digest: digest, models: models, endpoints: endpoints, prices: compiledPrices)
     }
 
     private func compile(_ endpoint: Weir_V1_Endpoint, _ providers: [String: Weir_V1_Provider]) throws(DocumentRefusal) -> CompiledEndpoint
@@ -50,7 +52,7 @@ struct ConfigCompiler {
 
     /// Nil when every target's endpoint is disabled.
     private func compile(
-        _ route: Weir_V1_Route, _ model: Weir_V1_Model, _ endpoints: [String: CompiledEndpoint], _ prices: [Weir_V1_Price]
+        _ route: Weir_V1_Route, _ model: Weir_V1_Model, _ endpoints: [String: CompiledEndpoint], _ prices: [(Weir_V1_Price, CompiledPrice)]
     ) -> CompiledRoute? {
         let targets = route.targets.compactMap { target -> CompiledTarget? in
             guard let endpoint = endpoints[target.endpointID] else { return nil }
@@ -62,11 +64,13 @@ struct ConfigCompiler {
     }
 
     /// In the order in which `Pricing.priceInForce` prefers them, so that the first whose date has come is the one in force.
-    private func order(_ prices: [Weir_V1_Price], for endpoint: String) -> [CompiledPrice] {
-        prices.filter { $0.endpointID.isEmpty || $0.endpointID == endpoint }
+    private func order(_ prices: [(Weir_V1_Price, CompiledPrice)], for endpoint: String) -> [CompiledPrice] {
+        prices.filter { $0.0.endpointID.isEmpty || $0.0.endpointID == endpoint }
             .sorted { a, b in
-                (a.endpointID.isEmpty ? 0 : 1, a.effectiveFromMs, a.id) > (b.endpointID.isEmpty ? 0 : 1, b.effectiveFromMs, b.id)
+                (a.0.endpointID.isEmpty ? 0 : 1, a.0.effectiveFromMs, a.0.id) > (
+                    b.0.endpointID.isEmpty ? 0 : 1, b.0.effectiveFromMs, b.0.id
+                )
             }
-            .map { CompiledPrice($0) }
+            .map(\.1)
     }
 }
