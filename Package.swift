@@ -86,9 +86,9 @@ let package = Package(
             "Proxy", "DataPlane/Proxy",
             [
                 "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives",
-                .nioCore, .nioPosix, .nioSSL, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
+                .nioCore, .nioPosix, .nioSSL, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging, .unixSignals,
             ]),
-        program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging, .unixSignals]),
+        program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging]),
 
         // Control plane.
         library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .logging]),
@@ -100,7 +100,7 @@ let package = Package(
             "Fleet", "ControlPlane/Fleet",
             [
                 "Domain", "Contract", "Telemetry", "Trust", "Primitives",
-                .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging,
+                .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
         program(
             "weir-control", "ControlPlane/Main",

@@ -1,12 +1,115 @@
 package import Contract
 package import Primitives
-package import Storage
+import Storage
 
-/// A data plane and what it said of the documents it was sent.
-package struct DataPlaneView: Sendable, Hashable {
-    package let row: DataPlaneRow
-    package let documents: [DataPlaneDocumentRow]
+/// An enrolled data plane, and what it said of the documents it was sent.
+package struct DataPlane: Sendable, Hashable {
+    package enum Status: String, Sendable, CaseIterable {
+        case active, revoked
+    }
+
+    /// An answer to a document.
+    package struct DocumentAnswer: Sendable, Hashable {
+        /// `config`, `rollout`, `directory` or `keyring`.
+        package let kind: String
+        package let epoch: Int64
+        package let version: Int64
+        package let digest: [UInt8]
+        package let accepted: Bool
+        /// Of a refusal: a stable code, and words for people.
+        package let reason: String
+        package let detail: String
+        /// Unix milliseconds.
+        package let answeredAt: Int64
+    }
+
+    package let id: DataPlaneID
+    package let name: String
+    package let region: String
+    /// Empty: all tenants.
+    package let tenantIDs: [String]
+    package let version: String
+    package let status: Status
+    package let revision: Int64
+    package let createdAt: Int64
+    package let updatedAt: Int64
+    package let revokedAt: Int64?
     package let connected: Bool
+    /// The control plane replica it is connected to.
+    package let replica: String?
+    package let connectedAt: Int64?
+    package let lastSeenAt: Int64?
+    /// Its last status report.
+    package let report: JSONValue?
+    package let reportedAt: Int64?
+    package let documents: [DocumentAnswer]
+
+    init(_ row: DataPlaneRow, documents: [DataPlaneDocumentRow], now: Int64) {
+        id = DataPlaneID(row.id)
+        name = row.name
+        region = row.region
+        tenantIDs = row.tenantIDs
+        version = row.version
+        status = row.status == .active ? .active : .revoked
+        revision = row.revision
+        createdAt = row.createdAt
+        updatedAt = row.updatedAt
+        revokedAt = row.revokedAt
+        connected = row.connection != nil && row.lastSeenAt.map { now - $0 < DataPlaneService.silenceMilliseconds } ?? false
+        replica = connected ? row.replica : nil
+        connectedAt = connected ? row.connectedAt : nil
+        lastSeenAt = row.lastSeenAt
+        report = row.report.flatMap { try? JSONValue(parsing: $0) }
+        reportedAt = row.reportedAt
+        self.documents = documents.map {
+            DocumentAnswer(
+                kind: $0.kind, epoch: $0.epoch, version: $0.version, digest: $0.digest, accepted: $0.accepted, reason: $0.reason,
+                detail: $0.detail, answeredAt: $0.answeredAt)
+        }
+    }
+
+    /// What is wrong with it, if anything; "ok" otherwise.
+    package var state: String {
+        if status == .revoked { return "revoked" }
+        if !connected { return "disconnected" }
+        if documents.contains(where: { !$0.accepted }) { return "refusing documents" }
+        return report?["state"]?.stringValue ?? "ok"
+    }
+
+    package var json: JSONValue {
+        [
+            "id": .string(id.rawValue), "name": .string(name), "region": .string(region), "tenant_ids": .strings(tenantIDs),
+            "version": .string(version), "status": .string(status.rawValue), "state": .string(state), "connected": .bool(connected),
+            "replica": .optional(replica), "connected_at": .time(connectedAt), "last_seen": .time(lastSeenAt),
+            "documents": .array(documents.map(\.json)), "outbox_batches": report?["outbox_batches"] ?? .null, "report": report ?? .null,
+            "reported_at": .time(reportedAt), "revoked_at": .time(revokedAt), "created_at": .time(createdAt), "updated_at": .time(updatedAt),
+        ]
+    }
+}
+
+extension DataPlane.DocumentAnswer {
+    fileprivate var json: JSONValue {
+        [
+            "kind": .string(kind), "epoch": .int(epoch), "version": .int(version), "digest": .string(Hex.encode(digest)),
+            "accepted": .bool(accepted), "reason": accepted ? .null : .string(reason), "detail": accepted ? .null : .string(detail),
+            "answered_at": .time(answeredAt),
+        ]
+    }
+}
+
+/// A data plane that may have streams.
+package struct AdmittedDataPlane: Sendable, Hashable {
+    package let id: String
+    /// The keyring whose keys it was given when it enrolled.
+    package let keyringEpoch: Int64
+    package let keyringVersion: Int64
+}
+
+/// What of a data plane decides over its open streams.
+package struct DataPlaneStanding: Sendable, Hashable {
+    package let active: Bool
+    /// The subscription that is the present one; an older one of the same data plane has been replaced.
+    package let connection: String?
 }
 
 /// A change of a data plane; nil members stay as they are.
@@ -34,30 +137,28 @@ package struct DataPlaneService: Sendable {
         self.fleet = fleet
     }
 
-    package func list(_ page: PageRequest, region: String? = nil) async throws -> Page<DataPlaneView> {
+    package func list(_ page: PageRequest, region: String? = nil) async throws -> Page<DataPlane> {
         let now = fleet.domain.clock.nowMilliseconds()
-        let views = try await fleet.domain.read { c in
+        let planes = try await fleet.read { c in
             try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
-                .map { try view(c, $0, now: now) }
+                .map { try dataPlane(c, $0, now: now) }
         }
-        return Page(fetched: views, page) { Cursor(list: Self.list, time: $0.row.createdAt, id: $0.row.id) }
+        return Page(fetched: planes, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id.rawValue) }
     }
 
-    package func get(_ id: DataPlaneID) async throws -> DataPlaneView {
+    package func get(_ id: DataPlaneID) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.domain.read { try view($0, require($0, id), now: now) }
+        return try await fleet.read { try dataPlane($0, require($0, id), now: now) }
     }
 
-    /// - Parameter expected: given the row's revision, the one the change is based on.
-    package func update(
-        _ actor: Actor, _ id: DataPlaneID, _ change: DataPlaneChange, expected: @escaping @Sendable (Int64) throws -> Int64
-    ) async throws -> DataPlaneView {
+    /// - Parameter expecting: the revision that the change is based on.
+    package func update(_ actor: Actor, _ id: DataPlaneID, _ change: DataPlaneChange, expecting: Int64) async throws -> DataPlane {
         if let name = change.name {
-            var problems = FleetFields.problems(name: name)
-            if name.isEmpty { problems.append(FieldProblem("name", "is empty", remedy: "Give 1 to \(FleetFields.maximumNameLength) characters.")) }
-            if !problems.isEmpty { throw DomainError.invalid(problems) }
+            var validation = Validation()
+            validation.name("name", name)
+            try validation.throwIfAny()
         }
-        return try await change(actor, id, "data_plane.update", expected: expected) { c, row in
+        return try await self.change(actor, id, "data_plane.update", expecting: expecting) { c, row in
             if let name = change.name { row.name = name }
             guard let tenantIDs = change.tenantIDs else { return }
             try FleetFields.checkTenants(c, tenantIDs)
@@ -73,11 +174,9 @@ package struct DataPlaneService: Sendable {
 
     /// Cuts the data plane off for good: its streams end, its sessions and its identity are refused. What it holds it goes on
     /// serving; the keys in it have to be revoked by themselves where that matters.
-    package func revoke(
-        _ actor: Actor, _ id: DataPlaneID, expected: @escaping @Sendable (Int64) throws -> Int64
-    ) async throws -> DataPlaneView {
+    package func revoke(_ actor: Actor, _ id: DataPlaneID, expecting: Int64? = nil) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await change(actor, id, "data_plane.revoke", expected: expected) { c, row in
+        return try await change(actor, id, "data_plane.revoke", expecting: expecting) { c, row in
             guard row.status == .active else { return }
             row.status = .revoked
             row.revokedAt = now
@@ -87,24 +186,27 @@ package struct DataPlaneService: Sendable {
 
     // MARK: What data planes say
 
-    package func standings(_ ids: [String]) async throws -> [String: DataPlanesTable.Standing] {
+    /// Of those that exist.
+    package func standings(_ ids: [String]) async throws -> [String: DataPlaneStanding] {
         guard !ids.isEmpty else { return [:] }
-        return try await fleet.domain.read { try DataPlanesTable.standings($0, ids: ids) }
+        return try await fleet.read { c in
+            try DataPlanesTable.standings(c, ids: ids).mapValues { DataPlaneStanding(active: $0.status == .active, connection: $0.connection) }
+        }
     }
 
     /// The data plane that a session names.
     /// - Throws: `FleetRefusal.revoked`, or `.unauthenticated` when there is none of this id.
-    package func admitted(_ id: DataPlaneID) async throws -> DataPlaneRow {
-        let row = try await fleet.domain.read { try DataPlanesTable.find($0, id: id.rawValue) }
+    package func admitted(_ id: DataPlaneID) async throws -> AdmittedDataPlane {
+        let row = try await fleet.read { try DataPlanesTable.find($0, id: id.rawValue) }
         guard let row else { throw FleetRefusal.unauthenticated("there is no data plane \(id)") }
         guard row.status == .active else { throw FleetRefusal.revoked }
-        return row
+        return AdmittedDataPlane(id: row.id, keyringEpoch: row.keyringEpoch, keyringVersion: row.keyringVersion)
     }
 
     /// A subscription began. What the hello lists replaces what was known; refusals of documents that it does not hold are kept.
     package func connected(_ id: String, replica: String, connection: String, hello: Weir_V1_Hello) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.domain.write { c in
+        try await fleet.write { c in
             try DataPlanesTable.connected(c, id: id, replica: replica, connection: connection, version: hello.version, now: now)
             let known = try DataPlaneDocumentsTable.of(c, dataPlaneID: id)
             try DataPlaneDocumentsTable.removeAll(c, dataPlaneID: id)
@@ -123,7 +225,7 @@ package struct DataPlaneService: Sendable {
 
     package func disconnected(_ id: String, connection: String) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        try await fleet.observe { c in
             try DataPlanesTable.disconnected(c, id: id, connection: connection, now: now)
         }
     }
@@ -134,7 +236,7 @@ package struct DataPlaneService: Sendable {
         let row = DataPlaneDocumentRow(
             dataPlaneID: id, kind: mark.kind.word, epoch: mark.epoch, version: mark.version, digest: mark.digest, accepted: accepted,
             reason: accepted ? "" : Self.cut(reason), detail: accepted ? "" : Self.cut(detail), answeredAt: now)
-        try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        try await fleet.observe { c in
             // Of configurations several are held at once; which ones the next hello says.
             if accepted, mark.kind != .config {
                 try DataPlaneDocumentsTable.removeOlder(c, dataPlaneID: id, kind: mark.kind.word, epoch: mark.epoch, version: mark.version)
@@ -150,7 +252,7 @@ package struct DataPlaneService: Sendable {
             "outbox_batches": .int(Int64(clamping: report.outboxBatches)), "ready": .bool(report.ready),
             "state": .string(Self.cut(report.state)), "draining": .bool(report.draining),
         ]
-        try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        try await fleet.observe { c in
             try DataPlanesTable.reported(c, id: id, report: json.text, now: now)
         }
     }
@@ -158,7 +260,7 @@ package struct DataPlaneService: Sendable {
     /// For the reconciler: data planes whose replica died are not shown as connected for ever.
     package func forgetSilent() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        try await fleet.observe { c in
             try DataPlanesTable.forgetSilent(c, silentSince: now - Self.silenceMilliseconds)
         }
     }
@@ -166,13 +268,13 @@ package struct DataPlaneService: Sendable {
     // MARK: -
 
     private func change(
-        _ actor: Actor, _ id: DataPlaneID, _ action: String, expected: @escaping @Sendable (Int64) throws -> Int64,
+        _ actor: Actor, _ id: DataPlaneID, _ action: String, expecting: Int64?,
         _ apply: @escaping @Sendable (any SQLConnection, inout DataPlaneRow) throws -> Void
-    ) async throws -> DataPlaneView {
+    ) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.domain.write(raising: .directory) { c in
+        return try await fleet.write(raising: .directory) { c in
             let before = try require(c, id)
-            try checkRevision(expected(before.revision), current: before.revision)
+            if let expecting { try checkRevision(expecting, current: before.revision) }
             var row = before
             try apply(c, &row)
             row.updatedAt = now
@@ -180,14 +282,12 @@ package struct DataPlaneService: Sendable {
                 throw DomainError.preconditionFailed(current: before.revision + 1)
             }
             try AuditLog.record(c, actor, action, id: row.id, before: Self.json(before), after: Self.json(row), at: now)
-            return try view(c, require(c, id), now: now)
+            return try dataPlane(c, require(c, id), now: now)
         }
     }
 
-    private func view(_ c: any SQLConnection, _ row: DataPlaneRow, now: Int64) throws -> DataPlaneView {
-        let heard = row.lastSeenAt.map { now - $0 < Self.silenceMilliseconds } ?? false
-        return DataPlaneView(
-            row: row, documents: try DataPlaneDocumentsTable.of(c, dataPlaneID: row.id), connected: row.connection != nil && heard)
+    private func dataPlane(_ c: any SQLConnection, _ row: DataPlaneRow, now: Int64) throws -> DataPlane {
+        DataPlane(row, documents: try DataPlaneDocumentsTable.of(c, dataPlaneID: row.id), now: now)
     }
 
     private func require(_ c: any SQLConnection, _ id: DataPlaneID) throws -> DataPlaneRow {
@@ -203,50 +303,4 @@ package struct DataPlaneService: Sendable {
     private static func cut(_ text: String) -> String {
         String(text.unicodeScalars.filter { $0.value != 0 }.prefix(maximumTextLength).map(Character.init))
     }
-}
-
-/// Which document, to the byte.
-package struct DocumentMark: Hashable, Sendable {
-    package let kind: DocumentKind
-    package let epoch: Int64
-    package let version: Int64
-    /// SHA-256 of the payload.
-    package let digest: [UInt8]
-
-    package init(kind: DocumentKind, epoch: Int64, version: Int64, digest: [UInt8]) {
-        self.kind = kind
-        self.epoch = epoch
-        self.version = version
-        self.digest = digest
-    }
-
-    /// Nil for what cannot be a mark of ours: an unknown kind, a number beyond 63 bits.
-    package init?(_ mark: Weir_V1_DocumentMark) {
-        self.init(kind: mark.kind, epoch: mark.epoch, version: mark.version, digest: Array(mark.digest))
-    }
-
-    package init?(_ acknowledgement: Weir_V1_Acknowledgement) {
-        self.init(
-            kind: acknowledgement.kind, epoch: acknowledgement.epoch, version: acknowledgement.version,
-            digest: Array(acknowledgement.digest))
-    }
-
-    private init?(kind: String, epoch: UInt64, version: UInt64, digest: [UInt8]) {
-        guard let kind = DocumentKind(rawValue: kind), let epoch = Int64(exactly: epoch), let version = Int64(exactly: version),
-            digest.count <= 64
-        else { return nil }
-        self.init(kind: kind, epoch: epoch, version: version, digest: digest)
-    }
-
-    package var proto: Weir_V1_DocumentMark {
-        var mark = Weir_V1_DocumentMark()
-        mark.kind = kind.payloadType
-        mark.epoch = UInt64(clamping: epoch)
-        mark.version = UInt64(clamping: version)
-        mark.digest = .init(digest)
-        return mark
-    }
-
-    /// Whether a document of `epoch` and `version` orders after this one.
-    package func isOlder(thanEpoch epoch: Int64, version: Int64) -> Bool { (self.epoch, self.version) < (epoch, version) }
 }

@@ -39,12 +39,12 @@ package struct DirectoryDocuments: Sendable {
     /// - Parameter full: The data plane asked for the whole directory, or refused a delta.
     /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
     package func next(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
-        let content = try await fleet.domain.read { c in try read(c, dataPlaneID, held: full ? nil : held) }
+        let content = try await fleet.read { c in try read(c, dataPlaneID, held: full ? nil : held) }
         guard let payload = content.payload else { return .unchanged(epoch: content.epoch, covered: content.covered) }
         let digest = SHA256Digest.of(payload)
         let now = fleet.domain.clock.nowMilliseconds()
         // The version is taken and written down before the document leaves; another document of the same version never does.
-        let (version, key) = try await fleet.domain.database.transaction { c in
+        let (version, key) = try await fleet.write { c in
             let version = try newVersion(c, dataPlaneID, content, held: held)
             try IssuedDocumentsTable.insert(
                 c,

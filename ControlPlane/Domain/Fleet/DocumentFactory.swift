@@ -84,11 +84,11 @@ package final class DocumentFactory: Sendable {
     }
 
     package func target() async throws -> FleetTarget {
-        try await fleet.domain.read { try FleetTarget.read($0) }
+        try await fleet.read { try FleetTarget.read($0) }
     }
 
     package func config(version: Int64) async throws -> IssuedDocument {
-        try await fleet.domain.read { c in
+        try await fleet.read { c in
             try self.document(c, .config, version: version) {
                 guard let payload = try ConfigVersionsTable.payload(c, version) else {
                     throw DomainError.notFound(kind: "configuration version", id: String(version))
@@ -100,7 +100,7 @@ package final class DocumentFactory: Sendable {
 
     /// The rollout document in force; nil before the first.
     package func rollout() async throws -> IssuedDocument? {
-        try await fleet.domain.read { c in
+        try await fleet.read { c in
             let (payload, version) = try Rollouts.currentPayload(c)
             guard version > 0 else { return nil }
             return try self.document(c, .rollout, version: version) { try payload.serializedBytes() }
@@ -109,13 +109,24 @@ package final class DocumentFactory: Sendable {
 
     /// The keyrings after (epoch, version), oldest first, at most `limit` of them.
     package func keyrings(afterEpoch epoch: Int64, version: Int64, limit: Int = 4) async throws -> [IssuedDocument] {
-        try await fleet.domain.read { c in
+        try await fleet.read { c in
             try KeyringsTable.after(c, epoch: epoch, version: version, limit: limit).map { row in
                 IssuedDocument(
                     mark: DocumentMark(kind: .keyring, epoch: row.epoch, version: row.version, digest: row.digest),
                     envelope: try Weir_V1_Envelope(serializedBytes: row.envelope))
             }
         }
+    }
+
+    /// The documents that are the same for all data planes, as they are at `target`.
+    package func latest(_ target: FleetTarget) async throws -> [DocumentMark] {
+        var marks: [DocumentMark] = []
+        for version in target.configVersions { marks.append(try await config(version: version).mark) }
+        if let rollout = try await rollout() { marks.append(rollout.mark) }
+        if let keyring = try await fleet.read({ try KeyringsTable.latest($0) }) {
+            marks.append(DocumentMark(kind: .keyring, epoch: keyring.epoch, version: keyring.version, digest: keyring.digest))
+        }
+        return marks
     }
 
     /// Says to one data plane that we are here and what is the latest. Not cached: each has a version of its own.
@@ -125,7 +136,7 @@ package final class DocumentFactory: Sendable {
         payload.issuedAtMs = now
         payload.latest = latest.map(\.proto)
         let bytes: [UInt8] = try payload.serializedBytes()
-        let (key, epoch, version) = try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        let (key, epoch, version) = try await fleet.observe { c in
             (try self.keys.active(c), try FleetCounter.epoch(c), try CountersTable.next(c, FleetCounter.heartbeat))
         }
         let header = header(

@@ -1,7 +1,8 @@
 package import Contract
 import Foundation
 package import Primitives
-package import Storage
+import Storage
+import Synchronization
 import Trust
 
 /// The text of an enrolment token: where the control plane is, how to know it, and the one-time secret.
@@ -50,6 +51,52 @@ package struct EnrollmentTokenText: Sendable, CustomStringConvertible {
     }
 }
 
+/// `host:port` under which data planes reach the fleet listener. Set once the listener is bound, where the port is the system's choice.
+package final class FleetAddress: Sendable {
+    private let value: Mutex<String>
+
+    package init(_ text: String) { value = Mutex(text) }
+
+    package var text: String { value.withLock { $0 } }
+    package func set(_ text: String) { value.withLock { $0 = text } }
+}
+
+/// A permission to enrol one data plane, without its secret.
+package struct EnrollmentToken: Sendable, Hashable {
+    package let id: EnrollmentTokenID
+    package let name: String
+    package let region: String
+    package let tenantIDs: [String]
+    package let revision: Int64
+    package let createdAt: Int64
+    package let updatedAt: Int64
+    package let expiresAt: Int64
+    package let usedAt: Int64?
+    /// Whom it let in.
+    package let dataPlaneID: String?
+
+    init(_ row: EnrollmentTokenRow) {
+        id = EnrollmentTokenID(row.id)
+        name = row.name
+        region = row.region
+        tenantIDs = row.tenantIDs
+        revision = row.revision
+        createdAt = row.createdAt
+        updatedAt = row.updatedAt
+        expiresAt = row.expiresAt
+        usedAt = row.usedAt
+        dataPlaneID = row.dataPlaneID
+    }
+
+    package var json: JSONValue {
+        [
+            "id": .string(id.rawValue), "name": .string(name), "region": .string(region), "tenant_ids": .strings(tenantIDs),
+            "expires_at": .time(expiresAt), "used_at": .time(usedAt), "data_plane_id": .optional(dataPlaneID),
+            "created_at": .time(createdAt), "updated_at": .time(updatedAt),
+        ]
+    }
+}
+
 /// Letting new data planes in.
 package struct EnrollmentService: Sendable {
     package static let list = "enrollment-tokens"
@@ -59,13 +106,12 @@ package struct EnrollmentService: Sendable {
     private let fleet: FleetContext
     private let keys: SigningKeyService
     /// Where data planes find the fleet listener.
-    private let address: String
+    private let address: FleetAddress
     private let authority: String
 
     /// - Parameters:
-    ///   - address: `host:port` of the fleet listener as data planes reach it.
     ///   - authority: PEM of what signed the listener's certificate; empty for plaintext.
-    package init(_ fleet: FleetContext, keys: SigningKeyService, address: String, authority: String) {
+    package init(_ fleet: FleetContext, keys: SigningKeyService, address: FleetAddress, authority: String) {
         self.fleet = fleet
         self.keys = keys
         self.address = address
@@ -75,46 +121,45 @@ package struct EnrollmentService: Sendable {
     /// A token for one data plane; region and tenants are fixed by it, not by who enrols. Its text is shown here and never again.
     package func create(
         _ actor: Actor, name: String, region: String, tenantIDs: [TenantID], ttlSeconds: Int64
-    ) async throws -> (row: EnrollmentTokenRow, text: String) {
-        var problems = FleetFields.problems(name: name) + FleetFields.problems(region: region)
-        if !(1...Self.maximumTTLSeconds).contains(ttlSeconds) {
-            problems.append(
-                FieldProblem("ttl_seconds", "is out of range", remedy: "Give a number of seconds from 1 to \(Self.maximumTTLSeconds)."))
-        }
-        if !problems.isEmpty { throw DomainError.invalid(problems) }
+    ) async throws -> (token: EnrollmentToken, text: String) {
+        var validation = Validation()
+        if !name.isEmpty { validation.name("name", name) }
+        validation.add(FleetFields.problems(region: region))
+        validation.range("ttl_seconds", ttlSeconds, 1...Self.maximumTTLSeconds)
+        try validation.throwIfAny()
         let now = fleet.domain.clock.nowMilliseconds()
         let id = EnrollmentTokenID.random()
         let secret = "\(id.suffix)_" + Base32.encode(SecureRandom.bytes(32))
         let row = EnrollmentTokenRow(
             id: id.rawValue, tokenSHA256: SHA256Digest.of(Array(secret.utf8)), name: name, region: region,
             tenantIDs: FleetFields.sorted(tenantIDs), createdAt: now, expiresAt: now + ttlSeconds * 1000)
-        try await fleet.domain.write { c in
+        try await fleet.write { c in
             try FleetFields.checkTenants(c, tenantIDs)
             try EnrollmentTokensTable.insert(c, row)
-            try AuditLog.record(c, actor, "enrollment_token.create", id: row.id, before: nil, after: Self.json(row), at: now)
+            try AuditLog.record(c, actor, "enrollment_token.create", id: row.id, before: nil, after: EnrollmentToken(row).json, at: now)
         }
-        return (row, EnrollmentTokenText(secret: secret, address: address, authority: authority).text)
+        return (EnrollmentToken(row), EnrollmentTokenText(secret: secret, address: address.text, authority: authority).text)
     }
 
-    package func list(_ page: PageRequest) async throws -> Page<EnrollmentTokenRow> {
-        let rows = try await fleet.domain.read { c in
-            try EnrollmentTokensTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit)
+    package func list(_ page: PageRequest) async throws -> Page<EnrollmentToken> {
+        let rows = try await fleet.read { c in
+            try EnrollmentTokensTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit).map(EnrollmentToken.init)
         }
-        return Page(fetched: rows, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id) }
+        return Page(fetched: rows, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id.rawValue) }
     }
 
-    package func get(_ id: EnrollmentTokenID) async throws -> EnrollmentTokenRow {
-        try await fleet.domain.read { try Self.require($0, id) }
+    package func get(_ id: EnrollmentTokenID) async throws -> EnrollmentToken {
+        try await fleet.read { EnrollmentToken(try Self.require($0, id)) }
     }
 
     /// Withdraws a token. One that was used stays used: the data plane it let in is revoked by itself.
-    package func delete(_ actor: Actor, _ id: EnrollmentTokenID, expected: @escaping @Sendable (Int64) throws -> Int64) async throws {
+    package func delete(_ actor: Actor, _ id: EnrollmentTokenID, expecting: Int64) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.domain.write { c in
+        try await fleet.write { c in
             let row = try Self.require(c, id)
-            try checkRevision(expected(row.revision), current: row.revision)
+            try checkRevision(expecting, current: row.revision)
             try EnrollmentTokensTable.delete(c, id: row.id, now: now)
-            try AuditLog.record(c, actor, "enrollment_token.delete", id: row.id, before: Self.json(row), after: nil, at: now)
+            try AuditLog.record(c, actor, "enrollment_token.delete", id: row.id, before: EnrollmentToken(row).json, after: nil, at: now)
         }
     }
 
@@ -132,7 +177,7 @@ package struct EnrollmentService: Sendable {
         try fleet.checkVersion(request.version)
         let now = fleet.domain.clock.nowMilliseconds()
         let proposedID = DataPlaneID.random()
-        return try await fleet.domain.write { c in
+        return try await fleet.write { c in
             guard let token = try EnrollmentTokensTable.find(c, id: reference.id.rawValue),
                 ConstantTime.equal(token.tokenSHA256, reference.digest), token.expiresAt > now
             else { throw unknown }
@@ -162,10 +207,12 @@ package struct EnrollmentService: Sendable {
         _ c: any SQLConnection, _ request: Weir_V1_EnrollRequest, token: EnrollmentTokenRow, id: DataPlaneID, now: Int64
     ) throws -> DataPlaneRow {
         let keyring = try keys.trusted(c).keyring
-        // The name is the token's; only a token without one lets the data plane choose.
-        let name = token.name.isEmpty ? String(request.name.prefix(FleetFields.maximumNameLength)) : token.name
+        // The name is the token's; only one without a name lets the data plane choose.
+        var validation = Validation()
+        validation.name("name", request.name)
+        let proposed = validation.problems.isEmpty ? request.name : id.rawValue
         let row = DataPlaneRow(
-            id: id.rawValue, name: name.isEmpty ? id.rawValue : name, region: token.region, tenantIDs: token.tenantIDs,
+            id: id.rawValue, name: token.name.isEmpty ? proposed : token.name, region: token.region, tenantIDs: token.tenantIDs,
             identityPublicKey: Array(request.identityPublicKey), sealingPublicKey: Array(request.sealingPublicKey),
             version: request.version, keyringEpoch: keyring.epoch, keyringVersion: keyring.version, createdAt: now)
         try DataPlanesTable.insert(c, row)
@@ -181,24 +228,10 @@ package struct EnrollmentService: Sendable {
         }
         return row
     }
-
-    private static func json(_ row: EnrollmentTokenRow) -> JSONValue {
-        [
-            "name": .string(row.name), "region": .string(row.region), "tenant_ids": .strings(row.tenantIDs),
-            "expires_at": .string(RFC3339.string(milliseconds: row.expiresAt)),
-        ]
-    }
 }
 
 /// The rules for the fields that people give to data planes and their tokens.
 enum FleetFields {
-    static let maximumNameLength = 100
-
-    static func problems(name: String) -> [FieldProblem] {
-        guard name.count > maximumNameLength || name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return [] }
-        return [FieldProblem("name", "is too long or holds control characters", remedy: "Give at most \(maximumNameLength) characters.")]
-    }
-
     static func problems(region: String) -> [FieldProblem] {
         let allowed = region.utf8.allSatisfy { byte in
             switch byte {

@@ -33,6 +33,35 @@ package struct FleetContext: Sendable {
             domain: domain, cipher: cipher, deployment: String(decoding: stored, as: UTF8.self), minimumVersion: minimumVersion)
     }
 
+    // What data planes are told when the database fails is one thing: try again. So every failure that may pass becomes
+    // `DomainError.unavailable`, not only a server that cannot be reached.
+
+    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await translated { try await domain.database.read(body) }
+    }
+
+    /// A serializable transaction; after it has committed, `topics` are raised.
+    func write<R: Sendable>(
+        raising topics: ChangeSignal.Topic..., body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        let result = try await translated { try await domain.database.transaction(body) }
+        for topic in topics { domain.signal.raise(topic) }
+        return result
+    }
+
+    /// A transaction for what was observed: single statements that need no order among each other.
+    func observe<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await translated { try await domain.database.transaction(isolation: .readCommitted, body) }
+    }
+
+    private func translated<R: Sendable>(_ work: () async throws -> R) async throws -> R {
+        do {
+            return try await work()
+        } catch let error as DatabaseError where error.isTransient || error == .closed {
+            throw DomainError.unavailable(detail: "The database does not answer.")
+        }
+    }
+
     /// - Throws: `FleetRefusal.dataPlaneTooOld` for a version below the minimum or one that cannot be read.
     package func checkVersion(_ text: String) throws(FleetRefusal) {
         guard let version = SoftwareVersion(text) else {
@@ -52,6 +81,17 @@ package enum FleetRefusal: Error, Hashable, Sendable {
     case revoked
     case dataPlaneTooOld(String)
     case invalid(String)
+}
+
+extension DomainError {
+    /// Whether what failed may succeed by itself when it is tried again: the database is away, busy or slow.
+    package static func isTemporary(_ error: any Error) -> Bool {
+        switch error {
+        case DomainError.unavailable: true
+        case let error as DatabaseError: error.isTransient
+        default: false
+        }
+    }
 }
 
 /// Names of the counters (`CountersTable`) that the fleet reads or takes.

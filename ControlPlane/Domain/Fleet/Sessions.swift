@@ -35,7 +35,7 @@ package struct SessionService: Sendable {
         let nonce = Array(request.nonce)
         let expires = try checkNonce(nonce, dataPlaneID: request.dataPlaneID, now: now)
         try fleet.checkVersion(request.version)
-        let row = try await fleet.domain.read { try DataPlanesTable.find($0, id: request.dataPlaneID) }
+        let row = try await fleet.read { try DataPlanesTable.find($0, id: request.dataPlaneID) }
         // An unknown data plane and a wrong signature get the same answer: it tells nobody which ids exist.
         let body = SessionChallenge.body(deployment: fleet.deployment, dataPlaneID: request.dataPlaneID, nonce: nonce)
         guard let row,
@@ -44,7 +44,7 @@ package struct SessionService: Sendable {
         else { throw FleetRefusal.unauthenticated("the signature is not that of the data plane \(request.dataPlaneID)") }
         guard row.status == .active else { throw FleetRefusal.revoked }
         let digest = SHA256Digest.of(nonce)
-        let fresh = try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        let fresh = try await fleet.observe { c in
             guard try SessionNoncesTable.use(c, nonce: digest, expiresAt: expires) else { return false }
             try DataPlanesTable.sawVersion(c, id: row.id, version: request.version, now: now)
             return true
@@ -69,7 +69,7 @@ package struct SessionService: Sendable {
     /// Forgets the nonces that would be refused for their age anyway. For the reconciler.
     package func purgeNonces() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.domain.database.transaction(isolation: .readCommitted) { c in
+        try await fleet.observe { c in
             // Another replica's clock may be behind.
             try SessionNoncesTable.purge(c, expiredBefore: now - 10 * Self.nonceLifetimeMilliseconds)
         }

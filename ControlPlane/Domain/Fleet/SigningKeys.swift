@@ -1,10 +1,39 @@
-package import Contract
+import Contract
 import Foundation
 package import Primitives
-package import Storage
+import Storage
 import SwiftProtobuf
 import Synchronization
-package import Trust
+import Trust
+
+/// A signing key as its reader sees it: everything but the private part.
+package struct SigningKeyInfo: Sendable, Hashable {
+    package let id: String
+    package let publicKey: [UInt8]
+    /// `active`, `retiring` or `retired`.
+    package let state: String
+    package let createdAt: Int64
+    /// Of a retiring key, Unix milliseconds.
+    package let trustedUntil: Int64?
+    package let retiredAt: Int64?
+
+    init(_ row: SigningKeyRow) {
+        id = row.id
+        publicKey = row.publicKey
+        state = row.state.rawValue
+        createdAt = row.createdAt
+        trustedUntil = row.trustedUntil
+        retiredAt = row.retiredAt
+    }
+
+    package var json: JSONValue {
+        [
+            "id": .string(id), "public_key": .string(Base64.encode(publicKey)), "state": .string(state),
+            "trusted_until": .time(trustedUntil), "retired_at": .time(retiredAt), "created_at": .time(createdAt),
+            "updated_at": .time(retiredAt ?? createdAt),
+        ]
+    }
+}
 
 /// The keys that sign documents, and the keyrings that tell data planes which to trust.
 ///
@@ -30,7 +59,7 @@ package struct SigningKeyService: Sendable {
     package func establish() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
         do {
-            try await fleet.domain.database.transaction { c in
+            try await fleet.write { c in
                 guard try SigningKeysTable.active(c) == nil else { return }
                 let key = SigningKey()
                 try SigningKeysTable.insert(c, row(for: key, now: now))
@@ -43,20 +72,20 @@ package struct SigningKeyService: Sendable {
     }
 
     /// Newest first.
-    package func list() async throws -> [SigningKeyRow] {
-        try await fleet.domain.read { try SigningKeysTable.all($0) }
+    package func list() async throws -> [SigningKeyInfo] {
+        try await fleet.read { try SigningKeysTable.all($0).map(SigningKeyInfo.init) }
     }
 
     /// Replaces the active key. The new one is announced by a keyring that the old one signs; from then on everything is signed
     /// with the new one, and the old one stays trusted for `graceSeconds` (0: only for as long as it takes to read the keyring).
-    package func rotate(_ actor: Actor, graceSeconds: Int64) async throws -> SigningKeyRow {
+    package func rotate(_ actor: Actor, graceSeconds: Int64) async throws -> SigningKeyInfo {
         guard (0...Self.maximumGraceSeconds).contains(graceSeconds) else {
             throw DomainError.invalid(
                 "grace_seconds", "is out of range", remedy: "Give a number of seconds from 0 to \(Self.maximumGraceSeconds).")
         }
         let now = fleet.domain.clock.nowMilliseconds()
         let key = SigningKey()
-        return try await fleet.domain.write(raising: .keyring) { c in
+        return try await fleet.write(raising: .keyring) { c in
             guard let old = try SigningKeysTable.active(c) else { throw DomainError.unavailable(detail: "There is no signing key yet.") }
             let oldKey = try decrypt(old)
             try SigningKeysTable.startRetiring(c, id: old.id, trustedUntil: now + graceSeconds * 1000)
@@ -66,15 +95,15 @@ package struct SigningKeyService: Sendable {
             try AuditLog.record(
                 c, actor, "signing_key.rotate", id: row.id, before: ["id": .string(old.id)],
                 after: ["id": .string(row.id), "grace_seconds": .int(graceSeconds)], at: now)
-            return row
+            return SigningKeyInfo(row)
         }
     }
 
     /// Retires the keys whose grace is over and tells the data planes. For the reconciler: repeating it changes nothing.
     package func retireExpired() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        guard try await fleet.domain.read({ try SigningKeysTable.hasExpired($0, now: now) }) else { return }
-        try await fleet.domain.write(raising: .keyring) { c in
+        guard try await fleet.read({ try SigningKeysTable.hasExpired($0, now: now) }) else { return }
+        try await fleet.write(raising: .keyring) { c in
             guard try SigningKeysTable.retireExpired(c, now: now) > 0, let active = try SigningKeysTable.active(c) else { return }
             try issueKeyring(c, signedWith: decrypt(active), now: now)
         }
@@ -84,7 +113,7 @@ package struct SigningKeyService: Sendable {
     /// planes would refuse everything as older than what they hold. Answers the new epoch.
     package func raiseEpoch(_ actor: Actor) async throws -> Int64 {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.domain.write(raising: .keyring, .rollout, .config, .directory) { c in
+        return try await fleet.write(raising: .keyring, .rollout, .config, .directory) { c in
             let old = try FleetCounter.epoch(c)
             try CountersTable.raise(c, FleetCounter.epoch, to: old + 1)
             guard let active = try SigningKeysTable.active(c) else { throw DomainError.unavailable(detail: "There is no signing key yet.") }
@@ -96,13 +125,13 @@ package struct SigningKeyService: Sendable {
     }
 
     /// The key that signs now.
-    package func active(_ c: any SQLConnection) throws -> SigningKey {
+    func active(_ c: any SQLConnection) throws -> SigningKey {
         guard let row = try SigningKeysTable.active(c) else { throw DomainError.unavailable(detail: "There is no signing key yet.") }
         return try decrypt(row)
     }
 
     /// What a data plane that enrols now has to trust, and the keyring that says so.
-    package func trusted(_ c: any SQLConnection) throws -> (keys: [Weir_V1_TrustedKey], keyring: KeyringRow) {
+    func trusted(_ c: any SQLConnection) throws -> (keys: [Weir_V1_TrustedKey], keyring: KeyringRow) {
         guard let keyring = try KeyringsTable.latest(c) else { throw DomainError.unavailable(detail: "There is no signing key yet.") }
         let envelope = try Weir_V1_Envelope(serializedBytes: keyring.envelope)
         return (try Weir_V1_KeyringPayload(serializedBytes: envelope.payload).keys, keyring)

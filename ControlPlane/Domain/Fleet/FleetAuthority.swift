@@ -1,0 +1,37 @@
+import Primitives
+import Storage
+import Trust
+
+/// Keeps the fleet listener's certificate authority: its certificate as it is, its private key encrypted.
+package struct FleetAuthorityStore: Sendable {
+    private static let certificateName = "fleet_authority_certificate"
+    private static let privateKeyName = "fleet_authority_private_key"
+
+    private let fleet: FleetContext
+
+    package init(_ fleet: FleetContext) {
+        self.fleet = fleet
+    }
+
+    /// The stored authority, or the one that `make` answers, stored; of several replicas that start at once one decides. PEM.
+    package func loadOrCreate(
+        _ make: @escaping @Sendable () throws -> (certificatePEM: String, privateKeyPEM: String)
+    ) async throws -> (certificatePEM: String, privateKeyPEM: String) {
+        let binding = Array("fleet_state/\(Self.privateKeyName)".utf8)
+        let (certificate, encrypted) = try await fleet.write { c in
+            if let certificate = try FleetStateTable.value(c, Self.certificateName),
+                let encrypted = try FleetStateTable.value(c, Self.privateKeyName)
+            {
+                return (certificate, encrypted)
+            }
+            let made = try make()
+            let encrypted = try fleet.cipher.encrypt(Array(made.privateKeyPEM.utf8), aad: binding)
+            return (
+                try FleetStateTable.putIfAbsent(c, Self.certificateName, Array(made.certificatePEM.utf8)),
+                try FleetStateTable.putIfAbsent(c, Self.privateKeyName, encrypted)
+            )
+        }
+        let privateKey = try fleet.cipher.decrypt(encrypted, aad: binding)
+        return (String(decoding: certificate, as: UTF8.self), String(decoding: privateKey, as: UTF8.self))
+    }
+}

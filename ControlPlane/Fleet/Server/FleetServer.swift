@@ -1,0 +1,153 @@
+package import Domain
+import Foundation
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+package import Logging
+import Primitives
+package import ServiceLifecycle
+
+/// The control plane's side of the link: the gRPC listener, the hub that feeds its streams, and the fleet's reconcilers.
+package final class FleetServer: Service {
+    package let services: FleetServices
+    package let enrollment: EnrollmentService
+    package let hub: FleetHub
+    /// PEM of what data planes trust; empty for plaintext.
+    package let authorityPEM: String
+    private let settings: FleetSettings
+    private let address: FleetAddress
+    private let server: GRPCServer<HTTP2ServerTransport.Posix>
+    private let reconcilers: FleetReconcilers
+    private let logger: Logger
+
+    /// Makes what is missing in the database (signing key, authority) and the listener, which `run` opens.
+    /// - Throws: `FleetSetupError` for files that cannot be used; `DomainError.unavailable` without a database.
+    package init(
+        _ context: FleetContext, credentials: CredentialService, settings: FleetSettings, logger: Logger,
+        storeUsage: @escaping FleetServices.StoreUsage
+    ) async throws {
+        let services = FleetServices(context, credentials: credentials, storeUsage: storeUsage)
+        try await services.keys.establish()
+        let (security, authority) = try await Self.security(settings, context)
+        let address = FleetAddress(settings.advertisedAddress ?? "\(settings.host):\(settings.port)")
+        let enrollment = EnrollmentService(context, keys: services.keys, address: address, authority: authority)
+        let hub = FleetHub(services: services, settings: settings, logger: logger)
+        let transport = HTTP2ServerTransport.Posix(
+            address: settings.host.contains(":")
+                ? .ipv6(host: settings.host, port: settings.port) : .ipv4(host: settings.host, port: settings.port),
+            transportSecurity: security, config: Self.transportConfig)
+        let service = FleetService(services: services, enrollment: enrollment, hub: hub, settings: settings, logger: logger)
+        self.services = services
+        self.settings = settings
+        self.enrollment = enrollment
+        self.hub = hub
+        self.address = address
+        self.logger = logger
+        authorityPEM = authority
+        server = GRPCServer(transport: transport, services: [service])
+        reconcilers = FleetReconcilers(services: services, logger: logger)
+    }
+
+    private static var transportConfig: HTTP2ServerTransport.Posix.Config {
+        .defaults { config in
+            config.rpc.maxRequestPayloadSize = FleetSettings.maximumRequestBytes
+            config.http2.maxConcurrentStreams = 32
+            // Usage arrives in batches: the default window of 64 KiB would make it crawl over a long distance.
+            config.http2.targetWindowSize = 4 << 20
+            // A data plane that vanished without a word is noticed within a minute.
+            config.connection.keepalive.time = .seconds(30)
+            config.connection.keepalive.timeout = .seconds(20)
+            config.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(5)
+            config.connection.keepalive.clientBehavior.allowWithoutCalls = true
+        }
+    }
+
+    /// The port it listens on; waits until it does.
+    /// - Throws: when the address could not be bound.
+    package var port: Int {
+        get async throws {
+            let bound = try await server.transport.listeningAddress
+            return bound.ipv4?.port ?? bound.ipv6?.port ?? settings.port
+        }
+    }
+
+    /// Serves until the process shuts down or the task is cancelled.
+    package func run() async throws {
+        try await withGracefulShutdownHandler {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await self.server.serve() }
+                group.addTask { try await self.announce() }
+                group.addTask { await self.hub.run() }
+                group.addTask { await self.reconcilers.run() }
+                // The announcement ends at once, the listener with the shutdown; the others only by cancellation.
+                for _ in 0..<2 { try await group.next() }
+                group.cancelAll()
+            }
+        } onGracefulShutdown: {
+            self.server.beginGracefulShutdown()
+        }
+    }
+
+    /// Ends `run` as a shutdown does: streams are told to come back elsewhere.
+    package func beginGracefulShutdown() { server.beginGracefulShutdown() }
+
+    private func announce() async throws {
+        let port = try await port
+        if settings.advertisedAddress == nil { address.set("\(settings.host):\(port)") }
+        logger.info(
+            "fleet listener open",
+            metadata: ["address": "\(settings.host):\(port)", "advertised": "\(address.text)", "tls": "\(authorityPEM.isEmpty ? "off" : "on")"])
+    }
+
+    // MARK: TLS
+
+    private static func security(
+        _ settings: FleetSettings, _ context: FleetContext
+    ) async throws -> (HTTP2ServerTransport.Posix.TransportSecurity, authority: String) {
+        switch settings.security {
+        case .plaintext:
+            return (.plaintext, "")
+        case .generated:
+            let now = Date(timeIntervalSince1970: Double(context.domain.clock.nowMilliseconds()) / 1000)
+            let certificates = try await FleetCertificates.issue(
+                hosts: [settings.host, hostPart(of: settings.advertisedAddress ?? "")], store: FleetAuthorityStore(context), now: now)
+            return (
+                .tls(
+                    certificateChain: certificates.chainPEM.map { .bytes(Array($0.utf8), format: .pem) },
+                    privateKey: .bytes(Array(certificates.privateKeyPEM.utf8), format: .pem)),
+                certificates.authorityPEM
+            )
+        case .files(let certificatePath, let privateKeyPath, let authorityPath):
+            let authority = try text(of: authorityPath ?? certificatePath)
+            _ = try text(of: privateKeyPath)
+            return (
+                .tls(
+                    certificateChain: [.file(path: certificatePath, format: .pem)], privateKey: .file(path: privateKeyPath, format: .pem)),
+                authority
+            )
+        }
+    }
+
+    private static func text(of path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path), let text = String(data: data, encoding: .utf8), !text.isEmpty else {
+            throw FleetSetupError.unreadableFile(path: path)
+        }
+        return text
+    }
+
+    /// The host of `host:port`, an IPv6 address without its brackets.
+    static func hostPart(of address: String) -> String {
+        guard let colon = address.lastIndex(of: ":") else { return address }
+        let host = address[..<colon]
+        return host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : String(host)
+    }
+}
+
+package enum FleetSetupError: Error, Hashable, CustomStringConvertible {
+    case unreadableFile(path: String)
+
+    package var description: String {
+        switch self {
+        case .unreadableFile(let path): "\(path) cannot be read: check the path and that this user may read it"
+        }
+    }
+}

@@ -1,0 +1,207 @@
+package import Contract
+import Domain
+package import GRPCCore
+import Logging
+import Primitives
+
+/// The gRPC service that data planes call (`fleet.proto`).
+struct FleetService: Weir_V1_Fleet.ServiceProtocol {
+    private let services: FleetServices
+    private let enrollment: EnrollmentService
+    private let hub: FleetHub
+    private let settings: FleetSettings
+    private let logger: Logger
+
+    init(services: FleetServices, enrollment: EnrollmentService, hub: FleetHub, settings: FleetSettings, logger: Logger) {
+        self.services = services
+        self.enrollment = enrollment
+        self.hub = hub
+        self.settings = settings
+        self.logger = logger
+    }
+
+    // MARK: Without a session
+
+    func enroll(
+        request: ServerRequest<Weir_V1_EnrollRequest>, context: ServerContext
+    ) async throws -> ServerResponse<Weir_V1_EnrollResponse> {
+        try await translated("enrolment", peer: context.remotePeer) {
+            let response = try await enrollment.enroll(request.message)
+            logger.info("data plane enrolled", metadata: ["data_plane": "\(response.dataPlaneID)", "region": "\(response.region)"])
+            return ServerResponse(message: response)
+        }
+    }
+
+    func challenge(
+        request: ServerRequest<Weir_V1_ChallengeRequest>, context: ServerContext
+    ) async throws -> ServerResponse<Weir_V1_ChallengeResponse> {
+        try await translated("challenge", peer: context.remotePeer) {
+            var response = Weir_V1_ChallengeResponse()
+            response.nonce = .init(try services.sessions.challenge(dataPlaneID: request.message.dataPlaneID))
+            return ServerResponse(message: response)
+        }
+    }
+
+    func openSession(
+        request: ServerRequest<Weir_V1_OpenSessionRequest>, context: ServerContext
+    ) async throws -> ServerResponse<Weir_V1_OpenSessionResponse> {
+        try await translated("session", peer: context.remotePeer) {
+            ServerResponse(message: try await services.sessions.open(request.message))
+        }
+    }
+
+    // MARK: Streams
+
+    func subscribe(
+        request: StreamingServerRequest<Weir_V1_SubscribeRequest>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Weir_V1_SubscribeResponse> {
+        let dataPlane = try await admit(request.metadata, context)
+        return StreamingServerResponse { writer in
+            let connection = "con_" + Base32.encode(SecureRandom.bytes(10))
+            try await supervised(dataPlane.id, connection: connection, context) { stream in
+                try await serve(dataPlane, connection: connection, stream, request.messages, writer)
+            }
+            return [:]
+        }
+    }
+
+    private func serve(
+        _ dataPlane: AdmittedDataPlane, connection: String, _ stream: FleetHub.Stream,
+        _ messages: RPCAsyncSequence<Weir_V1_SubscribeRequest, any Error>, _ writer: RPCWriter<Weir_V1_SubscribeResponse>
+    ) async throws {
+        var iterator = messages.makeAsyncIterator()
+        guard case .hello(let hello)? = try await iterator.next()?.message else {
+            throw RPCError(code: .invalidArgument, message: "the first message has to be a hello")
+        }
+        try services.context.checkVersion(hello.version)
+        try await services.dataPlanes.connected(dataPlane.id, replica: settings.replica, connection: connection, hello: hello)
+        logger.info("data plane connected", metadata: ["data_plane": "\(dataPlane.id)", "version": "\(hello.version.prefix(32))"])
+        let subscription = Subscription(
+            dataPlane, hello: hello, stream: stream, hub: hub, services: services, settings: settings, logger: logger)
+        let rest = UncheckedIterator(iterator)
+        let result = await Result {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await subscription.send(writer) }
+                group.addTask {
+                    var iterator = rest.iterator
+                    while let message = try await iterator.next() { try await subscription.receive(message) }
+                }
+                // Either side ending ends the stream: the data plane that stops reading its answers has left.
+                try await group.next()
+                group.cancelAll()
+            }
+        }
+        logger.info("data plane disconnected", metadata: ["data_plane": "\(dataPlane.id)"])
+        // Also when the task is cancelled: a task of its own is not.
+        await Task { try? await services.dataPlanes.disconnected(dataPlane.id, connection: connection) }.value
+        try result.get()
+    }
+
+    func reportUsage(
+        request: StreamingServerRequest<Weir_V1_UsageBatch>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Weir_V1_UsageAck> {
+        let dataPlane = try await admit(request.metadata, context)
+        return StreamingServerResponse { writer in
+            try await supervised(dataPlane.id, connection: nil, context) { _ in
+                let intake = UsageStream(
+                    dataPlaneID: dataPlane.id, store: services.storeUsage, patience: settings.intakePatience, logger: logger)
+                for try await batch in request.messages { try await writer.write(try await intake.take(batch)) }
+            }
+            return [:]
+        }
+    }
+
+    /// There are no budgets yet, so there is nothing to lease from. The same request gets the same answer, always.
+    func lease(
+        request: StreamingServerRequest<Weir_V1_LeaseRequest>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Weir_V1_LeaseGrant> {
+        let dataPlane = try await admit(request.metadata, context)
+        return StreamingServerResponse { writer in
+            try await supervised(dataPlane.id, connection: nil, context) { _ in
+                for try await lease in request.messages { try await writer.write(try Leases.answer(lease)) }
+            }
+            return [:]
+        }
+    }
+
+    // MARK: -
+
+    /// Whose stream it is, from "authorization: Bearer <session>".
+    private func admit(_ metadata: Metadata, _ context: ServerContext) async throws -> AdmittedDataPlane {
+        try await translated("stream", peer: context.remotePeer) {
+            guard let header = metadata[stringValues: "authorization"].first(where: { _ in true }), header.hasPrefix("Bearer ") else {
+                throw FleetRefusal.unauthenticated("a session is needed: authorization: Bearer <session>")
+            }
+            return try await services.dataPlanes.admitted(try services.sessions.verify(String(header.dropFirst("Bearer ".count))))
+        }
+    }
+
+    /// Runs `body` until it ends, the caller leaves, the server shuts down or the hub ends the stream.
+    private func supervised(
+        _ dataPlaneID: String, connection: String?, _ context: ServerContext,
+        _ body: @escaping @Sendable (FleetHub.Stream) async throws -> Void
+    ) async throws {
+        let stream = FleetHub.Stream(dataPlaneID: dataPlaneID, connection: connection)
+        let number = hub.add(stream)
+        defer { hub.remove(number) }
+        try await translated("stream", peer: context.remotePeer) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await body(stream) }
+                group.addTask { try await stream.waitForEnd() }
+                group.addTask {
+                    try await context.cancellation.cancelled
+                    throw RPCError(code: .unavailable, message: "the control plane is shutting down or the caller has left")
+                }
+                defer { group.cancelAll() }
+                try await group.next()
+            }
+        }
+    }
+
+    /// Turns our errors into gRPC's. What is nobody's fault but ours is logged here and not explained to the caller.
+    private func translated<R>(_ what: String, peer: String, _ body: () async throws -> R) async throws -> R {
+        do {
+            return try await body()
+        } catch let error as RPCError {
+            throw error
+        } catch let refusal as FleetRefusal {
+            let error = RPCError(refusal)
+            logger.notice("\(what) refused", metadata: ["peer": "\(peer)", "code": "\(error.code)", "reason": "\(error.message)"])
+            throw error
+        } catch let error as DomainError {
+            if case .unavailable(let detail) = error { throw RPCError(code: .unavailable, message: detail) }
+            throw RPCError(code: .failedPrecondition, message: "\(what) refused")
+        } catch is CancellationError {
+            throw RPCError(code: .unavailable, message: "the control plane is shutting down")
+        } catch {
+            logger.error("\(what) failed", metadata: ["peer": "\(peer)", "error": "\(error)"])
+            throw RPCError(code: .internalError, message: "\(what) failed: see the control plane's log")
+        }
+    }
+}
+
+/// Hands an iterator on to the one task that uses it from then on.
+private struct UncheckedIterator<Iterator>: @unchecked Sendable {
+    let iterator: Iterator
+    init(_ iterator: Iterator) { self.iterator = iterator }
+}
+
+extension Result where Failure == any Error {
+    fileprivate init(catching body: () async throws -> Success) async {
+        do { self = .success(try await body()) } catch { self = .failure(error) }
+    }
+}
+
+/// Requests for budget slices.
+enum Leases {
+    /// - Throws: `RPCError` (INVALID_ARGUMENT) for a request that could never be granted.
+    static func answer(_ request: Weir_V1_LeaseRequest) throws -> Weir_V1_LeaseGrant {
+        guard (1...64).contains(request.requestID.utf8.count), (1...128).contains(request.account.utf8.count),
+            request.wantedNano >= 0, request.spentNano >= 0, request.incarnation.utf8.count <= 64
+        else { throw RPCError(code: .invalidArgument, message: "a lease request needs a request id, an account and amounts of 0 or more") }
+        var grant = Weir_V1_LeaseGrant()
+        grant.requestID = request.requestID
+        grant.reason = "no budget is defined for this account"
+        return grant
+    }
+}

@@ -1,0 +1,80 @@
+package import Contract
+package import Domain
+package import Primitives
+
+/// How the fleet listener is secured.
+package enum FleetSecurity: Sendable {
+    /// A certificate signed by an authority of our own, which is kept in the database and travels in the enrolment tokens.
+    case generated
+    /// The operator's files, PEM. `authorityPath`: what data planes are to trust; nil: the certificate file itself.
+    case files(certificatePath: String, privateKeyPath: String, authorityPath: String?)
+    /// No TLS. Only where something else secures the link.
+    case plaintext
+}
+
+package struct FleetSettings: Sendable {
+    /// Where to listen.
+    package var host: String
+    /// 0: any free port.
+    package var port: Int
+    /// `host:port` under which data planes reach the listener; nil: `host` and the bound port.
+    package var advertisedAddress: String?
+    package var security: FleetSecurity
+    /// Tells replicas apart in what the API shows.
+    package var replica: String
+    package var heartbeatInterval: Duration
+    /// How often other replicas' changes are looked for.
+    package var pollInterval: Duration
+    /// A data plane that does not answer a document within this time is disconnected; a directory of a million keys takes a while.
+    package var answerTimeout: Duration
+    /// How long a failing database is waited for while a usage batch is in hand.
+    package var intakePatience: Duration
+
+    package init(
+        host: String = "127.0.0.1", port: Int = 7443, advertisedAddress: String? = nil, security: FleetSecurity = .generated,
+        replica: String = "ctl-" + Base32.encode(SecureRandom.bytes(5)), heartbeatInterval: Duration = .seconds(15),
+        pollInterval: Duration = .milliseconds(500), answerTimeout: Duration = .seconds(300), intakePatience: Duration = .seconds(20)
+    ) {
+        self.host = host
+        self.port = port
+        self.advertisedAddress = advertisedAddress
+        self.security = security
+        self.replica = replica
+        self.heartbeatInterval = heartbeatInterval
+        self.pollInterval = pollInterval
+        self.answerTimeout = answerTimeout
+        self.intakePatience = intakePatience
+    }
+
+    /// Bytes. Both planes raise gRPC's limits to what a directory of some million keys needs.
+    package static let maximumDocumentBytes = 512 << 20
+    /// Bytes of one message of a data plane: a batch of usage at most.
+    package static let maximumRequestBytes = 32 << 20
+}
+
+/// The domain services the fleet's gRPC service stands on.
+package struct FleetServices: Sendable {
+    /// Stores a batch and answers the sequence up to which everything of its incarnation is stored. Returns only once it is
+    /// committed.
+    package typealias StoreUsage = @Sendable (_ dataPlaneID: String, _ batch: Weir_V1_UsageBatch) async throws -> UInt64
+
+    package let context: FleetContext
+    package let keys: SigningKeyService
+    package let sessions: SessionService
+    package let dataPlanes: DataPlaneService
+    package let factory: DocumentFactory
+    package let directory: DirectoryDocuments
+    package let secrets: SealedSecretsService
+    package let storeUsage: StoreUsage
+
+    package init(_ context: FleetContext, credentials: CredentialService, storeUsage: @escaping StoreUsage) {
+        self.context = context
+        keys = SigningKeyService(context)
+        sessions = SessionService(context)
+        dataPlanes = DataPlaneService(context)
+        factory = DocumentFactory(context, keys: keys)
+        directory = DirectoryDocuments(context, keys: keys, factory: factory)
+        secrets = SealedSecretsService(context, factory: factory, credentials: credentials)
+        self.storeUsage = storeUsage
+    }
+}

@@ -1,0 +1,49 @@
+import Contract
+import Domain
+import GRPCCore
+import Logging
+import Primitives
+
+/// One `ReportUsage` stream. A batch is acknowledged once it is committed and never before; while the database is away the stream
+/// waits a little and then ends, and the data plane, which keeps what was not acknowledged, comes again.
+struct UsageStream: Sendable {
+    let dataPlaneID: String
+    let store: FleetServices.StoreUsage
+    /// How long one batch waits for the database.
+    let patience: Duration
+    let logger: Logger
+
+    private static let firstPause = Duration.milliseconds(100)
+    private static let longestPause = Duration.seconds(3)
+
+    /// - Throws: `RPCError`: INVALID_ARGUMENT for what is no batch, UNAVAILABLE when it could not be stored.
+    func take(_ batch: Weir_V1_UsageBatch) async throws -> Weir_V1_UsageAck {
+        guard (1...64).contains(batch.incarnation.utf8.count), batch.sequence > 0, batch.sequence <= UInt64(Int64.max) else {
+            throw RPCError(code: .invalidArgument, message: "a batch needs an incarnation and a sequence from 1")
+        }
+        var pause = Self.firstPause
+        var waited = Duration.zero
+        while true {
+            do {
+                var ack = Weir_V1_UsageAck()
+                ack.incarnation = batch.incarnation
+                ack.storedSequence = try await store(dataPlaneID, batch)
+                return ack
+            } catch {
+                guard DomainError.isTemporary(error), waited < patience else { throw refusal(error, batch) }
+                logger.debug("usage batch waits for the database", metadata: ["data_plane": "\(dataPlaneID)"])
+                try await Task.sleep(for: pause)
+                waited += pause
+                pause = min(pause * 2, Self.longestPause)
+            }
+        }
+    }
+
+    private func refusal(_ error: any Error, _ batch: Weir_V1_UsageBatch) -> any Error {
+        if error is CancellationError || error is RPCError { return error }
+        logger.error(
+            "usage batch not stored",
+            metadata: ["data_plane": "\(dataPlaneID)", "sequence": "\(batch.sequence)", "error": "\(error)"])
+        return RPCError(code: .unavailable, message: "the batch could not be stored: send it again")
+    }
+}

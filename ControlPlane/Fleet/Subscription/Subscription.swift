@@ -1,0 +1,218 @@
+import Contract
+import Domain
+import GRPCCore
+import Logging
+import Primitives
+import Synchronization
+
+/// One data plane's `Subscribe` stream: feeds `SubscriptionState` with what arrives and carries out the steps it asks for.
+///
+/// One task reads, one writes. The writer computes each document when its turn comes, from the newest state, and waits until the
+/// connection takes it: a data plane that reads slowly costs the memory of one document, however much changes meanwhile.
+final class Subscription: Sendable {
+    private struct Progress {
+        var state: SubscriptionState
+        /// Credential id to revision: what the hello said and what was sent since.
+        var secrets: [String: UInt64]
+        var heartbeatDue = false
+
+        mutating func takeHeartbeat() -> Bool {
+            defer { heartbeatDue = false }
+            return heartbeatDue
+        }
+    }
+
+    private let stream: FleetHub.Stream
+    private let hub: FleetHub
+    private let services: FleetServices
+    private let settings: FleetSettings
+    private let logger: Logger
+    private let progress: Mutex<Progress>
+    private var dataPlaneID: String { stream.dataPlaneID }
+
+    init(
+        _ dataPlane: AdmittedDataPlane, hello: Weir_V1_Hello, stream: FleetHub.Stream, hub: FleetHub, services: FleetServices,
+        settings: FleetSettings, logger: Logger
+    ) {
+        self.stream = stream
+        self.hub = hub
+        self.services = services
+        self.settings = settings
+        self.logger = logger
+        let held = hello.held.compactMap { DocumentMark($0) }
+        progress = Mutex(
+            Progress(
+                state: SubscriptionState(
+                    held: held, enrolledKeyring: (dataPlane.keyringEpoch, dataPlane.keyringVersion),
+                    wantsFullDirectory: hello.wantsFullDirectory),
+                secrets: Dictionary(hello.secrets.map { ($0.credentialID, $0.revision) }, uniquingKeysWith: max)))
+    }
+
+    private var nowMs: Int64 { services.context.domain.clock.nowMilliseconds() }
+
+    // MARK: Reading
+
+    /// - Throws: `RPCError` for a message that has no place here, and when the database does not take the answer.
+    func receive(_ message: Weir_V1_SubscribeRequest) async throws {
+        switch message.message {
+        case .hello: throw RPCError(code: .invalidArgument, message: "a second hello")
+        case .acknowledgement(let answer): try await receive(answer)
+        case .status(let report): try await services.dataPlanes.reported(dataPlaneID, report)
+        case nil: break
+        }
+    }
+
+    private func receive(_ answer: Weir_V1_Acknowledgement) async throws {
+        guard let mark = DocumentMark(answer) else { throw RPCError(code: .invalidArgument, message: "an answer to no document of ours") }
+        // Heartbeats come and go; what becomes of them is of no interest.
+        guard mark.kind != .heartbeat else { return }
+        let expected = progress.withLock {
+            $0.state.answered(mark.kind, epoch: mark.epoch, version: mark.version, accepted: answer.accepted)
+        }
+        guard expected else { return }
+        if !answer.accepted {
+            logger.warning(
+                "data plane refused a document",
+                metadata: [
+                    "data_plane": "\(dataPlaneID)", "kind": "\(mark.kind.word)", "version": "\(mark.epoch).\(mark.version)",
+                    "reason": "\(answer.reason.prefix(64))", "detail": "\(answer.detail.prefix(300))",
+                ])
+        }
+        try await services.dataPlanes.answered(
+            dataPlaneID, mark, accepted: answer.accepted, reason: answer.reason, detail: answer.detail)
+        stream.wake()
+    }
+
+    // MARK: Writing
+
+    /// Sends until the stream ends.
+    func send(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let (ticks, tick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    self.progress.withLock { $0.heartbeatDue = true }
+                    tick.yield()
+                    try? await Task.sleep(for: self.settings.heartbeatInterval)
+                }
+            }
+            group.addTask {
+                for await _ in self.stream.wakes { tick.yield() }
+            }
+            group.addTask {
+                for await _ in ticks {
+                    try await self.catchUp(writer)
+                    if self.progress.withLock({ $0.takeHeartbeat() }) { try await self.sendHeartbeat(writer) }
+                }
+            }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Takes steps until there is nothing to be done.
+    private func catchUp(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let oldest = progress.withLock { $0.state.oldestUnansweredMs }
+        if let oldest, nowMs - oldest > settings.answerTimeout.milliseconds {
+            throw RPCError(code: .aborted, message: "a document was not answered in time")
+        }
+        while !Task.isCancelled, let target = hub.target, let step = progress.withLock({ $0.state.next(target) }) {
+            do {
+                try await take(step, target, writer)
+            } catch let error as FleetRefusal {
+                throw RPCError(error)
+            } catch let error as RPCError {
+                throw error
+            } catch {
+                // The data plane serves on with what it has; the next wake-up or heartbeat tries again.
+                logger.error(
+                    "document not made", metadata: ["data_plane": "\(dataPlaneID)", "step": "\(step)", "error": "\(error)"])
+                return
+            }
+        }
+    }
+
+    private func take(_ step: SubscriptionState.Step, _ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        switch step {
+        case .keyring(let epoch, let version):
+            guard let document = try await services.factory.keyrings(afterEpoch: epoch, version: version, limit: 1).first else {
+                progress.withLock { $0.state.noKeyring(target) }
+                return
+            }
+            try await send(document, writer)
+        case .config(let version):
+            try await send(try await services.factory.config(version: version), writer)
+        case .secrets:
+            try await sendSecrets(target, writer)
+        case .rollout:
+            guard let document = try await services.factory.rollout() else { return }
+            try await send(document, writer)
+        case .directory(let full):
+            try await sendDirectory(full: full, writer)
+        }
+    }
+
+    /// Noted as sent first: the answer may arrive before `write` returns.
+    private func send(_ document: IssuedDocument, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let now = nowMs
+        progress.withLock { $0.state.sent(document.mark, atMs: now) }
+        try await write(document, writer)
+    }
+
+    private func write(_ document: IssuedDocument, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        var response = Weir_V1_SubscribeResponse()
+        response.document = document.envelope
+        try await writer.write(response)
+    }
+
+    private func sendSecrets(_ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let held = progress.withLock { $0.secrets }
+        let next = try await services.secrets.next(for: dataPlaneID, configVersions: target.configVersions, held: held)
+        if let next {
+            var response = Weir_V1_SubscribeResponse()
+            response.secrets = next.message
+            try await writer.write(response)
+        }
+        progress.withLock { progress in
+            if let next { progress.secrets = next.holds }
+            progress.state.sentSecrets(target)
+        }
+    }
+
+    private func sendDirectory(full: Bool, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let held = progress.withLock { $0.state.heldDirectory }
+        switch try await services.directory.next(for: dataPlaneID, held: held, full: full) {
+        case .unchanged(let epoch, let covered):
+            progress.withLock { $0.state.directoryUnchanged(epoch: epoch, covered: covered) }
+        case .document(let document, let covered, let full):
+            let now = nowMs
+            progress.withLock { $0.state.sentDirectory(document.mark, covered: covered, full: full, atMs: now) }
+            logger.debug(
+                "directory sent",
+                metadata: [
+                    "data_plane": "\(dataPlaneID)", "version": "\(document.mark.version)", "full": "\(full)",
+                    "bytes": "\(document.envelope.payload.count)",
+                ])
+            try await write(document, writer)
+        }
+    }
+
+    private func sendHeartbeat(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        guard let target = hub.target else { return }
+        do {
+            let directory = progress.withLock { $0.state.latestDirectory }
+            let latest = try await services.factory.latest(target) + [directory].compactMap { $0 }
+            try await write(try await services.factory.heartbeat(for: dataPlaneID, latest: latest), writer)
+        } catch let error as RPCError {
+            throw error
+        } catch {
+            // No heartbeat without a database: that is what its absence tells the data plane.
+            logger.debug("heartbeat not made", metadata: ["data_plane": "\(dataPlaneID)", "error": "\(error)"])
+        }
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds.
+    var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
+}

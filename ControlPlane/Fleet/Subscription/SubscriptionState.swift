@@ -1,0 +1,151 @@
+package import Contract
+package import Domain
+
+/// What one connected data plane holds, what it was sent, and what it has to be sent next. Pure: events in, steps out; the shell
+/// around it (`Subscription`) does the reading, signing and writing.
+///
+/// Order: keyring → configurations, oldest first → secrets → rollout → directory. A keyring is answered before anything else is
+/// sent, since what follows may be signed by the key it announces; a rollout waits for the configurations it refers to. Of each
+/// kind one document is in flight. Nothing is queued: each step is decided from the newest target, so a slow data plane skips what
+/// was overtaken meanwhile.
+package struct SubscriptionState: Sendable {
+    package enum Step: Sendable, Hashable {
+        /// The next keyring after this one.
+        case keyring(afterEpoch: Int64, version: Int64)
+        case config(version: Int64)
+        case secrets
+        case rollout
+        case directory(full: Bool)
+    }
+
+    private struct Position: Hashable, Comparable {
+        var epoch: Int64
+        var version: Int64
+
+        static func < (a: Position, b: Position) -> Bool { (a.epoch, a.version) < (b.epoch, b.version) }
+    }
+
+    private struct SecretsPosition: Hashable {
+        let credentials: Int64
+        let configVersions: [Int64]
+    }
+
+    private struct InFlight {
+        let mark: DocumentMark
+        let sentAtMs: Int64
+    }
+
+    private var held: [DocumentKind: [DocumentMark]] = [:]
+    private var inFlight: [DocumentKind: InFlight] = [:]
+    /// Refused documents are not sent again over this connection; a newer version is another document.
+    private var refused: [DocumentKind: Set<Position>] = [:]
+    private var keyring: Position
+    private var secrets: SecretsPosition?
+    /// Up to which counter of which epoch the directory was dealt with: sent, or nothing to send.
+    private var directory: Position?
+    private var directoryInFlight: (covered: Position, full: Bool)?
+    private var wantsFullDirectory: Bool
+
+    /// - Parameters:
+    ///   - held: What the hello lists.
+    ///   - enrolledKeyring: The keyring whose keys it was given when it enrolled; counts while it holds none.
+    package init(held: [DocumentMark], enrolledKeyring: (epoch: Int64, version: Int64), wantsFullDirectory: Bool) {
+        for mark in held { self.held[mark.kind, default: []].append(mark) }
+        // The keyring of the enrolment itself is sent as well: the data plane has its keys but no mark of it.
+        let known = self.held[.keyring]?.map { Position(epoch: $0.epoch, version: $0.version) }.max()
+        keyring = known ?? Position(epoch: enrolledKeyring.epoch, version: enrolledKeyring.version - 1)
+        self.wantsFullDirectory = wantsFullDirectory
+    }
+
+    /// What to send now; nil: nothing until the target changes or an answer comes. Call `sent…` for each step taken.
+    package func next(_ target: FleetTarget) -> Step? {
+        if inFlight[.keyring] != nil { return nil }
+        if keyring < Position(epoch: target.keyringEpoch, version: target.keyringVersion) {
+            return .keyring(afterEpoch: keyring.epoch, version: keyring.version)
+        }
+        if inFlight[.config] == nil, let version = target.configVersions.first(where: { !isSettled(.config, target.epoch, $0) }) {
+            return .config(version: version)
+        }
+        if !target.configVersions.isEmpty, secrets != SecretsPosition(credentials: target.credentials, configVersions: target.configVersions) {
+            return .secrets
+        }
+        if needsRollout(target) { return .rollout }
+        if needsDirectory(target) { return .directory(full: wantsFullDirectory) }
+        return nil
+    }
+
+    private func needsRollout(_ target: FleetTarget) -> Bool {
+        guard target.rolloutVersion > 0, inFlight[.rollout] == nil,
+            target.configVersions.allSatisfy({ isSettled(.config, target.epoch, $0) })
+        else { return false }
+        return !isSettled(.rollout, target.epoch, target.rolloutVersion)
+    }
+
+    private func needsDirectory(_ target: FleetTarget) -> Bool {
+        guard inFlight[.directory] == nil else { return false }
+        guard !wantsFullDirectory, let directory else { return true }
+        return directory < Position(epoch: target.epoch, version: target.directory)
+    }
+
+    /// Whether there is nothing to be done about a version: it is held, or was refused.
+    private func isSettled(_ kind: DocumentKind, _ epoch: Int64, _ version: Int64) -> Bool {
+        if refused[kind]?.contains(Position(epoch: epoch, version: version)) == true { return true }
+        return held[kind]?.contains { $0.epoch == epoch && $0.version == version } ?? false
+    }
+
+    // MARK: Events
+
+    package mutating func sent(_ mark: DocumentMark, atMs now: Int64) {
+        inFlight[mark.kind] = InFlight(mark: mark, sentAtMs: now)
+        if mark.kind == .keyring { keyring = Position(epoch: mark.epoch, version: mark.version) }
+    }
+
+    /// The chain of keyrings ended before the target said so: nothing is left to be sent.
+    package mutating func noKeyring(_ target: FleetTarget) {
+        keyring = max(keyring, Position(epoch: target.keyringEpoch, version: target.keyringVersion))
+    }
+
+    package mutating func sentSecrets(_ target: FleetTarget) {
+        secrets = SecretsPosition(credentials: target.credentials, configVersions: target.configVersions)
+    }
+
+    /// A directory document was sent that holds everything up to `covered`.
+    package mutating func sentDirectory(_ mark: DocumentMark, covered: Int64, full: Bool, atMs now: Int64) {
+        sent(mark, atMs: now)
+        directoryInFlight = (Position(epoch: mark.epoch, version: covered), full)
+        if full { wantsFullDirectory = false }
+    }
+
+    /// Nothing between what it holds and `covered` concerns this data plane.
+    package mutating func directoryUnchanged(epoch: Int64, covered: Int64) {
+        directory = Position(epoch: epoch, version: covered)
+    }
+
+    /// The data plane's answer. False when it answers nothing that is in flight.
+    package mutating func answered(_ kind: DocumentKind, epoch: Int64, version: Int64, accepted: Bool) -> Bool {
+        guard let mark = inFlight[kind]?.mark, mark.epoch == epoch, mark.version == version else { return false }
+        inFlight[kind] = nil
+        if accepted {
+            // Old configurations stay listed: one that a rollout refers to again is still there.
+            held[kind] = kind == .config ? (held[kind] ?? []) + [mark] : [mark]
+        } else {
+            refused[kind, default: []].insert(Position(epoch: epoch, version: version))
+        }
+        if kind == .directory, let sent = directoryInFlight {
+            directoryInFlight = nil
+            // A refused delta is made good by the whole directory; a refused whole one only by a change of its content.
+            if accepted || sent.full { directory = sent.covered } else { wantsFullDirectory = true }
+        }
+        return true
+    }
+
+    // MARK: For the shell
+
+    package var heldDirectory: DocumentMark? { held[.directory]?.last }
+
+    /// The newest directory this data plane was sent or holds.
+    package var latestDirectory: DocumentMark? { inFlight[.directory]?.mark ?? heldDirectory }
+
+    /// When the oldest document that is still unanswered was sent; nil: none is.
+    package var oldestUnansweredMs: Int64? { inFlight.values.map(\.sentAtMs).min() }
+}
