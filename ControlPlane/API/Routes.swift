@@ -34,7 +34,7 @@ package protocol RouteGroup: Sendable {
 
 /// Everything that the control plane serves over HTTP.
 package enum AdminRoutes {
-    package static func groups(_ services: ControlServices, metrics: MetricsRegistry) -> [any RouteGroup] {
+    package static func groups(_ services: ControlServices, fleet: FleetAdministration, metrics: MetricsRegistry) -> [any RouteGroup] {
         [
             TenantRoutes(tenants: services.tenants),
             ProjectRoutes(projects: services.projects),
@@ -46,14 +46,17 @@ package enum AdminRoutes {
             CatalogRoutes(service: services.routes, path: "routes", form: RouteForm.self),
             CatalogRoutes(service: services.prices, path: "prices", form: PriceForm.self),
             AdminTokenRoutes(tokens: services.adminTokens),
+            DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
+            EnrollmentTokenRoutes(enrollment: fleet.enrollment),
+            SigningKeyRoutes(keys: fleet.signingKeys),
             AuditRoutes(audit: services.audit),
             HealthRoutes(health: services.health, metrics: metrics),
         ]
     }
 
-    package static func table(_ services: ControlServices, metrics: MetricsRegistry) -> RouteTable {
+    package static func table(_ services: ControlServices, fleet: FleetAdministration, metrics: MetricsRegistry) -> RouteTable {
         var table = RouteTable()
-        for group in groups(services, metrics: metrics) { group.addRoutes(to: &table) }
+        for group in groups(services, fleet: fleet, metrics: metrics) { group.addRoutes(to: &table) }
         return table
     }
 }

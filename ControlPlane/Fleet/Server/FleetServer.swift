@@ -61,6 +61,11 @@ package final class FleetServer: Service {
         }
     }
 
+    /// For the admin API.
+    package var administration: FleetAdministration {
+        FleetAdministration(dataPlanes: services.dataPlanes, enrollment: enrollment, signingKeys: services.keys)
+    }
+
     /// The port it listens on; waits until it does.
     /// - Throws: when the address could not be bound.
     package var port: Int {
