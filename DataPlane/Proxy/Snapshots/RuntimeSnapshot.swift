@@ -39,6 +39,6 @@ package final class RuntimeSnapshot: Sendable {
         return key.isCandidate && nowMs >= rollout.effectiveAtMs ? candidate : baseline
     }
 
-    /// The rates of a price of a version that is still held: for records that an earlier process left open.
-    package func price(id: String, configVersion: UInt64) -> TokenPrices? { configs[configVersion]?.price(id: id)?.rates }
+    /// A price of a version that is still held: for records that an earlier process left open.
+    package func price(id: String, configVersion: UInt64) -> CompiledPrice? { configs[configVersion]?.price(id: id) }
 }
