@@ -85,7 +85,7 @@ class Lab:
         name = name or f"proxy-{len(self.data_planes) + 1}"
         token = self.admin.post("/enrollment-tokens", {"name": name, "region": region, "ttl_seconds": 3600})["token"]
         plane = DataPlane(self, name, *arguments, prefix=prefix, folder=folder,
-                          environment={"WEIR_ENROLLMENT_TOKEN": token, **(environment or {})})
+                          environment={"WEIR_ENROLL": token, **(environment or {})})
         self.data_planes.append(plane)
         plane.start()
         return plane
@@ -164,10 +164,9 @@ class Lab:
     def outbox_empty(self, plane):
         """True when a data plane has shipped everything it recorded."""
         metrics = plane.metrics()
-        waiting = [value for name, value in metrics.items() if name.split("{")[0] in ("weir_outbox_batches", "weir_journal_unfolded_records")]
-        if not waiting:
-            raise LabError("the data plane has no outbox metric")
-        return all(value == 0 for value in waiting)
+        unfolded = metrics["weir_proxy_usage_completions_total"] - metrics["weir_proxy_usage_folded_records_total"]
+        waiting = metrics["weir_proxy_usage_outbox_batches"] + metrics["weir_proxy_usage_pending"] + metrics["weir_proxy_active_requests"]
+        return waiting == 0 and unfolded <= 0
 
     def wait_usage(self, count=None, seconds=120):
         """Every record that the control plane holds, once all data planes have shipped theirs and the number stands still."""

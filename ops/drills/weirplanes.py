@@ -4,7 +4,6 @@ Nothing here sleeps to be lucky: every wait polls a condition and ends with what
 """
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -183,7 +182,7 @@ class Admin:
         """Every item of a list, page by page."""
         items, cursor = [], None
         while True:
-            query = ("&" if "?" in path else "?") + "limit=500" + (f"&cursor={urllib.parse.quote(cursor)}" if cursor else "")
+            query = ("&" if "?" in path else "?") + "limit=200" + (f"&cursor={urllib.parse.quote(cursor)}" if cursor else "")
             page = self.get(path + query)
             items += page["items"]
             cursor = page.get("next_cursor")
@@ -301,8 +300,8 @@ class DataPlane(Process):
         self.label = name
         super().__init__(name, [
             f"{lab.bin}/weir-proxy",
-            "--listen-port", str(self.port), "--operator-port", str(self.operator_port), "--data-directory", self.data,
-            *more,
+            "--listen", f"{LOOPBACK}:{self.port}", "--operator-listen", f"{LOOPBACK}:{self.operator_port}",
+            "--data-directory", self.data, "--name", name, *more,
         ], f"{lab.folder}/{name}.log", prefix=prefix, environment=environment)
 
     @property
