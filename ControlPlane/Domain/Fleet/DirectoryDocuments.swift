@@ -1,7 +1,7 @@
-package import Contract
+import Contract
 import Foundation
-package import Primitives
-package import Storage
+import Primitives
+import Storage
 import SwiftProtobuf
 import Trust
 

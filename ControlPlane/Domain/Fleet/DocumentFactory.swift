@@ -1,6 +1,6 @@
 package import Contract
 import Foundation
-package import Primitives
+import Primitives
 package import Storage
 import SwiftProtobuf
 import Synchronization

@@ -2,7 +2,7 @@ package import Contract
 import Foundation
 package import Primitives
 import Storage
-package import Trust
+import Trust
 
 /// How a data plane proves who it is: it signs a nonce with its identity key and gets a token for its streams. Nonces and tokens
 /// carry their own proof (HMAC under keys derived from the master key), so any replica takes what any other gave out.

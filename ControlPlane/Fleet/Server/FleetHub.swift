@@ -1,4 +1,4 @@
-package import Domain
+import Domain
 import GRPCCore
 package import Logging
 import Primitives

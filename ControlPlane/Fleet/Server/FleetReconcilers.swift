@@ -1,4 +1,4 @@
-package import Domain
+import Domain
 package import Logging
 
 /// The fleet's background work. Each piece takes no input, looks at the database and sets right what time has made wrong; doing it

@@ -4,7 +4,7 @@ import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 package import Logging
 import Primitives
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The control plane's side of the link: the gRPC listener, the hub that feeds its streams, and the fleet's reconcilers.
 package final class FleetServer: Service {

@@ -1,6 +1,6 @@
-package import Contract
+import Contract
 import Domain
-package import GRPCCore
+import GRPCCore
 import Logging
 import Primitives
 

@@ -1,6 +1,6 @@
 package import Contract
 package import Domain
-package import Primitives
+import Primitives
 
 /// How the fleet listener is secured.
 package enum FleetSecurity: Sendable {
@@ -54,9 +54,8 @@ package struct FleetSettings: Sendable {
 
 /// The domain services the fleet's gRPC service stands on.
 package struct FleetServices: Sendable {
-    /// Stores a batch and answers the sequence up to which everything of its incarnation is stored. Returns only once it is
-    /// committed.
-    package typealias StoreUsage = @Sendable (_ dataPlaneID: String, _ batch: Weir_V1_UsageBatch) async throws -> UInt64
+    /// `UsageIntake.store`: returns only once the batch is committed.
+    package typealias StoreUsage = @Sendable (_ dataPlaneID: String, _ batch: Weir_V1_UsageBatch) async throws -> Weir_V1_UsageAck
 
     package let context: FleetContext
     package let keys: SigningKeyService

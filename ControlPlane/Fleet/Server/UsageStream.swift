@@ -18,17 +18,11 @@ struct UsageStream: Sendable {
 
     /// - Throws: `RPCError`: INVALID_ARGUMENT for what is no batch, UNAVAILABLE when it could not be stored.
     func take(_ batch: Weir_V1_UsageBatch) async throws -> Weir_V1_UsageAck {
-        guard (1...64).contains(batch.incarnation.utf8.count), batch.sequence > 0, batch.sequence <= UInt64(Int64.max) else {
-            throw RPCError(code: .invalidArgument, message: "a batch needs an incarnation and a sequence from 1")
-        }
         var pause = Self.firstPause
         var waited = Duration.zero
         while true {
             do {
-                var ack = Weir_V1_UsageAck()
-                ack.incarnation = batch.incarnation
-                ack.storedSequence = try await store(dataPlaneID, batch)
-                return ack
+                return try await store(dataPlaneID, batch)
             } catch {
                 guard DomainError.isTemporary(error), waited < patience else { throw refusal(error, batch) }
                 logger.debug("usage batch waits for the database", metadata: ["data_plane": "\(dataPlaneID)"])
@@ -41,6 +35,10 @@ struct UsageStream: Sendable {
 
     private func refusal(_ error: any Error, _ batch: Weir_V1_UsageBatch) -> any Error {
         if error is CancellationError || error is RPCError { return error }
+        if case DomainError.invalid(let problems) = error {
+            let what = problems.map { "\($0.field) \($0.message)" }.joined(separator: "; ")
+            return RPCError(code: .invalidArgument, message: "not a usage batch: \(what)")
+        }
         logger.error(
             "usage batch not stored",
             metadata: ["data_plane": "\(dataPlaneID)", "sequence": "\(batch.sequence)", "error": "\(error)"])
