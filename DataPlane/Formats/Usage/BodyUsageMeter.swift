@@ -1,0 +1,294 @@
+import Primitives
+
+/// Reads along with the JSON body of an answer, in pieces split anywhere, and finds its top-level `usage` in constant memory.
+///
+/// It does not check the JSON: a body that is none is scanned to its end all the same, and at worst has no usage. Strings are passed over
+/// sixteen bytes at a time.
+package struct BodyUsageMeter: Sendable {
+    /// The most bytes of a usage value that are kept; a larger one is flagged and not read.
+    package static let maxUsageBytes = 16_384
+
+    package private(set) var totalBytes: Int64 = 0
+    /// Raw bytes of the strings named `content`, `text`, `arguments` and the like, for an estimate.
+    package private(set) var contentBytes: Int64 = 0
+    /// There is a top-level `error` that is not null.
+    package private(set) var sawError = false
+    /// The last usage that was not null; `.absent` without one.
+    package private(set) var reading = UsageReading.absent
+
+    private enum State: UInt8 {
+        /// Looking for the next bracket or quote.
+        case between
+        case string
+        /// Behind a string: a colon makes it a name.
+        case afterString
+        /// Behind a name and its colon.
+        case beforeValue
+        /// In a number or word that is the usage's value.
+        case usageWord
+        /// The root value has ended.
+        case ended
+    }
+
+    private enum Name: UInt8 { case other, usage, error, text }
+
+    private var state = State.between
+    private var depth = 0
+    private var rootIsObject = false
+    /// The next byte of the string is escaped.
+    private var isEscaped = false
+    private var isText = false
+    private var isUsageString = false
+    private var name = Name.other
+    /// The content of the current string as far as it lay in earlier pieces, if it may still be a name.
+    private var stringHead: [UInt8] = []
+    private var stringBytes = 0
+    /// Capturing the value of `usage`, which is a container: it ends when the depth falls to 1.
+    private var isCapturing = false
+    private var captured: [UInt8] = []
+    private var capturedTooMuch = false
+    private var usageCount = 0
+
+    package init() {}
+
+    package mutating func consume(_ bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        totalBytes &+= Int64(bytes.count)
+        let limit = bytes.count
+        var at = 0
+        // Where the part of a captured value that lies in this piece begins.
+        var captureStart = 0
+        while at < limit {
+            switch state {
+            case .between:
+                at = Self.findStructure(base, from: at, limit: limit)
+                guard at < limit else { break }
+                structure(ByteScan.byte(base, at), base, at, captureStart)
+                at &+= 1
+            case .string:
+                at = string(base, at, limit, captureStart)
+            case .afterString:
+                let byte = ByteScan.byte(base, at)
+                if isWhitespace(byte) {
+                    at &+= 1
+                } else if byte == 0x3A {
+                    state = .beforeValue
+                    at &+= 1
+                } else {
+                    name = .other
+                    state = .between
+                }
+            case .beforeValue:
+                let byte = ByteScan.byte(base, at)
+                if isWhitespace(byte) {
+                    at &+= 1
+                } else {
+                    beginValue(byte, at, &captureStart)
+                }
+            case .usageWord:
+                while at < limit, !Self.endsWord(ByteScan.byte(base, at)) { at &+= 1 }
+                if at < limit {
+                    finishUsage(base, captureStart, at)
+                    state = .between
+                }
+            case .ended:
+                at = limit
+            }
+        }
+        if isCapturing { capture(base, captureStart, limit) }
+    }
+
+    /// The body is over: closes a usage that was cut off.
+    package mutating func finish() {
+        guard isCapturing else { return }
+        finishCaptured()
+        if reading.present { reading.flags.insert(.invalid) }
+    }
+
+    /// A bracket or a quote between values.
+    @inline(__always)
+    private mutating func structure(_ byte: UInt8, _ base: UnsafeRawPointer, _ at: Int, _ captureStart: Int) {
+        switch byte {
+        case 0x22:
+            state = .string
+            stringBytes = 0
+            stringHead.removeAll(keepingCapacity: true)
+        case 0x7B, 0x5B:
+            if depth == 0 { rootIsObject = byte == 0x7B }
+            depth &+= 1
+        case 0x7D, 0x5D:
+            if depth > 0 { depth &-= 1 }
+            if isCapturing && depth <= 1 { finishUsage(base, captureStart, depth == 1 ? at &+ 1 : at) }
+            if depth == 0 { state = .ended }
+        default:
+            break
+        }
+    }
+
+    /// The first byte of a member's value.
+    @inline(__always)
+    private mutating func beginValue(_ byte: UInt8, _ at: Int, _ captureStart: inout Int) {
+        state = .between
+        switch name {
+        case .other: break
+        case .text: isText = byte == 0x22
+        case .error: if byte != 0x6E { sawError = true }
+        case .usage:
+            usageCount &+= 1
+            captured.removeAll(keepingCapacity: true)
+            capturedTooMuch = false
+            isCapturing = true
+            captureStart = at
+            switch byte {
+            case 0x7B, 0x5B: break
+            case 0x22: isUsageString = true
+            default: state = .usageWord
+            }
+        }
+        name = .other
+    }
+
+    /// The content of a string from `start` on; returns the offset behind its closing quote, or the limit.
+    @inline(__always)
+    private mutating func string(_ base: UnsafeRawPointer, _ start: Int, _ limit: Int, _ captureStart: Int) -> Int {
+        var from = start
+        if isEscaped {
+            isEscaped = false
+            from &+= 1
+        }
+        let end = endOfString(base, from: from, limit: limit)
+        let length = (end ?? limit) &- start
+        stringBytes &+= length
+        if isText { contentBytes &+= Int64(length) }
+        guard let end else {
+            // The string goes on in the next piece. An odd number of backslashes at the end leaves one open.
+            var last = limit &- 1
+            while last >= from, ByteScan.byte(base, last) == 0x5C { last &-= 1 }
+            isEscaped = (limit &- 1 &- last) & 1 == 1
+            if stringBytes <= Self.longestName, !isText, !isCapturing {
+                stringHead.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: length))
+            }
+            return limit
+        }
+        endString(base, start, end, captureStart)
+        return end &+ 1
+    }
+
+    @inline(__always)
+    private mutating func endString(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ captureStart: Int) {
+        state = .between
+        if isText {
+            isText = false
+        } else if isUsageString {
+            isUsageString = false
+            finishUsage(base, captureStart, end &+ 1)
+        } else if stringBytes <= Self.longestName, !isCapturing {
+            state = .afterString
+            guard !stringHead.isEmpty else {
+                name = recognise(base, start, end)
+                return
+            }
+            stringHead.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: end &- start))
+            name = stringHead.withUnsafeBytes { bytes in
+                guard let base = bytes.baseAddress else { return .other }
+                return recognise(base, 0, bytes.count)
+            }
+        }
+    }
+
+    private mutating func capture(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
+        guard start < end, !capturedTooMuch else { return }
+        guard captured.count &+ end &- start <= Self.maxUsageBytes else {
+            capturedTooMuch = true
+            captured.removeAll(keepingCapacity: true)
+            return
+        }
+        captured.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: end &- start))
+    }
+
+    /// The usage ends at `end`: reads it where it lies, or from the copy when it began in an earlier piece.
+    private mutating func finishUsage(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
+        if captured.isEmpty && !capturedTooMuch && end &- start <= Self.maxUsageBytes {
+            isCapturing = false
+            note(UsageParser.parse(UnsafeRawBufferPointer(start: base + start, count: max(0, end &- start))))
+        } else {
+            capture(base, start, end)
+            finishCaptured()
+        }
+    }
+
+    private mutating func finishCaptured() {
+        isCapturing = false
+        if capturedTooMuch {
+            var oversize = UsageReading()
+            oversize.flags = [.oversize, .invalid, .inputUnknown, .outputUnknown]
+            note(oversize)
+        } else {
+            note(captured.withUnsafeBytes { UsageParser.parse($0) })
+        }
+    }
+
+    private mutating func note(_ latest: UsageReading?) {
+        if let latest { reading = latest }
+        if usageCount > 1 && reading.present { reading.flags.insert(.duplicate) }
+    }
+
+    /// The most bytes in which a name of interest can be written, every letter escaped.
+    private static let longestName = 17 * 6
+
+    /// A name counts where it means something: `usage` and `error` at the top, texts anywhere.
+    private func recognise(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Name {
+        let count = end &- start
+        if count > 17 || ByteScan.find(0x5C, base, from: start, limit: end) != nil {
+            return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.longestName) { buffer in
+                guard count <= Self.longestName, let plainCount = JSONText.unescape(base, start, end, into: buffer),
+                    let plain = UnsafeRawPointer(buffer.baseAddress)
+                else { return .other }
+                return plainName(plain, 0, plainCount)
+            }
+        }
+        return plainName(base, start, count)
+    }
+
+    @inline(__always)
+    private func plainName(_ base: UnsafeRawPointer, _ start: Int, _ count: Int) -> Name {
+        func equals(_ text: StaticString) -> Bool {
+            for index in 0..<text.utf8CodeUnitCount where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
+            return true
+        }
+        let isTop = depth == 1 && rootIsObject
+        switch count {
+        case 4: return equals("text") ? .text : .other
+        case 5: return isTop && equals("usage") ? .usage : isTop && equals("error") ? .error : .other
+        case 7: return equals("content") || equals("refusal") ? .text : .other
+        case 9: return equals("arguments") || equals("reasoning") ? .text : .other
+        case 17: return equals("reasoning_content") ? .text : .other
+        default: return .other
+        }
+    }
+
+    /// The next bracket, brace or quote; bytes that only resemble one are let through and ignored.
+    @inline(__always)
+    private static func findStructure(_ base: UnsafeRawPointer, from start: Int, limit: Int) -> Int {
+        var at = start
+        while at &+ 16 <= limit {
+            let lane = ByteScan.lane(base, at)
+            // The four brackets become 0x7F when these bits are set.
+            let brackets = (lane | ByteScan.Lane(repeating: 0x26)) .== ByteScan.Lane(repeating: 0x7F)
+            let hit = ByteScan.first(brackets .| (lane .== ByteScan.Lane(repeating: 0x22)))
+            if hit < 16 { return at &+ hit }
+            at &+= 16
+        }
+        while at < limit {
+            let byte = ByteScan.byte(base, at)
+            if byte == 0x22 || byte | 0x26 == 0x7F { return at }
+            at &+= 1
+        }
+        return limit
+    }
+
+    @inline(__always)
+    private static func endsWord(_ byte: UInt8) -> Bool {
+        byte == 0x2C || byte == 0x7D || byte == 0x5D || isWhitespace(byte)
+    }
+}

@@ -1,0 +1,22 @@
+/// How many tokens some bytes of text are likely to be, for answers whose provider does not say.
+///
+/// The heuristic is four bytes a token, rounded up: about right for English under the tokenizers in use, high for text in other scripts
+/// that take three bytes a character and are cut finer. It is never exact, so every record made with it is flagged as estimated.
+package enum TokenEstimate {
+    package static let bytesPerToken: Int64 = 4
+
+    /// Input tokens of a request, from all the bytes of its body. Counts the JSON around the text too.
+    package static func input(requestBytes: Int64) -> Int64 {
+        tokens(bytes: requestBytes)
+    }
+
+    /// Output tokens of an answer, from the raw bytes of its text (`contentBytes` of a meter).
+    package static func output(contentBytes: Int64) -> Int64 {
+        tokens(bytes: contentBytes)
+    }
+
+    private static func tokens(bytes: Int64) -> Int64 {
+        guard bytes > 0 else { return 0 }
+        return min((bytes &- 1) / bytesPerToken &+ 1, UsageReading.cap)
+    }
+}

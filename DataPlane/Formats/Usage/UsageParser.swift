@@ -1,0 +1,207 @@
+import Primitives
+
+/// Reads the `usage` object of an OpenAI-style answer, believing nothing of it.
+///
+/// Accepts the names of chat and completions (`prompt_tokens`, `completion_tokens`), of embeddings (prompt and total only) and of the
+/// Responses API (`input_tokens`, `output_tokens`).
+package enum UsageParser {
+    /// Nil for `null` and for nothing: no usage was given. Never nil otherwise; what cannot be read is flagged.
+    package static func parse(_ usage: UnsafeRawBufferPointer) -> UsageReading? {
+        guard let base = usage.baseAddress else { return nil }
+        var cursor = JSONCursor(base: base, from: 0, limit: usage.count, maxDepth: 32)
+        cursor.skipWhitespace()
+        guard cursor.at < cursor.limit else { return nil }
+        if cursor.current == 0x6E { return nil }
+        var fields = Fields()
+        do throws(JSONViolation) {
+            try readMembers(&cursor, into: &fields, scope: .top)
+        } catch {
+            fields.flags.insert(.invalid)
+        }
+        return fields.reading()
+    }
+
+    private enum Scope { case top, inputDetails, outputDetails }
+
+    private enum Name: UInt8 {
+        case input, output, total, inputDetails, outputDetails, cached, cacheWrite, reasoning
+    }
+
+    /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
+    private struct Fields {
+        var input: Int64?
+        var output: Int64?
+        var total: Int64?
+        var cached: Int64 = 0
+        var cacheWrite: Int64 = 0
+        var reasoning: Int64 = 0
+        var unusable: UInt16 = 0
+        var seen: UInt16 = 0
+        var flags: UsageReading.Flags = []
+
+        func isUnusable(_ name: Name) -> Bool { unusable & 1 &<< UInt16(name.rawValue) != 0 }
+
+        mutating func note(_ name: Name) {
+            let bit: UInt16 = 1 &<< UInt16(name.rawValue)
+            if seen & bit != 0 { flags.insert(.duplicate) }
+            seen |= bit
+            unusable &= ~bit
+        }
+
+        mutating func set(_ name: Name, _ value: Int64?) {
+            switch name {
+            case .input: input = value
+            case .output: output = value
+            case .total: total = value
+            case .cached: cached = value ?? 0
+            case .cacheWrite: cacheWrite = value ?? 0
+            case .reasoning: reasoning = value ?? 0
+            case .inputDetails, .outputDetails: break
+            }
+        }
+
+        mutating func markUnusable(_ name: Name) {
+            flags.insert(.invalid)
+            unusable |= 1 &<< UInt16(name.rawValue)
+        }
+
+        func reading() -> UsageReading {
+            var result = UsageReading()
+            result.flags = flags
+            result.totalTokens = total ?? 0
+            let totalIsSound = total != nil && !isUnusable(.total)
+            if let input, !isUnusable(.input) {
+                result.inputTokens = input
+            } else if input == nil, let output, totalIsSound, !isUnusable(.output) {
+                result.inputTokens = max(0, result.totalTokens &- output)
+            } else {
+                result.inputTokens = input ?? 0
+                result.flags.insert(.inputUnknown)
+            }
+            if let output, !isUnusable(.output) {
+                result.outputTokens = output
+            } else if output == nil, totalIsSound, input != nil, !isUnusable(.input) {
+                // Embeddings: there is no output, and the total says so.
+                result.outputTokens = max(0, result.totalTokens &- result.inputTokens)
+            } else {
+                result.outputTokens = output ?? 0
+                result.flags.insert(.outputUnknown)
+            }
+            if totalIsSound, result.totalTokens != result.inputTokens &+ result.outputTokens { result.flags.insert(.totalMismatch) }
+            result.cachedInputTokens = lower(cached, to: result.inputTokens, &result.flags)
+            result.cacheWriteTokens = lower(cacheWrite, to: result.inputTokens &- result.cachedInputTokens, &result.flags)
+            result.reasoningTokens = lower(reasoning, to: result.outputTokens, &result.flags)
+            return result
+        }
+
+        private func lower(_ part: Int64, to whole: Int64, _ flags: inout UsageReading.Flags) -> Int64 {
+            if part > whole {
+                flags.insert(.inconsistent)
+                return whole
+            }
+            return part
+        }
+    }
+
+    /// Reads the object at the cursor. Its details are objects within it, so this goes one level deep and no further.
+    private static func readMembers(_ cursor: inout JSONCursor, into fields: inout Fields, scope: Scope) throws(JSONViolation) {
+        guard cursor.current == 0x7B else {
+            fields.flags.insert(.invalid)
+            try cursor.skipValue()
+            return
+        }
+        cursor.at &+= 1
+        cursor.skipWhitespace()
+        if cursor.current == 0x7D {
+            cursor.at &+= 1
+            return
+        }
+        while true {
+            let nameStart = cursor.at &+ 1
+            _ = try cursor.skipString()
+            let name = recognise(cursor.base, nameStart, cursor.at &- 1, scope)
+            cursor.skipWhitespace()
+            try cursor.expect(0x3A)
+            cursor.skipWhitespace()
+            switch name {
+            case nil:
+                try cursor.skipValue()
+            case .inputDetails, .outputDetails:
+                if let name { fields.note(name) }
+                if cursor.current == 0x6E {
+                    try cursor.skipValue()
+                } else {
+                    try readMembers(&cursor, into: &fields, scope: name == .inputDetails ? .inputDetails : .outputDetails)
+                }
+            case .some(let number):
+                fields.note(number)
+                try readNumber(number, &cursor, into: &fields)
+            }
+            cursor.skipWhitespace()
+            if cursor.current == 0x2C {
+                cursor.at &+= 1
+                cursor.skipWhitespace()
+                continue
+            }
+            try cursor.expect(0x7D)
+            return
+        }
+    }
+
+    private static func readNumber(_ name: Name, _ cursor: inout JSONCursor, into fields: inout Fields) throws(JSONViolation) {
+        let start = cursor.at
+        let first = cursor.current
+        guard first == 0x2D || first &- 0x30 < 10 else {
+            try cursor.skipValue()
+            // Null counts say "not given", and details are often null; anything else is not a number.
+            if first == 0x6E {
+                fields.set(name, nil)
+            } else {
+                fields.markUnusable(name)
+                fields.set(name, 0)
+            }
+            return
+        }
+        let isInteger = try cursor.skipNumber()
+        if isInteger, let value = cursor.integer(start, cursor.at), value >= 0, value <= UsageReading.cap {
+            fields.set(name, value)
+            return
+        }
+        fields.markUnusable(name)
+        if first == 0x2D {
+            fields.set(name, 0)
+        } else if isInteger {
+            fields.set(name, UsageReading.cap)
+        } else {
+            fields.set(name, integerPart(cursor, start))
+        }
+    }
+
+    /// The digits before a fraction or an exponent, at most the cap. What an exponent would make of them is not worth a float.
+    private static func integerPart(_ cursor: JSONCursor, _ start: Int) -> Int64 {
+        var end = start
+        while end < cursor.at, ByteScan.byte(cursor.base, end) &- 0x30 < 10 { end &+= 1 }
+        return min(cursor.integer(start, end) ?? UsageReading.cap, UsageReading.cap)
+    }
+
+    private static func recognise(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ scope: Scope) -> Name? {
+        let count = end &- start
+        func equals(_ text: StaticString) -> Bool {
+            guard count == text.utf8CodeUnitCount else { return false }
+            for index in 0..<count where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
+            return true
+        }
+        switch (scope, count) {
+        case (.top, 13): return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : nil
+        case (.top, 12): return equals("input_tokens") ? .input : equals("total_tokens") ? .total : nil
+        case (.top, 17): return equals("completion_tokens") ? .output : nil
+        case (.top, 20): return equals("input_tokens_details") ? .inputDetails : nil
+        case (.top, 21): return equals("prompt_tokens_details") ? .inputDetails : equals("output_tokens_details") ? .outputDetails : nil
+        case (.top, 25): return equals("completion_tokens_details") ? .outputDetails : nil
+        case (.inputDetails, 13): return equals("cached_tokens") ? .cached : nil
+        case (.inputDetails, 18): return equals("cache_write_tokens") ? .cacheWrite : nil
+        case (.outputDetails, 16): return equals("reasoning_tokens") ? .reasoning : nil
+        default: return nil
+        }
+    }
+}
