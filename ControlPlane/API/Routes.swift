@@ -45,6 +45,8 @@ package enum AdminRoutes {
             CatalogRoutes(service: services.models, path: "models", form: ModelForm.self),
             CatalogRoutes(service: services.routes, path: "routes", form: RouteForm.self),
             CatalogRoutes(service: services.prices, path: "prices", form: PriceForm.self),
+            ConfigRoutes(drafts: services.drafts, versions: services.configVersions),
+            RolloutRoutes(rollouts: services.rollouts),
             AdminTokenRoutes(tokens: services.adminTokens),
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
             EnrollmentTokenRoutes(enrollment: fleet.enrollment),

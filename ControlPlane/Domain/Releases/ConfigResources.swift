@@ -1,5 +1,5 @@
 import Contract
-package import Primitives
+import Primitives
 import Storage
 
 /// One provider, endpoint, model, route or price of a configuration, as the admin API shows it.

@@ -27,13 +27,16 @@ package enum Draft {
                 let path = "endpoints[\(endpoint.id)].credential_ids[\(index)]"
                 guard let providerID = credentials[id] else {
                     problems.append(
-                        FieldProblem(path, "there is no credential \"\(id)\", or it was deleted", remedy: "Create one, or take it out of the endpoint."))
+                        FieldProblem(
+                            path, "there is no credential \"\(id)\", or it was deleted",
+                            remedy: "Create one, or take it out of the endpoint."))
                     continue
                 }
                 if providerID != endpoint.providerID {
                     problems.append(
                         FieldProblem(
-                            path, "the credential \"\(id)\" belongs to provider \"\(providerID)\", the endpoint to \"\(endpoint.providerID)\"",
+                            path,
+                            "the credential \"\(id)\" belongs to provider \"\(providerID)\", the endpoint to \"\(endpoint.providerID)\"",
                             remedy: "Use a credential of the endpoint's provider."))
                 }
             }
@@ -99,7 +102,8 @@ package struct Drafts: Sendable {
             let latest = try ConfigVersionsTable.latest(c)
             let bytes: [UInt8] = try config.serializedBytes()
             return DraftView(
-                content: try ConfigResources(config).members, baseVersion: try ConfigVersionsTable.draftBase(c), latestVersion: latest?.version,
+                content: try ConfigResources(config).members, baseVersion: try ConfigVersionsTable.draftBase(c),
+                latestVersion: latest?.version,
                 changed: latest?.digest != SHA256Digest.of(bytes))
         }
     }

@@ -179,7 +179,8 @@ extension Rollouts {
                 remedy: "Publish the content you want (POST /admin/api/config/versions, with restore for an older one) and roll it out.")
         }
         let version = try ConfigVersions.append(
-            c, payload, note: "Rollback of version \(left.version) to version \(restored.version)", restores: restored.version, actor: actor,
+            c, payload, note: "Rollback of version \(left.version) to version \(restored.version)", restores: restored.version,
+            actor: actor,
             at: now)
         state.documentVersion = try ChangeCounter.rollout.next(c)
         state.baselineVersion = version.version
@@ -242,7 +243,8 @@ extension Rollouts {
     private static func checkVersion(_ c: any SQLConnection, _ version: Int64, _ state: RolloutStateRow) throws {
         guard try ConfigVersionsTable.find(c, version) != nil else {
             throw DomainError.invalid(
-                "version", "there is no configuration version \(version)", remedy: "Name one of GET /admin/api/config/versions, or publish it first.")
+                "version", "there is no configuration version \(version)",
+                remedy: "Name one of GET /admin/api/config/versions, or publish it first.")
         }
         if let present = try candidate(c, state) {
             throw DomainError.conflict(
@@ -267,7 +269,8 @@ extension Rollouts {
         var problems: [FieldProblem] = []
         for (name, count) in [("tenants", row.tenantIDs.count), ("regions", row.regions.count), ("data_planes", row.dataPlaneIDs.count)]
         where count > maximumSelectors {
-            problems.append(FieldProblem(name, "has more than \(maximumSelectors) entries", remedy: "Select by region or percentage instead."))
+            problems.append(
+                FieldProblem(name, "has more than \(maximumSelectors) entries", remedy: "Select by region or percentage instead."))
         }
         guard problems.isEmpty else { throw DomainError.invalid(problems) }
         for id in row.tenantIDs where try TenantsTable.find(c, id) == nil {
@@ -276,7 +279,8 @@ extension Rollouts {
         for id in row.dataPlaneIDs {
             guard let dataPlane = try DataPlanesTable.find(c, id: id) else {
                 problems.append(
-                    FieldProblem("data_planes", "there is no data plane \(id.prefix(64))", remedy: "Name one of GET /admin/api/data-planes."))
+                    FieldProblem(
+                        "data_planes", "there is no data plane \(id.prefix(64))", remedy: "Name one of GET /admin/api/data-planes."))
                 continue
             }
             if dataPlane.status == .revoked {

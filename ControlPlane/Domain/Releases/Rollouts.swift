@@ -134,7 +134,8 @@ package struct Rollouts: Sendable {
             let previous = try BaselinesTable.find(c, version: state.baselineVersion)?.previousVersion
             return RolloutStanding(
                 documentVersion: state.documentVersion, baselineVersion: state.baselineVersion,
-                previousBaselineVersion: previous == 0 ? nil : previous, candidate: try Self.candidate(c, state).map { Rollout($0, now: now) })
+                previousBaselineVersion: previous == 0 ? nil : previous,
+                candidate: try Self.candidate(c, state).map { Rollout($0, now: now) })
         }
     }
 

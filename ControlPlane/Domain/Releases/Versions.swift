@@ -1,6 +1,6 @@
-package import Contract
+import Contract
 package import Primitives
-package import Storage
+import Storage
 import SwiftProtobuf
 import Trust
 
@@ -78,7 +78,8 @@ package struct ConfigVersions: Sendable {
             guard problems.isEmpty else {
                 let what = restore.map { "The content of version \($0)" } ?? "The draft"
                 throw DomainError.conflict(
-                    detail: "\(what) cannot be served: \(problems.count) problem\(problems.count == 1 ? "" : "s"), each named under errors.",
+                    detail:
+                        "\(what) cannot be served: \(problems.count) problem\(problems.count == 1 ? "" : "s"), each named under errors.",
                     problems: problems)
             }
             let bytes: [UInt8] = try config.serializedBytes()

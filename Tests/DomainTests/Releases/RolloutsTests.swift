@@ -1,0 +1,228 @@
+import Contract
+import Domain
+import Primitives
+import Storage
+import Testing
+
+@Suite("Rollouts")
+struct RolloutsTests {
+    @Test("A rollout becomes the candidate, its promotion the baseline for all", arguments: TestDatabases.all)
+    func promote(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            let version = try await fixture.publish(1)
+            #expect(try await fixture.document().version == 0)
+            let percentage = try #require(Percentage(checking: 25))
+            let rollout = try await fixture.rollouts.create(
+                NewRollout(
+                    version: version, tenantIDs: [fixture.tenant], regions: ["us", "eu", "us"], dataPlaneIDs: [fixture.dataPlane],
+                    percentage: percentage, effectiveAt: ReleaseFixture.start + 60_000),
+                actor: fixture.actor)
+            #expect(rollout.state == .scheduled)
+            let (payload, documentVersion) = try await fixture.document()
+            #expect(documentVersion == 1)
+            #expect(payload.rolloutID == rollout.id && payload.candidateVersion == 1 && payload.baselineVersion == 0)
+            #expect(payload.regions == ["eu", "us"] && payload.tenantIds == [fixture.tenant] && payload.percentageBasisPoints == 25)
+            #expect(payload.effectiveAtMs == ReleaseFixture.start + 60_000 && payload.salt.count == 16)
+            fixture.clock.advance(milliseconds: 60_000)
+            #expect(try await fixture.rollouts.rollout(ID(rollout.id)).state == .active)
+
+            let promoted = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+            #expect(promoted.state == .promoted && promoted.endedBy == "Ada")
+            let after = try await fixture.document()
+            #expect(after.version == 2 && after.payload.baselineVersion == 1 && after.payload.candidateVersion == 0)
+            #expect(after.payload.rolloutID.isEmpty)
+            let referenced = try await database.read { c in try Rollouts.referencedVersions(c) }
+            #expect(referenced == [1])
+            #expect(try await fixture.auditActions().sorted() == ["config_version.publish", "rollout.create", "rollout.promote"])
+        }
+    }
+
+    @Test("Unknown versions, tenants and data planes are refused by name", arguments: TestDatabases.all)
+    func unknown(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            let missing = await refusal { try await fixture.rollouts.create(NewRollout(version: 1), actor: fixture.actor) }
+            #expect(missing.problems.map(\.field) == ["version"])
+            let version = try await fixture.publish(1)
+            let refused = await refusal {
+                try await fixture.rollouts.create(
+                    NewRollout(
+                        version: version, tenantIDs: [fixture.tenant, "ten_nobody"], regions: [""],
+                        dataPlaneIDs: ["dp_nowhere", fixture.dataPlane]), actor: fixture.actor)
+            }
+            #expect(refused.kind == "invalid")
+            #expect(refused.problems.map(\.field) == ["tenants", "data_planes", "regions"])
+            #expect(refused.problems.first?.message.contains("ten_nobody") == true)
+            #expect(refused.problems.dropFirst().first?.message.contains("dp_nowhere") == true)
+            try await fixture.edit { c in try c.execute("UPDATE data_planes SET status = 'revoked'", []) }
+            let revoked = await refusal {
+                try await fixture.rollouts.create(NewRollout(version: version, dataPlaneIDs: [fixture.dataPlane]), actor: fixture.actor)
+            }
+            #expect(revoked.problems.first?.message.contains("revoked") == true)
+            #expect(try await fixture.document().version == 0)
+        }
+    }
+
+    @Test("Only newer versions than data planes have had can be rolled out", arguments: TestDatabases.all)
+    func olderVersions(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            for marker in 1...3 { _ = try await fixture.publish(marker) }
+            func create(_ version: Int64) async throws -> Rollout {
+                try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
+            }
+            _ = try await fixture.rollouts.promote(ID(create(2).id), actor: fixture.actor)
+            let same = await refusal { try await create(2) }
+            #expect(same.problems.first?.message.contains("baseline") == true)
+            let older = await refusal { try await create(1) }
+            #expect(older.kind == "conflict")
+            #expect(older.problems.first?.remedy.contains("restore: 1") == true)
+            let third = try await create(3)
+            let second = await refusal { try await create(3) }
+            #expect(second.problems.first?.message.contains(third.id) == true)
+            _ = try await fixture.rollouts.abort(ID(third.id), actor: fixture.actor)
+            // The very same version may be tried again; an older one would be refused by data planes that had version 3.
+            let again = try await create(3)
+            #expect(again.id != third.id)
+            _ = try await fixture.rollouts.abort(ID(again.id), actor: fixture.actor)
+        }
+    }
+
+    @Test("Widening keeps the salt, and only the candidate can be changed", arguments: TestDatabases.all)
+    func update(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            let version = try await fixture.publish(1)
+            let one = try #require(Percentage(1)), twenty = try #require(Percentage(.number("20.5")))
+            let rollout = try await fixture.rollouts.create(NewRollout(version: version, percentage: one), actor: fixture.actor)
+            let salt = try await fixture.document().payload.salt
+            let wider = try await fixture.rollouts.update(
+                ID(rollout.id), RolloutEdit(regions: ["eu"], percentage: twenty), revision: rollout.revision, actor: fixture.actor)
+            let (payload, documentVersion) = try await fixture.document()
+            #expect(payload.salt == salt && payload.percentageBasisPoints == 2050 && payload.regions == ["eu"] && documentVersion == 2)
+            let stale = await refusal {
+                try await fixture.rollouts.update(
+                    ID(rollout.id), RolloutEdit(percentage: .all), revision: rollout.revision, actor: fixture.actor)
+            }
+            #expect(stale.kind == "preconditionFailed")
+            _ = try await fixture.rollouts.abort(ID(rollout.id), revision: wider.revision, actor: fixture.actor)
+            let over = await refusal {
+                try await fixture.rollouts.update(
+                    ID(rollout.id), RolloutEdit(percentage: .all), revision: wider.revision + 1, actor: fixture.actor)
+            }
+            #expect(over.kind == "conflict")
+            let promoted = await refusal { try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor) }.kind
+            #expect(promoted == "conflict")
+            let unknown = await refusal { try await fixture.rollouts.promote(RolloutID.random(), actor: fixture.actor) }.kind
+            #expect(unknown == "notFound")
+        }
+    }
+
+    @Test("Rollback withdraws a candidate; without one it goes back a baseline, then further back", arguments: TestDatabases.all)
+    func rollback(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            let tooEarly = await refusal { try await fixture.rollouts.rollback(actor: fixture.actor) }.kind
+            #expect(tooEarly == "conflict")
+            for marker in 1...3 {
+                let version = try await fixture.publish(marker)
+                let rollout = try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
+                _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+            }
+            let candidate = try await fixture.rollouts.create(NewRollout(version: fixture.publish(4)), actor: fixture.actor)
+            let withdrawn = try await fixture.rollouts.rollback(actor: fixture.actor)
+            #expect(withdrawn.aborted?.id == candidate.id && withdrawn.published == nil && withdrawn.baselineVersion == 3)
+
+            let first = try await fixture.rollouts.rollback(actor: fixture.actor)
+            #expect(first.baselineVersion == 5 && first.published?.restores == 2 && first.warnings.isEmpty)
+            #expect(try await fixture.content(5) == fixture.content(2))
+            let second = try await fixture.rollouts.rollback(actor: fixture.actor)
+            #expect(second.baselineVersion == 6 && second.published?.restores == 1)
+            let tooFar = await refusal { try await fixture.rollouts.rollback(actor: fixture.actor) }.kind
+            #expect(tooFar == "conflict")
+
+            let states = try await fixture.rollouts.rollouts(PageRequest()).items
+            #expect(states.filter { $0.version == 3 }.map(\.state) == [.rolledBack])
+            #expect(states.filter { $0.version == 4 }.map(\.state) == [.aborted])
+            #expect(try await fixture.document().payload.baselineVersion == 6)
+        }
+    }
+
+    @Test("A rollback to content that is broken by now succeeds and says what is broken", arguments: TestDatabases.all)
+    func rollbackWarns(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            for marker in 1...2 {
+                let rollout = try await fixture.rollouts.create(NewRollout(version: fixture.publish(marker)), actor: fixture.actor)
+                _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+            }
+            try await fixture.edit { c in try c.execute("UPDATE credentials SET deleted_at = 5", []) }
+            let rollback = try await fixture.rollouts.rollback(actor: fixture.actor)
+            #expect(rollback.baselineVersion == 3)
+            #expect(rollback.warnings.map(\.field) == ["endpoints[\(fixture.endpoint)].credential_ids[0]"])
+        }
+    }
+
+    @Test("Of operators who act at once, one gets through and the others are told", arguments: TestDatabases.all)
+    func concurrent(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            let version = try await fixture.publish(1)
+            let actor = fixture.actor
+            let created = await together(4) { try await fixture.rollouts.create(NewRollout(version: version), actor: actor) }
+            #expect(created == ["accepted", "conflict", "conflict", "conflict"])
+            let id = try #require(try await fixture.rollouts.standing().candidate?.id)
+            let decided = await together(4) { number in
+                number % 2 == 0
+                    ? try await fixture.rollouts.promote(ID(id), actor: actor) : try await fixture.rollouts.abort(ID(id), actor: actor)
+            }
+            #expect(decided == ["accepted", "conflict", "conflict", "conflict"])
+            #expect(try await fixture.document().version == 2)
+        }
+    }
+
+    private func together(_ count: Int, _ work: @escaping @Sendable (Int) async throws -> Rollout) async -> [String] {
+        await withTaskGroup(of: String.self) { group in
+            for number in 0..<count { group.addTask { await refusal { try await work(number) }.kind } }
+            return await group.reduce(into: [String]()) { $0.append($1) }.sorted()
+        }
+    }
+
+    private func together(_ count: Int, _ work: @escaping @Sendable () async throws -> Rollout) async -> [String] {
+        await together(count) { _ in try await work() }
+    }
+
+    @Test("Changes wake those who wait for them", arguments: TestDatabases.all)
+    func signals(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            var changes = fixture.signal.changes().makeAsyncIterator()
+            let version = try await fixture.publish(1)
+            #expect(await changes.next() == [.config])
+            _ = try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
+            #expect(await changes.next() == [.rollout])
+        }
+    }
+
+    @Test(
+        "A percentage has two decimals, by its digits",
+        arguments: [
+            (.int(0), 0, "0"), (.int(100), 10_000, "100"), (.number("12.5"), 1250, "12.5"), (.number("0.05"), 5, "0.05"),
+            (.string("99.99"), 9999, "99.99"), (.number("7.250"), 725, "7.25"),
+        ] as [(JSONValue, Int64, String)])
+    func percentages(_ json: JSONValue, _ basisPoints: Int64, _ text: String) {
+        #expect(Percentage(json)?.basisPoints == basisPoints)
+        #expect(Percentage(json)?.text == text)
+    }
+
+    @Test(
+        "What is no percentage is refused",
+        arguments: [
+            .int(-1), .int(101), .number("0.001"), .number("1e2"), .string(""), .string("5%"), .bool(true), .null, .number("100.01"),
+        ]
+            as [JSONValue])
+    func noPercentages(_ json: JSONValue) {
+        #expect(Percentage(json) == nil)
+    }
+}
