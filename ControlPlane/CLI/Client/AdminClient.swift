@@ -1,0 +1,111 @@
+import Foundation
+import FoundationNetworking
+import Primitives
+
+/// One answer of the admin API.
+struct Answer: Sendable {
+    /// The body as it came.
+    let text: String
+    let json: JSONValue
+    /// The revision for `If-Match`.
+    let etag: String?
+}
+
+/// Speaks the admin API: bearer token, JSON both ways, problems as `Failure`.
+struct AdminClient: Sendable {
+    private let base: URL
+    private let token: String
+    private let session: URLSession
+
+    init(address: String, token: String) throws {
+        guard let url = URL(string: address), ["http", "https"].contains(url.scheme?.lowercased() ?? ""), url.host?.isEmpty == false else {
+            throw Failure.usage("\"\(address)\" is no http:// or https:// address of a control plane")
+        }
+        base = url
+        self.token = token
+        let configuration = URLSessionConfiguration.ephemeral
+        configuration.timeoutIntervalForRequest = 60
+        configuration.httpShouldSetCookies = false
+        // A redirect would carry the token elsewhere: the delegate refuses it, and the 3xx is reported as it is.
+        session = URLSession(configuration: configuration, delegate: NoRedirects(), delegateQueue: nil)
+    }
+
+    /// - Parameters:
+    ///   - path: below `/admin/api/`, already percent-encoded where it holds user text (`segment`).
+    ///   - query: sent in this order.
+    func send(
+        _ method: String, _ path: String, query: [(String, String)] = [], body: JSONValue? = nil, ifMatch: String? = nil
+    ) async throws -> Answer {
+        var components = URLComponents()
+        components.queryItems = query.isEmpty ? nil : query.map { URLQueryItem(name: $0.0, value: $0.1) }
+        // URLComponents leaves "+" alone, which a server may read as a space: timestamps with an offset hold one.
+        let encoded = components.percentEncodedQuery?.replacingOccurrences(of: "+", with: "%2B")
+        let address = base.absoluteString.trimmingSuffix("/") + "/admin/api/" + path + (encoded.map { "?" + $0 } ?? "")
+        guard let url = URL(string: address) else { throw Failure.usage("\"\(path)\" makes no address") }
+        var request = URLRequest(url: url)
+        request.httpMethod = method
+        request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization")
+        request.setValue("application/json", forHTTPHeaderField: "Accept")
+        if let ifMatch { request.setValue(ifMatch, forHTTPHeaderField: "If-Match") }
+        if let body {
+            request.httpBody = Data(body.bytes)
+            request.setValue("application/json", forHTTPHeaderField: "Content-Type")
+        }
+        let data: Data
+        let response: URLResponse
+        do {
+            (data, response) = try await session.data(for: request)
+        } catch {
+            throw Failure.unreachable("cannot reach the control plane at \(base.absoluteString): \(error.localizedDescription)")
+        }
+        guard let response = response as? HTTPURLResponse else {
+            throw Failure.unreachable("\(base.absoluteString) did not answer with HTTP")
+        }
+        let text = String(decoding: data, as: UTF8.self)
+        let json = try? JSONValue(parsing: data)
+        guard (200..<300).contains(response.statusCode), json != nil || data.isEmpty else {
+            throw Failure.refused(status: response.statusCode, problem: json, text: text)
+        }
+        return Answer(text: text, json: json ?? .null, etag: response.value(forHTTPHeaderField: "ETag"))
+    }
+
+    /// GET for the revision, then the change with `If-Match`, so that nothing is overwritten that was changed in between.
+    func change(_ method: String, _ path: String, body: JSONValue? = nil, ifMatch: String?) async throws -> Answer {
+        var revision = ifMatch
+        if revision == nil { revision = try await send("GET", path).etag }
+        return try await send(method, path, body: body, ifMatch: revision)
+    }
+
+    /// One page, or with `all` every page as one list.
+    func list(_ path: String, query: [(String, String)], all: Bool) async throws -> Answer {
+        let first = try await send("GET", path, query: query)
+        guard all, var cursor = first.json.string("next_cursor") else { return first }
+        var items = first.json.list("items")
+        while true {
+            let page = try await send("GET", path, query: query.filter { $0.0 != "cursor" } + [("cursor", cursor)])
+            items += page.json.list("items")
+            guard let next = page.json.string("next_cursor"), next != cursor else { break }
+            cursor = next
+        }
+        let whole: JSONValue = ["items": .array(items), "next_cursor": nil]
+        return Answer(text: whole.text, json: whole, etag: nil)
+    }
+
+    /// User text as one path segment.
+    static func segment(_ text: String) throws -> String {
+        let allowed = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "_-~"))
+        guard !text.isEmpty, let encoded = text.addingPercentEncoding(withAllowedCharacters: allowed) else {
+            throw Failure.usage("an id may not be empty")
+        }
+        return encoded
+    }
+}
+
+private final class NoRedirects: NSObject, URLSessionTaskDelegate, Sendable {
+    func urlSession(
+        _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse, newRequest request: URLRequest,
+        completionHandler: @escaping @Sendable (URLRequest?) -> Void
+    ) {
+        completionHandler(nil)
+    }
+}

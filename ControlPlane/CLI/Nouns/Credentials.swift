@@ -1,0 +1,116 @@
+import ArgumentParser
+import Foundation
+
+enum Credentials: EditableNoun {
+    static let name = "credential"
+    static let abstract = "Provider keys. Encrypted at rest, never shown again."
+    static let path = "credentials"
+    static let columns: [Column] = [
+        .id, .name, Column("PROVIDER", "provider_id", .id), Column("SECRET", "secret_hint"), .created,
+    ]
+    static let exampleID = "cred_aaaaaaaaaaaaaaaa"
+    static let createExample = "--provider-id \(Providers.exampleID) --name main --secret-env OPENAI_API_KEY"
+    static let updateExample = "--name spare"
+    static var subcommands: [any ParsableCommand.Type] {
+        [
+            ListCommand<Self>.self, ShowCommand<Self>.self, CreateCredential.self, UpdateCommand<Self>.self, DeleteCommand<Self>.self,
+            RotateCredential.self,
+        ]
+    }
+
+    struct Fields: BodyFields {
+        static let required = ["provider_id", "name"]
+
+        @Option(help: "The provider it is for; only when it is created.")
+        var providerID: String?
+
+        @Option(help: "What people call it.")
+        var name: String?
+
+        func body() -> Body {
+            var body = Body()
+            body.set("provider_id", providerID)
+            body.set("name", name)
+            return body
+        }
+    }
+
+    struct Filters: ListFilters {
+        @Option(help: "Only this provider's.")
+        var providerID: String?
+
+        func query() -> [(String, String)] { pairs(("provider_id", providerID)) }
+    }
+}
+
+/// Where a secret comes from. Never from the command line itself, which every user of the machine can read.
+struct SecretOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Only \"-\": read it from standard input, which is the default.", valueName: "-"))
+    var secret: String?
+
+    @Option(help: ArgumentHelp("Read it from this file.", valueName: "path"))
+    var secretFile: String?
+
+    @Option(help: ArgumentHelp("Read it from this environment variable.", valueName: "name"))
+    var secretEnv: String?
+
+    func read() throws -> String {
+        guard [secret, secretFile, secretEnv].filter({ $0 != nil }).count <= 1 else {
+            throw Failure.usage("give one of --secret -, --secret-file and --secret-env")
+        }
+        if let secret, secret != "-" {
+            throw Failure.usage("a secret on the command line can be read by others: use --secret -, --secret-file or --secret-env")
+        }
+        let value: String
+        if let secretFile {
+            value = try readFile(secretFile)
+        } else if let secretEnv {
+            guard let found = ProcessInfo.processInfo.environment[secretEnv].nonEmpty else {
+                throw Failure.usage("the environment variable \(secretEnv) is not set")
+            }
+            value = found
+        } else {
+            value = try Terminal.readSecret(prompt: "The provider's key")
+        }
+        let trimmed = value.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !trimmed.isEmpty else { throw Failure.usage("the secret is empty") }
+        return trimmed
+    }
+}
+
+struct CreateCredential: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Create one; the secret comes from standard input unless an option says otherwise.",
+        discussion: example("credential create \(Credentials.createExample)"))
+
+    @OptionGroup var fields: Credentials.Fields
+    @OptionGroup var secret: SecretOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let client = try connection.client()
+        var body = fields.body()
+        try requireMembers(body, of: Credentials.self)
+        body.set("secret", try secret.read())
+        try connection.show(try await client.send("POST", Credentials.path, body: body.json))
+    }
+}
+
+struct RotateCredential: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate", abstract: "Replace the secret.",
+        discussion: example("credential rotate \(Credentials.exampleID) --secret-file new-key.txt"))
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @OptionGroup var secret: SecretOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let client = try connection.client()
+        var body = Body()
+        body.set("secret", try secret.read())
+        try connection.show(try await client.send("POST", "\(Credentials.path)/\(AdminClient.segment(id))/rotate", body: body.json))
+    }
+}

@@ -1,0 +1,200 @@
+import ArgumentParser
+import Primitives
+
+/// A kind of thing of the admin API. What a noun says about itself here is all that its list, show, create, update and delete
+/// commands need.
+protocol Noun {
+    associatedtype Filters: ListFilters = NoFilters
+
+    /// The command's name: "tenant".
+    static var name: String { get }
+    static var abstract: String { get }
+    /// How it is reached: "tenant", "fleet token".
+    static var command: String { get }
+    /// Below /admin/api/: "tenants".
+    static var path: String { get }
+    static var columns: [Column] { get }
+    /// An id as it appears in the examples of the help.
+    static var exampleID: String { get }
+    static var subcommands: [any ParsableCommand.Type] { get }
+}
+
+extension Noun {
+    static var command: String { name }
+}
+
+/// A noun that can be created and changed.
+protocol EditableNoun: Noun {
+    associatedtype Fields: BodyFields
+    /// The options of the examples, without the command itself.
+    static var createExample: String { get }
+    static var updateExample: String { get }
+}
+
+/// What an object is made of, as options. They are all optional to the parser, since an update names only what it changes.
+protocol BodyFields: ParsableArguments {
+    /// Members without which `create` is refused before anything is sent.
+    static var required: [String] { get }
+    /// Members that are lists: `--clear` empties them, others it sets to null.
+    static var lists: Set<String> { get }
+    func body() throws -> Body
+}
+
+extension BodyFields {
+    static var lists: Set<String> { [] }
+}
+
+/// Filters of a list, as options.
+protocol ListFilters: ParsableArguments {
+    func query() throws -> [(String, String)]
+}
+
+struct NoFilters: ListFilters {
+    func query() -> [(String, String)] { [] }
+}
+
+/// The command of a noun itself: `weir tenant`.
+struct NounCommand<N: Noun>: ParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: N.name, abstract: N.abstract, discussion: example("\(N.command) list"), subcommands: N.subcommands)
+    }
+}
+
+extension EditableNoun {
+    /// The five commands that most nouns have.
+    static var subcommands: [any ParsableCommand.Type] { standardSubcommands }
+    static var standardSubcommands: [any ParsableCommand.Type] {
+        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, UpdateCommand<Self>.self, DeleteCommand<Self>.self]
+    }
+}
+
+/// The examples of a command's help; "weir" is put before each.
+func example(_ lines: String...) -> String {
+    "Example:\n" + lines.map { "  weir \($0)" }.joined(separator: "\n")
+}
+
+/// How much of a list is wanted.
+struct PageOptions: ParsableArguments {
+    @Option(help: "At most so many on a page (1 to 200).")
+    var limit: Int?
+
+    @Option(help: "Where to go on: next_cursor of the page before.")
+    var cursor: String?
+
+    @Flag(help: "Every page.")
+    var all = false
+
+    func query() -> [(String, String)] {
+        let size = limit ?? (all ? 200 : nil)
+        return (size.map { [("limit", String($0))] } ?? []) + (cursor.map { [("cursor", $0)] } ?? [])
+    }
+}
+
+struct ListCommand<N: Noun>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(commandName: "list", abstract: "List them.", discussion: example("\(N.command) list --all"))
+    }
+
+    @OptionGroup var filters: N.Filters
+    @OptionGroup var page: PageOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        try await connection.list(N.path, columns: N.columns, filters: filters, page: page)
+    }
+}
+
+struct ShowCommand<N: Noun>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(commandName: "show", abstract: "Show one.", discussion: example("\(N.command) show \(N.exampleID)"))
+    }
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let answer = try await connection.client().send("GET", "\(N.path)/\(AdminClient.segment(id))")
+        try connection.show(answer)
+    }
+}
+
+struct CreateCommand<N: EditableNoun>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "create", abstract: "Create one.", discussion: example("\(N.command) create \(N.createExample)"))
+    }
+
+    @OptionGroup var fields: N.Fields
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let client = try connection.client()
+        let body = try fields.body()
+        try requireMembers(body, of: N.self)
+        try connection.show(try await client.send("POST", N.path, body: body.json))
+    }
+}
+
+struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "update", abstract: "Change some of its members; the others stay.",
+            discussion: example("\(N.command) update \(N.exampleID) \(N.updateExample)"))
+    }
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @Option(help: ArgumentHelp("Empty this member of the object, named as in the JSON. May be repeated.", valueName: "member"))
+    var clear: [String] = []
+
+    @OptionGroup var fields: N.Fields
+    @OptionGroup var revision: RevisionOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let client = try connection.client()
+        var body = try fields.body()
+        for member in clear { body.set(member, json: N.Fields.lists.contains(member) ? [] : .null) }
+        guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir \(N.command) update --help`") }
+        let path = try "\(N.path)/\(AdminClient.segment(id))"
+        try connection.show(try await client.change("PATCH", path, body: body.json, ifMatch: revision.header))
+    }
+}
+
+struct DeleteCommand<N: Noun>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(commandName: "delete", abstract: "Delete one.", discussion: example("\(N.command) delete \(N.exampleID)"))
+    }
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @OptionGroup var revision: RevisionOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let path = try "\(N.path)/\(AdminClient.segment(id))"
+        let answer = try await connection.client().change("DELETE", path, ifMatch: revision.header)
+        try connection.done("Deleted \(id).", answer)
+    }
+}
+
+struct RevisionOptions: ParsableArguments {
+    @Option(help: "Only if the object is still at this revision (its ETag). Without it the present one is read first.")
+    var ifMatch: String?
+
+    /// The header's value.
+    var header: String? { ifMatch.map { $0.hasPrefix("\"") || $0 == "*" ? $0 : "\"\($0)\"" } }
+}
+
+/// Refuses a creation that cannot succeed before anything is sent.
+func requireMembers<N: EditableNoun>(_ body: Body, of noun: N.Type) throws {
+    let missing = N.Fields.required.filter { body.object[$0] == nil }
+    guard missing.isEmpty else {
+        throw Failure.usage("a new \(N.name) needs \(missing.joined(separator: ", ")); see `weir \(N.command) create --help`")
+    }
+}

@@ -1,0 +1,38 @@
+import Foundation
+import Primitives
+
+/// What a command prints, in the form the caller chose.
+extension ConnectionOptions {
+    /// One object.
+    func show(_ answer: Answer) throws {
+        try emit(answer) { Table.details(answer.json) }
+    }
+
+    /// A sentence for people; nothing but the API's JSON, if there is any, with `--json`.
+    func done(_ sentence: String, _ answer: Answer) throws {
+        if json, answer.text.isEmpty { return }
+        try emit(answer) { sentence }
+    }
+
+    func list(_ path: String, columns: [Column], filters: some ListFilters = NoFilters(), page: PageOptions) async throws {
+        let answer = try await client().list(path, query: filters.query() + page.query(), all: page.all)
+        try emit(answer) {
+            let items = answer.json.list("items")
+            guard !items.isEmpty else { return "Nothing there." }
+            let more = answer.json.string("next_cursor").map { "\nThere is more: --cursor \($0), or --all." } ?? ""
+            return Table.render(columns, items) + more
+        }
+    }
+
+    /// Prints the API's JSON, one member of it, or what `human` makes of it.
+    func emit(_ answer: Answer, human: () throws -> String) throws {
+        if let field {
+            guard let value = answer.json.at(field) else { throw Failure.usage("the answer has no member \"\(field)\"") }
+            print(value.raw)
+        } else if json {
+            print(answer.text.trimmingSuffix("\n"))
+        } else {
+            print(try human())
+        }
+    }
+}

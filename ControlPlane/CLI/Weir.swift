@@ -1,0 +1,49 @@
+import ArgumentParser
+import Foundation
+import Primitives
+
+/// The operator's command line: everything the admin API can do. Settings: flags, then WEIR_URL and WEIR_TOKEN, then what
+/// `weir login` kept.
+struct Weir: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "weir", abstract: "Operate a Weir control plane.",
+        discussion: example("login --url http://127.0.0.1:7080", "tenant create --name Acme", "rollout status"),
+        version: weirVersion.description,
+        subcommands: [
+            Login.self, Logout.self,
+            NounCommand<Tenants>.self, NounCommand<Projects>.self, NounCommand<Keys>.self, NounCommand<Credentials>.self,
+            NounCommand<Providers>.self, NounCommand<Endpoints>.self, NounCommand<Models>.self, NounCommand<Routes>.self,
+            NounCommand<Prices>.self,
+            ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
+            UsageCommand.self, AuditCommand.self, NounCommand<Tokens>.self,
+        ])
+}
+
+/// Ends with 0 when the command has done its work, 1 when the API refused, 2 when the command line is wrong, 3 when the control
+/// plane cannot be reached.
+@main
+enum Entry {
+    static func main() async {
+        do {
+            var command = try Weir.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as Failure {
+            // Not every failure knows its command's options; the flag means the same wherever it stands.
+            Terminal.printError(failure.message(json: CommandLine.arguments.contains("--json")))
+            exit(failure.exitCode)
+        } catch let code as ExitCode {
+            exit(code.rawValue)
+        } catch {
+            let text = Weir.fullMessage(for: error)
+            guard Weir.exitCode(for: error).isSuccess else {
+                Terminal.printError(text)
+                exit(2)
+            }
+            print(text)
+        }
+    }
+}
