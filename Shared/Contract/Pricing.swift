@@ -92,11 +92,14 @@ package struct UsageFlags: OptionSet, Hashable, Sendable {
     package static let priceMissing = UsageFlags(rawValue: 1 << 8)
     /// Cut off by a deadline or a size limit of Weir's.
     package static let cutByLimit = UsageFlags(rawValue: 1 << 9)
+    /// The control plane brought something in the record into range: a number, a time, a text or the request's id.
+    package static let clampedAtIntake = UsageFlags(rawValue: 1 << 10)
 
     package static let names: [(UsageFlags, String)] = [
         (.estimated, "estimated"), (.interrupted, "interrupted"), (.invalidUsage, "invalid_usage"), (.duplicateUsage, "duplicate_usage"),
         (.clientDisconnected, "client_disconnected"), (.upstreamDied, "upstream_died"), (.usageAbsent, "usage_absent"),
         (.costMismatch, "cost_mismatch"), (.priceMissing, "price_missing"), (.cutByLimit, "cut_by_limit"),
+        (.clampedAtIntake, "clamped_at_intake"),
     ]
 
     package var words: [String] { Self.names.filter { contains($0.0) }.map(\.1) }

@@ -2,6 +2,7 @@ package enum Migrations {
     /// Every migration this binary knows, one line each, in order of number.
     package static let all: [Migration] = [
         .counters,
+        .usage,
         .admin,
         .configVersions,
         .rollouts,

@@ -1,0 +1,128 @@
+import Contract
+import Primitives
+import Storage
+import Trust
+
+/// Turns a reported record into a row. A data plane's numbers rest on a provider's and on a clock that we do not own: whatever is out
+/// of range is brought into it and flagged, so that no record can stop its batch, break a sum or ask for endless partitions.
+struct UsageSanitiser {
+    /// Ranges far beyond anything real.
+    enum Limits {
+        static let tokens: Int64 = 10_000_000_000
+        /// A million dollars, in nano-dollars.
+        static let cost: Int64 = 1_000_000_000_000_000
+        /// Eleven days.
+        static let durationMicroseconds: Int64 = 1_000_000_000_000
+        static let bytes: Int64 = 1 << 50
+        static let httpStatus: Int64 = 999
+        static let attempts: Int64 = 1000
+        static let identifierBytes = 128
+        static let nameBytes = 256
+        /// Records may come late by as much as an outage lasts, and early by as much as a clock is wrong.
+        static let lateMicroseconds: Int64 = 400 * 86_400_000_000
+        static let earlyMicroseconds: Int64 = 86_400_000_000
+    }
+
+    let dataPlaneID: String
+    let incarnation: String
+    let sequence: Int64
+    /// Unix microseconds.
+    let now: Int64
+
+    func row(_ record: Weir_V1_UsageRecord, position: Int) -> UsageRow {
+        var check = Check()
+        var row = UsageRow()
+        row.dataPlaneID = dataPlaneID
+        row.incarnation = incarnation
+        row.sequence = sequence
+        row.position = Int64(position)
+        row.receivedAt = now / 1000
+        row.admittedAtMicroseconds = check.clamp(record.admittedAtUs, (now &- Limits.lateMicroseconds)...(now &+ Limits.earlyMicroseconds))
+        row.requestID = check.requestID(record, substitute: { substitute(position: position) })
+        row.traceID = record.traceID.count == 16 ? Array(record.traceID) : nil
+        setParties(of: &row, record, &check)
+        setOutcome(of: &row, record, &check)
+        setNumbers(of: &row, record, &check)
+        var flags = UsageFlags(rawValue: record.flags)
+        if check.didClamp { flags.insert(.clampedAtIntake) }
+        row.flags = Int64(flags.rawValue)
+        return row
+    }
+
+    private func setParties(of row: inout UsageRow, _ record: Weir_V1_UsageRecord, _ check: inout Check) {
+        row.tenantID = check.text(record.tenantID, Limits.identifierBytes)
+        row.projectID = check.text(record.projectID, Limits.identifierBytes)
+        row.keyID = check.text(record.keyID, Limits.identifierBytes)
+        row.routeID = check.text(record.routeID, Limits.identifierBytes)
+        row.endpointID = check.text(record.endpointID, Limits.identifierBytes)
+        row.providerID = check.text(record.providerID, Limits.identifierBytes)
+        row.credentialID = check.text(record.credentialID, Limits.identifierBytes)
+        row.priceID = check.text(record.priceID, Limits.identifierBytes)
+        row.channel = check.text(record.channel, Limits.identifierBytes)
+        row.model = check.text(record.model, Limits.nameBytes)
+        row.upstreamModel = check.text(record.upstreamModel, Limits.nameBytes)
+        row.configVersion = check.clamp(Int64(clamping: record.configVersion), 0...Int64.max)
+        row.streaming = record.streaming
+        row.sentUpstream = record.sentUpstream
+    }
+
+    private func setOutcome(of row: inout UsageRow, _ record: Weir_V1_UsageRecord, _ check: inout Check) {
+        // Numbers of enumerations that a newer data plane knows and we do not are kept.
+        row.capability = check.clamp(Int64(record.capability.rawValue), 0...1000)
+        row.status = check.clamp(Int64(record.status.rawValue), 0...1000)
+        row.errorOrigin = check.clamp(Int64(record.errorOrigin.rawValue), 0...1000)
+        row.errorCode = check.text(record.errorCode, Limits.identifierBytes)
+        row.httpStatus = check.clamp(Int64(record.httpStatus), 0...Limits.httpStatus)
+        row.upstreamStatus = check.clamp(Int64(record.upstreamStatus), 0...Limits.httpStatus)
+        row.attempts = check.clamp(Int64(record.attempts), 0...Limits.attempts)
+    }
+
+    private func setNumbers(of row: inout UsageRow, _ record: Weir_V1_UsageRecord, _ check: inout Check) {
+        row.estimatedInputTokens = check.clamp(record.estimatedInputTokens, 0...Limits.tokens)
+        row.inputTokens = check.clamp(record.inputTokens, 0...Limits.tokens)
+        row.outputTokens = check.clamp(record.outputTokens, 0...Limits.tokens)
+        row.cachedInputTokens = check.clamp(record.cachedInputTokens, 0...Limits.tokens)
+        row.cacheWriteTokens = check.clamp(record.cacheWriteTokens, 0...Limits.tokens)
+        row.reasoningTokens = check.clamp(record.reasoningTokens, 0...Limits.tokens)
+        row.costNano = check.clamp(record.costNano, 0...Limits.cost)
+        row.latencyMicroseconds = check.clamp(record.latencyUs, 0...Limits.durationMicroseconds)
+        row.timeToFirstByteMicroseconds = check.clamp(record.timeToFirstByteUs, 0...Limits.durationMicroseconds)
+        row.requestBytes = check.clamp(record.requestBytes, 0...Limits.bytes)
+        row.responseBytes = check.clamp(record.responseBytes, 0...Limits.bytes)
+    }
+
+    /// An id for a record that has none: the same each time the batch comes, different for each record.
+    private func substitute(position: Int) -> [UInt8] {
+        Array(SHA256Digest.of(Array("\(dataPlaneID)\u{0}\(incarnation)\u{0}\(sequence)\u{0}\(position)".utf8)).prefix(16))
+    }
+
+    private struct Check {
+        var didClamp = false
+
+        mutating func clamp(_ value: Int64, _ range: ClosedRange<Int64>) -> Int64 {
+            if range.contains(value) { return value }
+            didClamp = true
+            return min(max(value, range.lowerBound), range.upperBound)
+        }
+
+        /// At most `limit` bytes, whole characters, without zero bytes.
+        mutating func text(_ text: String, _ limit: Int) -> String {
+            guard text.utf8.count > limit || text.utf8.contains(0) else { return text }
+            didClamp = true
+            var kept = String.UnicodeScalarView()
+            var bytes = 0
+            for scalar in text.unicodeScalars where scalar != "\0" {
+                bytes += UTF8.width(scalar)
+                if bytes > limit { break }
+                kept.append(scalar)
+            }
+            return String(kept)
+        }
+
+        mutating func requestID(_ record: Weir_V1_UsageRecord, substitute: () -> [UInt8]) -> [UInt8] {
+            if record.requestID.count == 16 { return Array(record.requestID) }
+            didClamp = true
+            return substitute()
+        }
+    }
+}

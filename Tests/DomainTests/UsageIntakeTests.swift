@@ -1,0 +1,262 @@
+import Contract
+import Domain
+import Foundation
+import Primitives
+import Storage
+import SwiftProtobuf
+import Testing
+
+@Suite("Usage intake")
+struct UsageIntakeTests {
+    typealias Support = UsageSupport
+
+    @Test("stores the next batch, ignores repetitions, and asks again for what it has not seen", arguments: TestDatabases.all)
+    func order(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let intake = Support.intake(database)
+            func send(_ sequence: UInt64, _ numbers: ClosedRange<UInt64>, _ incarnation: String = "i1") async throws -> UInt64 {
+                let batch = Support.batch(incarnation, sequence, numbers.map { Support.record($0) })
+                let ack = try await intake.store(dataPlaneID: "dp_a", batch: batch)
+                #expect(ack.incarnation == incarnation)
+                return ack.storedSequence
+            }
+            let answers = [
+                try await send(2, 3...4), try await send(1, 1...2), try await send(1, 1...2), try await send(3, 5...5),
+                try await send(2, 3...4), try await send(3, 5...5), try await send(1, 1...2), try await send(.max, 9...9),
+                try await send(1, 6...6, "i2"),
+            ]
+            #expect(answers == [0, 1, 1, 1, 2, 3, 3, 3, 1])
+            let sums = try await Support.queries(database).sums(Support.everything, by: [])
+            #expect(sums.first?.requests == 6)
+            #expect(sums.first?.inputTokens == 600)
+            #expect(sums.first?.costNano == 6 * Support.record(1).costNano)
+            #expect(sums.first?.reratedCostNano == sums.first?.costNano)
+            #expect(sums.first?.costMismatches == 0)
+        }
+    }
+
+    @Test("keeps every field of a record", arguments: TestDatabases.all)
+    func fields(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            var record = Support.record(1)
+            record.streaming = true
+            record.status = .failed
+            record.errorOrigin = .provider
+            record.errorCode = "upstream_timeout"
+            record.estimatedInputTokens = 11
+            record.requestBytes = 12
+            record.responseBytes = 13
+            record.cachedInputTokens = 14
+            record.cacheWriteTokens = 15
+            record.reasoningTokens = 16
+            record.timeToFirstByteUs = 17
+            record.endpointID = "ep_a"
+            record.providerID = "prov_a"
+            record.credentialID = "cred_a"
+            record.upstreamModel = "gpt-up"
+            record.flags = UsageFlags.estimated.rawValue
+            _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, [record]))
+            let page = try await Support.queries(database).records(Support.everything, PageRequest())
+            let row = try #require(page.items.first)
+            #expect(row.requestID == Array(record.requestID) && row.traceID == Array(record.traceID))
+            #expect(row.dataPlaneID == "dp_a" && row.incarnation == "i" && row.sequence == 1 && row.position == 0)
+            #expect(row.tenantID == "ten_a" && row.projectID == "prj_of_ten_a" && row.keyID == "key_a" && row.model == "gpt")
+            #expect(row.admittedAtMicroseconds == Support.now * 1000 && row.receivedAt == Support.now)
+            #expect(row.routeID == "rt_a" && row.capability == 1 && row.channel == "default" && row.streaming && row.configVersion == 1)
+            #expect(row.status == 2 && row.errorOrigin == 3 && row.errorCode == "upstream_timeout")
+            #expect(row.httpStatus == 200 && row.upstreamStatus == 200 && row.attempts == 1 && row.sentUpstream)
+            #expect(row.estimatedInputTokens == 11 && row.requestBytes == 12 && row.responseBytes == 13)
+            #expect(row.inputTokens == 100 && row.outputTokens == 20)
+            #expect(row.cachedInputTokens == 14 && row.cacheWriteTokens == 15 && row.reasoningTokens == 16)
+            #expect(row.latencyMicroseconds == 1234 && row.timeToFirstByteMicroseconds == 17)
+            #expect(row.endpointID == "ep_a" && row.providerID == "prov_a" && row.credentialID == "cred_a")
+            #expect(row.upstreamModel == "gpt-up" && row.priceID == "price_a")
+            #expect(row.flags & Int64(UsageFlags.estimated.rawValue) != 0)
+        }
+    }
+
+    @Test("brings hostile numbers, times and texts into range, flags them, and loses no record", arguments: TestDatabases.all)
+    func hostile(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            var low = Weir_V1_UsageRecord()
+            low.admittedAtUs = .min
+            low.inputTokens = .min
+            low.outputTokens = -1
+            low.costNano = .min
+            low.latencyUs = -5
+            low.status = .UNRECOGNIZED(-3)
+            low.capability = .UNRECOGNIZED(.min)
+            var high = Weir_V1_UsageRecord()
+            high.requestID = Data(repeating: 1, count: 4000)
+            high.tenantID = "te\0n" + String(repeating: "é", count: 5000)
+            high.model = "\0\0\0"
+            high.errorCode = String(repeating: "\u{1F989}", count: 100)
+            high.admittedAtUs = .max
+            high.configVersion = .max
+            high.inputTokens = .max
+            high.outputTokens = .max
+            high.cachedInputTokens = .max
+            high.cacheWriteTokens = .max
+            high.reasoningTokens = .max
+            high.estimatedInputTokens = .max
+            high.costNano = .max
+            high.latencyUs = .max
+            high.responseBytes = .max
+            high.requestBytes = .max
+            high.httpStatus = .max
+            high.attempts = .max
+            high.flags = .max
+            high.traceID = Data([1])
+            let batch = Support.batch("i", 1, [low, high, low, high, Weir_V1_UsageRecord()])
+            _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
+            let queries = Support.queries(database)
+            let sums = try await queries.sums(Support.everything, by: [])
+            #expect(sums.first?.requests == 5)
+            #expect(sums.first?.inputTokens == 20_000_000_000)
+            #expect(sums.first?.costNano == 2_000_000_000_000_000)
+            let rows = try await queries.records(Support.everything, PageRequest()).items
+            #expect(rows.allSatisfy { UsageFlags(rawValue: UInt32(truncatingIfNeeded: $0.flags)).contains(.clampedAtIntake) })
+            #expect(Set(rows.map(\.requestID)).count == 5)
+            #expect(rows.allSatisfy { abs($0.admittedAtMicroseconds - Support.now * 1000) <= 400 * 86_400_000_000 })
+            #expect(rows.allSatisfy { $0.tenantID.utf8.count <= 128 && !$0.tenantID.utf8.contains(0) })
+            #expect(rows.contains { $0.errorCode == String(repeating: "\u{1F989}", count: 32) })
+        }
+    }
+
+    @Test("refuses a batch that cannot be numbered", arguments: TestDatabases.all)
+    func malformed(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let intake = Support.intake(database)
+            for (incarnation, sequence) in [("", 1), ("i", 0), ("a b", 1), ("é", 1), (String(repeating: "a", count: 65), 1)] as [(String, UInt64)] {
+                await #expect(throws: DomainError.self) {
+                    try await intake.store(dataPlaneID: "dp_a", batch: Support.batch(incarnation, sequence, [Support.record(1)]))
+                }
+            }
+            try await database.ping()
+        }
+    }
+
+    @Test("stores an empty batch, which moves the mark", arguments: TestDatabases.all)
+    func empty(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let ack = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, []))
+            #expect(ack.storedSequence == 1)
+        }
+    }
+
+    @Test("leaves out a request that its data plane reports in a second batch, and keeps the others of it", arguments: TestDatabases.all)
+    func repeatedRequest(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let intake = Support.intake(database)
+            _ = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, [Support.record(1), Support.record(2)]))
+            let second = Support.batch("i", 2, [Support.record(3), Support.record(2), Support.record(4), Support.record(4)])
+            #expect(try await intake.store(dataPlaneID: "dp_a", batch: second).storedSequence == 2)
+            // Another data plane's requests are its own.
+            _ = try await intake.store(dataPlaneID: "dp_b", batch: Support.batch("i", 1, [Support.record(1)]))
+            #expect(try await Support.queries(database).sums(Support.everything, by: []).first?.requests == 5)
+        }
+    }
+
+    @Test("rates each record itself and flags what differs", arguments: TestDatabases.all)
+    func rerating(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            var cheap = Support.record(1)
+            cheap.costNano -= 1
+            var unknownPrice = Support.record(2)
+            unknownPrice.priceID = "price_gone"
+            var unknownVersion = Support.record(3)
+            unknownVersion.configVersion = 99
+            var unpriced = Support.record(4)
+            unpriced.priceID = ""
+            unpriced.costNano = 5
+            var refused = Support.record(5, input: 0, output: 0)
+            refused.status = .failed
+            refused.costNano = 0
+            let batch = Support.batch("i", 1, [cheap, unknownPrice, unknownVersion, unpriced, refused, Support.record(6)])
+            _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
+            let rows = try await Support.queries(database).records(Support.everything, PageRequest()).items.sorted { $0.position < $1.position }
+            let cost = Support.record(1).costNano
+            #expect(rows.map(\.reratedCostNano) == [cost, nil, nil, 0, 0, cost])
+            let mismatch = Int64(UsageFlags.costMismatch.rawValue)
+            let missing = Int64(UsageFlags.priceMissing.rawValue)
+            #expect(rows.map { $0.flags & (mismatch | missing) } == [mismatch, missing, missing, mismatch, 0, 0])
+            let sums = try await Support.queries(database).sums(Support.everything, by: [])
+            #expect(sums.first?.costMismatches == 2)
+            #expect(sums.first?.reratedCostNano == 4 * cost)
+        }
+    }
+
+    @Test("rates with the published configurations, which it reads once", arguments: TestDatabases.all)
+    func publishedPrices(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let clock = ManualClock(milliseconds: Support.now)
+            let book = PublishedPriceBook(database: database, clock: clock)
+            #expect(try await book.price(configVersion: 3, priceID: "price_a") == nil)
+            var config = Weir_V1_ConfigPayload()
+            config.prices = [Support.price]
+            let payload: [UInt8] = try config.serializedBytes()
+            let row = ConfigVersionRow(
+                version: 3, digest: [1], payloadBytes: Int64(payload.count), note: "", authorID: "tok_a", authorName: "a", restores: nil,
+                createdAt: Support.now)
+            try await database.transaction { try ConfigVersionsTable.insert($0, row, payload: payload) }
+            // That it was absent is remembered for a while.
+            #expect(try await book.price(configVersion: 3, priceID: "price_a") == nil)
+            clock.advance(milliseconds: 10_001)
+            #expect(try await book.price(configVersion: 3, priceID: "price_a") == Support.price)
+            #expect(try await book.price(configVersion: 3, priceID: "price_b") == nil)
+            await database.close()
+            #expect(try await book.price(configVersion: 3, priceID: "price_a") == Support.price)
+        }
+    }
+
+    @Test("makes partitions ahead, and for late records on demand", arguments: TestDatabases.all)
+    func partitions(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let clock = ManualClock(milliseconds: Support.now)
+            let intake = Support.intake(database, clock: clock)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 { group.addTask { try await intake.preparePartitions() } }
+                try await group.waitForAll()
+            }
+            try await intake.preparePartitions()
+            let ahead: Set = ["usage_records_2026_11", "usage_records_2026_12", "usage_records_2027_01"]
+            #expect(try await database.read { try UsagePartitions.names($0) } == (kind.name == "postgres" ? ahead : []))
+            // Months that nobody prepared, from several data planes at once: the last instant of one and the first of another.
+            let march = try #require(RFC3339.milliseconds("2026-03-01T00:00:00Z"))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for index in 0..<6 {
+                    group.addTask {
+                        let records = [Support.record(1, at: march - 1), Support.record(2, at: march), Support.record(3)]
+                        _ = try await intake.store(dataPlaneID: "dp_\(index)", batch: Support.batch("i", 1, records))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(
+                try await database.read { try UsagePartitions.names($0) }
+                    == (kind.name == "postgres" ? ahead.union(["usage_records_2026_02", "usage_records_2026_03"]) : []))
+            #expect(try await Support.queries(database).sums(Support.everything, by: []).first?.requests == 18)
+        }
+    }
+
+    @Test("loses nothing when the database stops in between", arguments: TestDatabases.all)
+    func reopened(_ kind: TestDatabase) async throws {
+        try await kind.withURL { url in
+            for round in 1...3 {
+                let database = try await DatabaseFactory.open(url: url)
+                try await MigrationRunner.run(database)
+                let intake = Support.intake(database)
+                for sequence in 1...round {
+                    let records = [Support.record(UInt64(sequence))]
+                    let ack = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", UInt64(sequence), records))
+                    #expect(ack.storedSequence == UInt64(max(round - 1, sequence)))
+                }
+                #expect(try await Support.queries(database).sums(Support.everything, by: []).first?.requests == Int64(round))
+                await database.close()
+                await #expect(throws: DatabaseError.closed) {
+                    try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", 9, []))
+                }
+            }
+        }
+    }
+}
