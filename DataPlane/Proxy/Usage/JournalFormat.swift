@@ -26,7 +26,8 @@ package enum JournalFrame {
     static func write(
         _ kind: Kind, _ id: RequestID, _ payload: UnsafeRawBufferPointer, salt: UInt32, to out: UnsafeMutableRawPointer
     ) {
-        out.storeBytes(of: (UInt32(truncatingIfNeeded: payload.count) | UInt32(kind.rawValue) << 24).littleEndian, toByteOffset: 4, as: UInt32.self)
+        let lengthAndKind = UInt32(truncatingIfNeeded: payload.count) | UInt32(kind.rawValue) << 24
+        out.storeBytes(of: lengthAndKind.littleEndian, toByteOffset: 4, as: UInt32.self)
         out.storeBytes(of: id.high.bigEndian, toByteOffset: 8, as: UInt64.self)
         out.storeBytes(of: id.low.bigEndian, toByteOffset: 16, as: UInt64.self)
         if let source = payload.baseAddress { (out + headerBytes).copyMemory(from: source, byteCount: payload.count) }

@@ -118,7 +118,8 @@ final class JournalRecovery {
         var plan = FoldPlan()
         while position < limit {
             let next = try reader.read(
-                segment.file, segment.name, salt: salt, from: position, to: limit, ending: wasFinished ? .accepted : .maybeTorn, into: &plan)
+                segment.file, segment.name, salt: salt, from: position, to: limit, ending: wasFinished ? .accepted : .maybeTorn, into: &plan
+            )
             position = next
             plan.positions.append((segment.name.description, position))
             _ = try folder.commit(&plan)

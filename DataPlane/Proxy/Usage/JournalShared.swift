@@ -176,5 +176,7 @@ package final class JournalShared: Sendable {
         return totals
     }
 
+    package func total(_ counter: KeyPath<JournalTotals, UInt64>) -> UInt64 { totals[keyPath: counter] }
+
     private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
 }

@@ -138,7 +138,9 @@ package final class UsageJournal {
     /// - Returns: false when it was flushed: then the request needs a completion like any other.
     @discardableResult
     package func abandon(_ id: RequestID) -> Bool {
-        guard open.contains(id), let index = tickIntents.lastIndex(where: { $0.id == id }), let base = buffer.baseAddress else { return false }
+        guard open.contains(id), let index = tickIntents.lastIndex(where: { $0.id == id }), let base = buffer.baseAddress else {
+            return false
+        }
         JournalFrame.void(base + tickIntents[index].offset, salt: shared.salt)
         tickIntents.remove(at: index)
         open.remove(id)

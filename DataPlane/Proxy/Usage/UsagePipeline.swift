@@ -92,7 +92,9 @@ package final class UsagePipeline: Sendable {
         case .ok: break
         case .degraded(let reason), .refusing(let reason): problems.append(reason)
         }
-        if let failure = state.withLock({ $0.failure }) { problems.append("usage records cannot be moved to the local database: \(failure)") }
+        if let failure = state.withLock({ $0.failure }) {
+            problems.append("usage records cannot be moved to the local database: \(failure)")
+        }
         return problems
     }
 

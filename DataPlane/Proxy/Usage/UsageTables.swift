@@ -70,7 +70,8 @@ enum UsageTables {
     }
 
     static func setProgress(_ db: Database, _ id: RequestID, _ progress: [UInt8]) throws {
-        try db.cachedStatement(sql: "UPDATE pending_usage SET progress = ? WHERE request_id = ?").execute(arguments: [progress.data, id.data])
+        try db.cachedStatement(sql: "UPDATE pending_usage SET progress = ? WHERE request_id = ?")
+            .execute(arguments: [progress.data, id.data])
     }
 
     /// - Returns: the intent, which is no longer pending; nil when there was none.
@@ -89,7 +90,8 @@ enum UsageTables {
 
     /// Some pending intents, at most `limit`.
     static func pending(_ db: Database, limit: Int) throws -> [Pending] {
-        let rows = try Row.fetchAll(db, sql: "SELECT request_id, intent, progress FROM pending_usage WHERE length(request_id) = 16 LIMIT ?", arguments: [limit])
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT request_id, intent, progress FROM pending_usage WHERE length(request_id) = 16 LIMIT ?", arguments: [limit])
         return rows.compactMap { row in
             let id: Data = row["request_id"]
             let intent: Data = row["intent"]

@@ -1,0 +1,431 @@
+import Contract
+import Foundation
+import GRDB
+import Primitives
+import Proxy
+import Synchronization
+
+/// A data plane's usage path over a disk that fails, with a control plane that stores what it is sent, and a model that knows which
+/// records may and which must arrive. One seed is one run.
+final class UsageSimulation {
+    struct Violation: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    /// What may become of a request.
+    struct Fate {
+        var intent: [UInt8]
+        var completion: [UInt8]?
+        var progress: Set<[UInt8]> = [[]]
+        var boot: Int
+        var loop: Int
+        /// The record may be absent, closed as interrupted, or complete.
+        var mayVanish = true
+        var mayBeInterrupted = false
+        var mayBeComplete = false
+    }
+
+    /// What one loop has done since its last flush.
+    private struct Tick {
+        var intents: Set<RequestID> = []
+        var completions: Set<RequestID> = []
+        /// In order.
+        var progress: [RequestID: [[UInt8]]] = [:]
+    }
+
+    let seed: UInt64
+    var random: SeededGenerator
+    let disk: UsageSimulatedDisk
+    let database: DatabaseQueue
+    let settings: JournalSettings
+    let limits: JournalFolder.Limits
+    let withErrors: Bool
+    let participant: SimulatedParticipant
+
+    private(set) var fates: [RequestID: Fate] = [:]
+    private var boot = 0
+    private var shared: JournalShared?
+    private var keeper: JournalKeeper?
+    private var folder: JournalFolder?
+    private var outbox: UsageOutboxStore?
+    private var journals: [UsageJournal] = []
+    private var ticks: [Tick] = []
+    private var held: [Set<RequestID>] = []
+    /// Of each loop's requests of this boot, those without a completion.
+    private var open: [[RequestID]] = []
+
+    // The control plane.
+    private var mark: UInt64 = 0
+    private var sent: UInt64 = 0
+    private var stored: [UInt64: Data] = [:]
+    private(set) var delivered: [RequestID: [UInt8]] = [:]
+    private(set) var statistics = Statistics()
+
+    struct Statistics {
+        var complete = 0
+        var interrupted = 0
+        var kills = 0
+        var failedFlushes = 0
+        var refusals = 0
+        var failedFolds = 0
+    }
+
+    static let suffix: [UInt8] = {
+        var encoder = UsageEncoder()
+        encoder.always(.status, 2)
+        encoder.always(.errorOrigin, 2)
+        encoder.field(.errorCode, "interrupted")
+        encoder.always(.flags, UInt64(UsageFlags([.interrupted, .estimated]).rawValue))
+        encoder.always(.costNano, 777)
+        return encoder.buffer
+    }()
+
+    init(seed: UInt64) throws {
+        self.seed = seed
+        var random = SeededGenerator(seed: seed)
+        disk = UsageSimulatedDisk(seed: random.next())
+        database = try DatabaseQueue()
+        try database.write { db in
+            try db.execute(sql: "PRAGMA journal_mode = OFF")
+            try db.execute(sql: "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+            try db.execute(sql: "CREATE TABLE counted (id BLOB PRIMARY KEY)")
+            try db.execute(sql: LocalMigration.usage.sql)
+        }
+        var settings = JournalSettings()
+        settings.maximumRecordBytes = 256
+        settings.completionReserve = Int.random(in: 64...128, using: &random)
+        settings.segmentBytes = Int.random(in: 1200...5000, using: &random)
+        settings.maximumBytes = settings.segmentBytes * Int.random(in: 8...16, using: &random)
+        self.settings = settings
+        var limits = JournalFolder.Limits()
+        limits.recordsPerBatch = Int.random(in: 1...12, using: &random)
+        limits.bytesPerBatch = Int.random(in: 100...2000, using: &random)
+        limits.bytesPerFold = Int.random(in: 200...6000, using: &random)
+        limits.bytesToFillUp = Int.random(in: 0...600, using: &random)
+        self.limits = limits
+        withErrors = Int.random(in: 0..<3, using: &random) == 0
+        participant = SimulatedParticipant(disk: disk, seed: random.next())
+        self.random = random
+    }
+
+    // MARK: Running
+
+    func run(steps: Int) throws {
+        disk.setFaults(faults())
+        start()
+        for _ in 0..<steps {
+            try step()
+            if disk.isDead { try die() }
+        }
+        try finish()
+    }
+
+    private func faults() -> UsageSimulatedDisk.Faults {
+        UsageSimulatedDisk.Faults(
+            shortWrites: pick(4) == 0 ? 200 : 0, errors: withErrors ? pick(3) * 40 : 0, stuckTruncations: withErrors ? pick(2) * 300 : 0,
+            reservingExtends: pick(3) == 0)
+    }
+
+    private func pick(_ count: Int) -> Int { Int.random(in: 0..<count, using: &random) }
+
+    private func start() {
+        disk.revive()
+        boot += 1
+        let loops = 1 + pick(3)
+        let counters = UsageCounters()
+        ticks = Array(repeating: Tick(), count: loops)
+        held = Array(repeating: [], count: loops)
+        open = Array(repeating: [], count: loops)
+        journals = []
+        sent = 0
+        // Opening retries whatever fails, as a supervisor that starts the process again would.
+        do {
+            let shared = try JournalShared(
+                directory: "j", settings: settings, loops: loops, files: disk, boot: random.next(),
+                salt: UInt32.random(in: 1...9, using: &random))
+            let outbox = try UsageOutboxStore(database: database, counters: counters, incarnation: "one")
+            self.shared = shared
+            self.outbox = outbox
+            keeper = JournalKeeper(shared: shared)
+            folder = JournalFolder(
+                shared: shared, database: database, outbox: outbox, counters: counters, participants: [participant], limits: limits,
+                clock: ManualClock(milliseconds: 1),
+                estimate: { _ in
+                    var encoder = UsageEncoder()
+                    encoder.always(.costNano, 777)
+                    return encoder.buffer
+                }, report: { _ in })
+            journals = try (0..<loops).map { try UsageJournal(directory: "j", loop: $0, settings: settings, shared: shared) }
+        } catch {
+            disk.dieNow()
+        }
+    }
+
+    private func step() throws {
+        let loop = pick(ticks.count)
+        guard journals.indices.contains(loop) else { return }
+        switch pick(100) {
+        case 0..<30: intent(loop)
+        case 30..<38: progress(loop)
+        case 38..<58: completion(loop)
+        case 58..<61: try abandon(loop)
+        case 61..<76: try flush(loop)
+        case 76..<83: try fold()
+        case 83..<88: keeper?.step()
+        case 88..<92: try ship()
+        case 92..<94: disk.setFaults(faults())
+        case 94..<96: disk.setFree(pick(3) == 0 ? nil : pick(6000))
+        case 96..<97: try close()
+        default:
+            if pick(3) == 0 { disk.die(afterOperations: pick(12)) }
+        }
+    }
+
+    // MARK: The data plane
+
+    private func intent(_ loop: Int) {
+        let id = RequestID.random(using: &random)
+        var encoder = UsageEncoder()
+        encoder.field(.requestID, high: id.high, low: id.low)
+        encoder.field(.model, [UInt8]((0..<pick(150)).map { _ in UInt8.random(in: 0...255, using: &random) & 0x7F }))
+        let bytes = encoder.buffer
+        do {
+            try bytes.withUnsafeBytes { try journals[loop].intent(id, $0) }
+            fates[id] = Fate(intent: bytes, boot: boot, loop: loop)
+            ticks[loop].intents.insert(id)
+            open[loop].append(id)
+        } catch {
+            statistics.refusals += 1
+        }
+    }
+
+    private func openRequest(_ loop: Int) -> RequestID? { open[loop].randomElement(using: &random) }
+
+    private func progress(_ loop: Int) {
+        guard let id = openRequest(loop), let shared else { return }
+        let skipped = shared.totals.skippedProgress
+        var encoder = UsageEncoder()
+        encoder.always(.outputTokens, UInt64(pick(100_000)))
+        encoder.buffer.withUnsafeBytes { journals[loop].progress(id, $0) }
+        if shared.totals.skippedProgress == skipped { ticks[loop].progress[id, default: []].append(encoder.buffer) }
+    }
+
+    private func completion(_ loop: Int) {
+        guard let id = openRequest(loop) else { return }
+        var encoder = UsageEncoder()
+        encoder.always(.status, 1)
+        encoder.always(.inputTokens, UInt64(pick(1_000_000)))
+        encoder.field(.upstreamModel, [UInt8](repeating: 97, count: pick(settings.completionReserve - 20)))
+        encoder.buffer.withUnsafeBytes { journals[loop].completion(id, $0) }
+        fates[id]?.completion = encoder.buffer
+        open[loop].removeAll { $0 == id }
+        ticks[loop].completions.insert(id)
+    }
+
+    private func abandon(_ loop: Int) throws {
+        guard let id = openRequest(loop) else { return }
+        let isBuffered = ticks[loop].intents.contains(id)
+        guard journals[loop].abandon(id) == isBuffered else {
+            throw Violation(description: "\(id) was taken back after its flush, or was not before it")
+        }
+        guard isBuffered else { return }
+        open[loop].removeAll { $0 == id }
+        ticks[loop].intents.remove(id)
+        ticks[loop].progress[id] = nil
+        fates[id] = nil
+    }
+
+    private func flush(_ loop: Int) throws {
+        let tick = ticks[loop]
+        let stuck = disk.failedTruncations
+        ticks[loop] = Tick()
+        var failed = false
+        do { try journals[loop].flush() } catch { failed = true }
+        held[loop].formUnion(tick.completions)
+        if disk.isDead {
+            // Any part of it may have been written.
+            for id in tick.intents { fates[id]?.mayBeInterrupted = true }
+            for id in held[loop] { fates[id]?.mayBeComplete = true }
+            for (id, progress) in tick.progress { fates[id]?.progress.formUnion(progress) }
+            return
+        }
+        if failed {
+            statistics.failedFlushes += 1
+            for id in tick.intents {
+                // Cut off again, unless that failed too; and nobody tries to end it.
+                if disk.failedTruncations > stuck {
+                    fates[id]?.mayBeInterrupted = true
+                    fates[id]?.mayBeComplete = tick.completions.contains(id)
+                } else {
+                    fates[id] = nil
+                }
+                open[loop].removeAll { $0 == id }
+                held[loop].remove(id)
+            }
+            for (id, progress) in tick.progress { fates[id]?.progress.formUnion(progress) }
+        } else {
+            for id in tick.intents {
+                fates[id]?.mayVanish = false
+                fates[id]?.mayBeInterrupted = true
+            }
+            for (id, progress) in tick.progress { fates[id]?.progress = Set(progress.suffix(1)) }
+        }
+        if !journals[loop].hasBuffered {
+            for id in held[loop] {
+                fates[id]?.mayBeComplete = true
+                fates[id]?.mayBeInterrupted = false
+            }
+            held[loop] = []
+        } else {
+            if !withErrors { throw Violation(description: "a completion found no space") }
+            for id in held[loop] { fates[id]?.mayBeComplete = true }
+        }
+    }
+
+    private func fold() throws {
+        do { _ = try folder?.foldOnce() } catch { statistics.failedFolds += 1 }
+    }
+
+    /// A graceful stop, and another start.
+    private func close() throws {
+        for loop in journals.indices {
+            try flush(loop)
+            if disk.isDead { return }
+        }
+        for loop in journals.indices where journals[loop].hasBuffered {
+            for id in held[loop] { fates[id]?.mayBeComplete = true }
+        }
+        for journal in journals { journal.close() }
+        keeper?.step()
+        disk.dieNow()
+    }
+
+    private func die() throws {
+        statistics.kills += 1
+        // Never written: as if they had not been.
+        for tick in ticks {
+            for id in tick.intents { fates[id] = nil }
+        }
+        start()
+    }
+
+    // MARK: The control plane
+
+    /// Takes some batches in, answers or not.
+    private func ship() throws {
+        guard let outbox else { return }
+        let (incarnation, batches) = try outbox.batches(after: sent, limit: 1 + pick(5))
+        for batch in batches {
+            if batch.sequence != sent + 1, sent > 0 { throw Violation(description: "batch \(batch.sequence) follows \(sent)") }
+            if let before = stored[batch.sequence] {
+                if before != batch.records { throw Violation(description: "batch \(batch.sequence) came back with other records") }
+            } else {
+                guard batch.sequence == mark + 1 else { throw Violation(description: "batch \(batch.sequence) came after \(mark)") }
+                mark = batch.sequence
+                stored[batch.sequence] = batch.records
+                let records = try Self.parse(batch.records)
+                if records.count != batch.count { throw Violation(description: "batch \(batch.sequence) has not \(batch.count) records") }
+                for record in records { try take(record) }
+            }
+            sent = batch.sequence
+        }
+        if pick(3) > 0, sent > 0 {
+            guard case .removed = try outbox.acknowledge(through: mark, incarnation: incarnation) else {
+                throw Violation(description: "an acknowledgement of \(mark) was not understood")
+            }
+            sent = mark
+        }
+    }
+
+    static func parse(_ data: Data) throws -> [[UInt8]] {
+        let bytes = [UInt8](data)
+        var records: [[UInt8]] = []
+        var offset = 0
+        while offset < bytes.count {
+            guard bytes[offset] == 0x1A else { throw Violation(description: "not a record at \(offset)") }
+            offset += 1
+            var length = 0
+            var shift = 0
+            while offset < bytes.count {
+                length |= Int(bytes[offset] & 0x7F) << shift
+                shift += 7
+                offset += 1
+                if bytes[offset - 1] < 0x80 { break }
+            }
+            guard offset + length <= bytes.count else { throw Violation(description: "a record is cut off") }
+            records.append([UInt8](bytes[offset..<offset + length]))
+            offset += length
+        }
+        return records
+    }
+
+    private func take(_ record: [UInt8]) throws {
+        guard record.count >= 18, let id = RequestID(bytes: record[2..<18]) else { throw Violation(description: "a record has no id") }
+        guard let fate = fates[id] else { throw Violation(description: "\(id) was never accepted") }
+        if delivered.updateValue(record, forKey: id) != nil { throw Violation(description: "\(id) arrived twice") }
+        if let completion = fate.completion, record == fate.intent + completion {
+            guard fate.mayBeComplete else { throw Violation(description: "\(id) arrived complete, but was not flushed") }
+            statistics.complete += 1
+        } else if fate.progress.contains(where: { record == fate.intent + $0 + Self.suffix }) {
+            guard fate.mayBeInterrupted else { throw Violation(description: "\(id) was complete, and arrived as interrupted") }
+            guard fate.boot < boot else { throw Violation(description: "\(id) was closed while its process lived") }
+            statistics.interrupted += 1
+        } else {
+            let tail = record.dropFirst(fate.intent.count)
+            throw Violation(description: "\(id) arrived with other bytes: \(Array(tail)) instead of \(fate)")
+        }
+    }
+
+    // MARK: The end
+
+    /// All faults cease; the process dies once more, starts again, and everything has to arrive.
+    private func finish() throws {
+        disk.setFaults(.init())
+        disk.setFree(nil)
+        participant.calm()
+        disk.dieNow()
+        try die()
+        for _ in 0..<10_000 {
+            guard let folder, let outbox else { throw Violation(description: "did not start") }
+            let outcome = try folder.foldOnce()
+            keeper?.step()
+            try ship()
+            if outcome.isDrained, try outbox.batches(after: mark, limit: 1).batches.isEmpty, sent == mark { break }
+        }
+        for (id, fate) in fates where !fate.mayVanish && delivered[id] == nil {
+            throw Violation(description: "\(id) of boot \(fate.boot) never arrived (complete: \(fate.mayBeComplete))")
+        }
+        let counted = try database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM counted") ?? 0 }
+        if counted != delivered.count { throw Violation(description: "\(counted) counted, \(delivered.count) delivered") }
+        let pending = try database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM pending_usage") ?? 0 }
+        if pending != 0 { throw Violation(description: "\(pending) intents are still pending") }
+        let damaged = disk.names.filter { !$0.hasSuffix(".journal") }
+        if !damaged.isEmpty { throw Violation(description: "damage was found where there is none: \(damaged)") }
+    }
+}
+
+/// Counts records in the folder's transaction, and sometimes dies or fails in it.
+final class SimulatedParticipant: FoldParticipant {
+    private let disk: UsageSimulatedDisk
+    private let random: Mutex<SeededGenerator>
+    private let isCalm = Atomic<Bool>(false)
+
+    init(disk: UsageSimulatedDisk, seed: UInt64) {
+        self.disk = disk
+        random = Mutex(SeededGenerator(seed: seed))
+    }
+
+    func calm() { isCalm.store(true, ordering: .relaxed) }
+
+    func fold(_ records: FoldedRecords, in database: Database) throws {
+        try records.forEach { id, _ in try database.execute(sql: "INSERT INTO counted (id) VALUES (?)", arguments: [Data(id.bytes)]) }
+        if isCalm.load(ordering: .relaxed) { return }
+        switch random.withLock({ Int.random(in: 0..<20, using: &$0) }) {
+        case 0:
+            disk.dieNow()
+            throw JournalFileError(operation: "killed before the commit", code: 0)
+        case 1: throw JournalFileError(operation: "refused", code: 0)
+        default: break
+        }
+    }
+}
