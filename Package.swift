@@ -17,6 +17,7 @@ extension Target.Dependency {
     static let grpcNIO = product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
     static let grpcProtobuf = product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbirdTesting = product(name: "HummingbirdTesting", package: "hummingbird")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let logging = product(name: "Logging", package: "swift-log")
@@ -95,7 +96,7 @@ let package = Package(
         library("Domain", "ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
         library(
             "API", "ControlPlane/API",
-            ["Domain", "Contract", "Telemetry", "Primitives", .hummingbird, .httpTypes, .nioCore, .logging]),
+            ["Domain", "Contract", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore, .logging]),
         library(
             "Fleet", "ControlPlane/Fleet",
             [
@@ -105,7 +106,7 @@ let package = Package(
         program(
             "weir-control", "ControlPlane/Main",
             [
-                "API", "Fleet", "Domain", "Storage", "Telemetry", "Primitives",
+                "API", "Fleet", "Domain", "Storage", "Contract", "Telemetry", "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
         program("weir", "ControlPlane/CLI", ["Primitives", .argumentParser]),
@@ -117,6 +118,7 @@ let package = Package(
         // Tests mirror the folders.
         tests("PrimitivesTests", ["Primitives"]),
         tests("TrustTests", ["Trust", "Primitives", .crypto]),
+        tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),
         tests("FormatsTests", ["Formats", "Primitives"]),

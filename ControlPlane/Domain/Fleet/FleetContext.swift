@@ -20,12 +20,12 @@ package struct FleetContext: Sendable {
         self.minimumVersion = minimumVersion
     }
 
-    /// Reads the deployment's name, inventing it at the very first start.
+    /// Reads the deployment's name, which the very first start decides: `name`, or an invented one.
     /// - Throws: `DatabaseError`.
     package static func establish(
-        domain: DomainContext, cipher: AtRestCipher, minimumVersion: SoftwareVersion
+        domain: DomainContext, cipher: AtRestCipher, minimumVersion: SoftwareVersion, name: String? = nil
     ) async throws -> FleetContext {
-        let proposed = "weir-" + Base32.encode(SecureRandom.bytes(10))
+        let proposed = name ?? "weir-" + Base32.encode(SecureRandom.bytes(10))
         let stored = try await domain.database.transaction { c in
             try FleetStateTable.value(c, "deployment") ?? FleetStateTable.putIfAbsent(c, "deployment", Array(proposed.utf8))
         }

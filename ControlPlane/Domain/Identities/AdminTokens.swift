@@ -72,15 +72,12 @@ package struct AdminTokenService: Sendable {
     }
 
     package func create(_ content: AdminTokenContent, by actor: Actor) async throws -> Issued {
-        guard let issued = try await create(content, by: actor, onlyIfNone: false) else {
-            throw DomainError.conflict("name", "could not be created", remedy: "Try again.")
+        let (draft, plaintext) = prepare(content)
+        let token = try await domain.write(taken: Self.taken) { c in
+            _ = try ChangeCounter.administrators.next(c)
+            return try Self.insert(c, draft, by: actor)
         }
-        return issued
-    }
-
-    /// For the first start: a token if there is no administrator at all, else nil.
-    package func createIfNone(_ content: AdminTokenContent, by actor: Actor) async throws -> Issued? {
-        try await create(content, by: actor, onlyIfNone: true)
+        return Issued(token: token, plaintext: plaintext)
     }
 
     package func replace(
@@ -124,24 +121,40 @@ package struct AdminTokenService: Sendable {
         }
     }
 
-    private func create(_ content: AdminTokenContent, by actor: Actor, onlyIfNone: Bool) async throws -> Issued? {
-        let now = domain.clock.nowMilliseconds()
-        try Self.check(content, now: now)
-        let id = AdminTokenID.random()
-        let text = VirtualKeyText.generate(prefix: VirtualKeyText.adminTokenPrefix, idSuffix: id.suffix)
-        let digest = SHA256Digest.of(Array(text.text.utf8))
+    /// For the command line of a first start.
+    /// - Parameters:
+    ///   - onlyIfNone: Create nothing, and answer nil, when there is an administrator.
+    ///   - deliver: Hands the plaintext over before the token exists: a crash in between leaves a token that is not valid, never
+    ///     a valid one that nobody has. Called again when the transaction is.
+    package func create(
+        _ content: AdminTokenContent, by actor: Actor, onlyIfNone: Bool, deliver: @escaping @Sendable (Secret) throws -> Void
+    ) async throws -> Issued? {
+        let (draft, plaintext) = prepare(content)
         let token = try await domain.write(taken: Self.taken) { c -> AdminToken? in
             _ = try ChangeCounter.administrators.next(c)
             if onlyIfNone, try !AdminTokensTable.list(c, after: nil, limit: 1).isEmpty { return nil }
-            let row = AdminTokenRow(
-                id: id.rawValue, name: content.name, role: content.role.rawValue, sha256: digest, expiresAt: content.expiresAt,
-                meta: .new(at: now))
-            try AdminTokensTable.insert(c, row)
-            let token = AdminToken(id: row.id, meta: row.meta, content: content)
-            try AuditLog.record(c, actor, "token.create", id: row.id, before: nil, after: token.json, at: now)
+            let token = try Self.insert(c, draft, by: actor)
+            try deliver(plaintext)
             return token
         }
-        return token.map { Issued(token: $0, plaintext: Secret(text.text)) }
+        return token.map { Issued(token: $0, plaintext: plaintext) }
+    }
+
+    private func prepare(_ content: AdminTokenContent) -> (AdminTokenRow, Secret) {
+        let id = AdminTokenID.random()
+        let text = VirtualKeyText.generate(prefix: VirtualKeyText.adminTokenPrefix, idSuffix: id.suffix)
+        let row = AdminTokenRow(
+            id: id.rawValue, name: content.name, role: content.role.rawValue, sha256: SHA256Digest.of(Array(text.text.utf8)),
+            expiresAt: content.expiresAt, meta: .new(at: domain.clock.nowMilliseconds()))
+        return (row, Secret(text.text))
+    }
+
+    private static func insert(_ c: any SQLConnection, _ row: AdminTokenRow, by actor: Actor) throws -> AdminToken {
+        guard let token = AdminToken(row) else { throw DatabaseError.unexpectedValue("admin_tokens.role holds something else") }
+        try check(token.content, now: row.meta.createdAt)
+        try AdminTokensTable.insert(c, row)
+        try AuditLog.record(c, actor, "token.create", id: row.id, before: nil, after: token.json, at: row.meta.createdAt)
+        return token
     }
 
     private static func check(_ content: AdminTokenContent, now: Int64, replacing old: AdminTokenContent? = nil) throws(DomainError) {

@@ -15,6 +15,9 @@ package struct ControlServices: Sendable {
     package let models: CatalogService<ModelNoun>
     package let routes: CatalogService<RouteNoun>
     package let prices: CatalogService<PriceNoun>
+    package let drafts: Drafts
+    package let configVersions: ConfigVersions
+    package let rollouts: Rollouts
     package let adminTokens: AdminTokenService
     package let audit: AuditLog
     package let health: HealthService
@@ -31,6 +34,9 @@ package struct ControlServices: Sendable {
         models = CatalogService(domain)
         routes = CatalogService(domain)
         prices = CatalogService(domain)
+        drafts = Drafts(domain)
+        configVersions = ConfigVersions(domain)
+        rollouts = Rollouts(domain)
         adminTokens = AdminTokenService(domain)
         audit = AuditLog(domain)
         health = HealthService(domain)

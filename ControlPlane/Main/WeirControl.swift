@@ -1,0 +1,19 @@
+import ArgumentParser
+import Primitives
+
+@main
+struct WeirControl: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "weir-control",
+        abstract: "Weir's control plane: tenants, keys, prices, configuration versions and the fleet of data planes.",
+        discussion: """
+            Every flag has a twin in the environment: --http-listen is WEIR_HTTP_LISTEN. Flags win.
+
+            Example, embedded SQLite under ./weir-control-data:
+              weir-control bootstrap-admin --name root
+              weir-control serve
+            """,
+        version: "weir-control \(weirVersion)",
+        subcommands: [Serve.self, BootstrapAdmin.self, MasterKeyCommand.self],
+        defaultSubcommand: Serve.self)
+}
