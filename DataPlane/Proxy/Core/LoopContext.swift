@@ -1,3 +1,4 @@
+import Contract
 import Logging
 import NIOCore
 import Primitives
@@ -22,6 +23,8 @@ final class LoopContext: @unchecked Sendable {
 
     var metrics = LoopMetrics()
     var encoder = UsageEncoder()
+    /// Where a meter puts what it lets through, emptied at each use.
+    var scratch: [UInt8] = []
     var requestIDs = RequestIDSource()
     /// Bytes of request bodies held by this loop's connections.
     var bufferedBytes = 0

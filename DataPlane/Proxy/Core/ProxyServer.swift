@@ -1,6 +1,6 @@
 package import Logging
 import NIOCore
-package import NIOPosix
+import NIOPosix
 package import Primitives
 import Synchronization
 

@@ -24,11 +24,11 @@ enum Admit {
     static func request(
         _ members: RequestMembers, _ body: ByteBuffer, capability: RequestTarget.Capability, caller: Caller, config: CompiledConfig, random: UInt64
     ) throws(Rejection) -> Admission {
-        guard let nameRange = members.model else {
+        guard let asked = members.model else {
             throw .badRequest("missing_required_parameter", "you must provide a model parameter", param: "model")
         }
-        guard let model = find(nameRange, members.modelHasEscapes, body, config) else {
-            throw .modelNotFound(name(nameRange, members.modelHasEscapes, body))
+        guard let model = find(asked, body, config) else {
+            throw .modelNotFound(name(asked, body))
         }
         // A model that the tenant may not see is answered like one that is not there.
         guard model.isVisible(to: caller.key.tenant) else { throw .modelNotFound(model.name) }
@@ -43,35 +43,36 @@ enum Admit {
         guard model.capabilities.contains(capability.set) else {
             throw .badRequest("unsupported_capability", "The model '\(model.name)' does not do \(capability.word).", param: "model")
         }
-        if let maximum = members.maxTokens, model.maxOutputTokens > 0, maximum > model.maxOutputTokens {
+        for (name, given) in [("max_tokens", members.maxTokens), ("max_completion_tokens", members.maxCompletionTokens)] {
+            guard let given, model.maxOutputTokens > 0, given.value > model.maxOutputTokens else { continue }
             throw .badRequest(
-                "max_tokens_too_large", "max_tokens is \(maximum); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
-                param: "max_tokens")
+                "max_tokens_too_large", "\(name) is \(given.value); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
+                param: name)
         }
         guard let route = model.route else {
             throw Rejection(
                 status: 503, fault: .weir, kind: .server, code: "model_not_routed",
                 message: "No endpoint serves the model '\(model.name)' at the moment.", retryAfter: 30)
         }
-        let isStreaming = members.stream == true && capability != .embeddings
+        let isStreaming = members.isStreaming && capability != .embeddings
         return Admission(
-            model: model, route: route, isStreaming: isStreaming, clientWantsUsage: members.includeUsage == true,
+            model: model, route: route, isStreaming: isStreaming, clientWantsUsage: members.includesUsage,
             random: random)
     }
 
     static func rejection(for violation: JSONViolation) -> Rejection {
-        .badRequest("invalid_json", "We could not parse the JSON body of your request: \(violation.reason).", param: violation.param)
+        .badRequest("invalid_json", violation.reason, param: violation.member.map { "\($0.name)" })
     }
 
-    private static func find(_ range: Range<Int>, _ hasEscapes: Bool, _ body: ByteBuffer, _ config: CompiledConfig) -> CompiledModel? {
-        if hasEscapes { return config.model(named: name(range, true, body)) }
-        return body.withUnsafeReadableBytes { config.model(named: UnsafeRawBufferPointer(rebasing: $0[range])) }
+    private static func find(_ asked: RequestMembers.Text, _ body: ByteBuffer, _ config: CompiledConfig) -> CompiledModel? {
+        if asked.hasEscapes { return config.model(named: name(asked, body)) }
+        return body.withUnsafeReadableBytes { config.model(named: UnsafeRawBufferPointer(rebasing: $0[asked.content])) }
     }
 
-    private static func name(_ range: Range<Int>, _ hasEscapes: Bool, _ body: ByteBuffer) -> String {
+    private static func name(_ asked: RequestMembers.Text, _ body: ByteBuffer) -> String {
         body.withUnsafeReadableBytes { bytes in
-            let raw = UnsafeRawBufferPointer(rebasing: bytes[range])
-            return hasEscapes ? JSONString.unescape(raw) ?? "" : String(decoding: raw.prefix(256), as: UTF8.self)
+            let text = asked.hasEscapes ? Formats.JSONText.unescape(bytes, asked.content) ?? [] : Array(bytes[asked.content])
+            return String(decoding: text.prefix(256), as: UTF8.self)
         }
     }
 }

@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 
 /// The sixth stage: attempts, one endpoint after the other, until one answers. Nothing here runs once a byte has reached the client.

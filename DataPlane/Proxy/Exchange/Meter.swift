@@ -8,16 +8,16 @@ enum ResponseMeter {
     /// Server-sent events.
     case stream(StreamUsageMeter)
 
-    var reading: UsageReading? {
+    var reading: UsageReading {
         switch self {
-        case .none: nil
+        case .none: .absent
         case .document(let meter): meter.reading
         case .stream(let meter): meter.reading
         }
     }
 
     /// Bytes of generated text seen, for estimates.
-    var contentBytes: Int {
+    var contentBytes: Int64 {
         switch self {
         case .none: 0
         case .document(let meter): meter.contentBytes

@@ -94,18 +94,17 @@ extension Exchange {
     /// `count` bytes at the front of `buffer` are the body's next ones. A large piece of a body that nothing is taken out of goes on
     /// without being copied.
     func upstreamPiece(_ buffer: inout ByteBuffer, _ count: Int, isEnd: Bool) {
-        if framing == .length, phase == .responding, count >= 16_384, var piece = buffer.readSlice(length: count) {
+        if framing == .length, phase == .responding, count >= 16_384, let piece = buffer.readSlice(length: count) {
             piece.withUnsafeReadableBytes { observe($0) }
+            if isEnd { finishMeter() }
             guard checkSize() else { return }
             if out.readableBytes > 0 {
-                let headBytes = out
-                out.clear()
-                deliver(headBytes, isEnd: false)
+                let head = out
+                out = ByteBuffer()
+                deliver(head, isEnd: false)
             }
-            swap(&out, &piece)
-            let whole = out
-            out = ByteBuffer()
-            deliver(whole, isEnd: isEnd)
+            setIdleDeadline()
+            deliver(piece, isEnd: isEnd)
             return
         }
         beginPieces(capacity: count)
@@ -131,8 +130,10 @@ extension Exchange {
         case .responding, .settling:
             if case .stream(var meter) = self.meter, meter.mode == .strip {
                 self.meter = .none
-                out.writeWithUnsafeFilter(bytes, &meter)
+                loop.scratch.removeAll(keepingCapacity: true)
+                meter.strip(bytes, into: &loop.scratch)
                 self.meter = .stream(meter)
+                out.writeBytes(loop.scratch)
                 responseBytes &+= Int64(bytes.count)
             } else {
                 observe(bytes)
@@ -149,7 +150,7 @@ extension Exchange {
         case .none: return
         case .document(var document):
             meter = .none
-            document.feed(bytes)
+            document.consume(bytes)
             meter = .document(document)
         case .stream(var stream):
             meter = .none
@@ -166,7 +167,7 @@ extension Exchange {
         case .responding, .settling: break
         default: return
         }
-        if isEnd { flushMeter() }
+        if isEnd { finishMeter() }
         closeChunk(isEnd: isEnd)
         guard checkSize() else { return }
         setIdleDeadline()
@@ -175,12 +176,21 @@ extension Exchange {
         if piece.readableBytes > 0 || isEnd { deliver(piece, isEnd: isEnd) }
     }
 
-    /// What the stripping meter still holds back of an event that never ended.
-    private func flushMeter() {
-        guard case .stream(var meter) = self.meter else { return }
-        self.meter = .none
-        out.finishFilter(&meter)
-        self.meter = .stream(meter)
+    /// Tells the meter that nothing follows; what it still holds back of an event that never ended goes out.
+    private func finishMeter() {
+        switch meter {
+        case .none: return
+        case .document(var document):
+            meter = .none
+            document.finish()
+            meter = .document(document)
+        case .stream(var stream):
+            meter = .none
+            loop.scratch.removeAll(keepingCapacity: true)
+            stream.finish(into: &loop.scratch)
+            meter = .stream(stream)
+            out.writeBytes(loop.scratch)
+        }
     }
 
     /// Fills in the size of the chunk begun by `beginPieces`; an empty one is taken back.

@@ -1,5 +1,6 @@
 import Contract
 import Formats
+import NIOCore
 import Primitives
 import Wire
 
@@ -34,11 +35,16 @@ extension Exchange {
         if traceID.high | traceID.low != 0 { loop.encoder.field(.traceID, high: traceID.high, low: traceID.low) }
         // Where it is going first, so that a record cut short by a crash can be priced.
         encodeAttempt(attempt)
-        do throws(JournalRefusal) {
-            try loop.encoder.buffer.withUnsafeBytes { (bytes) throws(JournalRefusal) in try loop.journal.intent(requestID, bytes) }
-        } catch {
-            throw .usageNotStorable(error.code)
+        // `withUnsafeBytes` of an array throws untyped: the refusal is carried out of it.
+        let refusal: JournalRefusal? = loop.encoder.buffer.withUnsafeBytes { bytes in
+            do throws(JournalRefusal) {
+                try loop.journal.intent(requestID, bytes)
+                return nil
+            } catch {
+                return error
+            }
         }
+        if let refusal { throw .usageNotStorable(refusal.code) }
         settlement = .intent
     }
 
@@ -104,15 +110,21 @@ extension Exchange {
 
     /// What the meter read, or an estimate where the provider served something and did not say how much.
     private func measuredUsage(_ outcome: Outcome) -> (TokenUsage, UsageFlags) {
-        if let reading = meter.reading, reading.present {
+        let reading = meter.reading
+        if reading.present {
             var flags: UsageFlags = []
-            if reading.invalid { flags.insert(.invalidUsage) }
-            if reading.duplicate { flags.insert(.duplicateUsage) }
+            if !reading.flags.isDisjoint(with: [.invalid, .inconsistent, .oversize]) { flags.insert(.invalidUsage) }
+            if reading.flags.contains(.duplicate) { flags.insert(.duplicateUsage) }
             var usage = TokenUsage(
                 input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
                 cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
-            if reading.invalid, usage.input == 0, usage.output == 0 {
-                usage = estimatedUsage()
+            let estimate = estimatedUsage()
+            if reading.flags.contains(.inputUnknown) {
+                usage.input = estimate.input
+                flags.insert(.estimated)
+            }
+            if reading.flags.contains(.outputUnknown), capability != .embeddings {
+                usage.output = estimate.output
                 flags.insert(.estimated)
             }
             return (usage, flags)
@@ -126,7 +138,7 @@ extension Exchange {
 
     func estimatedUsage() -> TokenUsage {
         TokenUsage(
-            input: estimatedInputTokens, output: capability == .embeddings ? 0 : TokenEstimate.tokens(bytes: meter.contentBytes))
+            input: estimatedInputTokens, output: capability == .embeddings ? 0 : TokenEstimate.output(contentBytes: meter.contentBytes))
     }
 
     /// Called about once a second: what a long stream has come to so far, so that a crash loses a second of its count and not all of it.

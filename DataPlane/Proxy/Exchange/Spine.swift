@@ -29,7 +29,7 @@ extension Exchange {
         phase = .receiving
         let isGet = head.method == .get || head.method == .head
         let target = RequestRouter.target(bytes, path: head.path, isPost: head.method == .post, isGet: isGet)
-        do {
+        do throws(Rejection) {
             switch target {
             case .generate(let capability, let channel):
                 self.capability = capability
@@ -117,7 +117,8 @@ extension Exchange {
         model = admission.model
         isStreaming = admission.isStreaming
         clientWantsUsage = admission.clientWantsUsage
-        estimatedInputTokens = TokenEstimate.tokens(bytes: body.readableBytes)
+        let text = members.messages ?? members.prompt ?? members.input
+        estimatedInputTokens = TokenEstimate.input(requestBytes: Int64(text?.count ?? body.readableBytes))
         var plan = RoutePlan(admission)
         guard let attempt = plan.next(self) else { throw lastFailure ?? .noCredential() }
         self.plan = plan

@@ -15,46 +15,22 @@ enum Translate {
         writeHead(&buffer, exchange, attempt, contentLength: length)
         guard isSmall else { return (buffer, exchange.body) }
         exchange.body.withUnsafeReadableBytes { bytes in
-            var position = 0
-            for edit in edits {
-                buffer.writeBytes(bytes[position..<edit.range.lowerBound])
-                buffer.writeBytes(edit.replacement)
-                position = edit.range.upperBound
-            }
-            buffer.writeBytes(bytes[position...])
+            // The edits are made of this body's own offsets, in order: they cannot lie outside it or overlap.
+            _ = Splice.apply(edits, to: bytes) { buffer.writeBytes($0) }
         }
         return (buffer, nil)
     }
 
-    private struct Edit {
-        let range: Range<Int>
-        let replacement: [UInt8]
-    }
-
-    private static let streamOptions = Array(#""stream_options":{"include_usage":true}"#.utf8)
-    private static let includeUsage = Array(#""include_usage":true"#.utf8)
-
     /// In the order of their places.
-    private static func edits(_ exchange: Exchange, _ target: CompiledTarget) -> [Edit] {
+    private static func edits(_ exchange: Exchange, _ target: CompiledTarget) -> [SpliceEdit] {
         guard let members = exchange.members, let model = exchange.model else { return [] }
-        var edits: [Edit] = []
-        if target.upstreamModelBytes != model.nameBytes, let value = members.modelValue {
-            edits.append(Edit(range: value, replacement: target.upstreamModelJSON))
-        }
-        if exchange.isStreaming, !exchange.clientWantsUsage { edits.append(usageEdit(members)) }
-        if edits.count == 2, edits[0].range.lowerBound > edits[1].range.lowerBound { edits.swapAt(0, 1) }
-        return edits
-    }
-
-    private static func usageEdit(_ members: RequestMembers) -> Edit {
-        if let value = members.includeUsageValue { return Edit(range: value, replacement: Array("true".utf8)) }
-        if let open = members.streamOptionsOpen {
-            let comma: [UInt8] = members.streamOptionsIsEmpty ? [] : [UInt8(ascii: ",")]
-            return Edit(range: open + 1..<open + 1, replacement: includeUsage + comma)
-        }
-        // `"stream_options": null` says nothing; it is replaced. Otherwise the member goes first in the object, which is not empty.
-        if let value = members.streamOptionsValue { return Edit(range: value, replacement: Array(#"{"include_usage":true}"#.utf8)) }
-        return Edit(range: members.objectOpen + 1..<members.objectOpen + 1, replacement: streamOptions + [UInt8(ascii: ",")])
+        let renames = target.upstreamModelBytes != model.nameBytes
+        let asks = exchange.isStreaming && !exchange.clientWantsUsage
+        guard renames || asks else { return [] }
+        var edits = UpstreamEdits(members)
+        if renames { edits.setModel(target.upstreamModel) }
+        if asks { _ = edits.askForUsage() }
+        return edits.sorted()
     }
 
     private static func writeHead(_ buffer: inout ByteBuffer, _ exchange: Exchange, _ attempt: RoutePlan.Attempt, contentLength: Int) {

@@ -1,6 +1,6 @@
 package import Logging
 import NIOCore
-package import NIOPosix
+import NIOPosix
 import Primitives
 import Wire
 
@@ -82,8 +82,9 @@ private final class OperatorHandler: ChannelInboundHandler {
             isAnswering = true
             let channel = context.channel
             let status = status
+            let asked = path
             let promise = context.eventLoop.makePromise(of: OperatorStatus.Page.self)
-            promise.completeWithTask { await status.page(path) }
+            promise.completeWithTask { await status.page(asked) }
             promise.futureResult.assumeIsolated().whenSuccess { page in self.answer(channel, page.status, page.contentType, page.body) }
         }
     }

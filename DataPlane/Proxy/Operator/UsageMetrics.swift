@@ -4,13 +4,14 @@ extension UsagePipeline {
     /// Name (without prefix), help, value: for `/metrics`.
     var metrics: [(name: String, help: String, value: UInt64)] {
         func gauge(_ value: Int) -> UInt64 { UInt64(max(0, value)) }
+        let totals = shared.totals
         return [
-            ("intents_total", "Intents written to the journal.", shared.total(\.intents)),
-            ("completions_total", "Completions written to the journal.", shared.total(\.completions)),
-            ("refused_intents_total", "Requests refused because their usage could not be kept.", shared.total(\.refused)),
-            ("journal_writes_total", "Writes to the journal.", shared.total(\.writes)),
-            ("journal_failed_writes_total", "Writes to the journal that failed.", shared.total(\.failedWrites)),
-            ("journal_bytes", "Bytes reserved by journal segments.", gauge(shared.bytes.load(ordering: .relaxed))),
+            ("intents_total", "Intents written to the journal.", totals.intents),
+            ("completions_total", "Completions written to the journal.", totals.completions),
+            ("refused_intents_total", "Requests refused because their usage could not be kept.", totals.refused),
+            ("journal_writes_total", "Writes to the journal.", totals.writes),
+            ("journal_failed_writes_total", "Writes to the journal that failed.", totals.failedWrites),
+            ("journal_bytes", "Bytes reserved by journal segments.", gauge(totals.reservedBytes)),
             ("folded_records_total", "Records moved to the outbox.", counters.foldedRecords.load(ordering: .relaxed)),
             ("failed_folds_total", "Folds that SQLite refused.", counters.failedFolds.load(ordering: .relaxed)),
             ("interrupted_records_total", "Records of requests that an earlier process left open.", counters.interruptedRecords.load(ordering: .relaxed)),

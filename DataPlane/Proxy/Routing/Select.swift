@@ -1,3 +1,5 @@
+import Contract
+
 /// The fourth stage: which endpoint, with which credential; and which one after it, should that fail before a byte has reached the
 /// caller. Made from an `Admission`: nothing is routed that was not admitted.
 struct RoutePlan {
