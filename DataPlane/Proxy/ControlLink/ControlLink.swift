@@ -15,6 +15,8 @@ package struct ControlLinkState: Sendable, Hashable {
     package var isConnected = false
     /// Why it is not, or why it last was not; empty when it never failed.
     package var lastError = ""
+    /// Why the last usage stream ended.
+    package var usageError = ""
     /// Connections made since the start.
     package var connections: UInt64 = 0
 }
@@ -101,13 +103,35 @@ package final class ControlLink: Sendable {
             // Whichever ends first takes the others with it.
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await self.subscribe(client, metadata, onEstablished) }
-                tasks.addTask {
-                    let shipper = UsageShipper(outbox: self.outbox, logger: self.logger, worker: self.worker, wake: self.wake)
-                    try await shipper.run(client, metadata: metadata)
-                }
+                tasks.addTask { try await self.ship(client, metadata) }
                 defer { tasks.cancelAll() }
                 try await tasks.next()
             }
+        }
+    }
+
+    /// Ships usage for as long as the connection lives. That it does not work (the control plane's database is away) is no reason to
+    /// hear nothing either.
+    private func ship(_ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata) async throws {
+        let shipper = UsageShipper(outbox: outbox, logger: logger, worker: worker, wake: wake)
+        var backoff = Backoff()
+        var generator = SystemRandomNumberGenerator()
+        var reported = ""
+        while true {
+            let start = MonotonicClock.nowMicroseconds()
+            do {
+                try await shipper.run(client, metadata: metadata)
+            } catch let error as RPCError where error.code == .unauthenticated {
+                throw error
+            } catch {
+                try Task.checkCancellation()
+                let text = FleetConnection.text(error)
+                current.withLock { $0.usageError = text }
+                if text != reported { logger.warning("usage is not shipped for now", metadata: ["reason": "\(text)"]) }
+                reported = text
+            }
+            if MonotonicClock.nowMicroseconds() - start > 60_000_000 { backoff.reset() }
+            try await Task.sleep(for: .milliseconds(backoff.delay(using: &generator)))
         }
     }
 
