@@ -50,8 +50,7 @@ package struct RolloutRoutes: RouteGroup {
         table.post("/admin/api/rollouts/{id}/\(verb)", .admin(.operate)) { request in
             try request.expectNoFields()
             let id: RolloutID = try request.id("rollout")
-            var revision: Int64?
-            if request.ifMatch != nil { revision = try await request.expectedRevision(current: rollouts.rollout(id).revision) }
+            let revision = try await request.optionalRevision(current: rollouts.rollout(id).revision)
             let rollout = try await decide(id, revision, request.actor)
             return .json(rollout.json, revision: rollout.revision)
         }

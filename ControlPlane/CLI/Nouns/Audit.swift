@@ -7,7 +7,7 @@ struct AuditCommand: AsyncParsableCommand {
 
     static let columns: [Column] = [
         Column("AT", "at", .id), Column("ACTION", "action", .id), Column("RESOURCE", "resource_id", .id), Column("BY", "actor.name"),
-        Column("FROM", "actor.remote_address"),
+        Column("FROM", "remote_address"),
     ]
 
     struct Filters: ListFilters {

@@ -80,7 +80,7 @@ struct SecretOptions: ParsableArguments {
 
 struct CreateCredential: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Create one; the secret comes from standard input unless an option says otherwise.",
+        commandName: "create", abstract: "Create a credential; the secret comes from standard input unless an option says otherwise.",
         discussion: example("credential create \(Credentials.createExample)"))
 
     @OptionGroup var fields: Credentials.Fields
@@ -105,12 +105,12 @@ struct RotateCredential: AsyncParsableCommand {
     var id: String
 
     @OptionGroup var secret: SecretOptions
+    @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let client = try connection.client()
         var body = Body()
         body.set("secret", try secret.read())
-        try connection.show(try await client.send("POST", "\(Credentials.path)/\(AdminClient.segment(id))/rotate", body: body.json))
+        try connection.show(try await connection.act(Credentials.self, id, "rotate", body: body.json, revision: revision))
     }
 }

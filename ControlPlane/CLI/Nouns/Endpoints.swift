@@ -1,4 +1,5 @@
 import ArgumentParser
+import Primitives
 
 enum Endpoints: EditableNoun {
     static let name = "endpoint"
@@ -14,7 +15,7 @@ enum Endpoints: EditableNoun {
 
     struct Fields: BodyFields {
         static let required = ["provider_id", "name"]
-        static let lists: Set<String> = ["credential_ids"]
+        static let empty: [String: JSONValue] = ["credential_ids": []]
 
         @Option(help: "The provider it belongs to.")
         var providerID: String?
@@ -43,5 +44,12 @@ enum Endpoints: EditableNoun {
             body.set("timeouts", timeouts.body())
             return body
         }
+    }
+
+    struct Filters: ListFilters {
+        @Option(help: "Only this provider's.")
+        var providerID: String?
+
+        func query() -> [(String, String)] { pairs(("provider_id", providerID)) }
     }
 }

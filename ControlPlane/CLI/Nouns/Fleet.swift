@@ -4,18 +4,36 @@ import Primitives
 /// `weir fleet`: the data planes and what they trust.
 enum Fleet: Noun {
     static let name = "fleet"
+    static let thing = "data plane"
     static let abstract = "The data planes: what they hold, how they are enrolled, which keys sign for them."
     static let path = "data-planes"
     static let columns: [Column] = [
         .id, .name, Column("REGION", "region"), Column("VERSION", "version"), Column("STATE", "state"), Column("CONNECTED", "connected"),
-        Column("LAST SEEN", "last_seen", .id),
+        Column("LAST SEEN", "last_seen", .id), Column("REFUSES", "documents", .derived(refusals)),
     ]
     static let exampleID = "dp_aaaaaaaaaaaaaaaa"
+
+    /// The documents it did not take, with its reasons.
+    @Sendable private static func refusals(_ dataPlane: JSONValue) -> String {
+        let refused = dataPlane.list("documents").filter { $0.at("accepted") == false }
+        let words = refused.map { "\($0.string("kind") ?? "?") \($0.at("version")?.plain ?? "?"): \($0.string("reason") ?? "?")" }
+        return words.isEmpty ? "-" : words.joined(separator: "; ")
+    }
+
     static var subcommands: [any ParsableCommand.Type] {
         [
-            ListCommand<Self>.self, ShowCommand<Self>.self, UpdateDataPlane.self, RevokeDataPlane.self, NounCommand<EnrollmentTokens>.self,
-            SigningKeys.self, RotateSigningKey.self,
+            ListCommand<Self>.self, ShowCommand<Self>.self, UpdateDataPlane.self, ActionCommand<RevokeDataPlane>.self,
+            NounCommand<EnrollmentTokens>.self, SigningKeys.self, RotateSigningKey.self, RaiseEpoch.self,
         ]
+    }
+}
+
+extension Fleet {
+    struct Filters: ListFilters {
+        @Option(help: "Only this region's.")
+        var region: String?
+
+        func query() -> [(String, String)] { pairs(("region", region)) }
     }
 }
 
@@ -50,18 +68,10 @@ struct UpdateDataPlane: AsyncParsableCommand {
     }
 }
 
-struct RevokeDataPlane: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Shut a data plane out for good.", discussion: example("fleet revoke \(Fleet.exampleID)"))
-
-    @Argument(help: "Its id.")
-    var id: String
-
-    @OptionGroup var connection: ConnectionOptions
-
-    func run() async throws {
-        try connection.show(try await connection.client().send("POST", "\(Fleet.path)/\(AdminClient.segment(id))/revoke"))
-    }
+enum RevokeDataPlane: ItemAction {
+    typealias Target = Fleet
+    static let verb = "revoke"
+    static let abstract = "Shut a data plane out for good."
 }
 
 /// `weir fleet token`: what a new data plane enrols with, once.
@@ -77,18 +87,18 @@ enum EnrollmentTokens: EditableNoun {
     static let createExample = "--name eu-1 --region eu --ttl-seconds 3600"
     static let updateExample = ""
     static let command = "fleet token"
+    static let thing = "enrolment token"
     static var subcommands: [any ParsableCommand.Type] {
-        [ListCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
+        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
     }
 
     struct Fields: BodyFields {
-        static let required = ["name", "region"]
-        static let lists: Set<String> = ["tenant_ids"]
+        static let required: [String] = []
 
         @Option(help: "What people will call the data plane.")
         var name: String?
 
-        @Option(help: "The data plane's region.")
+        @Option(help: "The data plane's region. (default: default)")
         var region: String?
 
         @Option(name: .customLong("tenant-id"), help: "A tenant it serves; may be repeated. None: all.")
@@ -112,24 +122,43 @@ struct SigningKeys: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "signing-keys", abstract: "List the keys that documents are signed with.", discussion: example("fleet signing-keys"))
 
-    static let columns = [Column.id, Column("STATE", "state"), .created, Column("RETIRED", "retired_at", .id)]
+    static let columns = [
+        Column.id, Column("STATE", "state"), .created, Column("TRUSTED UNTIL", "trusted_until", .id), Column("RETIRED", "retired_at", .id),
+    ]
 
-    @OptionGroup var page: PageOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await connection.list("signing-keys", columns: Self.columns, page: page)
+        let answer = try await connection.client().send("GET", "signing-keys")
+        try connection.emit(answer) { Table.render(Self.columns, answer.json.list("items")) }
     }
 }
 
 struct RotateSigningKey: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate-signing-key", abstract: "Sign with a new key from now on; data planes learn it from the old one.",
-        discussion: example("fleet rotate-signing-key"))
+        discussion: example("fleet rotate-signing-key --grace-seconds 604800"))
+
+    @Option(help: "For how long data planes that were away may still learn of it by the old key.")
+    var graceSeconds: Int64?
 
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.client().send("POST", "signing-keys/rotate"))
+        var body = Body()
+        body.set("grace_seconds", graceSeconds)
+        try connection.show(try await connection.client().send("POST", "signing-keys/rotate", body: body.json))
+    }
+}
+
+struct RaiseEpoch: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "raise-epoch", abstract: "After the database was restored from a backup: let data planes accept its older versions.",
+        discussion: example("fleet raise-epoch"))
+
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        try connection.show(try await connection.client().send("POST", "epoch/raise"))
     }
 }

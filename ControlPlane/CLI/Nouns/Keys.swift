@@ -13,11 +13,11 @@ enum Keys: EditableNoun {
     static let exampleID = "key_aaaaaaaaaaaaaaaa"
     static let createExample = "--project-id \(Projects.exampleID) --name backend --model gpt-4o-mini --tag team=search"
     static let updateExample = "--model gpt-4o --model gpt-4o-mini"
-    static var subcommands: [any ParsableCommand.Type] { standardSubcommands + [RotateKey.self, RevokeKey.self] }
+    static var subcommands: [any ParsableCommand.Type] { standardSubcommands + [RotateKey.self, ActionCommand<RevokeKey>.self] }
 
     struct Fields: BodyFields {
         static let required = ["project_id", "name"]
-        static let lists: Set<String> = ["models", "capabilities", "channels"]
+        static let empty: [String: JSONValue] = ["models": [], "capabilities": [], "channels": [], "tags": [:]]
 
         @Option(help: "The project it belongs to; only when it is created.")
         var projectID: String?
@@ -89,25 +89,18 @@ struct RotateKey: AsyncParsableCommand {
     @Option(help: "For how long the old secret works beside the new one.")
     var graceSeconds: Int64?
 
+    @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         var body = Body()
         body.set("grace_seconds", graceSeconds)
-        try connection.show(try await connection.client().send("POST", "\(Keys.path)/\(AdminClient.segment(id))/rotate", body: body.json))
+        try connection.show(try await connection.act(Keys.self, id, "rotate", body: body.json, revision: revision))
     }
 }
 
-struct RevokeKey: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "End the key at once and for good.", discussion: example("key revoke \(Keys.exampleID)"))
-
-    @Argument(help: "Its id.")
-    var id: String
-
-    @OptionGroup var connection: ConnectionOptions
-
-    func run() async throws {
-        try connection.show(try await connection.client().send("POST", "\(Keys.path)/\(AdminClient.segment(id))/revoke"))
-    }
+enum RevokeKey: ItemAction {
+    typealias Target = Keys
+    static let verb = "revoke"
+    static let abstract = "End the key at once and for good."
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Primitives
 
 enum Models: EditableNoun {
     static let name = "model"
@@ -14,7 +15,7 @@ enum Models: EditableNoun {
 
     struct Fields: BodyFields {
         static let required = ["name", "capabilities"]
-        static let lists: Set<String> = ["capabilities", "tenant_ids"]
+        static let empty: [String: JSONValue] = ["tenant_ids": [], "owned_by": ""]
 
         @Option(help: "What callers put in \"model\".")
         var name: String?

@@ -11,6 +11,8 @@ protocol Noun {
     static var abstract: String { get }
     /// How it is reached: "tenant", "fleet token".
     static var command: String { get }
+    /// What it is in a sentence: "tenant", "enrolment token".
+    static var thing: String { get }
     /// Below /admin/api/: "tenants".
     static var path: String { get }
     static var columns: [Column] { get }
@@ -21,6 +23,9 @@ protocol Noun {
 
 extension Noun {
     static var command: String { name }
+    static var thing: String { name }
+    static var plural: String { thing + "s" }
+    static var one: String { ("aeiou".contains(thing.prefix(1)) ? "an " : "a ") + thing }
 }
 
 /// A noun that can be created and changed.
@@ -35,13 +40,13 @@ protocol EditableNoun: Noun {
 protocol BodyFields: ParsableArguments {
     /// Members without which `create` is refused before anything is sent.
     static var required: [String] { get }
-    /// Members that are lists: `--clear` empties them, others it sets to null.
-    static var lists: Set<String> { get }
+    /// What `--clear` sends for a member that is not cleared by null: `[]` for a list.
+    static var empty: [String: JSONValue] { get }
     func body() throws -> Body
 }
 
 extension BodyFields {
-    static var lists: Set<String> { [] }
+    static var empty: [String: JSONValue] { [:] }
 }
 
 /// Filters of a list, as options.
@@ -93,7 +98,7 @@ struct PageOptions: ParsableArguments {
 
 struct ListCommand<N: Noun>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
-        CommandConfiguration(commandName: "list", abstract: "List them.", discussion: example("\(N.command) list --all"))
+        CommandConfiguration(commandName: "list", abstract: "List \(N.plural).", discussion: example("\(N.command) list --all"))
     }
 
     @OptionGroup var filters: N.Filters
@@ -107,7 +112,7 @@ struct ListCommand<N: Noun>: AsyncParsableCommand {
 
 struct ShowCommand<N: Noun>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
-        CommandConfiguration(commandName: "show", abstract: "Show one.", discussion: example("\(N.command) show \(N.exampleID)"))
+        CommandConfiguration(commandName: "show", abstract: "Show \(N.one).", discussion: example("\(N.command) show \(N.exampleID)"))
     }
 
     @Argument(help: "Its id.")
@@ -124,7 +129,7 @@ struct ShowCommand<N: Noun>: AsyncParsableCommand {
 struct CreateCommand<N: EditableNoun>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "create", abstract: "Create one.", discussion: example("\(N.command) create \(N.createExample)"))
+            commandName: "create", abstract: "Create \(N.one).", discussion: example("\(N.command) create \(N.createExample)"))
     }
 
     @OptionGroup var fields: N.Fields
@@ -141,7 +146,7 @@ struct CreateCommand<N: EditableNoun>: AsyncParsableCommand {
 struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "update", abstract: "Change some of its members; the others stay.",
+            commandName: "update", abstract: "Change some members of \(N.one); the others stay.",
             discussion: example("\(N.command) update \(N.exampleID) \(N.updateExample)"))
     }
 
@@ -158,7 +163,7 @@ struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
     func run() async throws {
         let client = try connection.client()
         var body = try fields.body()
-        for member in clear { body.set(member, json: N.Fields.lists.contains(member) ? [] : .null) }
+        for member in clear { body.set(member, json: N.Fields.empty[member] ?? .null) }
         guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir \(N.command) update --help`") }
         let path = try "\(N.path)/\(AdminClient.segment(id))"
         try connection.show(try await client.change("PATCH", path, body: body.json, ifMatch: revision.header))
@@ -167,7 +172,7 @@ struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
 
 struct DeleteCommand<N: Noun>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
-        CommandConfiguration(commandName: "delete", abstract: "Delete one.", discussion: example("\(N.command) delete \(N.exampleID)"))
+        CommandConfiguration(commandName: "delete", abstract: "Delete \(N.one).", discussion: example("\(N.command) delete \(N.exampleID)"))
     }
 
     @Argument(help: "Its id.")
@@ -180,6 +185,40 @@ struct DeleteCommand<N: Noun>: AsyncParsableCommand {
         let path = try "\(N.path)/\(AdminClient.segment(id))"
         let answer = try await connection.client().change("DELETE", path, ifMatch: revision.header)
         try connection.done("Deleted \(id).", answer)
+    }
+}
+
+/// A verb of one object: `weir key revoke key_…` posts to `keys/key_…/revoke`.
+protocol ItemAction {
+    associatedtype Target: Noun
+    static var verb: String { get }
+    static var abstract: String { get }
+}
+
+struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: Action.verb, abstract: Action.abstract,
+            discussion: example("\(Action.Target.command) \(Action.verb) \(Action.Target.exampleID)"))
+    }
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @OptionGroup var revision: RevisionOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        try connection.show(try await connection.act(Action.Target.self, id, Action.verb, revision: revision))
+    }
+}
+
+extension ConnectionOptions {
+    /// Posts a verb of one object. Without `--if-match` it is done whatever the object's revision.
+    func act<N: Noun>(
+        _ noun: N.Type, _ id: String, _ verb: String, body: JSONValue? = nil, revision: RevisionOptions
+    ) async throws -> Answer {
+        try await client().send("POST", "\(N.path)/\(AdminClient.segment(id))/\(verb)", body: body, ifMatch: revision.header)
     }
 }
 

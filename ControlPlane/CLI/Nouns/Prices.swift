@@ -27,16 +27,16 @@ enum Prices: EditableNoun {
         @Option(help: "Dollars a million output tokens.")
         var output: String?
 
-        @Option(help: "Dollars a million input tokens that the provider had in its cache.")
+        @Option(help: "Dollars a million input tokens that the provider had in its cache. (default: as input)")
         var cachedInput: String?
 
-        @Option(help: "Dollars a million input tokens that the provider put into its cache.")
+        @Option(help: "Dollars a million input tokens that the provider put into its cache. (default: as input)")
         var cacheWrite: String?
 
         @Option(help: "Dollars a request.")
         var perRequest: String?
 
-        @Option(help: "From when on: 2027-01-01 or 2027-01-01T12:00:00Z. Without it: at once.")
+        @Option(help: "From when on: 2027-01-01 or 2027-01-01T12:00:00Z. (default: since ever)")
         var effectiveFrom: Moment?
 
         func body() -> Body {
@@ -51,5 +51,15 @@ enum Prices: EditableNoun {
             body.set("effective_from", effectiveFrom?.text)
             return body
         }
+    }
+
+    struct Filters: ListFilters {
+        @Option(help: "Only this model's.")
+        var modelID: String?
+
+        @Option(help: "Only this endpoint's.")
+        var endpointID: String?
+
+        func query() -> [(String, String)] { pairs(("model_id", modelID), ("endpoint_id", endpointID)) }
     }
 }

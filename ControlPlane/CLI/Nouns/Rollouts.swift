@@ -13,7 +13,8 @@ enum RolloutNoun: Noun {
     static let exampleID = "ro_aaaaaaaaaaaaaaaa"
     static var subcommands: [any ParsableCommand.Type] {
         [
-            CreateRollout.self, ListCommand<Self>.self, ShowCommand<Self>.self, UpdateRollout.self, PromoteRollout.self, AbortRollout.self,
+            CreateRollout.self, ListCommand<Self>.self, ShowCommand<Self>.self, UpdateRollout.self, ActionCommand<PromoteRollout>.self,
+            ActionCommand<AbortRollout>.self,
             Rollback.self, RolloutStatus.self,
         ]
     }
@@ -90,38 +91,16 @@ struct UpdateRollout: AsyncParsableCommand {
     }
 }
 
-/// A word said to the candidate: promote or abort.
-private func decide(_ verb: String, _ id: String, _ revision: RevisionOptions, _ connection: ConnectionOptions) async throws {
-    let path = try "\(RolloutNoun.path)/\(AdminClient.segment(id))/\(verb)"
-    try connection.show(try await connection.client().send("POST", path, ifMatch: revision.header))
+enum PromoteRollout: ItemAction {
+    typealias Target = RolloutNoun
+    static let verb = "promote"
+    static let abstract = "Make the candidate the baseline for all, at once."
 }
 
-struct PromoteRollout: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "promote", abstract: "Make the candidate the baseline for all, at once.",
-        discussion: example("rollout promote \(RolloutNoun.exampleID)"))
-
-    @Argument(help: "Its id.")
-    var id: String
-
-    @OptionGroup var revision: RevisionOptions
-    @OptionGroup var connection: ConnectionOptions
-
-    func run() async throws { try await decide("promote", id, revision, connection) }
-}
-
-struct AbortRollout: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "abort", abstract: "Withdraw the candidate: the baseline serves all again.",
-        discussion: example("rollout abort \(RolloutNoun.exampleID)"))
-
-    @Argument(help: "Its id.")
-    var id: String
-
-    @OptionGroup var revision: RevisionOptions
-    @OptionGroup var connection: ConnectionOptions
-
-    func run() async throws { try await decide("abort", id, revision, connection) }
+enum AbortRollout: ItemAction {
+    typealias Target = RolloutNoun
+    static let verb = "abort"
+    static let abstract = "Withdraw the candidate: the baseline serves all again."
 }
 
 struct Rollback: AsyncParsableCommand {

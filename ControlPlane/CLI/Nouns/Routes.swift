@@ -16,8 +16,7 @@ enum Routes: EditableNoun {
     static let updateExample = "--max-attempts 2"
 
     struct Fields: BodyFields {
-        static let required = ["model_id", "targets"]
-        static let lists: Set<String> = ["targets"]
+        static let required = ["model_id", "name", "targets"]
 
         @Option(help: "The model it serves.")
         var modelID: String?
@@ -47,6 +46,13 @@ enum Routes: EditableNoun {
             body.set("disabled", disabled)
             return body
         }
+    }
+
+    struct Filters: ListFilters {
+        @Option(help: "Only this model's.")
+        var modelID: String?
+
+        func query() -> [(String, String)] { pairs(("model_id", modelID)) }
     }
 
     struct Target: ExpressibleByArgument {
