@@ -51,7 +51,9 @@ package enum AdminRoutes {
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
             EnrollmentTokenRoutes(enrollment: fleet.enrollment),
             SigningKeyRoutes(keys: fleet.signingKeys),
+            UsageRoutes(usage: services.usage),
             AuditRoutes(audit: services.audit),
+            SelfServiceRoutes(usage: services.usage, health: services.health),
             HealthRoutes(health: services.health, metrics: metrics),
         ]
     }

@@ -21,8 +21,8 @@ package struct KeyAuthentication: Sendable {
         self.domain = domain
     }
 
-    /// - Throws: `DomainError.unauthenticated` for a key that is malformed, unknown, revoked or expired — the answer does not say
-    ///   which —, `.forbidden` when its project or tenant is disabled.
+    /// - Throws: `DomainError.unauthenticated` for a key that is malformed, unknown, revoked or expired, `.forbidden` when its project or
+    ///   tenant is disabled. What is wrong with it is told only to who holds its secret.
     package func authenticate(_ plaintext: String) async throws -> KeyCaller {
         let refusal = DomainError.unauthenticated(detail: "The virtual key is not valid.")
         guard let text = VirtualKeyText(parsing: plaintext, prefix: VirtualKeyText.virtualKeyPrefix) else { throw refusal }
@@ -41,10 +41,10 @@ package struct KeyAuthentication: Sendable {
         let inGrace = row.previousExpiresAt.map { $0 > now } ?? false
         guard isCurrent || isPrevious && inGrace else { throw refusal }
         let caller = KeyCaller(key: VirtualKey(row), project: Project(project), tenant: Tenant(tenant))
-        guard caller.key.status(at: now) == "active" else { throw refusal }
-        guard caller.project.content.status == .active, caller.tenant.content.status == .active else {
-            throw DomainError.forbidden(detail: "The key's project or tenant is disabled.")
-        }
+        let status = caller.key.status(at: now)
+        guard status == "active" else { throw DomainError.unauthenticated(detail: "The virtual key is \(status).") }
+        guard caller.project.content.status == .active else { throw DomainError.forbidden(detail: "The key's project is disabled.") }
+        guard caller.tenant.content.status == .active else { throw DomainError.forbidden(detail: "The key's tenant is disabled.") }
         return caller
     }
 }

@@ -13,6 +13,9 @@ package struct UsageQueries: Sendable {
         self.domain = domain
     }
 
+    /// Unix milliseconds.
+    package var now: Int64 { domain.clock.nowMilliseconds() }
+
     /// Sums of the records admitted within the filter's window, one for each combination of the dimensions' values, in their order.
     /// - Throws: `DomainError.invalid` for a window that is empty or gives too many groups.
     package func sums(_ filter: UsageFilter, by dimensions: Set<UsageDimension>) async throws -> [UsageSums] {

@@ -21,6 +21,7 @@ package struct ControlServices: Sendable {
     package let adminTokens: AdminTokenService
     package let audit: AuditLog
     package let health: HealthService
+    package let usage: UsageQueries
 
     package init(_ domain: DomainContext, cipher: AtRestCipher) {
         self.domain = domain
@@ -40,5 +41,6 @@ package struct ControlServices: Sendable {
         adminTokens = AdminTokenService(domain)
         audit = AuditLog(domain)
         health = HealthService(domain)
+        usage = UsageQueries(domain)
     }
 }

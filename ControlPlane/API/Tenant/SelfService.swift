@@ -1,0 +1,43 @@
+package import Domain
+import HTTPTypes
+import Primitives
+
+/// What the holder of a virtual key may ask about its own tenant. The tenant is always the key's: no parameter can name another.
+package struct SelfServiceRoutes: RouteGroup {
+    let usage: UsageQueries
+    let health: HealthService
+
+    package func addRoutes(to table: inout RouteTable) {
+        table.get("/external/v1/usage", .virtualKey) { request in
+            try request.query.allow(["from", "to", "group_by", "project_id", "key_id", "model"])
+            var query = try request.usageQuery(now: usage.now)
+            query.tenantID = try request.keyCaller.tenantID
+            let groups = try request.usageGroups(among: [.project, .key, .model, .day])
+            return .usage(try await usage.summary(query, by: groups), query, groups, for: .tenant)
+        }
+
+        table.get("/external/v1/health", .virtualKey) { request in
+            try request.query.allow([])
+            let caller = try request.keyCaller
+            let report = await health.report()
+            let lastUsage = report.ready ? try await usage.lastReceived(tenantID: caller.tenantID) : nil
+            return .json(
+                [
+                    "status": report.ready ? "ok" : "degraded",
+                    "control_plane": "ok",
+                    "database": .string(report.database),
+                    "key": [
+                        "id": .string(caller.keyID.rawValue), "name": .string(caller.key.content.name),
+                        "status": .string(caller.key.status(at: usage.now)), "expires_at": .time(caller.key.content.expiresAt),
+                    ],
+                    "project": ["id": .string(caller.projectID.rawValue), "name": .string(caller.project.content.name)],
+                    "tenant": [
+                        "id": .string(caller.tenantID.rawValue), "name": .string(caller.tenant.content.name),
+                        "status": .string(caller.tenant.content.status.rawValue),
+                    ],
+                    "last_usage_received_at": .time(lastUsage),
+                ],
+                status: report.ready ? .ok : .serviceUnavailable)
+        }
+    }
+}
