@@ -132,6 +132,7 @@ let package = Package(
                 "Fleet", "Proxy", "Domain", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,
             ]),
+        tests("SimulatorTests", ["Simulator", "Primitives", .nioCore, .nioPosix]),
         tests("LayoutTests", []),
     ],
     swiftLanguageModes: [.v6]

@@ -141,9 +141,9 @@ as_postgres_owner() {
     fi
 }
 
-# postgres_start FOLDER PORT [OPTIONS]: a cluster of our own on loopback; made when absent. Password-less, so loopback and our socket only.
+# postgres_start FOLDER PORT [MORE]: a cluster of our own on loopback; made when absent. Password-less, so loopback and our socket only.
 postgres_start() {
-    local folder=$1 port=$2 options=${3:-} programs
+    local folder=$1 port=$2 more=${3:-} programs
     programs=$(postgres_bin)
     if [ ! -f "$folder/db/PG_VERSION" ]; then
         mkdir -p "$folder"
@@ -155,7 +155,7 @@ postgres_start() {
     local socket
     socket=$(as_postgres_owner mktemp -d /tmp/weir-pg.XXXXXX)
     as_postgres_owner "$programs/pg_ctl" -D "$folder/db" -w -t 60 -l "$folder/log" \
-        -o "-p $port -k $socket -c listen_addresses=127.0.0.1 -c max_connections=200 $options" start >/dev/null ||
+        -o "-p $port -k $socket -c listen_addresses=127.0.0.1 -c max_connections=200 $more" start >/dev/null ||
         fail "Postgres did not start; its log is $folder/log"
     printf '%s\n' "$socket" >"$folder/socket" 2>/dev/null || true
     postgres_uri="postgresql://weir@127.0.0.1:$port/postgres"

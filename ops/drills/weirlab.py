@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from weirplanes import (  # noqa: F401 (what drills use is reached through here)
-    INEXACT, LOOPBACK, ROOT, Admin, ControlPlane, DataPlane, LabError, Postgres, Process, Simulator, binaries, free_port, http,
+    LOOPBACK, ROOT, Admin, ControlPlane, DataPlane, LabError, Postgres, Process, Simulator, binaries, free_port, http,
     status_of, wait_for)
 
 # USD per million tokens. Odd on purpose: rounding shows.
@@ -67,15 +67,16 @@ class Lab:
         self.simulator = Simulator(self, *arguments).up()
         return self.simulator
 
-    def start_control(self, environment=None, prefix=()):
+    def start_control(self, environment=None, prefix=(), folder=None):
         if self.database_kind == "postgres":
             self.postgres = Postgres(f"{self.folder}/postgres").create()
             address = self.postgres.uri
         else:
-            address = f"sqlite://{self.folder}/control/weir.db"
-        self.control = ControlPlane(self, address)
+            address = f"sqlite://{folder or self.folder + '/control'}/weir.db"
+        self.control = ControlPlane(self, address, folder)
         self.control.environment.update(environment or {})
         self.control.prefix = list(prefix)
+        self.control.create_admin()
         self.control.start()
         self.control.wait_ready()
         self.admin = Admin(self.control.base, self.control.token())
@@ -90,16 +91,16 @@ class Lab:
         plane.start()
         return plane
 
-    def up(self, models=("sim-ok",), simulator=(), data_plane=(), timeouts=None):
-        """Everything, ready to serve the models."""
+    def up(self, models=("sim-ok",), simulator=(), data_plane=(), timeouts=None, control=None, plane=None):
+        """Everything, ready to serve the models. `control` and `plane` are passed on to start_control and start_data_plane."""
         self.start_simulator(*simulator)
-        self.start_control()
+        self.start_control(**(control or {}))
         self.create_tenant()
         self.create_provider(timeouts=timeouts)
         for model in models:
             self.create_model(model)
         self.roll_out()
-        self.start_data_plane(*data_plane)
+        self.start_data_plane(*data_plane, **(plane or {}))
         self.wait_serving(models[0])
         return self
 

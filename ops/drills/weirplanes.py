@@ -2,14 +2,13 @@
 
 Nothing here sleeps to be lucky: every wait polls a condition and ends with what it last saw when time runs out.
 """
+
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -17,10 +16,6 @@ import urllib.request
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 LOOPBACK = "127.0.0.1"
-
-# UsageFlags as the admin API names them; a record without any of these is exact.
-INEXACT = {"estimated", "interrupted", "invalid_usage", "usage_absent", "client_disconnected", "upstream_died",
-           "cost_mismatch", "price_missing"}
 
 
 class LabError(Exception):
@@ -256,19 +251,25 @@ class Simulator(Process):
 
 
 class ControlPlane(Process):
-    def __init__(self, lab, database):
+    def __init__(self, lab, database, folder=None):
         self.port = free_port()
         self.fleet_port = free_port()
-        self.data = f"{lab.folder}/control"
+        self.data = folder or f"{lab.folder}/control"
         os.makedirs(self.data, exist_ok=True)
         self.database = database
         self.token_file = f"{self.data}/admin-token"
-        super().__init__("control plane", [
-            f"{lab.bin}/weir-control",
-            "--http-port", str(self.port), "--fleet-port", str(self.fleet_port),
-            "--database-url", database, "--data-directory", self.data,
-            "--bootstrap-admin-token-file", self.token_file,
-        ], f"{lab.folder}/control.log")
+        self.options = [
+            "--http-listen", f"{LOOPBACK}:{self.port}", "--fleet-listen", f"{LOOPBACK}:{self.fleet_port}",
+            "--database-url", database, "--data-directory", self.data, "--create-master-key",
+        ]
+        super().__init__("control plane", [f"{lab.bin}/weir-control", "serve", *self.options], f"{lab.folder}/control.log")
+
+    def create_admin(self):
+        """The first administrator; before the control plane starts, since an embedded database has one user."""
+        command = [self.arguments[0], "bootstrap-admin", "--name", "drill", "--if-none", "--token-file", self.token_file, *self.options]
+        made = subprocess.run(command, capture_output=True, text=True)
+        if made.returncode:
+            raise LabError(f"bootstrap-admin: {made.stderr}{made.stdout}")
 
     @property
     def base(self):

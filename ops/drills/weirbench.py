@@ -1,0 +1,373 @@
+"""The figures of ops/bench: Weir's data plane against nginx as a plain keep-alive reverse proxy, same upstream, same machine, one run."""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import secrets
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+import zlib
+
+from weirlab import LOOPBACK, Lab, LabError, free_port, http, progress, wait_for
+from weirload import chat
+
+PLAIN = "sim-in120-out40"
+# Each chunk is a write of its own, as a model's tokens are; the last figure is of one that comes in one piece.
+STREAM = "sim-chunks64-burst1"
+STREAM_WHOLE = "sim-chunks64"
+OPEN = "sim-chunks600-pace200ms"
+CONNECTIONS = 64
+
+NGINX = """
+worker_processes 2;
+daemon off;
+master_process on;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+worker_rlimit_nofile 65536;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
+    scgi_temp_path {folder}/s;
+    keepalive_requests 100000000;
+    upstream provider {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+    server {{
+        listen 127.0.0.1:{stream_port};
+        location / {{ proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+    }}
+}}
+"""
+
+WRK = """
+local keys = {{}}
+for line in io.lines("{keys}") do keys[#keys + 1] = line end
+local bodies = {{ [[{body}]] }}
+local requests = {{}}
+init = function()
+    for i = 1, #keys do
+        requests[i] = wrk.format("POST", "/v1/chat/completions",
+            {{ ["Authorization"] = "Bearer " .. keys[i], ["Content-Type"] = "application/json" }}, bodies[1])
+    end
+    math.randomseed({seed})
+end
+request = function() return requests[math.random(#requests)] end
+done = function(summary, latency, requests)
+    io.write(string.format("RESULT %d %d %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50),
+        latency:percentile(99), summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+end
+"""
+
+
+class Bench:
+    def __init__(self, lab, options):
+        self.lab = lab
+        self.options = options
+        self.rows = []
+        self.nginx = None
+        self.nginx_port = free_port()
+        self.nginx_stream_port = free_port()
+
+    # Programs
+
+    def start_nginx(self):
+        folder = f"{self.lab.folder}/nginx"
+        os.makedirs(folder)
+        with open(f"{folder}/nginx.conf", "w") as file:
+            file.write(NGINX.format(folder=folder, upstream=self.lab.simulator.port, port=self.nginx_port, stream_port=self.nginx_stream_port))
+        program = next(path for path in ("/usr/sbin/nginx", "/usr/bin/nginx") if os.access(path, os.X_OK))
+        self.nginx = subprocess.Popen([program, "-p", folder, "-c", f"{folder}/nginx.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for("nginx", lambda: http("GET", f"http://{LOOPBACK}:{self.nginx_port}/v1/models")[0] == 200)
+
+    def stop_nginx(self):
+        if self.nginx:
+            self.nginx.terminate()
+            self.nginx.wait()
+
+    # Measuring
+
+    def wrk(self, port, model, seconds, keys=None, stream=False):
+        """(requests a second, p50 µs, p99 µs); complains about errors."""
+        folder = self.lab.folder
+        with open(f"{folder}/wrk.keys", "w") as file:
+            file.write("\n".join(keys or [self.lab.key]) + "\n")
+        with open(f"{folder}/wrk.lua", "w") as file:
+            file.write(WRK.format(keys=f"{folder}/wrk.keys", body=json.dumps(chat(model, stream)), seed=self.options.seed))
+        done = subprocess.run(
+            ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10", "-s", f"{folder}/wrk.lua", f"http://{LOOPBACK}:{port}/"],
+            capture_output=True, text=True, check=False)
+        found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
+        if not found:
+            raise LabError(f"wrk: {done.stdout}{done.stderr}")
+        requests, micros, p50, p99, bad, broken = map(int, found.groups())
+        if bad or broken or not requests:
+            raise LabError(f"wrk against port {port}: {requests} requests, {bad} error statuses, {broken} broken connections")
+        return requests / (micros / 1e6), p50, p99
+
+    def load(self, port, model, rate, seconds, connections=CONNECTIONS, stream=False):
+        done = subprocess.run(
+            [f"{self.lab.bin}/weir-simulator", "load", "--url", f"http://{LOOPBACK}:{port}/v1/chat/completions", "--rate", str(rate),
+             "--connections", str(connections), "--seconds", str(seconds), "--warmup", "1", "--json",
+             "--header", f"Authorization: Bearer {self.lab.key}", "--body", json.dumps(chat(model, stream))],
+            capture_output=True, text=True, check=True)
+        result = json.loads(done.stdout)
+        if set(result["statuses"]) != {"200"} or result["failures"] or result["timeouts"]:
+            raise LabError(f"load against port {port}: {done.stdout}")
+        return result
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.lab.data_planes[-1].pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    # The table
+
+    def row(self, figure, measured, target="", holds=None):
+        self.rows.append((figure, measured, target, "" if holds is None else "met" if holds else "MISSED"))
+        progress(f"{figure}: {measured}")
+
+    def compare(self, what, model, nginx_port, stream):
+        """Rounds of both in turn; the ratio is the median of the rounds' ratios, since a machine drifts."""
+        weir_port = self.lab.data_planes[0].port
+        options = self.options
+        self.wrk(nginx_port, model, options.warm, stream=stream)
+        self.wrk(weir_port, model, options.warm, stream=stream)
+        pairs = []
+        for _ in range(options.rounds):
+            nginx = self.wrk(nginx_port, model, options.seconds, stream=stream)
+            weir = self.wrk(weir_port, model, options.seconds, stream=stream)
+            pairs.append((nginx, weir))
+        rate = statistics.median(weir[0] / nginx[0] for nginx, weir in pairs)
+        tail = statistics.median(weir[2] / nginx[2] for nginx, weir in pairs)
+        unit = "streams/s" if stream else "requests/s"
+        self.row(f"{what}: nginx, {unit}", f"{statistics.median(n[0] for n, _ in pairs):,.0f}")
+        self.row(f"{what}: weir, {unit}", f"{statistics.median(w[0] for _, w in pairs):,.0f}")
+        self.row(f"{what}: weir / nginx", f"{rate:.2f}", ">= 0.80", rate >= 0.8)
+        p99s = f"{statistics.median(w[2] for _, w in pairs) / 1000:.2f} / {statistics.median(n[2] for n, _ in pairs) / 1000:.2f} ms"
+        self.row(f"{what}: p99 weir / nginx", f"{tail:.2f} ({p99s})", "" if stream else "<= 1.50", None if stream else tail <= 1.5)
+
+    def fixed_rate(self):
+        options = self.options
+        direct_runs, weir_runs, nginx_runs = [], [], []
+        for _ in range(options.rounds):
+            direct_runs.append(self.load(self.lab.simulator.port, PLAIN, 2000, options.seconds))
+            weir_runs.append(self.load(self.lab.data_planes[0].port, PLAIN, 2000, options.seconds))
+            nginx_runs.append(self.load(self.nginx_port, PLAIN, 2000, options.seconds))
+
+        def middle(runs, point):
+            return statistics.median(run["latency"][point] for run in runs) / 1000
+        for point, name, limit in [("p50_us", "p50", 0.2), ("p99_us", "p99", 1.0)]:
+            direct = middle(direct_runs, point)
+            added = middle(weir_runs, point) - direct
+            other = middle(nginx_runs, point) - direct
+            self.row(f"2,000 requests/s: {name} added by weir (nginx)", f"{added:.3f} ms ({other:.3f} ms; direct {direct:.3f} ms)",
+                     f"<= {limit} ms", added <= limit)
+
+    def cost_per_request(self, keys):
+        """CPU microseconds of the data plane's process a request; wall time on a shared machine is noise."""
+        port = self.lab.data_planes[-1].port
+        self.wrk(port, PLAIN, self.options.warm, keys=keys)
+        costs = []
+        for _ in range(self.options.rounds):
+            before = self.cpu_seconds()
+            rate, _, _ = self.wrk(port, PLAIN, self.options.seconds, keys=keys)
+            costs.append((self.cpu_seconds() - before) * 1e6 / (rate * self.options.seconds))
+        return statistics.median(costs)
+
+    def memory(self):
+        return self.lab.data_planes[-1].resident_megabytes()
+
+
+def virtual_key():
+    """(id, plaintext, SHA-256) as VirtualKeyText makes them."""
+    suffix = base64.b32encode(secrets.token_bytes(10)).decode().lower()
+    body = f"weir_{suffix}_" + base64.b32encode(secrets.token_bytes(32)).decode().lower().rstrip("=")
+    checksum = base64.b32encode(zlib.crc32(body.encode()).to_bytes(4, "big")).decode().lower().rstrip("=")
+    text = body + checksum
+    return f"key_{suffix}", text, hashlib.sha256(text.encode()).digest()
+
+
+def add_keys(lab, count, keep=5000):
+    """Writes keys straight into the stopped control plane's database; a million through the API is not what is measured here."""
+    lab.control.stop()
+    kept = []
+    database = sqlite3.connect(f"{lab.control.data}/weir.db", isolation_level=None)
+    now = int(time.time() * 1000)
+    database.execute("BEGIN")
+    revision = database.execute("UPDATE counters SET value = value + 1 WHERE name = 'directory' RETURNING value").fetchone()[0]
+    chunk = []
+    for number in range(count):
+        identifier, text, digest = virtual_key()
+        if number < keep:
+            kept.append(text)
+        chunk.append((identifier, lab.project_id, lab.tenant_id, "bench", digest, "[]", "[]", "[]", "{}", 1, now, now, revision))
+        if len(chunk) == 10_000 or number == count - 1:
+            database.executemany(
+                "INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision, "
+                "created_at, updated_at, directory_revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", chunk)
+            chunk = []
+    database.execute("COMMIT")
+    database.close()
+    lab.control.start()
+    lab.control.wait_ready(300)
+    return kept
+
+
+def wait_for_keys(lab, plane, count, seconds):
+    def has_them():
+        held = plane.health()[1]["directory"]["keys"]
+        if held < count:
+            raise LabError(f"{held} of {count} keys")
+        return True
+    wait_for(f"the data plane to hold {count:,} keys", has_them, seconds, every=0.5)
+
+
+class OpenStreams:
+    """Callers that hold streams open, in this process."""
+
+    def __init__(self, port, key, count):
+        self.port, self.key, self.count = port, key, count
+
+    async def hold(self, measure):
+        body = json.dumps(chat(OPEN, stream=True)).encode()
+        head = (f"POST /v1/chat/completions HTTP/1.1\r\nhost: {LOOPBACK}\r\nauthorization: Bearer {self.key}\r\n"
+                f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n").encode()
+        gate = asyncio.Semaphore(100)
+        writers, readers = [], []
+
+        async def one():
+            async with gate:
+                reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+                writer.write(head + body)
+                if not (await reader.readline()).startswith(b"HTTP/1.1 200"):
+                    raise LabError("a stream was refused")
+            writers.append(writer)
+            readers.append(asyncio.ensure_future(self.swallow(reader)))
+        await asyncio.gather(*(one() for _ in range(self.count)))
+        await asyncio.sleep(5)
+        found = measure()
+        for reader in readers:
+            reader.cancel()
+        for writer in writers:
+            writer.transport.abort()
+        return found
+
+    @staticmethod
+    async def swallow(reader):
+        try:
+            while await reader.read(65536):
+                pass
+        except OSError:
+            pass
+
+
+def directory_size(bench, lab, options):
+    """The same request with few and with very many keys in the directory, each request with another key."""
+    few = [lab.create_key()["key"] for _ in range(99)] + [lab.key]
+    plane = lab.data_planes[0]
+    wait_for_keys(lab, plane, 100, 60)
+    cheap = bench.cost_per_request(few)
+    bench.row("CPU a request with 100 keys", f"{cheap:.1f} µs")
+    progress(f"writing {options.keys - 100:,} keys")
+    kept = add_keys(lab, options.keys - 100)
+    begun = time.monotonic()
+    wait_for_keys(lab, plane, options.keys, 900)
+    bench.row(f"{options.keys:,} keys reached the data plane after", f"{time.monotonic() - begun:.1f} s")
+    dear = bench.cost_per_request(random.Random(options.seed).sample(kept, min(100, len(kept))))
+    # The same number of different keys as before, so that wrk and the caches do the same; then many more of them.
+    ratio = dear / cheap
+    bench.row(f"CPU a request with {options.keys:,} keys", f"{dear:.1f} µs, {ratio:.2f} of that with 100", "0.90 to 1.10", ratio <= 1.1)
+    spread = bench.cost_per_request(kept)
+    bench.row(f"  the same, {len(kept):,} keys in turn (cold caches)", f"{spread:.1f} µs, {spread / cheap:.2f}")
+    bench.row(f"memory with {options.keys:,} keys", f"{bench.memory():.0f} MB")
+
+
+def memory_figures(options):
+    """In a lab of its own: memory that earlier load had grown would count."""
+    with Lab("bench-memory") as lab:
+        lab.up(models=[PLAIN, OPEN], simulator=["--ledger", "off"], data_plane=["--loops", "2", "--log-level", "warning"])
+        bench = Bench(lab, options)
+        time.sleep(3)
+        idle = bench.memory()
+        bench.row("memory idle", f"{idle:.0f} MB", "<= 60 MB", idle <= 60)
+        count = 100_000 if not options.quick else 2000
+        add_keys(lab, count - 1)
+        wait_for_keys(lab, lab.data_planes[0], count, 300)
+        streams = 1000 if not options.quick else 50
+        used = asyncio.run(OpenStreams(lab.data_planes[0].port, lab.key, streams).hold(bench.memory))
+        bench.row(f"memory with {count:,} keys and {streams:,} open streams", f"{used:.0f} MB", "<= 120 MB", used <= 120)
+        return bench.rows
+
+
+def print_table(rows, options):
+    heads = ("figure", "measured", "target", "verdict")
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(4)]
+    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown CPU")
+    print(f"\nWeir beside nginx: {os.cpu_count()} × {cpu}, {CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s"
+          + (", quick: proves nothing" if options.quick else "") + "\n")
+    for row in [heads, tuple("-" * width for width in widths), *rows]:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+    missed = sum(1 for row in rows if row[3] == "MISSED")
+    print(f"\n{sum(1 for row in rows if row[3] == 'met')} targets met, {missed} missed", flush=True)
+    return missed
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="ops/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; missed targets are no failure")
+    parser.add_argument("--seconds", type=int, default=8, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keys", type=int, default=1_000_000, help="in the large directory")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=["plain", "streams", "rate", "keys", "memory"], help="one group of figures")
+    options = parser.parse_args()
+    options.warm = 3
+    if options.quick:
+        options.seconds, options.rounds, options.warm, options.keys = 1, 1, 1, min(options.keys, 2000)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def wants(group):
+        return options.only in (None, group)
+    rows = []
+    if wants("memory"):
+        rows += memory_figures(options)
+    if options.only != "memory":
+        with Lab("bench") as lab:
+            lab.up(models=[PLAIN, STREAM, STREAM_WHOLE], simulator=["--ledger", "off"], data_plane=["--loops", "2", "--log-level", "warning"])
+            bench = Bench(lab, options)
+            try:
+                bench.start_nginx()
+                if wants("plain"):
+                    bench.compare("non-streaming", PLAIN, bench.nginx_port, False)
+                if wants("streams"):
+                    bench.compare("64-chunk streams", STREAM, bench.nginx_stream_port, True)
+                    bench.compare("64 chunks in one piece", STREAM_WHOLE, bench.nginx_stream_port, True)
+                if wants("rate"):
+                    bench.fixed_rate()
+                if wants("keys"):
+                    directory_size(bench, lab, options)
+            finally:
+                bench.stop_nginx()
+            rows = bench.rows + rows
+            for process in lab.traps():
+                raise LabError(process)
+    missed = print_table(rows, options)
+    sys.exit(1 if missed and not options.quick else 0)
+
+
+if __name__ == "__main__":
+    main()
