@@ -58,7 +58,11 @@ package struct SubscriptionState: Sendable {
     }
 
     /// What to send now; nil: nothing until the target changes or an answer comes. Call `sent…` for each step taken.
-    package func next(_ target: FleetTarget) -> Step? {
+    package mutating func next(_ target: FleetTarget) -> Step? {
+        // A data plane drops configurations that no rollout names. Should one be named again it is sent again: held or not, it will
+        // do no harm.
+        held[.config]?.removeAll { !target.configVersions.contains($0.version) }
+        refused[.config] = refused[.config]?.filter { target.configVersions.contains($0.version) }
         if inFlight[.keyring] != nil { return nil }
         if keyring < Position(epoch: target.keyringEpoch, version: target.keyringVersion) {
             return .keyring(afterEpoch: keyring.epoch, version: keyring.version)
@@ -126,7 +130,6 @@ package struct SubscriptionState: Sendable {
         guard let mark = inFlight[kind]?.mark, mark.epoch == epoch, mark.version == version else { return false }
         inFlight[kind] = nil
         if accepted {
-            // Old configurations stay listed: one that a rollout refers to again is still there.
             held[kind] = kind == .config ? (held[kind] ?? []) + [mark] : [mark]
         } else {
             refused[kind, default: []].insert(Position(epoch: epoch, version: version))

@@ -1,0 +1,326 @@
+import Contract
+import Domain
+import Fleet
+import Foundation
+import GRPCCore
+import Primitives
+import Storage
+import SwiftProtobuf
+import Synchronization
+import Testing
+import Trust
+
+@Suite("A subscription", .timeLimit(.minutes(2)))
+struct SubscriptionTests {
+    @Test("brings a new data plane up to date, in order", arguments: TestDatabases.all)
+    func order(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let tenant = try await control.tenant("Acme")
+                let key = try await control.key(in: control.project("web", of: tenant))
+                let credential = try await control.credential("main", secret: "sk-provider-secret-1234")
+                let version = try await control.release(credentials: [credential])
+                let plane = try await control.enroll()
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        let directory = try await link.document(.directory)
+                        #expect(await link.order == ["keyring", "config", "secrets", "rollout", "directory"])
+                        let payload = try directory.directory()
+                        #expect(!payload.delta)
+                        #expect(payload.tenants.map(\.id) == [tenant.rawValue])
+                        #expect(payload.keys.map(\.id) == [key.rawValue])
+                        #expect(directory.header.audience == plane.id)
+                        #expect(plane.held.withLock { $0.marks[.config]?.map(\.version) } == [version])
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("sends nothing twice to a data plane that comes back up to date but a heartbeat", arguments: TestDatabases.all)
+    func reconnect(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                _ = try await control.key(in: control.project("web", of: control.tenant("Acme")))
+                let credential = try await control.credential("main", secret: "sk-provider-secret-1234")
+                try await control.release(credentials: [credential])
+                let plane = try await control.enroll()
+                try await control.withClient { client in
+                    _ = try await plane.subscribed(client) { try await $0.document(.directory) }
+                    let beat = try await plane.subscribed(client) { link in
+                        let beat = try await link.document(.heartbeat)
+                        #expect(await link.order == [])
+                        return beat
+                    }
+                    let latest = try Weir_V1_HeartbeatPayload(serializedBytes: beat.payload).latest
+                    let held = plane.held.withLock { $0.marks.values.flatMap { $0 }.map(\.proto) }
+                    #expect(Set(latest) == Set(held))
+                    #expect(beat.header.expiresMs - beat.header.notBeforeMs == 60_000)
+                }
+            }
+        }
+    }
+
+    @Test("sends the whole directory, then a delta, then the whole again when it is asked for", arguments: TestDatabases.all)
+    func directories(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let project = try await control.project("web", of: control.tenant("Acme"))
+                let old = try await control.key(in: project)
+                let plane = try await control.enroll()
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        let full = try await link.document(.directory)
+                        #expect(try full.directory().keys.map(\.id) == [old.rawValue])
+                        let new = try await control.key(in: project)
+                        let delta = try await link.document(.directory)
+                        #expect(delta.isDelta)
+                        #expect(Array(delta.header.previousDigest) == full.digest)
+                        #expect(delta.version > full.version)
+                        #expect(try delta.directory().keys.map(\.id) == [new.rawValue])
+                        #expect(try delta.directory().tenants.isEmpty)
+                        let keys = VirtualKeyService(control.domain)
+                        try await keys.delete(old, at: keys.get(old).revision, by: ControlPlane.administrator)
+                        #expect(try await link.document(.directory).directory().removedKeyIds == [old.rawValue])
+                    }
+                    let again = try await plane.subscribed(client, wantsFullDirectory: true) { try await $0.document(.directory) }
+                    #expect(!again.isDelta)
+                    #expect(try again.directory().keys.count == 1)
+                    // What it holds now is of a version that no other content was ever sent under.
+                    let more = try await plane.subscribed(client, wantsFullDirectory: true) { try await $0.document(.directory) }
+                    #expect(more.version > again.version)
+                    // A data plane whose mark is not of ours gets the whole.
+                    plane.held.withLock { held in
+                        held.marks[.directory] = held.marks[.directory]?.map {
+                            DocumentMark(kind: $0.kind, epoch: $0.epoch, version: $0.version, digest: [UInt8](repeating: 1, count: 32))
+                        }
+                    }
+                    #expect(try await !plane.subscribed(client) { try await $0.document(.directory) }.isDelta)
+                }
+            }
+        }
+    }
+
+    @Test("never tells a data plane of a tenant that it does not serve", arguments: TestDatabases.all)
+    func tenants(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let mine = try await control.tenant("Mine")
+                let others = try await control.tenant("Others")
+                let myKey = try await control.key(in: control.project("web", of: mine))
+                let otherProject = try await control.project("web", of: others)
+                let otherKey = try await control.key(in: otherProject)
+                let plane = try await control.enroll(tenants: [mine])
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        let full = try await link.document(.directory)
+                        #expect(try full.directory().keys.map(\.id) == [myKey.rawValue])
+                        #expect(!full.payload.contains(text: others.rawValue))
+                        #expect(!full.payload.contains(text: otherKey.rawValue))
+                        // Another tenant's change brings nothing; the next one of ours does, and holds only that.
+                        _ = try await control.key(in: otherProject)
+                        let mineToo = try await control.key(in: control.project("app", of: mine))
+                        let delta = try await link.document(.directory)
+                        #expect(delta.isDelta)
+                        #expect(!delta.payload.contains(text: others.rawValue))
+                        var seen = Set(try delta.directory().keys.map(\.id))
+                        if seen.isEmpty { seen = Set(try await link.document(.directory).directory().keys.map(\.id)) }
+                        #expect(seen == [mineToo.rawValue])
+                        // Another list of tenants: the whole directory anew.
+                        let dataPlanes = control.server.services.dataPlanes
+                        let row = try await dataPlanes.get(DataPlaneID(plane.id))
+                        _ = try await dataPlanes.update(
+                            ControlPlane.administrator, row.id, DataPlaneChange(tenantIDs: [others]), expecting: row.revision)
+                        let moved = try await link.document(.directory)
+                        #expect(!moved.isDelta)
+                        #expect(try moved.directory().tenants.map(\.id) == [others.rawValue])
+                        #expect(try moved.directory().keys.count == 2)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("records what is accepted and what is refused, and does not send a refused document again", arguments: TestDatabases.all)
+    func answers(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let plane = try await control.enroll()
+                let id = DataPlaneID(plane.id)
+                let dataPlanes = control.server.services.dataPlanes
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        try await link.document(.directory)
+                        let bad = try await control.release()
+                        guard case .document(let config) = try await link.next() else { throw TestFailure("no document") }
+                        #expect(config.kind == .config)
+                        await link.refuse(config, DocumentRefusal(.brokenReference, "endpoint x names no provider"))
+                        // The rollout follows: it is the data plane's to refuse, too.
+                        guard case .document(let rollout) = try await link.next() else { throw TestFailure("no document") }
+                        #expect(rollout.kind == .rollout)
+                        await link.refuse(rollout, DocumentRefusal(.brokenReference, "no such version"))
+                        // Another version is another document.
+                        let good = try await control.release()
+                        #expect(try await link.document(.rollout).kind == .rollout)
+                        // Answers are taken in order: the next document shows that the last answer is recorded.
+                        _ = try await control.tenant("Acme")
+                        try await link.document(.directory)
+                        let answers = try await dataPlanes.get(id).documents
+                        let refused = answers.filter { !$0.accepted }
+                        #expect(refused.map(\.kind).sorted() == ["config"])
+                        #expect(refused.first?.version == bad)
+                        #expect(refused.first?.reason == "broken_reference")
+                        #expect(refused.first?.detail == "endpoint x names no provider")
+                        #expect(answers.contains { $0.kind == "config" && $0.version == good && $0.accepted })
+                        #expect(await link.order.filter { $0 == "config" }.count == 2)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("makes a refused delta good with the whole directory", arguments: TestDatabases.all)
+    func refusedDelta(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let project = try await control.project("web", of: control.tenant("Acme"))
+                let plane = try await control.enroll()
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        try await link.document(.directory)
+                        _ = try await control.key(in: project)
+                        guard case .document(let delta) = try await link.next() else { throw TestFailure("no document") }
+                        #expect(delta.isDelta)
+                        await link.refuse(delta, DocumentRefusal(.wrongPreviousDigest, ""))
+                        let full = try await link.document(.directory)
+                        #expect(!full.isDelta)
+                        #expect(full.version > delta.version)
+                        #expect(try full.directory().keys.count == 1)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("seals the credentials in force to this data plane, and takes back those that are deleted", arguments: TestDatabases.all)
+    func secrets(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let used = try await control.credential("used", secret: "sk-used-secret-0123456789")
+                _ = try await control.credential("unused", secret: "sk-unused-secret-0123456789")
+                try await control.release(credentials: [used])
+                let plane = try await control.enroll()
+                let credentials = control.credentials
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        let first = try await link.secrets()
+                        #expect(first.secrets.map(\.credentialID) == [used.rawValue])
+                        #expect(try plane.reveal(first.secrets[0]) == "sk-used-secret-0123456789")
+                        // Bound to its row: shown as another's it does not open.
+                        var moved = first.secrets[0]
+                        moved.credentialID = CredentialID.random().rawValue
+                        #expect(throws: TrustError.self) { try plane.reveal(moved) }
+                        try await link.document(.directory)
+                        _ = try await credentials.rotate(used, at: nil, secret: Secret("sk-rotated-secret-0123"), by: ControlPlane.administrator)
+                        let second = try await link.secrets()
+                        #expect(try plane.reveal(second.secrets[0]) == "sk-rotated-secret-0123")
+                        #expect(second.secrets[0].revision > first.secrets[0].revision)
+                    }
+                    let revision = try await credentials.get(used).revision
+                    try await credentials.delete(used, at: revision, by: ControlPlane.administrator)
+                    let last = try await plane.subscribed(client) { try await $0.secrets() }
+                    #expect(last.secrets.isEmpty)
+                    #expect(last.removedCredentialIds == [used.rawValue])
+                }
+            }
+        }
+    }
+
+    @Test("shows the data plane as connected, with its report, and the newer of two connections wins", arguments: TestDatabases.all)
+    func presence(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let plane = try await control.enroll()
+                let id = DataPlaneID(plane.id)
+                let dataPlanes = control.server.services.dataPlanes
+                try await control.withClient { client in
+                    let code = try await rpcCode {
+                        try await plane.subscribed(client) { link in
+                            try await link.document(.directory)
+                            var report = Weir_V1_StatusReport()
+                            report.requestsTotal = UInt64.max
+                            report.state = "ok"
+                            report.ready = true
+                            await link.report(report)
+                            // Answers are taken in order: once a later one is recorded, so is the report.
+                            _ = try await control.release()
+                            try await link.document(.rollout)
+                            _ = try await control.release()
+                            try await link.document(.rollout)
+                            let seen = try await dataPlanes.get(id)
+                            #expect(seen.connected)
+                            #expect(seen.state == "ok")
+                            #expect(seen.report?["requests_total"]?.intValue == Int64.max)
+                            try await plane.subscribed(client) { newer in
+                                try await newer.document(.heartbeat)
+                                while true { _ = try await link.next() }
+                            }
+                        }
+                    }
+                    #expect(code == .aborted)
+                }
+            }
+        }
+    }
+
+    @Test("refuses what is no subscription: no hello first, two hellos, an old version", arguments: TestDatabases.all)
+    func malformed(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let plane = try await control.enroll()
+                try await control.withClient { client in
+                    let session = try await plane.session(client)
+                    var old = plane.hello()
+                    old.version = "0.0.1"
+                    let hello = old
+                    let tooOld = try await rpcCode {
+                        try await plane.subscribed(client, session: session, hello: hello) { try await $0.next() }
+                    }
+                    #expect(tooOld == .failedPrecondition)
+                    let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: ["authorization": "Bearer \(session)"]) { writer in
+                        try await writer.write(Weir_V1_SubscribeRequest())
+                    }
+                    let noHello = try await rpcCode {
+                        try await client.subscribe(request: request) { response in for try await _ in response.messages {} }
+                    }
+                    #expect(noHello == .invalidArgument)
+                    let twice = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: ["authorization": "Bearer \(session)"]) { writer in
+                        var hello = Weir_V1_SubscribeRequest()
+                        hello.hello = plane.hello()
+                        try await writer.write(hello)
+                        try await writer.write(hello)
+                    }
+                    let doubled = try await rpcCode {
+                        try await client.subscribe(request: twice) { response in for try await _ in response.messages {} }
+                    }
+                    #expect(doubled == .invalidArgument)
+                }
+            }
+        }
+    }
+}
+
+extension TestDataPlane {
+    func reveal(_ secret: Weir_V1_SealedSecret) throws -> String {
+        let aad = SealedCredentialBinding.aad(
+            deployment: deployment, dataPlaneID: id, credentialID: secret.credentialID, providerID: secret.providerID,
+            revision: secret.revision)
+        return String(
+            decoding: try Sealing.open(Array(secret.ciphertext), encapsulatedKey: Array(secret.encapsulatedKey), with: sealing, aad: aad),
+            as: UTF8.self)
+    }
+}
+
+extension [UInt8] {
+    func contains(text: String) -> Bool { String(decoding: self, as: UTF8.self).contains(text) }
+}
