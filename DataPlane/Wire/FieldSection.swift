@@ -57,9 +57,9 @@ package struct FieldSection: Sendable {
         guard lineMayBeComplete(base, limit) else { return .needMore }
         while true {
             let start = lineStart
-            guard start &+ 1 < limit else { return incomplete(base, limit) }
-            let first = ByteScan.byte(base, start)
-            if first == 0x0D {
+            guard start < limit else { return incomplete(base, limit) }
+            if ByteScan.byte(base, start) == 0x0D {
+                guard start &+ 1 < limit else { return incomplete(base, limit) }
                 guard ByteScan.byte(base, start &+ 1) == 0x0A else { return .invalid(.bareCR) }
                 if connectionNamesOthers, let violation = markFieldsNamedByConnection(base) { return .invalid(violation) }
                 return .end(start &+ 2)
@@ -69,7 +69,7 @@ package struct FieldSection: Sendable {
             let nameEnd = endOfName(base, start, limit)
             guard nameEnd < limit else { return incomplete(base, limit) }
             let delimiter = ByteScan.byte(base, nameEnd)
-            if delimiter != 0x3A || nameEnd == start { return .invalid(nameViolation(base, start, nameEnd, limit)) }
+            if delimiter != 0x3A || nameEnd == start { return .invalid(nameViolation(base, start, nameEnd)) }
 
             // Value.
             var valueStart = nameEnd &+ 1
@@ -127,7 +127,7 @@ package struct FieldSection: Sendable {
     }
 
     @inline(never)
-    private func nameViolation(_ base: UnsafeRawPointer, _ start: Int, _ nameEnd: Int, _ limit: Int) -> HTTPViolation {
+    private func nameViolation(_ base: UnsafeRawPointer, _ start: Int, _ nameEnd: Int) -> HTTPViolation {
         let byte = ByteScan.byte(base, nameEnd)
         if nameEnd == start {
             switch byte {
@@ -138,10 +138,7 @@ package struct FieldSection: Sendable {
             }
         }
         switch byte {
-        case 0x20, 0x09:
-            var at = nameEnd
-            while at < limit, isBlank(ByteScan.byte(base, at)) { at &+= 1 }
-            return at < limit && ByteScan.byte(base, at) == 0x3A ? .spaceBeforeColon : .invalidFieldName
+        case 0x20, 0x09: return .spaceBeforeColon
         case 0x0D, 0x0A: return .missingColon
         default: return .invalidFieldName
         }

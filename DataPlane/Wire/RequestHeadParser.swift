@@ -137,9 +137,7 @@ package struct RequestHeadParser: Sendable {
 
         // Version and line end.
         let version = targetEnd &+ 1
-        guard version &+ 10 <= limit else {
-            return versionMayStillCome(base, version, limit) ? .needMore : .invalid(.malformedVersion)
-        }
+        guard version &+ 10 <= limit else { return unfinishedVersion(base, version, limit) }
         if let violation = readVersion(base, version) { return .invalid(violation) }
 
         target = targetStart..<targetEnd
@@ -147,9 +145,10 @@ package struct RequestHeadParser: Sendable {
         return .end(version &+ 10)
     }
 
-    /// Whether the few bytes of an unfinished version could still become one; a line feed among them says that they will not.
-    private func versionMayStillCome(_ base: UnsafeRawPointer, _ from: Int, _ limit: Int) -> Bool {
-        ByteScan.find(0x0A, base, from: from, limit: limit) == nil
+    /// The few bytes of an unfinished version may still become one; a line feed among them says that they will not.
+    private func unfinishedVersion(_ base: UnsafeRawPointer, _ from: Int, _ limit: Int) -> FieldSection.Step {
+        guard let lineFeed = ByteScan.find(0x0A, base, from: from, limit: limit) else { return .needMore }
+        return .invalid(lineFeed == from &+ 8 ? .bareLF : .malformedVersion)
     }
 
     private mutating func readVersion(_ base: UnsafeRawPointer, _ at: Int) -> HTTPViolation? {

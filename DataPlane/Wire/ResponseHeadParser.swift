@@ -85,7 +85,8 @@ package struct ResponseHeadParser: Sendable {
     /// "HTTP/1." DIGIT SP 3DIGIT, then SP and a phrase, or nothing: servers that leave out the last space are common and unambiguous.
     private mutating func parseStatusLine(_ base: UnsafeRawPointer, _ limit: Int) -> FieldSection.Step {
         guard limit >= 14 else {
-            return ByteScan.find(0x0A, base, from: 0, limit: limit) == nil ? .needMore : .invalid(.malformedStatusLine)
+            guard let lineFeed = ByteScan.find(0x0A, base, from: 0, limit: limit) else { return .needMore }
+            return .invalid(lineFeed == 12 ? .bareLF : .malformedStatusLine)
         }
         let version = UInt64(bigEndian: base.loadUnaligned(as: UInt64.self))
         switch version {

@@ -8,7 +8,9 @@ import Primitives
 struct ChunkGlance {
     /// Raw bytes of the values of `content`, `text`, `arguments` and the like.
     var contentBytes = 0
-    var hasUsage = false
+    var usageCount = 0
+    /// Offset of the quote that ends the name of the last `usage`.
+    var usageNameEnd = 0
     /// A `usage` whose value is something else than null.
     var hasUsageValue = false
     /// An `error` whose value is something else than null.
@@ -43,6 +45,25 @@ struct ChunkGlance {
                 at &+= 1
             }
         }
+    }
+
+    /// Where the member `,"usage":null` of a chunk lies that ends at `limit`, when it is plain to see that it is one of the chunk's own:
+    /// nothing behind it opens or closes anything but the chunk. Nil says only that the chunk has to be read.
+    @inline(__always)
+    func nullUsage(_ base: UnsafeRawPointer, _ start: Int, _ limit: Int) -> Range<Int>? {
+        let comma = usageNameEnd &- 7
+        let end = usageNameEnd &+ 6
+        guard usageCount == 1, !hasUsageValue, comma >= start, end < limit, ByteScan.byte(base, comma) == 0x2C else { return nil }
+        guard ByteScan.byte(base, usageNameEnd &+ 1) == 0x3A else { return nil }
+        let word = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: usageNameEnd &+ 2, as: UInt32.self))
+        guard word == 0x6C6C_756E, ByteScan.byte(base, limit &- 1) == 0x7D else { return nil }
+        var at = end
+        while at < limit &- 1 {
+            // All brackets become 0x7F when these bits are set, and a few letters do: those chunks are read.
+            if ByteScan.byte(base, at) | 0x26 == 0x7F { return nil }
+            at &+= 1
+        }
+        return comma..<end
     }
 
     /// Looks at the name that ends with the quote at `end`. Returns where to go on when the name's text value was passed over.
@@ -87,7 +108,8 @@ struct ChunkGlance {
     @inline(__always)
     private mutating func noteUsage(_ base: UnsafeRawPointer, _ end: Int, _ limit: Int) {
         guard let value = valueStart(base, end, limit) else { return }
-        hasUsage = true
+        usageCount &+= 1
+        usageNameEnd = end
         if value < limit, ByteScan.byte(base, value) != 0x6E { hasUsageValue = true }
     }
 

@@ -80,8 +80,9 @@ package struct StreamUsageMeter: Sendable {
     private enum Verdict {
         case keep
         case drop
-        /// Keep all but these ranges, which are offsets like those of the event.
-        case cut([Range<Int>])
+        /// Keep all but this range, in offsets like those of the event.
+        case cut(Range<Int>)
+        case cuts([Range<Int>])
         /// Send these bytes in the event's place.
         case replace([UInt8])
     }
@@ -169,7 +170,10 @@ package struct StreamUsageMeter: Sendable {
         case .keep: append(base, start, end, to: &output)
         case .drop: droppedLast = true
         case .replace(let bytes): output.append(contentsOf: bytes)
-        case .cut(let ranges):
+        case .cut(let range):
+            append(base, start, range.lowerBound, to: &output)
+            append(base, range.upperBound, end, to: &output)
+        case .cuts(let ranges):
             var at = start
             for range in ranges {
                 append(base, at, range.lowerBound, to: &output)
@@ -198,10 +202,11 @@ package struct StreamUsageMeter: Sendable {
                 lines.at = start &+ 3
             }
         }
+        let first = lines.at
         var data: Range<Int>?
         while let line = lines.next() {
             guard let value = EventLines.dataValue(base, line) else { continue }
-            if data != nil { return readManyLines(base, start, end, strips: strips) }
+            if data != nil { return readManyLines(base, first, end, strips: strips) }
             data = value
         }
         guard let data else { return .keep }
@@ -218,7 +223,8 @@ package struct StreamUsageMeter: Sendable {
         let glance = ChunkGlance(base, start, end)
         contentBytes &+= Int64(glance.contentBytes)
         if glance.hasFinishReason { sawFinishReason = true }
-        guard glance.hasUsageValue || glance.hasErrorValue || (strips && glance.hasUsage) else { return .keep }
+        guard glance.hasUsageValue || glance.hasErrorValue || (strips && glance.usageCount > 0) else { return .keep }
+        if !glance.hasErrorValue, let range = glance.nullUsage(base, start, end) { return .cut(range) }
         return readMembers(base, start, end, strips: strips)
     }
 
@@ -245,7 +251,7 @@ package struct StreamUsageMeter: Sendable {
             reading = latest
             if strips && members.hasNoChoices && !members.hasError { return .drop }
         }
-        return strips && !members.removals.isEmpty ? .cut(members.removals) : .keep
+        return strips && !members.removals.isEmpty ? .cuts(members.removals) : .keep
     }
 
     /// An event whose data is spread over several lines, which the receiver joins with line feeds.
@@ -272,22 +278,26 @@ package struct StreamUsageMeter: Sendable {
             case .keep: return .keep
             case .drop: return .drop
             case .replace(let bytes): return .replace(bytes)
-            case .cut(let ranges):
-                var rest: [UInt8] = []
-                var at = 0
-                for range in ranges {
-                    append(data, at, range.lowerBound, to: &rest)
-                    at = range.upperBound
-                }
-                append(data, at, bytes.count, to: &rest)
-                for line in rest.split(separator: 0x0A, omittingEmptySubsequences: false) {
-                    others.append(contentsOf: "data: ".utf8)
-                    others.append(contentsOf: line)
-                    others.append(0x0A)
-                }
-                others.append(0x0A)
-                return .replace(others)
+            case .cut(let range): return rewrite(data, bytes.count, without: [range])
+            case .cuts(let ranges): return rewrite(data, bytes.count, without: ranges)
             }
+        }
+
+        func rewrite(_ data: UnsafeRawPointer, _ count: Int, without ranges: [Range<Int>]) -> Verdict {
+            var rest: [UInt8] = []
+            var at = 0
+            for range in ranges {
+                append(data, at, range.lowerBound, to: &rest)
+                at = range.upperBound
+            }
+            append(data, at, count, to: &rest)
+            for line in rest.split(separator: 0x0A, omittingEmptySubsequences: false) {
+                others.append(contentsOf: "data: ".utf8)
+                others.append(contentsOf: line)
+                others.append(0x0A)
+            }
+            others.append(0x0A)
+            return .replace(others)
         }
     }
 }
