@@ -54,10 +54,10 @@ struct SnapshotRestartTests {
 
     private func damage(_ local: LocalStore, _ table: String, _ condition: String = "1 = 1") throws {
         try local.write { db in
-            for row in try Row.fetchAll(db, sql: "SELECT rowid, envelope FROM \(table) WHERE \(condition)") {
+            for row in try Row.fetchAll(db, sql: "SELECT rowid AS place, envelope FROM \(table) WHERE \(condition)") {
                 var bytes: Data = row["envelope"]
                 bytes[bytes.startIndex + bytes.count / 2] ^= 1
-                try db.execute(sql: "UPDATE \(table) SET envelope = ? WHERE rowid = ?", arguments: [bytes, row["rowid"] as Int64])
+                try db.execute(sql: "UPDATE \(table) SET envelope = ? WHERE rowid = ?", arguments: [bytes, row["place"] as Int64])
             }
         }
     }

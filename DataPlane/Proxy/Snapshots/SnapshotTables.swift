@@ -35,6 +35,15 @@ extension LocalMigration {
             """)
 }
 
+/// Values of a column, or nil for one of another type: GRDB's own subscripts trap on a row that is damaged in that way.
+extension Row {
+    fileprivate func integer(_ column: String) -> Int64? { (self[column] as DatabaseValue?).flatMap { Int64.fromDatabaseValue($0) } }
+    fileprivate func text(_ column: String) -> String? { (self[column] as DatabaseValue?).flatMap { String.fromDatabaseValue($0) } }
+    fileprivate func blob(_ column: String) -> [UInt8] {
+        (self[column] as DatabaseValue?).flatMap { Data.fromDatabaseValue($0) }.map { Array($0) } ?? []
+    }
+}
+
 /// The newest document of a kind, by what identifies it.
 package struct DocumentHold: Hashable, Sendable {
     package let version: DocumentVersion
@@ -56,18 +65,17 @@ struct StoredDocument: Sendable {
 
     init(_ row: Row) {
         hold = DocumentHold(row)
-        isDelta = (row["is_delta"] as Int64?) == 1
-        envelope = Self.bytes(row["envelope"])
+        isDelta = row.integer("is_delta") == 1
+        envelope = row.blob("envelope")
     }
 
-    static func bytes(_ data: Data?) -> [UInt8] { data.map { Array($0) } ?? [] }
 }
 
 extension DocumentHold {
     init(_ row: Row) {
         version = DocumentVersion(
-            epoch: UInt64(clamping: (row["epoch"] as Int64?) ?? 0), version: UInt64(clamping: (row["version"] as Int64?) ?? 0))
-        digest = StoredDocument.bytes(row["digest"])
+            epoch: UInt64(clamping: row.integer("epoch") ?? 0), version: UInt64(clamping: row.integer("version") ?? 0))
+        digest = row.blob("digest")
     }
 
     /// Versions are checked to fit when a document comes in.
@@ -152,7 +160,7 @@ enum DocumentMarks {
     static func all(_ db: Database) throws -> [DocumentKind: DocumentHold] {
         var marks: [DocumentKind: DocumentHold] = [:]
         for row in try Row.fetchAll(db, sql: "SELECT kind, epoch, version, digest FROM document_mark") {
-            let word: String? = row["kind"]
+            let word = row.text("kind")
             if let kind = DocumentKind.allCases.first(where: { $0.word == word }) { marks[kind] = DocumentHold(row) }
         }
         return marks
@@ -171,9 +179,9 @@ enum TrustedKeys {
         var trusted: [String: [UInt8]] = [:]
         var retired: [String: [UInt8]] = [:]
         for row in try Row.fetchAll(db, sql: "SELECT key_id, public_key, retired FROM trusted_key") {
-            guard let id: String = row["key_id"] else { continue }
-            let key = StoredDocument.bytes(row["public_key"])
-            if (row["retired"] as Int64?) == 0 { trusted[id] = key } else { retired[id] = key }
+            guard let id = row.text("key_id") else { continue }
+            let key = row.blob("public_key")
+            if row.integer("retired") == 0 { trusted[id] = key } else { retired[id] = key }
         }
         return (trusted, retired)
     }
@@ -193,11 +201,11 @@ enum SealedSecretRows {
         let sql = "SELECT credential_id, provider_id, revision, encapsulated_key, ciphertext FROM sealed_secret ORDER BY credential_id"
         return try Row.fetchAll(db, sql: sql).map { row in
             var secret = Weir_V1_SealedSecret()
-            secret.credentialID = row["credential_id"] ?? ""
-            secret.providerID = row["provider_id"] ?? ""
-            secret.revision = UInt64(clamping: (row["revision"] as Int64?) ?? 0)
-            secret.encapsulatedKey = row["encapsulated_key"] ?? Data()
-            secret.ciphertext = row["ciphertext"] ?? Data()
+            secret.credentialID = row.text("credential_id") ?? ""
+            secret.providerID = row.text("provider_id") ?? ""
+            secret.revision = UInt64(clamping: row.integer("revision") ?? 0)
+            secret.encapsulatedKey = Data(row.blob("encapsulated_key"))
+            secret.ciphertext = Data(row.blob("ciphertext"))
             return secret
         }
     }
