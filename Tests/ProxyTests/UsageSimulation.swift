@@ -80,16 +80,27 @@ final class UsageSimulation {
         return encoder.buffer
     }()
 
-    init(seed: UInt64) throws {
-        self.seed = seed
-        var random = SeededGenerator(seed: seed)
-        disk = UsageSimulatedDisk(seed: random.next())
-        database = try DatabaseQueue()
+    static let tables = ["meta", "counted", "usage_outbox", "pending_usage", "journal_folded"]
+
+    /// In memory, without durability: a transaction is there or not, and SQLite is not what is tested.
+    static func makeDatabase() throws -> DatabaseQueue {
+        let database = try DatabaseQueue()
         try database.write { db in
-            try db.execute(sql: "PRAGMA journal_mode = OFF")
             try db.execute(sql: "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
             try db.execute(sql: "CREATE TABLE counted (id BLOB PRIMARY KEY)")
             try db.execute(sql: LocalMigration.usage.sql)
+        }
+        return database
+    }
+
+    /// - Parameter database: emptied first; one serves many seeds.
+    init(seed: UInt64, database: DatabaseQueue) throws {
+        self.seed = seed
+        var random = SeededGenerator(seed: seed)
+        disk = UsageSimulatedDisk(seed: random.next())
+        self.database = database
+        try database.write { db in
+            for table in Self.tables { try db.cachedStatement(sql: "DELETE FROM \(table)").execute() }
         }
         var settings = JournalSettings()
         settings.maximumRecordBytes = 256
@@ -418,7 +429,8 @@ final class SimulatedParticipant: FoldParticipant {
     func calm() { isCalm.store(true, ordering: .relaxed) }
 
     func fold(_ records: FoldedRecords, in database: Database) throws {
-        try records.forEach { id, _ in try database.execute(sql: "INSERT INTO counted (id) VALUES (?)", arguments: [Data(id.bytes)]) }
+        let insert = try database.cachedStatement(sql: "INSERT INTO counted (id) VALUES (?)")
+        try records.forEach { id, _ in try insert.execute(arguments: [Data(id.bytes)]) }
         if isCalm.load(ordering: .relaxed) { return }
         switch random.withLock({ Int.random(in: 0..<20, using: &$0) }) {
         case 0:

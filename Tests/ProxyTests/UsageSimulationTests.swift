@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Testing
 
 /// `WEIR_USAGE_SEEDS=count` runs more seeds, `WEIR_USAGE_SEED=seed` one that failed.
@@ -6,14 +7,15 @@ import Testing
     private static let environment = ProcessInfo.processInfo.environment
 
     @Test func everyRecordArrivesExactlyOnceThroughFaultsAndKills() throws {
+        let database = try UsageSimulation.makeDatabase()
         if let seed = Self.environment["WEIR_USAGE_SEED"].flatMap({ UInt64($0) }) {
-            try Self.run(seed)
+            try Self.run(seed, database)
             return
         }
         let count = Self.environment["WEIR_USAGE_SEEDS"].flatMap { UInt64($0) } ?? 300
         var totals = UsageSimulation.Statistics()
         for seed in 1...max(1, count) {
-            let statistics = try Self.run(seed)
+            let statistics = try Self.run(seed, database)
             totals.complete += statistics.complete
             totals.interrupted += statistics.interrupted
             totals.kills += statistics.kills
@@ -28,8 +30,8 @@ import Testing
     }
 
     @discardableResult
-    private static func run(_ seed: UInt64) throws -> UsageSimulation.Statistics {
-        let simulation = try UsageSimulation(seed: seed)
+    private static func run(_ seed: UInt64, _ database: DatabaseQueue) throws -> UsageSimulation.Statistics {
+        let simulation = try UsageSimulation(seed: seed, database: database)
         do {
             try simulation.run(steps: 200)
         } catch {

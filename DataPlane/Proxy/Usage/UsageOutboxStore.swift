@@ -69,11 +69,12 @@ package final class UsageOutboxStore: Sendable {
     /// Until the control plane has answered once, only the first one is given out: its answer tells whether this database is an older
     /// copy of itself before many numbers are used twice.
     package func batches(after sequence: UInt64, limit: Int) throws -> (incarnation: String, batches: [OutboxBatch]) {
-        try database.write { db in
+        try database.read { db in
             let (incarnation, isFirst) = state.withLock { ($0.incarnation, !$0.acknowledgedOnce) }
+            let select = try db.cachedStatement(
+                sql: "SELECT sequence, records, record_count FROM usage_outbox WHERE sequence > ? ORDER BY sequence LIMIT ?")
             let rows = try Row.fetchAll(
-                db, sql: "SELECT sequence, records, record_count FROM usage_outbox WHERE sequence > ? ORDER BY sequence LIMIT ?",
-                arguments: [Int64(clamping: sequence), isFirst ? min(1, max(0, limit)) : max(0, limit)])
+                select, arguments: [Int64(clamping: sequence), isFirst ? min(1, max(0, limit)) : max(0, limit)])
             let batches = rows.map { row in
                 OutboxBatch(sequence: UInt64(clamping: row["sequence"] as Int64), records: row["records"], count: row["record_count"])
             }
@@ -96,7 +97,9 @@ package final class UsageOutboxStore: Sendable {
                 return (.newIncarnation(fresh), size)
             }
             let size = try UsageTables.outboxSize(db, through: stored)
-            if size.rows > 0 { try db.execute(sql: "DELETE FROM usage_outbox WHERE sequence <= ?", arguments: [stored]) }
+            if size.rows > 0 {
+                try db.cachedStatement(sql: "DELETE FROM usage_outbox WHERE sequence <= ?").execute(arguments: [stored])
+            }
             return (.removed(batches: size.rows), size)
         }
         counters.outboxRows.wrappingSubtract(size.rows, ordering: .relaxed)

@@ -25,13 +25,16 @@ enum UsageTables {
     static let incarnationKey = "incarnation"
 
     static func lastSequence(_ db: Database) throws -> Int64 {
-        let stored = try LocalStore.meta(db, sequenceKey).flatMap(Int64.init) ?? 0
+        let meta = try db.cachedStatement(sql: "SELECT value FROM meta WHERE key = ?")
+        let stored = try String.fetchOne(meta, arguments: [sequenceKey]).flatMap(Int64.init) ?? 0
         // The rows are the better witness, should somebody have edited the other.
-        return max(stored, try Int64.fetchOne(db, sql: "SELECT max(sequence) FROM usage_outbox") ?? 0)
+        return max(stored, try Int64.fetchOne(db.cachedStatement(sql: "SELECT max(sequence) FROM usage_outbox")) ?? 0)
     }
 
     static func setLastSequence(_ db: Database, _ sequence: Int64) throws {
-        try LocalStore.setMeta(db, sequenceKey, String(sequence))
+        try db.cachedStatement(
+            sql: "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        ).execute(arguments: [sequenceKey, String(sequence)])
     }
 
     // MARK: Positions
@@ -90,8 +93,9 @@ enum UsageTables {
 
     /// Some pending intents, at most `limit`.
     static func pending(_ db: Database, limit: Int) throws -> [Pending] {
-        let rows = try Row.fetchAll(
-            db, sql: "SELECT request_id, intent, progress FROM pending_usage WHERE length(request_id) = 16 LIMIT ?", arguments: [limit])
+        let select = try db.cachedStatement(
+            sql: "SELECT request_id, intent, progress FROM pending_usage WHERE length(request_id) = 16 LIMIT ?")
+        let rows = try Row.fetchAll(select, arguments: [limit])
         return rows.compactMap { row in
             let id: Data = row["request_id"]
             let intent: Data = row["intent"]
@@ -112,19 +116,20 @@ enum UsageTables {
     }
 
     static func batch(_ db: Database, _ sequence: Int64) throws -> (records: Data, count: Int)? {
-        let row = try Row.fetchOne(db, sql: "SELECT records, record_count FROM usage_outbox WHERE sequence = ?", arguments: [sequence])
+        let select = try db.cachedStatement(sql: "SELECT records, record_count FROM usage_outbox WHERE sequence = ?")
+        let row = try Row.fetchOne(select, arguments: [sequence])
         return row.map { ($0["records"], $0["record_count"]) }
     }
 
     static func replaceBatch(_ db: Database, sequence: Int64, records: Data, count: Int) throws {
-        try db.execute(
-            sql: "UPDATE usage_outbox SET records = ?, record_count = ? WHERE sequence = ?", arguments: [records, count, sequence])
+        try db.cachedStatement(sql: "UPDATE usage_outbox SET records = ?, record_count = ? WHERE sequence = ?")
+            .execute(arguments: [records, count, sequence])
     }
 
     static func outboxSize(_ db: Database, through sequence: Int64 = .max) throws -> (rows: Int, bytes: Int) {
-        let row = try Row.fetchOne(
-            db, sql: "SELECT count(*) AS n, coalesce(sum(length(records)), 0) AS b FROM usage_outbox WHERE sequence <= ?",
-            arguments: [sequence])
+        let select = try db.cachedStatement(
+            sql: "SELECT count(*) AS n, coalesce(sum(length(records)), 0) AS b FROM usage_outbox WHERE sequence <= ?")
+        let row = try Row.fetchOne(select, arguments: [sequence])
         return (row?["n"] ?? 0, row?["b"] ?? 0)
     }
 }
