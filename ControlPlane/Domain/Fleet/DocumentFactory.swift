@@ -20,6 +20,8 @@ package struct IssuedDocument: Sendable {
 /// What every data plane should hold now, as numbers: cheap to read, cheap to compare.
 package struct FleetTarget: Sendable, Hashable {
     package var epoch: Int64
+    /// The key that signs now; the newest keyring names it.
+    package var signingKeyID: String
     /// The newest keyring's.
     package var keyringEpoch: Int64
     package var keyringVersion: Int64
@@ -33,10 +35,11 @@ package struct FleetTarget: Sendable, Hashable {
     package var dataPlanes: Int64
 
     package init(
-        epoch: Int64, keyringEpoch: Int64, keyringVersion: Int64, configVersions: [Int64], rolloutVersion: Int64, directory: Int64,
+        epoch: Int64, signingKeyID: String, keyringEpoch: Int64, keyringVersion: Int64, configVersions: [Int64], rolloutVersion: Int64, directory: Int64,
         credentials: Int64, dataPlanes: Int64
     ) {
         self.epoch = epoch
+        self.signingKeyID = signingKeyID
         self.keyringEpoch = keyringEpoch
         self.keyringVersion = keyringVersion
         self.configVersions = configVersions
@@ -50,8 +53,8 @@ package struct FleetTarget: Sendable, Hashable {
         let counters = try CountersTable.all(c)
         let keyring = try KeyringsTable.latestVersion(c)
         return FleetTarget(
-            epoch: max(counters[FleetCounter.epoch] ?? 1, 1), keyringEpoch: keyring?.epoch ?? 0, keyringVersion: keyring?.version ?? 0,
-            configVersions: try Rollouts.referencedVersions(c), rolloutVersion: try Rollouts.currentPayload(c).version,
+            epoch: max(counters[FleetCounter.epoch] ?? 1, 1), signingKeyID: try SigningKeysTable.active(c)?.id ?? "",
+            keyringEpoch: keyring?.epoch ?? 0, keyringVersion: keyring?.version ?? 0, configVersions: try Rollouts.referencedVersions(c), rolloutVersion: try Rollouts.currentPayload(c).version,
             directory: counters[FleetCounter.directory] ?? 0, credentials: counters[FleetCounter.credentials] ?? 0,
             dataPlanes: counters[FleetCounter.dataPlanes] ?? 0)
     }

@@ -66,10 +66,7 @@ final class Subscription: Sendable {
         guard let mark = DocumentMark(answer) else { throw RPCError(code: .invalidArgument, message: "an answer to no document of ours") }
         // Heartbeats come and go; what becomes of them is of no interest.
         guard mark.kind != .heartbeat else { return }
-        let expected = progress.withLock {
-            $0.state.answered(mark.kind, epoch: mark.epoch, version: mark.version, accepted: answer.accepted)
-        }
-        guard expected else { return }
+        guard progress.withLock({ $0.state.awaits(mark.kind, epoch: mark.epoch, version: mark.version) }) else { return }
         if !answer.accepted {
             logger.warning(
                 "data plane refused a document",
@@ -80,6 +77,8 @@ final class Subscription: Sendable {
         }
         try await services.dataPlanes.answered(
             dataPlaneID, mark, accepted: answer.accepted, reason: answer.reason, detail: answer.detail)
+        // Only now: what follows from an answer shows that the answer is on record.
+        progress.withLock { $0.state.answered(mark.kind, epoch: mark.epoch, version: mark.version, accepted: answer.accepted) }
         stream.wake()
     }
 
@@ -123,6 +122,8 @@ final class Subscription: Sendable {
                 throw RPCError(error)
             } catch let error as RPCError {
                 throw error
+            } catch is SignedAhead {
+                return
             } catch {
                 // The data plane serves on with what it has; the next wake-up or heartbeat tries again.
                 logger.error(
@@ -139,21 +140,32 @@ final class Subscription: Sendable {
                 progress.withLock { $0.state.noKeyring(target) }
                 return
             }
-            try await send(document, writer)
+            try await send(document, nil, writer)
         case .config(let version):
-            try await send(try await services.factory.config(version: version), writer)
+            try await send(try await services.factory.config(version: version), target, writer)
         case .secrets:
             try await sendSecrets(target, writer)
         case .rollout:
             guard let document = try await services.factory.rollout() else { return }
-            try await send(document, writer)
+            try await send(document, target, writer)
         case .directory(let full):
-            try await sendDirectory(full: full, writer)
+            try await sendDirectory(full: full, target, writer)
         }
     }
 
-    /// Noted as sent first: the answer may arrive before `write` returns.
-    private func send(_ document: IssuedDocument, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+    /// The signing key was replaced after the target was read: the data plane has to hear of the new one first, and will, since
+    /// the newer target names its keyring.
+    private struct SignedAhead: Error {}
+
+    private static func check(_ document: IssuedDocument, _ target: FleetTarget) throws(SignedAhead) {
+        if document.envelope.keyID != target.signingKeyID { throw SignedAhead() }
+    }
+
+    /// Noted as sent first: the answer may arrive before `write` returns. A keyring needs no `target`: it is signed as it is.
+    private func send(
+        _ document: IssuedDocument, _ target: FleetTarget?, _ writer: RPCWriter<Weir_V1_SubscribeResponse>
+    ) async throws {
+        if let target { try Self.check(document, target) }
         let now = nowMs
         progress.withLock { $0.state.sent(document.mark, atMs: now) }
         try await write(document, writer)
@@ -179,12 +191,13 @@ final class Subscription: Sendable {
         }
     }
 
-    private func sendDirectory(full: Bool, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+    private func sendDirectory(full: Bool, _ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
         let held = progress.withLock { $0.state.heldDirectory }
         switch try await services.directory.next(for: dataPlaneID, held: held, full: full) {
         case .unchanged(let epoch, let covered):
             progress.withLock { $0.state.directoryUnchanged(epoch: epoch, covered: covered) }
         case .document(let document, let covered, let full):
+            try Self.check(document, target)
             let now = nowMs
             progress.withLock { $0.state.sentDirectory(document.mark, covered: covered, full: full, atMs: now) }
             logger.debug(
@@ -198,11 +211,13 @@ final class Subscription: Sendable {
     }
 
     private func sendHeartbeat(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
-        guard let target = hub.target else { return }
+        guard let target = hub.target, progress.withLock({ $0.state.knowsSigningKey(target) }) else { return }
         do {
             let directory = progress.withLock { $0.state.latestDirectory }
             let latest = try await services.factory.latest(target) + [directory].compactMap { $0 }
-            try await write(try await services.factory.heartbeat(for: dataPlaneID, latest: latest), writer)
+            let document = try await services.factory.heartbeat(for: dataPlaneID, latest: latest)
+            try Self.check(document, target)
+            try await write(document, writer)
         } catch let error as RPCError {
             throw error
         } catch {

@@ -125,10 +125,15 @@ package struct SubscriptionState: Sendable {
         directory = Position(epoch: epoch, version: covered)
     }
 
-    /// The data plane's answer. False when it answers nothing that is in flight.
-    package mutating func answered(_ kind: DocumentKind, epoch: Int64, version: Int64, accepted: Bool) -> Bool {
-        guard let mark = inFlight[kind]?.mark, mark.epoch == epoch, mark.version == version else { return false }
-        inFlight[kind] = nil
+    /// Whether an answer to this document is waited for.
+    package func awaits(_ kind: DocumentKind, epoch: Int64, version: Int64) -> Bool {
+        guard let mark = inFlight[kind]?.mark else { return false }
+        return mark.epoch == epoch && mark.version == version
+    }
+
+    /// The data plane's answer; ignored unless it is waited for.
+    package mutating func answered(_ kind: DocumentKind, epoch: Int64, version: Int64, accepted: Bool) {
+        guard awaits(kind, epoch: epoch, version: version), let mark = inFlight.removeValue(forKey: kind)?.mark else { return }
         if accepted {
             held[kind] = kind == .config ? (held[kind] ?? []) + [mark] : [mark]
         } else {
@@ -139,10 +144,14 @@ package struct SubscriptionState: Sendable {
             // A refused delta is made good by the whole directory; a refused whole one only by a change of its content.
             if accepted || sent.full { directory = sent.covered } else { wantsFullDirectory = true }
         }
-        return true
     }
 
     // MARK: For the shell
+
+    /// Whether the data plane knows the key that signs at `target`: until then nothing but keyrings may be sent.
+    package func knowsSigningKey(_ target: FleetTarget) -> Bool {
+        inFlight[.keyring] == nil && keyring >= Position(epoch: target.keyringEpoch, version: target.keyringVersion)
+    }
 
     package var heldDirectory: DocumentMark? { held[.directory]?.last }
 

@@ -88,6 +88,7 @@ struct EnrolmentTests {
                 let parsed = try #require(EnrollmentTokenText(parsing: text))
                 #expect(parsed.address == "127.0.0.1:\(try await control.server.port)")
                 #expect(parsed.authority.contains("BEGIN CERTIFICATE"))
+                control.clock.advance(milliseconds: 1)
                 _ = try await control.token(name: "b")
                 let page = try await control.server.enrollment.list(PageRequest(limit: 1))
                 #expect(page.items.map(\.name) == ["b"])

@@ -174,6 +174,21 @@ actor TestLink {
         }
     }
 
+    /// Takes and accepts everything until one document of each of these kinds was there; answers the last of each.
+    @discardableResult
+    func all(_ kinds: DocumentKind...) async throws -> [DocumentKind: VerifiedDocument] {
+        var seen: [DocumentKind: VerifiedDocument] = [:]
+        while !kinds.allSatisfy({ seen[$0] != nil }) {
+            switch try await next() {
+            case .document(let document):
+                accept(document)
+                seen[document.kind] = document
+            case .secrets(let secrets): accept(secrets)
+            }
+        }
+        return seen
+    }
+
     func secrets() async throws -> Weir_V1_SealedSecrets {
         while true {
             switch try await next() {
