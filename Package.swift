@@ -121,11 +121,11 @@ let package = Package(
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),
-        tests("FormatsTests", ["Formats", "Primitives"]),
+        tests("FormatsTests", ["Formats", "Primitives"], resources: [.copy("Fixtures")]),
         tests("ProxyTests", ["Proxy", "Simulator", "Wire", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf, .grdb, .crypto, .logging]),
         tests("StorageTests", ["Storage", "Primitives"]),
         tests("DomainTests", ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
-        tests("APITests", ["API", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting, .httpTypes, .nioCore, .logging]),
+        tests("APITests", ["API", "weir", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting, .httpTypes, .nioCore, .logging]),
         tests(
             "FleetTests",
             [

@@ -93,7 +93,7 @@ package struct StreamUsageMeter: Sendable {
         let limit = bytes.count
         let mayHoldCR = ByteScan.find(0x0D, base, from: 0, limit: limit) != nil
         var at = 0
-        if boundary.takeLineFeed(base, at: 0, limit: limit) {
+        if carry.isEmpty, !isSkipping, boundary.takeLineFeed(base, at: 0, limit: limit) {
             at = 1
             if strips && !droppedLast { output.append(0x0A) }
         }

@@ -17,7 +17,10 @@ enum TextSanitiser {
             word = String.UnicodeScalarView()
             wordBytes = 0
             let cleaned = cleanWord(original, afterKeyWord: redactsNext)
-            redactsNext = announcesSecret(original)
+            // A lone colon or dash between a name and its secret changes nothing.
+            if original.unicodeScalars.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) {
+                redactsNext = announcesSecret(original)
+            }
             output.append(contentsOf: cleaned.unicodeScalars)
             bytes += cleaned.utf8.count
         }
@@ -58,7 +61,7 @@ enum TextSanitiser {
         return clean(text, maxBytes: maxBytes) == text ? text : nil
     }
 
-    private static let delimiters = Set<Unicode.Scalar>("\"'`(),;<>{}|=!?*".unicodeScalars)
+    private static let delimiters = Set<Unicode.Scalar>("\"'`(),;<>{}|=!?".unicodeScalars)
 
     private static func withoutStackTrace(_ text: String) -> Substring {
         var end = text.endIndex

@@ -1,0 +1,123 @@
+import Formats
+import Primitives
+import Testing
+
+@Suite("Usage as a provider states it")
+struct UsageTests {
+    static func parse(_ text: String) -> UsageReading? {
+        Array(text.utf8).withUnsafeBytes { UsageParser.parse($0) }
+    }
+
+    struct Case: Sendable {
+        let text: String
+        var input: Int64 = 0
+        var output: Int64 = 0
+        var cached: Int64 = 0
+        var written: Int64 = 0
+        var reasoning: Int64 = 0
+        var flags: UsageReading.Flags = []
+    }
+
+    @Test(
+        "is clamped and flagged, never believed",
+        arguments: [
+            Case(text: #"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#, input: 10, output: 5),
+            Case(
+                text: #"""
+                    {"completion_tokens_details":{"reasoning_tokens":3,"audio_tokens":0},"completion_tokens":5,"prompt_tokens_details":
+                    {"cached_tokens":4,"cache_write_tokens":2},"prompt_tokens":10,"total_tokens":15,"x":{"prompt_tokens":99}}
+                    """#, input: 10, output: 5, cached: 4, written: 2, reasoning: 3),
+            Case(
+                text: #"""
+                    {"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":1},
+                    "total_tokens":15}
+                    """#, input: 10, output: 5, cached: 4, reasoning: 1),
+            Case(text: #"{"prompt_tokens":8,"total_tokens":8}"#, input: 8),
+            Case(text: #"{"completion_tokens":3,"total_tokens":8}"#, input: 5, output: 3),
+            Case(text: #"{"prompt_tokens":8,"completion_tokens":2,"total_tokens":99}"#, input: 8, output: 2, flags: .totalMismatch),
+            Case(text: #"{"prompt_tokens":8}"#, input: 8, flags: .outputUnknown),
+            Case(text: "{}", flags: [.inputUnknown, .outputUnknown]),
+            Case(text: #"{"prompt_tokens":null,"completion_tokens":null}"#, flags: [.inputUnknown, .outputUnknown]),
+            Case(text: #"{"prompt_tokens":-1,"completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":"10","completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":10.7,"completion_tokens":5}"#, input: 10, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":1e3,"completion_tokens":5}"#, input: 1, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":1e999999999,"completion_tokens":5}"#, input: 1, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":true,"completion_tokens":[5]}"#, flags: [.invalid, .inputUnknown, .outputUnknown]),
+            Case(text: #"{"prompt_tokens":1000000000,"completion_tokens":0}"#, input: 1_000_000_000),
+            Case(text: #"{"prompt_tokens":1000000001,"completion_tokens":0}"#, input: 1_000_000_000, flags: [.invalid, .inputUnknown]),
+            Case(
+                text: #"{"prompt_tokens":99999999999999999999999999999999999999,"completion_tokens":0}"#, input: 1_000_000_000,
+                flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":-99999999999999999999999999999,"completion_tokens":0}"#, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":1,"prompt_tokens":2,"completion_tokens":0}"#, input: 2, flags: .duplicate),
+            Case(text: #"{"prompt_tokens":"x","prompt_tokens":2,"completion_tokens":0}"#, input: 2, flags: [.duplicate, .invalid]),
+            Case(
+                text: #"{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":9}}"#, input: 5, output: 2,
+                cached: 5,
+                flags: .inconsistent),
+            Case(
+                text: #"{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":4}}"#,
+                input: 5, output: 2,
+                cached: 4, written: 1, flags: .inconsistent),
+            Case(
+                text: #"{"prompt_tokens":5,"completion_tokens":2,"completion_tokens_details":{"reasoning_tokens":3}}"#, input: 5, output: 2,
+                reasoning: 2,
+                flags: .inconsistent),
+            Case(text: #"{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":null}"#, input: 5, output: 2),
+            Case(text: #"{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":7}"#, input: 5, output: 2, flags: .invalid),
+            Case(
+                text: #"{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":-1}}"#, input: 5, output: 2,
+                flags: .invalid),
+            Case(text: #"{"prompt_tokens":5,"completion_tokens":"#, input: 5, flags: [.invalid, .outputUnknown]),
+            Case(text: #"[1]"#, flags: [.invalid, .inputUnknown, .outputUnknown]),
+            Case(text: #""text""#, flags: [.invalid, .inputUnknown, .outputUnknown]),
+            Case(text: "7", flags: [.invalid, .inputUnknown, .outputUnknown]),
+        ])
+    func table(_ expected: Case) throws {
+        let reading = try #require(Self.parse(expected.text))
+        #expect(reading.inputTokens == expected.input)
+        #expect(reading.outputTokens == expected.output)
+        #expect(reading.cachedInputTokens == expected.cached)
+        #expect(reading.cacheWriteTokens == expected.written)
+        #expect(reading.reasoningTokens == expected.reasoning)
+        #expect(reading.flags == expected.flags, "\(reading.flags.rawValue)")
+        #expect(reading.present)
+    }
+
+    @Test("is absent when it is null or nothing")
+    func absent() {
+        #expect(Self.parse("null") == nil)
+        #expect(Self.parse(" null ") == nil)
+        #expect(Self.parse("") == nil)
+        #expect(!UsageReading.absent.present && !UsageReading.absent.isComplete)
+    }
+
+    @Test("never traps, whatever it is", arguments: 1...8 as ClosedRange<UInt64>)
+    func random(seed: UInt64) {
+        var json = RandomJSON(random: SeededGenerator(seed: seed))
+        for _ in 0..<500 {
+            let names = ["prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"]
+            var bytes = Array(json.object(depth: 3, names: names.filter { _ in Bool.random(using: &json.random) }).utf8)
+            if Bool.random(using: &json.random) { bytes = json.damage(bytes) }
+            guard let reading = bytes.withUnsafeBytes({ UsageParser.parse($0) }) else { continue }
+            for count in [
+                reading.inputTokens, reading.outputTokens, reading.cachedInputTokens, reading.cacheWriteTokens, reading.reasoningTokens,
+            ] {
+                #expect((0...UsageReading.cap).contains(count))
+            }
+            #expect(reading.cachedInputTokens + reading.cacheWriteTokens <= reading.inputTokens)
+            #expect(reading.reasoningTokens <= reading.outputTokens)
+        }
+    }
+
+    @Test("is estimated from bytes when it is missing")
+    func estimate() {
+        #expect(TokenEstimate.input(requestBytes: 0) == 0)
+        #expect(TokenEstimate.input(requestBytes: -5) == 0)
+        #expect(TokenEstimate.input(requestBytes: 1) == 1)
+        #expect(TokenEstimate.output(contentBytes: 4) == 1)
+        #expect(TokenEstimate.output(contentBytes: 5) == 2)
+        #expect(TokenEstimate.output(contentBytes: .max) == UsageReading.cap)
+    }
+}
