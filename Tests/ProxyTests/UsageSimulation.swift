@@ -54,10 +54,7 @@ final class UsageSimulation {
     /// Of each loop's requests of this boot, those without a completion.
     private var open: [[RequestID]] = []
 
-    // The control plane.
-    private var mark: UInt64 = 0
-    private var sent: UInt64 = 0
-    private var stored: [UInt64: Data] = [:]
+    private var controlPlane = SimulatedControlPlane()
     private(set) var delivered: [RequestID: [UInt8]] = [:]
     private(set) var statistics = Statistics()
 
@@ -148,7 +145,7 @@ final class UsageSimulation {
         held = Array(repeating: [], count: loops)
         open = Array(repeating: [], count: loops)
         journals = []
-        sent = 0
+        controlPlane.reconnect()
         // Opening retries whatever fails, as a supervisor that starts the process again would.
         do {
             let shared = try JournalShared(
@@ -325,49 +322,16 @@ final class UsageSimulation {
     /// Takes some batches in, answers or not.
     private func ship() throws {
         guard let outbox else { return }
-        let (incarnation, batches) = try outbox.batches(after: sent, limit: 1 + pick(5))
+        let (incarnation, batches) = try outbox.batches(after: controlPlane.sent, limit: 1 + pick(5))
         for batch in batches {
-            if batch.sequence != sent + 1, sent > 0 { throw Violation(description: "batch \(batch.sequence) follows \(sent)") }
-            if let before = stored[batch.sequence] {
-                if before != batch.records { throw Violation(description: "batch \(batch.sequence) came back with other records") }
-            } else {
-                guard batch.sequence == mark + 1 else { throw Violation(description: "batch \(batch.sequence) came after \(mark)") }
-                mark = batch.sequence
-                stored[batch.sequence] = batch.records
-                let records = try Self.parse(batch.records)
-                if records.count != batch.count { throw Violation(description: "batch \(batch.sequence) has not \(batch.count) records") }
-                for record in records { try take(record) }
-            }
-            sent = batch.sequence
+            for record in try controlPlane.receive(batch) { try take(record) }
         }
-        if pick(3) > 0, sent > 0 {
-            guard case .removed = try outbox.acknowledge(through: mark, incarnation: incarnation) else {
-                throw Violation(description: "an acknowledgement of \(mark) was not understood")
+        if pick(3) > 0, controlPlane.sent > 0 {
+            guard case .removed = try outbox.acknowledge(through: controlPlane.mark, incarnation: incarnation) else {
+                throw Violation(description: "an acknowledgement of \(controlPlane.mark) was not understood")
             }
-            sent = mark
+            controlPlane.wasHeard()
         }
-    }
-
-    static func parse(_ data: Data) throws -> [[UInt8]] {
-        let bytes = [UInt8](data)
-        var records: [[UInt8]] = []
-        var offset = 0
-        while offset < bytes.count {
-            guard bytes[offset] == 0x1A else { throw Violation(description: "not a record at \(offset)") }
-            offset += 1
-            var length = 0
-            var shift = 0
-            while offset < bytes.count {
-                length |= Int(bytes[offset] & 0x7F) << shift
-                shift += 7
-                offset += 1
-                if bytes[offset - 1] < 0x80 { break }
-            }
-            guard offset + length <= bytes.count else { throw Violation(description: "a record is cut off") }
-            records.append([UInt8](bytes[offset..<offset + length]))
-            offset += length
-        }
-        return records
     }
 
     private func take(_ record: [UInt8]) throws {
@@ -401,7 +365,7 @@ final class UsageSimulation {
             let outcome = try folder.foldOnce()
             keeper?.step()
             try ship()
-            if outcome.isDrained, try outbox.batches(after: mark, limit: 1).batches.isEmpty, sent == mark { break }
+            if outcome.isDrained, try outbox.batches(after: controlPlane.mark, limit: 1).batches.isEmpty { break }
         }
         for (id, fate) in fates where !fate.mayVanish && delivered[id] == nil {
             throw Violation(description: "\(id) of boot \(fate.boot) never arrived (complete: \(fate.mayBeComplete))")
@@ -412,32 +376,5 @@ final class UsageSimulation {
         if pending != 0 { throw Violation(description: "\(pending) intents are still pending") }
         let damaged = disk.names.filter { !$0.hasSuffix(".journal") }
         if !damaged.isEmpty { throw Violation(description: "damage was found where there is none: \(damaged)") }
-    }
-}
-
-/// Counts records in the folder's transaction, and sometimes dies or fails in it.
-final class SimulatedParticipant: FoldParticipant {
-    private let disk: UsageSimulatedDisk
-    private let random: Mutex<SeededGenerator>
-    private let isCalm = Atomic<Bool>(false)
-
-    init(disk: UsageSimulatedDisk, seed: UInt64) {
-        self.disk = disk
-        random = Mutex(SeededGenerator(seed: seed))
-    }
-
-    func calm() { isCalm.store(true, ordering: .relaxed) }
-
-    func fold(_ records: FoldedRecords, in database: Database) throws {
-        let insert = try database.cachedStatement(sql: "INSERT INTO counted (id) VALUES (?)")
-        try records.forEach { id, _ in try insert.execute(arguments: [Data(id.bytes)]) }
-        if isCalm.load(ordering: .relaxed) { return }
-        switch random.withLock({ Int.random(in: 0..<20, using: &$0) }) {
-        case 0:
-            disk.dieNow()
-            throw JournalFileError(operation: "killed before the commit", code: 0)
-        case 1: throw JournalFileError(operation: "refused", code: 0)
-        default: break
-        }
     }
 }

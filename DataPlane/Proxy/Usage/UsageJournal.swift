@@ -9,40 +9,15 @@ import Synchronization
 /// slot is room for one completion of the largest size in space that is already reserved on the disk. The loop opens, syncs, closes and
 /// removes no files: `JournalKeeper` does, and has the next segment ready before this one is used up.
 package final class UsageJournal {
-    /// A segment as its loop sees it.
-    private final class Tail {
-        let segment: JournalSegment
-        /// Bytes that count.
-        var committed = 0
-        /// The same and what is buffered for it.
-        var planned = 0
-        /// The rest of the segment cannot run out of space. Lost when it had to be truncated.
-        var reserved = true
-        /// A write to it failed: no more is put into it while there is another.
-        var retired = false
-        /// It could not be cut back, and what it holds beyond `committed` may look like records.
-        var tainted = false
-
-        init(_ segment: JournalSegment) { self.segment = segment }
-        var capacity: Int { segment.capacity }
-    }
-
-    /// A range of the buffer and the segment it goes to. More than one only in the tick that begins a new segment.
-    private struct Part {
-        let tail: Tail
-        let start: Int
-    }
-
     package let settings: JournalSettings
     private let shared: JournalShared
     private let lane: JournalLane
 
-    private var buffer: UnsafeMutableRawBufferPointer
-    private var used = 0
-    private var parts: [Part] = []
-    private var tail: Tail?
+    private var buffer = JournalBuffer()
+    private var parts: [JournalPart] = []
+    private var tail: JournalTail?
     /// The last segment that the folder knows of.
-    private var registered: Tail?
+    private var registered: JournalTail?
     private var spares: [JournalSegment] = []
     /// Requests with an intent and no completion, those of this tick included.
     private var open: Set<RequestID> = []
@@ -77,11 +52,10 @@ package final class UsageJournal {
         self.shared = shared
         self.settings = settings
         completionFrame = JournalFrame.headerBytes + settings.completionReserve
-        buffer = .allocate(byteCount: 64 << 10, alignment: 16)
-        let confined = LoopConfined(value: WeakJournal(self))
+        let confined = LoopConfined(self)
         lane.state.withLock { state in
             state.onLoop = hop
-            state.nudge = { confined.value.journal?.nudged() }
+            state.nudge = { confined.value?.nudged() }
         }
         // The first segments are made here, before the loop serves; a full disk is met again, and reported, when a request comes.
         JournalKeeper.prepareSpares(shared, lane)
@@ -89,10 +63,8 @@ package final class UsageJournal {
         publishRoom()
     }
 
-    deinit { buffer.deallocate() }
-
     package var durability: JournalDurability { settings.durability }
-    package var hasBuffered: Bool { used > 0 || heldCount > 0 }
+    package var hasBuffered: Bool { buffer.count > 0 || heldCount > 0 }
     /// Requests with an intent and no completion.
     package var openRequests: Int { open.count }
 
@@ -138,7 +110,7 @@ package final class UsageJournal {
     /// - Returns: false when it was flushed: then the request needs a completion like any other.
     @discardableResult
     package func abandon(_ id: RequestID) -> Bool {
-        guard open.contains(id), let index = tickIntents.lastIndex(where: { $0.id == id }), let base = buffer.baseAddress else {
+        guard open.contains(id), let index = tickIntents.lastIndex(where: { $0.id == id }), let base = buffer.base else {
             return false
         }
         JournalFrame.void(base + tickIntents[index].offset, salt: shared.salt)
@@ -193,9 +165,9 @@ package final class UsageJournal {
 
     /// - Returns: nil, and everything buffered counts; or the error, and nothing is changed.
     private func writeParts() -> JournalFileError? {
-        guard used > 0, let base = buffer.baseAddress else { return nil }
+        guard buffer.count > 0, let base = buffer.base else { return nil }
         for (index, part) in parts.enumerated() {
-            let end = index + 1 < parts.count ? parts[index + 1].start : used
+            let end = index + 1 < parts.count ? parts[index + 1].start : buffer.count
             var done = part.start
             while done < end {
                 let rest = UnsafeRawBufferPointer(start: base + done, count: end - done)
@@ -225,12 +197,12 @@ package final class UsageJournal {
         counters.intents.wrappingAdd(UInt64(tickIntents.count), ordering: .relaxed)
         counters.completions.wrappingAdd(UInt64(tickCompletions), ordering: .relaxed)
         counters.writes.wrappingAdd(UInt64(parts.count), ordering: .relaxed)
-        lane.flushed.wrappingAdd(UInt64(used), ordering: .releasing)
+        lane.flushed.wrappingAdd(UInt64(buffer.count), ordering: .releasing)
         if lastError != 0 {
             lastError = 0
             lane.writeError.store(0, ordering: .relaxed)
         }
-        sinceFold += used
+        sinceFold += buffer.count
         if sinceFold >= foldVolume {
             sinceFold = 0
             shared.folderSignal.raise()
@@ -241,11 +213,10 @@ package final class UsageJournal {
     }
 
     private func clearTick() {
-        used = 0
+        buffer.clear()
         parts.removeAll(keepingCapacity: true)
         tickIntents.removeAll(keepingCapacity: true)
         tickCompletions = 0
-        if buffer.count > 4 << 20 { resizeBuffer(64 << 10) }
     }
 
     /// After a failed write: cuts the files back to what counts, forgets the tick's intents and keeps the completions of earlier ones.
@@ -276,10 +247,10 @@ package final class UsageJournal {
 
     /// Copies the frames of completions whose intents were written in an earlier tick from the buffer to `held`.
     private func keepCompletions() {
-        guard let base = buffer.baseAddress else { return }
+        guard let base = buffer.base else { return }
         let refused = Set(tickIntents.map(\.id))
         for (index, part) in parts.enumerated() {
-            let end = index + 1 < parts.count ? parts[index + 1].start : used
+            let end = index + 1 < parts.count ? parts[index + 1].start : buffer.count
             var offset = part.start + (part.tail.committed == 0 ? SegmentHeader.bytes : 0)
             while offset < end {
                 let frame = UnsafeRawPointer(base + offset)
@@ -340,7 +311,7 @@ package final class UsageJournal {
     private func append(_ kind: JournalFrame.Kind, _ id: RequestID, _ record: UnsafeRawBufferPointer) -> Int? {
         guard !closed else { return nil }
         let size = JournalFrame.headerBytes + record.count
-        let target: Tail
+        let target: JournalTail
         if let tail, !tail.retired, tail.planned + size <= tail.capacity {
             target = tail
         } else if let next = nextSegment(size) {
@@ -351,34 +322,30 @@ package final class UsageJournal {
             return nil
         }
         if parts.last?.tail !== target { begin(target) }
-        makeRoom(size)
-        guard let base = buffer.baseAddress else { return nil }
-        let offset = used
-        JournalFrame.write(kind, id, record, salt: shared.salt, to: base + offset)
-        used += size
+        let offset = buffer.count
+        guard let frame = buffer.extend(size) else { return nil }
+        JournalFrame.write(kind, id, record, salt: shared.salt, to: frame)
         target.planned += size
         return offset
     }
 
-    private func nextSegment(_ size: Int) -> Tail? {
+    private func nextSegment(_ size: Int) -> JournalTail? {
         if spares.isEmpty { takeSpares() }
         guard let segment = spares.first, SegmentHeader.bytes + size <= segment.capacity else { return nil }
         spares.removeFirst()
         lane.spares.wrappingSubtract(1, ordering: .relaxed)
-        return Tail(segment)
+        return JournalTail(segment)
     }
 
     /// Starts a part of the tick for `target`, with the header when the segment is new.
-    private func begin(_ target: Tail) {
-        parts.append(Part(tail: target, start: used))
+    private func begin(_ target: JournalTail) {
+        parts.append(JournalPart(tail: target, start: buffer.count))
         guard target.planned == 0 else { return }
-        makeRoom(SegmentHeader.bytes)
         let name = target.segment.name
         let header = SegmentHeader(
             loop: name.loop, boot: name.boot, number: name.number, salt: target.segment.salt,
             previousNumber: tail?.segment.name.number ?? 0, previousLength: UInt64(tail?.planned ?? 0))
-        if let base = buffer.baseAddress { header.write(to: base + used) }
-        used += SegmentHeader.bytes
+        if let start = buffer.extend(SegmentHeader.bytes) { header.write(to: start) }
         target.planned = SegmentHeader.bytes
         tail = target
     }
@@ -390,17 +357,6 @@ package final class UsageJournal {
             state.spares.removeAll(keepingCapacity: true)
             lane.offered.store(0, ordering: .relaxed)
         }
-    }
-
-    private func makeRoom(_ size: Int) {
-        if buffer.count - used < size { resizeBuffer(max(buffer.count * 2, used + size)) }
-    }
-
-    private func resizeBuffer(_ size: Int) {
-        let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
-        if let from = buffer.baseAddress, let to = larger.baseAddress, used > 0 { to.copyMemory(from: from, byteCount: used) }
-        buffer.deallocate()
-        buffer = larger
     }
 
     private func publishRoom() {
@@ -454,14 +410,4 @@ package final class UsageJournal {
         }
         for waiter in ready { waiter.body(waiter.point > failed) }
     }
-}
-
-/// Carries a loop's own object through closures that only that loop runs.
-private struct LoopConfined<Value>: @unchecked Sendable {
-    let value: Value
-}
-
-private final class WeakJournal {
-    weak var journal: UsageJournal?
-    init(_ journal: UsageJournal) { self.journal = journal }
 }
