@@ -118,10 +118,52 @@ struct UsageQueriesTests {
                     row.costNano = .max / 2
                     return row
                 }
-                _ = try UsageTable.insert(c, rows)
+                #expect(try UsageTable.insert(c, rows) == rows)
+                try UsageDailyTable.add(c, rows)
             }
-            let sums = try await Support.queries(database).sums(Support.everything, by: [])
-            #expect(sums.first?.costNano == .max)
+            for window in [Support.everything, UsageFilter(from: Support.now * 1000 - 1, to: Support.now * 1000 + 1)] {
+                let sums = try await Support.queries(database).sums(window, by: [])
+                #expect(sums.first?.costNano == .max)
+            }
+        }
+    }
+
+    @Test("sum whole and broken days alike, whatever the window", arguments: TestDatabases.all, [1, 2] as [UInt64])
+    func windows(_ kind: TestDatabase, _ seed: UInt64) async throws {
+        try await kind.with { database in
+            var generator = SeededGenerator(seed: seed)
+            let records = (0..<UInt64(300)).map { number in
+                var record = Support.record(number, tenant: "ten_\(number % 3)", input: Int64.random(in: 0...999, using: &generator))
+                record.admittedAtUs -= Int64.random(in: 0...(6 * Self.day * 1000), using: &generator)
+                // Some to the microsecond at midnight.
+                if number % 10 == 0 { record.admittedAtUs -= record.admittedAtUs % (Self.day * 1000) }
+                if number % 7 == 0 { record.status = .failed }
+                return record
+            }
+            let intake = Support.intake(database)
+            for (index, dataPlane) in ["dp_a", "dp_b", "dp_a"].enumerated() {
+                let part = Array(records[(index * 100)..<(index * 100 + 100)])
+                let batch = Support.batch("i\(index)", 1, part)
+                _ = try await intake.store(dataPlaneID: dataPlane, batch: batch)
+            }
+            let queries = Support.queries(database)
+            let end = Support.now * 1000
+            for _ in 0..<60 {
+                var bounds = (0..<2).map { _ in end - Int64.random(in: -1_000_000...(7 * Self.day * 1000), using: &generator) }
+                for index in bounds.indices where Bool.random(using: &generator) { bounds[index] -= bounds[index] % (Self.day * 1000) }
+                bounds.sort()
+                guard bounds[0] < bounds[1] else { continue }
+                let filter = UsageFilter(from: bounds[0], to: bounds[1], tenantID: Bool.random(using: &generator) ? "ten_1" : nil)
+                let expected = records.filter { (bounds[0]..<bounds[1]).contains($0.admittedAtUs) && $0.tenantID == filter.tenantID ?? $0.tenantID }
+                let sums = try await queries.sums(filter, by: []).first
+                #expect(sums?.requests == Int64(expected.count), "seed \(seed), \(bounds)")
+                #expect(sums?.inputTokens == expected.reduce(0) { $0 + $1.inputTokens })
+                #expect(sums?.costNano == expected.reduce(0) { $0 + $1.costNano })
+                #expect(sums?.failed == Int64(expected.count { $0.status == .failed }))
+                let days = try await queries.sums(filter, by: [.day, .model])
+                #expect(days.reduce(0) { $0 + $1.requests } == Int64(expected.count))
+                #expect(days.map(\.day) == Set(expected.map { $0.admittedAtUs / (Self.day * 1000) }).sorted())
+            }
         }
     }
 

@@ -27,7 +27,11 @@ extension APIRequest {
         var result = UsageQuery(
             from: try query.time("from"), to: try query.time("to"), tenantID: try query.id("tenant_id"),
             projectID: try query.id("project_id"), keyID: try query.id("key_id"), model: query["model"])
-        if result.from == nil, let now { result.from = (result.to ?? now) - UsageQueries.defaultWindow }
+        if result.from == nil, let now {
+            // From the start of a day (UTC), so that the oldest one shown is whole.
+            let start = (result.to ?? now) - UsageQueries.defaultWindow
+            result.from = start - start % 86_400_000
+        }
         if let word = query["status"] {
             guard let status = UsageStatus(rawValue: word) else {
                 let words = UsageStatus.allCases.map(\.rawValue).joined(separator: ", ")

@@ -44,7 +44,8 @@ package struct UsageIntake: Sendable {
             try UsagePartitions.ensure(c, Set(rows.map { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }))
             let stored = try UsageTable.insert(c, rows)
             try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: sequence)
-            return Outcome(mark: sequence, stored: stored)
+            try UsageDailyTable.add(c, stored)
+            return Outcome(mark: sequence, stored: stored.count)
         }
         report(outcome, rows, dataPlaneID, sequence)
         var ack = Weir_V1_UsageAck()

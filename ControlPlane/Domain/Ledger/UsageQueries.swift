@@ -20,7 +20,7 @@ package struct UsageQueries: Sendable {
     /// - Throws: `DomainError.invalid` for a window that is empty or gives too many groups.
     package func sums(_ filter: UsageFilter, by dimensions: Set<UsageDimension>) async throws -> [UsageSums] {
         try Self.check(filter)
-        let sums = try await domain.read { try UsageTable.sums($0, filter, by: dimensions, limit: Self.maximumGroups + 1) }
+        let sums = try await domain.read { try UsageSumsQuery.run($0, filter, by: dimensions, limit: Self.maximumGroups + 1) }
         guard sums.count <= Self.maximumGroups else {
             throw DomainError.invalid(
                 "group_by", "gives more than \(Self.maximumGroups) groups", remedy: "Choose a shorter time, a filter, or fewer dimensions.")

@@ -3,6 +3,7 @@ package enum Migrations {
     package static let all: [Migration] = [
         .counters,
         .usage,
+        .usageDaily,
         .admin,
         .configVersions,
         .rollouts,

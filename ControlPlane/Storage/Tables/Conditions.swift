@@ -6,6 +6,9 @@ package struct Conditions {
 
     package init() {}
 
+    /// Without conditions yet, its arguments numbered on from those of another clause of the same statement.
+    init(continuing other: Conditions) { arguments = other.arguments }
+
     package mutating func add(_ piece: String, _ values: SQLValue...) {
         var sql = ""
         var remaining = values[...]

@@ -1,0 +1,91 @@
+/// The records summed by day and by what reports group by. Written in the transaction that stores the records, so the sums are exact.
+///
+/// A row belongs to one data plane: two of them never wait for each other's sums.
+package enum UsageDailyTable {
+    static let keys = ["day", "tenant_id", "project_id", "key_id", "model", "status", "data_plane_id"]
+
+    /// What is summed: the column here, and the expression over a record.
+    static let sums: [(column: String, ofRecord: String)] = [
+        ("requests", "1"), ("estimated", "flags & 1"), ("mismatches", "(flags & 128) / 128"), ("input_tokens", "input_tokens"),
+        ("output_tokens", "output_tokens"), ("cached_input_tokens", "cached_input_tokens"), ("cache_write_tokens", "cache_write_tokens"),
+        ("reasoning_tokens", "reasoning_tokens"), ("cost_nano", "cost_nano"),
+        ("rerated_cost_nano", "COALESCE(rerated_cost_nano, cost_nano)"),
+    ]
+
+    static let microsecondsPerDay: Int64 = 86_400_000_000
+
+    private struct Key: Hashable, Comparable {
+        let day: Int64
+        let tenantID: String
+        let projectID: String
+        let keyID: String
+        let model: String
+        let status: Int64
+        let dataPlaneID: String
+
+        init(_ row: UsageRow) {
+            day = row.admittedAtMicroseconds / microsecondsPerDay
+            tenantID = row.tenantID
+            projectID = row.projectID
+            keyID = row.keyID
+            model = row.model
+            status = row.status
+            dataPlaneID = row.dataPlaneID
+        }
+
+        var values: [SQLValue] {
+            [.int(day), .text(tenantID), .text(projectID), .text(keyID), .text(model), .int(status), .text(dataPlaneID)]
+        }
+
+        static func < (a: Key, b: Key) -> Bool {
+            (a.day, a.tenantID, a.projectID, a.keyID, a.model, a.status) < (b.day, b.tenantID, b.projectID, b.keyID, b.model, b.status)
+        }
+    }
+
+    /// Adds records, which have just been stored. Saturating: a data plane that reports nonsense must not stop its own intake.
+    package static func add(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
+        var groups: [Key: [Int64]] = [:]
+        for row in rows { groups[Key(row), default: Array(repeating: 0, count: sums.count)].addSaturating(amounts(row)) }
+        // In one order always: two incarnations of a data plane may be at it together.
+        let ordered = groups.sorted { $0.key < $1.key }
+        for start in stride(from: 0, to: ordered.count, by: groupsPerStatement) {
+            let chunk = ordered[start..<min(start + groupsPerStatement, ordered.count)]
+            try c.execute(statement(groups: chunk.count), chunk.flatMap { $0.key.values + $0.value.map { .int($0) } })
+        }
+    }
+
+    /// Far from the numbers of parameters that the databases allow, 32,766 and 65,535.
+    private static let groupsPerStatement = 200
+
+    private static func statement(groups: Int) -> String {
+        let columns = keys + sums.map(\.column)
+        let places = (0..<groups).map { group in
+            "(" + columns.indices.map { "$\(group * columns.count + $0 + 1)" }.joined(separator: ", ") + ")"
+        }
+        let updates = sums.map { sum in
+            let (old, new) = ("usage_daily.\(sum.column)", "excluded.\(sum.column)")
+            return "\(sum.column) = CASE WHEN \(old) > \(Int64.max) - \(new) THEN \(Int64.max) ELSE \(old) + \(new) END"
+        }
+        return """
+            INSERT INTO usage_daily (\(columns.joined(separator: ", "))) VALUES \(places.joined(separator: ", "))
+            ON CONFLICT (\(keys.joined(separator: ", "))) DO UPDATE SET \(updates.joined(separator: ", "))
+            """
+    }
+
+    /// In the order of `sums`.
+    private static func amounts(_ row: UsageRow) -> [Int64] {
+        [
+            1, row.flags & 1, (row.flags & 128) / 128, row.inputTokens, row.outputTokens, row.cachedInputTokens, row.cacheWriteTokens,
+            row.reasoningTokens, row.costNano, row.reratedCostNano ?? row.costNano,
+        ]
+    }
+}
+
+extension [Int64] {
+    fileprivate mutating func addSaturating(_ other: [Int64]) {
+        for index in indices where other.indices.contains(index) {
+            let (sum, overflow) = self[index].addingReportingOverflow(other[index])
+            self[index] = overflow ? .max : sum
+        }
+    }
+}
