@@ -185,10 +185,6 @@ extension Weir_V1_Envelope {
     var digest: [UInt8] { SHA256Digest.of(Array(payload)) }
 }
 
-extension Directory {
-    func lookup(_ id: KeyID) -> KeyEntry? { IDBits(id).flatMap { lookup($0) } }
-}
-
 func digestWords(_ secret: String) -> DigestWords? {
     SHA256Digest.of(Array(secret.utf8)).withUnsafeBytes { DigestWords($0) }
 }

@@ -1,4 +1,5 @@
 import Contract
+package import Primitives
 
 /// The tenants, projects and virtual keys that this data plane serves: immutable, compiled for lookup by key id.
 package final class Directory: Sendable {
@@ -43,6 +44,8 @@ package final class Directory: Sendable {
             isCandidate: record.flags.contains(.candidate), project: project,
             scopes: scopeIndex >= 0 && scopeIndex < scopes.count ? scopes[scopeIndex] : nil)
     }
+
+    package func lookup(_ id: KeyID) -> KeyEntry? { IDBits(id).flatMap { lookup($0) } }
 
     /// The same directory with the rollout's choice made for each key. Costs up to one SHA-256 a key: once a rollout document,
     /// off the request path.

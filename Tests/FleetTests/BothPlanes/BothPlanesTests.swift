@@ -1,0 +1,205 @@
+import Contract
+import Domain
+import Fleet
+import Foundation
+import Primitives
+import Simulator
+import Storage
+import Testing
+
+@testable import Proxy
+
+/// Real planes, real sockets, TLS between them, a simulated provider behind them.
+@Suite("Both planes", .timeLimit(.minutes(3)), .serialized)
+struct BothPlanesTests {
+    private static let model = "sim-in120-out64"
+
+    /// Runs `body` with a control plane whose one model leads to a simulated provider, and its database.
+    private func with(
+        _ database: TestDatabase, _ body: (RunningControl, any Database, SimulatorServer) async throws -> Void
+    ) async throws {
+        try await database.with { database in
+            let provider = try await SimulatorServer.start()
+            let control = try await RunningControl.start(database)
+            do {
+                try await control.release(model: Self.model, url: "http://127.0.0.1:\(provider.port)/v1")
+                try await body(control, database, provider)
+            } catch {
+                await control.stop()
+                try await provider.shutdown()
+                throw error
+            }
+            await control.stop()
+            try await provider.shutdown()
+        }
+    }
+
+    @Test("A key works within a second of its creation and stops within a second of its revocation", arguments: TestDatabases.all)
+    func keys(database: TestDatabase) async throws {
+        try await with(database) { control, _, provider in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 } != nil)
+            let project = try await control.project()
+            var start = MonotonicClock.nowMicroseconds()
+            let key = try await control.key(project)
+            #expect(await plane.snapshot { $0.directory.lookup(key.id) != nil } != nil)
+            #expect(MonotonicClock.nowMicroseconds() - start < 1_000_000)
+            let answer = try plane.chat(key: key.text, model: Self.model)
+            #expect(answer.status == 200, "\(answer.body)")
+            #expect(!answer.body.contains("sk-provider"))
+
+            start = MonotonicClock.nowMicroseconds()
+            _ = try await control.services.keys.revoke(key.id, at: nil, by: RunningControl.administrator)
+            #expect(await plane.snapshot { $0.directory.lookup(key.id).map(\.disabled) ?? true } != nil)
+            #expect(MonotonicClock.nowMicroseconds() - start < 1_000_000)
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 401)
+
+            let stored = try await control.usage(reaching: 1)
+            #expect(stored.records == 1)
+            #expect(stored.input == 120 && stored.output == 64)
+            // 120 × 2.50 $ and 64 × 10 $ a million, in nano-dollars.
+            #expect(stored.cost == 300_000 + 640_000)
+            #expect(provider.ledger.count == 1)
+            await plane.stop()
+        }
+    }
+
+    @Test("With the control plane gone requests are served, and each is accounted once when it is back", arguments: TestDatabases.all)
+    func outage(database: TestDatabase) async throws {
+        try await with(database) { control, database, provider in
+            let folder = DataFolder()
+            var plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let key = try await control.key(try await control.project())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            func ask(_ count: Int) throws {
+                for _ in 0..<count { #expect(try plane.chat(key: key.text, model: Self.model).status == 200) }
+            }
+            try ask(10)
+            await control.stop()
+            try ask(10)
+            // From the disk, with nobody to ask.
+            await plane.stop()
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            try ask(10)
+            #expect(!plane.link.state.isConnected)
+
+            let restarted = try await RunningControl.start(database, port: control.port)
+            try ask(10)
+            let stored = try await restarted.usage(reaching: 40)
+            #expect(stored.records == 40 && stored.distinct == 40)
+            #expect(stored.input == 40 * 120 && stored.output == 40 * 64)
+            #expect(provider.ledger.count == 40)
+            await plane.stop()
+            await restarted.stop()
+        }
+    }
+
+    @Test("The control plane restarted again and again under load, nothing is lost or doubled")
+    func restarts() async throws {
+        try await with(TestDatabases.all[0]) { control, database, provider in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let key = try await control.key(try await control.project())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            let load = Task.detached {
+                var served = 0
+                while !Task.isCancelled {
+                    if try plane.chat(key: key.text, model: Self.model).status == 200 { served += 1 }
+                }
+                return served
+            }
+            var running = control
+            for round in 1...4 {
+                _ = try await running.usage(reaching: Int64(round) * 20)
+                await running.stop()
+                running = try await RunningControl.start(database, port: control.port)
+            }
+            load.cancel()
+            let served = try await load.value
+            let stored = try await running.usage(reaching: Int64(served))
+            #expect(stored.records == Int64(served) && stored.distinct == Int64(served))
+            #expect(provider.ledger.count == served)
+            await plane.stop()
+            await running.stop()
+        }
+    }
+
+    @Test("An enrolment that broke off after the control plane's yes is taken up again with the same token")
+    func brokenEnrolment() async throws {
+        try await with(TestDatabases.all[0]) { control, _, _ in
+            let folder = DataFolder()
+            let token = try await control.token()
+            let first = try await RunningDataPlane.start(folder.path, token: token)
+            await first.stop()
+            try FileManager.default.removeItem(atPath: folder.path + "/enrollment.json")
+            let second = try await RunningDataPlane.start(folder.path, token: token)
+            #expect(second.enrollment.dataPlaneID == first.enrollment.dataPlaneID)
+            #expect(await second.snapshot { $0.isServing } != nil)
+            await second.stop()
+            // Somebody else with the same token is turned away.
+            let other = DataFolder()
+            await #expect(throws: EnrollmentError.self) { try await RunningDataPlane.start(other.path, token: token) }
+        }
+    }
+
+    @Test("Signing keys are replaced under a connected data plane, and under one that slept through it")
+    func keyRotation() async throws {
+        try await with(TestDatabases.all[0]) { control, _, provider in
+            let folder = DataFolder()
+            var plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            #expect(await plane.snapshot { $0.isServing } != nil)
+            _ = try await control.server.administration.signingKeys.rotate(RunningControl.administrator, graceSeconds: 0)
+            let second = try await control.release(model: "sim-second", url: "http://127.0.0.1:\(provider.port)/v1")
+            #expect(await plane.snapshot { $0.rollout?.baselineVersion == UInt64(second) } != nil)
+            await plane.stop()
+            for _ in 0..<3 { _ = try await control.server.administration.signingKeys.rotate(RunningControl.administrator, graceSeconds: 0) }
+            let third = try await control.release(model: "sim-third", url: "http://127.0.0.1:\(provider.port)/v1")
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            #expect(plane.snapshots.current.isServing, "documents signed with a retired key still boot")
+            #expect(await plane.snapshot { $0.rollout?.baselineVersion == UInt64(third) } != nil)
+            #expect(plane.snapshots.health().problems.isEmpty)
+            await plane.stop()
+        }
+    }
+
+    @Test("A data plane whose database was damaged comes back whole, under a new incarnation")
+    func damagedDatabase() async throws {
+        try await with(TestDatabases.all[0]) { control, _, _ in
+            let folder = DataFolder()
+            var plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let key = try await control.key(try await control.project())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+            #expect(try await control.usage(reaching: 1).records == 1)
+            let incarnation = plane.local.incarnation
+            await plane.stop()
+            try Data(repeating: 1, count: 4096).write(to: URL(fileURLWithPath: folder.path + "/weir-proxy.db"))
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            #expect(plane.local.quarantined.count == 1)
+            #expect(plane.local.incarnation != incarnation)
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+            #expect(try await control.usage(reaching: 2).records == 2)
+            await plane.stop()
+        }
+    }
+
+    @Test("A revoked data plane hears nothing more, and serves on with what it holds")
+    func revoked() async throws {
+        try await with(TestDatabases.all[0]) { control, _, _ in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let key = try await control.key(try await control.project())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            _ = try await control.server.administration.dataPlanes.revoke(RunningControl.administrator, plane.enrollment.dataPlaneID)
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            while !plane.link.state.lastError.contains("revoked"), MonotonicClock.nowMicroseconds() < deadline {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(plane.link.state.lastError.contains("revoked"))
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+            await plane.stop()
+        }
+    }
+}

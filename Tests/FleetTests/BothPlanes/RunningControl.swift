@@ -1,0 +1,128 @@
+import Domain
+import Fleet
+import Foundation
+import Logging
+import Primitives
+import Storage
+import Testing
+import Trust
+
+/// A control plane with its services and its fleet listener, which can be stopped and started again at the same address.
+final class RunningControl: Sendable {
+    static let administrator = Actor(id: "tok_test", name: "Ada", role: .owner)
+
+    let services: ControlServices
+    let server: FleetServer
+    let database: any Database
+    let port: Int
+    private let serving: Task<Void, any Error>
+
+    private init(services: ControlServices, server: FleetServer, database: any Database, port: Int, serving: Task<Void, any Error>) {
+        self.services = services
+        self.server = server
+        self.database = database
+        self.port = port
+        self.serving = serving
+    }
+
+    /// - Parameter port: 0 for any; the first one's again for a restart.
+    static func start(_ database: any Database, port: Int = 0) async throws -> RunningControl {
+        let domain = DomainContext(database: database, clock: SystemClock(), signal: ChangeSignal())
+        let cipher = try #require(AtRestCipher(masterKey: [UInt8](repeating: 7, count: 32)))
+        let context = try await FleetContext.establish(
+            domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
+        let services = ControlServices(domain, cipher: cipher)
+        let usage = UsageIntake(domain)
+        var logger = Logger(label: "control")
+        logger.logLevel = .critical
+        let settings = FleetSettings(port: port, heartbeatInterval: .seconds(1), pollInterval: .milliseconds(50))
+        let server = try await FleetServer(context, credentials: services.credentials, settings: settings, logger: logger) { id, batch in
+            try await usage.store(dataPlaneID: id, batch: batch)
+        }
+        let serving = Task { try await server.run() }
+        return RunningControl(services: services, server: server, database: database, port: try await server.port, serving: serving)
+    }
+
+    /// As a process that is killed: streams end without a word.
+    func stop() async {
+        serving.cancel()
+        _ = await serving.result
+    }
+
+    func token(region: String = "eu") async throws -> String {
+        try await server.enrollment.create(Self.administrator, name: "", region: region, tenantIDs: [], ttlSeconds: 600).text
+    }
+
+    /// Tenant and project.
+    func project() async throws -> ProjectID {
+        let tenant = try await services.tenants.create(TenantContent(name: "acme", status: .active), by: Self.administrator)
+        return try await services.projects.create(
+            ProjectContent(tenantID: tenant.id, name: "app", status: .active), by: Self.administrator
+        ).id
+    }
+
+    /// A key of the project; its plaintext.
+    func key(_ project: ProjectID) async throws -> (id: KeyID, text: String) {
+        let issued = try await services.keys.create(
+            VirtualKeyContent(projectID: project, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: [:]),
+            by: Self.administrator)
+        return (issued.key.id, issued.plaintext.reveal())
+    }
+
+    /// One model, routed to an OpenAI-compatible provider at this address, published and in force for all.
+    @discardableResult
+    func release(model: String, url: String, secret: String = "sk-provider") async throws -> Int64 {
+        let actor = Self.administrator
+        let provider = try await services.providers.create(
+            ProviderContent(
+                name: "p-\(model)", kind: "openai", baseURL: url, authScheme: .bearer, authHeader: "", caPEM: "", timeouts: Timeouts()),
+            by: actor)
+        let credential = try await services.credentials.create(
+            CredentialContent(providerID: provider.id, name: "c-\(model)"), secret: Secret(secret), by: actor)
+        let endpoint = try await services.endpoints.create(
+            EndpointContent(
+                providerID: provider.id, name: "e-\(model)", baseURL: nil, credentialIDs: [credential.id], disabled: false,
+                timeouts: Timeouts()), by: actor)
+        let entry = try await services.models.create(
+            ModelContent(name: model, capabilities: ["chat"], contextWindow: 0, maxOutputTokens: 0, tenantIDs: [], ownedBy: "test"),
+            by: actor)
+        _ = try await services.routes.create(
+            RouteContent(
+                modelID: entry.id, name: "r-\(model)", targets: [RouteTarget(endpointID: endpoint.id, upstreamModel: "", weight: 1)],
+                maxAttempts: 0, disabled: false), by: actor)
+        _ = try await services.prices.create(
+            PriceContent(
+                modelID: entry.id, endpointID: nil, input: NanoDollars(2_500_000_000), output: NanoDollars(10_000_000_000),
+                cachedInput: NanoDollars(0), cacheWrite: NanoDollars(0), perRequest: NanoDollars(0), effectiveFrom: 0), by: actor)
+        let version = try await services.configVersions.publish(note: "", actor: actor).version
+        let rollout = try await services.rollouts.create(NewRollout(version: version), actor: actor)
+        let id = try RolloutID.parse(rollout.id)
+        _ = try await services.rollouts.promote(id, actor: actor)
+        return version
+    }
+
+    /// Every usage record that was stored.
+    func usage() async throws -> (records: Int64, distinct: Int64, input: Int64, output: Int64, cost: Int64) {
+        try await database.read { c in
+            let row = try c.first(
+                """
+                SELECT count(*) AS n, count(DISTINCT request_id) AS d, coalesce(sum(input_tokens), 0) AS i,
+                    coalesce(sum(output_tokens), 0) AS o, coalesce(sum(cost_nano), 0) AS c FROM usage_records
+                """)
+            guard let row else { return (0, 0, 0, 0, 0) }
+            return (try row.int("n"), try row.int("d"), try row.int("i"), try row.int("o"), try row.int("c"))
+        }
+    }
+
+    /// Waits until so many records are stored; answers what is stored when the time is up.
+    func usage(reaching count: Int64, seconds: Int64 = 30) async throws -> (
+        records: Int64, distinct: Int64, input: Int64, output: Int64, cost: Int64
+    ) {
+        let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
+        while true {
+            let stored = try await usage()
+            if stored.records >= count || MonotonicClock.nowMicroseconds() > deadline { return stored }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+}

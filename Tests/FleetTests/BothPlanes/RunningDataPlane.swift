@@ -1,0 +1,130 @@
+import Contract
+import Foundation
+import Glibc
+import Logging
+import Primitives
+import Synchronization
+import Testing
+
+@testable import Proxy
+
+/// A data plane as `weir-proxy` puts it together, in this process.
+final class RunningDataPlane: Sendable {
+    let local: LocalStore
+    let enrollment: Enrollment
+    let snapshots: SnapshotStore
+    let pipeline: UsagePipeline
+    let server: ProxyServer
+    let link: ControlLink
+    private let linking: Task<Void, Never>
+
+    private init(
+        local: LocalStore, enrollment: Enrollment, snapshots: SnapshotStore, pipeline: UsagePipeline, server: ProxyServer, link: ControlLink
+    ) {
+        self.local = local
+        self.enrollment = enrollment
+        self.snapshots = snapshots
+        self.pipeline = pipeline
+        self.server = server
+        self.link = link
+        linking = Task { await link.run() }
+    }
+
+    static var logger: Logger {
+        var logger = Logger(label: "data plane")
+        logger.logLevel = ProcessInfo.processInfo.environment["WEIR_TEST_LOG"].flatMap { Logger.Level(rawValue: $0) } ?? .critical
+        return logger
+    }
+
+    /// - Parameter token: nil for one that is enrolled already.
+    static func start(_ folder: String, token: String?) async throws -> RunningDataPlane {
+        let local = try LocalStore(directory: folder)
+        let keys = try DataPlaneKeys.loadOrCreate(directory: folder)
+        let enrollment: Enrollment
+        if let token {
+            enrollment = try await Enroller.enroll(
+                token: try Proxy.EnrollmentTokenText(parsing: token), keys: keys, directory: folder, name: "host", logger: logger)
+        } else {
+            enrollment = try #require(try Enrollment.load(directory: folder))
+        }
+        let snapshots = try SnapshotStore(local: local, identity: DataPlaneIdentity(enrollment, keys: keys), logger: logger)
+        var settings = ProxySettings()
+        settings.listenPort = 0
+        settings.dataDirectory = folder
+        settings.loops = 1
+        let estimator = InterruptedEstimate(snapshots: snapshots)
+        let pipeline = try UsagePipeline(
+            store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1, logger: logger,
+            estimateInterrupted: { estimator.suffix(for: $0) })
+        let server = try await ProxyServer.start(settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger)
+        pipeline.start()
+        let link = try ControlLink(
+            enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, logger: logger,
+            status: { .init() })
+        return RunningDataPlane(
+            local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link)
+    }
+
+    func stop() async {
+        linking.cancel()
+        await linking.value
+        await server.drain(force: true)
+        pipeline.stop()
+        local.close()
+    }
+
+    /// Waits for a snapshot that is as wanted; nil when none comes in time.
+    func snapshot(within seconds: Int64 = 20, where isWanted: @escaping @Sendable (RuntimeSnapshot) -> Bool) async -> RuntimeSnapshot? {
+        let (snapshots, continuation) = AsyncStream<RuntimeSnapshot>.makeStream()
+        self.snapshots.onActivate { continuation.yield($0) }
+        let timer = Task {
+            try await Task.sleep(for: .seconds(seconds))
+            continuation.finish()
+        }
+        defer { timer.cancel() }
+        for await snapshot in snapshots where isWanted(snapshot) { return snapshot }
+        return nil
+    }
+
+    /// A chat completion through the listener: the status and the body.
+    func chat(key: String, model: String) throws -> (status: Int, body: String) {
+        let body = #"{"model":"\#(model)","messages":[{"role":"user","content":"hello"}]}"#
+        let request =
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(key)\r\nContent-Type: application/json\r\n"
+            + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n\(body)"
+        let answer = try Self.exchange(port: server.port, request)
+        let status = answer.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        return (status, answer)
+    }
+
+    private static func exchange(port: Int, _ request: String) throws -> String {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw TestFailure("no socket") }
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(UInt16(port).bigEndian)
+        address.sin_addr.s_addr = in_addr_t(UInt32(0x7F00_0001).bigEndian)
+        let connected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+        }
+        guard connected == 0 else { throw TestFailure("no connection") }
+        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        let bytes = Array(request.utf8)
+        guard write(descriptor, bytes, bytes.count) == bytes.count else { throw TestFailure("not written") }
+        var answer: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = read(descriptor, &chunk, chunk.count)
+            guard count > 0 else { return String(decoding: answer, as: UTF8.self) }
+            answer += chunk[..<count]
+        }
+    }
+}
+
+/// A folder that goes away with the object.
+final class DataFolder: Sendable {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent("weir-dp-" + Hex.encode(SecureRandom.bytes(8))).path
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
