@@ -172,7 +172,7 @@ def test_headers_say_which_request_and_which_configuration(client):
 
 
 def test_a_wrong_key_is_an_authentication_error(lab):
-    for key in ("weir_aaaaaaaaaaaaaaaa_" + "a" * 59, "sk-not-ours", "weir_"):
+    for key in ("weir_aaaaaaaaaaaaaaaa_" + "a" * 59, "sk-not-ours", "weir_short"):
         with another(lab, key) as client, pytest.raises(openai.AuthenticationError) as caught:
             client.chat.completions.create(model="chat", messages=MESSAGES)
         assert caught.value.code == "invalid_api_key"

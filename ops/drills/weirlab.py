@@ -7,6 +7,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,10 +36,12 @@ class Lab:
         self.models = {}
 
     def __enter__(self):
+        # Whoever ends a drill from outside must not leave its programs behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         return self
 
     def __exit__(self, kind, problem, trace):
-        if kind is not None and kind is not KeyboardInterrupt:
+        if kind is not None and issubclass(kind, Exception):
             for process in self.processes:
                 print(f"--- the end of {process.log}\n{process.tail()}", file=sys.stderr)
         self.stop()

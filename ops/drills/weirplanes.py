@@ -298,7 +298,10 @@ class DataPlane(Process):
         self.operator_port = free_port()
         self.data = folder or f"{lab.folder}/{name}"
         os.makedirs(self.data, exist_ok=True)
-        self.label = name
+        # Twice, as flags and as their twins: under libfaketime a Swift program does not see its arguments.
+        environment = {
+            "WEIR_LISTEN": f"{LOOPBACK}:{self.port}", "WEIR_OPERATOR_LISTEN": f"{LOOPBACK}:{self.operator_port}",
+            "WEIR_DATA_DIRECTORY": self.data, "WEIR_NAME": name, **(environment or {})}
         super().__init__(name, [
             f"{lab.bin}/weir-proxy",
             "--listen", f"{LOOPBACK}:{self.port}", "--operator-listen", f"{LOOPBACK}:{self.operator_port}",
