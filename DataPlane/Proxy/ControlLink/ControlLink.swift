@@ -42,6 +42,10 @@ package final class ControlLink: Sendable {
     private let address: FleetAddress
     private let logger: Logger
     private let current = Mutex(ControlLinkState())
+    /// The last rollout that referred to a configuration not held.
+    private let brokenRollout = Mutex<DocumentVersion?>(nil)
+    /// A connection that lasted so long was a good one.
+    private static let stableMicroseconds: Int64 = 10_000_000
     private let worker = DispatchQueue(label: "weir.outbox", qos: .utility)
     private let wake = LinkSignal()
 
@@ -74,9 +78,9 @@ package final class ControlLink: Sendable {
         var generator = SystemRandomNumberGenerator()
         var reported: (text: String, at: Int64) = ("", 0)
         while !Task.isCancelled {
-            let established = Mutex(false)
+            let start = MonotonicClock.nowMicroseconds()
             do {
-                try await connect(group) { established.withLock { $0 = true } }
+                try await connect(group)
             } catch {
                 let text = FleetConnection.text(error)
                 current.withLock { $0.lastError = text }
@@ -88,21 +92,22 @@ package final class ControlLink: Sendable {
                 }
             }
             current.withLock { $0.isConnected = false }
-            if established.withLock({ $0 }) { backoff.reset() }
+            // One that is refused at once, or ends at once, is not tried five times a second for ever.
+            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
             if Task.isCancelled { break }
             try? await Task.sleep(for: .milliseconds(backoff.delay(using: &generator)))
         }
         try? await group.shutdownGracefully()
     }
 
-    private func connect(_ group: MultiThreadedEventLoopGroup, _ onEstablished: @escaping @Sendable () -> Void) async throws {
+    private func connect(_ group: MultiThreadedEventLoopGroup) async throws {
         let transport = try FleetConnection.transport(to: address, authorityPEM: enrollment.authorityPEM, group: group)
         try await withGRPCClient(transport: transport) { client in
             let session = try await openSession(Weir_V1_Fleet.Client(wrapping: client))
             let metadata: Metadata = ["authorization": "Bearer \(session)"]
             // Whichever ends first takes the others with it.
             try await withThrowingTaskGroup(of: Void.self) { tasks in
-                tasks.addTask { try await self.subscribe(client, metadata, onEstablished) }
+                tasks.addTask { try await self.subscribe(client, metadata) }
                 tasks.addTask { try await self.ship(client, metadata) }
                 defer { tasks.cancelAll() }
                 try await tasks.next()
@@ -130,7 +135,7 @@ package final class ControlLink: Sendable {
                 if text != reported { logger.warning("usage is not shipped for now", metadata: ["reason": "\(text)"]) }
                 reported = text
             }
-            if MonotonicClock.nowMicroseconds() - start > 60_000_000 { backoff.reset() }
+            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
             try await Task.sleep(for: .milliseconds(backoff.delay(using: &generator)))
         }
     }
@@ -150,9 +155,7 @@ package final class ControlLink: Sendable {
         return try await fleet.openSession(request, options: FleetConnection.callOptions).session
     }
 
-    private func subscribe(
-        _ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata, _ onEstablished: @escaping @Sendable () -> Void
-    ) async throws {
+    private func subscribe(_ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata) async throws {
         let (messages, queue) = AsyncStream<Weir_V1_SubscribeRequest>.makeStream()
         defer { queue.finish() }
         let hello = snapshots.hello()
@@ -177,7 +180,6 @@ package final class ControlLink: Sendable {
             for try await message in response.messages {
                 if isFirst {
                     isFirst = false
-                    onEstablished()
                     self.didConnect()
                 }
                 try await self.receive(message, queue, hello)
@@ -191,18 +193,35 @@ package final class ControlLink: Sendable {
     ) async throws {
         switch message.message {
         case .document(let envelope):
-            var answer = Weir_V1_SubscribeRequest()
-            answer.acknowledgement = await snapshots.apply(envelope)
-            queue.yield(answer)
-            // Only a hello can ask for a full directory, and one that has asked is not repeated at once.
-            if snapshots.wantsFullDirectory, !hello.wantsFullDirectory {
-                throw RPCError(code: .aborted, message: "a full directory is wanted: subscribing again")
-            }
+            let answer = await snapshots.apply(envelope)
+            var message = Weir_V1_SubscribeRequest()
+            message.acknowledgement = answer
+            queue.yield(message)
+            if let reason = reasonToSubscribeAgain(answer, hello) { throw RPCError(code: .aborted, message: reason) }
         case .secrets(let secrets):
             await snapshots.apply(secrets)
         case nil:
             break
         }
+    }
+
+    /// A refused document is not sent again over the same subscription. Where that is not what should happen, a new one is begun, whose
+    /// hello says what is held here.
+    private func reasonToSubscribeAgain(_ answer: Weir_V1_Acknowledgement, _ hello: Weir_V1_Hello) -> String? {
+        // Only a hello can ask for a full directory, and one that has asked is not repeated at once.
+        if snapshots.wantsFullDirectory, !hello.wantsFullDirectory { return "a full directory is wanted: subscribing again" }
+        if answer.accepted { return nil }
+        if answer.reason == DocumentRefusal.Code.storage.rawValue { return "the local database took nothing: subscribing again" }
+        // The control plane may think that a configuration is held which was pruned. Asked for once a rollout.
+        guard answer.reason == DocumentRefusal.Code.brokenReference.rawValue, answer.kind == DocumentKind.rollout.payloadType else {
+            return nil
+        }
+        let version = DocumentVersion(epoch: answer.epoch, version: answer.version)
+        let isNew = brokenRollout.withLock { known in
+            defer { known = version }
+            return known != version
+        }
+        return isNew ? "a configuration is missing: subscribing again" : nil
     }
 
     private func didConnect() {

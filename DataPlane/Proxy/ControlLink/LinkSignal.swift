@@ -33,15 +33,16 @@ final class LinkSignal: Sendable {
         defer { timer.cancel() }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let outcome: Bool? = state.withLock { state in
+                let (outcome, replaced): (Bool?, CheckedContinuation<Bool, Never>?) = state.withLock { state in
                     if state.isRaised {
                         state.isRaised = false
-                        return true
+                        return (true, nil)
                     }
-                    if Task.isCancelled || state.turn != turn { return false }
-                    state.waiter = continuation
-                    return nil
+                    if Task.isCancelled || state.turn != turn { return (false, nil) }
+                    defer { state.waiter = continuation }
+                    return (nil, state.waiter)
                 }
+                replaced?.resume(returning: false)
                 if let outcome { continuation.resume(returning: outcome) }
             }
         } onCancel: {

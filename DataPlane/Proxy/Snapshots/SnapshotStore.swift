@@ -75,7 +75,7 @@ package final class SnapshotStore: Sendable {
     package var current: RuntimeSnapshot { publication.withLock { $0.current } }
 
     /// Calls `listener` with what is in force, at once, and with each snapshot that takes its place. Calls come from the store's thread
-    /// and must not block: hand the snapshot to each event loop and return.
+    /// and must neither block nor call the store: hand the snapshot to each event loop and return.
     package func onActivate(_ listener: @escaping @Sendable (RuntimeSnapshot) -> Void) {
         // Called under the lock, so that no listener sees an older snapshot after a newer one.
         publication.withLock { publication in
