@@ -76,6 +76,8 @@ struct ChatRequestScanTests {
             Refused(text: "{\"\u{17F}tream\":true}", violation: .ambiguous(.stream)),
             Refused(text: "{\"max_to\u{212A}ens\":9}", violation: .ambiguous(.maxTokens)),
             Refused(text: #"{"stream_options":{"Include_Usage":false}}"#, violation: .ambiguous(.includeUsage)),
+            Refused(text: #"{"model\u0000":"b"}"#, violation: .nulInName(offset: 2)),
+            Refused(text: #"{"a\\\u0000":"b"}"#, violation: .nulInName(offset: 2)),
             Refused(text: #"{"model":1}"#, violation: .wrongType(.model)),
             Refused(text: #"{"model":null}"#, violation: .wrongType(.model)),
             Refused(text: #"{"model":["a"]}"#, violation: .wrongType(.model)),

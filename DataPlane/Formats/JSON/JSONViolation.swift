@@ -6,6 +6,8 @@ package enum JSONViolation: Error, Equatable, Sendable {
     case invalidUTF8(offset: Int)
     case tooDeep(offset: Int)
     case notAnObject
+    /// A member's name holds an escaped NUL, where readers written in C believe that it ends.
+    case nulInName(offset: Int)
     /// A member that decides routing or cost occurs twice: two readers would see two requests.
     case duplicate(RequestMember)
     /// A member differs from a known one only by case (or by letters that fold to it), which some upstreams treat as the same.
@@ -17,7 +19,7 @@ package enum JSONViolation: Error, Equatable, Sendable {
     /// The parameter to name in an error, nil when the body as a whole is at fault.
     package var member: RequestMember? {
         switch self {
-        case .malformed, .invalidUTF8, .tooDeep, .notAnObject: nil
+        case .malformed, .invalidUTF8, .tooDeep, .notAnObject, .nulInName: nil
         case .duplicate(let member), .ambiguous(let member), .wrongType(let member), .outOfRange(let member): member
         }
     }
@@ -29,6 +31,7 @@ package enum JSONViolation: Error, Equatable, Sendable {
         case .invalidUTF8(let offset): "The request body is not valid UTF-8 (at byte \(offset))."
         case .tooDeep(let offset): "The request body is nested too deeply (at byte \(offset))."
         case .notAnObject: "The request body must be a JSON object."
+        case .nulInName(let offset): "A parameter's name contains a NUL character (at byte \(offset))."
         case .duplicate(let member): "The parameter '\(member.name)' occurs more than once."
         case .ambiguous(let member): "A parameter differs from '\(member.name)' only by its spelling in upper or lower case."
         case .wrongType(let member): "The parameter '\(member.name)' must be \(member.expectedType)."

@@ -9,13 +9,14 @@ enum MemberName {
     /// The member named by the bytes of a checked string, or nil for one that the gateway does not read.
     ///
     /// Throws `.ambiguous` for a name that is not a known one but that Go's `encoding/json` and others like it would match with one:
-    /// these ignore case, and fold U+017F to "s" and U+212A to "k".
+    /// these ignore case, and fold U+017F to "s" and U+212A to "k". Throws `.nulInName` for a name with an escaped NUL.
     @inline(__always)
     static func recognise(
         _ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ hasEscapes: Bool, nested: Bool
     ) throws(JSONViolation) -> RequestMember? {
         let count = end &- start
         if count <= longest && !hasEscapes, let member = exact(base, start, count, nested) { return member }
+        if hasEscapes, holdsNUL(base, start, end) { throw .nulInName(offset: start) }
         guard count <= longestSpelling, hasEscapes || mayFold(base, start, end) else { return nil }
         return try unusual(base, start, end, nested)
     }
@@ -48,6 +49,15 @@ enum MemberName {
         guard count == text.utf8CodeUnitCount else { return false }
         for index in 0..<count where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
         return true
+    }
+
+    private static func holdsNUL(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
+        var at = start
+        while let backslash = ByteScan.find(0x5C, base, from: at, limit: end), backslash &+ 1 < end {
+            if backslash &+ 6 <= end, equals(base, backslash, 6, #"\u0000"#) { return true }
+            at = backslash &+ 2
+        }
+        return false
     }
 
     /// Whether the name holds anything that folding would change.
