@@ -53,6 +53,8 @@ final class UsageSimulation {
     private var held: [Set<RequestID>] = []
     /// Of each loop's requests of this boot, those without a completion.
     private var open: [[RequestID]] = []
+    /// Refused, but perhaps still in a file that could not be cut back; until the loop has written elsewhere.
+    private var limbo: [Set<RequestID>] = []
 
     private var controlPlane = SimulatedControlPlane()
     private(set) var delivered: [RequestID: [UInt8]] = [:]
@@ -130,7 +132,7 @@ final class UsageSimulation {
 
     private func faults() -> UsageSimulatedDisk.Faults {
         UsageSimulatedDisk.Faults(
-            shortWrites: pick(4) == 0 ? 200 : 0, errors: withErrors ? pick(3) * 40 : 0, stuckTruncations: withErrors ? pick(2) * 300 : 0,
+            shortWrites: pick(4) == 0 ? 200 : 0, errors: withErrors ? pick(3) * 40 : 0, stuckTruncations: withErrors ? pick(2) * 700 : 0,
             reservingExtends: pick(3) == 0)
     }
 
@@ -144,6 +146,7 @@ final class UsageSimulation {
         ticks = Array(repeating: Tick(), count: loops)
         held = Array(repeating: [], count: loops)
         open = Array(repeating: [], count: loops)
+        limbo = Array(repeating: [], count: loops)
         journals = []
         controlPlane.reconnect()
         // Opening retries whatever fails, as a supervisor that starts the process again would.
@@ -262,6 +265,7 @@ final class UsageSimulation {
             for id in tick.intents {
                 // Cut off again, unless that failed too; and nobody tries to end it.
                 if disk.failedTruncations > stuck {
+                    limbo[loop].insert(id)
                     fates[id]?.mayBeInterrupted = true
                     fates[id]?.mayBeComplete = tick.completions.contains(id)
                 } else {
@@ -279,6 +283,10 @@ final class UsageSimulation {
             for (id, progress) in tick.progress { fates[id]?.progress = Set(progress.suffix(1)) }
         }
         if !journals[loop].hasBuffered {
+            if !failed, !tick.intents.isEmpty || !tick.completions.isEmpty {
+                for id in limbo[loop] { fates[id] = nil }
+                limbo[loop] = []
+            }
             for id in held[loop] {
                 fates[id]?.mayBeComplete = true
                 fates[id]?.mayBeInterrupted = false

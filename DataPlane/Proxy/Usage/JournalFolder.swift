@@ -9,6 +9,7 @@ package struct FoldOutcome: Hashable, Sendable {
     package var records = 0
     /// Nothing that was there when the fold began is left.
     package var isDrained = true
+    package init() {}
 }
 
 /// Takes the journal over into SQLite: one transaction for the records, the intents still open, the counters of the participants and
@@ -134,6 +135,11 @@ package final class JournalFolder: @unchecked Sendable {
         guard !removable.isEmpty else { return }
         var left: [(lane: JournalLane, segment: JournalSegment)] = []
         for (lane, segment) in removable {
+            // A segment that was given up and is still there is known as such by the headers of those after it.
+            if lane.state.withLock({ state in state.discarded.contains { $0.name.number < segment.name.number } }) {
+                left.append((lane, segment))
+                continue
+            }
             do {
                 try shared.files.remove(segment.path)
             } catch {

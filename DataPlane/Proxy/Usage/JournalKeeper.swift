@@ -104,6 +104,11 @@ package struct JournalKeeper: Sendable {
 
     private func clear(_ lane: JournalLane) {
         let (discarded, finished) = lane.state.withLock { state in
+            if !state.taken {
+                // Made while the loop's journal was being closed.
+                state.discarded += state.spares
+                state.spares = []
+            }
             defer {
                 state.discarded = []
                 state.finished = []

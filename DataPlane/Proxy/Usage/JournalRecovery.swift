@@ -58,20 +58,22 @@ final class JournalRecovery {
             if let segment = try attempt(name, { () throws(JournalFileError) in try open(name, folder) }) { segments.append(segment) }
         }
         let headers = segments.compactMap(\.header)
+        // A header names the segment before its own. When one names an older segment than this, this one was given up in the tick it was
+        // begun in, and nothing in it counts.
+        func wasGivenUp(_ number: UInt64) -> Bool { headers.contains { $0.number > number && $0.previousNumber < number } }
+        let valid = headers.filter { !wasGivenUp($0.number) }
         for segment in segments {
             let path = "\(folder.shared.directory)/\(segment.name)"
-            // A header written after this one's names its predecessor. When it names an older one, this segment was given up in the tick
-            // it was begun in, and nothing in it counts.
-            let wasGivenUp = headers.contains { $0.number > segment.name.number && $0.previousNumber < segment.name.number }
-            if !wasGivenUp, let salt = segment.header?.salt ?? headers.first?.salt, segment.size > SegmentHeader.bytes {
-                let accepted = headers.filter { $0.previousNumber == segment.name.number }.map { Int(clamping: $0.previousLength) }.min()
+            let isGivenUp = wasGivenUp(segment.name.number)
+            if !isGivenUp, let salt = segment.header?.salt ?? headers.first?.salt, segment.size > SegmentHeader.bytes {
+                let accepted = valid.filter { $0.previousNumber == segment.name.number }.map { Int(clamping: $0.previousLength) }.min()
                 let limit = min(segment.size, accepted ?? segment.size)
                 let done = try attempt(segment.name) { () throws in
                     try replay(segment, salt, positions[segment.name.description], limit, accepted != nil, folder, reader)
                     return true
                 }
                 if done == nil { continue }
-            } else if segment.header == nil, segment.size > 0, !wasGivenUp {
+            } else if segment.header == nil, segment.size > 0, !isGivenUp {
                 try keepUnreadable(segment, folder, reader)
             }
             do {

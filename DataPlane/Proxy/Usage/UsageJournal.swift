@@ -76,7 +76,10 @@ package final class UsageJournal {
         guard record.count <= settings.maximumRecordBytes else { throw refuse(.recordTooLarge) }
         if spares.isEmpty { takeSpares() }
         let size = JournalFrame.headerBytes + record.count
-        guard fits(size, leaving: open.count + 1) else { throw refuse(.full) }
+        if !fits(size, leaving: open.count + 1) {
+            takeSpares()
+            guard fits(size, leaving: open.count + 1) else { throw refuse(.full) }
+        }
         guard open.insert(id).inserted else { throw refuse(.duplicate) }
         guard let offset = append(.intent, id, record) else {
             open.remove(id)
@@ -226,7 +229,14 @@ package final class UsageJournal {
         lane.counters.failedWrites.wrappingAdd(1, ordering: .relaxed)
         for part in parts.reversed() {
             let tail = part.tail
-            do { try shared.files.truncate(tail.segment.file, to: tail.committed) } catch { tail.tainted = true }
+            do {
+                try shared.files.truncate(tail.segment.file, to: tail.committed)
+            } catch {
+                // Only the header of a later segment can say that what is left there does not count, so that is where all goes from now
+                // on; not to the segment before either, about whose length the header left here may be wrong.
+                tail.tainted = true
+                registered?.tainted = true
+            }
             tail.planned = tail.committed
             tail.reserved = false
             tail.retired = true
