@@ -127,7 +127,8 @@ struct UsageIntakeTests {
     func malformed(_ kind: TestDatabase) async throws {
         try await kind.with { database in
             let intake = Support.intake(database)
-            for (incarnation, sequence) in [("", 1), ("i", 0), ("a b", 1), ("é", 1), (String(repeating: "a", count: 65), 1)] as [(String, UInt64)] {
+            let unusable: [(String, UInt64)] = [("", 1), ("i", 0), ("a b", 1), ("é", 1), (String(repeating: "a", count: 65), 1)]
+            for (incarnation, sequence) in unusable {
                 await #expect(throws: DomainError.self) {
                     try await intake.store(dataPlaneID: "dp_a", batch: Support.batch(incarnation, sequence, [Support.record(1)]))
                 }
@@ -174,7 +175,8 @@ struct UsageIntakeTests {
             refused.costNano = 0
             let batch = Support.batch("i", 1, [cheap, unknownPrice, unknownVersion, unpriced, refused, Support.record(6)])
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
-            let rows = try await Support.queries(database).records(Support.everything, PageRequest()).items.sorted { $0.position < $1.position }
+            let page = try await Support.queries(database).records(Support.everything, PageRequest())
+            let rows = page.items.sorted { $0.position < $1.position }
             let cost = Support.record(1).costNano
             #expect(rows.map(\.reratedCostNano) == [cost, nil, nil, 0, 0, cost])
             let mismatch = Int64(UsageFlags.costMismatch.rawValue)

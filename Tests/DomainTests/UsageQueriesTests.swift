@@ -54,8 +54,9 @@ struct UsageQueriesTests {
             }
             let now = Support.now * 1000
             let counts = [
-                try await count { $0.tenantID = "ten_b" }, try await count { $0.projectID = "prj_of_ten_a" }, try await count { $0.keyID = "key_b" },
-                try await count { $0.model = "emb" }, try await count { $0.status = 2 }, try await count { $0.tenantID = "ten_none" },
+                try await count { $0.tenantID = "ten_b" }, try await count { $0.projectID = "prj_of_ten_a" },
+                try await count { $0.keyID = "key_b" }, try await count { $0.model = "emb" }, try await count { $0.status = 2 },
+                try await count { $0.tenantID = "ten_none" },
                 try await count { $0.from = now }, try await count { $0.to = now },
                 try await count {
                     $0.from = now - Self.day * 1000
@@ -154,7 +155,8 @@ struct UsageQueriesTests {
                 bounds.sort()
                 guard bounds[0] < bounds[1] else { continue }
                 let filter = UsageFilter(from: bounds[0], to: bounds[1], tenantID: Bool.random(using: &generator) ? "ten_1" : nil)
-                let expected = records.filter { (bounds[0]..<bounds[1]).contains($0.admittedAtUs) && $0.tenantID == filter.tenantID ?? $0.tenantID }
+                let window = bounds[0]..<bounds[1]
+                let expected = records.filter { window.contains($0.admittedAtUs) && $0.tenantID == filter.tenantID ?? $0.tenantID }
                 let sums = try await queries.sums(filter, by: []).first
                 #expect(sums?.requests == Int64(expected.count), "seed \(seed), \(bounds)")
                 #expect(sums?.inputTokens == expected.reduce(0) { $0 + $1.inputTokens })

@@ -72,7 +72,9 @@ struct DatabaseTests {
             #expect(try sum?.int("s") == .max - 6)
             #expect(try sum?.int("n") == 3)
             #expect(try sum?.bool("large") == true)
-            let fraction = try await database.read { try $0.first("SELECT 0.25 * 3 AS f, -12345678.5 * 1 AS g, SUM(id) AS none FROM things WHERE id = 3") }
+            let fraction = try await database.read { c in
+                try c.first("SELECT 0.25 * 3 AS f, -12345678.5 * 1 AS g, SUM(id) AS none FROM things WHERE id = 3")
+            }
             #expect(try fraction?.double("f") == 0.75)
             #expect(try fraction?.double("g") == -12_345_678.5)
             #expect(try fraction?.optionalInt("none") == nil)

@@ -104,7 +104,9 @@ struct PostgresTests {
     func queueing() async throws {
         try await Self.withDatabase(DatabaseOptions(maximumConnections: 2)) { database in
             let total = try await withThrowingTaskGroup(of: Int64.self) { group in
-                for index in 0..<200 { group.addTask { try await database.read { try $0.first("SELECT $1 AS v", [.int(Int64(index))])?.int("v") ?? 0 } } }
+                for index in 0..<Int64(200) {
+                    group.addTask { try await database.read { try $0.first("SELECT $1 AS v", [.int(index)])?.int("v") ?? 0 } }
+                }
                 return try await group.reduce(0, +)
             }
             #expect(total == 199 * 100)

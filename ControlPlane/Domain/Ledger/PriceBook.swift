@@ -64,8 +64,8 @@ package final class PublishedPriceBook: PriceBook {
         state.withLock { state in
             state.uses += 1
             state.entries[version] = Entry(prices: prices, readAt: now, usedAt: state.uses)
-            guard state.entries.count > Self.capacity, let oldest = state.entries.min(by: { $0.value.usedAt < $1.value.usedAt }) else { return }
-            state.entries[oldest.key] = nil
+            guard state.entries.count > Self.capacity else { return }
+            if let oldest = state.entries.min(by: { $0.value.usedAt < $1.value.usedAt }) { state.entries[oldest.key] = nil }
         }
     }
 }

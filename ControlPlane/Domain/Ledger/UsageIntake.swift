@@ -117,7 +117,8 @@ package struct UsageIntake: Sendable {
             return
         }
         if stored < rows.count {
-            logger.error("usage batch repeats requests of others", metadata: about.merging(["left_out": "\(rows.count - stored)"]) { a, _ in a })
+            let more = about.merging(["left_out": "\(rows.count - stored)"]) { a, _ in a }
+            logger.error("usage batch repeats requests of earlier ones", metadata: more)
         }
         let mismatches = rows.count { $0.flags & Int64(UsageFlags.costMismatch.rawValue) != 0 }
         if mismatches > 0 {

@@ -52,7 +52,8 @@ package struct UsageQueries: Sendable {
 
     private static func check(_ filter: UsageFilter) throws(DomainError) {
         guard filter.from < filter.to else {
-            throw .invalid("to", "does not come after from", remedy: "The window includes from and excludes to; make it longer than nothing.")
+            throw .invalid(
+                "to", "does not come after from", remedy: "The window includes from and excludes to; make it longer than nothing.")
         }
     }
 }

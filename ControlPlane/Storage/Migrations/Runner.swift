@@ -18,7 +18,13 @@ package enum MigrationRunner {
                 _ = try c.query("SELECT pg_advisory_xact_lock(\(lockKey), hashtext(current_schema()))", [])
             }
             try c.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)", [])
+                """
+                CREATE TABLE IF NOT EXISTS schema_migrations (
+                    number BIGINT PRIMARY KEY,
+                    name TEXT NOT NULL,
+                    applied_at BIGINT NOT NULL
+                )
+                """, [])
             let applied = Set(try c.query("SELECT number FROM schema_migrations", []).map { Int(try $0.int("number")) })
             let known = Set(ordered.map(\.number))
             if let unknown = applied.subtracting(known).max() {

@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #else
     import Darwin
 #endif
-import Synchronization
 
 /// Holds an exclusive lock on a file of its own beside the database: never on the database file itself, where closing a second
 /// descriptor would drop SQLite's locks.

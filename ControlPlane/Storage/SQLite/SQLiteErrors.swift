@@ -28,7 +28,8 @@ enum SQLiteErrors {
         case .SQLITE_CONSTRAINT: return .constraintViolation(constraint: afterColon(message))
         case .SQLITE_BUSY, .SQLITE_LOCKED: return .contended("another process holds the file: \(message)")
         case .SQLITE_FULL: return .unavailable("the disk is full")
-        case .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_NOMEM, .SQLITE_PROTOCOL:
+        case .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_NOMEM,
+            .SQLITE_PROTOCOL:
             return .unavailable(message)
         case .SQLITE_INTERRUPT: return .timedOut(message)
         default: return .statement(code: "SQLITE_\(error.extendedResultCode.rawValue)", message: message)

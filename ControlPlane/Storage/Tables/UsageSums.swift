@@ -120,7 +120,8 @@ package enum UsageSumsQuery {
         conditions.add("day < ?", .int(end))
         filter.addParties(to: &conditions)
         arguments = Conditions(continuing: conditions)
-        let columns = dimensions.map(\.column) + UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
+        let columns =
+            dimensions.map(\.column) + UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
         return "SELECT \(columns.joined(separator: ", ")) FROM usage_daily \(conditions.clause)"
     }
 
