@@ -1,0 +1,209 @@
+import Contract
+import Primitives
+import SwiftProtobuf
+import Testing
+import Trust
+
+@Suite("Pricing")
+struct PricingTests {
+    @Test(arguments: [
+        // One token at one nano-dollar a million: rounds down; half a million rounds up.
+        (TokenUsage(input: 1), TokenPrices(input: 1), 0), (TokenUsage(input: 500_000), TokenPrices(input: 1), 1),
+        (TokenUsage(input: 499_999), TokenPrices(input: 1), 0),
+        (TokenUsage(input: 100, output: 10, cachedInput: 40), TokenPrices(input: 2_500_000_000, output: 10_000_000_000, cachedInput: 1_250_000_000), 300_000),
+        (TokenUsage(input: 100, cacheWrite: 100), TokenPrices(input: 1_000_000, cacheWrite: 2_000_000), 200),
+        // Cached tokens beyond the input are not there.
+        (TokenUsage(input: 10, cachedInput: 50), TokenPrices(input: 1_000_000, cachedInput: 1_000_000), 10),
+        (TokenUsage(input: -5, output: -7), TokenPrices(input: 1_000_000, output: 1_000_000, perRequest: 3), 3),
+        (TokenUsage(input: .max, output: .max), TokenPrices(input: .max, output: .max), Int64.max),
+    ] as [(TokenUsage, TokenPrices, Int64)])
+    func rates(usage: TokenUsage, prices: TokenPrices, nano: Int64) { #expect(Pricing.rate(usage, prices).rawValue == nano) }
+
+    @Test func agreesWithPlainArithmetic() {
+        var generator = SeededGenerator(seed: 7)
+        for _ in 0..<10_000 {
+            let usage = TokenUsage(
+                input: .random(in: 0...200_000, using: &generator), output: .random(in: 0...20_000, using: &generator),
+                cachedInput: .random(in: 0...1000, using: &generator))
+            let prices = TokenPrices(
+                input: .random(in: 0...100_000_000_000, using: &generator), output: .random(in: 0...100_000_000_000, using: &generator),
+                cachedInput: .random(in: 0...100_000_000_000, using: &generator), perRequest: .random(in: 0...1000, using: &generator))
+            let cached = min(usage.cachedInput, usage.input)
+            let millionths = (usage.input - cached) * prices.input + cached * prices.cachedInput + usage.output * prices.output
+            #expect(Pricing.rate(usage, prices).rawValue == (millionths + 500_000) / 1_000_000 + prices.perRequest)
+        }
+    }
+
+    @Test func takesThePriceThatWasInForce() {
+        func price(_ id: String, _ from: Int64, endpoint: String = "") -> Weir_V1_Price {
+            var price = Weir_V1_Price()
+            (price.id, price.modelID, price.endpointID, price.effectiveFromMs) = (id, "m", endpoint, from)
+            return price
+        }
+        let prices = [price("old", 0), price("new", 100), price("own", 50, endpoint: "e"), price("later", 1000)]
+        func inForce(_ at: Int64, _ endpoint: String = "x") -> String? {
+            Pricing.priceInForce(prices, modelID: "m", endpointID: endpoint, atMilliseconds: at)?.id
+        }
+        #expect(inForce(99) == "old" && inForce(100) == "new" && inForce(5000) == "later" && inForce(-1) == nil)
+        #expect(inForce(49, "e") == "old" && inForce(5000, "e") == "own")
+        #expect(Pricing.priceInForce(prices, modelID: "other", endpointID: "e", atMilliseconds: 5000) == nil)
+    }
+}
+
+@Suite("The usage record's encoding")
+struct UsageEncoderTests {
+    @Test func knowsTheFieldNumbersOfTheSchema() throws {
+        var encoder = UsageEncoder()
+        for (index, field) in UsageField.allCases.enumerated() {
+            switch field {
+            case .requestID, .traceID: encoder.field(field, high: UInt64(index), low: 1)
+            case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID, .upstreamModel, .priceID:
+                encoder.field(field, Array("text \(field)".utf8))
+            case .capability, .status, .errorOrigin: encoder.field(field, UInt64(2))
+            case .streaming, .sentUpstream: encoder.field(field, true)
+            default: encoder.field(field, Int64(index * 1000))
+            }
+        }
+        let record = try Weir_V1_UsageRecord(serializedBytes: encoder.buffer)
+        #expect(record.unknownFields.data.isEmpty)
+        #expect(record.tenantID == "text tenantID" && record.projectID == "text projectID" && record.keyID == "text keyID")
+        #expect(record.model == "text model" && record.routeID == "text routeID" && record.channel == "text channel")
+        #expect(record.errorCode == "text errorCode" && record.endpointID == "text endpointID" && record.providerID == "text providerID")
+        #expect(record.credentialID == "text credentialID" && record.upstreamModel == "text upstreamModel" && record.priceID == "text priceID")
+        #expect(record.capability == .completions && record.status == .failed && record.errorOrigin == .weir)
+        #expect(record.streaming && record.sentUpstream && record.requestID.count == 16 && record.traceID.count == 16)
+        let numbers: [(UsageField, Int64)] = [
+            (.admittedAtUs, record.admittedAtUs), (.configVersion, Int64(record.configVersion)), (.estimatedInputTokens, record.estimatedInputTokens),
+            (.requestBytes, record.requestBytes), (.httpStatus, Int64(record.httpStatus)), (.upstreamStatus, Int64(record.upstreamStatus)),
+            (.inputTokens, record.inputTokens), (.outputTokens, record.outputTokens), (.cachedInputTokens, record.cachedInputTokens),
+            (.cacheWriteTokens, record.cacheWriteTokens), (.reasoningTokens, record.reasoningTokens), (.flags, Int64(record.flags)),
+            (.costNano, record.costNano), (.latencyUs, record.latencyUs), (.timeToFirstByteUs, record.timeToFirstByteUs),
+            (.attempts, Int64(record.attempts)), (.responseBytes, record.responseBytes),
+        ]
+        for (field, value) in numbers {
+            #expect(value == Int64((UsageField.allCases.firstIndex(of: field) ?? 0) * 1000), "\(field)")
+        }
+    }
+
+    @Test func mergesByStandingOneAfterTheOther() throws {
+        var intent = UsageEncoder()
+        intent.field(.tenantID, Array("ten".utf8))
+        intent.field(.endpointID, Array("first".utf8))
+        intent.field(.outputTokens, Int64(7))
+        var completion = UsageEncoder()
+        completion.always(.outputTokens, 0)
+        completion.field(.endpointID, Array("second".utf8))
+        completion.field(.costNano, Int64(-1))
+        let record = try Weir_V1_UsageRecord(serializedBytes: intent.buffer + completion.buffer)
+        #expect(record.tenantID == "ten" && record.endpointID == "second" && record.outputTokens == 0 && record.costNano == -1)
+    }
+}
+
+@Suite("Signed documents")
+struct DocumentTests {
+    let key = SigningKey()
+
+    func verifier(_ version: SoftwareVersion = weirVersion) -> DocumentVerifier {
+        DocumentVerifier(trust: TrustStore([key.keyID: key.publicKey]), deployment: "d", dataPlaneID: "dp_a", softwareVersion: version)
+    }
+
+    func envelope(_ kind: DocumentKind = .config, signer: SigningKey? = nil, _ change: (inout Weir_V1_Header) -> Void = { _ in }) throws -> Weir_V1_Envelope {
+        var header = Weir_V1_Header()
+        (header.deployment, header.audience, header.epoch, header.version) = ("d", "*", 1, 5)
+        (header.notBeforeMs, header.expiresMs) = (1000, 2000)
+        change(&header)
+        return try SignedDocument.sign(kind: kind, header: header, payload: Array("payload".utf8), with: signer ?? key)
+    }
+
+    func refusal(_ envelope: Weir_V1_Envelope, _ verifier: DocumentVerifier? = nil) -> DocumentRefusal.Code? {
+        do throws(DocumentRefusal) {
+            _ = try (verifier ?? self.verifier()).verify(envelope)
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+
+    @Test func judgesInOrder() throws {
+        #expect(refusal(try envelope()) == nil)
+        #expect(refusal(try envelope(signer: SigningKey())) == .unknownKey)
+        #expect(refusal(try envelope { $0.deployment = "other" }) == .wrongAudience)
+        #expect(refusal(try envelope { $0.audience = "dp_b" }) == .wrongAudience)
+        #expect(refusal(try envelope { $0.audience = "dp_a" }) == nil)
+        #expect(refusal(try envelope(.directory)) == .wrongAudience)
+        #expect(refusal(try envelope { $0.version = 0 }) == .malformedHeader)
+        #expect(refusal(try envelope { $0.minimumDataPlaneVersion = "99.0.0" }) == .dataPlaneTooOld)
+        var changed = try envelope()
+        changed.kind = DocumentKind.rollout.payloadType
+        #expect(refusal(changed) == .badSignature)
+        changed = try envelope()
+        changed.payload.append(1)
+        #expect(refusal(changed) == .badDigest)
+        changed = try envelope()
+        changed.kind = "application/json"
+        #expect(refusal(changed) == .unknownKind)
+    }
+
+    @Test func refusesEveryChangedBit() throws {
+        let bytes: [UInt8] = try envelope().serializedBytes()
+        for bit in 0..<bytes.count * 8 {
+            var changed = bytes
+            changed[bit / 8] ^= 1 << UInt8(bit % 8)
+            #expect(throws: DocumentRefusal.self, "bit \(bit)") { try verifier().verify(changed) }
+        }
+        for length in 0..<bytes.count { #expect(throws: DocumentRefusal.self) { try verifier().verify(Array(bytes[..<length])) } }
+    }
+
+    @Test func risesAndTellsEquivocation() throws {
+        let document = try verifier().verify(try envelope())
+        func verdict(_ epoch: UInt64, _ version: UInt64, _ digest: [UInt8]) -> Result<DocumentVerifier.VersionVerdict, DocumentRefusal> {
+            Result { () throws(DocumentRefusal) in
+                try verifier().checkVersion(document, mark: (DocumentVersion(epoch: epoch, version: version), digest))
+            }
+        }
+        #expect(verdict(1, 4, []) == .success(.newer) && verdict(1, 5, document.digest) == .success(.same))
+        #expect(throws: DocumentRefusal.self) { try verdict(1, 6, document.digest).get() }
+        guard case .failure(let refusal) = verdict(1, 5, [1]) else { throw refusalExpected }
+        #expect(refusal.code == .equivocation)
+        guard case .failure(let older) = verdict(2, 1, []) else { throw refusalExpected }
+        #expect(older.code == .olderVersion)
+    }
+
+    @Test func looksAtTheClockWithTolerance() throws {
+        let document = try verifier().verify(try envelope())
+        try verifier().checkTime(document, nowMilliseconds: 1500, toleranceMilliseconds: 0)
+        try verifier().checkTime(document, nowMilliseconds: 900, toleranceMilliseconds: 100)
+        #expect(throws: DocumentRefusal.self) { try verifier().checkTime(document, nowMilliseconds: 900, toleranceMilliseconds: 99) }
+        #expect(throws: DocumentRefusal.self) { try verifier().checkTime(document, nowMilliseconds: 2000, toleranceMilliseconds: 0) }
+    }
+
+    private var refusalExpected: TrustError { .signing }
+}
+
+@Suite("Validation of a configuration")
+struct ConfigValidationTests {
+    @Test(arguments: ["https://api.example.com/v1", "http://127.0.0.1:9090", "http://[::1]:80/", "https://h/a/b/"])
+    func takesBaseURLs(text: String) { #expect((try? ConfigValidation.parse(baseURL: text).get()) != nil) }
+
+    @Test(arguments: ["", "ftp://h", "https://", "https://u:p@h", "https://h?x=1", "https://h#f", "h:80", "https://h:0", "https://h:99999", "http://h\r\nx: y"])
+    func refusesOtherURLs(text: String) { #expect((try? ConfigValidation.parse(baseURL: text).get()) == nil) }
+
+    @Test func namesEachBrokenReference() {
+        var config = Weir_V1_ConfigPayload()
+        config.endpoints = [.with { ($0.id, $0.name, $0.providerID) = ("ep", "e", "prov_none") }]
+        config.models = [.with { ($0.id, $0.name, $0.capabilities) = ("m", "m", ["chat", "dance"]) }]
+        config.routes = [
+            .with { route in
+                (route.id, route.modelID) = ("r", "m_none")
+                route.targets = [.with { $0.endpointID = "ep" }, .with { $0.endpointID = "ep_none" }]
+            }
+        ]
+        config.prices = [.with { ($0.id, $0.modelID, $0.input) = ("p", "m", -1) }]
+        let paths = ConfigValidation.validate(config).map(\.path)
+        #expect(
+            paths == [
+                "endpoints[ep].provider_id", "models[m].capabilities", "routes[r].model_id", "routes[r].targets[1].endpoint_id", "prices[p].input",
+            ])
+        #expect(ConfigValidation.validate(Weir_V1_ConfigPayload()).isEmpty)
+    }
+}

@@ -1,0 +1,127 @@
+import Foundation
+import Testing
+
+/// The repository's own rules, read off its sources: who may import whom, what is not called, what is not left behind.
+@Suite("The layout of the repository")
+struct LayoutTests {
+    /// Module → folder and the modules of ours that it may import. ARCHITECTURE.md shows the same table.
+    static let modules: [String: (folder: String, mayImport: Set<String>)] = [
+        "Primitives": ("Shared/Primitives", []),
+        "Trust": ("Shared/Trust", ["Primitives"]),
+        "Telemetry": ("Shared/Telemetry", ["Primitives"]),
+        "Contract": ("Shared/Contract", ["Primitives", "Trust"]),
+        "Wire": ("DataPlane/Wire", ["Primitives"]),
+        "Formats": ("DataPlane/Formats", ["Primitives"]),
+        "Proxy": ("DataPlane/Proxy", ["Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "weir-proxy": ("DataPlane/Main", ["Proxy", "Telemetry", "Primitives"]),
+        "Storage": ("ControlPlane/Storage", ["CLibPQ", "Primitives"]),
+        "Domain": ("ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "API": ("ControlPlane/API", ["Domain", "Contract", "Telemetry", "Primitives"]),
+        "Fleet": ("ControlPlane/Fleet", ["Domain", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "weir-control": ("ControlPlane/Main", ["API", "Fleet", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "weir": ("ControlPlane/CLI", ["Primitives"]),
+        "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
+        "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
+    ]
+
+    static let root: URL = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+    static func sources(_ folder: String) -> [(path: String, text: String)] {
+        let base = root.appendingPathComponent(folder)
+        let files = FileManager.default.enumerator(at: base, includingPropertiesForKeys: nil)?.allObjects as? [URL] ?? []
+        return files.filter { $0.pathExtension == "swift" }.sorted { $0.path < $1.path }.map { url in
+            (String(url.path.dropFirst(root.path.count + 1)), (try? String(contentsOf: url, encoding: .utf8)) ?? "")
+        }
+    }
+
+    static var all: [(path: String, text: String)] {
+        ["Shared", "DataPlane", "ControlPlane", "Simulator"].flatMap { sources($0) }.filter { !$0.path.contains("/Generated/") }
+    }
+
+    /// The modules a file imports, whatever stands before `import`.
+    static func imports(_ text: String) -> Set<String> {
+        var found: Set<String> = []
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard let index = words.firstIndex(of: "import"), index <= 3, words[..<index].allSatisfy({ isModifier($0) }), index + 1 < words.count
+            else { continue }
+            let kinds: Set<Substring> = ["struct", "class", "enum", "protocol", "func", "let", "var", "typealias"]
+            let name = kinds.contains(words[index + 1]) ? words.dropFirst(index + 2).first : words[index + 1]
+            if let module = name?.split(separator: ".").first { found.insert(String(module)) }
+        }
+        return found
+    }
+
+    private static func isModifier(_ word: Substring) -> Bool {
+        word.hasPrefix("@") || ["package", "internal", "private", "fileprivate", "public"].contains(word)
+    }
+
+    @Test(arguments: modules.keys.sorted())
+    func importsOnlyWhatItsLayerMay(module: String) throws {
+        let (folder, mayImport) = try #require(Self.modules[module])
+        let ours = Set(Self.modules.keys)
+        let sources = Self.sources(folder)
+        #expect(!sources.isEmpty, "\(folder) has no sources")
+        for (path, text) in sources {
+            let forbidden = Self.imports(text).intersection(ours).subtracting(mayImport)
+            #expect(forbidden.isEmpty, "\(path) imports \(forbidden.sorted().joined(separator: ", "))")
+        }
+    }
+
+    @Test func knowsEveryTargetOfThePackage() throws {
+        let manifest = try String(contentsOf: Self.root.appendingPathComponent("Package.swift"), encoding: .utf8)
+        for match in manifest.matches(of: /(?:library|program)\(\s*"([A-Za-z-]+)",\s*"([^"]+)"/) {
+            #expect(Self.modules[String(match.1)]?.folder == String(match.2), "\(match.1) is not in this test's table")
+        }
+    }
+
+    @Test func pureModulesKnowNoNetwork() {
+        for folder in ["DataPlane/Wire", "DataPlane/Formats", "Shared/Primitives"] {
+            for (path, text) in Self.sources(folder) {
+                #expect(!Self.imports(text).contains { $0.hasPrefix("NIO") || $0.hasPrefix("GRPC") }, "\(path)")
+            }
+        }
+        for (path, text) in Self.sources("ControlPlane/Domain") {
+            #expect(Self.imports(text).isDisjoint(with: ["Hummingbird", "HTTPTypes", "NIOHTTP1"]), "\(path) knows HTTP")
+        }
+    }
+
+    /// What must not stand in a source, and what to write in its place.
+    static var banned: [(pattern: Regex<Substring>, remedy: String)] { [
+        (#/\btry!/#, "handle the error"),
+        (#/\bas! /#, "use as? and handle nil"),
+        (#/\bfatalError\(/#, "return or throw an error: a trap in a data plane is a denial of service for every tenant"),
+        (#/\bpreconditionFailure\(/#, "return or throw an error"),
+        (#/\bprecondition\(/#, "check and return or throw an error"),
+        (#/\bpublic (?:struct|class|enum|func|let|var|init|protocol|final|actor|extension)\b/#, "write package"),
+        (#/\bTODO\b|\bFIXME\b|\bXXX\b/#, "do it, or write it in an issue"),
+        (#/\bprint\(/#, "log, or write to a stream that was handed in"),
+    ] }
+
+    @Test func callsNothingThatTrapsOrPrints() {
+        for (path, text) in Self.all {
+            for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                let code = line.prefix { $0 != "/" } + (line.contains("//") ? "" : line.drop { $0 != "/" })
+                for (pattern, remedy) in Self.banned where code.contains(pattern) {
+                    if remedy.hasPrefix("log"), path.hasPrefix("ControlPlane/CLI") || path.contains("/Main/") { continue }
+                    Issue.record("\(path):\(number + 1): \(line.trimmingCharacters(in: .whitespaces)) – \(remedy)")
+                }
+            }
+        }
+    }
+
+    @Test func leavesNoStubAndNoHugeFile() {
+        for (path, text) in Self.all + Self.sources("Tests") {
+            #expect(!path.hasSuffix("/Stub.swift"), "\(path) was a placeholder")
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false).count
+            #expect(lines <= 600, "\(path) has \(lines) lines: split it by noun")
+        }
+    }
+
+    /// Tests of both planes over real sockets poll, with a deadline, for what crosses them; nothing else waits for time to pass.
+    @Test func testsDoNotSleep() {
+        for (path, text) in Self.sources("Tests") where !path.hasPrefix("Tests/LayoutTests") && !path.contains("/BothPlanes/") {
+            #expect(!text.contains(/\bTask\.sleep\(|\busleep\(|\bThread\.sleep\(/), "\(path) sleeps: inject the clock, or wait for the event")
+        }
+    }
+}

@@ -1,0 +1,228 @@
+import Contract
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import Primitives
+import Simulator
+import SwiftProtobuf
+import Trust
+
+@testable import Proxy
+
+/// A data plane in this process, configured by documents that the test signs, in front of a simulator. No control plane: usage is read
+/// from the outbox.
+final class ProxyFixture: Sendable {
+    let snapshots: SnapshotFixture
+    let store: SnapshotStore
+    let local: LocalStore
+    let pipeline: UsagePipeline
+    let server: ProxyServer
+    let simulator: SimulatorServer
+    let key: String
+    let tenant = TenantID.random()
+    let project = ProjectID.random()
+
+    /// - Parameters:
+    ///   - models: names the simulator understands, all in one route each.
+    ///   - endpoints: base URLs tried in this order of weight; nil is the simulator alone.
+    init(
+        models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true, change: (inout ProxySettings) -> Void = { _ in },
+        adjustKey: (inout Weir_V1_VirtualKey) -> Void = { _ in }
+    ) async throws {
+        simulator = try await SimulatorServer.start()
+        snapshots = SnapshotFixture()
+        local = try snapshots.local()
+        store = try snapshots.store(local)
+        let id = KeyID.random()
+        let text = VirtualKeyText.generate(prefix: VirtualKeyText.virtualKeyPrefix, idSuffix: id.suffix)
+        key = text.text
+        var entry = SnapshotFixture.key(id, project: project, secret: text.text)
+        adjustKey(&entry)
+        var directory = SnapshotFixture.smallDirectory([], tenant: tenant, project: project)
+        directory.keys = [entry]
+        let urls = endpoints ?? ["http://127.0.0.1:\(simulator.port)/v1"]
+        let config = Self.config(models, urls.map { $0.replacing("SIMULATOR", with: "127.0.0.1:\(simulator.port)") }, upstreamModel)
+        var acknowledged: [Weir_V1_Acknowledgement] = []
+        acknowledged.append(await store.apply(try snapshots.config(1, config)))
+        acknowledged.append(await store.apply(try snapshots.directory(1, directory)))
+        if rollsOut { acknowledged.append(await store.apply(try snapshots.rollout(1, baseline: 1))) }
+        if let refused = acknowledged.first(where: { !$0.accepted }) { throw FixtureError.refused(refused.reason + refused.detail) }
+        var secrets = Weir_V1_SealedSecrets()
+        secrets.secrets = [try snapshots.sealed("sk-upstream-secret")]
+        await store.apply(secrets)
+        var settings = ProxySettings()
+        settings.listenPort = 0
+        settings.loops = 1
+        settings.drainTimeout = 100
+        change(&settings)
+        var journal = JournalSettings()
+        journal.completionReserve = 1024
+        journal.segmentBytes = 1 << 20
+        journal.durability = settings.durability == .power ? .power : .process
+        let estimator = InterruptedEstimate(snapshots: store)
+        pipeline = try UsagePipeline(
+            store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1, logger: snapshots.logger,
+            clock: snapshots.clock, estimateInterrupted: { estimator.suffix(for: $0) })
+        server = try await ProxyServer.start(
+            settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock)
+        pipeline.start()
+    }
+
+    enum FixtureError: Error { case refused(String) }
+
+    static func config(_ models: [String], _ urls: [String], _ upstreamModel: String) -> Weir_V1_ConfigPayload {
+        var config = SnapshotFixture.smallConfig()
+        config.endpoints = urls.enumerated().map { index, url in
+            var endpoint = config.endpoints[0]
+            endpoint.id = "ep_\(index)"
+            endpoint.name = "endpoint \(index)"
+            endpoint.baseURL = url
+            return endpoint
+        }
+        let (model, route, price) = (config.models[0], config.routes[0], config.prices[0])
+        config.models = models.map { name in
+            var entry = model
+            entry.id = "mdl_\(name)"
+            entry.name = name
+            entry.capabilities = ["chat", "completions", "embeddings"]
+            entry.maxOutputTokens = 1000
+            return entry
+        }
+        config.routes = models.map { name in
+            var entry = route
+            entry.id = "rt_\(name)"
+            entry.modelID = "mdl_\(name)"
+            // Only the first has weight: the others are what comes after it.
+            entry.targets = config.endpoints.enumerated().map { index, endpoint in
+                var target = Weir_V1_RouteTarget()
+                target.endpointID = endpoint.id
+                target.weight = index == 0 ? 1 : 0
+                target.upstreamModel = upstreamModel
+                return target
+            }
+            return entry
+        }
+        config.prices = models.map { name in
+            var entry = price
+            entry.id = "price_\(name)"
+            entry.modelID = "mdl_\(name)"
+            return entry
+        }
+        return config
+    }
+
+    /// Stops everything, and answers every usage record there is.
+    func finish() async throws -> [Weir_V1_UsageRecord] {
+        await server.drain()
+        pipeline.stop()
+        let batches = try pipeline.outbox.batches(after: 0, limit: 1000).batches
+        let records = try batches.flatMap { batch in try Weir_V1_UsageBatch(serializedBytes: batch.records).records }
+        local.close()
+        try await simulator.shutdown()
+        return records
+    }
+
+    /// One request with the fixture's key on a connection of its own.
+    func chat(
+        _ model: String, stream: Bool = false, extra: String = "", path: String = "/v1/chat/completions", headers: [String] = []
+    ) async throws -> RawResponse {
+        let body = #"{"model":"\#(model)","messages":[{"role":"user","content":"hello"}]\#(stream ? #","stream":true"# : "")\#(extra)}"#
+        return try await send("POST \(path)", headers: headers + ["content-type: application/json"], body: body)
+    }
+
+    func send(_ requestLine: String, headers: [String] = [], body: String? = nil, authorised: Bool = true) async throws -> RawResponse {
+        var text = "\(requestLine) HTTP/1.1\r\nhost: weir.test\r\n"
+        if authorised { text += "authorization: Bearer \(key)\r\n" }
+        for header in headers { text += header + "\r\n" }
+        if let body { text += "content-length: \(body.utf8.count)\r\n" }
+        text += "connection: close\r\n\r\n" + (body ?? "")
+        return try await raw(text)
+    }
+
+    /// Sends bytes as they are and reads until the connection ends.
+    func raw(_ text: String) async throws -> RawResponse {
+        let client = try await RawClient.connect(port: server.port)
+        try await client.send(text)
+        return RawResponse(try await client.readToEnd())
+    }
+}
+
+/// A connection that sends what it is told and keeps what comes back.
+final class RawClient: Sendable {
+    private let channel: any Channel
+    private let received: EventLoopFuture<[UInt8]>
+
+    private init(channel: any Channel, received: EventLoopFuture<[UInt8]>) {
+        self.channel = channel
+        self.received = received
+    }
+
+    static func connect(port: Int) async throws -> RawClient {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let done = loop.makePromise(of: [UInt8].self)
+        let channel = try await ClientBootstrap(group: loop)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(done: done)) }
+            }
+            .connect(host: "127.0.0.1", port: port)
+            .get()
+        return RawClient(channel: channel, received: done.futureResult)
+    }
+
+    func send(_ text: String) async throws { try await channel.writeAndFlush(ByteBuffer(string: text)) }
+
+    func readToEnd() async throws -> [UInt8] { try await received.get() }
+
+    func close() async { try? await channel.close() }
+
+    private final class Collector: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        private let done: EventLoopPromise<[UInt8]>
+        private var bytes: [UInt8] = []
+
+        init(done: EventLoopPromise<[UInt8]>) { self.done = done }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) { bytes += unwrapInboundIn(data).readableBytesView }
+        func channelInactive(context: ChannelHandlerContext) { done.succeed(bytes) }
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+}
+
+/// A response taken apart leniently: the tests look at what Weir wrote, they do not judge it with Weir's own parser.
+struct RawResponse {
+    let text: String
+
+    init(_ bytes: [UInt8]) { text = String(decoding: bytes, as: UTF8.self) }
+
+    var status: Int { Int(text.split(separator: " ").dropFirst().first ?? "") ?? 0 }
+    var head: String { text.components(separatedBy: "\r\n\r\n").first ?? "" }
+
+    func header(_ name: String) -> String? {
+        head.components(separatedBy: "\r\n").first { $0.lowercased().hasPrefix(name + ": ") }.map { String($0.dropFirst(name.count + 2)) }
+    }
+
+    /// Without the chunked framing, where there is one.
+    var body: String {
+        guard let start = text.range(of: "\r\n\r\n") else { return "" }
+        var rest = text[start.upperBound...]
+        guard header("transfer-encoding") == "chunked" else { return String(rest) }
+        var out = ""
+        while let line = rest.range(of: "\r\n"), let size = Int(rest[..<line.lowerBound], radix: 16), size > 0 {
+            let bytes = rest[line.upperBound...].utf8
+            out += String(decoding: bytes.prefix(size), as: UTF8.self)
+            rest = Substring(bytes.dropFirst(size + 2))
+        }
+        return out
+    }
+
+    /// Whether a chunked body came to its proper end.
+    var isComplete: Bool { text.hasSuffix("0\r\n\r\n") }
+
+    var errorCode: String? { field("code") }
+    func field(_ name: String) -> String? {
+        guard let object = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any], let error = object["error"] as? [String: Any]
+        else { return nil }
+        return error[name] as? String
+    }
+}
