@@ -237,11 +237,25 @@ package struct DataPlaneService: Sendable {
             dataPlaneID: id, kind: mark.kind.word, epoch: mark.epoch, version: mark.version, digest: mark.digest, accepted: accepted,
             reason: accepted ? "" : Self.cut(reason), detail: accepted ? "" : Self.cut(detail), answeredAt: now)
         try await fleet.observe { c in
-            // Of configurations several are held at once; which ones the next hello says.
-            if accepted, mark.kind != .config {
-                try DataPlaneDocumentsTable.removeOlder(c, dataPlaneID: id, kind: mark.kind.word, epoch: mark.epoch, version: mark.version)
-            }
+            if accepted { try Self.forgetOvertaken(c, by: row, kind: mark.kind) }
             try DataPlaneDocumentsTable.put(c, row)
+        }
+    }
+
+    /// What was said of documents that the accepted one has replaced is of no interest any more.
+    private static func forgetOvertaken(_ c: any SQLConnection, by row: DataPlaneDocumentRow, kind: DocumentKind) throws {
+        switch kind {
+        case .config:
+            // Several are held at once; those of an older epoch are not.
+            try DataPlaneDocumentsTable.removeOlder(c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: 0)
+        case .rollout:
+            try DataPlaneDocumentsTable.removeOlder(
+                c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: row.version)
+            try DataPlaneDocumentsTable.removeExcept(
+                c, dataPlaneID: row.dataPlaneID, kind: DocumentKind.config.word, versions: Rollouts.referencedVersions(c))
+        case .directory, .heartbeat, .keyring:
+            try DataPlaneDocumentsTable.removeOlder(
+                c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: row.version)
         }
     }
 

@@ -147,6 +147,13 @@ package enum DataPlaneDocumentsTable {
             [.text(dataPlaneID), .text(kind), .int(epoch), .int(version)])
     }
 
+    /// Drops what was said of all versions of the kind but these.
+    package static func removeExcept(_ c: any SQLConnection, dataPlaneID: String, kind: String, versions: [Int64]) throws {
+        let kept = versions.isEmpty ? "" : "AND version NOT IN (\(versions.map(String.init).joined(separator: ", ")))"
+        try c.execute(
+            "DELETE FROM data_plane_documents WHERE data_plane_id = $1 AND kind = $2 \(kept)", [.text(dataPlaneID), .text(kind)])
+    }
+
     package static func removeAll(_ c: any SQLConnection, dataPlaneID: String) throws {
         try c.execute("DELETE FROM data_plane_documents WHERE data_plane_id = $1", [.text(dataPlaneID)])
     }
