@@ -14,8 +14,8 @@ package enum PriceForm: CatalogForm {
             endpointID: fields.optionalIdentifier("endpoint_id", or: present?.endpointID), input: input,
             output: fields.dollars("output", or: present?.output),
             // Where a provider gives no rebate for cached tokens and takes no premium for writing them, they cost what input costs.
-            cachedInput: fields.dollars("cached_input", or: present?.cachedInput ?? input),
-            cacheWrite: fields.dollars("cache_write", or: present?.cacheWrite ?? input),
+            cachedInput: fields.dollars("cached_input", or: present?.cachedInput ?? max(input, zero)),
+            cacheWrite: fields.dollars("cache_write", or: present?.cacheWrite ?? max(input, zero)),
             perRequest: fields.dollars("per_request", or: present?.perRequest ?? zero),
             effectiveFrom: fields.time("effective_from", or: present?.effectiveFrom ?? 0))
     }

@@ -44,7 +44,7 @@ package enum DomainError: Error, Hashable, Sendable {
 
     /// A conflict about one field.
     package static func conflict(_ field: String, _ message: String, remedy: String) -> DomainError {
-        .conflict(detail: message, problems: [FieldProblem(field, message, remedy: remedy)])
+        .conflict(detail: "The \(field) \(message).", problems: [FieldProblem(field, message, remedy: remedy)])
     }
 
     /// What a thrown error means to a caller: domain errors as they are, a database that is gone as `unavailable`; nil for

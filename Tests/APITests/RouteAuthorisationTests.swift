@@ -1,0 +1,97 @@
+import API
+import Domain
+import HTTPTypes
+import Primitives
+import Storage
+import Testing
+
+/// Walks every route that is registered: one that is added without thinking of who may call it cannot slip by.
+@Suite("Authorisation of every route")
+struct RouteAuthorisationTests {
+    private static func path(_ route: APIRoute) -> String {
+        route.pattern.split(separator: "/").map { segment in
+            segment.hasPrefix("{") ? "ten_aaaaaaaaaaaaaaaa" : String(segment)
+        }.reduce("") { "\($0)/\($1)" }
+    }
+
+    @Test("anonymous callers and forged tokens are refused everywhere but at the probes", arguments: TestDatabases.all)
+    func anonymous(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let forged = VirtualKeyText.generate(prefix: "wadm", idSuffix: "aaaaaaaaaaaaaaaa").text
+            let known = h.token(.owner)
+            let wrongSecret = VirtualKeyText.generate(prefix: "wadm", idSuffix: String(known.dropFirst(5).prefix(16))).text
+            var open: [String] = []
+            for route in h.table.routes {
+                let path = Self.path(route)
+                if route.access == .open {
+                    open.append(path)
+                    continue
+                }
+                for token in [nil, "", "x", forged, wrongSecret, known + "a"] {
+                    let answer = try await h.send(route.method, path, as: nil, token: token)
+                    #expect(answer.status == 401, "\(route.method) \(path) with \(token ?? "no token")")
+                    #expect(answer.headers[.contentType] == "application/problem+json")
+                    #expect(answer.headers[.wwwAuthenticate] != nil)
+                }
+            }
+            #expect(open.sorted() == ["/health/live", "/health/ready", "/metrics"])
+        }
+    }
+
+    @Test("each role is let in where its permissions say, and nowhere else")
+    func roles() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind) { h in
+            for route in h.table.routes {
+                guard case .admin(let permission) = route.access else { continue }
+                for role in Role.allCases {
+                    let answer = try await h.send(route.method, Self.path(route), as: role)
+                    let words = "\(route.method) \(route.pattern) as \(role)"
+                    if permission.roles.contains(role) {
+                        #expect(answer.status != 401 && answer.status != 403, "\(words)")
+                    } else {
+                        #expect(answer.status == 403, "\(words)")
+                        #expect(answer.json["type"] == "urn:weir:problem:forbidden")
+                    }
+                    #expect(answer.status < 500, "\(words): \(answer.text)")
+                }
+            }
+        }
+    }
+
+    @Test("no change asks for reading rights only, and a viewer can change nothing")
+    func changesNeedRights() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind) { h in
+            for route in h.table.routes where route.method != .get {
+                guard case .admin(let permission) = route.access else { continue }
+                // Checking a draft changes nothing.
+                if route.pattern.hasSuffix("/validate") { continue }
+                #expect(!permission.roles.contains(.viewer), "\(route.method) \(route.pattern)")
+                #expect(!permission.roles.contains(.auditor), "\(route.method) \(route.pattern)")
+            }
+        }
+    }
+
+    @Test("no route is registered twice")
+    func unique() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind) { h in
+            let names = h.table.routes.map { "\($0.method) \($0.pattern)" }
+            #expect(Set(names).count == names.count)
+        }
+    }
+
+    @Test("an administrator's token opens nothing that asks for a virtual key, and the other way round", arguments: TestDatabases.all)
+    func kindsOfTokens(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let c = try await Catalogue(h)
+            let key = try await h.create("/admin/api/keys", ["project_id": .string(c.project), "name": "k"])
+            let text = try #require(key.json["key"]?.stringValue)
+            #expect(try await h.get("/admin/api/tenants", as: nil, token: text).status == 401)
+            for route in h.table.routes where route.access == .virtualKey {
+                #expect(try await h.send(route.method, Self.path(route), as: .owner).status == 401)
+            }
+        }
+    }
+}

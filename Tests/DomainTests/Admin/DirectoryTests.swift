@@ -1,0 +1,150 @@
+import Domain
+import Primitives
+import Storage
+import Testing
+import Trust
+
+/// The services over an empty database.
+struct AdminFixture: Sendable {
+    let database: any Database
+    let clock = ManualClock(milliseconds: 1_800_000_000_000)
+    let signal = ChangeSignal()
+    let services: ControlServices
+    let domain: DomainContext
+
+    init(_ database: any Database, masterKey: [UInt8] = Array(repeating: 7, count: 32)) throws {
+        self.database = database
+        domain = DomainContext(database: database, clock: clock, signal: signal)
+        services = ControlServices(domain, cipher: try #require(AtRestCipher(masterKey: masterKey)))
+    }
+
+    static let actor = Actor.system("test")
+
+    func tenant(_ name: String = "Acme") async throws -> Tenant {
+        try await services.tenants.create(TenantContent(name: name, status: .active), by: Self.actor)
+    }
+
+    func project(of tenant: Tenant, _ name: String = "P") async throws -> Project {
+        try await services.projects.create(ProjectContent(tenantID: tenant.id, name: name, status: .active), by: Self.actor)
+    }
+
+    func key(in project: Project) async throws -> VirtualKeyService.Issued {
+        try await services.keys.create(
+            VirtualKeyContent(projectID: project.id, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: ["team": "a"]),
+            by: Self.actor)
+    }
+
+    func provider(_ name: String = "openai", scheme: AuthScheme = .bearer) async throws -> ProviderID {
+        try await services.providers.create(
+            ProviderContent(
+                name: name, kind: "openai", baseURL: "https://api.example/v1", authScheme: scheme, authHeader: "", caPEM: "",
+                timeouts: Timeouts()), by: Self.actor
+        ).id
+    }
+}
+
+@Suite("Directory revisions")
+struct DirectoryTests {
+    @Test("each change takes the next revision, so what follows a revision is a delta, removals included", arguments: TestDatabases.all)
+    func deltas(kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let f = try AdminFixture(database)
+            let tenant = try await f.tenant()
+            let project = try await f.project(of: tenant)
+            let key = try await f.key(in: project)
+            func since(_ revision: Int64) async throws -> [String] {
+                try await database.read { c in
+                    try TenantsTable.changedSince(c, revision).map(\.id) + ProjectsTable.changedSince(c, revision).map(\.id)
+                        + VirtualKeysTable.changedSince(c, revision).map(\.id)
+                }
+            }
+            func current() async throws -> Int64 { try await database.read { try CountersTable.current($0, "directory") } }
+            #expect(try await current() == 3)
+            #expect(try await since(0) == [tenant.id.rawValue, project.id.rawValue, key.key.id.rawValue])
+            #expect(try await since(2) == [key.key.id.rawValue])
+
+            _ = try await f.services.keys.rotate(key.key.id, at: nil, graceSeconds: 60, by: AdminFixture.actor)
+            _ = try await f.services.keys.revoke(key.key.id, at: nil, by: AdminFixture.actor)
+            #expect(try await current() == 5)
+            try await f.services.projects.delete(project.id, at: 1, by: AdminFixture.actor)
+            #expect(try await since(5) == [project.id.rawValue, key.key.id.rawValue])
+            let rows = try await database.read { c in try VirtualKeysTable.changedSince(c, 5) }
+            #expect(rows.allSatisfy { $0.deletedAt != nil })
+            #expect(try await database.read { try VirtualKeysTable.all($0) }.isEmpty)
+            // What was refused takes no revision.
+            await #expect(throws: DomainError.self) { try await f.services.tenants.delete(tenant.id, at: 99, by: AdminFixture.actor) }
+            #expect(try await current() == 6)
+        }
+    }
+
+    @Test("changes made at once get revisions without gaps or doubles", arguments: TestDatabases.all)
+    func concurrent(kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let f = try AdminFixture(database)
+            let tenant = try await f.tenant()
+            let project = try await f.project(of: tenant)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<12 { group.addTask { _ = try await f.key(in: project) } }
+                try await group.waitForAll()
+            }
+            let revisions = try await database.read { try VirtualKeysTable.all($0).map(\.directoryRevision) }
+            #expect(revisions.sorted() == Array(3...14))
+        }
+    }
+
+    @Test("a project is never left in a tenant that was deleted at the same time", arguments: TestDatabases.all)
+    func race(kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let f = try AdminFixture(database)
+            for round in 0..<5 {
+                let tenant = try await f.tenant("T\(round)")
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask { _ = try? await f.project(of: tenant) }
+                    group.addTask { try? await f.services.tenants.delete(tenant.id, at: 1, by: AdminFixture.actor) }
+                }
+                let (tenants, projects) = try await database.read { c in
+                    (try TenantsTable.all(c).map(\.id), try ProjectsTable.all(c).map(\.tenantID))
+                }
+                #expect(Set(projects).isSubset(of: Set(tenants)))
+            }
+        }
+    }
+
+    @Test("a failed change leaves neither a row nor an audit entry", arguments: TestDatabases.all)
+    func atomic(kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let f = try AdminFixture(database)
+            _ = try await f.tenant("A")
+            await #expect(throws: DomainError.self) { _ = try await f.tenant("A") }
+            let page = try await f.services.audit.entries(AuditQuery(), PageRequest())
+            #expect(page.items.count == 1)
+            #expect(page.items.first?.action == "tenant.create")
+        }
+    }
+}
+
+@Suite("Change signals")
+struct ChangeSignalTests {
+    @Test("several changes raised before the listener looks arrive as one set")
+    func coalesced() async {
+        let signal = ChangeSignal()
+        var changes = signal.changes(of: [.directory, .config]).makeAsyncIterator()
+        for _ in 0..<100 { signal.raise(.directory) }
+        signal.raise(.config)
+        signal.raise(.keyring)
+        #expect(await changes.next() == [.directory, .config])
+        signal.raise(.config)
+        #expect(await changes.next() == [.config])
+    }
+
+    @Test("a listener that is cancelled ends")
+    func cancelled() async {
+        let signal = ChangeSignal()
+        let task = Task {
+            for await _ in signal.changes() {}
+            return true
+        }
+        task.cancel()
+        #expect(await task.value)
+    }
+}
