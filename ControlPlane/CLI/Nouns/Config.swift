@@ -18,16 +18,13 @@ struct ConfigCommand: ParsableCommand {
             let answer = try await connection.client().send("GET", "config/draft")
             try connection.emit(answer) {
                 let draft = answer.json
-                let latest = draft.at("latest_version")?.intValue.map { "version \($0)" } ?? "nothing published yet"
                 let changed = draft.at("changed")?.boolValue == true
-                var lines = [changed ? "The draft differs from \(latest)." : "The draft is \(latest)."]
-                for section in ["providers", "endpoints", "models", "routes", "prices"] {
-                    let items = draft.list(section)
-                    lines.append("\n\(section) (\(items.count))")
-                    let columns = [Column.id, section == "prices" ? Column("MODEL", "model_id", .id) : .name]
-                    if !items.isEmpty { lines.append(Table.render(columns, items)) }
-                }
-                return lines.joined(separator: "\n")
+                let standing =
+                    switch draft.at("latest_version")?.intValue {
+                    case nil: "Nothing was published yet."
+                    case let latest?: changed ? "The draft differs from version \(latest)." : "The draft is version \(latest)."
+                    }
+                return standing + "\n\n" + resources(draft)
             }
         }
     }
@@ -102,7 +99,12 @@ struct ConfigCommand: ParsableCommand {
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try connection.show(try await connection.client().send("GET", "config/versions/\(version)"))
+            let answer = try await connection.client().send("GET", "config/versions/\(version)")
+            try connection.emit(answer) {
+                var head = answer.json.objectValue ?? JSONObject()
+                head["config"] = nil
+                return Table.details(.object(head)) + "\n\n" + resources(answer.json.at("config") ?? .null)
+            }
         }
     }
 
@@ -127,7 +129,7 @@ struct ConfigCommand: ParsableCommand {
         /// One resource a line with its sign, its fields indented below.
         static func describe(_ diff: JSONValue) -> String {
             var lines: [String] = []
-            for section in ["providers", "endpoints", "models", "routes", "prices"] {
+            for section in sections {
                 for (kind, sign) in [("removed", "-"), ("added", "+"), ("changed", "~")] {
                     for entry in diff.list("\(section).\(kind)") {
                         let words = [entry.string("id"), entry.string("name")].compactMap { $0?.visible }.joined(separator: "  ")
@@ -158,4 +160,15 @@ struct ConfigCommand: ParsableCommand {
             try connection.done("The draft is version \(version) now.", answer)
         }
     }
+}
+
+private let sections = ["providers", "endpoints", "models", "routes", "prices"]
+
+/// What a configuration holds, a table for each kind of thing; `--json` has all of it.
+private func resources(_ config: JSONValue) -> String {
+    sections.map { section in
+        let items = config.list(section)
+        let columns = [Column.id, section == "prices" ? Column("MODEL", "model_id", .id) : .name]
+        return "\(section) (\(items.count))" + (items.isEmpty ? "" : "\n" + Table.render(columns, items))
+    }.joined(separator: "\n\n")
 }

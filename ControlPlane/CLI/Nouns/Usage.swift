@@ -27,10 +27,13 @@ struct UsageCommand: ParsableCommand {
         @Option(help: "Only this model's.")
         var model: String?
 
+        @Option(help: "Only requests with this outcome: pending, completed or failed.")
+        var status: String?
+
         func query() -> [(String, String)] {
             pairs(
                 ("from", from?.text), ("to", to?.text), ("tenant_id", tenantID), ("project_id", projectID), ("key_id", keyID),
-                ("model", model))
+                ("model", model), ("status", status))
         }
     }
 
@@ -71,6 +74,15 @@ struct UsageCommand: ParsableCommand {
             Column("HTTP", "http_status", .number), Column("INPUT", "input_tokens", .number), Column("OUTPUT", "output_tokens", .number),
             Column("COST", "cost_nano", .dollars), Column("CONFIG", "config_version", .number),
         ]
+
+        struct Filters: ListFilters {
+            @Option(help: "Only the record of this request: req_….")
+            var requestID: String?
+
+            @OptionGroup var usage: UsageCommand.Filters
+
+            func query() -> [(String, String)] { usage.query() + pairs(("request_id", requestID)) }
+        }
 
         @OptionGroup var filters: Filters
         @OptionGroup var page: PageOptions

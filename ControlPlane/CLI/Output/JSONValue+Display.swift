@@ -21,8 +21,12 @@ extension JSONValue {
         case .string(let value): value.isEmpty ? "-" : value
         case .array(let values): values.isEmpty ? "-" : values.map(\.plain).joined(separator: ", ")
         case .object(let object):
-            object.members.isEmpty ? "-" : object.members.map { "\($0.name)=\($0.value.plain)" }.joined(separator: " ")
+            object.members.isEmpty ? "-" : object.members.map { "\($0.name)=\($0.value.enclosed)" }.joined(separator: " ")
         }
+    }
+
+    private var enclosed: String {
+        if case .object(let object) = self, !object.members.isEmpty { "(\(plain))" } else { plain }
     }
 
     /// The value without decoration, for scripts: text as it is, everything else as JSON.

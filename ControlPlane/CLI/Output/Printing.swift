@@ -5,7 +5,10 @@ import Primitives
 extension ConnectionOptions {
     /// One object.
     func show(_ answer: Answer) throws {
-        try emit(answer) { Table.details(answer.json) }
+        try emit(answer) {
+            let once = ["key", "token"].first { answer.json.string($0) != nil }
+            return Table.details(answer.json) + (once.map { "\n\nKeep the \($0) now: it is not shown again." } ?? "")
+        }
     }
 
     /// A sentence for people; nothing but the API's JSON, if there is any, with `--json`.

@@ -174,8 +174,9 @@ extension Rollouts {
             let payload = try ConfigVersionsTable.payload(c, restored.version)
         else {
             throw DomainError.conflict(
-                "baseline_version",
-                state.baselineVersion == 0 ? "No version is in force yet." : "No baseline came before version \(state.baselineVersion).",
+                "baseline",
+                state.baselineVersion == 0
+                    ? "does not exist yet: no version is in force" : "is version \(state.baselineVersion), and none came before it",
                 remedy: "Publish the content you want (POST /admin/api/config/versions, with restore for an older one) and roll it out.")
         }
         let version = try ConfigVersions.append(
@@ -214,7 +215,7 @@ extension Rollouts {
             if let revision { try checkRevision(revision, current: row.revision) }
             guard state.candidateRolloutID == row.id else {
                 throw DomainError.conflict(
-                    "state", "The rollout is not the candidate any more: it is \(Rollout(row, now: now).state.rawValue).",
+                    "rollout", "is not the candidate any more: it is \(Rollout(row, now: now).state.rawValue)",
                     remedy: "Look at GET /admin/api/rollouts for the present candidate.")
             }
             state.documentVersion = document
@@ -243,23 +244,23 @@ extension Rollouts {
     private static func checkVersion(_ c: any SQLConnection, _ version: Int64, _ state: RolloutStateRow) throws {
         guard try ConfigVersionsTable.find(c, version) != nil else {
             throw DomainError.invalid(
-                "version", "there is no configuration version \(version)",
+                "version", "names version \(version), which does not exist",
                 remedy: "Name one of GET /admin/api/config/versions, or publish it first.")
         }
         if let present = try candidate(c, state) {
             throw DomainError.conflict(
-                "version", "Version \(present.version) is the candidate already, by rollout \(present.id).",
+                "version", "cannot become the candidate: version \(present.version) is it, by rollout \(present.id)",
                 remedy: "Promote or abort that rollout first.")
         }
         guard version != state.baselineVersion else {
             throw DomainError.conflict(
-                "version", "Version \(version) is the baseline: it is in force for all.", remedy: "Name a newer version.")
+                "version", "\(version) is the baseline already: it is in force for all", remedy: "Name a newer version.")
         }
         // Data planes refuse to go back to a version below one they have had.
         guard version > state.baselineVersion, version >= state.highestVersion else {
             let newest = max(state.baselineVersion, state.highestVersion)
             throw DomainError.conflict(
-                "version", "Version \(version) is older than version \(newest), which data planes have been given already.",
+                "version", "\(version) is older than version \(newest), which data planes have been given already",
                 remedy: "Publish its content again (POST /admin/api/config/versions with restore: \(version)) and roll that version out.")
         }
     }
@@ -274,22 +275,24 @@ extension Rollouts {
         }
         guard problems.isEmpty else { throw DomainError.invalid(problems) }
         for id in row.tenantIDs where try TenantsTable.find(c, id) == nil {
-            problems.append(FieldProblem("tenants", "there is no tenant \(id.prefix(64))", remedy: "Name one of GET /admin/api/tenants."))
+            problems.append(
+                FieldProblem("tenants", "names \(id.prefix(64)), which does not exist", remedy: "Name one of GET /admin/api/tenants."))
         }
         for id in row.dataPlaneIDs {
             guard let dataPlane = try DataPlanesTable.find(c, id: id) else {
                 problems.append(
                     FieldProblem(
-                        "data_planes", "there is no data plane \(id.prefix(64))", remedy: "Name one of GET /admin/api/data-planes."))
+                        "data_planes", "names \(id.prefix(64)), which does not exist", remedy: "Name one of GET /admin/api/data-planes."))
                 continue
             }
             if dataPlane.status == .revoked {
-                problems.append(FieldProblem("data_planes", "the data plane \(id) is revoked", remedy: "Leave it out."))
+                problems.append(FieldProblem("data_planes", "names \(id), which is revoked", remedy: "Leave it out."))
             }
         }
         for region in row.regions where region.isEmpty || region.utf8.count > 64 {
             problems.append(
-                FieldProblem("regions", "a region's name has 1 to 64 bytes", remedy: "Name a region as it is given to enrolment tokens."))
+                FieldProblem(
+                    "regions", "holds a name that is empty or longer than 64 bytes", remedy: "Name regions as enrolment tokens do."))
         }
         guard problems.isEmpty else { throw DomainError.invalid(problems) }
     }

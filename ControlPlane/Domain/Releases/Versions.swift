@@ -89,7 +89,7 @@ package struct ConfigVersions: Sendable {
             }
             if restore == nil, let last = try ConfigVersionsTable.latest(c), last.digest == SHA256Digest.of(bytes) {
                 throw DomainError.conflict(
-                    "draft", "The draft is the same as version \(last.version).",
+                    "draft", "is the same as version \(last.version)",
                     remedy: "Change the draft first, or roll out version \(last.version) as it is.")
             }
             let row = try Self.append(c, bytes, note: note, restores: restore, actor: actor, at: now)
@@ -150,7 +150,7 @@ package struct ConfigVersions: Sendable {
     static func existing(_ c: any SQLConnection, _ version: Int64, field: String) throws -> Weir_V1_ConfigPayload {
         guard let bytes = try ConfigVersionsTable.payload(c, version) else {
             throw DomainError.invalid(
-                field, "there is no configuration version \(version)", remedy: "Name one of GET /admin/api/config/versions.")
+                field, "names version \(version), which does not exist", remedy: "Name one of GET /admin/api/config/versions.")
         }
         return try Weir_V1_ConfigPayload(serializedBytes: bytes)
     }

@@ -1,0 +1,189 @@
+import Domain
+import Foundation
+import Primitives
+import Storage
+import Testing
+
+@Suite("The weir command line: every command")
+struct CommandsTests {
+    @Test("the help of every command shows an example of that command")
+    func examples() async throws {
+        let commands = try await CommandDescription.all()
+        #expect(commands.count > 60)
+        for command in commands {
+            let name = (["weir"] + command.path).joined(separator: " ")
+            let examples = command.discussion.split(separator: "\n").filter { $0.hasPrefix("  weir") }
+            #expect(!examples.isEmpty, "\(name) has no example")
+            for example in examples {
+                // `usage summary` is what `usage` alone does.
+                let expected = command.path == ["usage", "summary"] ? "weir usage" : name
+                #expect(example.trimmingCharacters(in: .whitespaces).hasPrefix(expected), "\(name): \(example)")
+            }
+        }
+    }
+
+    @Test("each command does its work against a live control plane, and none is forgotten here", arguments: TestDatabases.all)
+    func everything(kind: TestDatabase) async throws {
+        try await CommandLineHarness.run(on: kind) { h in
+            let tenant = try await self.directory(h)
+            let credential = try await self.catalogue(h, tenant)
+            try await self.releases(h)
+            try await self.fleet(h, tenant)
+            try await self.administration(h)
+            try await self.deletions(h, tenant, credential)
+
+            let run = h.invocations.map { $0.filter { !$0.hasPrefix("-") } }
+            for command in try await CommandDescription.all() where command.isLeaf {
+                let path = command.path == ["usage", "summary"] ? ["usage"] : command.path
+                #expect(run.contains { $0.starts(with: path) }, "no test runs weir \(path.joined(separator: " "))")
+            }
+        }
+    }
+
+    /// Tenants, projects, keys.
+    private func directory(_ h: CommandLineHarness) async throws -> String {
+        let tenant = try await h.field("id", "tenant create --name Acme")
+        #expect(tenant.hasPrefix("ten_"))
+        #expect(try await h.succeed("tenant list").output.contains("\(tenant)  Acme"))
+        #expect(try await h.field("status", "tenant update \(tenant) --status disabled") == "disabled")
+        try await h.succeed("tenant update \(tenant) --status active")
+        let project = try await h.field("id", "project create --tenant-id \(tenant) --name search")
+        #expect(try await h.succeed("project list --tenant-id \(tenant)").output.contains(project))
+        #expect(try await h.field("name", "project update \(project) --name production") == "production")
+        #expect(try await h.field("tenant_id", "project show \(project)") == tenant)
+
+        let created = try await h.succeed(
+            "key create --project-id \(project) --name backend --model gpt-x --tag team=search --expires-at 2030-01-31")
+        #expect(created.output.contains("not shown again"))
+        let key = try await h.field("items", "key list --project-id \(project)")
+        let id = try #require(try JSONValue(parsing: key)[0]?["id"]?.stringValue)
+        #expect(!key.contains("weir_"))
+        let shown = try await h.succeed("key show \(id) --json").json
+        #expect(shown["expires_at"] == "2030-01-31T00:00:00Z" && shown["models"] == ["gpt-x"] && shown["tags"]?["team"] == "search")
+        let cleared = try await h.succeed("key update \(id) --clear models --clear tags --clear expires_at --json").json
+        #expect(cleared["models"] == [] && cleared["tags"] == [:] && cleared["expires_at"] == .null)
+        #expect(try await h.field("key", "key rotate \(id) --grace-seconds 60").hasPrefix("weir_"))
+        #expect(try await h.field("status", "key revoke \(id)") == "revoked")
+        try await h.succeed("key delete \(id)")
+        try await h.succeed("project delete \(project)")
+        return tenant
+    }
+
+    /// The draft.
+    private func catalogue(_ h: CommandLineHarness, _ tenant: String) async throws -> String {
+        #expect(try await h.succeed("tenant show \(tenant)").output.contains("Acme"))
+        let provider = try await h.field(
+            "id", "provider create --name sim --base-url http://127.0.0.1:9090/v1 --auth bearer --idle-ms 5000")
+        #expect(try await h.field("timeouts.idle_ms", "provider show \(provider)") == "5000")
+        #expect(
+            try await h.field("auth", "provider update \(provider) --auth header --auth-header api-key")
+                == #"{"scheme":"header","header":"api-key"}"#)
+        #expect(try await h.succeed("provider list").output.contains(provider))
+        let credential = try await h.field(
+            "id", "credential create --provider-id \(provider) --name main", input: "sk-live-0123456789abcdefghij\n")
+        #expect(try await h.field("secret_hint", "credential show \(credential)") == "ghij")
+        #expect(
+            try await h.field("secret_hint", "credential rotate \(credential) --secret -", input: "sk-live-0123456789abcdefgwxyz") == "wxyz"
+        )
+        #expect(try await h.field("name", "credential update \(credential) --name spare") == "spare")
+        #expect(try await h.succeed("credential list --provider-id \(provider)").output.contains(credential))
+        let endpoint = try await h.field("id", "endpoint create --provider-id \(provider) --name e1 --credential-id \(credential)")
+        #expect(try await h.field("disabled", "endpoint update \(endpoint) --disabled true") == "true")
+        try await h.succeed("endpoint update \(endpoint) --disabled false --base-url http://127.0.0.1:9091/v1")
+        #expect(try await h.field("base_url", "endpoint update \(endpoint) --clear base_url") == "null")
+        #expect(try await h.succeed("endpoint show \(endpoint)").output.contains(credential))
+        #expect(try await h.succeed("endpoint list --provider-id \(provider)").output.contains(endpoint))
+        let model = try await h.field("id", "model create --name gpt-x --capability chat --capability embeddings --context-window 128000")
+        #expect(try await h.field("tenant_ids", "model update \(model) --tenant-id \(tenant)") == #"["\#(tenant)"]"#)
+        #expect(try await h.field("tenant_ids", "model update \(model) --clear tenant_ids") == "[]")
+        #expect(try await h.succeed("model list").output.contains("chat, embeddings"))
+        #expect(try await h.field("context_window", "model show \(model)") == "128000")
+        let route = try await h.field("id", "route create --model-id \(model) --name r --target \(endpoint),model=llama3:8b,weight=3")
+        let targets = try await h.succeed("route show \(route) --json").json["targets"]
+        #expect(targets == [["endpoint_id": .string(endpoint), "upstream_model": "llama3:8b", "weight": 3]])
+        #expect(try await h.field("max_attempts", "route update \(route) --max-attempts 2") == "2")
+        #expect(try await h.succeed("route list --model-id \(model)").output.contains(route))
+        let price = try await h.field("id", "price create --model-id \(model) --input 0.15 --output 0.60 --effective-from 2026-01-01")
+        #expect(try await h.field("cached_input", "price update \(price) --cached-input 0.075") == "0.075")
+        #expect(try await h.field("effective_from", "price show \(price)") == "2026-01-01T00:00:00Z")
+        #expect(try await h.succeed("price list --model-id \(model)").output.contains("0.60"))
+        return credential
+    }
+
+    /// Versions and rollouts.
+    private func releases(_ h: CommandLineHarness) async throws {
+        #expect(try await h.succeed("config draft").output.contains("Nothing was published yet"))
+        #expect(try await h.succeed("config validate").output.contains("can be published"))
+        #expect(try await h.field("version", "config publish --note first") == "1")
+        #expect(try await h.weir("config publish").status == 1)
+        let provider = try #require(try await h.succeed("provider list --json").json["items"]?[0]?["id"]?.stringValue)
+        try await h.succeed("provider update \(provider) --idle-ms 9000")
+        #expect(try await h.succeed("config diff --from 1").output.contains("timeouts.idle_ms: 5000 → 9000"))
+        #expect(try await h.field("version", "config publish --note second") == "2")
+        #expect(try await h.succeed("config versions").output.contains("second"))
+        #expect(try await h.succeed("config show 1").output.contains("providers (1)"))
+        try await h.succeed("config reset --version 1")
+        #expect(try await h.succeed("config diff --from 1 --to draft").output == "No difference.\n")
+
+        let first = try await h.field("id", "rollout create --version 1 --percentage 100")
+        #expect(try await h.field("state", "rollout promote \(first)") == "promoted")
+        let second = try await h.field("id", "rollout create --version 2 --region eu --percentage 12.5")
+        #expect(try await h.field("candidate.percentage", "rollout status") == "12.5")
+        let wider = try await h.succeed("rollout update \(second) --percentage 20 --clear regions --json").json
+        #expect(wider["percentage"] == 20 && wider["regions"] == [])
+        #expect(try await h.succeed("rollout list").output.contains("promoted"))
+        #expect(try await h.field("state", "rollout abort \(second)") == "aborted")
+        let third = try await h.field("id", "rollout create --version 2")
+        try await h.succeed("rollout promote \(third)")
+        #expect(try await h.succeed("rollout rollback").output.contains("Version 3 serves all: it repeats version 1."))
+        #expect(try await h.field("state", "rollout show \(third)") == "rolled_back")
+    }
+
+    private func fleet(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let dataPlane = DataPlaneID.random().rawValue
+        try await h.control.database.transaction { c in
+            try DataPlanesTable.insert(
+                c,
+                DataPlaneRow(
+                    id: dataPlane, name: "eu-1", region: "eu", tenantIDs: [], identityPublicKey: [1], sealingPublicKey: [2],
+                    version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 1_800_000_000_000))
+        }
+        #expect(try await h.succeed("fleet list --region eu").output.contains(dataPlane))
+        #expect(try await h.field("region", "fleet show \(dataPlane)") == "eu")
+        #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --name eu-2 --tenant-id \(tenant)") == #"["\#(tenant)"]"#)
+        #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --all-tenants") == "[]")
+        #expect(try await h.field("status", "fleet revoke \(dataPlane)") == "revoked")
+        let created = try await h.succeed("fleet token create --name eu-3 --region eu --ttl-seconds 600 --json").json
+        #expect(created["token"]?.stringValue?.hasPrefix("wenr_") == true)
+        let token = try #require(created["id"]?.stringValue)
+        #expect(try await h.succeed("fleet token list").output.contains(token))
+        #expect(try await h.field("region", "fleet token show \(token)") == "eu")
+        try await h.succeed("fleet token delete \(token)")
+        #expect(try await h.succeed("fleet signing-keys").output.contains("active"))
+        #expect(try await h.field("id", "fleet rotate-signing-key --grace-seconds 3600").hasPrefix("sk_"))
+        #expect(try await h.field("epoch", "fleet raise-epoch") == "2")
+    }
+
+    private func administration(_ h: CommandLineHarness) async throws {
+        #expect(try await h.succeed("usage --group-by tenant,model --from 2026-11-01").output == "No usage.\n")
+        #expect(try await h.succeed("usage records --limit 5 --status completed").output == "Nothing there.\n")
+        #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
+        let token = try await h.field("id", "token create --name ci --role operator --expires-at 2030-01-31")
+        #expect(try await h.field("role", "token update \(token) --role viewer") == "viewer")
+        #expect(try await h.field("name", "token show \(token)") == "ci")
+        #expect(try await h.succeed("token list").output.contains(token))
+        try await h.succeed("token delete \(token)")
+        try await h.succeed("login", input: h.control.token(.viewer) + "\n")
+        try await h.succeed("logout")
+    }
+
+    private func deletions(_ h: CommandLineHarness, _ tenant: String, _ credential: String) async throws {
+        let refused = try await h.weir("credential delete \(credential)")
+        #expect(refused.status == 1 && refused.error.contains("→"))
+        for noun in ["price", "route", "model", "endpoint", "credential", "provider"] {
+            let items = try await h.succeed("\(noun) list --all --json").json["items"]?.arrayValue ?? []
+            for item in items { try await h.succeed("\(noun) delete \(item["id"]?.stringValue ?? "")") }
+        }
+        try await h.succeed("tenant delete \(tenant)")
+    }
+}
