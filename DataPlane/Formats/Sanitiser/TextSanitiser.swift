@@ -25,8 +25,10 @@ enum TextSanitiser {
             bytes += cleaned.utf8.count
         }
 
-        for scalar in withoutStackTrace(text).unicodeScalars {
-            if bytes + wordBytes > maxBytes * 4 { break }
+        // Much less than this is kept; a provider's megabyte of text is not worth the time.
+        let start = String(decoding: text.utf8.prefix(max(maxBytes * 4, 1_024)), as: UTF8.self)
+        for scalar in withoutStackTrace(start).unicodeScalars {
+            if bytes > maxBytes || wordBytes > maxBytes * 4 { break }
             switch scalar.properties.generalCategory {
             case .control, .spaceSeparator, .lineSeparator, .paragraphSeparator:
                 flush()
@@ -63,15 +65,21 @@ enum TextSanitiser {
 
     private static let delimiters = Set<Unicode.Scalar>("\"'`(),;<>{}|=!?".unicodeScalars)
 
-    private static func withoutStackTrace(_ text: String) -> Substring {
-        var end = text.endIndex
-        for marker in [
-            "Traceback (most recent", "\n    at ", "\n\tat ", "\n  at ", "\n  File \"", "goroutine ", "Stack trace", "stack trace",
-            "stacktrace", "panic: ",
-        ] {
-            if let range = text.firstRange(of: marker), range.lowerBound < end { end = range.lowerBound }
+    /// What stands at the head of a stack trace in the languages that providers are written in.
+    private static let traceMarkers: [[UInt8]] = [
+        "Traceback (most recent", "\n    at ", "\n\tat ", "\n  at ", "\n  File \"", "goroutine ", "Stack trace", "stack trace",
+        "stacktrace",
+        "panic: ",
+    ].map { Array($0.utf8) }
+
+    private static func withoutStackTrace(_ text: String) -> String {
+        let bytes = Array(text.utf8)
+        for at in bytes.indices {
+            for marker in traceMarkers where bytes[at] == marker[0] && bytes[at...].starts(with: marker) {
+                return String(decoding: bytes[..<at], as: UTF8.self)
+            }
         }
-        return text[..<end]
+        return text
     }
 
     private static func bounded(_ text: String, maxBytes: Int) -> String {
@@ -99,12 +107,9 @@ enum TextSanitiser {
 
     private static func cleanWord(_ word: String, afterKeyWord: Bool) -> String {
         // Punctuation that ends a sentence stays outside.
-        var core = Substring(word)
-        var tail = ""
-        while let last = core.last, last == "." || last == ":" {
-            tail.insert(last, at: tail.startIndex)
-            core = core.dropLast()
-        }
+        let end = word.lastIndex { $0 != "." && $0 != ":" }.map { word.index(after: $0) } ?? word.startIndex
+        let core = word[..<end]
+        let tail = word[end...]
         guard !core.isEmpty else { return word }
         let text = String(core)
         if text.contains("://") { return "[url]" + tail }
