@@ -120,6 +120,7 @@ import Testing
         bench.completion(1, tokens: 9)
         var faults = UsageSimulatedDisk.Faults()
         faults.errors = 1000
+        faults.writeErrors = 1000
         bench.disk.setFaults(faults)
         #expect(throws: JournalRefusal.failing(code: 5)) { try bench.journal.flush() }
         #expect(bench.journal.hasBuffered)
@@ -149,6 +150,7 @@ import Testing
         try bench.journal.flush()
         var faults = UsageSimulatedDisk.Faults()
         faults.errors = 1000
+        faults.writeErrors = 1000
         bench.disk.setFaults(faults)
         bench.completion(1)
         #expect(throws: JournalRefusal.self) { try bench.journal.flush() }
@@ -177,6 +179,7 @@ import Testing
         bench.journal.whenSynced(bench.journal.syncPoint()) { outcomes.append($0) }
         var faults = UsageSimulatedDisk.Faults()
         faults.errors = 1000
+        faults.writeErrors = 1000
         bench.disk.setFaults(faults)
         bench.keeper.step()
         #expect(outcomes == [true, true, false])

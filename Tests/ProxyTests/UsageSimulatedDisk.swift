@@ -10,6 +10,8 @@ final class UsageSimulatedDisk: JournalFiles {
         /// In a thousand operations.
         var shortWrites = 0
         var errors = 0
+        /// Failing writes, of a thousand.
+        var writeErrors = 0
         /// Failing truncations, of a thousand.
         var stuckTruncations = 0
         /// Whether reserving space makes the file as long, as posix_fallocate does.
@@ -142,7 +144,7 @@ final class UsageSimulatedDisk: JournalFiles {
                 guard let content = state.open[file.descriptor] else { throw JournalFileError(operation: "write", code: EBADF) }
                 if fate == .torn {
                     count = Int.random(in: 0...count, using: &state.random)
-                } else if Self.strikes(&state, state.faults.errors) {
+                } else if Self.strikes(&state, state.faults.writeErrors) {
                     throw JournalFileError(operation: "write", code: EIO)
                 } else if Self.strikes(&state, state.faults.shortWrites), count > 1 {
                     count = Int.random(in: 1..<count, using: &state.random)

@@ -40,6 +40,8 @@ final class UsageSimulation {
     let settings: JournalSettings
     let limits: JournalFolder.Limits
     let withErrors: Bool
+    /// Of a hundred steps; the fewer, the more is written at once.
+    let flushes: Int
     let participant: SimulatedParticipant
 
     private(set) var fates: [RequestID: Fate] = [:]
@@ -113,7 +115,8 @@ final class UsageSimulation {
         limits.bytesPerFold = Int.random(in: 200...6000, using: &random)
         limits.bytesToFillUp = Int.random(in: 0...600, using: &random)
         self.limits = limits
-        withErrors = Int.random(in: 0..<3, using: &random) == 0
+        flushes = Int.random(in: 4...17, using: &random)
+        withErrors = Int.random(in: 0..<2, using: &random) == 0
         participant = SimulatedParticipant(disk: disk, seed: random.next())
         self.random = random
     }
@@ -132,7 +135,8 @@ final class UsageSimulation {
 
     private func faults() -> UsageSimulatedDisk.Faults {
         UsageSimulatedDisk.Faults(
-            shortWrites: pick(4) == 0 ? 200 : 0, errors: withErrors ? pick(3) * 40 : 0, stuckTruncations: withErrors ? pick(2) * 700 : 0,
+            shortWrites: pick(4) == 0 ? 200 : 0, errors: withErrors ? pick(3) * 20 : 0, writeErrors: withErrors ? pick(3) * 200 : 0,
+            stuckTruncations: withErrors ? pick(2) * 700 : 0,
             reservingExtends: pick(3) == 0)
     }
 
@@ -180,8 +184,8 @@ final class UsageSimulation {
         case 30..<38: progress(loop)
         case 38..<58: completion(loop)
         case 58..<61: try abandon(loop)
-        case 61..<76: try flush(loop)
-        case 76..<83: try fold()
+        case 61..<61 + flushes: try flush(loop)
+        case 61..<83: try fold()
         case 83..<88: keeper?.step()
         case 88..<92: try ship()
         case 92..<94: disk.setFaults(faults())
