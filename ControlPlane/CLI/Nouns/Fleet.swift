@@ -62,9 +62,7 @@ struct UpdateDataPlane: AsyncParsableCommand {
         body.set("name", name)
         body.set("tenant_ids", tenantIDs)
         if allTenants { body.set("tenant_ids", json: []) }
-        guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir fleet update --help`") }
-        let path = try "\(Fleet.path)/\(AdminClient.segment(id))"
-        try connection.show(try await connection.client().change("PATCH", path, body: body.json, ifMatch: revision.header))
+        try connection.show(try await connection.update(Fleet.self, id, body, revision: revision))
     }
 }
 

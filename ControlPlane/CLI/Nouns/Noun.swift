@@ -161,12 +161,9 @@ struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let client = try connection.client()
         var body = try fields.body()
         for member in clear { body.set(member, json: N.Fields.empty[member] ?? .null) }
-        guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir \(N.command) update --help`") }
-        let path = try "\(N.path)/\(AdminClient.segment(id))"
-        try connection.show(try await client.change("PATCH", path, body: body.json, ifMatch: revision.header))
+        try connection.show(try await connection.update(N.self, id, body, revision: revision))
     }
 }
 
@@ -214,6 +211,12 @@ struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
 }
 
 extension ConnectionOptions {
+    /// Changes the members that `body` holds.
+    func update<N: Noun>(_ noun: N.Type, _ id: String, _ body: Body, revision: RevisionOptions) async throws -> Answer {
+        guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir \(N.command) update --help`") }
+        return try await client().change("PATCH", "\(N.path)/\(AdminClient.segment(id))", body: body.json, ifMatch: revision.header)
+    }
+
     /// Posts a verb of one object. Without `--if-match` it is done whatever the object's revision.
     func act<N: Noun>(
         _ noun: N.Type, _ id: String, _ verb: String, body: JSONValue? = nil, revision: RevisionOptions

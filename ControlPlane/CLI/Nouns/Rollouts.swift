@@ -85,9 +85,7 @@ struct UpdateRollout: AsyncParsableCommand {
     func run() async throws {
         var body = selectors.body()
         for selector in clear { body.set(selector, json: []) }
-        guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir rollout update --help`") }
-        let path = try "\(RolloutNoun.path)/\(AdminClient.segment(id))"
-        try connection.show(try await connection.client().change("PATCH", path, body: body.json, ifMatch: revision.header))
+        try connection.show(try await connection.update(RolloutNoun.self, id, body, revision: revision))
     }
 }
 
