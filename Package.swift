@@ -125,7 +125,7 @@ let package = Package(
         tests("ProxyTests", ["Proxy", "Simulator", "Wire", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf, .grdb, .crypto, .logging]),
         tests("StorageTests", ["Storage", "Primitives"]),
         tests("DomainTests", ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
-        tests("APITests", ["API", "weir", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting, .httpTypes, .nioCore, .logging]),
+        tests("APITests", ["API", "weir", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting, .httpTypes, .nioCore, .nioEmbedded, .logging]),
         tests(
             "FleetTests",
             [

@@ -19,6 +19,8 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: SettingsOptions
 
     func run() async throws {
+        // A peer that hangs up is an error of one write, not a reason to die.
+        signal(SIGPIPE, SIG_IGN)
         let settings = try Settings(options)
         let logger = Logger.structured("weir-control", level: settings.logLevel)
         do {

@@ -1,20 +1,22 @@
-import NIOCore
+package import NIOCore
 
 /// What a connection may cost: the time until a request is complete and answered, the bytes it may send meanwhile, the time a
 /// client may take to read an answer. Hummingbird bounds idle connections only, and one byte a second is not idle.
-final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-    typealias OutboundIn = IOData
-    typealias OutboundOut = IOData
+package final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias InboundOut = ByteBuffer
+    package typealias OutboundIn = IOData
+    package typealias OutboundOut = IOData
 
-    struct Limits: Sendable {
+    package struct Limits: Sendable {
         /// From the first byte of a request (or from accepting the connection) to the first byte of its answer.
-        var requestTimeout: TimeAmount = .seconds(60)
+        package var requestTimeout: TimeAmount = .seconds(60)
         /// How long a client may leave an answer unread.
-        var writeTimeout: TimeAmount = .seconds(30)
+        package var writeTimeout: TimeAmount = .seconds(30)
         /// Between two answers; above what a request's head and body may have together.
-        var maximumRequestBytes = 2 * APIResponder.bodyLimitBytes
+        package var maximumRequestBytes = 2 * APIResponder.bodyLimitBytes
+
+        package init() {}
     }
 
     /// Stands in Hummingbird's place for additional handlers, behind its HTTP codec, and puts the guard in front of it.
@@ -35,25 +37,25 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var writeDeadline: Scheduled<Void>?
     private var receivedBytes = 0
 
-    init(_ limits: Limits) { self.limits = limits }
+    package init(_ limits: Limits) { self.limits = limits }
 
-    func handlerAdded(context: ChannelHandlerContext) {
+    package func handlerAdded(context: ChannelHandlerContext) {
         if context.channel.isActive { startDeadline(context) }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { cancel() }
+    package func handlerRemoved(context: ChannelHandlerContext) { cancel() }
 
-    func channelActive(context: ChannelHandlerContext) {
+    package func channelActive(context: ChannelHandlerContext) {
         startDeadline(context)
         context.fireChannelActive()
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         cancel()
         context.fireChannelInactive()
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         receivedBytes &+= unwrapInboundIn(data).readableBytes
         guard receivedBytes <= limits.maximumRequestBytes else {
             context.close(promise: nil)
@@ -63,14 +65,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelRead(data)
     }
 
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+    package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         deadline?.cancel()
         deadline = nil
         receivedBytes = 0
         context.write(data, promise: promise)
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
         writeDeadline?.cancel()
         writeDeadline = context.channel.isWritable ? nil : closing(context, after: limits.writeTimeout)
         context.fireChannelWritabilityChanged()

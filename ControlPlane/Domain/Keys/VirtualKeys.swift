@@ -75,8 +75,8 @@ package struct VirtualKey: Sendable, Hashable {
 }
 
 extension VirtualKeyContent {
-    /// The ways in that a key may be limited to.
-    package static let channels = ["external", "internal"]
+    /// The ways into a data plane that a key may be limited to: `/v1/…` is the default one, `/external/v1/…` the external one.
+    package static let channels = ["default", "external"]
 
     /// What is wrong with it by itself. `old` is what it replaces: a time that was accepted then may have passed by now.
     func problems(now: Int64, replacing old: VirtualKeyContent? = nil) -> [FieldProblem] {
