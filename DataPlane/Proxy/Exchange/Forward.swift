@@ -31,6 +31,7 @@ extension Exchange {
         isReusedConnection = isReused
         phase = .awaitingHead
         sentUpstream = true
+        upstreamStatus = 0
         let timeouts = attempt.target.endpoint.timeouts
         let first = timeouts.firstByteMilliseconds > 0 ? timeouts.firstByteMilliseconds : Int64(loop.settings.firstByteTimeout)
         let total = timeouts.totalMilliseconds > 0 ? timeouts.totalMilliseconds : Int64(loop.settings.upstreamTotalTimeout)

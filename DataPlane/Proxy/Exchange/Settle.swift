@@ -130,8 +130,9 @@ extension Exchange {
             return (usage, flags)
         }
         if (200..<300).contains(upstreamStatus) { return (estimatedUsage(), [.estimated, .usageAbsent]) }
-        // The client left while the provider was at work on its input, which the provider will charge for.
-        if sentUpstream, upstreamStatus == 0, outcome.flags.contains(.clientDisconnected) { return (estimatedUsage(), .estimated) }
+        // Sent, and nothing came back that says what became of it: the client left, a deadline passed, the connection broke. The provider
+        // may well charge for its input, so the outcome is unknown and not nothing.
+        if sentUpstream, upstreamStatus == 0 { return (estimatedUsage(), .estimated) }
         // An error of the provider's, or a request that never reached it: nothing to charge.
         return (TokenUsage(), [])
     }
