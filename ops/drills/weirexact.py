@@ -53,7 +53,8 @@ def compare(report, ledger, records, price, seen=(), kills_us=()):
             if flags:
                 if "interrupted" in flags and not near_a_kill(entries, kills_us):
                     unexplained.append((request, "interrupted, but nothing was killed meanwhile"))
-                if last["outcome"] == "complete" and last["usage"] and not flags & {"interrupted", "client_disconnected", "cut_by_limit"}:
+                excused = flags & {"interrupted", "client_disconnected", "cut_by_limit"} or record["error_code"] == "provider_timeout"
+                if last["outcome"] == "complete" and last["usage"] and not excused:
                     unexplained.append((request, f"flagged {sorted(flags)}, though the provider stated its usage and ended well"))
                 continue
             stated = last["usage"] or {"input": 0, "output": 0, "cached": 0, "cache_write": 0, "reasoning": 0}
