@@ -142,10 +142,10 @@ final class UsageSimulatedDisk: JournalFiles {
                 var count = bytes.count
                 let fate = try Self.fate(&state)
                 guard let content = state.open[file.descriptor] else { throw JournalFileError(operation: "write", code: EBADF) }
-                if fate == .torn {
+                // A write that fails may have begun: the real one is short first, and fails when it is continued.
+                let fails = fate == .torn || Self.strikes(&state, state.faults.writeErrors)
+                if fails {
                     count = Int.random(in: 0...count, using: &state.random)
-                } else if Self.strikes(&state, state.faults.writeErrors) {
-                    throw JournalFileError(operation: "write", code: EIO)
                 } else if Self.strikes(&state, state.faults.shortWrites), count > 1 {
                     count = Int.random(in: 1..<count, using: &state.random)
                 }
@@ -154,7 +154,7 @@ final class UsageSimulatedDisk: JournalFiles {
                 let end = offset + count
                 if content.bytes.count < end { content.bytes += [UInt8](repeating: 0, count: end - content.bytes.count) }
                 content.bytes.replaceSubrange(offset..<end, with: bytes.prefix(count))
-                if fate == .torn { throw JournalFileError(operation: "write", code: EIO) }
+                if fails { throw JournalFileError(operation: "write", code: EIO) }
                 if count == 0 { throw JournalFileError(operation: "write", code: ENOSPC) }
                 return .success(count)
             } catch {
