@@ -22,7 +22,7 @@ struct ControlProcess: Sendable {
 
         let control = ControlServices(installation.domain, cipher: installation.cipher)
         let usage = UsageIntake(installation.domain, logger: logger)
-        let fleet = try await Self.fleet(settings, installation, control, usage, logger)
+        let fleet = try await Self.fleet(settings, installation, control, usage, metrics, logger)
 
         let responder = APIResponder(
             routes: AdminRoutes.table(control, fleet: fleet.administration, metrics: metrics),
@@ -40,7 +40,8 @@ struct ControlProcess: Sendable {
     }
 
     private static func fleet(
-        _ settings: Settings, _ installation: Installation, _ control: ControlServices, _ usage: UsageIntake, _ logger: Logger
+        _ settings: Settings, _ installation: Installation, _ control: ControlServices, _ usage: UsageIntake,
+        _ metrics: MetricsRegistry, _ logger: Logger
     ) async throws -> FleetServer {
         let context = try await FleetContext.establish(
             domain: installation.domain, cipher: installation.cipher, minimumVersion: settings.minimumDataPlaneVersion,
@@ -61,7 +62,7 @@ struct ControlProcess: Sendable {
             context, credentials: control.credentials,
             settings: FleetSettings(
                 host: settings.fleet.host, port: settings.fleet.port, advertisedAddress: settings.fleetAdvertise, security: security),
-            logger: logger
+            metrics: metrics, logger: logger
         ) { dataPlane, batch in
             try await usage.store(dataPlaneID: dataPlane, batch: batch)
         }

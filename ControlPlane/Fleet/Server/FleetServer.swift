@@ -5,6 +5,7 @@ import GRPCNIOTransportHTTP2Posix
 package import Logging
 import Primitives
 import ServiceLifecycle
+package import Telemetry
 
 /// The control plane's side of the link: the gRPC listener, the hub that feeds its streams, and the fleet's reconcilers.
 package final class FleetServer: Service {
@@ -22,8 +23,8 @@ package final class FleetServer: Service {
     /// Makes what is missing in the database (signing key, authority) and the listener, which `run` opens.
     /// - Throws: `FleetSetupError` for files that cannot be used; `DomainError.unavailable` without a database.
     package init(
-        _ context: FleetContext, credentials: CredentialService, settings: FleetSettings, logger: Logger,
-        storeUsage: @escaping FleetServices.StoreUsage
+        _ context: FleetContext, credentials: CredentialService, settings: FleetSettings, metrics: MetricsRegistry = MetricsRegistry(),
+        logger: Logger, storeUsage: @escaping FleetServices.StoreUsage
     ) async throws {
         let services = FleetServices(context, credentials: credentials, storeUsage: storeUsage)
         try await services.keys.establish()
@@ -35,7 +36,8 @@ package final class FleetServer: Service {
             address: settings.host.contains(":")
                 ? .ipv6(host: settings.host, port: settings.port) : .ipv4(host: settings.host, port: settings.port),
             transportSecurity: security, config: Self.transportConfig)
-        let service = FleetService(services: services, enrollment: enrollment, hub: hub, settings: settings, logger: logger)
+        let service = FleetService(
+            services: services, enrollment: enrollment, hub: hub, settings: settings, metrics: FleetMetrics(metrics, hub: hub), logger: logger)
         self.services = services
         self.settings = settings
         self.enrollment = enrollment

@@ -10,13 +10,17 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
     private let enrollment: EnrollmentService
     private let hub: FleetHub
     private let settings: FleetSettings
+    private let metrics: FleetMetrics
     private let logger: Logger
 
-    init(services: FleetServices, enrollment: EnrollmentService, hub: FleetHub, settings: FleetSettings, logger: Logger) {
+    init(
+        services: FleetServices, enrollment: EnrollmentService, hub: FleetHub, settings: FleetSettings, metrics: FleetMetrics, logger: Logger
+    ) {
         self.services = services
         self.enrollment = enrollment
         self.hub = hub
         self.settings = settings
+        self.metrics = metrics
         self.logger = logger
     }
 
@@ -77,7 +81,8 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         try await services.dataPlanes.connected(dataPlane.id, replica: settings.replica, connection: connection, hello: hello)
         logger.info("data plane connected", metadata: ["data_plane": "\(dataPlane.id)", "version": "\(hello.version.prefix(32))"])
         let subscription = Subscription(
-            dataPlane, hello: hello, stream: stream, hub: hub, services: services, settings: settings, logger: logger)
+            dataPlane, hello: hello, stream: stream, hub: hub, services: services, settings: settings, metrics: metrics,
+            logger: logger)
         let rest = UncheckedIterator(iterator)
         let result = await Result {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -104,7 +109,8 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         return StreamingServerResponse { writer in
             try await supervised(dataPlane.id, connection: nil, context) { _ in
                 let intake = UsageStream(
-                    dataPlaneID: dataPlane.id, store: services.storeUsage, patience: settings.intakePatience, logger: logger)
+                    dataPlaneID: dataPlane.id, store: services.storeUsage, patience: settings.intakePatience, metrics: metrics,
+                    logger: logger)
                 for try await batch in request.messages { try await writer.write(try await intake.take(batch)) }
             }
             return [:]

@@ -3,6 +3,7 @@ import Domain
 import GRPCCore
 import Logging
 import Primitives
+import Telemetry
 
 /// One `ReportUsage` stream. A batch is acknowledged once it is committed and never before; while the database is away the stream
 /// waits a little and then ends, and the data plane, which keeps what was not acknowledged, comes again.
@@ -11,6 +12,7 @@ struct UsageStream: Sendable {
     let store: FleetServices.StoreUsage
     /// How long one batch waits for the database.
     let patience: Duration
+    let metrics: FleetMetrics
     let logger: Logger
 
     private static let firstPause = Duration.milliseconds(100)
@@ -22,9 +24,13 @@ struct UsageStream: Sendable {
         var waited = Duration.zero
         while true {
             do {
-                return try await store(dataPlaneID, batch)
+                let ack = try await store(dataPlaneID, batch)
+                metrics.usageBatches.increment()
+                metrics.usageRecords.increment(by: UInt64(clamping: batch.records.count))
+                return ack
             } catch {
                 guard DomainError.isTemporary(error), waited < patience else { throw refusal(error, batch) }
+                metrics.usageRetries.increment()
                 logger.debug("usage batch waits for the database", metadata: ["data_plane": "\(dataPlaneID)"])
                 try await Task.sleep(for: pause)
                 waited += pause

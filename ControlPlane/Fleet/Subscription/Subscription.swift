@@ -26,18 +26,20 @@ final class Subscription: Sendable {
     private let hub: FleetHub
     private let services: FleetServices
     private let settings: FleetSettings
+    private let metrics: FleetMetrics
     private let logger: Logger
     private let progress: Mutex<Progress>
     private var dataPlaneID: String { stream.dataPlaneID }
 
     init(
         _ dataPlane: AdmittedDataPlane, hello: Weir_V1_Hello, stream: FleetHub.Stream, hub: FleetHub, services: FleetServices,
-        settings: FleetSettings, logger: Logger
+        settings: FleetSettings, metrics: FleetMetrics, logger: Logger
     ) {
         self.stream = stream
         self.hub = hub
         self.services = services
         self.settings = settings
+        self.metrics = metrics
         self.logger = logger
         let held = hello.held.compactMap { DocumentMark($0) }
         progress = Mutex(
@@ -68,6 +70,7 @@ final class Subscription: Sendable {
         guard mark.kind != .heartbeat else { return }
         guard progress.withLock({ $0.state.awaits(mark.kind, epoch: mark.epoch, version: mark.version) }) else { return }
         if !answer.accepted {
+            metrics.refused(mark.kind)
             logger.warning(
                 "data plane refused a document",
                 metadata: [
@@ -175,6 +178,7 @@ final class Subscription: Sendable {
         var response = Weir_V1_SubscribeResponse()
         response.document = document.envelope
         try await writer.write(response)
+        metrics.sent(document.mark.kind, bytes: document.envelope.payload.count)
     }
 
     private func sendSecrets(_ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
