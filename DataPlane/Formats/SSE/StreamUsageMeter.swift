@@ -247,7 +247,8 @@ package struct StreamUsageMeter: Sendable {
         if let range = members.usage,
             var latest = UsageParser.parse(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
         {
-            if members.usageCount > 1 { latest.flags.insert(.duplicate) }
+            // In one chunk or in two: whoever states usage twice may have meant either.
+            if members.usageCount > 1 || reading.present { latest.flags.insert(.duplicate) }
             reading = latest
             if strips && members.hasNoChoices && !members.hasError { return .drop }
         }

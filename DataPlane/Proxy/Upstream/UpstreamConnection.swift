@@ -318,7 +318,8 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(.io("\(type(of: error))"))
+        // A reset is a way of closing; anything else comes from TLS.
+        fail(error is IOError ? .closed : .io("\(type(of: error))"))
         context.close(promise: nil)
     }
 }

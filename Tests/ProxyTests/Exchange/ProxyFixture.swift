@@ -41,8 +41,9 @@ final class ProxyFixture: Sendable {
         adjustKey(&entry)
         var directory = SnapshotFixture.smallDirectory([], tenant: tenant, project: project)
         directory.keys = [entry]
-        let urls = endpoints ?? ["http://127.0.0.1:\(simulator.port)/v1"]
-        let config = Self.config(models, urls.map { $0.replacing("SIMULATOR", with: "127.0.0.1:\(simulator.port)") }, upstreamModel)
+        let address = "127.0.0.1:\(simulator.port)"
+        let urls = (endpoints ?? ["http://SIMULATOR/v1"]).map { $0.replacing("SIMULATOR", with: address) }
+        let config = Self.config(models, urls, upstreamModel)
         var acknowledged: [Weir_V1_Acknowledgement] = []
         acknowledged.append(await store.apply(try snapshots.config(1, config)))
         acknowledged.append(await store.apply(try snapshots.directory(1, directory)))
