@@ -35,7 +35,8 @@ package struct StreamUsageMeter: Sendable {
     /// The part of an event that has arrived so far.
     private var carry: [UInt8] = []
     private var isSkipping = false
-    private var droppedLast = false
+    /// The last event did not go out with its own end: a line feed that still belongs to it does not either.
+    private var swallowsLineFeed = false
     private var isFirstEvent = true
 
     package init(mode: Mode) {
@@ -95,7 +96,7 @@ package struct StreamUsageMeter: Sendable {
         var at = 0
         if carry.isEmpty, !isSkipping, boundary.takeLineFeed(base, at: 0, limit: limit) {
             at = 1
-            if strips && !droppedLast { output.append(0x0A) }
+            if strips && !swallowsLineFeed { output.append(0x0A) }
         }
         // Bytes from here on are to be sent and have not been yet.
         var pending = at
@@ -109,13 +110,13 @@ package struct StreamUsageMeter: Sendable {
             at = end
             if isSkipping {
                 isSkipping = false
-                droppedLast = false
+                swallowsLineFeed = false
                 if !strips { pending = end }
             } else if carry.isEmpty {
                 let verdict = read(base, start, end, strips: strips)
                 guard strips else { continue }
                 if case .keep = verdict {
-                    droppedLast = false
+                    swallowsLineFeed = false
                     continue
                 }
                 append(base, pending, start, to: &output)
@@ -165,11 +166,13 @@ package struct StreamUsageMeter: Sendable {
     }
 
     private mutating func emit(_ verdict: Verdict, _ base: UnsafeRawPointer, _ start: Int, _ end: Int, into output: inout [UInt8]) {
-        droppedLast = false
+        swallowsLineFeed = false
         switch verdict {
         case .keep: append(base, start, end, to: &output)
-        case .drop: droppedLast = true
-        case .replace(let bytes): output.append(contentsOf: bytes)
+        case .drop: swallowsLineFeed = true
+        case .replace(let bytes):
+            swallowsLineFeed = true
+            output.append(contentsOf: bytes)
         case .cut(let range):
             append(base, start, range.lowerBound, to: &output)
             append(base, range.upperBound, end, to: &output)
