@@ -12,7 +12,8 @@ package struct SigningKeyRoutes: RouteGroup {
             return .json(["items": .array(try await keys.list().map(\.json)), "next_cursor": .null])
         }
         table.post("/admin/api/signing-keys/rotate", .admin(.administer)) { request in
-            let grace = try request.body.isEmpty
+            let grace =
+                try request.body.isEmpty
                 ? SigningKeyService.defaultGraceSeconds
                 : request.fields { fields in
                     fields.integer(

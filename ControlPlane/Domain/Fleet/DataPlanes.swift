@@ -82,7 +82,8 @@ package struct DataPlane: Sendable, Hashable {
             "version": .string(version), "status": .string(status.rawValue), "state": .string(state), "connected": .bool(connected),
             "replica": .optional(replica), "connected_at": .time(connectedAt), "last_seen": .time(lastSeenAt),
             "documents": .array(documents.map(\.json)), "outbox_batches": report?["outbox_batches"] ?? .null, "report": report ?? .null,
-            "reported_at": .time(reportedAt), "revoked_at": .time(revokedAt), "created_at": .time(createdAt), "updated_at": .time(updatedAt),
+            "reported_at": .time(reportedAt), "revoked_at": .time(revokedAt), "created_at": .time(createdAt),
+            "updated_at": .time(updatedAt),
         ]
     }
 }
@@ -190,7 +191,9 @@ package struct DataPlaneService: Sendable {
     package func standings(_ ids: [String]) async throws -> [String: DataPlaneStanding] {
         guard !ids.isEmpty else { return [:] }
         return try await fleet.read { c in
-            try DataPlanesTable.standings(c, ids: ids).mapValues { DataPlaneStanding(active: $0.status == .active, connection: $0.connection) }
+            try DataPlanesTable.standings(c, ids: ids).mapValues {
+                DataPlaneStanding(active: $0.status == .active, connection: $0.connection)
+            }
         }
     }
 
@@ -213,11 +216,14 @@ package struct DataPlaneService: Sendable {
             for row in known where !row.accepted { try DataPlaneDocumentsTable.put(c, row) }
             for mark in hello.held {
                 guard let held = DocumentMark(mark) else { continue }
-                let before = known.first { $0.kind == held.kind.word && $0.epoch == held.epoch && $0.version == held.version && $0.accepted }
+                let before = known.first {
+                    $0.kind == held.kind.word && $0.epoch == held.epoch && $0.version == held.version && $0.accepted
+                }
                 try DataPlaneDocumentsTable.put(
                     c,
                     DataPlaneDocumentRow(
-                        dataPlaneID: id, kind: held.kind.word, epoch: held.epoch, version: held.version, digest: held.digest, accepted: true,
+                        dataPlaneID: id, kind: held.kind.word, epoch: held.epoch, version: held.version, digest: held.digest,
+                        accepted: true,
                         answeredAt: before?.answeredAt ?? now))
             }
         }
@@ -305,7 +311,9 @@ package struct DataPlaneService: Sendable {
     }
 
     private func require(_ c: any SQLConnection, _ id: DataPlaneID) throws -> DataPlaneRow {
-        guard let row = try DataPlanesTable.find(c, id: id.rawValue) else { throw DomainError.notFound(kind: "data plane", id: id.rawValue) }
+        guard let row = try DataPlanesTable.find(c, id: id.rawValue) else {
+            throw DomainError.notFound(kind: "data plane", id: id.rawValue)
+        }
         return row
     }
 

@@ -35,7 +35,8 @@ package struct FleetTarget: Sendable, Hashable {
     package var dataPlanes: Int64
 
     package init(
-        epoch: Int64, signingKeyID: String, keyringEpoch: Int64, keyringVersion: Int64, configVersions: [Int64], rolloutVersion: Int64, directory: Int64,
+        epoch: Int64, signingKeyID: String, keyringEpoch: Int64, keyringVersion: Int64, configVersions: [Int64], rolloutVersion: Int64,
+        directory: Int64,
         credentials: Int64, dataPlanes: Int64
     ) {
         self.epoch = epoch
@@ -54,7 +55,8 @@ package struct FleetTarget: Sendable, Hashable {
         let keyring = try KeyringsTable.latestVersion(c)
         return FleetTarget(
             epoch: max(counters[FleetCounter.epoch] ?? 1, 1), signingKeyID: try SigningKeysTable.active(c)?.id ?? "",
-            keyringEpoch: keyring?.epoch ?? 0, keyringVersion: keyring?.version ?? 0, configVersions: try Rollouts.referencedVersions(c), rolloutVersion: try Rollouts.currentPayload(c).version,
+            keyringEpoch: keyring?.epoch ?? 0, keyringVersion: keyring?.version ?? 0, configVersions: try Rollouts.referencedVersions(c),
+            rolloutVersion: try Rollouts.currentPayload(c).version,
             directory: counters[FleetCounter.directory] ?? 0, credentials: counters[FleetCounter.credentials] ?? 0,
             dataPlanes: counters[FleetCounter.dataPlanes] ?? 0)
     }

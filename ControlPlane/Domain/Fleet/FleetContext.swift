@@ -65,7 +65,8 @@ package struct FleetContext: Sendable {
     /// - Throws: `FleetRefusal.dataPlaneTooOld` for a version below the minimum or one that cannot be read.
     package func checkVersion(_ text: String) throws(FleetRefusal) {
         guard let version = SoftwareVersion(text) else {
-            throw .dataPlaneTooOld("the data plane's version \"\(text.prefix(32))\" cannot be read; this control plane takes \(minimumVersion) or later")
+            throw .dataPlaneTooOld(
+                "the data plane's version \"\(text.prefix(32))\" cannot be read; this control plane takes \(minimumVersion) or later")
         }
         guard version >= minimumVersion else {
             throw .dataPlaneTooOld(

@@ -127,7 +127,9 @@ package final class FleetHub: Sendable {
     }
 
     private func checkStandings(_ streams: [Stream]) async {
-        guard !streams.isEmpty, let standings = try? await services.dataPlanes.standings(Set(streams.map(\.dataPlaneID)).sorted()) else { return }
+        guard !streams.isEmpty, let standings = try? await services.dataPlanes.standings(Set(streams.map(\.dataPlaneID)).sorted()) else {
+            return
+        }
         for stream in streams {
             guard let standing = standings[stream.dataPlaneID], standing.active else {
                 stream.end(RPCError(FleetRefusal.revoked))

@@ -37,7 +37,8 @@ package final class FleetServer: Service {
                 ? .ipv6(host: settings.host, port: settings.port) : .ipv4(host: settings.host, port: settings.port),
             transportSecurity: security, config: Self.transportConfig)
         let service = FleetService(
-            services: services, enrollment: enrollment, hub: hub, settings: settings, metrics: FleetMetrics(metrics, hub: hub), logger: logger)
+            services: services, enrollment: enrollment, hub: hub, settings: settings, metrics: FleetMetrics(metrics, hub: hub),
+            logger: logger)
         self.services = services
         self.settings = settings
         self.enrollment = enrollment
@@ -102,7 +103,9 @@ package final class FleetServer: Service {
         if settings.advertisedAddress == nil { address.set("\(settings.host):\(port)") }
         logger.info(
             "fleet listener open",
-            metadata: ["address": "\(settings.host):\(port)", "advertised": "\(address.text)", "tls": "\(authorityPEM.isEmpty ? "off" : "on")"])
+            metadata: [
+                "address": "\(settings.host):\(port)", "advertised": "\(address.text)", "tls": "\(authorityPEM.isEmpty ? "off" : "on")",
+            ])
     }
 
     // MARK: TLS

@@ -14,7 +14,8 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
     private let logger: Logger
 
     init(
-        services: FleetServices, enrollment: EnrollmentService, hub: FleetHub, settings: FleetSettings, metrics: FleetMetrics, logger: Logger
+        services: FleetServices, enrollment: EnrollmentService, hub: FleetHub, settings: FleetSettings, metrics: FleetMetrics,
+        logger: Logger
     ) {
         self.services = services
         self.enrollment = enrollment

@@ -70,7 +70,9 @@ package struct SubscriptionState: Sendable {
         if inFlight[.config] == nil, let version = target.configVersions.first(where: { !isSettled(.config, target.epoch, $0) }) {
             return .config(version: version)
         }
-        if !target.configVersions.isEmpty, secrets != SecretsPosition(credentials: target.credentials, configVersions: target.configVersions) {
+        if !target.configVersions.isEmpty,
+            secrets != SecretsPosition(credentials: target.credentials, configVersions: target.configVersions)
+        {
             return .secrets
         }
         if needsRollout(target) { return .rollout }

@@ -78,7 +78,8 @@ package enum DirectoryTables {
         var arguments: [SQLValue] = revision.map { [.int($0)] } ?? []
         let condition = scope.condition("id", &arguments)
         let wanted = revision == nil ? "deleted_at IS NULL" : "directory_revision > $1"
-        return try c.query("SELECT id, name, status, deleted_at FROM tenants WHERE \(wanted) \(condition) ORDER BY id", arguments).map { row in
+        return try c.query("SELECT id, name, status, deleted_at FROM tenants WHERE \(wanted) \(condition) ORDER BY id", arguments).map {
+            row in
             Tenant(
                 id: try row.text("id"), name: try row.text("name"), disabled: try row.text("status") != "active",
                 removed: try row.optionalInt("deleted_at") != nil)

@@ -67,7 +67,9 @@ struct EnrolmentTests {
                 control.clock.advance(milliseconds: 1001)
                 try await control.withClient { client in
                     for token in [wrong, withdrawnText, expiring, "", "wenr_x", "wenr_" + Base64URL.encode(Array("{}".utf8))] {
-                        try await expectRefusal(.unauthenticated, "\(token.prefix(8))") { try await TestDataPlane().enroll(client, token: token) }
+                        try await expectRefusal(.unauthenticated, "\(token.prefix(8))") {
+                            try await TestDataPlane().enroll(client, token: token)
+                        }
                     }
                     for version in ["0.0.9", "", "latest"] {
                         let code = try await rpcCode { try await TestDataPlane().enroll(client, token: good, version: version) }

@@ -93,7 +93,8 @@ struct SubscriptionStateTests {
     @Test("is everything anew in a new epoch")
     func epoch() {
         var state = SubscriptionState(
-            held: [Self.mark(.keyring, 1), Self.mark(.directory, 1), Self.mark(.config, 1), Self.mark(.rollout, 1)], enrolledKeyring: (1, 1),
+            held: [Self.mark(.keyring, 1), Self.mark(.directory, 1), Self.mark(.config, 1), Self.mark(.rollout, 1)],
+            enrolledKeyring: (1, 1),
             wantsFullDirectory: false)
         state.directoryUnchanged(epoch: 1, covered: 1)
         let old = Self.target(configs: [1], rollout: 1)

@@ -230,7 +230,8 @@ struct SubscriptionTests {
                         moved.credentialID = CredentialID.random().rawValue
                         #expect(throws: TrustError.self) { try plane.reveal(moved) }
                         try await link.document(.directory)
-                        _ = try await credentials.rotate(used, at: nil, secret: Secret("sk-rotated-secret-0123"), by: ControlPlane.administrator)
+                        _ = try await credentials.rotate(
+                            used, at: nil, secret: Secret("sk-rotated-secret-0123"), by: ControlPlane.administrator)
                         let second = try await link.secrets()
                         #expect(try plane.reveal(second.secrets[0]) == "sk-rotated-secret-0123")
                         #expect(second.secrets[0].revision > first.secrets[0].revision)
@@ -296,14 +297,16 @@ struct SubscriptionTests {
                         try await plane.subscribed(client, session: session, hello: hello) { try await $0.next() }
                     }
                     #expect(tooOld == .failedPrecondition)
-                    let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: ["authorization": "Bearer \(session)"]) { writer in
+                    let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: ["authorization": "Bearer \(session)"]) {
+                        writer in
                         try await writer.write(Weir_V1_SubscribeRequest())
                     }
                     let noHello = try await rpcCode {
                         try await client.subscribe(request: request) { response in for try await _ in response.messages {} }
                     }
                     #expect(noHello == .invalidArgument)
-                    let twice = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: ["authorization": "Bearer \(session)"]) { writer in
+                    let twice = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: ["authorization": "Bearer \(session)"]) {
+                        writer in
                         var hello = Weir_V1_SubscribeRequest()
                         hello.hello = plane.hello()
                         try await writer.write(hello)

@@ -102,7 +102,8 @@ struct UsageStreamTests {
                     wanted.wantedNano = 1000
                     let lease = wanted
                     @Sendable func ask(_ requests: [Weir_V1_LeaseRequest]) async throws -> [Weir_V1_LeaseGrant] {
-                        let request = StreamingClientRequest<Weir_V1_LeaseRequest>(metadata: ["authorization": "Bearer \(session)"]) { writer in
+                        let request = StreamingClientRequest<Weir_V1_LeaseRequest>(metadata: ["authorization": "Bearer \(session)"]) {
+                            writer in
                             for request in requests { try await writer.write(request) }
                         }
                         return try await client.lease(request: request) { response in

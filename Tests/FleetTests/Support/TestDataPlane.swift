@@ -207,7 +207,8 @@ actor TestLink {
         }
         if document.kind != .heartbeat {
             let mark = DocumentMark(
-                kind: document.kind, epoch: Int64(document.version.epoch), version: Int64(document.version.version), digest: document.digest)
+                kind: document.kind, epoch: Int64(document.version.epoch), version: Int64(document.version.version), digest: document.digest
+            )
             plane.held.withLock { held in
                 held.marks[document.kind] = document.kind == .config ? (held.marks[.config] ?? []) + [mark] : [mark]
             }
