@@ -102,14 +102,17 @@ package final class ControlLink: Sendable {
 
     private func connect(_ group: MultiThreadedEventLoopGroup) async throws {
         let transport = try FleetConnection.transport(to: address, authorityPEM: enrollment.authorityPEM, group: group)
-        try await withGRPCClient(transport: transport) { client in
-            let session = try await openSession(Weir_V1_Fleet.Client(wrapping: client))
+        try await FleetConnection.run(transport) { client in
+            let session = try await self.openSession(Weir_V1_Fleet.Client(wrapping: client))
             let metadata: Metadata = ["authorization": "Bearer \(session)"]
-            // Whichever ends first takes the others with it.
+            // Whichever ends first takes the other with it.
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await self.subscribe(client, metadata) }
                 tasks.addTask { try await self.ship(client, metadata) }
-                defer { tasks.cancelAll() }
+                defer {
+                    client.beginGracefulShutdown()
+                    tasks.cancelAll()
+                }
                 try await tasks.next()
             }
         }
