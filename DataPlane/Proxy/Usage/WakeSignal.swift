@@ -13,8 +13,8 @@ package final class WakeSignal: Sendable {
     private let hint = Atomic<Bool>(false)
 
     package init() {
-        mutex.initialize(to: pthread_mutex_t())
-        condition.initialize(to: pthread_cond_t())
+        // Initialised by pthread_…_init alone: Swift's own initialisers of these C types belong to whichever module was imported first,
+        // which in a release build is CoreFoundation.
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
