@@ -38,6 +38,8 @@ package struct StreamUsageMeter: Sendable {
     /// The last event did not go out with its own end: a line feed that still belongs to it does not either.
     private var swallowsLineFeed = false
     private var isFirstEvent = true
+    /// The last usage stood beside text.
+    private var lastUsageRan = false
 
     package init(mode: Mode) {
         self.mode = mode
@@ -250,9 +252,15 @@ package struct StreamUsageMeter: Sendable {
         if let range = members.usage,
             var latest = UsageParser.parse(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
         {
-            // In one chunk or in two: whoever states usage twice may have meant either.
-            if members.usageCount > 1 || reading.present { latest.flags.insert(.duplicate) }
+            // In one chunk or in two: whoever states usage twice may have meant either. A count that runs along with the text (vLLM's
+            // continuous usage) is one statement that grows.
+            let isRunning =
+                lastUsageRan && latest.inputTokens == reading.inputTokens && latest.outputTokens >= reading.outputTokens
+            if members.usageCount > 1 || (reading.present && !isRunning) || reading.flags.contains(.duplicate) {
+                latest.flags.insert(.duplicate)
+            }
             reading = latest
+            lastUsageRan = !members.hasNoChoices
             if strips && members.hasNoChoices && !members.hasError { return .drop }
         }
         return strips && !members.removals.isEmpty ? .cuts(members.removals) : .keep
