@@ -39,13 +39,14 @@ struct ControlHarness: Sendable {
 
     static func run(
         on kind: TestDatabase, _ setup: TestingSetup = .router, wrapping wrap: @Sendable (any Database) -> any Database = { $0 },
-        _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        limits: APIResponder.Limits = .init(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
-        try await kind.with { try await run(with: wrap($0), setup, body) }
+        try await kind.with { try await run(with: wrap($0), setup, limits: limits, body) }
     }
 
     static func run(
-        with database: any Database, _ setup: TestingSetup = .router, _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        with database: any Database, _ setup: TestingSetup = .router, limits: APIResponder.Limits = .init(),
+        _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
         let clock = ManualClock(milliseconds: 1_800_000_000_000)
         let log = CapturingSink()
@@ -64,7 +65,7 @@ struct ControlHarness: Sendable {
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
         let responder = APIResponder(
             routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication),
-            metrics: metrics, logger: logger)
+            metrics: metrics, logger: logger, limits: limits)
 
         var tokens: [Role: String] = [:]
         for role in Role.allCases {

@@ -31,3 +31,56 @@ struct FailingDatabase: Database {
 
     func close() async { await inner.close() }
 }
+
+/// Lets work through, or holds it until it is opened.
+final class Valve: Sendable {
+    private struct State {
+        var isClosed = false
+        var waiting: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    func close() { state.withLock { $0.isClosed = true } }
+
+    func open() {
+        let waiting = state.withLock { state in
+            state.isClosed = false
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    func pass() async {
+        await withCheckedContinuation { continuation in
+            let held = state.withLock { state in
+                if state.isClosed { state.waiting.append(continuation) }
+                return state.isClosed
+            }
+            if !held { continuation.resume() }
+        }
+    }
+}
+
+/// A database that does not answer while the valve is closed.
+struct HangingDatabase: Database {
+    let inner: any Database
+    let valve: Valve
+
+    var dialect: SQLDialect { inner.dialect }
+
+    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        await valve.pass()
+        return try await inner.read(body)
+    }
+
+    func transaction<R: Sendable>(
+        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        await valve.pass()
+        return try await inner.transaction(isolation: isolation, body)
+    }
+
+    func close() async { await inner.close() }
+}

@@ -203,3 +203,30 @@ struct DatabaseGoneTests {
         }
     }
 }
+
+@Suite("A database that hangs")
+struct DatabaseHangsTests {
+    @Test("callers are answered 503 in time, those beyond the limit at once, and all is well when it goes on", .timeLimit(.minutes(1)))
+    func hangs() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        let valve = Valve()
+        var limits = APIResponder.Limits()
+        limits.answerDeadline = .milliseconds(20)
+        limits.requestsInWork = 3
+        try await ControlHarness.run(on: kind, wrapping: { HangingDatabase(inner: $0, valve: valve) }, limits: limits) { h in
+            valve.close()
+            for _ in 0..<3 {
+                let answer = try await h.get("/admin/api/tenants")
+                #expect(answer.status == 503)
+                #expect(answer.text.contains("took too long"))
+            }
+            let beyond = try await h.get("/admin/api/tenants")
+            #expect(beyond.status == 503)
+            #expect(beyond.text.contains("Too many"))
+            #expect(try await h.get("/health/live").status == 200)
+            valve.open()
+            // What was held needs a moment to end; the time limit is this test's own deadline.
+            while try await h.get("/admin/api/tenants").status == 503 {}
+        }
+    }
+}

@@ -23,12 +23,27 @@ package struct APIResponder: HTTPResponder {
     /// Far above every legitimate admin request, far below what would hurt.
     package static let bodyLimitBytes = 1 << 20
 
+    package struct Limits: Sendable {
+        /// Until an answer has to be there: above the database's statement timeout, below what clients and proxies wait.
+        package var answerDeadline: Duration = .seconds(40)
+        /// Requests in work at one time. A database that hangs fills them; then callers are told at once.
+        package var requestsInWork = 256
+
+        package init() {}
+    }
+
     private let routes: RouteTable
     private let authentication: Authentication
     private let metrics: HTTPMetrics
     private let logger: Logger
+    private let limits: Limits
+    private let inWork: Gauge
 
-    package init(routes: RouteTable, authentication: Authentication, metrics: MetricsRegistry, logger: Logger) {
+    package init(
+        routes: RouteTable, authentication: Authentication, metrics: MetricsRegistry, logger: Logger, limits: Limits = Limits()
+    ) {
+        self.limits = limits
+        inWork = metrics.gauge("weir_control_http_requests_in_work", help: "Requests that are being worked on.")
         self.routes = routes
         self.authentication = authentication
         self.metrics = HTTPMetrics(metrics, routes: routes.routes)
@@ -47,7 +62,7 @@ package struct APIResponder: HTTPResponder {
         switch found {
         case .route(let route, let parameters):
             do {
-                caller = try await authentication.caller(for: route.access, request, exchange)
+                caller = try await withinDeadline(route) { try await authentication.caller(for: route.access, request, exchange) }
                 answer = try await handle(request, route, parameters, caller, exchange)
             } catch {
                 answer = problem(for: error, exchange).response(requestID: exchange.requestID)
@@ -74,11 +89,29 @@ package struct APIResponder: HTTPResponder {
         } catch is NIOTooManyBytesError {
             throw DomainError.tooLarge(limitBytes: Self.bodyLimitBytes)
         }
-        return try await route.handler(
-            APIRequest(
-                method: request.method, path: request.uri.path, parameters: parameters,
-                query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
-                ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID))
+        let read = APIRequest(
+            method: request.method, path: request.uri.path, parameters: parameters,
+            query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
+            ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID)
+        return try await withinDeadline(route) { try await route.handler(read) }
+    }
+
+    /// Work that waits for the database, but no longer than a caller should. Probes have deadlines of their own and are always let in.
+    private func withinDeadline<R: Sendable>(_ route: APIRoute, _ work: @escaping @Sendable () async throws -> R) async throws -> R {
+        if route.access == .open { return try await work() }
+        inWork.add(1)
+        let task = Task { [inWork] in
+            defer { inWork.add(-1) }
+            guard inWork.current <= Double(limits.requestsInWork) else {
+                throw DomainError.unavailable(detail: "Too many requests are waiting for the database.")
+            }
+            return try await work()
+        }
+        guard let result = try await Deadline.wait(for: task, atMost: limits.answerDeadline) else {
+            throw DomainError.unavailable(
+                detail: "The database took too long. What was asked for may still happen: look before you ask again.")
+        }
+        return result
     }
 
     private func problem(for error: any Error, _ exchange: Exchange) -> Problem {
