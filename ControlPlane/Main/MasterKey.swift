@@ -22,7 +22,8 @@ enum MasterKey {
         }
         let encoded = String(decoding: contents, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         guard let bytes = Base64.decode(encoded), let cipher = AtRestCipher(masterKey: bytes) else {
-            throw StartupError("\(path) is not a master key", remedy: "it holds 32 bytes in base64 and nothing else; restore it from a backup")
+            throw StartupError(
+                "\(path) is not a master key", remedy: "it holds 32 bytes in base64 and nothing else; restore it from a backup")
         }
         return cipher
     }
@@ -51,7 +52,8 @@ enum PrivateFile {
     private static func write(_ path: String, _ contents: String, flags: Int32) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0o600)
         guard descriptor >= 0 else {
-            throw StartupError("\(path) cannot be written: \(String(cString: strerror(errno)))", remedy: "check the directory and its rights")
+            throw StartupError(
+                "\(path) cannot be written: \(String(cString: strerror(errno)))", remedy: "check the directory and its rights")
         }
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         // One that was there keeps its rights through open; what is written now is secret.

@@ -30,7 +30,8 @@ struct SettingsOptions: ParsableArguments {
     var fleetTLSCertificate: String?
     @Option(name: .customLong("fleet-tls-key"), help: "For files: PEM of the private key.")
     var fleetTLSKey: String?
-    @Option(name: .customLong("fleet-tls-authority"), help: "For files: PEM that data planes are to trust, when not the certificate itself.")
+    @Option(
+        name: .customLong("fleet-tls-authority"), help: "For files: PEM that data planes are to trust, when not the certificate itself.")
     var fleetTLSAuthority: String?
     @Option(name: .customLong("minimum-data-plane-version"), help: "Older data planes are refused.")
     var minimumDataPlaneVersion: String?

@@ -115,7 +115,9 @@ private struct JSONParser {
         let start = index
         _ = take("-")
         if take("0") {
-            if let byte = current, byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") { throw failure("a number starts with a needless zero") }
+            if let byte = current, byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") {
+                throw failure("a number starts with a needless zero")
+            }
         } else if digits() == 0 {
             throw failure("a digit was expected")
         }
@@ -177,7 +179,8 @@ private struct JSONParser {
     }
 
     private mutating func hexQuad() throws(JSONError) -> UInt32 {
-        guard index + 4 <= bytes.count, let pair = Hex.decode(String(decoding: bytes[index..<index + 4], as: UTF8.self)), pair.count == 2 else {
+        guard index + 4 <= bytes.count, let pair = Hex.decode(String(decoding: bytes[index..<index + 4], as: UTF8.self)), pair.count == 2
+        else {
             throw failure("four hexadecimal digits were expected")
         }
         index += 4

@@ -92,7 +92,8 @@ struct ControlHarness: Sendable {
     }
 
     func sendBytes(
-        _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]?, as role: Role? = .owner, token: String? = nil, ifMatch: String? = nil
+        _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]?, as role: Role? = .owner, token: String? = nil,
+        ifMatch: String? = nil
     ) async throws -> Answer {
         var headers: HTTPFields = [:]
         if let token = token ?? role.flatMap({ tokens[$0] }) { headers[.authorization] = "Bearer \(token)" }

@@ -107,7 +107,8 @@ struct KeysAndSecretsTests {
             let wrong = try await h.post(
                 "/admin/api/credentials", ["provider_id": .string(c.provider), "name": "x", "secret": [.string(Catalogue.secret)]])
             #expect(wrong.status == 400)
-            _ = try await h.post("/admin/api/credentials", ["provider_id": .string(c.provider), "name": "x", "secret": .string("a\nb-\(rotatedSecret)")])
+            _ = try await h.post(
+                "/admin/api/credentials", ["provider_id": .string(c.provider), "name": "x", "secret": .string("a\nb-\(rotatedSecret)")])
             _ = try await h.get("/admin/api/tenants?cursor=\(Catalogue.secret)")
 
             let secrets = [

@@ -80,9 +80,12 @@ struct NounLifecycleTests {
                 ("/admin/api/endpoints", ["provider_id": .string(c.provider), "name": "openai-1"]),
                 ("/admin/api/models", ["name": "gpt-x", "capabilities": ["chat"]]),
                 ("/admin/api/credentials", ["provider_id": .string(c.provider), "name": "main", "secret": "another-secret"]),
-                ("/admin/api/routes", [
-                    "model_id": .string(c.model), "name": "gpt-x", "disabled": true, "targets": [["endpoint_id": .string(c.endpoint)]],
-                ]),
+                (
+                    "/admin/api/routes",
+                    [
+                        "model_id": .string(c.model), "name": "gpt-x", "disabled": true, "targets": [["endpoint_id": .string(c.endpoint)]],
+                    ]
+                ),
                 ("/admin/api/tokens", ["name": "viewer", "role": "viewer"]),
             ]
             for (path, body) in seconds {
@@ -138,7 +141,9 @@ struct NounLifecycleTests {
                 if pages < 5 {
                     await withTaskGroup(of: Void.self) { group in
                         for extra in 0..<4 {
-                            group.addTask { [pages] in _ = try? await h.create("/admin/api/tenants", ["name": .string("during \(pages) \(extra)")]) }
+                            group.addTask { [pages] in
+                                _ = try? await h.create("/admin/api/tenants", ["name": .string("during \(pages) \(extra)")])
+                            }
                         }
                     }
                 }

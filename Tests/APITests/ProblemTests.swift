@@ -50,28 +50,37 @@ struct ProblemTests {
         Case("providers", ["name": "x", "base_url": "https://x", "auth": ["scheme": "bearer", "user": "u"]], ["auth.user"]),
         Case("providers", ["name": "x", "base_url": "https://x", "auth": "bearer"], ["auth"]),
         Case("providers", ["name": "x", "base_url": "https://x", "ca_pem": "nonsense"], ["ca_pem"]),
-        Case("providers", ["name": "x", "base_url": "https://x", "timeouts": ["connect_ms": -1, "idle_ms": "5"]], [
-            "timeouts.connect_ms", "timeouts.idle_ms",
-        ]),
-        Case("endpoints", ["name": "x", "provider_id": "prov_aaaaaaaaaaaaaaaa", "credential_ids": ["cred_aaaaaaaaaaaaaaaa"]], [
-            "provider_id", "credential_ids[0]",
-        ]),
+        Case(
+            "providers", ["name": "x", "base_url": "https://x", "timeouts": ["connect_ms": -1, "idle_ms": "5"]],
+            [
+                "timeouts.connect_ms", "timeouts.idle_ms",
+            ]),
+        Case(
+            "endpoints", ["name": "x", "provider_id": "prov_aaaaaaaaaaaaaaaa", "credential_ids": ["cred_aaaaaaaaaaaaaaaa"]],
+            [
+                "provider_id", "credential_ids[0]",
+            ]),
         Case("models", ["name": "x y", "capabilities": ["chat", "sing", "chat"]], ["name", "capabilities[1]", "capabilities"]),
         Case("models", ["name": "x", "capabilities": []], ["capabilities"]),
         Case("models", ["name": "x", "capabilities": ["chat"], "context_window": .number("1e30")], ["context_window"]),
         Case("models", ["name": "x", "capabilities": ["chat"], "tenant_ids": ["ten_aaaaaaaaaaaaaaaa"]], ["tenant_ids[0]"]),
         Case("routes", ["name": "x", "model_id": "mdl_aaaaaaaaaaaaaaaa"], ["targets"]),
-        Case("routes", ["name": "x", "model_id": "mdl_aaaaaaaaaaaaaaaa", "targets": [["weight": -1], 5]], [
-            "targets[0].endpoint_id", "targets[0].weight", "targets[1]",
-        ]),
+        Case(
+            "routes", ["name": "x", "model_id": "mdl_aaaaaaaaaaaaaaaa", "targets": [["weight": -1], 5]],
+            [
+                "targets[0].endpoint_id", "targets[0].weight", "targets[1]",
+            ]),
         Case("prices", ["model_id": "mdl_aaaaaaaaaaaaaaaa", "input": "-1", "output": "1"], ["input"]),
         Case("prices", ["model_id": "mdl_aaaaaaaaaaaaaaaa", "input": "1.0000000001", "output": "x"], ["input", "output"]),
-        Case("prices", ["model_id": "mdl_aaaaaaaaaaaaaaaa", "input": "1", "output": "1", "effective_from": "yesterday"], ["effective_from"]),
+        Case(
+            "prices", ["model_id": "mdl_aaaaaaaaaaaaaaaa", "input": "1", "output": "1", "effective_from": "yesterday"], ["effective_from"]),
         Case("keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "expires_at": "2001-01-01T00:00:00Z"], ["expires_at"]),
         Case("keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "models": ["a", 1]], ["models"]),
-        Case("keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "capabilities": ["fly"], "channels": ["side"]], [
-            "capabilities[0]", "channels[0]",
-        ]),
+        Case(
+            "keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "capabilities": ["fly"], "channels": ["side"]],
+            [
+                "capabilities[0]", "channels[0]",
+            ]),
         Case("keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "tags": ["a b": "x", "ok": 1]], ["tags"]),
         Case("keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "tags": ["a b": "x"]], ["tags.a b"]),
         Case("credentials", ["provider_id": "prov_aaaaaaaaaaaaaaaa", "name": "c", "secret": "s"], ["provider_id"]),
@@ -141,7 +150,9 @@ struct ProblemTests {
             let put = try await h.send(.put, "/admin/api/tenants")
             #expect(put.status == 405)
             #expect(put.headers[.allow] == "GET, POST")
-            for id in ["ten_aaaaaaaaaaaaaaaa", "prj_aaaaaaaaaaaaaaaa", "x", "ten_", "ten_AAAAAAAAAAAAAAAA", "%2e%2e", "ten_aaaaaaaaaaaaaaaa%00"] {
+            for id in [
+                "ten_aaaaaaaaaaaaaaaa", "prj_aaaaaaaaaaaaaaaa", "x", "ten_", "ten_AAAAAAAAAAAAAAAA", "%2e%2e", "ten_aaaaaaaaaaaaaaaa%00",
+            ] {
                 #expect(try await h.get("/admin/api/tenants/\(id)").status == 404, "\(id)")
             }
             let head = try await h.send(.head, "/health/live")

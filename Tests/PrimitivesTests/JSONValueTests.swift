@@ -3,10 +3,13 @@ import Testing
 
 @Suite("JSON values")
 struct JSONValueTests {
-    @Test("what is written reads back the same", arguments: [
-        JSONValue.null, true, false, 0, -1, .int(.max), .int(.min), "", "plain", "quote \" slash \\ line\nend \u{0} \u{7f} ü 🎈 \u{2028}",
-        [], [1, "two", nil], [:], ["a": ["b": [1, ["c": .number("1.50e-3")]]], "é": "x"],
-    ])
+    @Test(
+        "what is written reads back the same",
+        arguments: [
+            JSONValue.null, true, false, 0, -1, .int(.max), .int(.min), "", "plain",
+            "quote \" slash \\ line\nend \u{0} \u{7f} ü 🎈 \u{2028}",
+            [], [1, "two", nil], [:], ["a": ["b": [1, ["c": .number("1.50e-3")]]], "é": "x"],
+        ])
     func roundTrip(value: JSONValue) throws {
         #expect(try JSONValue(parsing: value.bytes) == value)
         #expect(try JSONValue(parsing: value.prettyText) == value)
@@ -24,10 +27,14 @@ struct JSONValueTests {
         #expect(try JSONValue(parsing: #""\u00e9\ud83c\udf88\/\b\f""#) == .string("é🎈/\u{8}\u{c}"))
     }
 
-    @Test("what is not JSON is refused with the place", arguments: [
-        "", " ", "{", "[", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "01", "1.", "1e", "-", "+1", ".5", "tru", "nul", "\"", "\"\\x\"", "\"\\ud800\"",
-        "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\\u12\"", "\"a\nb\"", "1 2", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "NaN", "'a'", "\u{FEFF}1",
-    ])
+    @Test(
+        "what is not JSON is refused with the place",
+        arguments: [
+            "", " ", "{", "[", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "01", "1.", "1e", "-", "+1", ".5", "tru", "nul", "\"", "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\\u12\"", "\"a\nb\"", "1 2", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "NaN",
+            "'a'", "\u{FEFF}1",
+        ])
     func refused(text: String) {
         #expect(throws: JSONError.self) { try JSONValue(parsing: text) }
     }

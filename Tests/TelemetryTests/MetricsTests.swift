@@ -30,9 +30,11 @@ struct MetricsTests {
         let histogram = registry.histogram("h_seconds", help: "H.", labels: [("k", "v")], buckets: [0.5, 0.1, .infinity])
         for value in [0.1, 0.2, 3, .nan] { histogram.observe(value) }
         let lines = registry.text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map(String.init)
-        #expect(lines.prefix(3) == [
-            "h_seconds_bucket{k=\"v\",le=\"0.1\"} 1", "h_seconds_bucket{k=\"v\",le=\"0.5\"} 2", "h_seconds_bucket{k=\"v\",le=\"+Inf\"} 3",
-        ])
+        #expect(
+            lines.prefix(3) == [
+                "h_seconds_bucket{k=\"v\",le=\"0.1\"} 1", "h_seconds_bucket{k=\"v\",le=\"0.5\"} 2",
+                "h_seconds_bucket{k=\"v\",le=\"+Inf\"} 3",
+            ])
         #expect(lines.last == "h_seconds_count{k=\"v\"} 3")
     }
 

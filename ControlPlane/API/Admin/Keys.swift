@@ -34,7 +34,8 @@ package struct KeyRoutes: RouteGroup {
         table.post("/admin/api/keys/{id}/rotate", .admin(.operate)) { request in
             let present = try await keys.get(request.id("key"))
             let revision = try request.optionalRevision(current: present.revision)
-            let grace = try request.body.isEmpty
+            let grace =
+                try request.body.isEmpty
                 ? VirtualKeyService.defaultGraceSeconds
                 : request.fields {
                     $0.integer(
@@ -64,7 +65,8 @@ package struct KeyRoutes: RouteGroup {
     private func content(_ fields: FieldReader, over present: VirtualKeyContent? = nil) -> VirtualKeyContent {
         VirtualKeyContent(
             projectID: fields.identifier("project_id", or: present?.projectID), name: fields.string("name", or: present?.name),
-            expiresAt: fields.optionalTime("expires_at", or: present?.expiresAt), models: fields.strings("models", or: present?.models ?? []),
+            expiresAt: fields.optionalTime("expires_at", or: present?.expiresAt),
+            models: fields.strings("models", or: present?.models ?? []),
             capabilities: fields.strings("capabilities", or: present?.capabilities ?? []),
             channels: fields.strings("channels", or: present?.channels ?? []), tags: fields.stringMap("tags", or: present?.tags ?? [:]))
     }

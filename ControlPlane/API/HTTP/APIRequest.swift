@@ -62,7 +62,8 @@ package struct APIRequest: Sendable {
     /// Which part of `list` is wanted: `?limit=&cursor=`.
     package func page(of list: String) throws(DomainError) -> PageRequest {
         let limit = try query.integer("limit", in: 1...Int64(PageRequest.maximumLimit)) ?? Int64(PageRequest.defaultLimit)
-        return PageRequest(limit: Int(limit), after: try query["cursor"].map { (text) throws(DomainError) in try Cursor(text: text, list: list) })
+        return PageRequest(
+            limit: Int(limit), after: try query["cursor"].map { (text) throws(DomainError) in try Cursor(text: text, list: list) })
     }
 
     /// The body as a JSON object, read member by member; every problem found is reported at once.

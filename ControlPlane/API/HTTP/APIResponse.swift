@@ -66,7 +66,8 @@ package struct Problem: Sendable {
         case .invalid(let problems):
             let fields = problems.map { "\($0.field) \($0.message)" }.joined(separator: "; ")
             self.init(
-                status: .badRequest, code: "invalid", title: "The request is not valid", detail: String(fields.prefix(1000)), errors: problems)
+                status: .badRequest, code: "invalid", title: "The request is not valid", detail: String(fields.prefix(1000)),
+                errors: problems)
         case .conflict(let detail, let problems):
             self.init(
                 status: .conflict, code: "conflict", title: "The state of the system does not allow it", detail: detail, errors: problems)
@@ -74,7 +75,9 @@ package struct Problem: Sendable {
             self.init(
                 status: .preconditionFailed, code: "precondition_failed", title: "It was changed in the meantime",
                 detail: "The revision given in If-Match is not the current one, \"\(current)\".",
-                errors: [FieldProblem("If-Match", "is not \"\(current)\"", remedy: "Read it again, look at what changed, and send its new ETag.")])
+                errors: [
+                    FieldProblem("If-Match", "is not \"\(current)\"", remedy: "Read it again, look at what changed, and send its new ETag.")
+                ])
         case .preconditionRequired:
             self.init(
                 status: .preconditionRequired, code: "precondition_required", title: "If-Match is missing",
@@ -108,7 +111,8 @@ package struct Problem: Sendable {
 
     package func response(requestID: String) -> APIResponse {
         var object: JSONObject = [
-            "type": .string("urn:weir:problem:\(code)"), "title": .string(title), "status": .int(Int64(status.code)), "detail": .string(detail),
+            "type": .string("urn:weir:problem:\(code)"), "title": .string(title), "status": .int(Int64(status.code)),
+            "detail": .string(detail),
         ]
         if !errors.isEmpty {
             object["errors"] = .array(

@@ -79,7 +79,8 @@ package struct QueryParameters: Sendable {
             switch byte {
             case UInt8(ascii: "+"): out.append(0x20)
             case UInt8(ascii: "%"):
-                guard let high = bytes.next(), let low = bytes.next(), let value = Hex.decode(String(decoding: [high, low], as: UTF8.self)),
+                guard let high = bytes.next(), let low = bytes.next(),
+                    let value = Hex.decode(String(decoding: [high, low], as: UTF8.self)),
                     let decoded = value.first
                 else { return nil }
                 out.append(decoded)

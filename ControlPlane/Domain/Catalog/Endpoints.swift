@@ -40,7 +40,8 @@ package enum EndpointNoun: CatalogNoun {
     package static func row(id: String, _ content: EndpointContent, meta: RowMeta) -> EndpointRow {
         EndpointRow(
             id: id, providerID: content.providerID.rawValue, name: content.name, baseURL: content.baseURL,
-            credentialIDs: content.credentialIDs.map(\.rawValue), disabled: content.disabled, timeouts: content.timeouts.columns, meta: meta)
+            credentialIDs: content.credentialIDs.map(\.rawValue), disabled: content.disabled, timeouts: content.timeouts.columns, meta: meta
+        )
     }
 
     package static func content(of row: EndpointRow) throws -> EndpointContent {

@@ -16,7 +16,8 @@ package struct PriceContent: EntityContent {
     package var effectiveFrom: Int64
 
     package init(
-        modelID: ModelID, endpointID: EndpointID?, input: NanoDollars, output: NanoDollars, cachedInput: NanoDollars, cacheWrite: NanoDollars,
+        modelID: ModelID, endpointID: EndpointID?, input: NanoDollars, output: NanoDollars, cachedInput: NanoDollars,
+        cacheWrite: NanoDollars,
         perRequest: NanoDollars, effectiveFrom: Int64
     ) {
         self.modelID = modelID
@@ -46,7 +47,8 @@ package enum PriceNoun: CatalogNoun {
 
     package static let noun = "price"
     package static let taken = FieldProblem(
-        "effective_from", "is the moment of another price of this model and endpoint", remedy: "Change that price, or choose another moment.")
+        "effective_from", "is the moment of another price of this model and endpoint",
+        remedy: "Change that price, or choose another moment.")
     /// A million dollars per million tokens: above it is a misplaced decimal point.
     private static let maximum = NanoDollars(1_000_000_000_000_000)
 
@@ -67,11 +69,13 @@ package enum PriceNoun: CatalogNoun {
     package static func problems(of content: PriceContent) -> [FieldProblem] {
         var validation = Validation()
         let amounts = [
-            ("input", content.input), ("output", content.output), ("cached_input", content.cachedInput), ("cache_write", content.cacheWrite),
+            ("input", content.input), ("output", content.output), ("cached_input", content.cachedInput),
+            ("cache_write", content.cacheWrite),
             ("per_request", content.perRequest),
         ]
         for (field, amount) in amounts where amount < NanoDollars(0) || amount > maximum {
-            validation.add(field, "is not from 0 to 1000000 dollars", remedy: "Give US dollars per million tokens (per request for per_request).")
+            validation.add(
+                field, "is not from 0 to 1000000 dollars", remedy: "Give US dollars per million tokens (per request for per_request).")
         }
         return validation.problems
     }

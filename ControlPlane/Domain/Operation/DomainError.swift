@@ -56,7 +56,8 @@ package enum DomainError: Error, Hashable, Sendable {
             switch error {
             case .unavailable, .closed: self = .unavailable(detail: "The database does not answer.")
             case .timedOut, .contended: self = .unavailable(detail: "The database is too busy.")
-            case .invalidValue(let detail): self = .invalid("body", "cannot be stored: \(detail)", remedy: "Leave the character U+0000 out.")
+            case .invalidValue(let detail):
+                self = .invalid("body", "cannot be stored: \(detail)", remedy: "Leave the character U+0000 out.")
             default: return nil
             }
         default: return nil

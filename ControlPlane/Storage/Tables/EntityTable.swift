@@ -57,7 +57,8 @@ extension EntityTable {
 
     /// Some of the present rows, oldest first. `matching` names columns by constants of ours, never by a caller's text.
     package static func list(
-        _ c: any SQLConnection, matching filters: [(column: String, value: SQLValue)] = [], after: (createdAt: Int64, id: String)?, limit: Int
+        _ c: any SQLConnection, matching filters: [(column: String, value: SQLValue)] = [], after: (createdAt: Int64, id: String)?,
+        limit: Int
     ) throws -> [Row] {
         var conditions = Conditions()
         if let present { conditions.add(present) }

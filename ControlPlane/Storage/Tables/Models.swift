@@ -15,7 +15,8 @@ package struct ModelRow: EntityRow {
     package var meta: RowMeta
 
     package init(
-        id: String, name: String, capabilities: [String], contextWindow: Int64, maxOutputTokens: Int64, tenantIDs: [String], ownedBy: String,
+        id: String, name: String, capabilities: [String], contextWindow: Int64, maxOutputTokens: Int64, tenantIDs: [String],
+        ownedBy: String,
         meta: RowMeta
     ) {
         self.id = id
@@ -38,7 +39,8 @@ package struct ModelRow: EntityRow {
     package var key: String { id }
     package var values: [SQLValue] {
         [
-            .text(name), .text(TextList.encode(capabilities)), .int(contextWindow), .int(maxOutputTokens), .text(TextList.encode(tenantIDs)),
+            .text(name), .text(TextList.encode(capabilities)), .int(contextWindow), .int(maxOutputTokens),
+            .text(TextList.encode(tenantIDs)),
             .text(ownedBy),
         ]
     }

@@ -2,7 +2,8 @@
 package struct PriceRow: EntityRow {
     package static let table = "prices"
     package static let columns = [
-        "model_id", "endpoint_id", "input_nano", "output_nano", "cached_input_nano", "cache_write_nano", "per_request_nano", "effective_from",
+        "model_id", "endpoint_id", "input_nano", "output_nano", "cached_input_nano", "cache_write_nano", "per_request_nano",
+        "effective_from",
     ]
 
     package let id: String
@@ -20,7 +21,8 @@ package struct PriceRow: EntityRow {
     package var meta: RowMeta
 
     package init(
-        id: String, modelID: String, endpointID: String?, inputNano: Int64, outputNano: Int64, cachedInputNano: Int64, cacheWriteNano: Int64,
+        id: String, modelID: String, endpointID: String?, inputNano: Int64, outputNano: Int64, cachedInputNano: Int64,
+        cacheWriteNano: Int64,
         perRequestNano: Int64, effectiveFrom: Int64, meta: RowMeta
     ) {
         self.id = id

@@ -42,8 +42,10 @@ struct CredentialTests {
             let f = try AdminFixture(database)
             let provider = try await f.provider()
             let service = f.services.credentials
-            let a = try await service.create(CredentialContent(providerID: provider, name: "a"), secret: Self.secret, by: AdminFixture.actor)
-            let b = try await service.create(CredentialContent(providerID: provider, name: "b"), secret: Secret("other"), by: AdminFixture.actor)
+            let a = try await service.create(
+                CredentialContent(providerID: provider, name: "a"), secret: Self.secret, by: AdminFixture.actor)
+            let b = try await service.create(
+                CredentialContent(providerID: provider, name: "b"), secret: Secret("other"), by: AdminFixture.actor)
             try await database.transaction { c in
                 _ = try c.execute(
                     "UPDATE credentials SET ciphertext = (SELECT ciphertext FROM credentials WHERE id = $1) WHERE id = $2",
@@ -114,7 +116,9 @@ struct CursorTests {
         #expect(throws: DomainError.self) { try Cursor(text: cursor.text, list: "projects") }
     }
 
-    @Test("anything else is refused", arguments: ["", "a", "====", "%%%", String(repeating: "A", count: 10_000), "dGVuYW50cyAx", "dGVuYW50cyB4IHk"])
+    @Test(
+        "anything else is refused",
+        arguments: ["", "a", "====", "%%%", String(repeating: "A", count: 10_000), "dGVuYW50cyAx", "dGVuYW50cyB4IHk"])
     func refused(text: String) {
         #expect(throws: DomainError.self) { try Cursor(text: text, list: "tenants") }
     }

@@ -30,7 +30,8 @@ struct AdminFixture: Sendable {
 
     func key(in project: Project) async throws -> VirtualKeyService.Issued {
         try await services.keys.create(
-            VirtualKeyContent(projectID: project.id, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: ["team": "a"]),
+            VirtualKeyContent(
+                projectID: project.id, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: ["team": "a"]),
             by: Self.actor)
     }
 
