@@ -47,6 +47,14 @@ def lab():
         lab.create_provider()
         for name, upstream in MODELS.items():
             lab.create_model(name, upstream=upstream)
+        port, authority = lab.start_tls_simulator()
+        secure = lab.admin.post("/providers", {
+            "name": "Secure", "kind": "openai", "base_url": f"https://localhost:{port}/v1", "auth": {"scheme": "none"}, "ca_pem": authority})["id"]
+        stranger = lab.admin.post("/providers", {
+            "name": "Stranger", "kind": "openai", "base_url": f"https://localhost:{port}/v1", "auth": {"scheme": "none"}})["id"]
+        for name, provider in [("secure", secure), ("stranger", stranger)]:
+            endpoint = lab.admin.post("/endpoints", {"provider_id": provider, "name": name})["id"]
+            lab.create_model(name, endpoints=[(endpoint, "sim-in120-out8-chunks8", 1)])
         lab.create_model("private", upstream="sim-ok", tenant_ids=[lab.admin.post("/tenants", {"name": "Other"})["id"]])
         lab.roll_out()
         lab.start_data_plane()
@@ -140,10 +148,22 @@ def test_a_usage_that_the_provider_garbles_does_not_reach_the_caller_as_an_error
 
 def test_models_are_those_the_tenant_may_use(client):
     names = {model.id for model in client.models.list()}
-    assert set(MODELS) == names
+    assert {*MODELS, "secure", "stranger"} == names
     assert client.models.retrieve("chat").id == "chat"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("private")
+
+
+def test_a_provider_over_tls_with_a_private_authority(client):
+    assert client.chat.completions.create(model="secure", messages=MESSAGES).choices[0].message.content == TEXT
+    chunks = list(client.chat.completions.create(model="secure", messages=MESSAGES, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == TEXT
+
+
+def test_a_provider_whose_certificate_nobody_vouches_for_is_not_used(client):
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="stranger", messages=MESSAGES)
+    assert caught.value.status_code in (502, 503)
 
 
 def test_many_callers_at_once(lab):

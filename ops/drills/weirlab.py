@@ -8,6 +8,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ class Lab:
         self.simulator = None
         self.control = None
         self.data_planes = []
+        self.others = []
         self.admin = None
         self.tenant_id = self.project_id = self.key = self.key_id = ""
         self.provider_id = self.credential_id = self.endpoint_id = ""
@@ -52,7 +54,7 @@ class Lab:
 
     @property
     def processes(self):
-        return [process for process in (*self.data_planes, self.control, self.simulator) if process]
+        return [process for process in (*self.data_planes, self.control, self.simulator, *self.others) if process]
 
     def stop(self):
         for process in self.processes:
@@ -69,6 +71,16 @@ class Lab:
     def start_simulator(self, *arguments):
         self.simulator = Simulator(self, *arguments).up()
         return self.simulator
+
+    def start_tls_simulator(self):
+        """A second provider, over TLS with a certificate that no system trusts. (port, PEM of the certificate)"""
+        certificate, key = f"{self.folder}/provider.pem", f"{self.folder}/provider.key"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        self.others.append(Simulator(self, "--tls-cert", certificate, "--tls-key", key, name="tls-simulator").start())
+        with open(certificate) as file:
+            return self.others[-1].port, file.read()
 
     def start_control(self, environment=None, prefix=(), folder=None):
         if self.database_kind == "postgres":

@@ -222,9 +222,9 @@ class Postgres:
 
 
 class Simulator(Process):
-    def __init__(self, lab, *more):
+    def __init__(self, lab, *more, name="simulator"):
         self.port = free_port()
-        super().__init__("simulator", [f"{lab.bin}/weir-simulator", "--port", str(self.port), *more], f"{lab.folder}/simulator.log")
+        super().__init__(name, [f"{lab.bin}/weir-simulator", "--port", str(self.port), *more], f"{lab.folder}/{name}.log")
 
     @property
     def control(self):
