@@ -28,6 +28,8 @@ package struct DirectoryDocuments: Sendable {
     private let fleet: FleetContext
     private let keys: SigningKeyService
     private let factory: DocumentFactory
+    /// A directory of a million keys takes some hundred megabytes while it is built: not for all data planes at once.
+    private let limit = BuildLimit(2)
 
     package init(_ fleet: FleetContext, keys: SigningKeyService, factory: DocumentFactory) {
         self.fleet = fleet
@@ -39,6 +41,10 @@ package struct DirectoryDocuments: Sendable {
     /// - Parameter full: The data plane asked for the whole directory, or refused a delta.
     /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
     package func next(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
+        try await limit.run { try await build(for: dataPlaneID, held: held, full: full) }
+    }
+
+    private func build(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
         let content = try await fleet.read { c in try read(c, dataPlaneID, held: full ? nil : held) }
         guard let payload = content.payload else { return .unchanged(epoch: content.epoch, covered: content.covered) }
         let digest = SHA256Digest.of(payload)

@@ -56,6 +56,8 @@ package final class FleetServer: Service {
             config.http2.maxConcurrentStreams = 32
             // Usage arrives in batches: the default window of 64 KiB would make it crawl over a long distance.
             config.http2.targetWindowSize = 4 << 20
+            // Who has connected and asks for nothing is not kept.
+            config.connection.maxIdleTime = .seconds(120)
             // A data plane that vanished without a word is noticed within a minute.
             config.connection.keepalive.time = .seconds(30)
             config.connection.keepalive.timeout = .seconds(20)

@@ -25,7 +25,7 @@ package struct FleetSettings: Sendable {
     package var heartbeatInterval: Duration
     /// How often other replicas' changes are looked for.
     package var pollInterval: Duration
-    /// A data plane that does not answer a document within this time is disconnected; a directory of a million keys takes a while.
+    /// A data plane that does not read or answer a document within this time is disconnected; a directory of a million keys takes a while.
     package var answerTimeout: Duration
     /// How long a failing database is waited for while a usage batch is in hand.
     package var intakePatience: Duration
@@ -48,8 +48,8 @@ package struct FleetSettings: Sendable {
 
     /// Bytes. Both planes raise gRPC's limits to what a directory of some million keys needs.
     package static let maximumDocumentBytes = 512 << 20
-    /// Bytes of one message of a data plane: a batch of usage at most.
-    package static let maximumRequestBytes = 32 << 20
+    /// Bytes of one message of a data plane: far more than a batch of usage has (256 KiB).
+    package static let maximumRequestBytes = 8 << 20
 }
 
 /// The domain services the fleet's gRPC service stands on.

@@ -15,6 +15,8 @@ final class Subscription: Sendable {
         /// Credential id to revision: what the hello said and what was sent since.
         var secrets: [String: UInt64]
         var heartbeatDue = false
+        /// Since when a message has been waiting for the connection to take it.
+        var writingSinceMs: Int64?
 
         mutating func takeHeartbeat() -> Bool {
             defer { heartbeatDue = false }
@@ -59,7 +61,13 @@ final class Subscription: Sendable {
         switch message.message {
         case .hello: throw RPCError(code: .invalidArgument, message: "a second hello")
         case .acknowledgement(let answer): try await receive(answer)
-        case .status(let report): try await services.dataPlanes.reported(dataPlaneID, report)
+        case .status(let report):
+            do {
+                try await services.dataPlanes.reported(dataPlaneID, report)
+            } catch  where DomainError.isTemporary(error) {
+                // The next report is as good.
+                logger.debug("status report not stored", metadata: ["data_plane": "\(dataPlaneID)"])
+            }
         case nil: break
         }
     }
@@ -94,6 +102,7 @@ final class Subscription: Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     self.progress.withLock { $0.heartbeatDue = true }
+                    try self.checkPatience()
                     tick.yield()
                     try? await Task.sleep(for: self.settings.heartbeatInterval)
                 }
@@ -112,12 +121,15 @@ final class Subscription: Sendable {
         }
     }
 
+    /// - Throws: ABORTED when the data plane neither answers nor reads: it is not kept for ever what it does not take.
+    private func checkPatience() throws {
+        let since = progress.withLock { [$0.state.oldestUnansweredMs, $0.writingSinceMs].compactMap { $0 }.min() }
+        guard let since, nowMs - since > settings.answerTimeout.milliseconds else { return }
+        throw RPCError(code: .aborted, message: "a document was not read or not answered in time")
+    }
+
     /// Takes steps until there is nothing to be done.
     private func catchUp(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
-        let oldest = progress.withLock { $0.state.oldestUnansweredMs }
-        if let oldest, nowMs - oldest > settings.answerTimeout.milliseconds {
-            throw RPCError(code: .aborted, message: "a document was not answered in time")
-        }
         while !Task.isCancelled, let target = hub.target, let step = progress.withLock({ $0.state.next(target) }) {
             do {
                 try await take(step, target, writer)
@@ -177,6 +189,9 @@ final class Subscription: Sendable {
     private func write(_ document: IssuedDocument, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
         var response = Weir_V1_SubscribeResponse()
         response.document = document.envelope
+        let now = nowMs
+        progress.withLock { $0.writingSinceMs = now }
+        defer { progress.withLock { $0.writingSinceMs = nil } }
         try await writer.write(response)
         metrics.sent(document.mark.kind, bytes: document.envelope.payload.count)
     }
