@@ -4,7 +4,9 @@ import Testing
 
 @Suite("A model's name says what the simulator does")
 struct ScriptTests {
-    @Test("Words combine, with dashes and with dots", arguments: ["sim-in120-out64-cached7", "sim.in120.out64.cached7", "sim-in120.out64-cached7"])
+    @Test(
+        "Words combine, with dashes and with dots",
+        arguments: ["sim-in120-out64-cached7", "sim.in120.out64.cached7", "sim-in120.out64-cached7"])
     func combines(_ model: String) throws {
         let script = try #require(Script(model: model))
         #expect(script.inputTokens == 120)
@@ -13,7 +15,9 @@ struct ScriptTests {
         #expect(script.chunks == 64)
     }
 
-    @Test("Durations have units", arguments: [("sim-pace5ms", 5000), ("sim-pace5", 5000), ("sim-pace200us", 200), ("sim-pace2s", 2_000_000)])
+    @Test(
+        "Durations have units",
+        arguments: [("sim-pace5ms", 5000), ("sim-pace5", 5000), ("sim-pace200us", 200), ("sim-pace2s", 2_000_000)])
     func durations(_ model: String, _ microseconds: Int64) throws {
         #expect(try #require(Script(model: model)).paceMicroseconds == microseconds)
     }
@@ -53,7 +57,9 @@ struct RequestBodyTests {
 
     @Test("It finds what matters wherever it stands")
     func members() throws {
-        let text = #" {"stream_options":{"x":[1,{"include_usage":false}],"include_usage":true},"n":1.5e3,"stream":true,"model":"a","max_tokens":7} "#
+        let text =
+            #" {"stream_options":{"x":[1,{"include_usage":false}],"include_usage":true},"n":1.5e3,"#
+            + #""stream":true,"model":"a","max_tokens":7} "#
         let body = try #require(read(text))
         #expect(body.stream && body.includesUsage)
         #expect(body.maximumTokens == 7)
