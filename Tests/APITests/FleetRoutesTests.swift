@@ -1,0 +1,108 @@
+import Contract
+import Domain
+import Foundation
+import HTTPTypes
+import Primitives
+import Storage
+import Testing
+import Trust
+
+@Suite("The fleet over HTTP")
+struct FleetRoutesTests {
+    @Test("shows an enrolment token's text once, and withdraws it at the revision that was read", arguments: TestDatabases.all)
+    func enrollmentTokens(_ database: TestDatabase) async throws {
+        try await ControlHarness.run(on: database) { h in
+            let tenant = try await h.create("/admin/api/tenants", ["name": "Acme"]).id
+            let created = try await h.create(
+                "/admin/api/enrollment-tokens",
+                ["name": "eu-1", "region": "eu-west-1", "tenant_ids": [.string(tenant)], "ttl_seconds": 60])
+            let text = try #require(created.json["token"]?.stringValue)
+            let token = try #require(EnrollmentTokenText(parsing: text))
+            #expect(token.address == "127.0.0.1:7443")
+            #expect(created.json["expires_at"]?.stringValue == "2027-01-15T08:01:00Z")
+            let read = try await h.get("/admin/api/enrollment-tokens/\(created.id)")
+            #expect(read.json["tenant_ids"] == [.string(tenant)])
+            #expect(read.json["used_at"] == .null)
+            #expect(!read.text.contains(token.secret))
+            #expect(try await !h.get("/admin/api/enrollment-tokens").text.contains(token.secret))
+            let path = "/admin/api/enrollment-tokens/\(created.id)"
+            #expect(try await h.send(.delete, path).status == 428)
+            #expect(try await h.send(.delete, path, ifMatch: "\"9\"").status == 412)
+            #expect(try await h.send(.delete, path, ifMatch: read.etag).status == 204)
+            #expect(try await h.get(path).status == 404)
+        }
+    }
+
+    @Test("names each field of an enrolment token that is wrong", arguments: TestDatabases.all)
+    func badTokens(_ database: TestDatabase) async throws {
+        try await ControlHarness.run(on: database) { h in
+            let answer = try await h.post("/admin/api/enrollment-tokens", ["region": "No Region", "name": "a\nb"])
+            #expect(answer.status == 400)
+            #expect(answer.fields == ["name", "region"])
+            let unknown = try await h.post("/admin/api/enrollment-tokens", ["tenant_ids": [.string(TenantID.random().rawValue)]])
+            #expect(unknown.fields == ["tenant_ids[0]"])
+            let short = try await h.post("/admin/api/enrollment-tokens", ["ttl_seconds": 0, "typo": true])
+            #expect(short.fields.sorted() == ["ttl_seconds", "typo"])
+        }
+    }
+
+    @Test("renames, moves and revokes a data plane", arguments: TestDatabases.all)
+    func dataPlanes(_ database: TestDatabase) async throws {
+        try await ControlHarness.run(on: database) { h in
+            let tenant = try await h.create("/admin/api/tenants", ["name": "Acme"]).id
+            let id = DataPlaneID.random().rawValue
+            let now = h.clock.nowMilliseconds()
+            try await h.database.transaction { c in
+                try DataPlanesTable.insert(
+                    c,
+                    DataPlaneRow(
+                        id: id, name: "eu-1", region: "eu", tenantIDs: [], identityPublicKey: [1], sealingPublicKey: [2], version: "0.1.0",
+                        keyringEpoch: 1, keyringVersion: 1, createdAt: now))
+                try DataPlaneDocumentsTable.put(
+                    c,
+                    DataPlaneDocumentRow(
+                        dataPlaneID: id, kind: "config", epoch: 1, version: 4, digest: [1], accepted: false, reason: "broken_reference",
+                        detail: "endpoint x", answeredAt: now))
+            }
+            let path = "/admin/api/data-planes/\(id)"
+            let read = try await h.get(path)
+            #expect(read.json["connected"] == false)
+            #expect(read.json["state"] == "disconnected")
+            #expect(read.json["documents"]?[0]?["reason"] == "broken_reference")
+            #expect(read.json["documents"]?[0]?["accepted"] == false)
+            let changed = try await h.send(.patch, path, ["name": "eu-2", "tenant_ids": [.string(tenant)]], ifMatch: read.etag)
+            #expect(changed.json["name"] == "eu-2")
+            #expect(changed.json["tenant_ids"] == [.string(tenant)])
+            #expect(changed.etag != read.etag)
+            #expect(try await h.send(.patch, path, ["name": "eu-3"], ifMatch: read.etag).status == 412)
+            let wrong = try await h.send(.patch, path, ["tenant_ids": ["ten_x"]], ifMatch: changed.etag)
+            #expect(wrong.fields == ["tenant_ids"])
+            #expect(try await h.get("/admin/api/data-planes?region=us").json["items"]?.arrayValue?.isEmpty == true)
+            #expect(try await h.get("/admin/api/data-planes?region=eu").json["items"]?[0]?["id"]?.stringValue == id)
+            #expect(try await h.post(path + "/revoke", nil).json["status"] == "revoked")
+            #expect(try await h.post(path + "/revoke", nil).json["state"] == "revoked")
+            let audit = try await h.get("/admin/api/audit?resource_id=\(id)").text
+            #expect(audit.contains("data_plane.revoke") && audit.contains("data_plane.update"))
+        }
+    }
+
+    @Test("replaces the signing key and raises the epoch, for owners only", arguments: TestDatabases.all)
+    func signingKeys(_ database: TestDatabase) async throws {
+        try await ControlHarness.run(on: database) { h in
+            let first = try await h.get("/admin/api/signing-keys").json["items"]?[0]
+            #expect(first?["state"] == "active")
+            #expect(try await h.post("/admin/api/signing-keys/rotate", nil, as: .operator).status == 403)
+            let second = try await h.create("/admin/api/signing-keys/rotate", ["grace_seconds": 3600])
+            #expect(second.id != first?["id"]?.stringValue)
+            let states = try await h.get("/admin/api/signing-keys").json["items"]?.arrayValue?.compactMap { $0["state"]?.stringValue }
+            #expect(states?.sorted() == ["active", "retiring"])
+            #expect(try await h.post("/admin/api/signing-keys/rotate", ["grace_seconds": -1]).fields == ["grace_seconds"])
+            #expect(try await h.post("/admin/api/epoch/raise", nil, as: .operator).status == 403)
+            #expect(try await h.post("/admin/api/epoch/raise", nil).json["epoch"] == 2)
+            // No key's private part is anywhere in the API.
+            let raw = try await h.database.read { try SigningKeysTable.all($0).map { Base64.encode($0.encryptedPrivateKey) } }
+            let shown = try await h.get("/admin/api/signing-keys").text
+            #expect(raw.allSatisfy { !shown.contains($0) })
+        }
+    }
+}
