@@ -164,6 +164,31 @@ struct KeysAndSecretsTests {
         }
     }
 
+    @Test("a credential that data planes use just now is not deleted, whatever the draft says", arguments: TestDatabases.all)
+    func credentialInForce(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let c = try await Catalogue(h)
+            #expect(try await h.post("/admin/api/config/versions", ["note": "first"]).status == 201)
+            let rollout = try await h.create("/admin/api/rollouts", ["version": 1])
+            let endpoint = "/admin/api/endpoints/\(c.endpoint)"
+            let credential = "/admin/api/credentials/\(c.credential)"
+            #expect(try await h.send(.patch, endpoint, ["credential_ids": []], ifMatch: "*").status == 200)
+            #expect(try await h.send(.delete, credential, ifMatch: "*").text.contains("version 1, which is in force"))
+            #expect(try await h.post("/admin/api/rollouts/\(rollout.id)/promote", nil).status == 200)
+            #expect(try await h.send(.delete, credential, ifMatch: "*").status == 409)
+
+            // Once another version is in force for all, it may go.
+            let other = try await h.create(
+                "/admin/api/credentials", ["provider_id": .string(c.provider), "name": "other", "secret": "sk-other-secret"])
+            #expect(try await h.send(.patch, endpoint, ["credential_ids": [.string(other.id)]], ifMatch: "*").status == 200)
+            #expect(try await h.post("/admin/api/config/versions", ["note": "second"]).status == 201)
+            let second = try await h.create("/admin/api/rollouts", ["version": 2])
+            #expect(try await h.send(.delete, credential, ifMatch: "*").status == 409)
+            #expect(try await h.post("/admin/api/rollouts/\(second.id)/promote", nil).status == 200)
+            #expect(try await h.send(.delete, credential, ifMatch: "*").status == 204)
+        }
+    }
+
     @Test("the last owner stays, and an expired token is refused", arguments: TestDatabases.all)
     func administrators(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in

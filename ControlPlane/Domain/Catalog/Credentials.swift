@@ -1,5 +1,7 @@
+import Contract
 package import Primitives
 import Storage
+import SwiftProtobuf
 package import Trust
 
 package struct CredentialContent: EntityContent {
@@ -133,13 +135,23 @@ package struct CredentialService: Sendable {
     }
 
     /// The ciphertext goes, too.
-    /// - Throws: `DomainError.conflict` naming the endpoints that use it.
+    /// - Throws: `DomainError.conflict` naming the endpoints that use it, in the draft and in what data planes serve just now: an edit
+    ///   of the draft must not be able to stop live traffic.
     package func delete(_ id: CredentialID, at revision: Int64, by actor: Actor) async throws {
         let now = domain.clock.nowMilliseconds()
         _ = try await change(id, at: revision, "credential.delete", by: actor) { c, row in
             let users = try EndpointsTable.all(c).filter { $0.credentialIDs.contains(id.rawValue) }
             guard users.isEmpty else {
                 throw Referrer.refusal(of: "credential", users.map { Referrer(kind: "endpoint", id: $0.id, name: $0.name) })
+            }
+            for version in try Self.versionsInForce(c) {
+                guard let payload = try ConfigVersionsTable.payload(c, version) else { continue }
+                let served = try Weir_V1_ConfigPayload(serializedBytes: payload)
+                if let endpoint = served.endpoints.first(where: { $0.credentialIds.contains(id.rawValue) }) {
+                    throw DomainError.conflict(
+                        "id", "is used by endpoint \(endpoint.id) (\(endpoint.name)) of version \(version), which is in force",
+                        remedy: "Roll out a version without it first. If the secret has leaked, rotate it: that is in force at once.")
+                }
             }
             row.deletedAt = now
             row.ciphertext = []
@@ -204,6 +216,13 @@ package struct CredentialService: Sendable {
     private static func present(_ c: any SQLConnection, _ id: CredentialID) throws -> CredentialRow {
         guard let row = try CredentialsTable.find(c, id.rawValue) else { throw DomainError.notFound(kind: "credential", id: id.rawValue) }
         return row
+    }
+
+    /// The baseline and the candidate.
+    private static func versionsInForce(_ c: any SQLConnection) throws -> [Int64] {
+        let state = try RolloutStateTable.get(c)
+        let candidate = try state.candidateRolloutID.flatMap { try RolloutsTable.find(c, id: $0)?.version }
+        return [state.baselineVersion, candidate].compactMap { $0 }.filter { $0 > 0 }
     }
 
     /// A ciphertext opens only in its own row: moved to another credential or provider it is useless.
