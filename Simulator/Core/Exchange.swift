@@ -23,6 +23,9 @@ final class Exchange {
     private let finished: (ChannelHandlerContext) -> Void
     private var step = Step.head
     private var wakeUp: Scheduled<Void>?
+    private var isPumping = false
+    /// Writes before the other connections of the loop have their turn.
+    private static let largestTurn = 256
     private var headWasSent = false
     /// When the next event or byte is due; waits add up from here, so that a late timer does not stretch the whole answer.
     private var due = NIODeadline.uptimeNanoseconds(0)
@@ -56,9 +59,18 @@ final class Exchange {
 
     /// Sends what is due while the connection takes it. Called again when it does after it did not.
     func pump(_ context: ChannelHandlerContext) {
-        guard wakeUp == nil else { return }
+        // Not from within itself: a flush that empties the socket's queue says at once that there is room again.
+        guard wakeUp == nil, !isPumping else { return }
+        isPumping = true
+        defer { isPumping = false }
         var wrote = false
+        var turn = 0
         while context.channel.isWritable {
+            turn += 1
+            if turn > Self.largestTurn {
+                context.flush()
+                return wait(microseconds: 0, context)
+            }
             switch step {
             case .head: sendHead(context)
             case .opening:
@@ -97,7 +109,11 @@ final class Exchange {
             }
             wrote = true
         }
-        if wrote { context.flush() }
+        guard wrote else { return }
+        context.flush()
+        // The flush may have made room that nobody will tell of any more.
+        if case .over = step { return }
+        if context.channel.isWritable { wait(microseconds: 0, context) }
     }
 
     private func sendHead(_ context: ChannelHandlerContext) {
@@ -119,8 +135,9 @@ final class Exchange {
         context.write(NIOAny(bytes), promise: nil)
     }
 
+    /// 0: as soon as the loop has seen to its other connections.
     private func wait(microseconds: Int64, _ context: ChannelHandlerContext) {
-        due = due + .microseconds(microseconds)
+        due = microseconds > 0 ? due + .microseconds(microseconds) : max(due, .now())
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         wakeUp = context.eventLoop.scheduleTask(deadline: due) {
             let (exchange, context) = bound.value

@@ -72,6 +72,10 @@ class Lab:
         self.simulator = Simulator(self, *arguments).up()
         return self.simulator
 
+    def start_another_simulator(self, name, *arguments):
+        self.others.append(Simulator(self, *arguments, name=name).up())
+        return self.others[-1]
+
     def start_tls_simulator(self):
         """A second provider, over TLS with a certificate that no system trusts. (port, PEM of the certificate)"""
         certificate, key = f"{self.folder}/provider.pem", f"{self.folder}/provider.key"
