@@ -93,7 +93,8 @@ let package = Package(
 
         // Control plane.
         library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .logging]),
-        library("Domain", "ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
+        library(
+            "Domain", "ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
         library(
             "API", "ControlPlane/API",
             ["Domain", "Contract", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore, .logging]),
@@ -122,14 +123,25 @@ let package = Package(
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),
         tests("FormatsTests", ["Formats", "Primitives"], resources: [.copy("Fixtures")]),
-        tests("ProxyTests", ["Proxy", "Simulator", "Wire", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf, .grdb, .crypto, .logging]),
+        tests(
+            "ProxyTests",
+            [
+                "Proxy", "Simulator", "Wire", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf, .grdb,
+                .crypto, .logging,
+            ]),
         tests("StorageTests", ["Storage", "Primitives"]),
         tests("DomainTests", ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
-        tests("APITests", ["API", "weir", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting, .httpTypes, .nioCore, .nioEmbedded, .logging]),
+        tests(
+            "APITests",
+            [
+                "API", "weir", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting,
+                .httpTypes, .nioCore, .nioEmbedded, .logging,
+            ]),
         tests(
             "FleetTests",
             [
-                "Fleet", "Proxy", "Domain", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .grpcCore,
+                "Fleet", "Proxy", "Domain", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
+                .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,
             ]),
         tests("SimulatorTests", ["Simulator", "Primitives", .nioCore, .nioPosix]),

@@ -20,7 +20,9 @@ struct ProxyCommand: AsyncParsableCommand {
             """,
         version: "weir-proxy \(weirVersion)")
 
-    @Option(help: ArgumentHelp("One-time enrolment token; needed at the first start only. Better as WEIR_ENROLL: flags show in ps.", valueName: "token"))
+    @Option(
+        help: ArgumentHelp(
+            "One-time enrolment token; needed at the first start only. Better as WEIR_ENROLL: flags show in ps.", valueName: "token"))
     var enroll: String?
     @Option(help: "Name shown by `weir fleet list`; default: the host's.")
     var name: String?
@@ -53,7 +55,9 @@ struct ProxyCommand: AsyncParsableCommand {
             settings.loops = loops
         }
         if let tier = durability ?? environment["WEIR_DURABILITY"] {
-            guard let parsed = DurabilityTier(rawValue: tier) else { throw ValidationError("--durability is process or power, not \(tier)") }
+            guard let parsed = DurabilityTier(rawValue: tier) else {
+                throw ValidationError("--durability is process or power, not \(tier)")
+            }
             settings.durability = parsed
         }
         try bounds.apply(to: &settings, environment: environment)

@@ -119,7 +119,9 @@ package enum ConfigValidation {
                 let token = provider.authHeader.utf8
                 if token.isEmpty || token.count > 128 || !token.allSatisfy(Self.isTokenCharacter) {
                     add("\(path).auth.header", "\"\(provider.authHeader)\" is not a header's name", "name one, such as api-key")
-                } else if ["host", "content-length", "transfer-encoding", "connection", "content-type"].contains(provider.authHeader.lowercased()) {
+                } else if ["host", "content-length", "transfer-encoding", "connection", "content-type"].contains(
+                    provider.authHeader.lowercased())
+                {
                     add("\(path).auth.header", "\"\(provider.authHeader)\" is set by Weir itself", "name another header")
                 }
             case .unspecified, .UNRECOGNIZED:
@@ -164,7 +166,9 @@ package enum ConfigValidation {
                     add("\(path).targets[\(index)].endpoint_id", message, "create it or name another")
                 }
                 if target.weight > 1_000_000 { add("\(path).targets[\(index)].weight", "above 1000000", "use a smaller one") }
-                if target.upstreamModel.utf8.count > 256 { add("\(path).targets[\(index)].upstream_model", "longer than 256 bytes", "shorten it") }
+                if target.upstreamModel.utf8.count > 256 {
+                    add("\(path).targets[\(index)].upstream_model", "longer than 256 bytes", "shorten it")
+                }
             }
             if route.maxAttempts > 64 { add("\(path).max_attempts", "above 64", "use a smaller one") }
         }

@@ -117,7 +117,8 @@ package struct DocumentVerifier: Sendable {
 
 /// What a sealed provider credential is bound to.
 package enum SealedCredentialBinding {
-    package static func aad(deployment: String, dataPlaneID: String, credentialID: String, providerID: String, revision: UInt64) -> [UInt8] {
+    package static func aad(deployment: String, dataPlaneID: String, credentialID: String, providerID: String, revision: UInt64) -> [UInt8]
+    {
         Array([deployment, dataPlaneID, credentialID, providerID, String(revision)].joined(separator: "\u{0}").utf8)
     }
 }

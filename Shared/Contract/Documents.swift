@@ -1,6 +1,6 @@
 import Foundation
-import SwiftProtobuf
 import Primitives
+import SwiftProtobuf
 package import Trust
 
 /// What a signed document says something about. The raw value is DSSE's payload type.
@@ -56,7 +56,8 @@ package enum SignedDocument {
 
     /// Signs a payload. `header`'s kind, key id, payload length and digest are filled in here.
     /// - Throws: `TrustError.signing`, or SwiftProtobuf's encoding error.
-    package static func sign(kind: DocumentKind, header: Weir_V1_Header, payload: [UInt8], with key: SigningKey) throws -> Weir_V1_Envelope {
+    package static func sign(kind: DocumentKind, header: Weir_V1_Header, payload: [UInt8], with key: SigningKey) throws -> Weir_V1_Envelope
+    {
         var header = header
         header.kind = kind.payloadType
         header.keyID = key.keyID

@@ -64,8 +64,11 @@ package enum Pricing {
         _ prices: some Sequence<Weir_V1_Price>, modelID: String, endpointID: String, atMilliseconds: Int64
     ) -> Weir_V1_Price? {
         prices.lazy
-            .filter { $0.modelID == modelID && ($0.endpointID.isEmpty || $0.endpointID == endpointID) && $0.effectiveFromMs <= atMilliseconds }
-            .max { a, b in (a.endpointID.isEmpty ? 0 : 1, a.effectiveFromMs, a.id) < (b.endpointID.isEmpty ? 0 : 1, b.effectiveFromMs, b.id) }
+            .filter {
+                $0.modelID == modelID && ($0.endpointID.isEmpty || $0.endpointID == endpointID) && $0.effectiveFromMs <= atMilliseconds
+            }
+            .max { a, b in (a.endpointID.isEmpty ? 0 : 1, a.effectiveFromMs, a.id) < (b.endpointID.isEmpty ? 0 : 1, b.effectiveFromMs, b.id)
+            }
     }
 }
 

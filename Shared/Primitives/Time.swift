@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #else
     import Darwin
 #endif
-import Synchronization
 
 /// The time of day. A parameter everywhere, so that tests own it.
 package protocol WallClock: Sendable {
@@ -92,7 +93,8 @@ package enum RFC3339 {
         if b[index] == 90 || b[index] == 122 {
             guard index + 1 == b.count else { return nil }
         } else if b[index] == 43 || b[index] == 45 {
-            guard b.count == index + 6, b[index + 3] == 58, let hours = number(index + 1..<index + 3), let minutes = number(index + 4..<index + 6),
+            guard b.count == index + 6, b[index + 3] == 58, let hours = number(index + 1..<index + 3),
+                let minutes = number(index + 4..<index + 6),
                 hours < 24, minutes < 60
             else { return nil }
             offset = (hours * 60 + minutes) * (b[index] == 43 ? 60_000 : -60_000)

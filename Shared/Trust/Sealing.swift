@@ -39,7 +39,9 @@ package enum Sealing {
     }
 
     /// - Throws: `TrustError.opening` when anything does not match.
-    package static func open(_ ciphertext: [UInt8], encapsulatedKey: [UInt8], with key: SealingKey, aad: [UInt8]) throws(TrustError) -> [UInt8] {
+    package static func open(_ ciphertext: [UInt8], encapsulatedKey: [UInt8], with key: SealingKey, aad: [UInt8]) throws(TrustError)
+        -> [UInt8]
+    {
         do {
             var recipient = try HPKE.Recipient(
                 privateKey: key.key, ciphersuite: suite, info: .init(info), encapsulatedKey: .init(encapsulatedKey))
@@ -67,7 +69,8 @@ package struct AtRestCipher: Sendable, CustomStringConvertible {
     }
 
     package func decrypt(_ bytes: [UInt8], aad: [UInt8]) throws(TrustError) -> [UInt8] {
-        guard let box = try? AES.GCM.SealedBox(combined: bytes), let plaintext = try? AES.GCM.open(box, using: key, authenticating: aad) else {
+        guard let box = try? AES.GCM.SealedBox(combined: bytes), let plaintext = try? AES.GCM.open(box, using: key, authenticating: aad)
+        else {
             throw .opening
         }
         return Array(plaintext)

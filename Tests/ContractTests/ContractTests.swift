@@ -6,17 +6,21 @@ import Trust
 
 @Suite("Pricing")
 struct PricingTests {
-    @Test(arguments: [
-        // One token at one nano-dollar a million: rounds down; half a million rounds up.
-        (TokenUsage(input: 1), TokenPrices(input: 1), 0), (TokenUsage(input: 500_000), TokenPrices(input: 1), 1),
-        (TokenUsage(input: 499_999), TokenPrices(input: 1), 0),
-        (TokenUsage(input: 100, output: 10, cachedInput: 40), TokenPrices(input: 2_500_000_000, output: 10_000_000_000, cachedInput: 1_250_000_000), 300_000),
-        (TokenUsage(input: 100, cacheWrite: 100), TokenPrices(input: 1_000_000, cacheWrite: 2_000_000), 200),
-        // Cached tokens beyond the input are not there.
-        (TokenUsage(input: 10, cachedInput: 50), TokenPrices(input: 1_000_000, cachedInput: 1_000_000), 10),
-        (TokenUsage(input: -5, output: -7), TokenPrices(input: 1_000_000, output: 1_000_000, perRequest: 3), 3),
-        (TokenUsage(input: .max, output: .max), TokenPrices(input: .max, output: .max), Int64.max),
-    ] as [(TokenUsage, TokenPrices, Int64)])
+    @Test(
+        arguments: [
+            // One token at one nano-dollar a million: rounds down; half a million rounds up.
+            (TokenUsage(input: 1), TokenPrices(input: 1), 0), (TokenUsage(input: 500_000), TokenPrices(input: 1), 1),
+            (TokenUsage(input: 499_999), TokenPrices(input: 1), 0),
+            (
+                TokenUsage(input: 100, output: 10, cachedInput: 40),
+                TokenPrices(input: 2_500_000_000, output: 10_000_000_000, cachedInput: 1_250_000_000), 300_000
+            ),
+            (TokenUsage(input: 100, cacheWrite: 100), TokenPrices(input: 1_000_000, cacheWrite: 2_000_000), 200),
+            // Cached tokens beyond the input are not there.
+            (TokenUsage(input: 10, cachedInput: 50), TokenPrices(input: 1_000_000, cachedInput: 1_000_000), 10),
+            (TokenUsage(input: -5, output: -7), TokenPrices(input: 1_000_000, output: 1_000_000, perRequest: 3), 3),
+            (TokenUsage(input: .max, output: .max), TokenPrices(input: .max, output: .max), Int64.max),
+        ] as [(TokenUsage, TokenPrices, Int64)])
     func rates(usage: TokenUsage, prices: TokenPrices, nano: Int64) { #expect(Pricing.rate(usage, prices).rawValue == nano) }
 
     @Test func agreesWithPlainArithmetic() {
@@ -57,7 +61,8 @@ struct UsageEncoderTests {
         for (index, field) in UsageField.allCases.enumerated() {
             switch field {
             case .requestID, .traceID: encoder.field(field, high: UInt64(index), low: 1)
-            case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID, .upstreamModel, .priceID:
+            case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID,
+                .upstreamModel, .priceID:
                 encoder.field(field, Array("text \(field)".utf8))
             case .capability, .status, .errorOrigin: encoder.field(field, UInt64(2))
             case .streaming, .sentUpstream: encoder.field(field, true)
@@ -69,11 +74,13 @@ struct UsageEncoderTests {
         #expect(record.tenantID == "text tenantID" && record.projectID == "text projectID" && record.keyID == "text keyID")
         #expect(record.model == "text model" && record.routeID == "text routeID" && record.channel == "text channel")
         #expect(record.errorCode == "text errorCode" && record.endpointID == "text endpointID" && record.providerID == "text providerID")
-        #expect(record.credentialID == "text credentialID" && record.upstreamModel == "text upstreamModel" && record.priceID == "text priceID")
+        #expect(
+            record.credentialID == "text credentialID" && record.upstreamModel == "text upstreamModel" && record.priceID == "text priceID")
         #expect(record.capability == .completions && record.status == .failed && record.errorOrigin == .weir)
         #expect(record.streaming && record.sentUpstream && record.requestID.count == 16 && record.traceID.count == 16)
         let numbers: [(UsageField, Int64)] = [
-            (.admittedAtUs, record.admittedAtUs), (.configVersion, Int64(record.configVersion)), (.estimatedInputTokens, record.estimatedInputTokens),
+            (.admittedAtUs, record.admittedAtUs), (.configVersion, Int64(record.configVersion)),
+            (.estimatedInputTokens, record.estimatedInputTokens),
             (.requestBytes, record.requestBytes), (.httpStatus, Int64(record.httpStatus)), (.upstreamStatus, Int64(record.upstreamStatus)),
             (.inputTokens, record.inputTokens), (.outputTokens, record.outputTokens), (.cachedInputTokens, record.cachedInputTokens),
             (.cacheWriteTokens, record.cacheWriteTokens), (.reasoningTokens, record.reasoningTokens), (.flags, Int64(record.flags)),
@@ -107,7 +114,9 @@ struct DocumentTests {
         DocumentVerifier(trust: TrustStore([key.keyID: key.publicKey]), deployment: "d", dataPlaneID: "dp_a", softwareVersion: version)
     }
 
-    func envelope(_ kind: DocumentKind = .config, signer: SigningKey? = nil, _ change: (inout Weir_V1_Header) -> Void = { _ in }) throws -> Weir_V1_Envelope {
+    func envelope(_ kind: DocumentKind = .config, signer: SigningKey? = nil, _ change: (inout Weir_V1_Header) -> Void = { _ in }) throws
+        -> Weir_V1_Envelope
+    {
         var header = Weir_V1_Header()
         (header.deployment, header.audience, header.epoch, header.version) = ("d", "*", 1, 5)
         (header.notBeforeMs, header.expiresMs) = (1000, 2000)
@@ -185,7 +194,10 @@ struct ConfigValidationTests {
     @Test(arguments: ["https://api.example.com/v1", "http://127.0.0.1:9090", "http://[::1]:80/", "https://h/a/b/"])
     func takesBaseURLs(text: String) { #expect((try? ConfigValidation.parse(baseURL: text).get()) != nil) }
 
-    @Test(arguments: ["", "ftp://h", "https://", "https://u:p@h", "https://h?x=1", "https://h#f", "h:80", "https://h:0", "https://h:99999", "http://h\r\nx: y"])
+    @Test(arguments: [
+        "", "ftp://h", "https://", "https://u:p@h", "https://h?x=1", "https://h#f", "h:80", "https://h:0", "https://h:99999",
+        "http://h\r\nx: y",
+    ])
     func refusesOtherURLs(text: String) { #expect((try? ConfigValidation.parse(baseURL: text).get()) == nil) }
 
     @Test func namesEachBrokenReference() {
@@ -202,7 +214,8 @@ struct ConfigValidationTests {
         let paths = ConfigValidation.validate(config).map(\.path)
         #expect(
             paths == [
-                "endpoints[ep].provider_id", "models[m].capabilities", "routes[r].model_id", "routes[r].targets[1].endpoint_id", "prices[p].input",
+                "endpoints[ep].provider_id", "models[m].capabilities", "routes[r].model_id", "routes[r].targets[1].endpoint_id",
+                "prices[p].input",
             ])
         #expect(ConfigValidation.validate(Weir_V1_ConfigPayload()).isEmpty)
     }

@@ -24,7 +24,8 @@ struct LayoutTests {
         "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
     ]
 
-    static let root: URL = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    static let root: URL = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
 
     static func sources(_ folder: String) -> [(path: String, text: String)] {
         let base = root.appendingPathComponent(folder)
@@ -43,7 +44,8 @@ struct LayoutTests {
         var found: Set<String> = []
         for line in text.split(separator: "\n") {
             let words = line.split(separator: " ")
-            guard let index = words.firstIndex(of: "import"), index <= 3, words[..<index].allSatisfy({ isModifier($0) }), index + 1 < words.count
+            guard let index = words.firstIndex(of: "import"), index <= 3, words[..<index].allSatisfy({ isModifier($0) }),
+                index + 1 < words.count
             else { continue }
             let kinds: Set<Substring> = ["struct", "class", "enum", "protocol", "func", "let", "var", "typealias"]
             let name = kinds.contains(words[index + 1]) ? words.dropFirst(index + 2).first : words[index + 1]
@@ -87,16 +89,18 @@ struct LayoutTests {
     }
 
     /// What must not stand in a source, and what to write in its place.
-    static var banned: [(pattern: Regex<Substring>, remedy: String)] { [
-        (#/\btry!/#, "handle the error"),
-        (#/\bas! /#, "use as? and handle nil"),
-        (#/\bfatalError\(/#, "return or throw an error: a trap in a data plane is a denial of service for every tenant"),
-        (#/\bpreconditionFailure\(/#, "return or throw an error"),
-        (#/\bprecondition\(/#, "check and return or throw an error"),
-        (#/\bpublic (?:struct|class|enum|func|let|var|init|protocol|final|actor|extension)\b/#, "write package"),
-        (#/\bTODO\b|\bFIXME\b|\bXXX\b/#, "do it, or write it in an issue"),
-        (#/\bprint\(/#, "log, or write to a stream that was handed in"),
-    ] }
+    static var banned: [(pattern: Regex<Substring>, remedy: String)] {
+        [
+            (#/\btry!/#, "handle the error"),
+            (#/\bas! /#, "use as? and handle nil"),
+            (#/\bfatalError\(/#, "return or throw an error: a trap in a data plane is a denial of service for every tenant"),
+            (#/\bpreconditionFailure\(/#, "return or throw an error"),
+            (#/\bprecondition\(/#, "check and return or throw an error"),
+            (#/\bpublic (?:struct|class|enum|func|let|var|init|protocol|final|actor|extension)\b/#, "write package"),
+            (#/\bTODO\b|\bFIXME\b|\bXXX\b/#, "do it, or write it in an issue"),
+            (#/\bprint\(/#, "log, or write to a stream that was handed in"),
+        ]
+    }
 
     @Test func callsNothingThatTrapsOrPrints() {
         for (path, text) in Self.all {
@@ -121,7 +125,8 @@ struct LayoutTests {
     /// Tests of both planes over real sockets poll, with a deadline, for what crosses them; nothing else waits for time to pass.
     @Test func testsDoNotSleep() {
         for (path, text) in Self.sources("Tests") where !path.hasPrefix("Tests/LayoutTests") && !path.contains("/BothPlanes/") {
-            #expect(!text.contains(/\bTask\.sleep\(|\busleep\(|\bThread\.sleep\(/), "\(path) sleeps: inject the clock, or wait for the event")
+            #expect(
+                !text.contains(/\bTask\.sleep\(|\busleep\(|\bThread\.sleep\(/), "\(path) sleeps: inject the clock, or wait for the event")
         }
     }
 }

@@ -56,7 +56,8 @@ struct PrimitivesTests {
     }
 
     @Test(arguments: [
-        ("2.50", 2_500_000_000), ("0.000000075", 75), ("-1", -1_000_000_000), ("0.1000000000", 100_000_000), ("9223372036.854775807", Int64.max),
+        ("2.50", 2_500_000_000), ("0.000000075", 75), ("-1", -1_000_000_000), ("0.1000000000", 100_000_000),
+        ("9223372036.854775807", Int64.max),
     ])
     func readsDollars(text: String, nano: Int64) {
         #expect(NanoDollars(decimal: text)?.rawValue == nano)
@@ -75,7 +76,10 @@ struct PrimitivesTests {
         #expect(RFC3339.milliseconds(RFC3339.string(milliseconds: milliseconds)) == milliseconds)
     }
 
-    @Test(arguments: ["2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-21", "2026-11-21T25:00:00Z", "2026-11-21T04:05:06", "x", "2026-11-21T04:05:06.Z"])
+    @Test(arguments: [
+        "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-21", "2026-11-21T25:00:00Z", "2026-11-21T04:05:06", "x",
+        "2026-11-21T04:05:06.Z",
+    ])
     func refusesWhatIsNoTime(text: String) { #expect(RFC3339.milliseconds(text) == nil) }
 
     @Test func secretsDoNotPrint() {

@@ -57,7 +57,9 @@ struct TrustTests {
         let token = SessionToken(dataPlaneID: .random(), expiresMilliseconds: 5)
         let text = token.encoded(with: codec)
         #expect(SessionToken(text, codec: codec) == token)
-        #expect(SessionToken(text + "a", codec: codec) == nil && SessionToken("", codec: codec) == nil && SessionToken("a.b", codec: codec) == nil)
+        #expect(
+            SessionToken(text + "a", codec: codec) == nil && SessionToken("", codec: codec) == nil
+                && SessionToken("a.b", codec: codec) == nil)
         #expect(SessionToken(text, codec: StatementCodec(key: SecureRandom.bytes(32), purpose: "session")) == nil)
         #expect(codec.verify(StatementCodec(key: SecureRandom.bytes(32), purpose: "other").issue([1])) == nil)
     }

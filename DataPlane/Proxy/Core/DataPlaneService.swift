@@ -87,7 +87,8 @@ package struct DataPlaneService: Sendable {
         pipeline.stop()
         // What was folded last goes out too, if the control plane is there to take it.
         let deadline = MonotonicClock.nowMicroseconds() + 3_000_000
-        while link.state.isConnected, pipeline.counters.outboxRows.load(ordering: .relaxed) > 0, MonotonicClock.nowMicroseconds() < deadline {
+        while link.state.isConnected, pipeline.counters.outboxRows.load(ordering: .relaxed) > 0, MonotonicClock.nowMicroseconds() < deadline
+        {
             try? await Task.sleep(for: .milliseconds(20))
         }
         reporting.cancel()

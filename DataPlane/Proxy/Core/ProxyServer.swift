@@ -16,7 +16,8 @@ package final class ProxyServer: Sendable {
     private let draining = Atomic<Bool>(false)
 
     private init(
-        settings: ProxySettings, group: MultiThreadedEventLoopGroup, contexts: [LoopContext], listener: any Channel, port: Int, logger: Logger
+        settings: ProxySettings, group: MultiThreadedEventLoopGroup, contexts: [LoopContext], listener: any Channel, port: Int,
+        logger: Logger
     ) {
         self.settings = settings
         self.group = group

@@ -22,7 +22,8 @@ struct Admission {
 /// The third stage. Limits, quotas and budgets will be checked here.
 enum Admit {
     static func request(
-        _ members: RequestMembers, _ body: ByteBuffer, capability: RequestTarget.Capability, caller: Caller, config: CompiledConfig, random: UInt64
+        _ members: RequestMembers, _ body: ByteBuffer, capability: RequestTarget.Capability, caller: Caller, config: CompiledConfig,
+        random: UInt64
     ) throws(Rejection) -> Admission {
         guard let asked = members.model else {
             throw .badRequest("missing_required_parameter", "you must provide a model parameter", param: "model")

@@ -218,7 +218,9 @@ extension Exchange {
         guard responseBytes > Int64(loop.settings.maxResponseBytes) else { return true }
         upstream?.abandon()
         upstream = nil
-        cut(Outcome(isFailure: true, origin: .provider, code: "response_too_large", flags: .cutByLimit), "The response is larger than allowed.")
+        cut(
+            Outcome(isFailure: true, origin: .provider, code: "response_too_large", flags: .cutByLimit),
+            "The response is larger than allowed.")
         return false
     }
 

@@ -47,7 +47,8 @@ extension Exchange {
             case .ready:
                 let isReady = loop.snapshot?.isServing == true && !loop.isDraining
                 return .answer(
-                    LocalAnswer(status: isReady ? 200 : 503, body: Array((isReady ? #"{"status":"ok"}"# : #"{"status":"unavailable"}"#).utf8)))
+                    LocalAnswer(
+                        status: isReady ? 200 : 503, body: Array((isReady ? #"{"status":"ok"}"# : #"{"status":"unavailable"}"#).utf8)))
             case .wrongMethod(let allowed):
                 throw .methodNotAllowed(text(bytes, head.methodRange), text(bytes, head.path), allowed: allowed.value)
             case .unknown: throw .unknownURL(text(bytes, head.methodRange), text(bytes, head.path))

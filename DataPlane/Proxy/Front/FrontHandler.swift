@@ -332,7 +332,8 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
             return
         }
         state = .head
-        deadline = loop.nowMicroseconds &+ Int64(inbound.readableBytes == 0 ? loop.settings.keepAliveTimeout : loop.settings.headTimeout) &* 1000
+        deadline =
+            loop.nowMicroseconds &+ Int64(inbound.readableBytes == 0 ? loop.settings.keepAliveTimeout : loop.settings.headTimeout) &* 1000
         resumeReading()
         if inbound.readableBytes > 0 { process() }
     }

@@ -51,7 +51,8 @@ package final class OperatorStatus: Sendable {
         let metrics = await server.metrics()
         let refused = metrics.refusedCredentials.map { "the provider refused credential \($0); it is out of rotation" }
         func list(_ items: [String]) -> String { "[" + items.map { text($0) }.joined(separator: ",") + "]" }
-        var body = "{\"status\":\(text(isReady ? "ok" : "unavailable")),\"problems\":\(list(problems)),\"warnings\":\(list(warnings + refused)),"
+        var body =
+            "{\"status\":\(text(isReady ? "ok" : "unavailable")),\"problems\":\(list(problems)),\"warnings\":\(list(warnings + refused)),"
         body += "\"config\":{\"baseline\":\(health.baselineVersion),\"candidate\":\(health.candidateVersion)},"
         body += "\"directory\":{\"version\":\(health.directoryVersion),\"keys\":\(health.keyCount)},"
         body += "\"control_plane\":{\"heard_since_start\":\(health.hasHeardSinceStart),"
@@ -77,7 +78,8 @@ package final class OperatorStatus: Sendable {
             out.sample("weir_proxy_rejections_total", ["fault": fault], loops.rejections[index + 1])
         }
         out.one("weir_proxy_retries_total", "counter", "Attempts after the first one.", loops.retries)
-        out.one("weir_proxy_client_disconnects_total", "counter", "Clients that left before the end of their answer.", loops.clientDisconnects)
+        out.one(
+            "weir_proxy_client_disconnects_total", "counter", "Clients that left before the end of their answer.", loops.clientDisconnects)
         out.one("weir_proxy_upstream_deaths_total", "counter", "Responses that broke off.", loops.upstreamDeaths)
         out.one("weir_proxy_malformed_requests_total", "counter", "Requests that are not HTTP/1.1.", loops.malformedRequests)
         out.one("weir_proxy_deadlines_total", "counter", "Deadlines passed, towards clients and providers.", loops.deadlinesPassed)
@@ -95,7 +97,9 @@ package final class OperatorStatus: Sendable {
         out.histogram("weir_proxy_request_duration_seconds", "From the end of a request's head to its settling.", loops.latency)
         out.histogram("weir_proxy_time_to_first_byte_seconds", "From the end of a request's head to the provider's.", loops.timeToFirstByte)
         out.one("weir_proxy_journal_failures_total", "counter", "Journal writes that failed.", loops.journalFailures)
-        for (name, help, value) in pipeline.metrics { out.one("weir_proxy_usage_\(name)", name.hasSuffix("_total") ? "counter" : "gauge", help, value) }
+        for (name, help, value) in pipeline.metrics {
+            out.one("weir_proxy_usage_\(name)", name.hasSuffix("_total") ? "counter" : "gauge", help, value)
+        }
         out.one("weir_proxy_directory_keys", "gauge", "Virtual keys held.", UInt64(health.keyCount))
         out.one("weir_proxy_config_baseline_version", "gauge", "The configuration in force.", health.baselineVersion)
         out.one("weir_proxy_config_candidate_version", "gauge", "The configuration being rolled out; 0: none.", health.candidateVersion)

@@ -14,9 +14,15 @@ extension UsagePipeline {
             ("journal_bytes", "Bytes reserved by journal segments.", gauge(totals.reservedBytes)),
             ("folded_records_total", "Records moved to the outbox.", counters.foldedRecords.load(ordering: .relaxed)),
             ("failed_folds_total", "Folds that SQLite refused.", counters.failedFolds.load(ordering: .relaxed)),
-            ("interrupted_records_total", "Records of requests that an earlier process left open.", counters.interruptedRecords.load(ordering: .relaxed)),
+            (
+                "interrupted_records_total", "Records of requests that an earlier process left open.",
+                counters.interruptedRecords.load(ordering: .relaxed)
+            ),
             ("damaged_places_total", "Damaged places found in the journal.", counters.damagedPlaces.load(ordering: .relaxed)),
-            ("acknowledged_batches_total", "Batches that the control plane has stored.", counters.acknowledgedBatches.load(ordering: .relaxed)),
+            (
+                "acknowledged_batches_total", "Batches that the control plane has stored.",
+                counters.acknowledgedBatches.load(ordering: .relaxed)
+            ),
             ("pending", "Requests without a completion yet, in SQLite.", gauge(counters.pending.load(ordering: .relaxed))),
             ("outbox_batches", "Batches waiting for the control plane.", gauge(counters.outboxRows.load(ordering: .relaxed))),
             ("outbox_bytes", "Their size.", gauge(counters.outboxBytes.load(ordering: .relaxed))),

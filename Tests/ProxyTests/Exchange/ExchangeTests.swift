@@ -70,7 +70,8 @@ struct ExchangeTests {
     }
 
     @Test(arguments: [
-        ("sim-status500", 502, "provider_error"), ("sim-status503", 503, "provider_error"), ("sim-status429-retry3", 429, "provider_rate_limit"),
+        ("sim-status500", 502, "provider_error"), ("sim-status503", 503, "provider_error"),
+        ("sim-status429-retry3", 429, "provider_rate_limit"),
         ("sim-status401", 502, "provider_credential_refused"), ("sim-badhead", 502, "provider_bad_response"),
         ("sim-reset", 502, "provider_closed"),
     ])
@@ -108,11 +109,12 @@ struct ExchangeTests {
         #expect(record.status == .failed && record.outputTokens > 0)
     }
 
-    @Test(arguments: [
-        ("sim-usageneg", UsageFlags.invalidUsage), ("sim-usagehuge", .invalidUsage), ("sim-usagetext", .invalidUsage),
-        ("sim-usagenull", [.usageAbsent, .estimated]), ("sim-nousage", [.usageAbsent, .estimated]), ("sim-usagetwice", .duplicateUsage),
-        ("sim-usagefloat", .invalidUsage),
-    ] as [(String, UsageFlags)])
+    @Test(
+        arguments: [
+            ("sim-usageneg", UsageFlags.invalidUsage), ("sim-usagehuge", .invalidUsage), ("sim-usagetext", .invalidUsage),
+            ("sim-usagenull", [.usageAbsent, .estimated]), ("sim-nousage", [.usageAbsent, .estimated]), ("sim-usagetwice", .duplicateUsage),
+            ("sim-usagefloat", .invalidUsage),
+        ] as [(String, UsageFlags)])
     func flagsUsageThatCannotBeBelieved(model: String, flags: UsageFlags) async throws {
         let proxy = try await ProxyFixture(models: [model])
         #expect(try await proxy.chat(model).status == 200)
@@ -153,7 +155,8 @@ struct ExchangeTests {
         let client = try await RawClient.connect(port: proxy.server.port)
         let body = #"{"model":"sim-chunks200-pace5ms","messages":[],"stream":true}"#
         try await client.send(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)")
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
         while await proxy.server.activeRequests() == 0 { await Task.yield() }
         await client.close()
         while await proxy.server.activeRequests() > 0 { await Task.yield() }
@@ -170,7 +173,10 @@ struct ExchangeTests {
     }
 
     @Test func listsWhatTheKeyMayUse() async throws {
-        let proxy = try await ProxyFixture(models: ["sim-a", "sim-b"]) { _ in } adjustKey: { $0.models = ["sim-b"] }
+        let proxy = try await ProxyFixture(models: ["sim-a", "sim-b"]) { _ in
+        } adjustKey: {
+            $0.models = ["sim-b"]
+        }
         let list = try await proxy.send("GET /v1/models")
         #expect(list.status == 200 && list.body.contains("sim-b") && !list.body.contains("sim-a"))
         #expect(try await proxy.send("GET /v1/models/sim-b").status == 200)

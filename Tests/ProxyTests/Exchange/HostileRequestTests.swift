@@ -62,7 +62,8 @@ struct HostileRequestTests {
     @Test func answersPipelinedRequestsInOrder() async throws {
         let proxy = try await ProxyFixture(models: ["sim-in1-out1"])
         let body = #"{"model":"sim-in1-out1","messages":[]}"#
-        let one = "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n"
+        let one =
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n"
         let answer = try await proxy.raw(one + "\r\n" + body + one + "\r\n" + body + one + "connection: close\r\n\r\n" + body)
         #expect(answer.text.components(separatedBy: "HTTP/1.1 200 OK").count == 4)
         #expect(try await proxy.finish().count == 3)

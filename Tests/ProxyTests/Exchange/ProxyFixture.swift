@@ -27,7 +27,8 @@ final class ProxyFixture: Sendable {
     ///   - models: names the simulator understands, all in one route each.
     ///   - endpoints: base URLs tried in this order of weight; nil is the simulator alone.
     init(
-        models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true, change: (inout ProxySettings) -> Void = { _ in },
+        models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true,
+        change: (inout ProxySettings) -> Void = { _ in },
         adjustKey: (inout Weir_V1_VirtualKey) -> Void = { _ in }
     ) async throws {
         simulator = try await SimulatorServer.start()
@@ -222,7 +223,8 @@ struct RawResponse {
 
     var errorCode: String? { field("code") }
     func field(_ name: String) -> String? {
-        guard let object = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any], let error = object["error"] as? [String: Any]
+        guard let object = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any],
+            let error = object["error"] as? [String: Any]
         else { return nil }
         return error[name] as? String
     }
