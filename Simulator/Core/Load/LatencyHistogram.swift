@@ -52,6 +52,7 @@ package struct LatencyHistogram: Sendable {
         guard bucket >= subBuckets else { return Int64(bucket) }
         let exponent = bucket / subBuckets - 1
         let lowest = Int64(bucket % subBuckets + subBuckets) << Int64(exponent)
-        return lowest + (1 << Int64(exponent)) - 1
+        // In this order: the highest bucket ends at Int64.max, and one more would trap.
+        return lowest + ((1 << Int64(exponent)) - 1)
     }
 }
