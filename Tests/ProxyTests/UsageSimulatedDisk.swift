@@ -178,15 +178,21 @@ final class UsageSimulatedDisk: JournalFiles {
     }
 
     func truncate(_ file: JournalFile, to length: Int) throws(JournalFileError) {
-        try perform("truncate") { state -> Result<Void, JournalFileError> in
-            if Self.strikes(&state, state.faults.stuckTruncations) {
-                state.failedTruncations += 1
-                return .failure(JournalFileError(operation: "truncate", code: EIO))
+        do {
+            try perform("truncate") { state -> Result<Void, JournalFileError> in
+                if Self.strikes(&state, state.faults.stuckTruncations) {
+                    return .failure(JournalFileError(operation: "truncate", code: EIO))
+                }
+                guard let content = state.open[file.descriptor] else {
+                    return .failure(JournalFileError(operation: "truncate", code: EBADF))
+                }
+                content.bytes.removeLast(max(0, content.bytes.count - length))
+                content.reserved = 0
+                return .success(())
             }
-            guard let content = state.open[file.descriptor] else { return .failure(JournalFileError(operation: "truncate", code: EBADF)) }
-            content.bytes.removeLast(max(0, content.bytes.count - length))
-            content.reserved = 0
-            return .success(())
+        } catch {
+            with { $0.failedTruncations += 1 }
+            throw error
         }
     }
 
