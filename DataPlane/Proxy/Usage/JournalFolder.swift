@@ -135,8 +135,12 @@ package final class JournalFolder: @unchecked Sendable {
         guard !removable.isEmpty else { return }
         var left: [(lane: JournalLane, segment: JournalSegment)] = []
         for (lane, segment) in removable {
-            // A segment that was given up and is still there is known as such by the headers of those after it.
-            if lane.state.withLock({ state in state.discarded.contains { $0.name.number < segment.name.number } }) {
+            // In order: a segment's header says how much of the one before counts, and whether one was given up.
+            let number = segment.name.number
+            let isFollowing =
+                left.contains { $0.lane === lane }
+                || lane.state.withLock { state in state.discarded.contains { $0.name.number < number } }
+            if isFollowing {
                 left.append((lane, segment))
                 continue
             }

@@ -54,8 +54,14 @@ final class JournalRecovery {
         let files = folder.shared.files
         var segments: [Old] = []
         defer { for segment in segments { files.close(segment.file) } }
+        // Files go in order, because a segment's header says how much of the one before counts: once one has to stay, so do the rest.
+        var staying: UInt64?
         for name in names {
-            if let segment = try attempt(name, { () throws(JournalFileError) in try open(name, folder) }) { segments.append(segment) }
+            if let segment = try attempt(name, { () throws(JournalFileError) in try open(name, folder) }) {
+                segments.append(segment)
+            } else {
+                staying = min(staying ?? name.number, name.number)
+            }
         }
         let headers = segments.compactMap(\.header)
         // A header names the segment before its own. When one names an older segment than this, this one was given up in the tick it was
@@ -72,13 +78,18 @@ final class JournalRecovery {
                     try replay(segment, salt, positions[segment.name.description], limit, accepted != nil, folder, reader)
                     return true
                 }
-                if done == nil { continue }
+                if done == nil {
+                    staying = min(staying ?? segment.name.number, segment.name.number)
+                    continue
+                }
             } else if segment.header == nil, segment.size > 0, !isGivenUp {
                 try keepUnreadable(segment, folder, reader)
             }
+            if let staying, staying < segment.name.number { continue }
             do {
                 try files.remove(path)
             } catch {
+                staying = segment.name.number
                 report("usage journal \(segment.name) is taken over but cannot be removed: \(error)")
             }
         }
