@@ -128,11 +128,15 @@ package final class ProxyServer: Sendable {
         while !force, await metrics().active > 0, MonotonicClock.nowMicroseconds() < deadline {
             try? await Task.sleep(for: .milliseconds(50))
         }
+        for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
         for context in contexts {
-            try? await context.eventLoop.submit {
-                context.stop()
-            }.get()
-            // Channels close, and their exchanges settle, in the turns that follow.
+            // Channels close, and their exchanges settle, in the turns that follow: the journal takes their completions first.
+            let settled = MonotonicClock.nowMicroseconds() + 1_000_000
+            while (try? await context.eventLoop.submit({ context.journal.openRequests }).get()) ?? 0 > 0,
+                MonotonicClock.nowMicroseconds() < settled
+            {
+                await Task.yield()
+            }
             try? await context.eventLoop.submit { context.journal.close() }.get()
         }
         try? await group.shutdownGracefully()

@@ -181,6 +181,12 @@ struct CommandsTests {
         let refused = try await h.weir("credential delete \(credential)")
         #expect(refused.status == 1 && refused.error.contains("→"))
         for noun in ["price", "route", "model", "endpoint", "credential", "provider"] {
+            // What the configuration in force uses stays until another one is: the empty draft takes its place.
+            if noun == "credential" {
+                let version = try await h.field("version", "config publish --note empty")
+                let rollout = try await h.field("id", "rollout create --version \(version)")
+                try await h.succeed("rollout promote \(rollout)")
+            }
             let items = try await h.succeed("\(noun) list --all --json").json["items"]?.arrayValue ?? []
             for item in items { try await h.succeed("\(noun) delete \(item["id"]?.stringValue ?? "")") }
         }

@@ -92,8 +92,9 @@ struct HostileRequestTests {
 
     @Test func givesUpOnAByteNowAndThen() async throws {
         let proxy = try await ProxyFixture(models: ["sim-ok"]) {
-            $0.headTimeout = 150
-            $0.bodyTimeout = 150
+            // Long enough for a busy machine to send the first bytes.
+            $0.headTimeout = 2000
+            $0.bodyTimeout = 200
         }
         let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: 10\r\n"
         #expect(try await proxy.raw(head).status == 408)
