@@ -128,7 +128,7 @@ final class LoadWorker {
 
     /// A connection is open and has nothing to do.
     func isFree(_ connection: LoadConnection) {
-        guard !isOver else { return connection.close() }
+        if isConcluded { return connection.close() }
         if nextOverdue < overdue.count {
             let moment = overdue[nextOverdue]
             nextOverdue += 1
@@ -137,6 +137,8 @@ final class LoadWorker {
                 nextOverdue = 0
             }
             send(connection, due: moment)
+        } else if isOver {
+            connection.close()
         } else if interval == 0, start != .uptimeNanoseconds(0), NIODeadline.now() < end {
             send(connection, due: .now())
         } else {
@@ -174,12 +176,13 @@ final class LoadWorker {
 
     func closed(_ connection: LoadConnection) {
         idle.removeAll { $0 === connection }
-        guard !isOver else { return finishIfDrained() }
+        // What was due is still to be sent when the time is over.
+        guard !isConcluded, !isOver || nextOverdue < overdue.count else { return finishIfDrained() }
         let bound = NIOLoopBound(self, eventLoop: loop)
         connect().whenFailure { _ in
             bound.value.report.failures += 1
             bound.value.loop.scheduleTask(in: .milliseconds(50)) {
-                if !bound.value.isOver { _ = bound.value.connect() }
+                if !bound.value.isConcluded { _ = bound.value.connect() }
             }
         }
     }
@@ -190,7 +193,8 @@ final class LoadWorker {
         isOver = true
         let bound = NIOLoopBound(self, eventLoop: loop)
         // What is under way may finish; a request that takes longer counts with what it took so far.
-        loop.scheduleTask(in: .seconds(interval > 0 ? 5 : 0)) { bound.value.conclude() }
+        let grace = interval > 0 ? settings.graceSeconds : 0
+        loop.scheduleTask(in: .nanoseconds(Int64(grace * 1e9))) { bound.value.conclude() }
         finishIfDrained()
     }
 

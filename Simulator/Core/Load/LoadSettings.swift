@@ -14,6 +14,8 @@ package struct LoadSettings: Sendable {
     package var loops = 1
     /// A request without an answer for this long counts as failed and its connection is closed.
     package var timeoutSeconds: Double = 30
+    /// Open loop: how long requests that were due may still take to be answered after the measured seconds.
+    package var graceSeconds: Double = 5
 
     package struct InvalidURL: Error {
         package let url: String
