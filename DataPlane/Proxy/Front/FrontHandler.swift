@@ -19,7 +19,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         case closed
     }
 
-    unowned let loop: LoopContext
+    let loop: LoopContext
     let allocator: ByteBufferAllocator
     private(set) var exchange: Exchange!
     var listIndex = -1

@@ -18,7 +18,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     let pool: UpstreamPool
-    unowned let loop: LoopContext
+    let loop: LoopContext
     var listIndex = -1
     /// Monotonic microseconds; the sweep calls `deadlinePassed` after it.
     private(set) var deadline = Int64.max

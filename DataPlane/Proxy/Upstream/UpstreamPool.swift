@@ -6,7 +6,7 @@ import NIOSSL
 final class UpstreamPool {
     private let key: PoolKey
     private let caPEM: String
-    unowned let loop: LoopContext
+    let loop: LoopContext
     private var idle: [UpstreamConnection] = []
     /// Open ones and those being opened.
     private var count = 0

@@ -33,7 +33,7 @@ package final class UsageJournal {
     private var closed = false
 
     private let completionFrame: Int
-    private let foldVolume = 1 << 20
+    private let foldVolume = 4 << 20
 
     /// - Parameters:
     ///   - loop: its index, 0 and up.
