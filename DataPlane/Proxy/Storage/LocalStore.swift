@@ -236,7 +236,10 @@ final class DirectoryLock: Sendable {
     }
 
     func release() {
-        if !released.exchange(true, ordering: .acquiringAndReleasing) { Glibc.close(descriptor) }
+        guard !released.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        // Unlocked by name: a child process that is just being started may still hold a copy of the descriptor.
+        flock(descriptor, LOCK_UN)
+        Glibc.close(descriptor)
     }
 
     deinit { release() }
