@@ -44,6 +44,10 @@ package final class ControlLink: Sendable {
     private let current = Mutex(ControlLinkState())
     /// The last rollout that referred to a configuration not held.
     private let brokenRollout = Mutex<DocumentVersion?>(nil)
+    /// The last document after which the connection was given up for its size.
+    private let largeDocument = Mutex<DocumentVersion?>(nil)
+    /// Payload bytes of a document that a connection outlives.
+    private static let largestKeptBytes = 8 << 20
     /// A connection that lasted so long was a good one.
     private static let stableMicroseconds: Int64 = 10_000_000
     private let worker = DispatchQueue(label: "weir.outbox", qos: .utility)
@@ -200,7 +204,9 @@ package final class ControlLink: Sendable {
             var message = Weir_V1_SubscribeRequest()
             message.acknowledgement = answer
             queue.yield(message)
-            if let reason = reasonToSubscribeAgain(answer, hello) { throw RPCError(code: .aborted, message: reason) }
+            if let reason = reasonToSubscribeAgain(answer, hello) ?? reasonToConnectAgain(answer, bytes: envelope.payload.count) {
+                throw RPCError(code: .aborted, message: reason)
+            }
         case .secrets(let secrets):
             await snapshots.apply(secrets)
         case nil:
@@ -225,6 +231,19 @@ package final class ControlLink: Sendable {
             return known != version
         }
         return isNew ? "a configuration is missing: subscribing again" : nil
+    }
+
+    /// NIO's HTTP/2 decoder keeps a buffer as large as the largest message that came and copies it again and again for the small frames
+    /// that follow: after a directory of a million keys, each batch of usage cost 30 ms. A new connection has a new buffer. Once a
+    /// version, in case the same one is sent again.
+    private func reasonToConnectAgain(_ answer: Weir_V1_Acknowledgement, bytes: Int) -> String? {
+        guard bytes > Self.largestKeptBytes, answer.accepted else { return nil }
+        let version = DocumentVersion(epoch: answer.epoch, version: answer.version)
+        let isNew = largeDocument.withLock { known in
+            defer { known = version }
+            return known != version
+        }
+        return isNew ? "a document of \(bytes) bytes came: connecting afresh" : nil
     }
 
     private func didConnect() {
