@@ -88,7 +88,8 @@ struct EnrolmentTests {
             try await ControlPlane.with(database) { control in
                 let text = try await control.token(name: "a")
                 let parsed = try #require(EnrollmentTokenText(parsing: text))
-                #expect(parsed.address == "127.0.0.1:\(try await control.server.port)")
+                let port = try await control.server.port
+                #expect(parsed.address == "127.0.0.1:\(port)")
                 #expect(parsed.authority.contains("BEGIN CERTIFICATE"))
                 control.clock.advance(milliseconds: 1)
                 _ = try await control.token(name: "b")
