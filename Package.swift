@@ -17,6 +17,7 @@ extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
+    static let grdbSQLite = product(name: "GRDBSQLite", package: "GRDB.swift")
     static let grpcCore = product(name: "GRPCCore", package: "grpc-swift-2")
     static let grpcNIO = product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
     static let grpcProtobuf = product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
@@ -98,7 +99,7 @@ let package = Package(
         program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging]),
 
         // Control plane.
-        library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .logging]),
+        library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging]),
         library(
             "Domain", "ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
         library(
@@ -132,8 +133,8 @@ let package = Package(
         tests(
             "ProxyTests",
             [
-                "Proxy", "Simulator", "Wire", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf, .grdb,
-                .crypto, .logging,
+                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf,
+                .grdb, .crypto, .logging,
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),
         tests("DomainTests", ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),

@@ -29,7 +29,7 @@ private func decode(_ pieces: [[UInt8]]) -> Outcome {
                 }
             }
         }
-        if let size = decoder.forwardHeader { outcome.forwarded.appendChunkHeader(size) }
+        if let size = decoder.forwardHeader { outcome.forwarded += "\(String(size, radix: 16))\r\n".utf8 }
         outcome.forwarded += piece[decoder.forwardRange]
         if outcome.end != nil || outcome.violation != nil { break }
         before += piece.count

@@ -16,4 +16,10 @@ struct WeirControl: AsyncParsableCommand {
         version: "weir-control \(weirVersion)",
         subcommands: [Serve.self, BootstrapAdmin.self, MasterKeyCommand.self],
         defaultSubcommand: Serve.self)
+
+    @MainActor static func main() async {
+        // On a machine that it shares with a data plane, the data plane's requests go first.
+        TimeSlice.long.request()
+        await main(nil)
+    }
 }

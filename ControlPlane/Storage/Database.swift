@@ -1,3 +1,5 @@
+import Glibc
+
 /// A value that goes into or comes out of SQL. Booleans are 0 and 1, times Unix milliseconds, money nano-dollars.
 package enum SQLValue: Sendable, Hashable {
     case null
@@ -240,9 +242,10 @@ extension SQLValue {
     func checkStorable() throws {
         let length: Int
         switch self {
-        case .text(let text):
+        case .text(var text):
             length = text.utf8.count
-            if text.utf8.contains(0) { throw DatabaseError.invalidValue("a text holds a zero byte") }
+            let holdsZero = text.withUTF8 { utf8 in utf8.baseAddress.map { memchr($0, 0, utf8.count) != nil } ?? false }
+            if holdsZero { throw DatabaseError.invalidValue("a text holds a zero byte") }
         case .blob(let bytes):
             length = bytes.count
         default:

@@ -12,6 +12,7 @@ struct BoundOptions: ParsableArguments {
     @Option(help: "Milliseconds for a whole request body (60000).") var bodyTimeout: Int?
     @Option(help: "Milliseconds a connection may be idle between requests (75000).") var keepAliveTimeout: Int?
     @Option(help: "Milliseconds a client may take nothing of its answer (30000).") var writeTimeout: Int?
+    @Option(help: "Bytes of an answer that wait in the kernel for one client (131072).") var maxUnsentBytes: Int?
     @Option(help: "Milliseconds to connect to a provider (5000).") var connectTimeout: Int?
     @Option(help: "Milliseconds until a provider's response head (300000).") var firstByteTimeout: Int?
     @Option(help: "Milliseconds between two reads of a response's body (120000).") var upstreamIdleTimeout: Int?
@@ -43,6 +44,7 @@ struct BoundOptions: ParsableArguments {
             Bound(flag: "body-timeout", value: bodyTimeout, path: \.bodyTimeout, smallest: 100),
             Bound(flag: "keep-alive-timeout", value: keepAliveTimeout, path: \.keepAliveTimeout, smallest: 100),
             Bound(flag: "write-timeout", value: writeTimeout, path: \.writeTimeout, smallest: 100),
+            Bound(flag: "max-unsent-bytes", value: maxUnsentBytes, path: \.maxUnsentBytes, smallest: 4096),
             Bound(flag: "connect-timeout", value: connectTimeout, path: \.connectTimeout, smallest: 10),
             Bound(flag: "first-byte-timeout", value: firstByteTimeout, path: \.firstByteTimeout, smallest: 10),
             Bound(flag: "upstream-idle-timeout", value: upstreamIdleTimeout, path: \.upstreamIdleTimeout, smallest: 10),

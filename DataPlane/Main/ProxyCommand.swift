@@ -43,6 +43,12 @@ struct ProxyCommand: AsyncParsableCommand {
     @OptionGroup(title: "Bounds and deadlines")
     var bounds: BoundOptions
 
+    @MainActor static func main() async {
+        // For every thread but the event loops, which take it back: folding, shipping and snapshots make no request wait.
+        TimeSlice.long.request()
+        await main(nil)
+    }
+
     func run() async throws {
         let environment = ProcessInfo.processInfo.environment
         var settings = ProxySettings()

@@ -4,9 +4,9 @@ import Primitives
 /// ambiguous. One value serves all requests of a connection: `reset` keeps its storage.
 ///
 /// Call `parse` with all bytes since the start of the message each time more have arrived. Offsets (target, fields) count from the first
-/// of these bytes. One empty line before the request line is skipped, as section 2.2 asks.
+/// of these bytes. One empty line before the request line is skipped, as section 2.2 asks. Not copyable: a copy would hold on to that storage.
 @usableFromInline
-package struct RequestHeadParser: Sendable {
+package struct RequestHeadParser: ~Copyable, Sendable {
     package let limits: HTTPLimits
     package private(set) var method: HTTPMethod = .other
     /// 0 or 1, of "HTTP/1.x".

@@ -25,7 +25,7 @@ final class Router {
         acceptedKeys = shared.settings.acceptedKeys.map { Array($0.utf8) }
     }
 
-    func decide(_ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser, _ body: MessageBody) -> Decision {
+    func decide(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser, _ body: MessageBody) -> Decision {
         let path = withoutVersion(UnsafeRawBufferPointer(rebasing: bytes[head.path]))
         switch head.method {
         case .post:
@@ -57,7 +57,7 @@ final class Router {
     // MARK: The provider's operations
 
     private func serve(
-        _ operation: Operation, _ body: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser
+        _ operation: Operation, _ body: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser
     ) -> Decision {
         guard let request = RequestBody(body), let modelRange = request.model else { return refusal(400) }
         remember(model: UnsafeRawBufferPointer(rebasing: body[modelRange]))
@@ -124,7 +124,7 @@ final class Router {
     }
 
     /// What identifies the request to whoever sent it; only characters that need no escape in JSON are kept.
-    private func requestID(_ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser) -> String {
+    private func requestID(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> String {
         guard let field = head.first(.xRequestID), field.value.count <= 128 else { return "" }
         let isPlain = bytes[field.value].allSatisfy { (33...126).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
         return isPlain ? String(decoding: bytes[field.value], as: UTF8.self) : ""
@@ -149,13 +149,13 @@ final class Router {
         .control(ControlEndpoints.response(status: status, body: ErrorBody.json(status: status, model: "requested")))
     }
 
-    private func control(get: Bool, _ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser) -> Decision {
+    private func control(get: Bool, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> Decision {
         let path = String(decoding: bytes[head.path], as: UTF8.self)
         let query = String(decoding: bytes[head.query], as: UTF8.self)
         return .control(ControlEndpoints.respond(get: get, path: path[...], query: query[...], shared: shared))
     }
 
-    private func isAuthorised(_ bytes: UnsafeRawBufferPointer, _ head: RequestHeadParser) -> Bool {
+    private func isAuthorised(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> Bool {
         guard !acceptedKeys.isEmpty else { return true }
         if let field = head.first(.authorization) { return acceptedAuthorizations.contains { $0.elementsEqual(bytes[field.value]) } }
         if let field = head.first(.apiKey) { return acceptedKeys.contains { $0.elementsEqual(bytes[field.value]) } }

@@ -184,6 +184,10 @@ struct DatabaseTests {
                 Issue.record("a zero byte in a text was accepted")
                 return
             }
+            guard case .statement = try await failure("INSERT INTO things (id, ratio) VALUES ($1, $2)", [3]) else {
+                Issue.record("one argument for two places was accepted")
+                return
+            }
             guard case .statement = try await failure("INSERT INTO nothing (id) VALUES ($1)", [3]) else {
                 Issue.record("no failing statement")
                 return

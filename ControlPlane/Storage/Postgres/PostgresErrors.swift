@@ -23,6 +23,8 @@ enum PostgresErrors {
         case "23503", "23001": return .foreignKeyViolation(constraint: constraint)
         case "57014": return .timedOut(message)
         case "40001", "40P01", "55P03": return .contended(message)
+        // A protocol violation is one of ours, such as a wrong number of arguments: it would fail again.
+        case "08P01" where !connectionLost: return .statement(code: state, message: message)
         case "22021": return .invalidValue("a text is not valid UTF-8 or holds a zero byte")
         default: break
         }

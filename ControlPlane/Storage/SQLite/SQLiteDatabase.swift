@@ -43,6 +43,9 @@ final class SQLiteDatabase: Database {
                 guard try Int.fetchOne(database, sql: "PRAGMA synchronous") == 2 else {
                     throw DatabaseError.unavailable("SQLite did not accept synchronous = FULL")
                 }
+                // Of the one connection that writes. What a savepoint may have to take back stays in memory instead of in a file of its own,
+                // and so do the pages that batches of usage touch again and again. Kibibytes.
+                try database.execute(sql: "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768")
                 // A WAL grown by one large transaction gives its disk space back at the next checkpoint. Bytes.
                 _ = try Int.fetchOne(database, sql: "PRAGMA journal_size_limit = 67108864")
             }

@@ -85,6 +85,13 @@ package enum JSONText {
         text.withUTF8 { appendQuoted(UnsafeRawBufferPointer($0), to: &output) }
     }
 
+    /// A JSON string (RFC 8259 §7) with its quotes.
+    package static func quoted(_ text: String) -> [UInt8] {
+        var output: [UInt8] = []
+        appendQuoted(text, to: &output)
+        return output
+    }
+
     static func appendEscaped(_ bytes: UnsafeRawBufferPointer, to output: inout [UInt8]) {
         guard let base = bytes.baseAddress else { return }
         let limit = bytes.count

@@ -157,6 +157,8 @@ final class LoopContext: @unchecked Sendable {
     static let sweepMilliseconds: Int64 = 100
 
     func start() {
+        // Requests wait for this thread, and for no other of the process.
+        TimeSlice.ordinary.request()
         let task = eventLoop.scheduleRepeatedTask(
             initialDelay: .milliseconds(Self.sweepMilliseconds), delay: .milliseconds(Self.sweepMilliseconds)
         ) { _ in self.runSweep() }
@@ -220,13 +222,17 @@ struct ConnectionList<Element: ListedConnection> {
     }
 }
 
-/// 128 random bits a request, from the system's generator, a page at a time: sixteen system calls for 256 requests.
+/// Ids of requests: the time and 80 random bits. The bits come from the system's generator a page at a time, sixteen system calls for 256
+/// requests.
 struct RequestIDSource {
     private var words: [UInt64] = []
 
-    mutating func next() -> RequestID {
+    /// - Parameter milliseconds: Unix time. It comes first, as in RFC 9562 §5.7: what indexes requests by their id, on this side and on the
+    ///   control plane's, then writes to a few pages next to each other instead of to a page of its own for each request.
+    mutating func next(milliseconds: Int64) -> RequestID {
         if words.count < 2 { refill() }
-        return RequestID(high: words.removeLast(), low: words.removeLast())
+        let time = UInt64(truncatingIfNeeded: milliseconds) << 16
+        return RequestID(high: time | words.removeLast() & 0xFFFF, low: words.removeLast())
     }
 
     private mutating func refill() {

@@ -66,6 +66,8 @@ package final class ProxyServer: Sendable {
         }
     }
 
+    private static let unsentLimit = NIOBSDSocket.Option(rawValue: 25)  // TCP_NOTSENT_LOWAT, linux/tcp.h
+
     private static func bind(
         _ settings: ProxySettings, _ group: MultiThreadedEventLoopGroup, _ contexts: [LoopContext]
     ) async throws -> any Channel {
@@ -74,6 +76,8 @@ package final class ProxyServer: Sendable {
         return try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // What is accepted inherits it.
+            .serverChannelOption(.tcpOption(Self.unsentLimit), value: min(settings.maxUnsentBytes, 1 << 30))
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 16_384, high: 65_536))

@@ -37,6 +37,9 @@ package struct ProxySettings: Sendable {
     package var keepAliveTimeout = 75_000
     /// A client that takes nothing of its answer for this long is cut off.
     package var writeTimeout = 30_000
+    /// Bytes of an answer that may wait in the kernel for one client (TCP_NOTSENT_LOWAT); what the client's own window lets out comes on
+    /// top. Left to itself the kernel takes some megabytes for each client that does not read, all of which the provider has to send first.
+    package var maxUnsentBytes = 131_072
 
     // MARK: Deadlines and bounds towards providers (a provider's or endpoint's own `timeouts` go before these)
 

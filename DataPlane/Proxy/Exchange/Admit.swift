@@ -72,7 +72,7 @@ enum Admit {
 
     private static func name(_ asked: RequestMembers.Text, _ body: ByteBuffer) -> String {
         body.withUnsafeReadableBytes { bytes in
-            let text = asked.hasEscapes ? Formats.JSONText.unescape(bytes, asked.content) ?? [] : Array(bytes[asked.content])
+            let text = asked.hasEscapes ? JSONText.unescape(bytes, asked.content) ?? [] : Array(bytes[asked.content])
             return String(decoding: text.prefix(256), as: UTF8.self)
         }
     }

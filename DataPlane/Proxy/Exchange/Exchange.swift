@@ -1,6 +1,7 @@
 import Formats
 import NIOCore
 import Primitives
+import Telemetry
 import Wire
 
 /// One request from its head to the end of its answer. Lives as long as its connection and is used for one request after the other:
@@ -52,6 +53,8 @@ final class Exchange: @unchecked Sendable {
     var requestID = RequestID(high: 0, low: 0)
     /// Monotonic microseconds at the end of the head.
     var startedAt: Int64 = 0
+    /// Unix microseconds at the same moment.
+    var receivedAt: Int64 = 0
     /// Unix microseconds at admission.
     var admittedAt: Int64 = 0
     var snapshot: RuntimeSnapshot?
@@ -65,7 +68,7 @@ final class Exchange: @unchecked Sendable {
     var body = ByteBuffer()
     /// Whole header lines of the client's that go upstream as they came.
     var forwardedLines: [UInt8] = []
-    var traceID: (high: UInt64, low: UInt64) = (0, 0)
+    var traceID = TraceID.absent
     var estimatedInputTokens: Int64 = 0
 
     // MARK: The attempts
@@ -81,7 +84,7 @@ final class Exchange: @unchecked Sendable {
     // MARK: The response
 
     var upstreamStatus = 0
-    var meter = ResponseMeter.none
+    var meter = ResponseMeter()
     var errorBody: [UInt8] = []
     var errorStatus = 0
     /// Built up during one read of the provider's connection.
@@ -125,7 +128,7 @@ final class Exchange: @unchecked Sendable {
         members = nil
         body = ByteBuffer()
         if !forwardedLines.isEmpty { forwardedLines.removeAll(keepingCapacity: true) }
-        traceID = (0, 0)
+        traceID = .absent
         isStreaming = false
         clientWantsUsage = false
         estimatedInputTokens = 0
@@ -137,7 +140,7 @@ final class Exchange: @unchecked Sendable {
         sentUpstream = false
         lastFailure = nil
         upstreamStatus = 0
-        meter = .none
+        meter.reset()
         if !errorBody.isEmpty { errorBody = [] }
         errorStatus = 0
         held = nil

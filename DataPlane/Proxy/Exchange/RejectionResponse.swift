@@ -2,6 +2,8 @@ import Contract
 import Formats
 import Logging
 import NIOCore
+import Primitives
+import Wire
 
 /// The one place where a `Rejection` becomes an HTTP answer.
 enum RejectionResponse {
@@ -61,7 +63,7 @@ extension Exchange {
     /// A request that could not even be read: it gets an id, so that its answer can be talked about.
     func refuseMalformed() {
         reset()
-        requestID = loop.requestIDs.next()
+        requestID = loop.requestIDs.next(milliseconds: loop.clock.nowMilliseconds())
         startedAt = loop.readClock()
         phase = .receiving
     }
@@ -82,39 +84,14 @@ extension Exchange {
 }
 
 extension ByteBuffer {
-    /// `HTTP/1.1 200 OK` and its line end. The reason phrase is for people only (RFC 9112 §4).
+    /// `HTTP/1.1 200 OK` and its line end.
     mutating func writeStatusLine(_ status: Int) {
-        if status == 200 {
-            writeStaticString("HTTP/1.1 200 OK\r\n")
-            return
+        if let line = StatusLine.text(status) {
+            writeStaticString(line)
+        } else {
+            writeStaticString("HTTP/1.1 ")
+            writeDecimal(status)
+            writeStaticString(" \r\n")
         }
-        writeStaticString("HTTP/1.1 ")
-        writeDecimal(status)
-        writeStaticString(" ")
-        switch status {
-        case 201: writeStaticString("Created")
-        case 400: writeStaticString("Bad Request")
-        case 401: writeStaticString("Unauthorized")
-        case 402: writeStaticString("Payment Required")
-        case 403: writeStaticString("Forbidden")
-        case 404: writeStaticString("Not Found")
-        case 405: writeStaticString("Method Not Allowed")
-        case 408: writeStaticString("Request Timeout")
-        case 413: writeStaticString("Content Too Large")
-        case 414: writeStaticString("URI Too Long")
-        case 415: writeStaticString("Unsupported Media Type")
-        case 417: writeStaticString("Expectation Failed")
-        case 422: writeStaticString("Unprocessable Content")
-        case 429: writeStaticString("Too Many Requests")
-        case 431: writeStaticString("Request Header Fields Too Large")
-        case 500: writeStaticString("Internal Server Error")
-        case 501: writeStaticString("Not Implemented")
-        case 502: writeStaticString("Bad Gateway")
-        case 503: writeStaticString("Service Unavailable")
-        case 504: writeStaticString("Gateway Timeout")
-        case 505: writeStaticString("HTTP Version Not Supported")
-        default: writeStaticString("Status")
-        }
-        writeStaticString("\r\n")
     }
 }

@@ -45,12 +45,12 @@ extension Exchange {
         var strips = false
         if isEncoded {
             // It was asked not to. It passes as it is, and the record is an estimate.
-            meter = .none
+            meter.reset()
         } else if isEventStream {
             strips = isStreaming && !clientWantsUsage
-            meter = .stream(StreamUsageMeter(mode: strips ? .strip : .observe))
+            meter.beginStream(strips ? .strip : .observe)
         } else {
-            meter = .document(BodyUsageMeter())
+            meter.beginDocument()
         }
         switch head.framing {
         case .none: framing = .length
@@ -128,11 +128,9 @@ extension Exchange {
         case .collectingError:
             if errorBody.count + bytes.count <= 65_536 { errorBody.append(contentsOf: bytes) }
         case .responding, .settling:
-            if case .stream(var meter) = self.meter, meter.mode == .strip {
-                self.meter = .none
+            if meter.strips {
                 loop.scratch.removeAll(keepingCapacity: true)
                 meter.strip(bytes, into: &loop.scratch)
-                self.meter = .stream(meter)
                 out.writeBytes(loop.scratch)
                 responseBytes &+= Int64(bytes.count)
             } else {
@@ -145,18 +143,7 @@ extension Exchange {
 
     private func observe(_ bytes: UnsafeRawBufferPointer) {
         responseBytes &+= Int64(bytes.count)
-        // The meter is taken out of the enum while it works: with two owners each piece would copy its buffers.
-        switch meter {
-        case .none: return
-        case .document(var document):
-            meter = .none
-            document.consume(bytes)
-            meter = .document(document)
-        case .stream(var stream):
-            meter = .none
-            stream.observe(bytes)
-            meter = .stream(stream)
-        }
+        meter.observe(bytes)
     }
 
     func endPieces(isEnd: Bool) {
@@ -178,19 +165,9 @@ extension Exchange {
 
     /// Tells the meter that nothing follows; what it still holds back of an event that never ended goes out.
     private func finishMeter() {
-        switch meter {
-        case .none: return
-        case .document(var document):
-            meter = .none
-            document.finish()
-            meter = .document(document)
-        case .stream(var stream):
-            meter = .none
-            loop.scratch.removeAll(keepingCapacity: true)
-            stream.finish(into: &loop.scratch)
-            meter = .stream(stream)
-            out.writeBytes(loop.scratch)
-        }
+        loop.scratch.removeAll(keepingCapacity: true)
+        meter.finish(into: &loop.scratch)
+        if !loop.scratch.isEmpty { out.writeBytes(loop.scratch) }
     }
 
     /// Fills in the size of the chunk begun by `beginPieces`; an empty one is taken back.
@@ -348,7 +325,7 @@ extension Exchange {
             chunkHeaderAt = -1
         }
         front.closeAfterResponse()
-        if case .stream = meter, framing != .length {
+        if meter.kind == .stream, framing != .length {
             let event = OpenAIErrors.event(message: message, type: "upstream_error", code: "\(outcome.code)")
             if framing == .chunked {
                 piece.writeString(String(event.count, radix: 16))

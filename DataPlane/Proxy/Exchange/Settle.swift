@@ -2,6 +2,7 @@ import Contract
 import Formats
 import NIOCore
 import Primitives
+import Telemetry
 import Wire
 
 /// What a request came to, as its completion says it.
@@ -32,7 +33,7 @@ extension Exchange {
         loop.encoder.field(.configVersion, config.version)
         loop.encoder.field(.estimatedInputTokens, estimatedInputTokens)
         loop.encoder.field(.requestBytes, Int64(body.readableBytes))
-        if traceID.high | traceID.low != 0 { loop.encoder.field(.traceID, high: traceID.high, low: traceID.low) }
+        if traceID != .absent { loop.encoder.field(.traceID, high: traceID.high, low: traceID.low) }
         // Where it is going first, so that a record cut short by a crash can be priced.
         encodeAttempt(attempt)
         // `withUnsafeBytes` of an array throws untyped: the refusal is carried out of it.

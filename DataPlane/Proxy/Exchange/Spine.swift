@@ -1,6 +1,7 @@
 import Formats
 import NIOCore
 import Primitives
+import Telemetry
 import Wire
 
 /// What the head of a request leads to.
@@ -23,9 +24,11 @@ extension Exchange {
     /// Stage one, at the end of the head: what is asked for, and by whom. Runs before the body is read, so that nobody without a key
     /// makes the gateway hold a body.
     func receive(_ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer) -> HeadDecision {
-        reset()
-        requestID = loop.requestIDs.next()
-        startedAt = loop.readClock()
+        if !isIdle { reset() }
+        // One look at each clock: the front has read the monotonic one when the bytes came.
+        receivedAt = loop.clock.nowMicroseconds()
+        startedAt = loop.nowMicroseconds
+        requestID = loop.requestIDs.next(milliseconds: receivedAt / 1000)
         phase = .receiving
         let isGet = head.method == .get || head.method == .head
         let target = RequestRouter.target(bytes, path: head.path, isPost: head.method == .post, isGet: isGet)
@@ -69,7 +72,7 @@ extension Exchange {
             field = head.first(.xAPIKey) ?? head.first(.apiKey)
         }
         let presented = field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }
-        let now = loop.clock.nowMilliseconds()
+        let now = receivedAt / 1000
         let caller = try Authenticate.caller(
             presented: presented, isBearer: isBearer, channel: channel, directory: snapshot.directory, nowMilliseconds: now)
         guard let config = snapshot.config(for: caller.key, nowMs: now) else { throw .notConfigured() }
@@ -102,7 +105,9 @@ extension Exchange {
             case .openAIBeta, .idempotencyKey, .traceparent, .tracestate:
                 forwardedLines.append(contentsOf: bytes[field.line])
                 forwardedLines.append(contentsOf: [13, 10])
-                if field.known == .traceparent { traceID = TraceParent.traceID(UnsafeRawBufferPointer(rebasing: bytes[field.value])) }
+                if field.known == .traceparent {
+                    traceID = TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[field.value]))?.traceID ?? .absent
+                }
             default: continue
             }
         }
@@ -124,7 +129,7 @@ extension Exchange {
         guard let attempt = plan.next(self) else { throw lastFailure ?? .noCredential() }
         self.plan = plan
         self.attempt = attempt
-        admittedAt = loop.clock.nowMicroseconds()
+        admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         try writeIntent()
         phase = .journaling
         loop.metrics.admitted &+= 1
@@ -149,24 +154,5 @@ extension Exchange {
 
     private func text(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> String {
         String(decoding: bytes[range].prefix(200), as: UTF8.self)
-    }
-}
-
-/// W3C trace context, https://www.w3.org/TR/trace-context/#traceparent-header.
-enum TraceParent {
-    /// The 16 bytes of the trace id, or zeros when the field is malformed.
-    static func traceID(_ value: UnsafeRawBufferPointer) -> (high: UInt64, low: UInt64) {
-        guard value.count >= 55, value[2] == UInt8(ascii: "-"), value[35] == UInt8(ascii: "-") else { return (0, 0) }
-        var words: [UInt64] = [0, 0]
-        for index in 0..<32 {
-            let digit: UInt8
-            switch value[3 + index] {
-            case let c where c >= UInt8(ascii: "0") && c <= UInt8(ascii: "9"): digit = c - UInt8(ascii: "0")
-            case let c where c >= UInt8(ascii: "a") && c <= UInt8(ascii: "f"): digit = c - UInt8(ascii: "a") + 10
-            default: return (0, 0)
-            }
-            words[index / 16] = words[index / 16] << 4 | UInt64(digit)
-        }
-        return (words[0], words[1])
     }
 }

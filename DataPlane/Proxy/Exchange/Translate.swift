@@ -65,7 +65,10 @@ extension ByteBuffer {
             var low = id.low << 2
             var high = id.high << 2 | id.low >> 62
             var rest = id.high >> 62
-            for index in stride(from: 25, through: 0, by: -1) {
+            // Not `stride`: its iterator is called, not inlined.
+            var index = 26
+            while index > 0 {
+                index &-= 1
                 let value = UInt8(truncatingIfNeeded: low & 31)
                 out[index] = value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2")
                 low = low >> 5 | high << 59

@@ -36,6 +36,8 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
     private var isHeadRequest = false
     private(set) var isHTTP10 = false
     private var isPaused = false
+    /// The channel's own, kept here: asking it goes through several objects.
+    private var isWritable = true
     private var isProcessing = false
     /// What this connection added to the loop's `bufferedBytes`.
     private var accounted = 0
@@ -68,10 +70,11 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = unwrapInboundIn(data)
+        let now = loop.readClock()
         switch state {
         case .lingering, .closed: return
         case .head where inbound.readableBytes == 0:
-            deadline = loop.readClock() &+ Int64(loop.settings.headTimeout) &* 1000
+            deadline = now &+ Int64(loop.settings.headTimeout) &* 1000
             inbound = buffer
         case .chunkedBody where inbound.readableBytes == 0: inbound = buffer
         default:
@@ -92,7 +95,8 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable {
+        isWritable = context.channel.isWritable
+        if isWritable {
             if case .exchanging = state { deadline = .max }
             exchange.upstream?.resume()
         }
@@ -271,7 +275,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
     func write(_ piece: ByteBuffer) -> Bool {
         guard let context else { return true }
         if piece.readableBytes > 0 { context.writeAndFlush(wrapOutboundOut(piece), promise: nil) }
-        if context.channel.isWritable { return true }
+        if isWritable { return true }
         deadline = loop.nowMicroseconds &+ Int64(loop.settings.writeTimeout) &* 1000
         return false
     }

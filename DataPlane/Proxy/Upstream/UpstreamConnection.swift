@@ -44,8 +44,9 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     var isUsable: Bool {
-        guard case .idle = state, !isClosing, let context else { return false }
-        return context.channel.isActive
+        // Not asked of the channel: what ends it goes through `channelInactive` first.
+        guard case .idle = state, !isClosing, context != nil else { return false }
+        return true
     }
 
     // MARK: What the exchange does

@@ -43,9 +43,9 @@ final class RunningControl: Sendable {
         return RunningControl(services: services, server: server, database: database, port: try await server.port, serving: serving)
     }
 
-    /// As a process that is killed: streams end without a word.
+    /// As a process that is told to stop. Not by cancelling the task: gRPC's listener traps when a stream is opened in that moment.
     func stop() async {
-        serving.cancel()
+        server.beginGracefulShutdown()
         _ = await serving.result
     }
 

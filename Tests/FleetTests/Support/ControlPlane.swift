@@ -72,7 +72,8 @@ struct ControlPlane: Sendable {
                 _ = try await server.port
                 return try await body(plane)
             }
-            defer { group.cancelAll() }
+            // Not by cancelling the task: gRPC's listener traps when a stream is opened in that moment.
+            defer { server.beginGracefulShutdown() }
             while let result = try await group.next() {
                 if let result { return result }
                 throw TestFailure("the server ended before the test")

@@ -1,5 +1,6 @@
 import Contract
 import Primitives
+import Simulator
 import Testing
 
 @testable import Proxy
@@ -157,12 +158,28 @@ struct ExchangeTests {
         try await client.send(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
         )
-        while await proxy.server.activeRequests() == 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
         await client.close()
         while await proxy.server.activeRequests() > 0 { await Task.yield() }
         let record = try #require(try await proxy.finish().first)
         #expect(UsageFlags(rawValue: record.flags).isSuperset(of: [.clientDisconnected, .estimated]))
         #expect(record.errorOrigin == .client && record.status == .failed)
+    }
+
+    @Test func takesLittleForAClientThatNeverReads() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-endless"]) { $0.writeTimeout = 300 }
+        let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true)
+        let body = #"{"model":"sim-endless","messages":[],"stream":true}"#
+        try await client.send(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
+        while await proxy.server.activeRequests() == 0 { await Task.yield() }
+        while await proxy.server.activeRequests() > 0 { await Task.yield() }
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.errorCode == "client_stalled" && UsageFlags(rawValue: record.flags).contains(.cutByLimit))
+        // The client's window, what may wait in the kernel, and NIO's own buffer; without the bound it would be the kernel's megabytes.
+        #expect((1..<1_500_000).contains(record.responseBytes))
+        await client.close()
     }
 
     @Test func waitsForTheDiskWhenAskedTo() async throws {

@@ -160,10 +160,12 @@ final class RawClient: Sendable {
         self.received = received
     }
 
-    static func connect(port: Int) async throws -> RawClient {
+    /// - Parameter isDeaf: nothing that comes is ever read.
+    static func connect(port: Int, isDeaf: Bool = false) async throws -> RawClient {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let done = loop.makePromise(of: [UInt8].self)
         let channel = try await ClientBootstrap(group: loop)
+            .channelOption(.autoRead, value: !isDeaf)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(done: done)) }
             }

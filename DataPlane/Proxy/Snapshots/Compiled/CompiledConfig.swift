@@ -1,4 +1,5 @@
 package import Contract
+import Formats
 import Primitives
 
 /// One configuration version, compiled: everything a request asks of it is one lookup or a field away.
@@ -196,21 +197,5 @@ package final class CompiledPrice: Sendable {
         idBytes = Array(price.id.utf8)
         rates = TokenPrices(price)
         effectiveFromMilliseconds = price.effectiveFromMs
-    }
-}
-
-enum JSONText {
-    /// A JSON string (RFC 8259 §7) with its quotes.
-    static func quoted(_ text: String) -> [UInt8] {
-        var out: [UInt8] = [UInt8(ascii: "\"")]
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): out += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20: out += Array(("\\u00" + Hex.encode([byte])).utf8)
-            default: out.append(byte)
-            }
-        }
-        out.append(UInt8(ascii: "\""))
-        return out
     }
 }
