@@ -58,6 +58,8 @@ package final class FleetServer: Service {
             config.http2.targetWindowSize = 4 << 20
             // Who has connected and asks for nothing is not kept.
             config.connection.maxIdleTime = .seconds(120)
+            // Within the patience of a shutdown (20 s): a stream opened on a connection whose task was cancelled would trap in gRPC's listener.
+            config.connection.maxGraceTime = .seconds(10)
             // A data plane that vanished without a word is noticed within a minute.
             config.connection.keepalive.time = .seconds(30)
             config.connection.keepalive.timeout = .seconds(20)
