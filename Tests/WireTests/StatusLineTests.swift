@@ -3,9 +3,9 @@ import Wire
 
 @Suite("A status line")
 struct StatusLineTests {
-    @Test("is understood by the parser and stays below the version's reach", arguments: 100...599)
+    @Test("is understood by the parser", arguments: [200, 204, 400, 401, 402, 403, 404, 413, 429, 431, 500, 502, 503, 504, 505])
     func roundTrip(status: Int) throws {
-        guard let line = StatusLine.text(status), status >= 200 else { return }
+        let line = try #require(StatusLine.text(status))
         let bytes = Array("\(line)content-length: 0\r\n\r\n".utf8)
         var parser = ResponseHeadParser()
         parser.reset(requestMethod: .get)

@@ -22,8 +22,7 @@ package final class UsagePipeline: Sendable {
     }
 
     private static let keeperPause = 100
-    /// Each fold ends in an fsync, and while the file system commits that, a loop's write to the journal may wait for a millisecond or two:
-    /// twice a second that is nothing, thirteen times a second it was the 99th percentile.
+    /// Each fold ends in an fsync, and wakes the shipper and behind it the control plane's intake: few large ones cost less than many small.
     private static let foldPause = 500
     private static let longestPause = 5000
 
