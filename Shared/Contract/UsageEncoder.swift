@@ -14,14 +14,7 @@ package struct UsageEncoder: ~Copyable {
     package mutating func reset() { buffer.removeAll(keepingCapacity: true) }
 
     @inline(__always)
-    package mutating func varint(_ value: UInt64) {
-        var value = value
-        while value >= 0x80 {
-            buffer.append(UInt8(truncatingIfNeeded: value) | 0x80)
-            value >>= 7
-        }
-        buffer.append(UInt8(truncatingIfNeeded: value))
-    }
+    package mutating func varint(_ value: UInt64) { Varint.append(value, to: &buffer) }
 
     @inline(__always)
     package mutating func field(_ number: UsageField, _ value: UInt64) {

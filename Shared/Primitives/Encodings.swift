@@ -1,6 +1,19 @@
 /// RFC 4648 §6 base32 in lower case without padding: what identifiers and keys are written in (double-click selects the whole).
+@usableFromInline
 package enum Base32 {
-    package static let alphabet: [UInt8] = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
+    /// The character of a value below 32.
+    @inlinable @inline(__always)
+    package static func digit(_ value: UInt8) -> UInt8 { value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2") }
+
+    /// The value of a character; nil outside the alphabet.
+    @inlinable @inline(__always)
+    package static func value(_ character: UInt8) -> UInt8? {
+        switch character {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"): character &- UInt8(ascii: "a")
+        case UInt8(ascii: "2")...UInt8(ascii: "7"): character &- UInt8(ascii: "2") &+ 26
+        default: nil
+        }
+    }
 
     package static func encode(_ bytes: some Sequence<UInt8>) -> String {
         var out = [UInt8]()
@@ -11,11 +24,11 @@ package enum Base32 {
             bits += 8
             while bits >= 5 {
                 bits -= 5
-                out.append(alphabet[Int(buffer >> bits & 31)])
+                out.append(digit(UInt8(truncatingIfNeeded: buffer >> bits & 31)))
             }
             buffer &= (1 << bits) - 1
         }
-        if bits > 0 { out.append(alphabet[Int(buffer << (5 - bits) & 31)]) }
+        if bits > 0 { out.append(digit(UInt8(truncatingIfNeeded: buffer << (5 - bits) & 31))) }
         return String(decoding: out, as: UTF8.self)
     }
 
@@ -28,12 +41,7 @@ package enum Base32 {
         var bits: UInt32 = 0
         var count = 0
         for character in text {
-            let value: UInt8
-            switch character {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = character - UInt8(ascii: "a")
-            case UInt8(ascii: "2")...UInt8(ascii: "7"): value = character - UInt8(ascii: "2") + 26
-            default: return nil
-            }
+            guard let value = value(character) else { return nil }
             count += 1
             buffer = buffer << 5 | UInt32(value)
             bits += 5

@@ -84,9 +84,7 @@ enum Authenticate {
         let body = text.count - checksumLength
         var crc = UInt64(CRC32.checksum(UnsafeRawBufferPointer(rebasing: text[..<body]))) << 3
         for index in stride(from: text.count - 1, through: body, by: -1) {
-            let value = UInt8(truncatingIfNeeded: crc & 31)
-            let character = value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2")
-            if text[index] != character { return false }
+            if text[index] != Base32.digit(UInt8(truncatingIfNeeded: crc & 31)) { return false }
             crc >>= 5
         }
         return true

@@ -3,6 +3,7 @@ import Dispatch
 import GRPCCore
 import GRPCProtobuf
 import Logging
+import Primitives
 import Synchronization
 
 /// Ships the outbox over one `ReportUsage` stream until that ends.
@@ -112,21 +113,12 @@ struct UsageMessage: Sendable {
         var out: [UInt8] = []
         out.reserveCapacity(batch.records.count + incarnation.utf8.count + 16)
         out.append(1 << 3 | 2)
-        Self.append(UInt64(incarnation.utf8.count), to: &out)
+        Varint.append(UInt64(incarnation.utf8.count), to: &out)
         out.append(contentsOf: incarnation.utf8)
         out.append(2 << 3)
-        Self.append(batch.sequence, to: &out)
+        Varint.append(batch.sequence, to: &out)
         out.append(contentsOf: batch.records)
         return out
-    }
-
-    private static func append(_ value: UInt64, to out: inout [UInt8]) {
-        var value = value
-        while value >= 0x80 {
-            out.append(UInt8(truncatingIfNeeded: value) | 0x80)
-            value >>= 7
-        }
-        out.append(UInt8(truncatingIfNeeded: value))
     }
 }
 

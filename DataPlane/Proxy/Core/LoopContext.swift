@@ -1,5 +1,4 @@
 import Contract
-import Glibc
 import Logging
 import NIOCore
 import Primitives
@@ -196,72 +195,5 @@ final class LoopContext: @unchecked Sendable {
 
     private func renewDate() {
         dateLine = Array("date: \(HTTPDate.string(unixSeconds: clock.nowMilliseconds() / 1000))\r\n".utf8)
-    }
-}
-
-/// Things with a place in a list of their own kind, added and removed in constant time.
-protocol ListedConnection: AnyObject {
-    var listIndex: Int { get set }
-}
-
-struct ConnectionList<Element: ListedConnection> {
-    private(set) var items: [Element] = []
-
-    mutating func add(_ element: Element) {
-        element.listIndex = items.count
-        items.append(element)
-    }
-
-    mutating func remove(_ element: Element) {
-        let index = element.listIndex
-        guard items.indices.contains(index), items[index] === element else { return }
-        element.listIndex = -1
-        guard let last = items.popLast(), last !== element else { return }
-        items[index] = last
-        last.listIndex = index
-    }
-}
-
-/// Ids of requests: the time and 80 random bits. The bits come from the system's generator a page at a time, sixteen system calls for 256
-/// requests.
-struct RequestIDSource {
-    private var words: [UInt64] = []
-
-    /// - Parameter milliseconds: Unix time. It comes first, as in RFC 9562 §5.7: what indexes requests by their id, on this side and on the
-    ///   control plane's, then writes to a few pages next to each other instead of to a page of its own for each request.
-    mutating func next(milliseconds: Int64) -> RequestID {
-        if words.count < 2 { refill() }
-        let time = UInt64(truncatingIfNeeded: milliseconds) << 16
-        return RequestID(high: time | words.removeLast() & 0xFFFF, low: words.removeLast())
-    }
-
-    private mutating func refill() {
-        words = Array(repeating: 0, count: 512)
-        let isFilled = words.withUnsafeMutableBytes { bytes in
-            // 256 bytes a call are what getentropy(3) gives at most.
-            stride(from: 0, to: bytes.count, by: 256).allSatisfy { start in
-                getentropy(bytes.baseAddress?.advanced(by: start), min(256, bytes.count - start)) == 0
-            }
-        }
-        if isFilled { return }
-        var generator = SystemRandomNumberGenerator()
-        for index in words.indices { words[index] = generator.next() }
-    }
-}
-
-/// RFC 9110 §5.6.7, IMF-fixdate.
-enum HTTPDate {
-    private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
-    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-
-    static func string(unixSeconds: Int64) -> String {
-        let seconds = max(0, unixSeconds)
-        let day = seconds / 86_400
-        let date = RFC3339.civil(fromDays: day)
-        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        let name = days[Int(day % 7)]
-        let month = months[Int(date.month - 1) % 12]
-        let time = "\(two(seconds / 3600 % 24)):\(two(seconds / 60 % 60)):\(two(seconds % 60))"
-        return "\(name), \(two(date.day)) \(month) \(date.year) \(time) GMT"
     }
 }

@@ -3,7 +3,6 @@ import Formats
 import Logging
 import NIOCore
 import Primitives
-import Wire
 
 /// The one place where a `Rejection` becomes an HTTP answer.
 enum RejectionResponse {
@@ -41,24 +40,6 @@ enum RejectionResponse {
     }
 }
 
-/// Failures in the log, at most ten a second of a kind and loop: a provider that is down must not fill the disk as well.
-struct FailureLog {
-    private var windowStart: Int64 = 0
-    private var counts: [String: Int] = [:]
-
-    mutating func record(logger: Logger, now: Int64, code: String, metadata: () -> Logger.Metadata) {
-        if now - windowStart >= 1_000_000 {
-            for (code, count) in counts where count > 10 {
-                logger.warning("more requests failed the same way", metadata: ["code": "\(code)", "not_logged": "\(count - 10)"])
-            }
-            counts.removeAll(keepingCapacity: true)
-            windowStart = now
-        }
-        counts[code, default: 0] += 1
-        if counts[code, default: 0] <= 10 { logger.warning("a request failed", metadata: metadata()) }
-    }
-}
-
 extension Exchange {
     /// A request that could not even be read: it gets an id, so that its answer can be talked about.
     func refuseMalformed() {
@@ -80,18 +61,5 @@ extension Exchange {
         endReached = true
         settle(Outcome(isFailure: true, origin: rejection.fault, code: rejection.code))
         loop.endAfterJournal(self)
-    }
-}
-
-extension ByteBuffer {
-    /// `HTTP/1.1 200 OK` and its line end.
-    mutating func writeStatusLine(_ status: Int) {
-        if let line = StatusLine.text(status) {
-            writeStaticString(line)
-        } else {
-            writeStaticString("HTTP/1.1 ")
-            writeDecimal(status)
-            writeStaticString(" \r\n")
-        }
     }
 }

@@ -19,12 +19,7 @@ struct RecordBuffer {
     mutating func append(_ id: RequestID, _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) {
         let start = bytes.count
         bytes.append(Self.tag)
-        var length = first.count + second.count
-        while length >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: length) | 0x80)
-            length >>= 7
-        }
-        bytes.append(UInt8(truncatingIfNeeded: length))
+        Varint.append(UInt64(first.count &+ second.count), to: &bytes)
         let body = bytes.count
         bytes.append(contentsOf: first)
         bytes.append(contentsOf: second)

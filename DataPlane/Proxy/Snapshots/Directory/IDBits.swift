@@ -16,13 +16,7 @@ package struct IDBits: Hashable, Sendable {
         var high: UInt32 = 0
         var low: UInt64 = 0
         for index in 0..<16 {
-            let character = suffix[index]
-            let value: UInt8
-            switch character {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = character &- UInt8(ascii: "a")
-            case UInt8(ascii: "2")...UInt8(ascii: "7"): value = character &- UInt8(ascii: "2") &+ 26
-            default: return nil
-            }
+            guard let value = Base32.value(suffix[index]) else { return nil }
             high = high << 5 | UInt32(truncatingIfNeeded: low >> 59)
             low = low << 5 | UInt64(value)
         }
@@ -51,8 +45,7 @@ package struct IDBits: Hashable, Sendable {
             var high = UInt64(self.high)
             var low = self.low
             for index in stride(from: length + 15, through: length, by: -1) {
-                let value = UInt8(truncatingIfNeeded: low & 31)
-                out.initializeElement(at: index, to: value < 26 ? value &+ UInt8(ascii: "a") : value &- 26 &+ UInt8(ascii: "2"))
+                out.initializeElement(at: index, to: Base32.digit(UInt8(truncatingIfNeeded: low & 31)))
                 low = low >> 5 | high << 59
                 high >>= 5
             }
