@@ -62,9 +62,31 @@ package struct UsageEncoder: ~Copyable {
         buffer.append(16)
         withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { buffer.append(contentsOf: $0) }
     }
+
+    /// One element of `attempt_list`, whose fields have the numbers of the record's: what `body` writes goes into it.
+    /// - Parameter limit: of the whole buffer, in bytes. An attempt that would lead beyond it is left out.
+    /// - Returns: whether it was written.
+    @discardableResult
+    package mutating func attempt(limit: Int, _ body: (inout UsageEncoder) -> Void) -> Bool {
+        let start = buffer.count
+        varint(UInt64(UsageField.attemptList.rawValue) << 3 | 2)
+        // Two bytes for a length that is not known yet: a varint may have more bytes than it needs.
+        let lengthAt = buffer.count
+        buffer.append(0x80)
+        buffer.append(0)
+        body(&self)
+        let length = buffer.count - lengthAt - 2
+        guard length < 1 << 14, buffer.count <= limit else {
+            buffer.removeSubrange(start...)
+            return false
+        }
+        buffer[lengthAt] = UInt8(truncatingIfNeeded: length) | 0x80
+        buffer[lengthAt + 1] = UInt8(truncatingIfNeeded: length >> 7)
+        return true
+    }
 }
 
-/// The field numbers of `weir.v1.UsageRecord`; a test compares them with the generated code.
+/// The field numbers of `weir.v1.UsageRecord` and of `UsageAttempt`, which has the same for the same names; a test compares them with the generated code.
 package enum UsageField: UInt8, Sendable, CaseIterable {
     case requestID = 1
     case tenantID = 2
@@ -80,6 +102,11 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case estimatedInputTokens = 12
     case requestBytes = 13
     case traceID = 14
+    case appID = 15
+    case userID = 16
+    case did = 17
+    case dialect = 18
+    case tags = 19
     case status = 20
     case errorOrigin = 21
     case errorCode = 22
@@ -102,4 +129,7 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case upstreamModel = 39
     case priceID = 40
     case sentUpstream = 41
+    case attemptList = 42
+    /// Of an attempt only.
+    case startedUs = 43
 }

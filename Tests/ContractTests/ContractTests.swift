@@ -58,11 +58,11 @@ struct PricingTests {
 struct UsageEncoderTests {
     @Test func knowsTheFieldNumbersOfTheSchema() throws {
         var encoder = UsageEncoder()
-        for (index, field) in UsageField.allCases.enumerated() {
+        for (index, field) in UsageField.allCases.enumerated() where field != .attemptList && field != .startedUs {
             switch field {
             case .requestID, .traceID: encoder.field(field, high: UInt64(index), low: 1)
             case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID,
-                .upstreamModel, .priceID:
+                .upstreamModel, .priceID, .appID, .userID, .did, .dialect, .tags:
                 encoder.field(field, Array("text \(field)".utf8))
             case .capability, .status, .errorOrigin: encoder.field(field, UInt64(2))
             case .streaming, .sentUpstream: encoder.field(field, true)
@@ -76,6 +76,8 @@ struct UsageEncoderTests {
         #expect(record.errorCode == "text errorCode" && record.endpointID == "text endpointID" && record.providerID == "text providerID")
         #expect(
             record.credentialID == "text credentialID" && record.upstreamModel == "text upstreamModel" && record.priceID == "text priceID")
+        #expect(record.appID == "text appID" && record.userID == "text userID" && record.did == "text did")
+        #expect(record.dialect == "text dialect" && record.tags == ["text tags"])
         #expect(record.capability == .completions && record.status == .failed && record.errorOrigin == .weir)
         #expect(record.streaming && record.sentUpstream && record.requestID.count == 16 && record.traceID.count == 16)
         let numbers: [(UsageField, Int64)] = [
@@ -90,6 +92,42 @@ struct UsageEncoderTests {
         for (field, value) in numbers {
             #expect(value == Int64((UsageField.allCases.firstIndex(of: field) ?? 0) * 1000), "\(field)")
         }
+    }
+
+    @Test func writesAttemptsWithTheRecordsFieldNumbers() throws {
+        let texts: [UsageField] = [.errorCode, .endpointID, .providerID, .credentialID, .upstreamModel, .priceID]
+        let numbers: [UsageField] = [
+            .errorOrigin, .upstreamStatus, .inputTokens, .outputTokens, .cachedInputTokens, .cacheWriteTokens, .reasoningTokens, .flags,
+            .costNano, .latencyUs, .timeToFirstByteUs, .startedUs, .sentUpstream,
+        ]
+        var encoder = UsageEncoder()
+        encoder.field(.attempts, UInt64(2))
+        encoder.attempt(limit: 4096) { attempt in
+            for field in texts { attempt.field(field, Array("\(field)".utf8)) }
+            for field in numbers { attempt.field(field, UInt64(field == .errorOrigin || field == .sentUpstream ? 1 : field.rawValue)) }
+        }
+        encoder.attempt(limit: 4096) { $0.field(.endpointID, Array(repeating: UInt8(ascii: "e"), count: 300)) }
+        let record = try Weir_V1_UsageRecord(serializedBytes: encoder.buffer)
+        #expect(record.attempts == 2 && record.attemptList.count == 2 && record.unknownFields.data.isEmpty)
+        let first = try #require(record.attemptList.first)
+        #expect(first.unknownFields.data.isEmpty && first.sentUpstream && first.errorOrigin == .client)
+        #expect(first.errorCode == "errorCode" && first.endpointID == "endpointID" && first.providerID == "providerID")
+        #expect(first.credentialID == "credentialID" && first.upstreamModel == "upstreamModel" && first.priceID == "priceID")
+        #expect(first.upstreamStatus == 24 && first.inputTokens == 25 && first.outputTokens == 26 && first.cachedInputTokens == 27)
+        #expect(first.cacheWriteTokens == 28 && first.reasoningTokens == 29 && first.flags == 30 && first.costNano == 31)
+        #expect(first.latencyUs == 32 && first.timeToFirstByteUs == 33 && first.startedUs == 43)
+        #expect(record.attemptList.last?.endpointID.count == 300)
+    }
+
+    @Test func leavesOutAnAttemptForWhichThereIsNoRoom() throws {
+        var encoder = UsageEncoder()
+        encoder.field(.costNano, Int64(5))
+        #expect(encoder.attempt(limit: 100) { $0.field(.endpointID, "first") })
+        let before = encoder.buffer
+        #expect(!encoder.attempt(limit: 100) { $0.field(.endpointID, Array(repeating: UInt8(ascii: "x"), count: 90)) })
+        #expect(encoder.buffer == before)
+        #expect(!encoder.attempt(limit: 1 << 20) { $0.field(.endpointID, Array(repeating: UInt8(ascii: "x"), count: 1 << 14)) })
+        #expect(try Weir_V1_UsageRecord(serializedBytes: encoder.buffer).attemptList.map(\.endpointID) == ["first"])
     }
 
     @Test func mergesByStandingOneAfterTheOther() throws {

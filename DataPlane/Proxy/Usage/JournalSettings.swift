@@ -12,8 +12,8 @@ package struct JournalSettings: Sendable, Hashable {
     package var segmentBytes: Int = 8 << 20
     /// Of all files of all loops. Reached only while SQLite takes nothing; then requests are refused.
     package var maximumBytes: Int = 1 << 30
-    /// The largest completion, for which each intent reserves the space.
-    package var completionReserve: Int = 512
+    /// The largest completion, for which each intent reserves the space: room for some eight attempts beside the last one.
+    package var completionReserve: Int = 2048
     /// The largest intent or progress record.
     package var maximumRecordBytes: Int = 16 << 10
     package var durability: JournalDurability = .process

@@ -150,7 +150,8 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
 }
 
 /// One admitted request. An intent (fields 1-19) is followed by a completion (20 and up); protobuf merges two serialisations
-/// that stand one after the other, later scalar fields winning, so intent bytes + completion bytes is the whole record.
+/// that stand one after the other, later scalar fields winning, so intent bytes + completion bytes is the whole record. Repeated
+/// fields add up instead: each is written by one of the two only, and by no progress record.
 package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -229,6 +230,33 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
   package var traceID: Data {
     get {_storage._traceID}
     set {_uniqueStorage()._traceID = newValue}
+  }
+
+  /// Who asked, beside the key and where these exist.
+  package var appID: String {
+    get {_storage._appID}
+    set {_uniqueStorage()._appID = newValue}
+  }
+
+  package var userID: String {
+    get {_storage._userID}
+    set {_uniqueStorage()._userID = newValue}
+  }
+
+  package var did: String {
+    get {_storage._did}
+    set {_uniqueStorage()._did = newValue}
+  }
+
+  /// of the API that was called; empty: OpenAI's
+  package var dialect: String {
+    get {_storage._dialect}
+    set {_uniqueStorage()._dialect = newValue}
+  }
+
+  package var tags: [String] {
+    get {_storage._tags}
+    set {_uniqueStorage()._tags = newValue}
   }
 
   package var status: Weir_V1_UsageStatus {
@@ -348,6 +376,125 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._sentUpstream = newValue}
   }
 
+  /// All attempts in their order, when there was more than one. With one or none this is empty, and the record's own fields say it all.
+  /// Tokens and cost of the record are the sums over its attempts; endpoint, provider, credential, model, status and price are the last one's.
+  package var attemptList: [Weir_V1_UsageAttempt] {
+    get {_storage._attemptList}
+    set {_uniqueStorage()._attemptList = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// One try at one endpoint. A field has the number of the record's field of the same name, so one encoder writes both.
+package nonisolated struct Weir_V1_UsageAttempt: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var errorOrigin: Weir_V1_ErrorOrigin {
+    get {_storage._errorOrigin}
+    set {_uniqueStorage()._errorOrigin = newValue}
+  }
+
+  /// why it was left; empty: it gave the answer
+  package var errorCode: String {
+    get {_storage._errorCode}
+    set {_uniqueStorage()._errorCode = newValue}
+  }
+
+  package var upstreamStatus: UInt32 {
+    get {_storage._upstreamStatus}
+    set {_uniqueStorage()._upstreamStatus = newValue}
+  }
+
+  package var inputTokens: Int64 {
+    get {_storage._inputTokens}
+    set {_uniqueStorage()._inputTokens = newValue}
+  }
+
+  package var outputTokens: Int64 {
+    get {_storage._outputTokens}
+    set {_uniqueStorage()._outputTokens = newValue}
+  }
+
+  package var cachedInputTokens: Int64 {
+    get {_storage._cachedInputTokens}
+    set {_uniqueStorage()._cachedInputTokens = newValue}
+  }
+
+  package var cacheWriteTokens: Int64 {
+    get {_storage._cacheWriteTokens}
+    set {_uniqueStorage()._cacheWriteTokens = newValue}
+  }
+
+  package var reasoningTokens: Int64 {
+    get {_storage._reasoningTokens}
+    set {_uniqueStorage()._reasoningTokens = newValue}
+  }
+
+  package var flags: UInt32 {
+    get {_storage._flags}
+    set {_uniqueStorage()._flags = newValue}
+  }
+
+  package var costNano: Int64 {
+    get {_storage._costNano}
+    set {_uniqueStorage()._costNano = newValue}
+  }
+
+  /// from its start to its end
+  package var latencyUs: Int64 {
+    get {_storage._latencyUs}
+    set {_uniqueStorage()._latencyUs = newValue}
+  }
+
+  /// from its start
+  package var timeToFirstByteUs: Int64 {
+    get {_storage._timeToFirstByteUs}
+    set {_uniqueStorage()._timeToFirstByteUs = newValue}
+  }
+
+  package var endpointID: String {
+    get {_storage._endpointID}
+    set {_uniqueStorage()._endpointID = newValue}
+  }
+
+  package var providerID: String {
+    get {_storage._providerID}
+    set {_uniqueStorage()._providerID = newValue}
+  }
+
+  package var credentialID: String {
+    get {_storage._credentialID}
+    set {_uniqueStorage()._credentialID = newValue}
+  }
+
+  package var upstreamModel: String {
+    get {_storage._upstreamModel}
+    set {_uniqueStorage()._upstreamModel = newValue}
+  }
+
+  package var priceID: String {
+    get {_storage._priceID}
+    set {_uniqueStorage()._priceID = newValue}
+  }
+
+  package var sentUpstream: Bool {
+    get {_storage._sentUpstream}
+    set {_uniqueStorage()._sentUpstream = newValue}
+  }
+
+  /// after the record's admitted_at_us
+  package var startedUs: Int64 {
+    get {_storage._startedUs}
+    set {_uniqueStorage()._startedUs = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -407,7 +554,7 @@ nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{2}\u{6}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -424,6 +571,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _estimatedInputTokens: Int64 = 0
     var _requestBytes: Int64 = 0
     var _traceID: Data = Data()
+    var _appID: String = String()
+    var _userID: String = String()
+    var _did: String = String()
+    var _dialect: String = String()
+    var _tags: [String] = []
     var _status: Weir_V1_UsageStatus = .pending
     var _errorOrigin: Weir_V1_ErrorOrigin = .none
     var _errorCode: String = String()
@@ -446,6 +598,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _upstreamModel: String = String()
     var _priceID: String = String()
     var _sentUpstream: Bool = false
+    var _attemptList: [Weir_V1_UsageAttempt] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -470,6 +623,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _estimatedInputTokens = source._estimatedInputTokens
       _requestBytes = source._requestBytes
       _traceID = source._traceID
+      _appID = source._appID
+      _userID = source._userID
+      _did = source._did
+      _dialect = source._dialect
+      _tags = source._tags
       _status = source._status
       _errorOrigin = source._errorOrigin
       _errorCode = source._errorCode
@@ -492,6 +650,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _upstreamModel = source._upstreamModel
       _priceID = source._priceID
       _sentUpstream = source._sentUpstream
+      _attemptList = source._attemptList
     }
   }
 
@@ -524,6 +683,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 12: try { try decoder.decodeSingularInt64Field(value: &_storage._estimatedInputTokens) }()
         case 13: try { try decoder.decodeSingularInt64Field(value: &_storage._requestBytes) }()
         case 14: try { try decoder.decodeSingularBytesField(value: &_storage._traceID) }()
+        case 15: try { try decoder.decodeSingularStringField(value: &_storage._appID) }()
+        case 16: try { try decoder.decodeSingularStringField(value: &_storage._userID) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._did) }()
+        case 18: try { try decoder.decodeSingularStringField(value: &_storage._dialect) }()
+        case 19: try { try decoder.decodeRepeatedStringField(value: &_storage._tags) }()
         case 20: try { try decoder.decodeSingularEnumField(value: &_storage._status) }()
         case 21: try { try decoder.decodeSingularEnumField(value: &_storage._errorOrigin) }()
         case 22: try { try decoder.decodeSingularStringField(value: &_storage._errorCode) }()
@@ -546,6 +710,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 39: try { try decoder.decodeSingularStringField(value: &_storage._upstreamModel) }()
         case 40: try { try decoder.decodeSingularStringField(value: &_storage._priceID) }()
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
+        case 42: try { try decoder.decodeRepeatedMessageField(value: &_storage._attemptList) }()
         default: break
         }
       }
@@ -595,6 +760,21 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       }
       if !_storage._traceID.isEmpty {
         try visitor.visitSingularBytesField(value: _storage._traceID, fieldNumber: 14)
+      }
+      if !_storage._appID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._appID, fieldNumber: 15)
+      }
+      if !_storage._userID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._userID, fieldNumber: 16)
+      }
+      if !_storage._did.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._did, fieldNumber: 17)
+      }
+      if !_storage._dialect.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._dialect, fieldNumber: 18)
+      }
+      if !_storage._tags.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._tags, fieldNumber: 19)
       }
       if _storage._status != .pending {
         try visitor.visitSingularEnumField(value: _storage._status, fieldNumber: 20)
@@ -662,6 +842,9 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if _storage._sentUpstream != false {
         try visitor.visitSingularBoolField(value: _storage._sentUpstream, fieldNumber: 41)
       }
+      if !_storage._attemptList.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._attemptList, fieldNumber: 42)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -685,6 +868,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._estimatedInputTokens != rhs_storage._estimatedInputTokens {return false}
         if _storage._requestBytes != rhs_storage._requestBytes {return false}
         if _storage._traceID != rhs_storage._traceID {return false}
+        if _storage._appID != rhs_storage._appID {return false}
+        if _storage._userID != rhs_storage._userID {return false}
+        if _storage._did != rhs_storage._did {return false}
+        if _storage._dialect != rhs_storage._dialect {return false}
+        if _storage._tags != rhs_storage._tags {return false}
         if _storage._status != rhs_storage._status {return false}
         if _storage._errorOrigin != rhs_storage._errorOrigin {return false}
         if _storage._errorCode != rhs_storage._errorCode {return false}
@@ -707,6 +895,199 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._upstreamModel != rhs_storage._upstreamModel {return false}
         if _storage._priceID != rhs_storage._priceID {return false}
         if _storage._sentUpstream != rhs_storage._sentUpstream {return false}
+        if _storage._attemptList != rhs_storage._attemptList {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UsageAttempt"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0")
+
+  fileprivate class _StorageClass {
+    var _errorOrigin: Weir_V1_ErrorOrigin = .none
+    var _errorCode: String = String()
+    var _upstreamStatus: UInt32 = 0
+    var _inputTokens: Int64 = 0
+    var _outputTokens: Int64 = 0
+    var _cachedInputTokens: Int64 = 0
+    var _cacheWriteTokens: Int64 = 0
+    var _reasoningTokens: Int64 = 0
+    var _flags: UInt32 = 0
+    var _costNano: Int64 = 0
+    var _latencyUs: Int64 = 0
+    var _timeToFirstByteUs: Int64 = 0
+    var _endpointID: String = String()
+    var _providerID: String = String()
+    var _credentialID: String = String()
+    var _upstreamModel: String = String()
+    var _priceID: String = String()
+    var _sentUpstream: Bool = false
+    var _startedUs: Int64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _errorOrigin = source._errorOrigin
+      _errorCode = source._errorCode
+      _upstreamStatus = source._upstreamStatus
+      _inputTokens = source._inputTokens
+      _outputTokens = source._outputTokens
+      _cachedInputTokens = source._cachedInputTokens
+      _cacheWriteTokens = source._cacheWriteTokens
+      _reasoningTokens = source._reasoningTokens
+      _flags = source._flags
+      _costNano = source._costNano
+      _latencyUs = source._latencyUs
+      _timeToFirstByteUs = source._timeToFirstByteUs
+      _endpointID = source._endpointID
+      _providerID = source._providerID
+      _credentialID = source._credentialID
+      _upstreamModel = source._upstreamModel
+      _priceID = source._priceID
+      _sentUpstream = source._sentUpstream
+      _startedUs = source._startedUs
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 21: try { try decoder.decodeSingularEnumField(value: &_storage._errorOrigin) }()
+        case 22: try { try decoder.decodeSingularStringField(value: &_storage._errorCode) }()
+        case 24: try { try decoder.decodeSingularUInt32Field(value: &_storage._upstreamStatus) }()
+        case 25: try { try decoder.decodeSingularInt64Field(value: &_storage._inputTokens) }()
+        case 26: try { try decoder.decodeSingularInt64Field(value: &_storage._outputTokens) }()
+        case 27: try { try decoder.decodeSingularInt64Field(value: &_storage._cachedInputTokens) }()
+        case 28: try { try decoder.decodeSingularInt64Field(value: &_storage._cacheWriteTokens) }()
+        case 29: try { try decoder.decodeSingularInt64Field(value: &_storage._reasoningTokens) }()
+        case 30: try { try decoder.decodeSingularUInt32Field(value: &_storage._flags) }()
+        case 31: try { try decoder.decodeSingularInt64Field(value: &_storage._costNano) }()
+        case 32: try { try decoder.decodeSingularInt64Field(value: &_storage._latencyUs) }()
+        case 33: try { try decoder.decodeSingularInt64Field(value: &_storage._timeToFirstByteUs) }()
+        case 36: try { try decoder.decodeSingularStringField(value: &_storage._endpointID) }()
+        case 37: try { try decoder.decodeSingularStringField(value: &_storage._providerID) }()
+        case 38: try { try decoder.decodeSingularStringField(value: &_storage._credentialID) }()
+        case 39: try { try decoder.decodeSingularStringField(value: &_storage._upstreamModel) }()
+        case 40: try { try decoder.decodeSingularStringField(value: &_storage._priceID) }()
+        case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
+        case 43: try { try decoder.decodeSingularInt64Field(value: &_storage._startedUs) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if _storage._errorOrigin != .none {
+        try visitor.visitSingularEnumField(value: _storage._errorOrigin, fieldNumber: 21)
+      }
+      if !_storage._errorCode.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._errorCode, fieldNumber: 22)
+      }
+      if _storage._upstreamStatus != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._upstreamStatus, fieldNumber: 24)
+      }
+      if _storage._inputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._inputTokens, fieldNumber: 25)
+      }
+      if _storage._outputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._outputTokens, fieldNumber: 26)
+      }
+      if _storage._cachedInputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._cachedInputTokens, fieldNumber: 27)
+      }
+      if _storage._cacheWriteTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._cacheWriteTokens, fieldNumber: 28)
+      }
+      if _storage._reasoningTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._reasoningTokens, fieldNumber: 29)
+      }
+      if _storage._flags != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._flags, fieldNumber: 30)
+      }
+      if _storage._costNano != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._costNano, fieldNumber: 31)
+      }
+      if _storage._latencyUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._latencyUs, fieldNumber: 32)
+      }
+      if _storage._timeToFirstByteUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._timeToFirstByteUs, fieldNumber: 33)
+      }
+      if !_storage._endpointID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._endpointID, fieldNumber: 36)
+      }
+      if !_storage._providerID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._providerID, fieldNumber: 37)
+      }
+      if !_storage._credentialID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._credentialID, fieldNumber: 38)
+      }
+      if !_storage._upstreamModel.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._upstreamModel, fieldNumber: 39)
+      }
+      if !_storage._priceID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._priceID, fieldNumber: 40)
+      }
+      if _storage._sentUpstream != false {
+        try visitor.visitSingularBoolField(value: _storage._sentUpstream, fieldNumber: 41)
+      }
+      if _storage._startedUs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._startedUs, fieldNumber: 43)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_UsageAttempt, rhs: Weir_V1_UsageAttempt) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._errorOrigin != rhs_storage._errorOrigin {return false}
+        if _storage._errorCode != rhs_storage._errorCode {return false}
+        if _storage._upstreamStatus != rhs_storage._upstreamStatus {return false}
+        if _storage._inputTokens != rhs_storage._inputTokens {return false}
+        if _storage._outputTokens != rhs_storage._outputTokens {return false}
+        if _storage._cachedInputTokens != rhs_storage._cachedInputTokens {return false}
+        if _storage._cacheWriteTokens != rhs_storage._cacheWriteTokens {return false}
+        if _storage._reasoningTokens != rhs_storage._reasoningTokens {return false}
+        if _storage._flags != rhs_storage._flags {return false}
+        if _storage._costNano != rhs_storage._costNano {return false}
+        if _storage._latencyUs != rhs_storage._latencyUs {return false}
+        if _storage._timeToFirstByteUs != rhs_storage._timeToFirstByteUs {return false}
+        if _storage._endpointID != rhs_storage._endpointID {return false}
+        if _storage._providerID != rhs_storage._providerID {return false}
+        if _storage._credentialID != rhs_storage._credentialID {return false}
+        if _storage._upstreamModel != rhs_storage._upstreamModel {return false}
+        if _storage._priceID != rhs_storage._priceID {return false}
+        if _storage._sentUpstream != rhs_storage._sentUpstream {return false}
+        if _storage._startedUs != rhs_storage._startedUs {return false}
         return true
       }
       if !storagesAreEqual {return false}
