@@ -84,7 +84,6 @@ enum Microbench {
             var decoder = ChunkedDecoder()
             var total = 0
             chunked.withUnsafeBytes { piece in
-                decoder.beginPiece()
                 var at = 0
                 while case .data(let range) = decoder.next(piece, from: at) {
                     total &+= range.count

@@ -15,10 +15,6 @@ package enum ChunkStep: Sendable, Equatable {
 ///
 /// Stricter than the grammar where readers differ: no whitespace after a size, at most sixteen digits, CRLF and nothing else, bounded
 /// extensions, and no trailer that frames, routes or authenticates.
-///
-/// A caller that forwards the coding itself calls `beginPiece` before each piece and, when `next` has used it up, sends
-/// `forwardHeader` (if any) and then the raw bytes of `forwardRange`. Both leave out the last chunk and the trailers, which the caller
-/// writes when it is ready to end the message, and a size line of which only a part has arrived.
 package struct ChunkedDecoder: Sendable {
     package struct Limits: Sendable {
         /// Bytes of extensions behind one chunk size.
@@ -44,32 +40,10 @@ package struct ChunkedDecoder: Sendable {
     private var trailerBytes = 0
     private var trailers = 0
     private var trailerName: [UInt8] = []
-    private var lineBeganEarlier = false
-    private var forwardStart = 0
-    private var forwardEnd = 0
     private let limits: Limits
-
-    /// Payload bytes so far.
-    package private(set) var payloadBytes: Int64 = 0
-    /// The size to announce before `forwardRange`: set when the size line of the first chunk of this piece began in an earlier piece.
-    package private(set) var forwardHeader: UInt64?
 
     package init(limits: Limits = Limits()) {
         self.limits = limits
-    }
-
-    /// Whether the next byte begins a chunk size.
-    package var isAtChunkBoundary: Bool { state == .size && digits == 0 }
-    package var hasEnded: Bool { state == .ended }
-    /// Raw bytes of this piece that hold whole size lines, payload and the line ends behind it, and nothing of the end of the body.
-    package var forwardRange: Range<Int> { forwardStart..<max(forwardStart, forwardEnd) }
-
-    /// Starts a piece whose chunked bytes begin at `offset`.
-    package mutating func beginPiece(at offset: Int = 0) {
-        forwardHeader = nil
-        forwardStart = offset
-        forwardEnd = offset
-        lineBeganEarlier = digits > 0 && (state == .size || state == .extensions || state == .sizeLF)
     }
 
     package mutating func next(_ bytes: UnsafeRawBufferPointer, from offset: Int) -> ChunkStep {
@@ -129,31 +103,21 @@ package struct ChunkedDecoder: Sendable {
                 if remaining == 0 {
                     state = .trailerStart
                 } else {
-                    if lineBeganEarlier {
-                        lineBeganEarlier = false
-                        forwardHeader = remaining
-                        forwardStart = at
-                    }
-                    forwardEnd = at
                     state = .data
                 }
             case .data:
                 let count = Int(min(remaining, UInt64(limit &- at)))
                 remaining &-= UInt64(count)
-                payloadBytes &+= Int64(count)
                 if remaining == 0 { state = .dataCR }
-                forwardEnd = at &+ count
                 return .data(at..<(at &+ count))
             case .dataCR:
                 guard ByteScan.byte(base, at) == 0x0D else { return fail(.chunkDataEnding) }
                 state = .dataLF
                 at &+= 1
-                forwardEnd = at
             case .dataLF:
                 guard ByteScan.byte(base, at) == 0x0A else { return fail(.chunkDataEnding) }
                 state = .size
                 at &+= 1
-                forwardEnd = at
             case .ended:
                 return .end(consumed: at)
             case .failed:

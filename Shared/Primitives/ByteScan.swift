@@ -49,6 +49,28 @@ package enum ByteScan {
         return UInt32(truncatingIfNeeded: low | high &<< 8)
     }
 
+    /// Whether the `count` bytes at `offset` are this text.
+    @inlinable @inline(__always)
+    package static func equals(_ base: UnsafeRawPointer, _ offset: Int, _ count: Int, _ text: StaticString) -> Bool {
+        guard count == text.utf8CodeUnitCount else { return false }
+        let expected = text.utf8Start
+        for index in 0..<count where byte(base, offset &+ index) != expected[index] { return false }
+        return true
+    }
+
+    /// Whether the bytes are this text, which is in lower case; their letters may be in either.
+    @inlinable @inline(__always)
+    package static func equalsIgnoringCase(_ base: UnsafeRawPointer, _ offset: Int, _ count: Int, _ text: StaticString) -> Bool {
+        guard count == text.utf8CodeUnitCount else { return false }
+        let expected = text.utf8Start
+        for index in 0..<count {
+            var byte = byte(base, offset &+ index)
+            if byte &- 0x41 < 26 { byte |= 0x20 }
+            if byte != expected[index] { return false }
+        }
+        return true
+    }
+
     /// Offset of `byte` in [from, limit), or nil: libc's scan, for stretches of unknown length.
     package static func find(_ byte: UInt8, _ base: UnsafeRawPointer, from: Int, limit: Int) -> Int? {
         guard from < limit, let hit = memchr(base + from, Int32(byte), limit &- from) else { return nil }

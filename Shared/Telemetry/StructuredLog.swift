@@ -110,17 +110,3 @@ extension Logger.MetadataValue {
         .string(secret == nil ? "absent" : "<redacted>")
     }
 }
-
-/// Takes secrets out of texts that others made, such as a library's error message.
-package struct Redactor: Sendable {
-    private let secrets: [String]
-
-    /// Secrets shorter than 8 characters are not looked for: they would blank out ordinary words.
-    package init(_ secrets: [Secret]) {
-        self.secrets = secrets.map { $0.reveal() }.filter { $0.utf8.count >= 8 }.sorted { $0.utf8.count > $1.utf8.count }
-    }
-
-    package func redact(_ text: String) -> String {
-        secrets.reduce(text) { $0.replacing($1, with: "<redacted>") }
-    }
-}

@@ -37,6 +37,34 @@ struct BodyUsageMeterTests {
                 input: 3),
             Case(text: #"{"a":{"usage":{"prompt_tokens":9}},"b":["usage",{"usage":1}]}"#, flags: [.absent, .inputUnknown, .outputUnknown]),
             Case(text: #"[{"usage":{"prompt_tokens":9}}]"#, flags: [.absent, .inputUnknown, .outputUnknown]),
+            Case(
+                text: #"{"choices":[{"index":0,"message":{"content":"abcd"},"usage":{"prompt_tokens":100,"completion_tokens":50}}]}"#,
+                input: 100, output: 50, content: 4),
+            Case(
+                text:
+                    #"{"choices":[{"usage":{"prompt_tokens":1,"completion_tokens":5}},{"usage":{"prompt_tokens":1,"completion_tokens":5}}]}"#,
+                input: 1, output: 5),
+            Case(text: #"{"x_groq":{"id":"a","usage":{"prompt_tokens":100,"completion_tokens":50}}}"#, input: 100, output: 50),
+            Case(
+                text: #"{"x_groq":{"usage":{"prompt_tokens":3,"completion_tokens":4}},"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+                input: 3, output: 4),
+            Case(
+                text:
+                    #"{"usage":{"prompt_tokens":3,"completion_tokens":4},"choices":[{"usage":{"prompt_tokens":9,"completion_tokens":9}}]}"#,
+                input: 3, output: 4, flags: .duplicate),
+            Case(
+                text: #"{"choices":[[{"usage":{"prompt_tokens":9}}],{"message":{"usage":{"prompt_tokens":9}}}],"x_a":[{"usage":{}}]}"#,
+                flags: [.absent, .inputUnknown, .outputUnknown]),
+            Case(
+                text: #"{"metadata":{"usage":{"prompt_tokens":9,"completion_tokens":1}},"choices":[{"usage":7},{"usage":{}}]}"#,
+                flags: [.absent, .inputUnknown, .outputUnknown]),
+            Case(
+                text: #"{"choices":[{"text":"ab"}],"usage":{"prompt_tokens":0,"completion_tokens":1}}"#, output: 1, content: 2,
+                flags: .inputUnknown),
+            Case(
+                text: #"{"choices":[{"text":"ab"}],"usage":{"prompt_tokens":1,"completion_tokens":0}}"#, input: 1, content: 2,
+                flags: .outputUnknown),
+            Case(text: #"{"choices":[{"text":""}],"usage":{"prompt_tokens":1,"completion_tokens":0}}"#, input: 1),
             Case(text: #"{"usage":null}"#, flags: [.absent, .inputUnknown, .outputUnknown]),
             Case(text: #"{"usage":null,"usage":{"prompt_tokens":1,"completion_tokens":1}}"#, input: 1, output: 1, flags: .duplicate),
             Case(
@@ -69,6 +97,11 @@ struct BodyUsageMeterTests {
             #expect(meter.sawError == expected.error)
             #expect(meter.reading.flags == expected.flags, "\(meter.reading.flags.rawValue), first piece \(pieces.first?.count ?? 0)")
         }
+    }
+
+    @Test("says whether the whole of it came", arguments: [("{}", true), (#"{"a":[1]} "#, true), (#"{"a":["#, false), ("x", false)])
+    func ended(text: String, hasEnded: Bool) {
+        #expect(Self.meter([Array(text.utf8)]).hasEnded == hasEnded)
     }
 
     @Test("keeps no more of a usage than is sensible")

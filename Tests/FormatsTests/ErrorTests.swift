@@ -55,6 +55,9 @@ struct ErrorTests {
             ("no route to gpu-3.internal.example.com.", "no route to [host]."),
             ("dial tcp localhost refused by db.svc.cluster.local", "dial tcp [host] refused by [host]"),
             ("mail admin@corp.example", "mail [host]"),
+            ("Incorrect API key provided: k1.", "Incorrect API key provided: [redacted]."),
+            ("Incorrect API key provided: abc", "Incorrect API key provided: [redacted]"),
+            ("key abc***xyz is unknown", "key [redacted] is unknown"),
             ("open /usr/lib/python3/site.py failed", "open [path] failed"),
             ("open C:\\secret\\x failed", "open [path] failed"),
             ("Oops\nTraceback (most recent call last):\n  File \"/srv/app.py\", line 3", "Oops"),
@@ -79,6 +82,22 @@ struct ErrorTests {
         ])
     func sanitises(message: String, expected: String) {
         #expect(Self.cleaned(message) == expected)
+    }
+
+    @Test(
+        "of a provider loses what is known to be secret, whatever it looks like",
+        arguments: [
+            ("your key k1 is bad, k10 is not", "your key [redacted] is bad, k10 is not"),
+            ("longsecretx in xlongsecretxx", "[redacted] in x[redacted]x"),
+            ("host GPU-3 at gpu-3:8000 and gpu-30", "host [host] at [address] and gpu-30"),
+            ("the vllm model is overloaded", "the vllm model is overloaded"),
+        ])
+    func hides(message: String, expected: String) {
+        let hidden = HiddenTexts(secrets: ["k1", "longsecretx", ""], hosts: ["gpu-3", "vllm"])
+        var bytes: [UInt8] = Array(#"{"error":{"message":"#.utf8)
+        JSONText.appendQuoted(message, to: &bytes)
+        bytes += Array("}}".utf8)
+        #expect(bytes.withUnsafeBytes { ProviderErrorSanitiser.sanitise($0, hiding: hidden) }?.message == expected)
     }
 
     @Test("of a provider is understood in its common shapes")

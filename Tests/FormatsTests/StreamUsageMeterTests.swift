@@ -1,4 +1,5 @@
 import Formats
+import Foundation
 import Primitives
 import Testing
 
@@ -122,7 +123,7 @@ struct StreamUsageMeterTests {
             #expect(Self.run(.strip, split(bytes, at: randomEnds(bytes.count, using: &json.random))) == result, "seed \(seed)")
             #expect(result.reading.present == (usage != "null"))
             object["usage"] = nil
-            let hasNoChoices = object["choices"] == nil || object["choices"] == .array([])
+            let hasNoChoices = object["choices"] == nil || object["choices"] == .null || object["choices"] == .array([])
             if usage != "null" && hasNoChoices {
                 #expect(result.output.isEmpty, "seed \(seed): \(text)")
             } else {
@@ -146,6 +147,52 @@ struct StreamUsageMeterTests {
         #expect(result.oversize && result.done)
         #expect(result.reading.inputTokens == 1)
         #expect(result.output == Array("data: a\n\n".utf8) + big + Array("\"}\n\ndata: [DONE]\n\n".utf8))
+    }
+
+    @Test("relays whole events only, so that what is said when a stream dies is an event of its own", arguments: Fixtures.cases("streams"))
+    func relaysWhole(name: String) throws {
+        let input = try Fixtures.bytes("streams/\(name).in.sse")
+        guard !input.contains(0x0D) else { return }
+        for end in 1..<max(2, input.count) {
+            var meter = StreamUsageMeter(mode: .observe)
+            var output: [UInt8] = []
+            input[..<end].withUnsafeBytes { bytes in meter.relay(bytes) { output.append(contentsOf: $0) } }
+            #expect(output.isEmpty || output.suffix(2) == [0x0A, 0x0A], "cut at \(end)")
+            #expect(
+                meter.heldBytes == end
+                    - (string(input[..<end]).range(of: "\n\n", options: .backwards).map { range in
+                        string(input[..<end]).utf8.distance(from: string(input[..<end]).startIndex, to: range.upperBound)
+                    } ?? 0), "cut at \(end)")
+            #expect(!meter.isInsideSentEvent)
+            let sent = output.count
+            meter.finish(into: &output)
+            #expect(output.count - sent >= meter.heldBytes)
+        }
+    }
+
+    @Test("says that part of an event has gone out, when it was too large to hold")
+    func insideSentEvent() {
+        var meter = StreamUsageMeter(mode: .observe)
+        var count = 0
+        let big = Array("data: ".utf8) + [UInt8](repeating: 0x78, count: StreamUsageMeter.maxEventBytes)
+        big.withUnsafeBytes { meter.relay($0) { count += $0.count } }
+        #expect(meter.isInsideSentEvent && count == big.count && meter.heldBytes == 0)
+        Array("\n\n".utf8).withUnsafeBytes { meter.relay($0) { count += $0.count } }
+        #expect(!meter.isInsideSentEvent)
+    }
+
+    @Test("hides in an error what is known of the endpoint, whatever it looks like")
+    func hides() {
+        let hidden = HiddenTexts(secrets: ["k1"], hosts: ["gpu-box"])
+        var meter = StreamUsageMeter(mode: .observe, hidden: hidden)
+        var output: [UInt8] = []
+        Array((#"data: {"error":{"message":"GPU-box refused k1","code":"k1"}}"# + "\n\n").utf8).withUnsafeBytes {
+            meter.strip($0, into: &output)
+        }
+        #expect(
+            string(output)
+                == "data: "
+                + #"{"error":{"message":"[host] refused [redacted]","type":"upstream_error","param":null,"code":null}}"# + "\n\n")
     }
 
     @Test("holds an event back only until its end has come")

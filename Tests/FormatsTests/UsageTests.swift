@@ -32,6 +32,28 @@ struct UsageTests {
                     {"input_tokens":10,"input_tokens_details":{"cached_tokens":4},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":1},
                     "total_tokens":15}
                     """#, input: 10, output: 5, cached: 4, reasoning: 1),
+            Case(
+                text: #"""
+                    {"prompt_tokens":36100,"completion_tokens":1200,"total_tokens":37300,"prompt_cache_hit_tokens":21600,
+                    "prompt_cache_miss_tokens":14500}
+                    """#, input: 36_100, output: 1200, cached: 21_600),
+            Case(
+                text: #"{"prompt_cache_hit_tokens":6,"prompt_cache_miss_tokens":4,"completion_tokens":1}"#, input: 10, output: 1, cached: 6),
+            Case(
+                text: #"{"prompt_tokens":9,"completion_tokens":1,"prompt_cache_hit_tokens":6,"prompt_tokens_details":{"cached_tokens":6}}"#,
+                input: 9, output: 1, cached: 6),
+            Case(
+                text: #"{"prompt_tokens":9,"completion_tokens":1,"prompt_cache_hit_tokens":6,"prompt_tokens_details":{"cached_tokens":5}}"#,
+                input: 9, output: 1, cached: 6, flags: .inconsistent),
+            Case(text: #"{"prompt_tokens":9,"completion_tokens":1,"cached_tokens":4}"#, input: 9, output: 1, cached: 4),
+            Case(
+                text: #"""
+                    {"prompt_tokens":10120,"completion_tokens":1499,"total_tokens":14428,"prompt_tokens_details":{"cached_tokens":128},
+                    "completion_tokens_details":{"reasoning_tokens":2809}}
+                    """#, input: 10_120, output: 4308, cached: 128, reasoning: 2809),
+            Case(
+                text: #"{"prompt_tokens":1,"completion_tokens":9,"total_tokens":10,"completion_tokens_details":{"reasoning_tokens":9}}"#,
+                input: 1, output: 9, reasoning: 9),
             Case(text: #"{"prompt_tokens":8,"total_tokens":8}"#, input: 8),
             Case(text: #"{"completion_tokens":3,"total_tokens":8}"#, input: 5, output: 3),
             Case(text: #"{"prompt_tokens":8,"completion_tokens":2,"total_tokens":99}"#, input: 8, output: 2, flags: .totalMismatch),
@@ -119,5 +141,31 @@ struct UsageTests {
         #expect(TokenEstimate.output(contentBytes: 4) == 1)
         #expect(TokenEstimate.output(contentBytes: 5) == 2)
         #expect(TokenEstimate.output(contentBytes: .max) == UsageReading.cap)
+    }
+
+    @Test("of an image, sound or file is estimated by its kind, not by the length of its base64")
+    func media() {
+        let base64 = String(repeating: "QUJDRA==", count: 150_000)
+        func estimate(_ text: String, window: Int64 = 0) -> Int64 {
+            Array(text.utf8).withUnsafeBytes { TokenEstimate.input($0, contextWindow: window) }
+        }
+        func parts(_ part: String) -> String { #"[{"role":"user","content":[{"type":"text","text":"hi"},\#(part)]}]"# }
+        let frame = estimate(parts("{}"))
+        func difference(_ part: String) -> Int64 { estimate(parts(part)) - frame }
+        let image = #"{"type":"image_url","image_url":{"url":"data:image/png;base64,\#(base64)"}}"#
+        #expect((1_105..<1_125).contains(difference(image)))
+        #expect((1_105..<1_125).contains(difference(image.replacing("}}", with: #","detail":"high"}}"#))))
+        #expect((85..<105).contains(difference(image.replacing("}}", with: #","detail" : "low"}}"#))))
+        #expect((1_105..<1_125).contains(difference(#"{"type":"input_image","image_url" : "data:image/png;base64,\#(base64)"}"#)))
+        #expect((2_210..<2_240).contains(difference(image + "," + image)))
+        let audio = difference(#"{"type":"input_audio","input_audio":{"data":"\#(base64)","format":"mp3"}}"#)
+        #expect((550..<600).contains(audio), "56 seconds")
+        #expect(difference(#"{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,\#(base64)"}}"#) < 20_040)
+        // A text that speaks of them is a text.
+        let talk = #"{"type":"text","text":"\"image_url\":\"\#(base64)\""}"#
+        #expect(difference(talk) > 299_000)
+        #expect(estimate(parts(talk), window: 128_000) == 128_000)
+        #expect(estimate(#""plain""#, window: 128_000) == 2)
+        #expect(estimate("[{\"image_url\":") == 1_105 + 4)
     }
 }

@@ -37,14 +37,13 @@ struct LogTests {
         #expect(try logged { $0.debug("quiet") }.isEmpty)
     }
 
-    @Test("secrets are redacted, as values and in texts of others")
+    @Test("secrets are redacted")
     func secrets() throws {
         let secret = Secret("sk-very-secret-value")
         let lines = try logged { $0.info("m", metadata: ["a": .redacted(secret), "b": "\(secret)", "c": .redacted(nil)]) }
         #expect(lines.first?["a"] == "<redacted>")
         #expect(lines.first?["b"] == "<redacted>")
         #expect(lines.first?["c"] == "absent")
-        #expect(Redactor([secret, Secret("no")]).redact("failed with sk-very-secret-value, no luck") == "failed with <redacted>, no luck")
     }
 }
 

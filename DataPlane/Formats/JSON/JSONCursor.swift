@@ -223,6 +223,42 @@ struct JSONCursor {
         try expect(0x3A)
     }
 
+    /// A member's name as it is written, between its quotes.
+    struct WrittenName {
+        let range: Range<Int>
+        let hasEscapes: Bool
+    }
+
+    /// Reads the object at the cursor. For each member, `read` is called with the cursor at the member's value, and moves it behind that.
+    @inline(__always)
+    mutating func members(
+        _ read: (_ name: WrittenName, _ value: Int, _ nameStart: Int, inout JSONCursor) throws(JSONViolation) -> Void
+    ) throws(JSONViolation) {
+        try expect(0x7B)
+        skipWhitespace()
+        if current == 0x7D {
+            at &+= 1
+            return
+        }
+        while true {
+            let start = at
+            let hasEscapes = try skipString()
+            let name = WrittenName(range: (start &+ 1)..<(at &- 1), hasEscapes: hasEscapes)
+            skipWhitespace()
+            try expect(0x3A)
+            skipWhitespace()
+            try read(name, at, start, &self)
+            skipWhitespace()
+            if current == 0x2C {
+                at &+= 1
+                skipWhitespace()
+                continue
+            }
+            try expect(0x7D)
+            return
+        }
+    }
+
     /// The integer written at [start, end), nil when it does not fit.
     func integer(_ start: Int, _ end: Int) -> Int64? {
         var at = start

@@ -23,38 +23,31 @@ enum MemberName {
 
     @inline(__always)
     private static func exact(_ base: UnsafeRawPointer, _ start: Int, _ count: Int, _ nested: Bool) -> RequestMember? {
-        if nested { return equals(base, start, count, "include_usage") ? .includeUsage : nil }
+        if nested { return ByteScan.equals(base, start, count, "include_usage") ? .includeUsage : nil }
         switch count {
-        case 1: return equals(base, start, count, "n") ? .n : nil
-        case 4: return equals(base, start, count, "user") ? .user : nil
+        case 1: return ByteScan.equals(base, start, count, "n") ? .n : nil
+        case 4: return ByteScan.equals(base, start, count, "user") ? .user : nil
         case 5:
-            if equals(base, start, count, "model") { return .model }
-            if equals(base, start, count, "input") { return .input }
-            return equals(base, start, count, "tools") ? .tools : nil
+            if ByteScan.equals(base, start, count, "model") { return .model }
+            if ByteScan.equals(base, start, count, "input") { return .input }
+            return ByteScan.equals(base, start, count, "tools") ? .tools : nil
         case 6:
-            if equals(base, start, count, "stream") { return .stream }
-            return equals(base, start, count, "prompt") ? .prompt : nil
-        case 7: return equals(base, start, count, "best_of") ? .bestOf : nil
-        case 8: return equals(base, start, count, "messages") ? .messages : nil
-        case 10: return equals(base, start, count, "max_tokens") ? .maxTokens : nil
-        case 12: return equals(base, start, count, "service_tier") ? .serviceTier : nil
-        case 14: return equals(base, start, count, "stream_options") ? .streamOptions : nil
-        case 21: return equals(base, start, count, "max_completion_tokens") ? .maxCompletionTokens : nil
+            if ByteScan.equals(base, start, count, "stream") { return .stream }
+            return ByteScan.equals(base, start, count, "prompt") ? .prompt : nil
+        case 7: return ByteScan.equals(base, start, count, "best_of") ? .bestOf : nil
+        case 8: return ByteScan.equals(base, start, count, "messages") ? .messages : nil
+        case 10: return ByteScan.equals(base, start, count, "max_tokens") ? .maxTokens : nil
+        case 12: return ByteScan.equals(base, start, count, "service_tier") ? .serviceTier : nil
+        case 14: return ByteScan.equals(base, start, count, "stream_options") ? .streamOptions : nil
+        case 21: return ByteScan.equals(base, start, count, "max_completion_tokens") ? .maxCompletionTokens : nil
         default: return nil
         }
-    }
-
-    @inline(__always)
-    private static func equals(_ base: UnsafeRawPointer, _ start: Int, _ count: Int, _ text: StaticString) -> Bool {
-        guard count == text.utf8CodeUnitCount else { return false }
-        for index in 0..<count where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
-        return true
     }
 
     private static func holdsNUL(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
         var at = start
         while let backslash = ByteScan.find(0x5C, base, from: at, limit: end), backslash &+ 1 < end {
-            if backslash &+ 6 <= end, equals(base, backslash, 6, #"\u0000"#) { return true }
+            if backslash &+ 6 <= end, ByteScan.equals(base, backslash, 6, #"\u0000"#) { return true }
             at = backslash &+ 2
         }
         return false

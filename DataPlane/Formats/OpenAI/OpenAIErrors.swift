@@ -10,7 +10,14 @@ package enum OpenAIErrors {
 
     /// The same, appended: for a caller that has put a head in front.
     package static func append(message: String, type: String, param: String?, code: String?, to output: inout [UInt8]) {
-        output.append(contentsOf: #"{"error":{"message":"#.utf8)
+        output.append(contentsOf: #"{"error":"#.utf8)
+        appendObject(message: message, type: type, param: param, code: code, to: &output)
+        output.append(0x7D)
+    }
+
+    /// The value of `error` alone.
+    static func appendObject(message: String, type: String, param: String?, code: String?, to output: inout [UInt8]) {
+        output.append(contentsOf: #"{"message":"#.utf8)
         JSONText.appendQuoted(message, to: &output)
         output.append(contentsOf: #","type":"#.utf8)
         JSONText.appendQuoted(type, to: &output)
@@ -18,7 +25,17 @@ package enum OpenAIErrors {
         appendOptional(param, to: &output)
         output.append(contentsOf: #","code":"#.utf8)
         appendOptional(code, to: &output)
-        output.append(contentsOf: "}}".utf8)
+        output.append(0x7D)
+    }
+
+    /// The value of `error` for a chunk of a stream in which a provider reports one: its words where they may be shown.
+    static func inStream(_ chunk: UnsafeRawBufferPointer, _ hidden: HiddenTexts) -> [UInt8] {
+        let shown = ProviderErrorSanitiser.sanitise(chunk, hiding: hidden)
+        var output: [UInt8] = []
+        appendObject(
+            message: shown?.message ?? "The provider reported an error.", type: shown?.type ?? "upstream_error", param: shown?.param,
+            code: shown?.code, to: &output)
+        return output
     }
 
     /// The same as an event of a stream that has begun: SDKs raise on any data with a top-level error.

@@ -85,4 +85,22 @@ struct EventLines {
         if value < line.upperBound, ByteScan.byte(base, value) == 0x20 { value &+= 1 }
         return value..<line.upperBound
     }
+
+    /// Whether the data is OpenAI's mark of the end, white space behind it aside.
+    static func isDone(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
+        var end = end
+        while end > start, isWhitespace(ByteScan.byte(base, end &- 1)) { end &-= 1 }
+        return ByteScan.equals(base, start, end &- start, "[DONE]")
+    }
+}
+
+enum ByteOrderMark {
+    /// 3 when the UTF-8 byte order mark begins at `start`, else 0.
+    @inline(__always)
+    static func length(_ base: UnsafeRawPointer, _ start: Int, _ limit: Int) -> Int {
+        guard limit &- start >= 3, ByteScan.byte(base, start) == 0xEF, ByteScan.byte(base, start &+ 1) == 0xBB,
+            ByteScan.byte(base, start &+ 2) == 0xBF
+        else { return 0 }
+        return 3
+    }
 }

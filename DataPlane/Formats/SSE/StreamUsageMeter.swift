@@ -6,7 +6,7 @@ import Primitives
 /// are glanced at once; those with a usage or an error are read as JSON.
 package struct StreamUsageMeter: Sendable {
     package enum Mode: Sendable {
-        /// The caller forwards the bytes as they are.
+        /// The client sees what the provider sent.
         case observe
         /// The client did not ask for usage, the gateway did: usage is taken out of what the client sees, all else stays byte for byte.
         case strip
@@ -16,12 +16,11 @@ package struct StreamUsageMeter: Sendable {
     package static let maxEventBytes = 1 << 20
 
     package let mode: Mode
-    /// The last usage of any chunk that was not null; `.absent` without one.
-    package private(set) var reading = UsageReading.absent
     /// Events that carried data.
     package private(set) var events: Int64 = 0
     /// Raw bytes of text, tool arguments and reasoning in the deltas, for an estimate.
     package private(set) var contentBytes: Int64 = 0
+    /// The stream said `[DONE]`. Events behind it are read and counted like those before it.
     package private(set) var sawDone = false
     package private(set) var sawFinishReason = false
     /// A chunk with a top-level error.
@@ -31,6 +30,9 @@ package struct StreamUsageMeter: Sendable {
     /// Chunks that seemed to hold usage or an error and were not JSON.
     package private(set) var malformedEvents: Int64 = 0
 
+    private var tally = UsageTally()
+    /// What must not stand in an error that the client sees.
+    private let hidden: HiddenTexts
     private var boundary = EventBoundary()
     /// The part of an event that has arrived so far.
     private var carry: [UInt8] = []
@@ -38,46 +40,63 @@ package struct StreamUsageMeter: Sendable {
     /// The last event did not go out with its own end: a line feed that still belongs to it does not either.
     private var swallowsLineFeed = false
     private var isFirstEvent = true
-    /// The last usage stood beside text.
-    private var lastUsageRan = false
+    /// What the client sees goes through here: the bytes held back are ours to send.
+    private var relays = false
 
-    package init(mode: Mode) {
+    /// Takes a stretch of what the client is to see; it is valid during the call only.
+    package typealias Emit = (UnsafeRawBufferPointer) -> Void
+
+    package init(mode: Mode, hidden: HiddenTexts = .none) {
         self.mode = mode
+        self.hidden = hidden
     }
+
+    /// The one usage of all that the chunks state; `.absent` without any.
+    package var reading: UsageReading { tally.reading(contentBytes: contentBytes) }
+
+    /// Bytes at the end of what was given to `relay` that are held back because their event is not whole yet. A stream that is cut off is
+    /// left there: the error event that says so then is one of its own.
+    package var heldBytes: Int { carry.count }
+
+    /// Part of an event that is too large to be held has gone out: whatever is to be an event of its own needs a blank line before it.
+    package var isInsideSentEvent: Bool { isSkipping }
 
     /// Reads a piece whose bytes the caller forwards itself.
     package mutating func observe(_ bytes: UnsafeRawBufferPointer) {
-        var nothing: [UInt8] = []
-        consume(bytes, strips: false, into: &nothing)
+        consume(bytes, emits: false) { _ in }
     }
 
-    /// Reads a piece and appends what the client is to see of it, and of what was held back, to `output`. In `.observe` mode that is the
-    /// piece itself.
+    /// Reads a piece and hands on what the client is to see of it and of what was held back: whole events, errors in words that a caller
+    /// may see, and in `.strip` mode no usage. All else is passed byte for byte, without being copied.
+    package mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: Emit) {
+        relays = true
+        consume(bytes, emits: true, emit: emit)
+    }
+
+    /// `relay` into an array.
     package mutating func strip(_ bytes: UnsafeRawBufferPointer, into output: inout [UInt8]) {
-        guard mode == .strip else {
-            output.append(contentsOf: bytes)
-            return observe(bytes)
-        }
-        consume(bytes, strips: true, into: &output)
+        relay(bytes) { output.append(contentsOf: $0) }
     }
 
-    /// The stream is over: reads an event that lacks its blank line, and appends what was held back.
-    package mutating func finish(into output: inout [UInt8]) {
+    /// The stream came to its end: reads an event that lacks its blank line, and hands on what `relay` held back.
+    package mutating func finish(emit: Emit) {
         guard !carry.isEmpty else { return }
         var last: [UInt8] = []
         swap(&last, &carry)
-        let strips = mode == .strip
         last.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
-            let verdict = read(base, 0, bytes.count, strips: strips)
-            if strips { emit(verdict, base, 0, bytes.count, into: &output) }
+            let verdict = read(base, 0, bytes.count, emits: relays)
+            if relays { self.emit(verdict, base, 0, bytes.count, to: emit) }
         }
     }
 
-    /// `finish` for `.observe` mode.
+    package mutating func finish(into output: inout [UInt8]) {
+        finish { output.append(contentsOf: $0) }
+    }
+
+    /// `finish` after `observe`.
     package mutating func finish() {
-        var nothing: [UInt8] = []
-        finish(into: &nothing)
+        finish { _ in }
     }
 
     private enum Verdict {
@@ -85,65 +104,65 @@ package struct StreamUsageMeter: Sendable {
         case drop
         /// Keep all but this range, in offsets like those of the event.
         case cut(Range<Int>)
-        case cuts([Range<Int>])
+        /// In order of position.
+        case edit([SpliceEdit])
         /// Send these bytes in the event's place.
         case replace([UInt8])
     }
 
     @inline(__always)
-    private mutating func consume(_ bytes: UnsafeRawBufferPointer, strips: Bool, into output: inout [UInt8]) {
+    private mutating func consume(_ bytes: UnsafeRawBufferPointer, emits: Bool, emit: Emit) {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
         let limit = bytes.count
         let mayHoldCR = ByteScan.find(0x0D, base, from: 0, limit: limit) != nil
         var at = 0
+        // Bytes from here on are to be sent and have not been yet.
+        var pending = 0
         if carry.isEmpty, !isSkipping, boundary.takeLineFeed(base, at: 0, limit: limit) {
             at = 1
-            if strips && !swallowsLineFeed { output.append(0x0A) }
+            if swallowsLineFeed { pending = 1 }
         }
-        // Bytes from here on are to be sent and have not been yet.
-        var pending = at
         while at < limit {
             let start = at
             guard let end = boundary.endOfEvent(base, from: at, limit: limit, mayHoldCR: mayHoldCR) else {
-                if strips && !isSkipping && pending < start { append(base, pending, start, to: &output) }
-                keepTail(base, start, limit, strips: strips, into: &output)
+                if emits && pending < start { Self.send(base, pending, start, to: emit) }
+                keepTail(base, start, limit, emits: emits, emit: emit)
                 return
             }
             at = end
             if isSkipping {
                 isSkipping = false
                 swallowsLineFeed = false
-                if !strips { pending = end }
             } else if carry.isEmpty {
-                let verdict = read(base, start, end, strips: strips)
-                guard strips else { continue }
+                let verdict = read(base, start, end, emits: emits)
+                guard emits else { continue }
                 if case .keep = verdict {
                     swallowsLineFeed = false
                     continue
                 }
-                append(base, pending, start, to: &output)
-                emit(verdict, base, start, end, into: &output)
+                Self.send(base, pending, start, to: emit)
+                self.emit(verdict, base, start, end, to: emit)
                 pending = end
             } else {
-                finishCarried(base, start, end, strips: strips, into: &output)
+                finishCarried(base, start, end, emits: emits, emit: emit)
                 pending = end
             }
         }
-        if strips && pending < limit { append(base, pending, limit, to: &output) }
+        if emits && pending < limit { Self.send(base, pending, limit, to: emit) }
     }
 
     /// The event at the end of a piece is not whole: keeps what there is of it.
-    private mutating func keepTail(_ base: UnsafeRawPointer, _ start: Int, _ limit: Int, strips: Bool, into output: inout [UInt8]) {
+    private mutating func keepTail(_ base: UnsafeRawPointer, _ start: Int, _ limit: Int, emits: Bool, emit: Emit) {
         if isSkipping {
-            if strips { append(base, start, limit, to: &output) }
+            if emits { Self.send(base, start, limit, to: emit) }
             return
         }
         if carry.count &+ limit &- start > Self.maxEventBytes {
             sawOversize = true
             isSkipping = true
-            if strips {
-                output.append(contentsOf: carry)
-                append(base, start, limit, to: &output)
+            if emits {
+                carry.withUnsafeBytes(emit)
+                Self.send(base, start, limit, to: emit)
             }
             carry.removeAll(keepingCapacity: false)
             return
@@ -151,14 +170,14 @@ package struct StreamUsageMeter: Sendable {
         carry.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: limit &- start))
     }
 
-    private mutating func finishCarried(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, strips: Bool, into output: inout [UInt8]) {
+    private mutating func finishCarried(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool, emit: Emit) {
         var whole: [UInt8] = []
         swap(&whole, &carry)
         whole.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: end &- start))
         whole.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return }
-            let verdict = read(base, 0, bytes.count, strips: strips)
-            if strips { emit(verdict, base, 0, bytes.count, into: &output) }
+            let verdict = read(base, 0, bytes.count, emits: emits)
+            if emits { self.emit(verdict, base, 0, bytes.count, to: emit) }
         }
         // The storage serves the next carried event, unless it has grown beyond what is common.
         if whole.capacity <= 65_536 {
@@ -167,142 +186,135 @@ package struct StreamUsageMeter: Sendable {
         }
     }
 
-    private mutating func emit(_ verdict: Verdict, _ base: UnsafeRawPointer, _ start: Int, _ end: Int, into output: inout [UInt8]) {
+    private mutating func emit(_ verdict: Verdict, _ base: UnsafeRawPointer, _ start: Int, _ end: Int, to emit: Emit) {
         swallowsLineFeed = false
         switch verdict {
-        case .keep: append(base, start, end, to: &output)
+        case .keep: Self.send(base, start, end, to: emit)
         case .drop: swallowsLineFeed = true
         case .replace(let bytes):
             swallowsLineFeed = true
-            output.append(contentsOf: bytes)
+            bytes.withUnsafeBytes(emit)
         case .cut(let range):
-            append(base, start, range.lowerBound, to: &output)
-            append(base, range.upperBound, end, to: &output)
-        case .cuts(let ranges):
+            Self.send(base, start, range.lowerBound, to: emit)
+            Self.send(base, range.upperBound, end, to: emit)
+        case .edit(let edits):
             var at = start
-            for range in ranges {
-                append(base, at, range.lowerBound, to: &output)
-                at = range.upperBound
+            for edit in edits {
+                Self.send(base, at, edit.range.lowerBound, to: emit)
+                if !edit.replacement.isEmpty { edit.replacement.withUnsafeBytes(emit) }
+                at = edit.range.upperBound
             }
-            append(base, at, end, to: &output)
+            Self.send(base, at, end, to: emit)
         }
     }
 
     @inline(__always)
-    private func append(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, to output: inout [UInt8]) {
+    private static func send(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, to emit: Emit) {
         guard start < end else { return }
-        output.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: end &- start))
+        emit(UnsafeRawBufferPointer(start: base + start, count: end &- start))
     }
 
     /// Reads one whole event.
     @inline(__always)
-    private mutating func read(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, strips: Bool) -> Verdict {
+    private mutating func read(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool) -> Verdict {
         var lines = EventLines(base: base, limit: end, at: start)
         if isFirstEvent {
             isFirstEvent = false
             // A byte order mark may head the stream.
-            if end &- start >= 3, ByteScan.byte(base, start) == 0xEF, ByteScan.byte(base, start &+ 1) == 0xBB,
-                ByteScan.byte(base, start &+ 2) == 0xBF
-            {
-                lines.at = start &+ 3
-            }
+            lines.at = start &+ ByteOrderMark.length(base, start, end)
         }
         let first = lines.at
         var data: Range<Int>?
         while let line = lines.next() {
             guard let value = EventLines.dataValue(base, line) else { continue }
-            if data != nil { return readManyLines(base, first, end, strips: strips) }
+            if data != nil { return readManyLines(base, first, end, emits: emits) }
             data = value
         }
         guard let data else { return .keep }
         events &+= 1
-        return readData(base, data.lowerBound, data.upperBound, strips: strips)
+        return readData(base, data.lowerBound, data.upperBound, emits: emits)
     }
 
     @inline(__always)
-    private mutating func readData(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, strips: Bool) -> Verdict {
-        if end &- start <= 16, isDone(base, start, end) {
+    private mutating func readData(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool) -> Verdict {
+        if end &- start <= 16, EventLines.isDone(base, start, end) {
             sawDone = true
             return .keep
         }
+        let strips = emits && mode == .strip
         let glance = ChunkGlance(base, start, end)
         contentBytes &+= Int64(glance.contentBytes)
         if glance.hasFinishReason { sawFinishReason = true }
         guard glance.hasUsageValue || glance.hasErrorValue || (strips && glance.usageCount > 0) else { return .keep }
         if !glance.hasErrorValue, let range = glance.nullUsage(base, start, end) { return .cut(range) }
-        return readMembers(base, start, end, strips: strips)
-    }
-
-    private func isDone(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
-        var end = end
-        while end > start, isWhitespace(ByteScan.byte(base, end &- 1)) { end &-= 1 }
-        guard end &- start == 6 else { return false }
-        let text: StaticString = "[DONE]"
-        for index in 0..<6 where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
-        return true
+        return readMembers(base, start, end, emits: emits, textBytes: glance.contentBytes)
     }
 
     @inline(never)
-    private mutating func readMembers(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, strips: Bool) -> Verdict {
+    private mutating func readMembers(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool, textBytes: Int) -> Verdict {
         guard let members = ChunkMembers(base, start, end) else {
             malformedEvents &+= 1
             return .keep
         }
-        if members.hasError { sawError = true }
-        if let range = members.usage,
-            var latest = UsageParser.parse(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
-        {
-            // In one chunk or in two: whoever states usage twice may have meant either. A count that runs along with the text (vLLM's
-            // continuous usage) is one statement that grows.
-            let isRunning =
-                lastUsageRan && latest.inputTokens == reading.inputTokens && latest.outputTokens >= reading.outputTokens
-            if members.usageCount > 1 || (reading.present && !isRunning) || reading.flags.contains(.duplicate) {
-                latest.flags.insert(.duplicate)
-            }
-            reading = latest
-            lastUsageRan = !members.hasNoChoices
-            if strips && members.hasNoChoices && !members.hasError { return .drop }
+        let strips = mode == .strip
+        var statesUsage = false
+        func parse(_ range: Range<Int>) -> UsageReading? {
+            UsageParser.parse(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
         }
-        return strips && !members.removals.isEmpty ? .cuts(members.removals) : .keep
+        for range in members.partUsages {
+            guard let stated = parse(range) else { continue }
+            statesUsage = true
+            tally.note(stated, at: .part, besideText: !members.hasNoChoices, isRepeated: false)
+        }
+        if let range = members.usage, let stated = parse(range) {
+            statesUsage = true
+            tally.note(stated, at: .top, besideText: !members.hasNoChoices, isRepeated: members.usageCount > 1)
+        }
+        if members.hasError {
+            sawError = true
+            guard emits else { return .keep }
+            let chunk = UnsafeRawBufferPointer(start: base + start, count: end &- start)
+            return .edit(members.withError(OpenAIErrors.inStream(chunk, hidden), keepsUsage: !strips))
+        }
+        guard strips else { return .keep }
+        if statesUsage && members.hasNoChoices { return .drop }
+        let edits = members.withoutUsage()
+        return edits.isEmpty ? .keep : .edit(edits)
     }
 
     /// An event whose data is spread over several lines, which the receiver joins with line feeds.
     @inline(never)
-    private mutating func readManyLines(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, strips: Bool) -> Verdict {
+    private mutating func readManyLines(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool) -> Verdict {
         events &+= 1
         var joined: [UInt8] = []
         var others: [UInt8] = []
         var lines = EventLines(base: base, limit: end, at: start)
         var isFirst = true
         while let line = lines.next() {
+            let text = UnsafeRawBufferPointer(start: base, count: end)
             if let value = EventLines.dataValue(base, line) {
                 if !isFirst { joined.append(0x0A) }
                 isFirst = false
-                append(base, value.lowerBound, value.upperBound, to: &joined)
+                joined.append(contentsOf: text[value])
             } else if !line.isEmpty {
-                append(base, line.lowerBound, line.upperBound, to: &others)
+                others.append(contentsOf: text[line])
                 others.append(0x0A)
             }
         }
         return joined.withUnsafeBytes { bytes in
             guard let data = bytes.baseAddress else { return .keep }
-            switch readData(data, 0, bytes.count, strips: strips) {
+            switch readData(data, 0, bytes.count, emits: emits) {
             case .keep: return .keep
             case .drop: return .drop
             case .replace(let bytes): return .replace(bytes)
-            case .cut(let range): return rewrite(data, bytes.count, without: [range])
-            case .cuts(let ranges): return rewrite(data, bytes.count, without: ranges)
+            case .cut(let range): return rewrite(bytes, [SpliceEdit(range: range, replacement: [])])
+            case .edit(let edits): return rewrite(bytes, edits)
             }
         }
 
-        func rewrite(_ data: UnsafeRawPointer, _ count: Int, without ranges: [Range<Int>]) -> Verdict {
+        func rewrite(_ data: UnsafeRawBufferPointer, _ edits: [SpliceEdit]) -> Verdict {
             var rest: [UInt8] = []
-            var at = 0
-            for range in ranges {
-                append(data, at, range.lowerBound, to: &rest)
-                at = range.upperBound
-            }
-            append(data, at, count, to: &rest)
+            guard Splice.append(edits, to: data, into: &rest) else { return .keep }
             for line in rest.split(separator: 0x0A, omittingEmptySubsequences: false) {
                 others.append(contentsOf: "data: ".utf8)
                 others.append(contentsOf: line)

@@ -4,10 +4,11 @@
 /// know only what was wrong with the request.
 enum TextSanitiser {
     /// The cleaned text of at most `maxBytes` bytes; empty when nothing is left.
-    static func clean(_ text: String, maxBytes: Int) -> String {
+    static func clean(_ text: String, maxBytes: Int, hiding hidden: HiddenTexts = .none) -> String {
         var output = String.UnicodeScalarView()
         var word = String.UnicodeScalarView()
-        var redactsNext = false
+        var redactsNext = Redaction.none
+        var wordsSinceKey = Int.max
         var bytes = 0
         var wordBytes = 0
 
@@ -16,10 +17,13 @@ enum TextSanitiser {
             let original = String(word)
             word = String.UnicodeScalarView()
             wordBytes = 0
-            let cleaned = cleanWord(original, afterKeyWord: redactsNext)
+            let cleaned = cleanWord(original, redactsNext)
             // A lone colon or dash between a name and its secret changes nothing.
             if original.unicodeScalars.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) {
-                redactsNext = announcesSecret(original)
+                wordsSinceKey = isKeyWord(original) ? 0 : wordsSinceKey == .max ? .max : wordsSinceKey + 1
+                // "API key provided: x", "key: x".
+                let presents = wordsSinceKey <= 2 && original.hasSuffix(":")
+                redactsNext = presents ? .whatever : announcesSecret(original) ? .unlessPlain : .none
             }
             output.append(contentsOf: cleaned.unicodeScalars)
             bytes += cleaned.utf8.count
@@ -27,7 +31,7 @@ enum TextSanitiser {
 
         // Much less than this is kept; a provider's megabyte of text is not worth the time.
         let start = String(decoding: text.utf8.prefix(max(maxBytes * 4, 1_024)), as: UTF8.self)
-        for scalar in withoutStackTrace(start).unicodeScalars {
+        for scalar in hidden.hide(in: withoutStackTrace(start)).unicodeScalars {
             if bytes > maxBytes || wordBytes > maxBytes * 4 { break }
             switch scalar.properties.generalCategory {
             case .control, .spaceSeparator, .lineSeparator, .paragraphSeparator:
@@ -51,7 +55,7 @@ enum TextSanitiser {
     }
 
     /// The text as a short name (an error's type, code or parameter), or nil when it is none or was changed by cleaning.
-    static func identifier(_ text: String, maxBytes: Int) -> String? {
+    static func identifier(_ text: String, maxBytes: Int, hiding hidden: HiddenTexts = .none) -> String? {
         let bytes = text.utf8
         guard !bytes.isEmpty, bytes.count <= maxBytes else { return nil }
         for byte in bytes {
@@ -60,7 +64,7 @@ enum TextSanitiser {
             default: return nil
             }
         }
-        return clean(text, maxBytes: maxBytes) == text ? text : nil
+        return clean(text, maxBytes: maxBytes, hiding: hidden) == text ? text : nil
     }
 
     private static let delimiters = Set<Unicode.Scalar>("\"'`(),;<>{}|=!?".unicodeScalars)
@@ -97,6 +101,19 @@ enum TextSanitiser {
         return text[..<end] + "…"
     }
 
+    /// What becomes of the next word, by what was said before it.
+    private enum Redaction {
+        case none
+        /// Taken out unless it is a short word of letters.
+        case unlessPlain
+        case whatever
+    }
+
+    private static func isKeyWord(_ word: String) -> Bool {
+        let lower = word.lowercased().filter { $0 != ":" }
+        return ["key", "keys", "password", "secret", "credential", "credentials", "apikey", "api_key", "api-key"].contains(lower)
+    }
+
     private static func announcesSecret(_ word: String) -> Bool {
         let lower = word.lowercased()
         if lower == "bearer" || lower == "basic" { return true }
@@ -105,15 +122,22 @@ enum TextSanitiser {
         }
     }
 
-    private static func cleanWord(_ word: String, afterKeyWord: Bool) -> String {
+    private static func cleanWord(_ word: String, _ redaction: Redaction) -> String {
         // Punctuation that ends a sentence stays outside.
         let end = word.lastIndex { $0 != "." && $0 != ":" }.map { word.index(after: $0) } ?? word.startIndex
         let core = word[..<end]
         let tail = word[end...]
         guard !core.isEmpty else { return word }
         let text = String(core)
+        if text == "[redacted]" { return word }
         if text.contains("://") { return "[url]" + tail }
-        if afterKeyWord && (text.utf8.count >= 12 || text.utf8.contains { $0 >= 0x30 && $0 <= 0x39 }) { return "[redacted]" + tail }
+        switch redaction {
+        case .whatever: return "[redacted]" + tail
+        case .unlessPlain where text.utf8.count >= 12 || text.utf8.contains { $0 >= 0x30 && $0 <= 0x39 }: return "[redacted]" + tail
+        case .unlessPlain, .none: break
+        }
+        // A key of which the middle is masked.
+        if text.contains("***") { return "[redacted]" + tail }
         if looksLikeKey(text) { return "[redacted]" + tail }
         if looksLikeAddress(text) { return "[address]" + tail }
         if looksLikeHost(text) { return "[host]" + tail }

@@ -1,6 +1,7 @@
 import Primitives
 
-/// Reads along with the JSON body of an answer, in pieces split anywhere, and finds its top-level `usage` in constant memory.
+/// Reads along with the JSON body of an answer, in pieces split anywhere, and finds its usage in constant memory: at the top, in an element
+/// of `choices`, or in a vendor's member (`x_groq`).
 ///
 /// It does not check the JSON: a body that is none is scanned to its end all the same, and at worst has no usage. Strings are passed over
 /// sixteen bytes at a time.
@@ -13,8 +14,10 @@ package struct BodyUsageMeter: Sendable {
     package private(set) var contentBytes: Int64 = 0
     /// There is a top-level `error` that is not null.
     package private(set) var sawError = false
-    /// The last usage that was not null; `.absent` without one.
-    package private(set) var reading = UsageReading.absent
+    /// The root value is there to its closing bracket. False at the end of a body says that it is no JSON, or only a part of one.
+    package var hasEnded: Bool { state == .ended }
+    /// The one usage of all that are stated; `.absent` without any.
+    package var reading: UsageReading { tally.reading(contentBytes: contentBytes) }
 
     private enum State: UInt8 {
         /// Looking for the next bracket or quote.
@@ -30,7 +33,7 @@ package struct BodyUsageMeter: Sendable {
         case ended
     }
 
-    private enum Name: UInt8 { case other, usage, error, text }
+    private enum Name: UInt8 { case other, usage, partUsage, choices, vendor, error, text }
 
     private var state = State.between
     private var depth = 0
@@ -40,11 +43,19 @@ package struct BodyUsageMeter: Sendable {
     private var isText = false
     private var isUsageString = false
     private var name = Name.other
+    /// What the member is whose value comes next, if that value may hold a usage: `choices` or a vendor's.
+    private var opened = Name.other
+    /// The member of the root that is being read, of those two.
+    private var part = Name.other
+    /// The element of `choices` being read is an object.
+    private var isChoice = false
     /// The content of the current string as far as it lay in earlier pieces, if it may still be a name.
     private var stringHead: [UInt8] = []
     private var stringBytes = 0
-    /// Capturing the value of `usage`, which is a container: it ends when the depth falls to 1.
+    private var tally = UsageTally()
+    /// Capturing the value of `usage`: a container ends when the depth falls to where it began.
     private var isCapturing = false
+    private var captureDepth = 1
     private var captured: [UInt8] = []
     private var capturedTooMuch = false
     private var usageCount = 0
@@ -101,8 +112,7 @@ package struct BodyUsageMeter: Sendable {
     /// The body is over: closes a usage that was cut off.
     package mutating func finish() {
         guard isCapturing else { return }
-        finishCaptured()
-        if reading.present { reading.flags.insert(.invalid) }
+        finishCaptured(wasCutOff: true)
     }
 
     /// A bracket or a quote between values.
@@ -115,10 +125,19 @@ package struct BodyUsageMeter: Sendable {
             stringHead.removeAll(keepingCapacity: true)
         case 0x7B, 0x5B:
             if depth == 0 { rootIsObject = byte == 0x7B }
+            if depth == 1 {
+                let isExpected = opened == .choices && byte == 0x5B || opened == .vendor && byte == 0x7B
+                part = isExpected ? opened : .other
+                opened = .other
+            } else if depth == 2 {
+                isChoice = part == .choices && byte == 0x7B
+            }
             depth &+= 1
         case 0x7D, 0x5D:
             if depth > 0 { depth &-= 1 }
-            if isCapturing && depth <= 1 { finishUsage(base, captureStart, depth == 1 ? at &+ 1 : at) }
+            if depth == 2 { isChoice = false }
+            if depth <= 1 { part = .other }
+            if isCapturing && depth <= captureDepth { finishUsage(base, captureStart, depth == captureDepth ? at &+ 1 : at) }
             if depth == 0 { state = .ended }
         default:
             break
@@ -129,16 +148,19 @@ package struct BodyUsageMeter: Sendable {
     @inline(__always)
     private mutating func beginValue(_ byte: UInt8, _ at: Int, _ captureStart: inout Int) {
         state = .between
+        opened = .other
         switch name {
         case .other: break
+        case .choices, .vendor: opened = name
+        case .partUsage:
+            // In a part only an object is taken for usage.
+            guard byte == 0x7B else { break }
+            beginCapture(at, &captureStart)
         case .text: isText = byte == 0x22
         case .error: if byte != 0x6E { sawError = true }
         case .usage:
             usageCount &+= 1
-            captured.removeAll(keepingCapacity: true)
-            capturedTooMuch = false
-            isCapturing = true
-            captureStart = at
+            beginCapture(at, &captureStart)
             switch byte {
             case 0x7B, 0x5B: break
             case 0x22: isUsageString = true
@@ -146,6 +168,14 @@ package struct BodyUsageMeter: Sendable {
             }
         }
         name = .other
+    }
+
+    private mutating func beginCapture(_ at: Int, _ captureStart: inout Int) {
+        captured.removeAll(keepingCapacity: true)
+        capturedTooMuch = false
+        isCapturing = true
+        captureDepth = depth
+        captureStart = at
     }
 
     /// The content of a string from `start` on; returns the offset behind its closing quote, or the limit.
@@ -217,20 +247,24 @@ package struct BodyUsageMeter: Sendable {
         }
     }
 
-    private mutating func finishCaptured() {
+    private mutating func finishCaptured(wasCutOff: Bool = false) {
         isCapturing = false
+        var stated: UsageReading?
         if capturedTooMuch {
             var oversize = UsageReading()
             oversize.flags = [.oversize, .invalid, .inputUnknown, .outputUnknown]
-            note(oversize)
+            stated = oversize
         } else {
-            note(captured.withUnsafeBytes { UsageParser.parse($0) })
+            stated = captured.withUnsafeBytes { UsageParser.parse($0) }
         }
+        if wasCutOff { stated?.flags.insert(.invalid) }
+        note(stated)
     }
 
-    private mutating func note(_ latest: UsageReading?) {
-        if let latest { reading = latest }
-        if usageCount > 1 && reading.present { reading.flags.insert(.duplicate) }
+    private mutating func note(_ stated: UsageReading?) {
+        guard let stated else { return }
+        let isTop = captureDepth <= 1
+        tally.note(stated, at: isTop ? .top : .part, besideText: false, isRepeated: isTop && usageCount > 1)
     }
 
     /// The most bytes in which a name of interest can be written, every letter escaped.
@@ -252,20 +286,25 @@ package struct BodyUsageMeter: Sendable {
 
     @inline(__always)
     private func plainName(_ base: UnsafeRawPointer, _ start: Int, _ count: Int) -> Name {
-        func equals(_ text: StaticString) -> Bool {
-            for index in 0..<text.utf8CodeUnitCount where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
-            return true
-        }
+        func equals(_ text: StaticString) -> Bool { ByteScan.equals(base, start, count, text) }
         let isTop = depth == 1 && rootIsObject
         switch count {
-        case 4: return equals("text") ? .text : .other
-        case 5: return isTop && equals("usage") ? .usage : isTop && equals("error") ? .error : .other
-        case 7: return equals("content") || equals("refusal") ? .text : .other
-        case 9: return equals("arguments") || equals("reasoning") ? .text : .other
-        case 17: return equals("reasoning_content") ? .text : .other
-        default: return .other
+        case 4 where equals("text"): return .text
+        case 5:
+            if equals("usage") { return isTop ? .usage : isInPart ? .partUsage : .other }
+            if isTop && equals("error") { return .error }
+        case 7:
+            if equals("content") || equals("refusal") { return .text }
+            if isTop && equals("choices") { return .choices }
+        case 9 where equals("arguments") || equals("reasoning"): return .text
+        case 17 where equals("reasoning_content"): return .text
+        default: break
         }
+        return isTop && VendorMember.isOne(base, start, count) ? .vendor : .other
     }
+
+    /// Whether a member here is one of a vendor's member or of an element of `choices`.
+    private var isInPart: Bool { depth == 2 && part == .vendor || depth == 3 && isChoice }
 
     /// The next bracket, brace or quote; bytes that only resemble one are let through and ignored.
     @inline(__always)

@@ -5,6 +5,15 @@
 package enum TokenEstimate {
     package static let bytesPerToken: Int64 = 4
 
+    /// Input tokens of a request, from the JSON of its messages, input or prompt; the JSON around the text is counted, too. What is no text
+    /// is counted by its kind (``MediaScan``).
+    /// - Parameter contextWindow: Tokens that the model takes at most: no request costs more. 0: not known.
+    package static func input(_ text: UnsafeRawBufferPointer, contextWindow: Int64) -> Int64 {
+        let media = MediaScan(text)
+        let estimate = min(tokens(bytes: Int64(text.count) &- media.mediaBytes) &+ media.mediaTokens, UsageReading.cap)
+        return contextWindow > 0 ? min(estimate, contextWindow) : estimate
+    }
+
     /// Input tokens of a request, from all the bytes of its body. Counts the JSON around the text too.
     package static func input(requestBytes: Int64) -> Int64 {
         tokens(bytes: requestBytes)

@@ -2,8 +2,13 @@ import Primitives
 
 /// Reads the `usage` object of an OpenAI-style answer, believing nothing of it.
 ///
-/// Accepts the names of chat and completions (`prompt_tokens`, `completion_tokens`), of embeddings (prompt and total only) and of the
-/// Responses API (`input_tokens`, `output_tokens`).
+/// Accepts the names of chat and completions (`prompt_tokens`, `completion_tokens`), of embeddings (prompt and total only), of the
+/// Responses API (`input_tokens`, `output_tokens`), and the places where vendors state what the provider's cache gave: in the details
+/// (OpenAI), as `prompt_cache_hit_tokens` and `prompt_cache_miss_tokens`, which make up the prompt (DeepSeek), or as `cached_tokens` beside
+/// the counts (Moonshot).
+///
+/// Reasoning stands inside the completion's count (OpenAI) or beside it (xAI). The total tells: where it is the sum of prompt, completion
+/// and reasoning, reasoning is output on top of the completion.
 package enum UsageParser {
     /// Nil for `null` and for nothing: no usage was given. Never nil otherwise; what cannot be read is flagged.
     package static func parse(_ usage: UnsafeRawBufferPointer) -> UsageReading? {
@@ -25,6 +30,8 @@ package enum UsageParser {
 
     private enum Name: UInt8 {
         case input, output, total, inputDetails, outputDetails, cached, cacheWrite, reasoning
+        /// Input read from the cache as stated beside the counts, and input that was not.
+        case cacheHit, cacheMiss
     }
 
     /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
@@ -35,6 +42,8 @@ package enum UsageParser {
         var cached: Int64 = 0
         var cacheWrite: Int64 = 0
         var reasoning: Int64 = 0
+        var cacheHit: Int64?
+        var cacheMiss: Int64?
         var unusable: UInt16 = 0
         var seen: UInt16 = 0
         var flags: UsageReading.Flags = []
@@ -56,6 +65,8 @@ package enum UsageParser {
             case .cached: cached = value ?? 0
             case .cacheWrite: cacheWrite = value ?? 0
             case .reasoning: reasoning = value ?? 0
+            case .cacheHit: cacheHit = value
+            case .cacheMiss: cacheMiss = value
             case .inputDetails, .outputDetails: break
             }
         }
@@ -72,6 +83,8 @@ package enum UsageParser {
             let totalIsSound = total != nil && !isUnusable(.total)
             if let input, !isUnusable(.input) {
                 result.inputTokens = input
+            } else if input == nil, let cacheHit, let cacheMiss, !isUnusable(.cacheHit), !isUnusable(.cacheMiss) {
+                result.inputTokens = min(cacheHit &+ cacheMiss, UsageReading.cap)
             } else if input == nil, let output, totalIsSound, !isUnusable(.output) {
                 result.inputTokens = max(0, result.totalTokens &- output)
             } else {
@@ -87,11 +100,25 @@ package enum UsageParser {
                 result.outputTokens = output ?? 0
                 result.flags.insert(.outputUnknown)
             }
-            if totalIsSound, result.totalTokens != result.inputTokens &+ result.outputTokens { result.flags.insert(.totalMismatch) }
-            result.cachedInputTokens = lower(cached, to: result.inputTokens, &result.flags)
+            let sum = result.inputTokens &+ result.outputTokens
+            if totalIsSound, result.totalTokens != sum {
+                if reasoning > 0, !isUnusable(.reasoning), result.isComplete, result.totalTokens == sum &+ reasoning {
+                    result.outputTokens = min(result.outputTokens &+ reasoning, UsageReading.cap)
+                } else {
+                    result.flags.insert(.totalMismatch)
+                }
+            }
+            result.cachedInputTokens = lower(statedCached(&result.flags), to: result.inputTokens, &result.flags)
             result.cacheWriteTokens = lower(cacheWrite, to: result.inputTokens &- result.cachedInputTokens, &result.flags)
             result.reasoningTokens = lower(reasoning, to: result.outputTokens, &result.flags)
             return result
+        }
+
+        /// Both places are one statement: a provider that fills in both repeats itself, and zero in one says that it uses the other.
+        private func statedCached(_ flags: inout UsageReading.Flags) -> Int64 {
+            guard let cacheHit, cacheHit > 0 else { return cached }
+            if cached > 0 && cached != cacheHit { flags.insert(.inconsistent) }
+            return max(cached, cacheHit)
         }
 
         private func lower(_ part: Int64, to whole: Int64, _ flags: inout UsageReading.Flags) -> Int64 {
@@ -186,13 +213,12 @@ package enum UsageParser {
 
     private static func recognise(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ scope: Scope) -> Name? {
         let count = end &- start
-        func equals(_ text: StaticString) -> Bool {
-            guard count == text.utf8CodeUnitCount else { return false }
-            for index in 0..<count where ByteScan.byte(base, start &+ index) != text.utf8Start[index] { return false }
-            return true
-        }
+        func equals(_ text: StaticString) -> Bool { ByteScan.equals(base, start, count, text) }
         switch (scope, count) {
-        case (.top, 13): return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : nil
+        case (.top, 13):
+            return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : equals("cached_tokens") ? .cacheHit : nil
+        case (.top, 23): return equals("prompt_cache_hit_tokens") ? .cacheHit : nil
+        case (.top, 24): return equals("prompt_cache_miss_tokens") ? .cacheMiss : nil
         case (.top, 12): return equals("input_tokens") ? .input : equals("total_tokens") ? .total : nil
         case (.top, 17): return equals("completion_tokens") ? .output : nil
         case (.top, 20): return equals("input_tokens_details") ? .inputDetails : nil

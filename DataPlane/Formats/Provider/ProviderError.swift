@@ -1,0 +1,216 @@
+import Primitives
+
+/// An error as a provider stated it: what it is about, and what of its words may be shown to a caller and to the log.
+package struct ProviderError: Sendable, Equatable {
+    /// What the error is about, and so who can do something about it.
+    package enum Concern: String, Sendable, Hashable, CaseIterable {
+        /// The request as such: the caller corrects it. No other endpoint would serve it better.
+        case request
+        /// The input was refused by a content rule (moderation): the caller's, too.
+        case content
+        /// The credential is not accepted: out of rotation with it.
+        case credential
+        /// The credential is good and may not do this: concerns this model and capability only.
+        case scope
+        /// The operator's account: no credit, a quota used up, billing. Waiting does not help.
+        case account
+        /// The provider does not know the model by the name it was given: the endpoint's configuration.
+        case model
+        /// The endpoint's address or state (404 for the path, 424): another one may serve.
+        case endpoint
+        /// A member that the gateway put into the request (`stream_options`): the caller's own bytes may pass.
+        case addedMember
+        /// Too many requests or tokens for the moment.
+        case rateLimit
+        /// The provider has a fault or is overloaded.
+        case fault
+        /// Nothing that is recognised.
+        case unknown
+    }
+
+    package var concern: Concern
+    /// The status of the answer, or the one that an error inside a 200 names or implies.
+    package var status: Int
+    /// Nil when the body is not understood or nothing of it may be shown.
+    package var shown: SanitisedError?
+
+    package init(concern: Concern, status: Int, shown: SanitisedError?) {
+        self.concern = concern
+        self.status = status
+        self.shown = shown
+    }
+
+    /// Reads an answer with an error status.
+    /// - Parameters:
+    ///   - body: All of it, or what of it was kept.
+    ///   - addedUsageRequest: The gateway added `stream_options.include_usage`, which the caller had not sent.
+    package static func read(
+        status: Int, body: UnsafeRawBufferPointer, hiding hidden: HiddenTexts = .none, addedUsageRequest: Bool = false
+    ) -> ProviderError {
+        guard let error = ErrorBody(body) else {
+            return ProviderError(concern: concern(ofStatus: status), status: status, shown: nil)
+        }
+        let words = ErrorWords(error)
+        return ProviderError(
+            concern: addedUsageRequest && words.complainsOfUsageRequest(status) ? .addedMember : concern(status, words), status: status,
+            shown: ProviderErrorSanitiser.sanitise(error, hiding: hidden))
+    }
+
+    /// Reads an error inside an answer that began with a status of success.
+    static func inAnswer(_ body: UnsafeRawBufferPointer, hiding hidden: HiddenTexts) -> ProviderError {
+        guard let error = ErrorBody(body) else { return ProviderError(concern: .fault, status: 502, shown: nil) }
+        let words = ErrorWords(error)
+        let status = words.statedStatus ?? words.impliedStatus
+        return ProviderError(
+            concern: concern(status, words), status: status, shown: ProviderErrorSanitiser.sanitise(error, hiding: hidden))
+    }
+
+    /// Without a body that says more.
+    private static func concern(ofStatus status: Int) -> Concern {
+        switch status {
+        case 401: .credential
+        case 402: .account
+        case 404, 405, 410, 424: .endpoint
+        case 408, 500...599: .fault
+        case 429: .rateLimit
+        case 400, 409, 411...422: .request
+        default: .unknown
+        }
+    }
+
+    private static func concern(_ status: Int, _ words: ErrorWords) -> Concern {
+        switch status {
+        case 401:
+            return words.areOfScope ? .scope : words.areOfAccount ? .account : .credential
+        case 402: return .account
+        case 403:
+            // Moderation first: its message may quote the input, which may speak of anything.
+            if words.areOfContent { return .content }
+            if words.areOfModel { return .model }
+            if words.areOfCredential { return .credential }
+            if words.areOfAccount { return .account }
+            return words.areOfScope ? .scope : .unknown
+        case 404: return words.areOfModel ? .model : words.nameAPartOfTheRequest ? .request : .endpoint
+        case 424: return .endpoint
+        case 429: return words.areOfAccount ? .account : .rateLimit
+        case 400, 422:
+            if words.areOfContent { return .content }
+            if words.areOfCredential { return .credential }
+            if words.areOfModel { return .model }
+            return words.areOfAccount ? .account : .request
+        default: return concern(ofStatus: status)
+        }
+    }
+}
+
+/// The words of an error, made comparable. What stands in quotes is left out of the message: it may be the caller's text, and nobody's text
+/// may decide over the operator's credential.
+private struct ErrorWords {
+    private let message: String
+    private let quoted: String
+    /// Type, code and the vendor's reason.
+    private let names: [String]
+    private let param: String
+    private let locations: [String]
+    private let hasFlaggedInput: Bool
+    private let codeNumber: Int?
+    private let statusNumber: Int?
+
+    init(_ error: ErrorBody) {
+        let text = String((error.message ?? "").prefix(2_000)).lowercased()
+        quoted = text
+        message = Self.withoutQuotes(text)
+        names = [error.type, error.code].compactMap { $0?.stringValue?.lowercased() }
+        param = error.param?.stringValue?.lowercased() ?? ""
+        locations = error.locations.map { $0.lowercased() }
+        hasFlaggedInput = error.metadata?["flagged_input"] != nil || error.metadata?["reasons"] != nil
+        codeNumber = error.code?.intValue.flatMap { Int(exactly: $0) } ?? error.code?.stringValue.flatMap { Int($0) }
+        statusNumber = error.status.flatMap { Int(exactly: $0) }
+    }
+
+    private static func withoutQuotes(_ text: String) -> String {
+        var result = ""
+        var open: Character?
+        var previous: Character = " "
+        for character in text {
+            if let quote = open {
+                if character == quote { open = nil }
+            } else if character == "\"" || character == "`" || (character == "'" && !previous.isLetter) {
+                open = character
+            } else {
+                result.append(character)
+            }
+            previous = character
+        }
+        return result
+    }
+
+    private func names(_ candidates: String...) -> Bool { names.contains { name in candidates.contains { name.contains($0) } } }
+    private func says(_ candidates: String...) -> Bool { candidates.contains { message.contains($0) } }
+
+    var areOfContent: Bool {
+        hasFlaggedInput || names("content_filter", "content_policy", "moderation", "flagged", "responsibleaipolicy", "safety")
+            || says("flagged", "moderation", "content policy", "content management policy", "content filter", "usage policies")
+    }
+
+    var areOfCredential: Bool {
+        names("invalid_api_key", "api_key_invalid", "authentication_error", "invalid_authentication", "invalid_key", "unauthenticated")
+            || says("incorrect api key", "invalid api key", "api key not valid", "api key is invalid", "api key is disabled", "no api key")
+    }
+
+    var areOfScope: Bool {
+        names("missing_scope", "insufficient_permissions", "insufficient_scope", "permission_denied", "permission_error")
+            || says("missing scope", "insufficient permission", "insufficient scope")
+    }
+
+    var areOfAccount: Bool {
+        names(
+            "insufficient_quota", "insufficient_credits", "insufficient_balance", "billing", "payment_required", "account_deactivated",
+            "credits_exhausted")
+            || says(
+                "exceeded your current quota", "insufficient balance", "insufficient credit", "credit balance", "billing", "out of credit",
+                "more credits", "spending limit", "account is not active", "account has been deactivated")
+    }
+
+    var areOfModel: Bool {
+        if names("model_not_found", "modelnotfound", "deploymentnotfound", "invalid_model", "model_not_available") { return true }
+        guard message.contains("model") || message.contains("deployment") else { return false }
+        return param == "model" && says("not found", "does not exist", "not exist", "unknown", "invalid")
+            || says(
+                "model not found", "model does not exist", "model not exist", "unknown model", "no such model", "invalid model",
+                "not a valid model", "does not have access to model", "deployment for this resource does not exist")
+            || (message.hasPrefix("the model ") && says("does not exist", "not found"))
+    }
+
+    /// A parameter other than the model: what was not found is something the caller named (a file, an earlier response).
+    var nameAPartOfTheRequest: Bool {
+        !param.isEmpty && param != "model" || names("previous_response_not_found", "file_not_found", "conversation_not_found")
+    }
+
+    /// Of what the gateway added to ask for usage. The caller has not sent the member, so who names it speaks of the gateway's; and who
+    /// complains of surplus members without naming one is taken to.
+    func complainsOfUsageRequest(_ status: Int) -> Bool {
+        guard status == 400 || status == 422 || status == 501 else { return false }
+        func isOurs(_ text: String) -> Bool { text.contains("stream_options") || text.contains("include_usage") }
+        if isOurs(param) || locations.contains(where: isOurs) || isOurs(quoted) { return true }
+        guard param.isEmpty, locations.isEmpty else { return false }
+        return says("extra inputs", "extra fields", "additional properties", "unrecognized request argument", "unknown field")
+    }
+
+    var statedStatus: Int? {
+        [statusNumber, codeNumber].compactMap { $0 }.first { (400...599).contains($0) }
+    }
+
+    /// By the words of an error that names no status.
+    var impliedStatus: Int {
+        if names("rate_limit", "too_many_requests", "insufficient_quota", "resource_exhausted") || says("rate limit") { return 429 }
+        if names("overloaded", "unavailable") || says("overloaded") { return 503 }
+        if names("timeout", "deadline_exceeded") { return 504 }
+        if areOfContent || names("invalid_request", "bad_request", "badrequest", "invalid_argument", "context_length") { return 400 }
+        if areOfCredential { return 401 }
+        if areOfAccount { return 402 }
+        if areOfScope { return 403 }
+        if areOfModel { return 404 }
+        return 502
+    }
+}

@@ -1,0 +1,79 @@
+import Formats
+import Testing
+
+@Suite("A provider's error")
+struct ProviderErrorTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        let status: Int
+        let body: String
+        let concern: ProviderError.Concern
+        var addedUsageRequest = false
+        var testDescription: String { "\(status) \(body)" }
+    }
+
+    @Test(
+        "says what it is about, by its status, its names and its words",
+        arguments: [
+            Case(status: 400, body: #"{"error":{"message":"Invalid value for temperature","param":"temperature"}}"#, concern: .request),
+            Case(status: 400, body: #"{"error":{"message":"Blocked","code":"content_filter"}}"#, concern: .content),
+            Case(status: 400, body: #"{"error":{"message":"API key not valid. Please pass a valid API key."}}"#, concern: .credential),
+            Case(status: 400, body: #"{"error":{"message":"foo/bar is not a valid model ID","code":400}}"#, concern: .model),
+            Case(status: 400, body: #"{"error":{"message":"Your credit balance is too low to access the API."}}"#, concern: .account),
+            Case(
+                status: 401, body: #"{"error":{"message":"Incorrect API key provided: sk-x","code":"invalid_api_key"}}"#,
+                concern: .credential),
+            Case(status: 401, body: "<html>", concern: .credential),
+            Case(
+                status: 401,
+                body: #"{"error":{"message":"You have insufficient permissions for this operation. Missing scopes: model.request."}}"#,
+                concern: .scope),
+            Case(status: 402, body: #"{"error":{"message":"Insufficient credits","code":402}}"#, concern: .account),
+            Case(status: 402, body: "", concern: .account),
+            Case(
+                status: 403,
+                body: #"{"error":{"message":"Your input was flagged","code":403,"metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#,
+                concern: .content),
+            Case(
+                status: 403, body: #"{"error":{"message":"Input refused by moderation: 'invalid api key'","code":null}}"#, concern: .content
+            ),
+            // The caller's words, quoted, are not the provider's.
+            Case(status: 403, body: #"{"error":{"message":"We do not answer \"incorrect api key\" here"}}"#, concern: .unknown),
+            Case(status: 403, body: #"{"error":{"message":"Nope","type":"authentication_error"}}"#, concern: .credential),
+            Case(status: 403, body: #"{"error":{"message":"Country not supported","code":"unsupported_country"}}"#, concern: .unknown),
+            Case(
+                status: 403, body: #"{"error":{"message":"Project `p` does not have access to model `m`","code":"model_not_found"}}"#,
+                concern: .model),
+            Case(status: 404, body: #"{"error":{"message":"The model `gpt-9` does not exist","code":"model_not_found"}}"#, concern: .model),
+            Case(status: 404, body: #"{"object":"error","message":"The model `a` does not exist.","code":404}"#, concern: .model),
+            Case(
+                status: 404, body: #"{"error":{"code":"DeploymentNotFound","message":"The API deployment is missing."}}"#, concern: .model),
+            Case(status: 404, body: #"{"detail":"Not Found"}"#, concern: .endpoint),
+            Case(status: 404, body: #"{"error":{"message":"No such file","param":"messages[0].file_id"}}"#, concern: .request),
+            Case(status: 424, body: "", concern: .endpoint),
+            Case(status: 429, body: #"{"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}}"#, concern: .rateLimit),
+            Case(status: 429, body: #"{"error":{"message":"You exceeded","code":"insufficient_quota"}}"#, concern: .account),
+            Case(status: 429, body: #"{"error":{"message":"Quota exceeded for metric requests per minute"}}"#, concern: .rateLimit),
+            Case(status: 500, body: "", concern: .fault), Case(status: 529, body: "", concern: .fault),
+            Case(
+                status: 400, body: #"{"error":{"message":"Unknown parameter: 'stream_options'.","param":"stream_options"}}"#,
+                concern: .addedMember, addedUsageRequest: true),
+            Case(
+                status: 400, body: #"{"error":{"message":"Unknown parameter: 'stream_options'.","param":"stream_options"}}"#,
+                concern: .request),
+            Case(
+                status: 422,
+                body: #"{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}"#,
+                concern: .addedMember, addedUsageRequest: true),
+            Case(
+                status: 422, body: #"{"detail":[{"loc":["body","top_k"],"msg":"Extra inputs are not permitted"}]}"#, concern: .request,
+                addedUsageRequest: true),
+            Case(status: 422, body: #"{"detail":"Extra inputs are not permitted"}"#, concern: .addedMember, addedUsageRequest: true),
+        ])
+    func concern(_ expected: Case) {
+        let error = Array(expected.body.utf8).withUnsafeBytes {
+            ProviderError.read(status: expected.status, body: $0, addedUsageRequest: expected.addedUsageRequest)
+        }
+        #expect(error.concern == expected.concern)
+        #expect(error.status == expected.status)
+    }
+}
