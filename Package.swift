@@ -81,6 +81,7 @@ let package = Package(
         // Shared: what both planes stand on.
         .systemLibrary(name: "CLibPQ", path: "Shared/C/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         library("Primitives", "Shared/Primitives", []),
+        library("Nouns", "Shared/Nouns", ["Primitives"]),
         library("Trust", "Shared/Trust", ["Primitives", .crypto]),
         library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
         library(
@@ -101,23 +102,23 @@ let package = Package(
         // Control plane.
         library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging]),
         library(
-            "Domain", "ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
+            "Domain", "ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
         library(
             "API", "ControlPlane/API",
-            ["Domain", "Contract", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore, .logging]),
+            ["Domain", "Nouns", "Contract", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore, .logging]),
         library(
             "Fleet", "ControlPlane/Fleet",
             [
-                "Domain", "Contract", "Telemetry", "Trust", "Primitives",
+                "Domain", "Nouns", "Contract", "Telemetry", "Trust", "Primitives",
                 .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
         program(
             "weir-control", "ControlPlane/Main",
             [
-                "API", "Fleet", "Domain", "Storage", "Contract", "Telemetry", "Trust", "Primitives",
+                "API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "Telemetry", "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
-        program("weir", "ControlPlane/CLI", ["Primitives", .argumentParser]),
+        program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser]),
 
         // The provider simulator: for tests, drills, benchmarks and the demonstration.
         library("Simulator", "Simulator/Core", ["Wire", "Primitives", .nioCore, .nioPosix, .nioSSL]),
@@ -137,17 +138,17 @@ let package = Package(
                 .grdb, .crypto, .logging,
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),
-        tests("DomainTests", ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
+        tests("DomainTests", ["Domain", "Nouns", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
         tests(
             "APITests",
             [
-                "API", "weir", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting,
+                "API", "weir", "Domain", "Nouns", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting,
                 .httpTypes, .nioCore, .nioEmbedded, .logging,
             ]),
         tests(
             "FleetTests",
             [
-                "Fleet", "Proxy", "Domain", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
+                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
                 .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,
             ]),

@@ -1,32 +1,6 @@
 package import Domain
 package import Telemetry
 
-// How an endpoint is added:
-//
-// 1. The service goes to `Domain/<area>/<Noun>.swift` and gets a property in `Domain/Operation/ControlServices.swift`.
-// 2. `API/Admin/<Noun>.swift` holds `struct <Noun>Routes: RouteGroup`, which keeps the services it needs and adds its routes:
-//
-//        package struct WidgetRoutes: RouteGroup {
-//            let widgets: WidgetService
-//
-//            package func addRoutes(to table: inout RouteTable) {
-//                table.get("/admin/api/widgets", .admin(.read)) { request in
-//                    try request.query.allow(["limit", "cursor"])
-//                    return .list(try await widgets.list(request.page(of: "widgets"))) { $0.json }
-//                }
-//                table.post("/admin/api/widgets", .admin(.operate)) { request in
-//                    let content = try request.fields { WidgetContent(name: $0.string("name")) }
-//                    let widget = try await widgets.create(content, by: request.actor)
-//                    return .json(widget.json, status: .created, revision: widget.revision)
-//                }
-//            }
-//        }
-//
-// 3. One line in `AdminRoutes.groups` below.
-//
-// A handler throws `DomainError`; the dispatcher turns it into a problem document. The access that a route declares is enforced
-// before the handler runs, and `RouteAuthorisationTests` walks this very list.
-
 /// Some routes that belong together.
 package protocol RouteGroup: Sendable {
     func addRoutes(to table: inout RouteTable)
@@ -36,18 +10,21 @@ package protocol RouteGroup: Sendable {
 package enum AdminRoutes {
     package static func groups(_ services: ControlServices, fleet: FleetAdministration, metrics: MetricsRegistry) -> [any RouteGroup] {
         [
-            TenantRoutes(tenants: services.tenants),
-            ProjectRoutes(projects: services.projects),
+            NounRoutes(services.tenants),
+            NounRoutes(services.projects),
             KeyRoutes(keys: services.keys),
-            CatalogRoutes(service: services.providers, path: "providers", form: ProviderForm.self),
+            NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
-            CatalogRoutes(service: services.endpoints, path: "endpoints", form: EndpointForm.self),
-            CatalogRoutes(service: services.models, path: "models", form: ModelForm.self),
-            CatalogRoutes(service: services.routes, path: "routes", form: RouteForm.self),
-            CatalogRoutes(service: services.prices, path: "prices", form: PriceForm.self),
+            NounRoutes(services.endpoints),
+            NounRoutes(services.models),
+            NounRoutes(services.routes),
+            NounRoutes(services.prices),
             ConfigRoutes(drafts: services.drafts, versions: services.configVersions),
             RolloutRoutes(rollouts: services.rollouts),
-            AdminTokenRoutes(tokens: services.adminTokens),
+            NounRoutes(services.adminTokens.nouns) { content, actor in
+                let issued = try await services.adminTokens.create(content, by: actor)
+                return (issued.token, ("token", issued.plaintext))
+            },
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
             EnrollmentTokenRoutes(enrollment: fleet.enrollment),
             SigningKeyRoutes(keys: fleet.signingKeys),

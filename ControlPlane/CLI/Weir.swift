@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Nouns
 import Primitives
 
 /// The operator's command line: everything the admin API can do. Settings: flags, then WEIR_URL and WEIR_TOKEN, then what
@@ -11,11 +12,11 @@ struct Weir: ParsableCommand {
         version: weirVersion.description,
         subcommands: [
             Login.self, Logout.self,
-            NounCommand<Tenants>.self, NounCommand<Projects>.self, NounCommand<Keys>.self, NounCommand<Credentials>.self,
-            NounCommand<Providers>.self, NounCommand<Endpoints>.self, NounCommand<Models>.self, NounCommand<Routes>.self,
-            NounCommand<Prices>.self,
+            NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self, NounCommand<Credentials>.self,
+            NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self, NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self,
+            NounCommand<Declared<PriceContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
-            UsageCommand.self, AuditCommand.self, NounCommand<Tokens>.self,
+            UsageCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self,
         ])
 }
 

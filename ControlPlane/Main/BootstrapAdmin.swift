@@ -2,6 +2,7 @@ import ArgumentParser
 import Domain
 import Foundation
 import Logging
+import Nouns
 import Primitives
 import Storage
 import Telemetry
@@ -47,7 +48,10 @@ struct BootstrapAdmin: AsyncParsableCommand {
         let installation = try await Installation.open(settings, logger: logger)
         do {
             let tokens = AdminTokenService(installation.domain)
-            let content = AdminTokenContent(name: name, role: role, expiresAt: nil)
+            let content = AdminTokenContent {
+                $0.name = name
+                $0.role = role
+            }
             let issued = try await tokens.create(content, by: .system("bootstrap-admin"), onlyIfNone: ifNone) { plaintext in
                 if let tokenFile { try PrivateFile.replace(tokenFile, contents: plaintext.reveal() + "\n") }
             }

@@ -1,4 +1,5 @@
 import Foundation
+import Primitives
 
 /// Something wrong with a configuration: where, what, and what to do.
 package struct ConfigProblem: Error, Hashable, Sendable, Codable {
@@ -16,8 +17,8 @@ package struct ConfigProblem: Error, Hashable, Sendable, Codable {
 
 /// The semantic check of a configuration: the control plane's before it publishes, the data plane's before it activates.
 package enum ConfigValidation {
-    package static let capabilities: Set<String> = ["chat", "completions", "embeddings"]
-    package static let providerKinds: Set<String> = ["openai"]
+    package static let capabilities: Set<String> = Set(Vocabulary.capabilities)
+    package static let providerKinds: Set<String> = Set(Vocabulary.providerKinds)
 
     /// Every problem, in a stable order; none for a configuration that can be served.
     package static func validate(_ config: Weir_V1_ConfigPayload) -> [ConfigProblem] {

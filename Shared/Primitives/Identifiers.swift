@@ -3,6 +3,11 @@ package protocol IdentifierKind {
     static var prefix: String { get }
 }
 
+extension IdentifierKind {
+    /// An identifier of this kind as it stands in examples.
+    package static var example: String { prefix + String(repeating: "a", count: 16) }
+}
+
 package struct InvalidIdentifier: Error, Hashable {
     package let text: String
     package let expectedPrefix: String

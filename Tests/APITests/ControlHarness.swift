@@ -5,6 +5,7 @@ import Hummingbird
 import HummingbirdTesting
 import Logging
 import NIOCore
+import Nouns
 import Primitives
 import Storage
 import Telemetry
@@ -69,7 +70,10 @@ struct ControlHarness: Sendable {
 
         var tokens: [Role: String] = [:]
         for role in Role.allCases {
-            let content = AdminTokenContent(name: role.rawValue, role: role, expiresAt: nil)
+            let content = AdminTokenContent {
+                $0.name = role.rawValue
+                $0.role = role
+            }
             tokens[role] = try await services.adminTokens.create(content, by: .system("test")).plaintext.reveal()
         }
         let known = tokens

@@ -2,6 +2,7 @@ import Contract
 import Domain
 import Foundation
 import HTTPTypes
+import Nouns
 import Primitives
 import Storage
 import Testing

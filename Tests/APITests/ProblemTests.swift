@@ -64,6 +64,9 @@ struct ProblemTests {
         Case("models", ["name": "x", "capabilities": []], ["capabilities"]),
         Case("models", ["name": "x", "capabilities": ["chat"], "context_window": .number("1e30")], ["context_window"]),
         Case("models", ["name": "x", "capabilities": ["chat"], "tenant_ids": ["ten_aaaaaaaaaaaaaaaa"]], ["tenant_ids[0]"]),
+        // Nothing that is emptied opens a thing for all.
+        Case("models", ["name": "x", "capabilities": ["chat"], "tenant_ids": []], ["tenant_ids"]),
+        Case("keys", ["project_id": "prj_aaaaaaaaaaaaaaaa", "name": "k", "models": [], "channels": []], ["models", "channels"]),
         Case("routes", ["name": "x", "model_id": "mdl_aaaaaaaaaaaaaaaa"], ["targets"]),
         Case(
             "routes", ["name": "x", "model_id": "mdl_aaaaaaaaaaaaaaaa", "targets": [["weight": -1], 5]],

@@ -3,6 +3,7 @@ import Contract
 import Domain
 import Foundation
 import HTTPTypes
+import Nouns
 import Primitives
 import Storage
 import Testing

@@ -7,6 +7,7 @@ struct LayoutTests {
     /// Module → folder and the modules of ours that it may import. ARCHITECTURE.md shows the same table.
     static let modules: [String: (folder: String, mayImport: Set<String>)] = [
         "Primitives": ("Shared/Primitives", []),
+        "Nouns": ("Shared/Nouns", ["Primitives"]),
         "Trust": ("Shared/Trust", ["Primitives"]),
         "Telemetry": ("Shared/Telemetry", ["Primitives"]),
         "Contract": ("Shared/Contract", ["Primitives", "Trust"]),
@@ -15,11 +16,11 @@ struct LayoutTests {
         "Proxy": ("DataPlane/Proxy", ["Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives"]),
         "weir-proxy": ("DataPlane/Main", ["Proxy", "Telemetry", "Primitives"]),
         "Storage": ("ControlPlane/Storage", ["CLibPQ", "Primitives"]),
-        "Domain": ("ControlPlane/Domain", ["Storage", "Contract", "Trust", "Telemetry", "Primitives"]),
-        "API": ("ControlPlane/API", ["Domain", "Contract", "Telemetry", "Primitives"]),
-        "Fleet": ("ControlPlane/Fleet", ["Domain", "Contract", "Trust", "Telemetry", "Primitives"]),
-        "weir-control": ("ControlPlane/Main", ["API", "Fleet", "Domain", "Storage", "Contract", "Trust", "Telemetry", "Primitives"]),
-        "weir": ("ControlPlane/CLI", ["Primitives"]),
+        "Domain": ("ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "API": ("ControlPlane/API", ["Domain", "Nouns", "Contract", "Telemetry", "Primitives"]),
+        "Fleet": ("ControlPlane/Fleet", ["Domain", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "weir-control": ("ControlPlane/Main", ["API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
         "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
     ]

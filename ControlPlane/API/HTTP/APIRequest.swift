@@ -82,7 +82,7 @@ package struct APIRequest: Sendable {
         if !body.isEmpty { try fields { _ in } }
     }
 
-    private func object() throws(DomainError) -> JSONObject {
+    func object() throws(DomainError) -> JSONObject {
         let value: JSONValue
         do {
             value = try JSONValue(parsing: body)

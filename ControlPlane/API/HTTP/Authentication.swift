@@ -1,6 +1,7 @@
 package import Domain
 import HTTPTypes
 package import Hummingbird
+import Nouns
 import Primitives
 
 /// Who a request comes from: bearer tokens of administrators and virtual keys.

@@ -1,5 +1,6 @@
 package import Domain
 import HTTPTypes
+import Nouns
 import Primitives
 
 /// What the holder of a virtual key may ask about its own tenant. The tenant is always the key's: no parameter can name another.
@@ -28,7 +29,7 @@ package struct SelfServiceRoutes: RouteGroup {
                     "database": .string(report.database),
                     "key": [
                         "id": .string(caller.keyID.rawValue), "name": .string(caller.key.content.name),
-                        "status": .string(caller.key.status(at: usage.now)), "expires_at": .time(caller.key.content.expiresAt),
+                        "status": .string(caller.key.content.status), "expires_at": .time(caller.key.content.expiresAt),
                     ],
                     "project": ["id": .string(caller.projectID.rawValue), "name": .string(caller.project.content.name)],
                     "tenant": [

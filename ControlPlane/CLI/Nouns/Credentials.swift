@@ -1,45 +1,14 @@
 import ArgumentParser
 import Foundation
+import Nouns
 
-enum Credentials: EditableNoun {
-    static let name = "credential"
-    static let abstract = "Provider keys. Encrypted at rest, never shown again."
-    static let path = "credentials"
-    static let columns: [Column] = [
-        .id, .name, Column("PROVIDER", "provider_id", .id), Column("SECRET", "secret_hint"), .created,
-    ]
-    static let exampleID = "cred_aaaaaaaaaaaaaaaa"
-    static let createExample = "--provider-id \(Providers.exampleID) --name main --secret-env OPENAI_API_KEY"
-    static let updateExample = "--name spare"
+enum Credentials: DeclaredResource {
+    typealias Content = CredentialContent
     static var subcommands: [any ParsableCommand.Type] {
         [
             ListCommand<Self>.self, ShowCommand<Self>.self, CreateCredential.self, UpdateCommand<Self>.self, DeleteCommand<Self>.self,
             RotateCredential.self,
         ]
-    }
-
-    struct Fields: BodyFields {
-        static let required = ["provider_id", "name"]
-
-        @Option(help: "The provider it is for; only when it is created.")
-        var providerID: String?
-
-        @Option(help: "What people call it.")
-        var name: String?
-
-        func body() -> Body {
-            var body = Body()
-            body.set("provider_id", providerID)
-            body.set("name", name)
-            return body
-        }
-    }
-
-    struct Filters: ListFilters {
-        @Option(help: "Only this provider's.")
-        var providerID: String?
-
-        func query() -> [(String, String)] { pairs(("provider_id", providerID)) }
     }
 }
 
@@ -89,7 +58,7 @@ struct CreateCredential: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        var body = fields.body()
+        var body = try fields.body()
         try requireMembers(body, of: Credentials.self)
         body.set("secret", try secret.read())
         try connection.show(try await client.send("POST", Credentials.path, body: body.json))
@@ -113,4 +82,11 @@ struct RotateCredential: AsyncParsableCommand {
         body.set("secret", try secret.read())
         try connection.show(try await connection.act(Credentials.self, id, "rotate", body: body.json, revision: revision))
     }
+}
+
+func readFile(_ path: String) throws -> String {
+    guard let data = FileManager.default.contents(atPath: path), let text = String(data: data, encoding: .utf8) else {
+        throw Failure.usage("cannot read \(path) as text")
+    }
+    return text
 }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Primitives
 
 /// `weir fleet`: the data planes and what they trust.
-enum Fleet: Noun {
+enum Fleet: Resource {
     static let name = "fleet"
     static let thing = "data plane"
     static let abstract = "The data planes: what they hold, how they are enrolled, which keys sign for them."
@@ -40,7 +40,7 @@ extension Fleet {
 struct UpdateDataPlane: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "update", abstract: "Rename a data plane, or change which tenants it serves.",
-        discussion: example("fleet update \(Fleet.exampleID) --tenant-id \(Tenants.exampleID)"))
+        discussion: example("fleet update \(Fleet.exampleID) --tenant-id \(TenantKind.example)"))
 
     @Argument(help: "Its id.")
     var id: String
@@ -73,7 +73,7 @@ enum RevokeDataPlane: ItemAction {
 }
 
 /// `weir fleet token`: what a new data plane enrols with, once.
-enum EnrollmentTokens: EditableNoun {
+enum EnrollmentTokens: EditableResource {
     static let name = "token"
     static let abstract = "Enrolment tokens: a new data plane presents one, once."
     static let path = "enrollment-tokens"

@@ -1,81 +1,9 @@
 import ArgumentParser
-import Primitives
+import Nouns
 
-enum Keys: EditableNoun {
-    static let name = "key"
-    static let abstract = "Virtual keys: what applications authenticate with."
-    static let path = "keys"
-    static let columns: [Column] = [
-        .id, .name, Column("PROJECT", "project_id", .id), Column("STATUS", "status"), Column("MODELS", "models"),
-        Column("EXPIRES", "expires_at"),
-        .created,
-    ]
-    static let exampleID = "key_aaaaaaaaaaaaaaaa"
-    static let createExample = "--project-id \(Projects.exampleID) --name backend --model gpt-4o-mini --tag team=search"
-    static let updateExample = "--model gpt-4o --model gpt-4o-mini"
+enum Keys: DeclaredResource {
+    typealias Content = VirtualKeyContent
     static var subcommands: [any ParsableCommand.Type] { standardSubcommands + [RotateKey.self, ActionCommand<RevokeKey>.self] }
-
-    struct Fields: BodyFields {
-        static let required = ["project_id", "name"]
-        static let empty: [String: JSONValue] = ["models": [], "capabilities": [], "channels": [], "tags": [:]]
-
-        @Option(help: "The project it belongs to; only when it is created.")
-        var projectID: String?
-
-        @Option(help: "What people call it.")
-        var name: String?
-
-        @Option(help: "When it ends: 2027-01-31 or 2027-01-31T12:00:00Z.")
-        var expiresAt: Moment?
-
-        @Option(name: .customLong("model"), help: "A model it may use; may be repeated. None: all.")
-        var models: [String] = []
-
-        @Option(name: .customLong("capability"), help: "chat, completions or embeddings; may be repeated. None: all.")
-        var capabilities: [String] = []
-
-        @Option(name: .customLong("channel"), help: "A channel it may use (default, external); may be repeated. None: all.")
-        var channels: [String] = []
-
-        @Option(name: .customLong("tag"), help: ArgumentHelp("A label for reports; may be repeated.", valueName: "name=value"))
-        var tags: [Tag] = []
-
-        func body() -> Body {
-            var body = Body()
-            body.set("project_id", projectID)
-            body.set("name", name)
-            body.set("expires_at", expiresAt?.text)
-            body.set("models", models)
-            body.set("capabilities", capabilities)
-            body.set("channels", channels)
-            if !tags.isEmpty {
-                body.set("tags", json: .object(JSONObject(members: tags.map { .init(name: $0.name, value: .string($0.value)) })))
-            }
-            return body
-        }
-    }
-
-    struct Filters: ListFilters {
-        @Option(help: "Only this tenant's.")
-        var tenantID: String?
-
-        @Option(help: "Only this project's.")
-        var projectID: String?
-
-        func query() -> [(String, String)] { pairs(("tenant_id", tenantID), ("project_id", projectID)) }
-    }
-
-    struct Tag: ExpressibleByArgument {
-        let name: String
-        let value: String
-
-        init?(argument: String) {
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2, !parts[0].isEmpty else { return nil }
-            name = String(parts[0])
-            value = String(parts[1])
-        }
-    }
 }
 
 struct RotateKey: AsyncParsableCommand {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Primitives
 
-enum RolloutNoun: Noun {
+enum RolloutNoun: Resource {
     static let name = "rollout"
     static let abstract = "Bring a configuration version into force: for some at first, then for all; or go back."
     static let path = "rollouts"

@@ -1,3 +1,4 @@
+import Nouns
 package import Primitives
 package import Storage
 

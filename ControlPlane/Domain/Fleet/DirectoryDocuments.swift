@@ -1,5 +1,6 @@
 import Contract
 import Foundation
+import Nouns
 import Primitives
 import Storage
 import SwiftProtobuf
@@ -215,9 +216,14 @@ package struct DirectoryDocuments: Sendable {
         key.expiresMs = row.expiresAt ?? 0
         key.disabled = row.revoked
         // Nearly every key has no scopes: not a million JSON parsers for nothing.
-        if row.models != "[]" { key.models = try TextList.decode(row.models) }
-        if row.capabilities != "[]" { key.capabilities = try TextList.decode(row.capabilities) }
-        if row.channels != "[]" { key.channels = try TextList.decode(row.channels) }
+        if row.models != "[]" { key.models = try names(row.models) }
+        if row.capabilities != "[]" { key.capabilities = try names(row.capabilities) }
+        if row.channels != "[]" { key.channels = try names(row.channels) }
         return key
+    }
+
+    private static func names(_ column: String) throws -> [String] {
+        guard let names = [String].read(.text(column)) else { throw DatabaseError.unexpectedValue("a key's scope is not a list") }
+        return names
     }
 }

@@ -1,5 +1,6 @@
 package import Contract
 import Foundation
+import Nouns
 import Primitives
 import Storage
 import Trust
@@ -26,7 +27,7 @@ package struct SealedSecretsService: Sendable {
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
             let wanted = try factory.credentialIDs(c, configVersions: configVersions)
             let present = try wanted.sorted().compactMap { id in
-                try CredentialsTable.find(c, id).map { (id: CredentialID(id), revision: UInt64(clamping: $0.meta.revision)) }
+                try CredentialContent.find(c, id).map { (id: $0.id, revision: UInt64(clamping: $0.revision)) }
             }
             return (row, present)
         }

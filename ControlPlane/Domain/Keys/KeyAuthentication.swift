@@ -1,3 +1,4 @@
+import Nouns
 package import Primitives
 import Storage
 import Trust
@@ -28,20 +29,21 @@ package struct KeyAuthentication: Sendable {
         guard let text = VirtualKeyText(parsing: plaintext, prefix: VirtualKeyText.virtualKeyPrefix) else { throw refusal }
         let digest = SHA256Digest.of(Array(plaintext.utf8))
         let now = domain.clock.nowMilliseconds()
-        let found = try await domain.read { c -> (VirtualKeyRow, ProjectRow, TenantRow)? in
-            guard let key = try VirtualKeysTable.find(c, KeyKind.prefix + text.idSuffix),
-                let project = try ProjectsTable.find(c, key.projectID), let tenant = try TenantsTable.find(c, project.tenantID)
+        let found = try await domain.read { c -> KeyCaller? in
+            guard let key = try VirtualKeyContent.find(c, KeyKind.prefix + text.idSuffix)?.seen(at: now),
+                let project = try ProjectContent.find(c, key.content.projectID.rawValue),
+                let tenant = try TenantContent.find(c, project.content.tenantID.rawValue)
             else { return nil }
-            return (key, project, tenant)
+            return KeyCaller(key: key, project: project, tenant: tenant)
         }
-        guard let (row, project, tenant) = found else { throw refusal }
+        guard let caller = found else { throw refusal }
 
-        let isCurrent = ConstantTime.equal(row.sha256, digest)
-        let isPrevious = row.previousSHA256.map { ConstantTime.equal($0, digest) } ?? false
-        let inGrace = row.previousExpiresAt.map { $0 > now } ?? false
+        let key = caller.key.content
+        let isCurrent = ConstantTime.equal(key.sha256.bytes, digest)
+        let isPrevious = key.previousSHA256.map { ConstantTime.equal($0.bytes, digest) } ?? false
+        let inGrace = key.previousExpiresAt.map { $0 > now } ?? false
         guard isCurrent || isPrevious && inGrace else { throw refusal }
-        let caller = KeyCaller(key: VirtualKey(row), project: Project(project), tenant: Tenant(tenant))
-        let status = caller.key.status(at: now)
+        let status = key.status
         guard status == "active" else { throw DomainError.unauthenticated(detail: "The virtual key is \(status).") }
         guard caller.project.content.status == .active else { throw DomainError.forbidden(detail: "The key's project is disabled.") }
         guard caller.tenant.content.status == .active else { throw DomainError.forbidden(detail: "The key's tenant is disabled.") }

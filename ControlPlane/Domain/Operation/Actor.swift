@@ -1,7 +1,4 @@
-/// What an administrator may do. Owners may do everything; the others are not ordered, see `Permission.roles`.
-package enum Role: String, CaseIterable, Sendable {
-    case owner, `operator`, billing, auditor, viewer
-}
+package import Nouns
 
 /// What a route asks of its caller.
 package enum Permission: String, CaseIterable, Sendable {

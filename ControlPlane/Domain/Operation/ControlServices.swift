@@ -1,3 +1,4 @@
+package import Nouns
 package import Trust
 
 /// Every service of the control plane, made once at the start. One property a service; the API's route groups and the fleet take
@@ -5,16 +6,16 @@ package import Trust
 package struct ControlServices: Sendable {
     package let domain: DomainContext
 
-    package let tenants: TenantService
-    package let projects: ProjectService
+    package let tenants: NounService<TenantContent>
+    package let projects: NounService<ProjectContent>
     package let keys: VirtualKeyService
     package let keyAuthentication: KeyAuthentication
     package let credentials: CredentialService
-    package let providers: CatalogService<ProviderNoun>
-    package let endpoints: CatalogService<EndpointNoun>
-    package let models: CatalogService<ModelNoun>
-    package let routes: CatalogService<RouteNoun>
-    package let prices: CatalogService<PriceNoun>
+    package let providers: NounService<ProviderContent>
+    package let endpoints: NounService<EndpointContent>
+    package let models: NounService<ModelContent>
+    package let routes: NounService<RouteContent>
+    package let prices: NounService<PriceContent>
     package let drafts: Drafts
     package let configVersions: ConfigVersions
     package let rollouts: Rollouts
@@ -25,16 +26,16 @@ package struct ControlServices: Sendable {
 
     package init(_ domain: DomainContext, cipher: AtRestCipher) {
         self.domain = domain
-        tenants = TenantService(domain)
-        projects = ProjectService(domain)
+        tenants = NounService(domain)
+        projects = NounService(domain)
         keys = VirtualKeyService(domain)
         keyAuthentication = KeyAuthentication(domain)
         credentials = CredentialService(domain, cipher: cipher)
-        providers = CatalogService(domain)
-        endpoints = CatalogService(domain)
-        models = CatalogService(domain)
-        routes = CatalogService(domain)
-        prices = CatalogService(domain)
+        providers = NounService(domain)
+        endpoints = NounService(domain)
+        models = NounService(domain)
+        routes = NounService(domain)
+        prices = NounService(domain)
         drafts = Drafts(domain)
         configVersions = ConfigVersions(domain)
         rollouts = Rollouts(domain)

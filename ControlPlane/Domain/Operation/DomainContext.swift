@@ -17,10 +17,16 @@ package struct DomainContext: Sendable {
         try await translated { try await database.read(body) }
     }
 
+    package func write<R: Sendable>(
+        raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil, body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        try await write(waking: Set(topics), taken: taken, body: body)
+    }
+
     /// One transaction; after it has committed, `topics` are raised. The body may run more than once.
     /// - Parameter taken: What a violated unique index means to the caller: the conflict that is thrown for it.
     package func write<R: Sendable>(
-        raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil, body: @escaping @Sendable (any SQLConnection) throws -> R
+        waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?, body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         let result: R
         do {
@@ -45,7 +51,7 @@ package struct DomainContext: Sendable {
 /// Counters that order changes. Taking one locks it until the transaction ends, so the changes under one counter happen one after
 /// the other: their numbers commit in order, and a reference checked under the counter still stands at the commit. Transactions
 /// that need several take them in the order of the cases, which rules out deadlocks.
-package enum ChangeCounter: String, Sendable {
+package enum ChangeCounter: String, CaseIterable, Sendable {
     case administrators, credentials, directory, draft, config, rollout
 
     package func next(_ c: any SQLConnection) throws -> Int64 {

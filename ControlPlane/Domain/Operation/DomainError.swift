@@ -1,24 +1,5 @@
+package import Primitives
 import Storage
-
-/// One thing wrong with one field: what a caller needs to correct it without reading the source.
-package struct FieldProblem: Hashable, Sendable {
-    /// The field as the caller wrote it, members of members with dots and elements with brackets: `targets[1].endpoint_id`.
-    package let field: String
-    package let message: String
-    /// What to do about it.
-    package let remedy: String
-
-    package init(_ field: String, _ message: String, remedy: String) {
-        self.field = field
-        self.message = message
-        self.remedy = remedy
-    }
-
-    /// The same problem, seen from the object that holds this one under `prefix`.
-    package func nested(under prefix: String) -> FieldProblem {
-        FieldProblem("\(prefix).\(field)", message, remedy: remedy)
-    }
-}
 
 /// Why an operation was refused, in the words of the domain. The API turns each case into one status and problem document.
 /// Texts are meant for the caller: they never hold secrets or the text of a driver's error.

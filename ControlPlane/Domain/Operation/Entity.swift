@@ -1,47 +1,46 @@
+package import Nouns
 package import Primitives
-import Storage
-
-/// What of an entity an administrator writes.
-package protocol EntityContent: Sendable, Hashable {
-    /// As the API and the audit log show it, in that order. Never a secret.
-    var members: JSONObject { get }
-}
+package import Storage
 
 /// Something an administrator edits: what was written, and what the system adds to it.
-package struct Entity<Kind: IdentifierKind, Content: EntityContent>: Sendable, Hashable {
-    package let id: ID<Kind>
-    /// Raised with each change: the ETag.
-    package let revision: Int64
-    /// Unix milliseconds.
-    package let createdAt: Int64
-    package let updatedAt: Int64
-    package let content: Content
+package struct Entity<Content: Noun>: Sendable, Hashable {
+    package let id: ID<Content.Kind>
+    package internal(set) var meta: RowMeta
+    package internal(set) var content: Content
+    /// The number of its last change among all that share its counter; 0 where none is kept.
+    package internal(set) var change: Int64
+    /// Unix milliseconds; nil: present.
+    package internal(set) var deletedAt: Int64?
 
-    package init(id: ID<Kind>, revision: Int64, createdAt: Int64, updatedAt: Int64, content: Content) {
-        self.id = id
-        self.revision = revision
-        self.createdAt = createdAt
-        self.updatedAt = updatedAt
+    package init(id: String, meta: RowMeta, content: Content, change: Int64 = 0, deletedAt: Int64? = nil) {
+        self.id = ID(id)
+        self.meta = meta
         self.content = content
+        self.change = change
+        self.deletedAt = deletedAt
     }
+
+    /// Raised with each change: the ETag.
+    package var revision: Int64 { meta.revision }
+    /// Unix milliseconds.
+    package var createdAt: Int64 { meta.createdAt }
+    package var updatedAt: Int64 { meta.updatedAt }
 
     package var json: JSONValue {
         var object: JSONObject = ["id": .string(id.rawValue)]
         for member in content.members.members { object[member.name] = member.value }
-        object["created_at"] = .string(RFC3339.string(milliseconds: createdAt))
-        object["updated_at"] = .string(RFC3339.string(milliseconds: updatedAt))
+        object["created_at"] = .time(createdAt)
+        object["updated_at"] = .time(updatedAt)
         return .object(object)
     }
 
-    func cursor(_ list: String) -> Cursor { Cursor(list: list, time: createdAt, id: id.rawValue) }
-}
-
-extension Entity {
-    init(id: String, meta: RowMeta, content: Content) {
-        self.init(id: ID(id), revision: meta.revision, createdAt: meta.createdAt, updatedAt: meta.updatedAt, content: content)
+    func seen(at now: Int64) -> Entity {
+        var entity = self
+        entity.content.seen(at: now)
+        return entity
     }
 
-    var meta: RowMeta { RowMeta(revision: revision, createdAt: createdAt, updatedAt: updatedAt) }
+    func cursor(_ list: String) -> Cursor { Cursor(list: list, time: createdAt, id: id.rawValue) }
 }
 
 extension RowMeta {
@@ -56,8 +55,6 @@ extension JSONValue {
     package static func time(_ milliseconds: Int64?) -> JSONValue {
         milliseconds.map { .string(RFC3339.string(milliseconds: $0)) } ?? .null
     }
-
-    static func identifiers<Kind>(_ ids: [ID<Kind>]) -> JSONValue { .strings(ids.map(\.rawValue)) }
 
     static func optional(_ text: String?) -> JSONValue { text.map { .string($0) } ?? .null }
 }

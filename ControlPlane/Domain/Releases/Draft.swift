@@ -1,4 +1,5 @@
 package import Contract
+import Nouns
 package import Primitives
 package import Storage
 import SwiftProtobuf
@@ -6,14 +7,10 @@ import Trust
 
 /// The draft: the rows of providers, endpoints, models, routes and prices as they are now.
 package enum Draft {
-    /// The draft as it would be published. In the order of ids, so that the same draft always gives the same bytes.
+    /// The draft as it would be published.
     package static func payload(_ c: any SQLConnection) throws -> Weir_V1_ConfigPayload {
         var config = Weir_V1_ConfigPayload()
-        config.providers = try ProvidersTable.all(c).sorted { $0.id < $1.id }.map(Weir_V1_Provider.init)
-        config.endpoints = try EndpointsTable.all(c).sorted { $0.id < $1.id }.map(Weir_V1_Endpoint.init)
-        config.models = try ModelsTable.all(c).sorted { $0.id < $1.id }.map(Weir_V1_Model.init)
-        config.routes = try RoutesTable.all(c).sorted { $0.id < $1.id }.map(Weir_V1_Route.init)
-        config.prices = try PricesTable.all(c).sorted { $0.id < $1.id }.map(Weir_V1_Price.init)
+        for noun in DraftNouns.all { try noun.fill(&config, c) }
         return config
     }
 
@@ -21,7 +18,7 @@ package enum Draft {
     package static func problems(_ c: any SQLConnection, _ config: Weir_V1_ConfigPayload) throws -> [FieldProblem] {
         var problems = ConfigValidation.validate(config).map { FieldProblem($0.path, $0.message, remedy: $0.remedy) }
         let credentials = Dictionary(
-            try CredentialsTable.all(c).map { ($0.id, $0.providerID) }, uniquingKeysWith: { first, _ in first })
+            try CredentialContent.all(c).map { ($0.id.rawValue, $0.content.providerID.rawValue) }, uniquingKeysWith: { first, _ in first })
         for endpoint in config.endpoints {
             for (index, id) in endpoint.credentialIds.enumerated() {
                 let path = "endpoints[\(endpoint.id)].credential_ids[\(index)]"
@@ -41,7 +38,7 @@ package enum Draft {
                 }
             }
         }
-        let tenants = Set(try TenantsTable.all(c).map(\.id))
+        let tenants = Set(try TenantContent.all(c).map(\.id.rawValue))
         for model in config.models {
             for (index, id) in model.tenantIds.enumerated() where !tenants.contains(id) {
                 problems.append(
@@ -102,7 +99,7 @@ package struct Drafts: Sendable {
             let latest = try ConfigVersionsTable.latest(c)
             let bytes: [UInt8] = try config.serializedBytes()
             return DraftView(
-                content: try ConfigResources(config).members, baseVersion: try ConfigVersionsTable.draftBase(c),
+                content: ConfigResources(config).members, baseVersion: try ConfigVersionsTable.draftBase(c),
                 latestVersion: latest?.version,
                 changed: latest?.digest != SHA256Digest.of(bytes))
         }
@@ -123,31 +120,12 @@ package struct Drafts: Sendable {
             let before = try Draft.payload(c)
             let wanted = try ConfigVersions.existing(c, version, field: "version")
             let stamp = RowMeta(revision: revision, createdAt: now, updatedAt: now)
-            try Self.replace(c, ProvidersTable.self, wanted.providers.map { ProviderRow($0, stamp) })
-            try Self.replace(c, EndpointsTable.self, wanted.endpoints.map { EndpointRow($0, stamp) })
-            try Self.replace(c, ModelsTable.self, wanted.models.map { ModelRow($0, stamp) })
-            try Self.replace(c, RoutesTable.self, wanted.routes.map { RouteRow($0, stamp) })
-            try Self.replace(c, PricesTable.self, wanted.prices.map { PriceRow($0, stamp) })
+            for noun in DraftNouns.all { try noun.replaceAll(c, by: wanted, stamp) }
             try ConfigVersionsTable.setDraftBase(c, version)
-            let difference = ConfigDiff(from: try ConfigResources(before), to: try ConfigResources(wanted)).json
+            let difference = ConfigDiff(from: ConfigResources(before), to: ConfigResources(wanted)).json
             try AuditLog.record(
                 c, actor, "config_draft.reset", id: "draft", before: nil, after: ["version": .int(version), "changes": difference], at: now)
         }
         return try await view()
-    }
-
-    /// Rows that are as wanted already stay as they are, revision and times included; the others keep the time of their creation.
-    private static func replace<Table: EntityTable>(_ c: any SQLConnection, _ table: Table.Type, _ wanted: [Table.Row]) throws {
-        let present = Dictionary(try Table.all(c).map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-        let rows = wanted.map { row in
-            guard let old = present[row.key] else { return row }
-            // A model's creation time is part of its content (in seconds); the other rows bring none.
-            let sameSecond = Table.Row.self != ModelRow.self || old.meta.createdAt / 1000 == row.meta.createdAt / 1000
-            if old.values == row.values, sameSecond { return old }
-            var kept = row
-            if sameSecond { kept.meta.createdAt = old.meta.createdAt }
-            return kept
-        }
-        try Table.replaceAll(c, rows)
     }
 }

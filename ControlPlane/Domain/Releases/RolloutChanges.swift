@@ -1,3 +1,4 @@
+import Nouns
 package import Primitives
 import Storage
 
@@ -274,7 +275,7 @@ extension Rollouts {
                 FieldProblem(name, "has more than \(maximumSelectors) entries", remedy: "Select by region or percentage instead."))
         }
         guard problems.isEmpty else { throw DomainError.invalid(problems) }
-        for id in row.tenantIDs where try TenantsTable.find(c, id) == nil {
+        for id in row.tenantIDs where try TenantContent.find(c, id) == nil {
             problems.append(
                 FieldProblem("tenants", "names \(id.prefix(64)), which does not exist", remedy: "Name one of GET /admin/api/tenants."))
         }

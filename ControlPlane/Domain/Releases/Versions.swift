@@ -113,7 +113,7 @@ package struct ConfigVersions: Sendable {
             guard let row = try ConfigVersionsTable.find(c, version) else {
                 throw DomainError.notFound(kind: "configuration version", id: String(version))
             }
-            return (ConfigVersion(row), try ConfigResources(Self.existing(c, version, field: "version")).members)
+            return (ConfigVersion(row), ConfigResources(try Self.existing(c, version, field: "version")).members)
         }
     }
 
@@ -139,7 +139,7 @@ package struct ConfigVersions: Sendable {
                 case .version(let version): try Self.existing(c, version, field: field)
                 }
             }
-            return ConfigDiff(from: try ConfigResources(payload(from, "from")), to: try ConfigResources(payload(to, "to")))
+            return ConfigDiff(from: ConfigResources(try payload(from, "from")), to: ConfigResources(try payload(to, "to")))
         }
     }
 

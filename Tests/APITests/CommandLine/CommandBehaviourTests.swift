@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Nouns
 import Primitives
 import Storage
 import Testing

@@ -1,6 +1,7 @@
 import Domain
 import Foundation
 import HummingbirdTesting
+import Nouns
 import Primitives
 import Storage
 import Synchronization

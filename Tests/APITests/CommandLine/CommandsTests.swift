@@ -1,5 +1,6 @@
 import Domain
 import Foundation
+import Nouns
 import Primitives
 import Storage
 import Testing
@@ -60,8 +61,8 @@ struct CommandsTests {
         #expect(!key.contains("weir_"))
         let shown = try await h.succeed("key show \(id) --json").json
         #expect(shown["expires_at"] == "2030-01-31T00:00:00Z" && shown["models"] == ["gpt-x"] && shown["tags"]?["team"] == "search")
-        let cleared = try await h.succeed("key update \(id) --clear models --clear tags --clear expires_at --json").json
-        #expect(cleared["models"] == [] && cleared["tags"] == [:] && cleared["expires_at"] == .null)
+        let cleared = try await h.succeed("key update \(id) --model all --clear tags --clear expires_at --json").json
+        #expect(cleared["models"] == "all" && cleared["tags"] == [:] && cleared["expires_at"] == .null)
         #expect(try await h.field("key", "key rotate \(id) --grace-seconds 60").hasPrefix("weir_"))
         #expect(try await h.field("status", "key revoke \(id)") == "revoked")
         try await h.succeed("key delete \(id)")
@@ -95,7 +96,7 @@ struct CommandsTests {
         #expect(try await h.succeed("endpoint list --provider-id \(provider)").output.contains(endpoint))
         let model = try await h.field("id", "model create --name gpt-x --capability chat --capability embeddings --context-window 128000")
         #expect(try await h.field("tenant_ids", "model update \(model) --tenant-id \(tenant)") == #"["\#(tenant)"]"#)
-        #expect(try await h.field("tenant_ids", "model update \(model) --clear tenant_ids") == "[]")
+        #expect(try await h.field("tenant_ids", "model update \(model) --tenant-id all") == "all")
         #expect(try await h.succeed("model list").output.contains("chat, embeddings"))
         #expect(try await h.field("context_window", "model show \(model)") == "128000")
         let route = try await h.field("id", "route create --model-id \(model) --name r --target \(endpoint),model=llama3:8b,weight=3")

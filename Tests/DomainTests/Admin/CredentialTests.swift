@@ -1,4 +1,5 @@
 import Domain
+import Nouns
 import Primitives
 import Storage
 import Testing
@@ -14,8 +15,7 @@ struct CredentialTests {
             let f = try AdminFixture(database)
             let provider = try await f.provider()
             let service = f.services.credentials
-            let content = CredentialContent(providerID: provider, name: "main")
-            let made = try await service.create(content, secret: Self.secret, by: AdminFixture.actor)
+            let made = try await f.credential("main", of: provider, Self.secret)
             #expect(try await service.decrypt(made.id).secret == Self.secret)
             #expect(try await service.decryptAll().map(\.revision) == [made.revision])
             #expect(made.content.secretHint == "ghij")
@@ -28,11 +28,11 @@ struct CredentialTests {
             #expect(changes.revision == rotated.revision)
             #expect(try await service.changes(since: changes.revision).present.isEmpty)
 
-            try await service.delete(made.id, at: rotated.revision, by: AdminFixture.actor)
+            try await service.nouns.delete(made.id, at: rotated.revision, by: AdminFixture.actor)
             let removed = try await service.changes(since: rotated.revision)
             #expect(removed.removed == [made.id])
-            let row = try await database.read { try CredentialsTable.changedSince($0, 0).first }
-            #expect(row?.ciphertext == [])
+            let row = try await database.read { try CredentialContent.changed($0, since: 0).first }
+            #expect(row?.content.ciphertext.bytes == [])
         }
     }
 
@@ -42,10 +42,8 @@ struct CredentialTests {
             let f = try AdminFixture(database)
             let provider = try await f.provider()
             let service = f.services.credentials
-            let a = try await service.create(
-                CredentialContent(providerID: provider, name: "a"), secret: Self.secret, by: AdminFixture.actor)
-            let b = try await service.create(
-                CredentialContent(providerID: provider, name: "b"), secret: Secret("other"), by: AdminFixture.actor)
+            let a = try await f.credential("a", of: provider, Self.secret)
+            let b = try await f.credential("b", of: provider, Secret("other"))
             try await database.transaction { c in
                 _ = try c.execute(
                     "UPDATE credentials SET ciphertext = (SELECT ciphertext FROM credentials WHERE id = $1) WHERE id = $2",
@@ -83,7 +81,10 @@ struct AdminTokenTests {
             let made = try await withThrowingTaskGroup(of: Bool.self) { group in
                 for number in 0..<6 {
                     group.addTask {
-                        let content = AdminTokenContent(name: "root \(number)", role: .owner, expiresAt: nil)
+                        let content = AdminTokenContent {
+                            $0.name = "root \(number)"
+                            $0.role = .owner
+                        }
                         return try await f.services.adminTokens.create(content, by: AdminFixture.actor, onlyIfNone: true) { _ in } != nil
                     }
                 }
@@ -98,11 +99,14 @@ struct AdminTokenTests {
         struct DiskFull: Error {}
         try await kind.with { database in
             let f = try AdminFixture(database)
-            let content = AdminTokenContent(name: "root", role: .owner, expiresAt: nil)
+            let content = AdminTokenContent {
+                $0.name = "root"
+                $0.role = .owner
+            }
             await #expect(throws: DiskFull.self) {
                 _ = try await f.services.adminTokens.create(content, by: AdminFixture.actor, onlyIfNone: true) { _ in throw DiskFull() }
             }
-            #expect(try await f.services.adminTokens.items(PageRequest()).items.isEmpty)
+            #expect(try await f.services.adminTokens.nouns.items([], PageRequest()).items.isEmpty)
         }
     }
 }

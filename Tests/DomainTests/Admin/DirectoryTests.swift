@@ -1,4 +1,5 @@
 import Domain
+import Nouns
 import Primitives
 import Storage
 import Testing
@@ -21,25 +22,42 @@ struct AdminFixture: Sendable {
     static let actor = Actor.system("test")
 
     func tenant(_ name: String = "Acme") async throws -> Tenant {
-        try await services.tenants.create(TenantContent(name: name, status: .active), by: Self.actor)
+        try await services.tenants.create(TenantContent { $0.name = name }, by: Self.actor)
     }
 
     func project(of tenant: Tenant, _ name: String = "P") async throws -> Project {
-        try await services.projects.create(ProjectContent(tenantID: tenant.id, name: name, status: .active), by: Self.actor)
+        try await services.projects.create(
+            ProjectContent {
+                $0.tenantID = tenant.id
+                $0.name = name
+            }, by: Self.actor)
     }
 
     func key(in project: Project) async throws -> VirtualKeyService.Issued {
         try await services.keys.create(
-            VirtualKeyContent(
-                projectID: project.id, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: ["team": "a"]),
-            by: Self.actor)
+            VirtualKeyContent {
+                $0.projectID = project.id
+                $0.name = "k"
+                $0.tags = ["team": "a"]
+            }, by: Self.actor)
+    }
+
+    func credential(_ name: String, of provider: ProviderID, _ secret: Secret) async throws -> Credential {
+        try await services.credentials.nouns.create(
+            CredentialContent {
+                $0.providerID = provider
+                $0.name = name
+                $0.secret = secret
+            }, by: Self.actor)
     }
 
     func provider(_ name: String = "openai", scheme: AuthScheme = .bearer) async throws -> ProviderID {
         try await services.providers.create(
-            ProviderContent(
-                name: name, kind: "openai", baseURL: "https://api.example/v1", authScheme: scheme, authHeader: "", caPEM: "",
-                timeouts: Timeouts()), by: Self.actor
+            ProviderContent {
+                $0.name = name
+                $0.baseURL = "https://api.example/v1"
+                $0.auth.scheme = scheme
+            }, by: Self.actor
         ).id
     }
 }
@@ -55,8 +73,8 @@ struct DirectoryTests {
             let key = try await f.key(in: project)
             func since(_ revision: Int64) async throws -> [String] {
                 try await database.read { c in
-                    try TenantsTable.changedSince(c, revision).map(\.id) + ProjectsTable.changedSince(c, revision).map(\.id)
-                        + VirtualKeysTable.changedSince(c, revision).map(\.id)
+                    try TenantContent.changed(c, since: revision).map(\.id.rawValue) + ProjectContent.changed(c, since: revision).map(\.id.rawValue)
+                        + VirtualKeyContent.changed(c, since: revision).map(\.id.rawValue)
                 }
             }
             func current() async throws -> Int64 { try await database.read { try CountersTable.current($0, "directory") } }
@@ -69,9 +87,9 @@ struct DirectoryTests {
             #expect(try await current() == 5)
             try await f.services.projects.delete(project.id, at: 1, by: AdminFixture.actor)
             #expect(try await since(5) == [project.id.rawValue, key.key.id.rawValue])
-            let rows = try await database.read { c in try VirtualKeysTable.changedSince(c, 5) }
+            let rows = try await database.read { c in try VirtualKeyContent.changed(c, since: 5) }
             #expect(rows.allSatisfy { $0.deletedAt != nil })
-            #expect(try await database.read { try VirtualKeysTable.all($0) }.isEmpty)
+            #expect(try await database.read { try VirtualKeyContent.all($0) }.isEmpty)
             // What was refused takes no revision.
             await #expect(throws: DomainError.self) { try await f.services.tenants.delete(tenant.id, at: 99, by: AdminFixture.actor) }
             #expect(try await current() == 6)
@@ -88,7 +106,7 @@ struct DirectoryTests {
                 for _ in 0..<12 { group.addTask { _ = try await f.key(in: project) } }
                 try await group.waitForAll()
             }
-            let revisions = try await database.read { try VirtualKeysTable.all($0).map(\.directoryRevision) }
+            let revisions = try await database.read { try VirtualKeyContent.all($0).map(\.change) }
             #expect(revisions.sorted() == Array(3...14))
         }
     }
@@ -104,7 +122,7 @@ struct DirectoryTests {
                     group.addTask { try? await f.services.tenants.delete(tenant.id, at: 1, by: AdminFixture.actor) }
                 }
                 let (tenants, projects) = try await database.read { c in
-                    (try TenantsTable.all(c).map(\.id), try ProjectsTable.all(c).map(\.tenantID))
+                    (try TenantContent.all(c).map(\.id), try ProjectContent.all(c).map(\.content.tenantID))
                 }
                 #expect(Set(projects).isSubset(of: Set(tenants)))
             }

@@ -1,5 +1,6 @@
 import Contract
 import Domain
+import Nouns
 import Primitives
 import Storage
 import SwiftProtobuf
@@ -35,34 +36,44 @@ struct ReleaseFixture {
 
     private func fill(_ c: any SQLConnection) throws {
         let meta = RowMeta(revision: 1, createdAt: Self.start, updatedAt: Self.start)
-        try TenantsTable.insert(c, TenantRow(id: tenant, name: "Acme", status: "active", meta: meta, directoryRevision: 1))
-        try CredentialsTable.insert(
-            c, CredentialRow(id: credential, providerID: provider, name: "main", ciphertext: [1], secretHint: "", meta: meta))
-        try ProvidersTable.insert(
-            c,
-            ProviderRow(
-                id: provider, name: "OpenAI", kind: "openai", baseURL: "https://api.openai.com/v1", authScheme: "bearer", authHeader: "",
-                caPEM: "", timeouts: TimeoutsColumns(idleMS: 5000), meta: meta))
-        try EndpointsTable.insert(
-            c,
-            EndpointRow(
-                id: endpoint, providerID: provider, name: "main", baseURL: nil, credentialIDs: [credential], disabled: false,
-                timeouts: TimeoutsColumns(), meta: meta))
-        try ModelsTable.insert(
-            c,
-            ModelRow(
-                id: model, name: "gpt", capabilities: ["chat"], contextWindow: 128_000, maxOutputTokens: 0, tenantIDs: [tenant],
-                ownedBy: "openai", meta: meta))
-        try RoutesTable.insert(
-            c,
-            RouteRow(
-                id: route, modelID: model, name: "default", targets: [.init(endpointID: endpoint, upstreamModel: "", weight: 1)],
-                maxAttempts: 0, disabled: false, meta: meta))
-        try PricesTable.insert(
-            c,
-            PriceRow(
-                id: price, modelID: model, endpointID: nil, inputNano: 150_000_000, outputNano: 600_000_000, cachedInputNano: 75_000_000,
-                cacheWriteNano: 0, perRequestNano: 0, effectiveFrom: Self.start, meta: meta))
+        func insert<Content: Administered>(_ id: String, _ edit: (inout Content) -> Void) throws {
+            try Content.insert(c, Entity(id: id, meta: meta, content: Content(edit), change: 1))
+        }
+        try insert(tenant) { (tenant: inout TenantContent) in tenant.name = "Acme" }
+        try insert(credential) { (credential: inout CredentialContent) in
+            credential.providerID = ID(provider)
+            credential.name = "main"
+            credential.ciphertext = StoredBytes([1])
+        }
+        try insert(provider) { (provider: inout ProviderContent) in
+            provider.name = "OpenAI"
+            provider.baseURL = "https://api.openai.com/v1"
+            provider.timeouts.idleMS = 5000
+        }
+        try insert(endpoint) { (endpoint: inout EndpointContent) in
+            endpoint.providerID = ID(provider)
+            endpoint.name = "main"
+            endpoint.credentialIDs = [ID(credential)]
+        }
+        try insert(model) { (model: inout ModelContent) in
+            model.name = "gpt"
+            model.capabilities = ["chat"]
+            model.contextWindow = 128_000
+            model.tenantIDs = .only([ID(tenant)])
+            model.ownedBy = "openai"
+        }
+        try insert(route) { (route: inout RouteContent) in
+            route.modelID = ID(model)
+            route.name = "default"
+            route.targets = [RouteTarget { $0.endpointID = ID(endpoint) }]
+        }
+        try insert(price) { (price: inout PriceContent) in
+            price.modelID = ID(model)
+            price.input = NanoDollars(150_000_000)
+            price.output = NanoDollars(600_000_000)
+            price.cachedInput = NanoDollars(75_000_000)
+            price.effectiveFrom = Self.start
+        }
         try DataPlanesTable.insert(
             c,
             DataPlaneRow(
@@ -78,11 +89,9 @@ struct ReleaseFixture {
     func touchDraft(_ marker: Int) async throws {
         let provider = provider
         try await edit { c in
-            guard var row = try ProvidersTable.find(c, provider) else { return }
-            let old = row.meta.revision
-            row.baseURL = "https://api\(marker).openai.com/v1"
-            row.meta.revision += 1
-            _ = try ProvidersTable.update(c, row, expecting: old)
+            try c.execute(
+                "UPDATE providers SET base_url = $1, revision = revision + 1 WHERE id = $2",
+                [.text("https://api\(marker).openai.com/v1"), .text(provider)])
         }
     }
 

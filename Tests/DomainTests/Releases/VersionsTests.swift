@@ -1,5 +1,6 @@
 import Contract
 import Domain
+import Nouns
 import Primitives
 import Storage
 import SwiftProtobuf
@@ -56,11 +57,15 @@ struct VersionsTests {
                 try c.execute("UPDATE credentials SET deleted_at = 5 WHERE id = $1", [.text(fixture.credential)])
                 try c.execute("UPDATE tenants SET deleted_at = 5 WHERE id = $1", [.text(fixture.tenant)])
                 try c.execute("DELETE FROM models", [])
-                try ModelsTable.insert(
+                try ModelContent.insert(
                     c,
-                    ModelRow(
-                        id: "mdl_other", name: "other", capabilities: ["chat"], contextWindow: 0, maxOutputTokens: 0,
-                        tenantIDs: ["ten_gone"], ownedBy: "", meta: RowMeta(revision: 1, createdAt: 1, updatedAt: 1)))
+                    Entity(
+                        id: "mdl_other", meta: RowMeta(revision: 1, createdAt: 1, updatedAt: 1),
+                        content: ModelContent {
+                            $0.name = "other"
+                            $0.capabilities = ["chat"]
+                            $0.tenantIDs = .only([ID("ten_gone")])
+                        }))
             }
             let expected = [
                 "routes[\(fixture.route)].model_id", "prices[\(fixture.price)].model_id",
@@ -124,10 +129,10 @@ struct VersionsTests {
             let fixture = try await ReleaseFixture(database)
             _ = try await fixture.publish(1)
             try await fixture.touchDraft(2)
-            let before = try await database.read { c in try ProvidersTable.find(c, fixture.provider)?.meta }
+            let before = try await database.read { c in try ProviderContent.find(c, fixture.provider)?.meta }
             _ = try await fixture.drafts.reset(to: 1, actor: fixture.actor)
             let (provider, endpoint) = try await database.read { c in
-                (try ProvidersTable.find(c, fixture.provider)?.meta, try EndpointsTable.find(c, fixture.endpoint)?.meta)
+                (try ProviderContent.find(c, fixture.provider)?.meta, try EndpointContent.find(c, fixture.endpoint)?.meta)
             }
             #expect(provider?.revision != before?.revision && provider?.createdAt == before?.createdAt)
             #expect(endpoint?.revision == 1)
@@ -142,16 +147,11 @@ struct VersionsTests {
             try await fixture.edit { c in
                 try c.execute("DELETE FROM prices", [])
                 try c.execute("UPDATE providers SET idle_ms = 0, total_ms = 9", [])
-                try RoutesTable.replaceAll(
-                    c,
-                    try RoutesTable.all(c).map { route in
-                        var route = route
-                        route.targets = [
-                            .init(endpointID: fixture.endpoint, upstreamModel: "gpt-4", weight: 3),
-                            .init(endpointID: fixture.endpoint, upstreamModel: "gpt-5", weight: 1),
-                        ]
-                        return route
-                    })
+                let targets: JSONValue = [
+                    ["endpoint_id": .string(fixture.endpoint), "upstream_model": "gpt-4", "weight": 3],
+                    ["endpoint_id": .string(fixture.endpoint), "upstream_model": "gpt-5", "weight": 1],
+                ]
+                try c.execute("UPDATE routes SET targets = $1", [.text(targets.text)])
             }
             let diff = try await fixture.versions.diff(from: .version(1), to: .draft)
             func entries(_ resource: String) -> [ConfigDiff.Entry] { diff.sections.first { $0.resource == resource }?.entries ?? [] }

@@ -2,6 +2,7 @@ import Domain
 import Fleet
 import Foundation
 import Logging
+import Nouns
 import Primitives
 import Storage
 import Testing
@@ -55,17 +56,22 @@ final class RunningControl: Sendable {
 
     /// Tenant and project.
     func project() async throws -> ProjectID {
-        let tenant = try await services.tenants.create(TenantContent(name: "acme", status: .active), by: Self.administrator)
+        let tenant = try await services.tenants.create(TenantContent { $0.name = "acme" }, by: Self.administrator)
         return try await services.projects.create(
-            ProjectContent(tenantID: tenant.id, name: "app", status: .active), by: Self.administrator
+            ProjectContent {
+                $0.tenantID = tenant.id
+                $0.name = "app"
+            }, by: Self.administrator
         ).id
     }
 
     /// A key of the project; its plaintext.
     func key(_ project: ProjectID) async throws -> (id: KeyID, text: String) {
         let issued = try await services.keys.create(
-            VirtualKeyContent(projectID: project, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: [:]),
-            by: Self.administrator)
+            VirtualKeyContent {
+                $0.projectID = project
+                $0.name = "k"
+            }, by: Self.administrator)
         return (issued.key.id, issued.plaintext.reveal())
     }
 
@@ -74,26 +80,40 @@ final class RunningControl: Sendable {
     func release(model: String, url: String, secret: String = "sk-provider") async throws -> Int64 {
         let actor = Self.administrator
         let provider = try await services.providers.create(
-            ProviderContent(
-                name: "p-\(model)", kind: "openai", baseURL: url, authScheme: .bearer, authHeader: "", caPEM: "", timeouts: Timeouts()),
-            by: actor)
-        let credential = try await services.credentials.create(
-            CredentialContent(providerID: provider.id, name: "c-\(model)"), secret: Secret(secret), by: actor)
+            ProviderContent {
+                $0.name = "p-\(model)"
+                $0.baseURL = url
+            }, by: actor)
+        let credential = try await services.credentials.nouns.create(
+            CredentialContent {
+                $0.providerID = provider.id
+                $0.name = "c-\(model)"
+                $0.secret = Secret(secret)
+            }, by: actor)
         let endpoint = try await services.endpoints.create(
-            EndpointContent(
-                providerID: provider.id, name: "e-\(model)", baseURL: nil, credentialIDs: [credential.id], disabled: false,
-                timeouts: Timeouts()), by: actor)
+            EndpointContent {
+                $0.providerID = provider.id
+                $0.name = "e-\(model)"
+                $0.credentialIDs = [credential.id]
+            }, by: actor)
         let entry = try await services.models.create(
-            ModelContent(name: model, capabilities: ["chat"], contextWindow: 0, maxOutputTokens: 0, tenantIDs: [], ownedBy: "test"),
-            by: actor)
+            ModelContent {
+                $0.name = model
+                $0.capabilities = ["chat"]
+                $0.ownedBy = "test"
+            }, by: actor)
         _ = try await services.routes.create(
-            RouteContent(
-                modelID: entry.id, name: "r-\(model)", targets: [RouteTarget(endpointID: endpoint.id, upstreamModel: "", weight: 1)],
-                maxAttempts: 0, disabled: false), by: actor)
+            RouteContent {
+                $0.modelID = entry.id
+                $0.name = "r-\(model)"
+                $0.targets = [RouteTarget { $0.endpointID = endpoint.id }]
+            }, by: actor)
         _ = try await services.prices.create(
-            PriceContent(
-                modelID: entry.id, endpointID: nil, input: NanoDollars(2_500_000_000), output: NanoDollars(10_000_000_000),
-                cachedInput: NanoDollars(0), cacheWrite: NanoDollars(0), perRequest: NanoDollars(0), effectiveFrom: 0), by: actor)
+            PriceContent {
+                $0.modelID = entry.id
+                $0.input = NanoDollars(2_500_000_000)
+                $0.output = NanoDollars(10_000_000_000)
+            }, by: actor)
         let version = try await services.configVersions.publish(note: "", actor: actor).version
         let rollout = try await services.rollouts.create(NewRollout(version: version), actor: actor)
         let id = try RolloutID.parse(rollout.id)

@@ -82,7 +82,7 @@ struct SubscriptionTests {
                         #expect(try delta.directory().keys.map(\.id) == [new.rawValue])
                         #expect(try delta.directory().tenants.isEmpty)
                         let keys = VirtualKeyService(control.domain)
-                        try await keys.delete(old, at: keys.get(old).revision, by: ControlPlane.administrator)
+                        try await keys.nouns.delete(old, at: keys.nouns.get(old).revision, by: ControlPlane.administrator)
                         #expect(try await link.document(.directory).directory().removedKeyIds == [old.rawValue])
                     }
                     let again = try await plane.subscribed(client, wantsFullDirectory: true) { try await $0.document(.directory) }
@@ -238,8 +238,8 @@ struct SubscriptionTests {
                     }
                     // No version in force names it any more: taken back, whether or not it is deleted as well.
                     try await control.release()
-                    let revision = try await credentials.get(used).revision
-                    try await credentials.delete(used, at: revision, by: ControlPlane.administrator)
+                    let revision = try await credentials.nouns.get(used).revision
+                    try await credentials.nouns.delete(used, at: revision, by: ControlPlane.administrator)
                     let last = try await plane.subscribed(client) { try await $0.secrets() }
                     #expect(last.secrets.isEmpty)
                     #expect(last.removedCredentialIds == [used.rawValue])

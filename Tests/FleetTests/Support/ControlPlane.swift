@@ -5,6 +5,7 @@ import Foundation
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import Logging
+import Nouns
 import Primitives
 import Storage
 import SwiftProtobuf
@@ -113,19 +114,24 @@ struct ControlPlane: Sendable {
     // MARK: Content
 
     func tenant(_ name: String) async throws -> TenantID {
-        try await TenantService(domain).create(TenantContent(name: name, status: .active), by: Self.administrator).id
+        try await NounService<TenantContent>(domain).create(TenantContent { $0.name = name }, by: Self.administrator).id
     }
 
     func project(_ name: String, of tenant: TenantID) async throws -> ProjectID {
-        try await ProjectService(domain).create(
-            ProjectContent(tenantID: tenant, name: name, status: .active), by: Self.administrator
+        try await NounService<ProjectContent>(domain).create(
+            ProjectContent {
+                $0.tenantID = tenant
+                $0.name = name
+            }, by: Self.administrator
         ).id
     }
 
     func key(in project: ProjectID) async throws -> KeyID {
         try await VirtualKeyService(domain).create(
-            VirtualKeyContent(projectID: project, name: "k", expiresAt: nil, models: [], capabilities: [], channels: [], tags: [:]),
-            by: Self.administrator
+            VirtualKeyContent {
+                $0.projectID = project
+                $0.name = "k"
+            }, by: Self.administrator
         ).key.id
     }
 
@@ -157,18 +163,18 @@ struct ControlPlane: Sendable {
     }
 
     func credential(_ name: String, secret: String) async throws -> CredentialID {
-        let provider = ProviderID.random()
-        let now = clock.nowMilliseconds()
-        try await database.transaction { c in
-            try ProvidersTable.insert(
-                c,
-                ProviderRow(
-                    id: provider.rawValue, name: "provider of \(name)", kind: "openai", baseURL: "https://example.com/v1",
-                    authScheme: "bearer", authHeader: "", caPEM: "", timeouts: TimeoutsColumns(),
-                    meta: RowMeta(revision: 1, createdAt: now, updatedAt: now)))
-        }
-        return try await credentials.create(
-            CredentialContent(providerID: provider, name: name), secret: Secret(secret), by: Self.administrator
+        let provider = try await NounService<ProviderContent>(domain).create(
+            ProviderContent {
+                $0.name = "provider of \(name)"
+                $0.baseURL = "https://example.com/v1"
+            }, by: Self.administrator
+        ).id
+        return try await credentials.nouns.create(
+            CredentialContent {
+                $0.providerID = provider
+                $0.name = name
+                $0.secret = Secret(secret)
+            }, by: Self.administrator
         ).id
     }
 }

@@ -3,7 +3,7 @@ import Primitives
 
 /// A kind of thing of the admin API. What a noun says about itself here is all that its list, show, create, update and delete
 /// commands need.
-protocol Noun {
+protocol Resource {
     associatedtype Filters: ListFilters = NoFilters
 
     /// The command's name: "tenant".
@@ -21,7 +21,7 @@ protocol Noun {
     static var subcommands: [any ParsableCommand.Type] { get }
 }
 
-extension Noun {
+extension Resource {
     static var command: String { name }
     static var thing: String { name }
     static var plural: String { thing + "s" }
@@ -29,7 +29,7 @@ extension Noun {
 }
 
 /// A noun that can be created and changed.
-protocol EditableNoun: Noun {
+protocol EditableResource: Resource {
     associatedtype Fields: BodyFields
     /// The options of the examples, without the command itself.
     static var createExample: String { get }
@@ -40,13 +40,13 @@ protocol EditableNoun: Noun {
 protocol BodyFields: ParsableArguments {
     /// Members without which `create` is refused before anything is sent.
     static var required: [String] { get }
-    /// What `--clear` sends for a member that is not cleared by null: `[]` for a list.
-    static var empty: [String: JSONValue] { get }
+    /// What `--clear` sends for a member.
+    static func cleared(_ member: String) throws -> JSONValue
     func body() throws -> Body
 }
 
 extension BodyFields {
-    static var empty: [String: JSONValue] { [:] }
+    static func cleared(_ member: String) throws -> JSONValue { .null }
 }
 
 /// Filters of a list, as options.
@@ -59,14 +59,14 @@ struct NoFilters: ListFilters {
 }
 
 /// The command of a noun itself: `weir tenant`.
-struct NounCommand<N: Noun>: ParsableCommand {
+struct NounCommand<N: Resource>: ParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: N.name, abstract: N.abstract, discussion: example("\(N.command) list"), subcommands: N.subcommands)
     }
 }
 
-extension EditableNoun {
+extension EditableResource {
     /// The five commands that most nouns have.
     static var subcommands: [any ParsableCommand.Type] { standardSubcommands }
     static var standardSubcommands: [any ParsableCommand.Type] {
@@ -96,7 +96,7 @@ struct PageOptions: ParsableArguments {
     }
 }
 
-struct ListCommand<N: Noun>: AsyncParsableCommand {
+struct ListCommand<N: Resource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(commandName: "list", abstract: "List \(N.plural).", discussion: example("\(N.command) list --all"))
     }
@@ -110,7 +110,7 @@ struct ListCommand<N: Noun>: AsyncParsableCommand {
     }
 }
 
-struct ShowCommand<N: Noun>: AsyncParsableCommand {
+struct ShowCommand<N: Resource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(commandName: "show", abstract: "Show \(N.one).", discussion: example("\(N.command) show \(N.exampleID)"))
     }
@@ -126,7 +126,7 @@ struct ShowCommand<N: Noun>: AsyncParsableCommand {
     }
 }
 
-struct CreateCommand<N: EditableNoun>: AsyncParsableCommand {
+struct CreateCommand<N: EditableResource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "create", abstract: "Create \(N.one).", discussion: example("\(N.command) create \(N.createExample)"))
@@ -143,7 +143,7 @@ struct CreateCommand<N: EditableNoun>: AsyncParsableCommand {
     }
 }
 
-struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
+struct UpdateCommand<N: EditableResource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: "update", abstract: "Change some members of \(N.one); the others stay.",
@@ -162,12 +162,12 @@ struct UpdateCommand<N: EditableNoun>: AsyncParsableCommand {
 
     func run() async throws {
         var body = try fields.body()
-        for member in clear { body.set(member, json: N.Fields.empty[member] ?? .null) }
+        for member in clear { body.set(member, json: try N.Fields.cleared(member)) }
         try connection.show(try await connection.update(N.self, id, body, revision: revision))
     }
 }
 
-struct DeleteCommand<N: Noun>: AsyncParsableCommand {
+struct DeleteCommand<N: Resource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(commandName: "delete", abstract: "Delete \(N.one).", discussion: example("\(N.command) delete \(N.exampleID)"))
     }
@@ -187,7 +187,7 @@ struct DeleteCommand<N: Noun>: AsyncParsableCommand {
 
 /// A verb of one object: `weir key revoke key_…` posts to `keys/key_…/revoke`.
 protocol ItemAction {
-    associatedtype Target: Noun
+    associatedtype Target: Resource
     static var verb: String { get }
     static var abstract: String { get }
 }
@@ -212,13 +212,13 @@ struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
 
 extension ConnectionOptions {
     /// Changes the members that `body` holds.
-    func update<N: Noun>(_ noun: N.Type, _ id: String, _ body: Body, revision: RevisionOptions) async throws -> Answer {
+    func update<N: Resource>(_ noun: N.Type, _ id: String, _ body: Body, revision: RevisionOptions) async throws -> Answer {
         guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir \(N.command) update --help`") }
         return try await client().change("PATCH", "\(N.path)/\(AdminClient.segment(id))", body: body.json, ifMatch: revision.header)
     }
 
     /// Posts a verb of one object. Without `--if-match` it is done whatever the object's revision.
-    func act<N: Noun>(
+    func act<N: Resource>(
         _ noun: N.Type, _ id: String, _ verb: String, body: JSONValue? = nil, revision: RevisionOptions
     ) async throws -> Answer {
         try await client().send("POST", "\(N.path)/\(AdminClient.segment(id))/\(verb)", body: body, ifMatch: revision.header)
@@ -234,7 +234,7 @@ struct RevisionOptions: ParsableArguments {
 }
 
 /// Refuses a creation that cannot succeed before anything is sent.
-func requireMembers<N: EditableNoun>(_ body: Body, of noun: N.Type) throws {
+func requireMembers<N: EditableResource>(_ body: Body, of noun: N.Type) throws {
     let missing = N.Fields.required.filter { body.object[$0] == nil }
     guard missing.isEmpty else {
         throw Failure.usage("a new \(N.name) needs \(missing.joined(separator: ", ")); see `weir \(N.command) create --help`")

@@ -1,0 +1,136 @@
+package import Nouns
+package import Primitives
+package import Storage
+
+/// Where a noun belongs, which decides over its counter, whom a change wakes, and what a deletion leaves.
+package struct NounScope: Sendable {
+    /// Taken by every change, which orders changes and keeps what was checked true until the commit.
+    let counters: [ChangeCounter]
+    let topics: Set<ChangeSignal.Topic>
+    /// Where the rows keep the number of their last change, for those who have yet to hear of it. Such rows stay when they are deleted.
+    let changeColumn: String?
+
+    /// The next configuration: it reaches data planes by publishing and rolling out only.
+    package static let draft = NounScope(counters: [.draft], topics: [], changeColumn: nil)
+    /// In force on connected data planes at once.
+    package static let directory = NounScope(counters: [.directory], topics: [.directory], changeColumn: "directory_revision")
+    /// Provider secrets: of the draft, and sent to data planes by themselves. The revision is the number of the change among all, so
+    /// that a data plane's copy can be told from this one.
+    package static let secrets = NounScope(counters: [.credentials, .draft], topics: [.credentials], changeColumn: "revision")
+    package static let administration = NounScope(counters: [.administrators], topics: [], changeColumn: nil)
+
+    var keepsDeleted: Bool { changeColumn != nil }
+    var numbersRevisions: Bool { changeColumn == "revision" }
+}
+
+/// What the domain knows of a noun beyond its fields. Most nouns need the scope alone.
+package protocol Administered: Noun {
+    static var scope: NounScope { get }
+    /// Who may change it, and who may see it.
+    static var permission: Permission { get }
+    static var readPermission: Permission { get }
+    static var tableName: String { get }
+    /// What a second one of the same name (or moment) is told.
+    static var taken: FieldProblem { get }
+    /// Holds for those that keep what they refer to from being deleted; nil: all do.
+    static var holding: String? { get }
+    /// Counters that a deletion takes beside the scope's: of those who may refer to it.
+    static var deletionCounters: [ChangeCounter] { get }
+
+    /// What is wrong with it beyond its fields' kinds. `old` is what it replaces; `now` is Unix milliseconds.
+    func problems(replacing old: Self?, now: Int64) -> [FieldProblem]
+    /// What is wrong with it beside the others. That what it refers to exists was checked.
+    func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem]
+    /// Of a deleted one whose row stays: what must not.
+    mutating func forget()
+    /// Before a deletion, once nothing refers to it.
+    static func willDelete(_ entity: Entity<Self>, _ change: NounChange) throws
+}
+
+/// One change under way.
+package struct NounChange {
+    package let connection: any SQLConnection
+    package let actor: Actor
+    /// Unix milliseconds.
+    package let now: Int64
+    /// Of the scope's first counter.
+    package let number: Int64
+}
+
+extension Administered {
+    package static var permission: Permission { .operate }
+    package static var readPermission: Permission { .read }
+    package static var tableName: String { String(words.path.map { $0 == "-" ? "_" : $0 }) }
+    package static var taken: FieldProblem { FieldProblem("name", "is taken by another \(words.name)", remedy: "Choose another name.") }
+    package static var holding: String? { nil }
+    package static var deletionCounters: [ChangeCounter] { [] }
+
+    package func problems(replacing old: Self?, now: Int64) -> [FieldProblem] { [] }
+    package func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem] { [] }
+    package mutating func forget() {}
+    package static func willDelete(_ entity: Entity<Self>, _ change: NounChange) throws {}
+
+    // MARK: Rows
+
+    package static var table: NounTable {
+        NounTable(tableName, columns: columns, changeColumn: scope.changeColumn, keepsDeleted: scope.keepsDeleted)
+    }
+
+    package static func find(_ c: any SQLConnection, _ id: String) throws -> Entity<Self>? { try table.find(c, id).map(Entity.init) }
+    /// Oldest first.
+    package static func all(_ c: any SQLConnection) throws -> [Entity<Self>] { try table.all(c).map(Entity.init) }
+
+    package static func changed(_ c: any SQLConnection, since change: Int64) throws -> [Entity<Self>] {
+        try table.changed(c, since: change).map(Entity.init)
+    }
+
+    /// The present ones of which a column has this value, oldest first.
+    static func listed(_ c: any SQLConnection, where column: String, is value: String) throws -> [Entity<Self>] {
+        try table.list(c, matching: [(column, .text(value))], limit: .max).map(Entity.init)
+    }
+
+    package static func insert(_ c: any SQLConnection, _ entity: Entity<Self>) throws { try table.insert(c, entity.row) }
+
+    /// - Throws: `DomainError.notFound`.
+    static func present(_ c: any SQLConnection, _ id: ID<Kind>) throws -> Entity<Self> {
+        guard let entity = try find(c, id.rawValue) else { throw DomainError.notFound(kind: words.name, id: id.rawValue) }
+        return entity
+    }
+}
+
+extension Entity where Content: Administered {
+    init(_ row: NounRow) throws {
+        guard let content = Content(columns: row.values.map(ColumnValue.init)[...]) else {
+            throw DatabaseError.unexpectedValue("\(Content.tableName) holds a row that cannot be read")
+        }
+        self.init(id: row.id, meta: row.meta, content: content, change: row.change, deletedAt: row.deletedAt)
+    }
+
+    var row: NounRow {
+        NounRow(id: id.rawValue, values: content.columnValues.map(SQLValue.init), meta: meta, change: change, deletedAt: deletedAt)
+    }
+}
+
+extension ColumnValue {
+    fileprivate init(_ value: SQLValue) {
+        switch value {
+        case .null: self = .null
+        case .int(let value): self = .int(value)
+        case .text(let value): self = .text(value)
+        case .blob(let value): self = .blob(value)
+        // No field is stored as one.
+        case .double(let value): self = .text(String(value))
+        }
+    }
+}
+
+extension SQLValue {
+    package init(_ value: ColumnValue) {
+        switch value {
+        case .null: self = .null
+        case .int(let value): self = .int(value)
+        case .text(let value): self = .text(value)
+        case .blob(let value): self = .blob(value)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+package import Nouns
+package import Primitives
+import Storage
+
+/// Create, read, change and delete one noun, and whatever else is done to one of it.
+package struct NounService<Content: Administered>: Sendable {
+    package typealias Item = Entity<Content>
+    package typealias Key = ID<Content.Kind>
+
+    let domain: DomainContext
+    private let complete: Completion
+
+    /// What the system adds to a new one before it is written. Throws what is wrong with it.
+    typealias Completion = @Sendable (inout Content, Key, any SQLConnection) throws -> Void
+
+    package init(_ domain: DomainContext) {
+        self.init(domain) { _, _, _ in }
+    }
+
+    init(_ domain: DomainContext, completing complete: @escaping Completion) {
+        self.domain = domain
+        self.complete = complete
+    }
+
+    package var list: String { Content.words.path }
+    /// Unix milliseconds.
+    package var now: Int64 { domain.clock.nowMilliseconds() }
+
+    /// Oldest first. `filters` are columns of ours and the values they must have.
+    package func items(_ filters: [(column: String, value: ColumnValue)] = [], _ page: PageRequest) async throws -> Page<Item> {
+        let now = now
+        let items = try await domain.read { c in
+            try Content.table.list(
+                c, matching: filters.map { ($0.column, SQLValue($0.value)) }, after: page.after.map { ($0.time, $0.id) },
+                limit: page.fetchLimit
+            ).map { try Item($0).seen(at: now) }
+        }
+        return Page(fetched: items, page) { $0.cursor(list) }
+    }
+
+    /// - Throws: `DomainError.notFound`.
+    package func get(_ id: Key) async throws -> Item {
+        let now = now
+        return try await domain.read { c in try Content.present(c, id).seen(at: now) }
+    }
+
+    package func create(_ content: Content, id: Key = .random(), by actor: Actor) async throws -> Item {
+        try Self.check(content.fieldProblems(replacing: nil) + content.problems(replacing: nil, now: now))
+        return try await write(by: actor) { change in try insert(content, id: id, change) }
+    }
+
+    /// Inside a transaction of `write`.
+    func insert(_ content: Content, id: Key, _ change: NounChange) throws -> Item {
+        let c = change.connection
+        try Self.check(try Content.danglingReferences(content, c))
+        try Self.check(try content.problems(id: id, beside: c))
+        var content = content
+        try complete(&content, id, c)
+        var item = Item(id: id.rawValue, meta: .new(at: change.now), content: content, change: change.number)
+        if Content.scope.numbersRevisions { item.meta.revision = change.number }
+        try Content.insert(c, item)
+        item = item.seen(at: change.now)
+        try Self.record(change, "create", before: nil, after: item)
+        return item
+    }
+
+    /// Writes `content` over the one at `revision`.
+    package func replace(_ id: Key, at revision: Int64, with content: Content, by actor: Actor) async throws -> Item {
+        try await change(id, at: revision, "update", by: actor) { present, change in
+            try Self.check(content.fieldProblems(replacing: present) + content.problems(replacing: present, now: change.now))
+            var content = content
+            content.keep(of: present)
+            try Self.check(try Content.danglingReferences(content, change.connection))
+            try Self.check(try content.problems(id: id, beside: change.connection))
+            present = content
+        }
+    }
+
+    /// Reads one, lets `edit` change it, writes it with the next revision, and records both states under `verb`.
+    /// - Parameter revision: What the caller saw; nil: whatever is there.
+    func change(
+        _ id: Key, at revision: Int64?, _ verb: String, by actor: Actor,
+        _ edit: @escaping @Sendable (inout Content, NounChange) throws -> Void
+    ) async throws -> Item {
+        try await write(by: actor) { change in
+            let old = try Content.present(change.connection, id).seen(at: change.now)
+            if let revision { try checkRevision(revision, current: old.revision) }
+            var item = old
+            try edit(&item.content, change)
+            try Self.update(&item, over: old, change)
+            item = item.seen(at: change.now)
+            try Self.record(change, verb, before: old, after: item)
+            return item
+        }
+    }
+
+    /// - Throws: `DomainError.conflict` naming everything that refers to it.
+    package func delete(_ id: Key, at revision: Int64, by actor: Actor) async throws {
+        try await write(by: actor, taking: Content.deletionCounters) { change in
+            let c = change.connection
+            let old = try Content.present(c, id).seen(at: change.now)
+            try checkRevision(revision, current: old.revision)
+            let referrers = try Content.referrers(to: id, c)
+            guard referrers.isEmpty else { throw Referrer.refusal(of: Content.words.name, referrers) }
+            try Content.willDelete(old, change)
+            try Self.remove(old, change)
+        }
+    }
+
+    /// Removes one inside a transaction of `write`.
+    static func remove(_ old: Item, _ change: NounChange) throws {
+        if Content.scope.keepsDeleted {
+            var item = old
+            item.content.forget()
+            item.deletedAt = change.now
+            try update(&item, over: old, change)
+        } else if try !Content.table.delete(change.connection, old.id.rawValue, expecting: old.revision) {
+            throw DomainError.preconditionFailed(current: old.revision)
+        }
+        try record(change, "delete", before: old, after: nil)
+    }
+
+    // MARK: -
+
+    private static func update(_ item: inout Item, over old: Item, _ change: NounChange) throws {
+        item.meta = old.meta.next(at: change.now)
+        if Content.scope.numbersRevisions { item.meta.revision = change.number }
+        item.change = change.number
+        guard try Content.table.update(change.connection, item.row, expecting: old.revision) else {
+            throw DomainError.preconditionFailed(current: old.revision)
+        }
+    }
+
+    private static func record(_ change: NounChange, _ verb: String, before: Item?, after: Item?) throws {
+        guard let id = (after ?? before)?.id.rawValue else { return }
+        try AuditLog.record(
+            change.connection, change.actor, "\(Content.words.auditName).\(verb)", id: id, before: before?.json, after: after?.json,
+            at: change.now)
+    }
+
+    static func check(_ problems: [FieldProblem]) throws(DomainError) {
+        if !problems.isEmpty { throw .invalid(problems) }
+    }
+
+    /// One transaction under the scope's counters; whom it concerns is woken after the commit.
+    func write<R: Sendable>(
+        by actor: Actor, taking more: [ChangeCounter] = [], _ body: @escaping @Sendable (NounChange) throws -> R
+    ) async throws -> R {
+        let now = now
+        let counters = ChangeCounter.allCases.filter { (Content.scope.counters + more).contains($0) }
+        return try await domain.write(waking: Content.scope.topics, taken: Content.taken) { c in
+            var numbers: [ChangeCounter: Int64] = [:]
+            for counter in counters { numbers[counter] = try counter.next(c) }
+            let number = Content.scope.counters.first.flatMap { numbers[$0] } ?? 0
+            return try body(NounChange(connection: c, actor: actor, now: now, number: number))
+        }
+    }
+}

@@ -1,0 +1,252 @@
+import Contract
+import Nouns
+import Primitives
+import Storage
+
+/// A noun of the draft, and its message in a configuration. What comes back from a message is what it was made from.
+protocol DraftNoun: Administered {
+    associatedtype Message: Sendable
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Message]> { get }
+    static func id(of message: Message) -> String
+    /// The time of its creation where that is part of its content: Unix milliseconds of a whole second.
+    static func createdAt(of message: Message) -> Int64?
+    static func message(_ item: Entity<Self>) -> Message
+    init(_ message: Message)
+}
+
+/// The nouns that make up a configuration, in the payload's order.
+enum DraftNouns {
+    static let all: [any DraftNoun.Type] = [
+        ProviderContent.self, EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self,
+    ]
+}
+
+extension DraftNoun {
+    static func createdAt(of message: Message) -> Int64? { nil }
+
+    /// In the order of ids, so that the same draft always gives the same bytes.
+    static func fill(_ config: inout Weir_V1_ConfigPayload, _ c: any SQLConnection) throws {
+        config[keyPath: messages] = try all(c).sorted { $0.id < $1.id }.map(message)
+    }
+
+    static func resources(of config: Weir_V1_ConfigPayload) -> [ConfigResource] {
+        config[keyPath: messages].map { message in
+            let content = Self(message)
+            var object: JSONObject = ["id": .string(id(of: message))]
+            for member in content.members.members { object[member.name] = member.value }
+            if let created = createdAt(of: message) { object["created_at"] = .time(created) }
+            return ConfigResource(id: id(of: message), name: configName(content), object: object)
+        }
+    }
+
+    /// A price is called by its model there.
+    private static func configName(_ content: Self) -> String {
+        (content as? PriceContent)?.modelID.rawValue ?? content.title
+    }
+
+    /// Replaces all rows by a configuration's. Those that are as wanted already stay as they are, revision and times included; the
+    /// others keep the time of their creation, unless that is part of what is wanted.
+    static func replaceAll(_ c: any SQLConnection, by config: Weir_V1_ConfigPayload, _ stamp: RowMeta) throws {
+        let present = Dictionary(try all(c).map { ($0.id.rawValue, $0) }, uniquingKeysWith: { first, _ in first })
+        let wanted = config[keyPath: messages].map { message -> Entity<Self> in
+            let created = createdAt(of: message)
+            var item = Entity(id: id(of: message), meta: stamp, content: Self(message))
+            if let created { item.meta.createdAt = created }
+            guard let old = present[item.id.rawValue] else { return item }
+            let sameSecond = created.map { old.createdAt / 1000 == $0 / 1000 } ?? true
+            if sameSecond { item.meta.createdAt = old.createdAt }
+            return sameSecond && old.content == item.content ? old : item
+        }
+        try table.replaceAll(c, wanted.map(\.row))
+    }
+}
+
+extension ProviderContent: DraftNoun {
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Provider]> { \.providers }
+    static func id(of message: Weir_V1_Provider) -> String { message.id }
+
+    static func message(_ item: Entity<Self>) -> Weir_V1_Provider {
+        var message = Weir_V1_Provider()
+        message.id = item.id.rawValue
+        message.name = item.content.name
+        message.kind = item.content.kind
+        message.baseURL = item.content.baseURL
+        message.authScheme = item.content.auth.scheme.message
+        message.authHeader = item.content.auth.header ?? ""
+        message.caPem = item.content.caPEM ?? ""
+        if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
+        return message
+    }
+
+    init(_ message: Weir_V1_Provider) {
+        self.init()
+        name = message.name
+        kind = message.kind
+        baseURL = message.baseURL
+        auth.scheme = AuthScheme.allCases.first { $0.message == message.authScheme } ?? .none
+        auth.header = message.authHeader.nonEmpty
+        caPEM = message.caPem.nonEmpty
+        timeouts = Timeouts(message.timeouts)
+    }
+}
+
+extension EndpointContent: DraftNoun {
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Endpoint]> { \.endpoints }
+    static func id(of message: Weir_V1_Endpoint) -> String { message.id }
+
+    static func message(_ item: Entity<Self>) -> Weir_V1_Endpoint {
+        var message = Weir_V1_Endpoint()
+        message.id = item.id.rawValue
+        message.name = item.content.name
+        message.providerID = item.content.providerID.rawValue
+        message.baseURL = item.content.baseURL ?? ""
+        message.credentialIds = item.content.credentialIDs.map(\.rawValue)
+        message.disabled = item.content.disabled
+        if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
+        return message
+    }
+
+    init(_ message: Weir_V1_Endpoint) {
+        self.init()
+        providerID = ID(message.providerID)
+        name = message.name
+        baseURL = message.baseURL.nonEmpty
+        credentialIDs = message.credentialIds.map { ID($0) }
+        disabled = message.disabled
+        timeouts = Timeouts(message.timeouts)
+    }
+}
+
+extension ModelContent: DraftNoun {
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Model]> { \.models }
+    static func id(of message: Weir_V1_Model) -> String { message.id }
+    static func createdAt(of message: Weir_V1_Model) -> Int64? { message.createdS &* 1000 }
+
+    static func message(_ item: Entity<Self>) -> Weir_V1_Model {
+        var message = Weir_V1_Model()
+        message.id = item.id.rawValue
+        message.name = item.content.name
+        message.capabilities = item.content.capabilities
+        message.contextWindow = UInt64(clamping: item.content.contextWindow)
+        message.maxOutputTokens = UInt64(clamping: item.content.maxOutputTokens)
+        // Empty is all there: a list that names nobody cannot be written.
+        message.tenantIds = item.content.tenantIDs.named?.map(\.rawValue) ?? []
+        message.ownedBy = item.content.ownedBy
+        message.createdS = item.createdAt / 1000
+        return message
+    }
+
+    init(_ message: Weir_V1_Model) {
+        self.init()
+        name = message.name
+        capabilities = message.capabilities
+        contextWindow = Int64(clamping: message.contextWindow)
+        maxOutputTokens = Int64(clamping: message.maxOutputTokens)
+        tenantIDs = message.tenantIds.isEmpty ? .all : .only(message.tenantIds.map { ID($0) })
+        ownedBy = message.ownedBy
+    }
+}
+
+extension RouteContent: DraftNoun {
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Route]> { \.routes }
+    static func id(of message: Weir_V1_Route) -> String { message.id }
+
+    static func message(_ item: Entity<Self>) -> Weir_V1_Route {
+        var message = Weir_V1_Route()
+        message.id = item.id.rawValue
+        message.name = item.content.name
+        message.modelID = item.content.modelID.rawValue
+        message.targets = item.content.targets.map { target in
+            var message = Weir_V1_RouteTarget()
+            message.endpointID = target.endpointID.rawValue
+            message.upstreamModel = target.upstreamModel ?? ""
+            message.weight = UInt32(clamping: target.weight)
+            return message
+        }
+        message.maxAttempts = UInt32(clamping: item.content.maxAttempts)
+        message.disabled = item.content.disabled
+        return message
+    }
+
+    init(_ message: Weir_V1_Route) {
+        self.init()
+        modelID = ID(message.modelID)
+        name = message.name
+        targets = message.targets.map { target in
+            RouteTarget {
+                $0.endpointID = ID(target.endpointID)
+                $0.upstreamModel = target.upstreamModel.nonEmpty
+                $0.weight = Int64(target.weight)
+            }
+        }
+        maxAttempts = Int64(message.maxAttempts)
+        disabled = message.disabled
+    }
+}
+
+extension PriceContent: DraftNoun {
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Price]> { \.prices }
+    static func id(of message: Weir_V1_Price) -> String { message.id }
+
+    static func message(_ item: Entity<Self>) -> Weir_V1_Price {
+        var message = Weir_V1_Price()
+        message.id = item.id.rawValue
+        message.modelID = item.content.modelID.rawValue
+        message.endpointID = item.content.endpointID?.rawValue ?? ""
+        message.input = item.content.input.rawValue
+        message.output = item.content.output.rawValue
+        message.cachedInput = item.content.cachedInput.rawValue
+        message.cacheWrite = item.content.cacheWrite.rawValue
+        message.perRequest = item.content.perRequest.rawValue
+        message.effectiveFromMs = item.content.effectiveFrom
+        return message
+    }
+
+    init(_ message: Weir_V1_Price) {
+        self.init()
+        modelID = ID(message.modelID)
+        endpointID = message.endpointID.nonEmpty.map { ID($0) }
+        input = NanoDollars(message.input)
+        output = NanoDollars(message.output)
+        cachedInput = NanoDollars(message.cachedInput)
+        cacheWrite = NanoDollars(message.cacheWrite)
+        perRequest = NanoDollars(message.perRequest)
+        effectiveFrom = message.effectiveFromMs
+    }
+}
+
+extension Timeouts {
+    /// Nil where all is left to the data plane.
+    fileprivate var message: Weir_V1_Timeouts? {
+        guard self != Timeouts() else { return nil }
+        var message = Weir_V1_Timeouts()
+        message.connectMs = UInt32(clamping: connectMS)
+        message.firstByteMs = UInt32(clamping: firstByteMS)
+        message.idleMs = UInt32(clamping: idleMS)
+        message.totalMs = UInt32(clamping: totalMS)
+        return message
+    }
+
+    fileprivate init(_ message: Weir_V1_Timeouts) {
+        self.init()
+        connectMS = Int64(message.connectMs)
+        firstByteMS = Int64(message.firstByteMs)
+        idleMS = Int64(message.idleMs)
+        totalMS = Int64(message.totalMs)
+    }
+}
+
+extension AuthScheme {
+    fileprivate var message: Weir_V1_AuthScheme {
+        switch self {
+        case .bearer: .bearer
+        case .header: .header
+        case .basic: .basic
+        case .none: .none
+        }
+    }
+}
+
+extension String {
+    fileprivate var nonEmpty: String? { isEmpty ? nil : self }
+}

@@ -1,0 +1,32 @@
+package import Primitives
+
+package struct CredentialContent: Noun {
+    package typealias Kind = CredentialKind
+
+    /// Fixed when the credential is made: its secret is never sent to another provider.
+    package var providerID = ProviderID("")
+    package var name = ""
+    /// What was given; only on its way to being encrypted.
+    package var secret: Secret?
+    /// AES-256-GCM, bound to the row; empty once it is deleted.
+    package var ciphertext = StoredBytes()
+    /// The end of a long secret; empty for a short one.
+    package var secretHint = ""
+
+    package init() {}
+
+    package static let words = NounWords(
+        "credential", path: "credentials", "Provider keys. Encrypted at rest, never shown again.",
+        create: "--provider-id \(ProviderKind.example) --name main --secret-env OPENAI_API_KEY", update: "--name spare")
+
+    package static let fields: [Field<Self>] = [
+        Field("provider_id", \.providerID, "The provider it is for.").fixed.filter.heading("PROVIDER"),
+        .name(\.name),
+        Field(secret: "secret", \.secret, "The provider's key; shown never again."),
+        Field("ciphertext", \.ciphertext, "The secret, encrypted.").hidden,
+        Field("secret_hint", \.secretHint, .text(maximum: 4), "The end of a long secret, to tell keys apart.", or: "").shown
+            .heading("SECRET"),
+    ]
+
+    package var title: String { name }
+}

@@ -1,0 +1,46 @@
+package import Primitives
+
+/// A field without its values: what JSON, forms, lists, the command line and the schema need to know of it.
+package struct FieldShape: Sendable, Hashable {
+    /// Who writes it, and when it is seen.
+    package enum Use: Sendable, Hashable {
+        /// Given when the object is made and by changes.
+        case given
+        /// Given when the object is made; a change may only repeat it.
+        case fixed
+        /// Given when the object is made and never shown.
+        case secret
+        /// Told by the system.
+        case shown
+        /// Kept for the system itself.
+        case hidden
+    }
+
+    package var name: String
+    package var kind: FieldKind
+    /// For people: a sentence without its full stop's repetition of the name.
+    package var about: String
+    package var unit: String?
+    package var use = Use.given
+    package var isNullable = false
+    /// It has to be given when the object is made.
+    package var isRequired = false
+    /// What it is when it is left out; nil where `defaultWords` say it, or it is required.
+    package var standard: JSONValue?
+    package var standardWords: String?
+    /// A list can be narrowed to those that have one value of it.
+    package var isFilter = false
+    /// The heading of its column in lists on the command line; nil: it is not in lists.
+    package var heading: String?
+    /// The option's name where it is not the field's.
+    package var option: String?
+
+    package init(_ name: String, _ kind: FieldKind, _ about: String) {
+        self.name = name
+        self.kind = kind
+        self.about = about
+    }
+
+    package var isInput: Bool { use == .given || use == .fixed || use == .secret }
+    package var isShown: Bool { use == .given || use == .fixed || use == .shown }
+}

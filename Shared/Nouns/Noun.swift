@@ -1,0 +1,40 @@
+package import Primitives
+
+/// How a noun is called.
+package struct NounWords: Sendable, Hashable {
+    /// In sentences, cursors and, with underscores, in the audit log: `data plane`.
+    package let name: String
+    /// Below the API's root: `data-planes`.
+    package let path: String
+    /// What it is, for people.
+    package let about: String
+    /// Options of the command line that make one, and that change one.
+    package let createExample: String
+    package let updateExample: String
+
+    package init(_ name: String, path: String, _ about: String, create: String, update: String) {
+        self.name = name
+        self.path = path
+        self.about = about
+        createExample = create
+        updateExample = update
+    }
+
+    package var auditName: String { String(name.map { $0 == " " ? "_" : $0 }) }
+    package var oneOfIt: String { ("aeiou".contains(name.prefix(1)) ? "an " : "a ") + name }
+}
+
+/// Something that is administered. What is declared of it here is all that its table's columns, its JSON, its forms, lists, audit
+/// entries and differences, its commands and its part of the API's description are made of.
+package protocol Noun: Record {
+    associatedtype Kind: IdentifierKind
+    static var words: NounWords { get }
+    /// What it is called in messages.
+    var title: String { get }
+    /// It is looked at now, Unix milliseconds: for fields that tell whether a time has passed.
+    mutating func seen(at now: Int64)
+}
+
+extension Noun {
+    package mutating func seen(at now: Int64) {}
+}

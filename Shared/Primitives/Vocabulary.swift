@@ -1,0 +1,9 @@
+/// Words that both planes and everybody's requests use.
+package enum Vocabulary {
+    /// What a model can do.
+    package static let capabilities = ["chat", "completions", "embeddings"]
+    /// Whose API a provider speaks.
+    package static let providerKinds = ["openai"]
+    /// The ways into a data plane that a key may be limited to: `/v1/…` is the default one, `/external/v1/…` the external one.
+    package static let channels = ["default", "external"]
+}
