@@ -4,51 +4,47 @@ import Primitives
 /// that is used again and again: no message object, no allocation. Fields that have proto3's default are left out, except through the
 /// `always` forms, which a completion needs to overrule what a progress record said.
 package struct UsageEncoder: ~Copyable {
-    package private(set) var buffer: [UInt8]
+    private var memory: UnsafeMutableRawBufferPointer
+    private var count = 0
 
-    package init(capacity: Int = 1024) {
-        buffer = []
-        buffer.reserveCapacity(capacity)
-    }
+    package init(capacity: Int = 1024) { memory = .allocate(byteCount: max(64, capacity), alignment: 16) }
 
-    package mutating func reset() { buffer.removeAll(keepingCapacity: true) }
+    deinit { memory.deallocate() }
 
-    @inline(__always)
-    package mutating func varint(_ value: UInt64) { Varint.append(value, to: &buffer) }
+    package mutating func reset() { count = 0 }
 
-    @inline(__always)
+    /// What was written; valid until the next change.
+    package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[0..<count]) }
+
+    /// A copy of what was written.
+    package var buffer: [UInt8] { [UInt8](bytes) }
+
     package mutating func field(_ number: UsageField, _ value: UInt64) {
         if value != 0 { always(number, value) }
     }
 
-    @inline(__always)
     package mutating func always(_ number: UsageField, _ value: UInt64) {
-        varint(UInt64(number.rawValue) << 3)
-        varint(value)
+        guard let start = room(2 * Varint.longest) else { return }
+        let tag = Varint.put(UInt64(number.rawValue) << 3, at: start)
+        count += tag + Varint.put(value, at: start + tag)
     }
 
     /// Negative values take ten bytes, as protobuf's int64 does.
-    @inline(__always)
     package mutating func field(_ number: UsageField, _ value: Int64) {
         if value != 0 { always(number, UInt64(bitPattern: value)) }
     }
 
-    @inline(__always)
     package mutating func field(_ number: UsageField, _ value: Bool) {
         if value { always(number, 1) }
     }
 
-    @inline(__always)
     package mutating func field(_ number: UsageField, _ bytes: [UInt8]) {
         bytes.withUnsafeBytes { field(number, $0) }
     }
 
-    @inline(__always)
     package mutating func field(_ number: UsageField, _ bytes: UnsafeRawBufferPointer) {
-        if bytes.isEmpty { return }
-        varint(UInt64(number.rawValue) << 3 | 2)
-        varint(UInt64(bytes.count))
-        buffer.append(contentsOf: bytes)
+        guard let source = bytes.baseAddress, !bytes.isEmpty, let start = begin(number, bytes.count) else { return }
+        start.copyMemory(from: source, byteCount: bytes.count)
     }
 
     package mutating func field(_ number: UsageField, _ text: StaticString) {
@@ -56,33 +52,52 @@ package struct UsageEncoder: ~Copyable {
     }
 
     /// The 16 bytes of a request id or a trace id, big-endian.
-    @inline(__always)
     package mutating func field(_ number: UsageField, high: UInt64, low: UInt64) {
-        varint(UInt64(number.rawValue) << 3 | 2)
-        buffer.append(16)
-        withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { buffer.append(contentsOf: $0) }
+        guard let start = begin(number, 16) else { return }
+        start.storeBytes(of: high.bigEndian, as: UInt64.self)
+        start.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
     }
 
     /// One element of `attempt_list`, whose fields have the numbers of the record's: what `body` writes goes into it.
-    /// - Parameter limit: of the whole buffer, in bytes. An attempt that would lead beyond it is left out.
+    /// - Parameter limit: of everything written, in bytes. An attempt that would lead beyond it is left out.
     /// - Returns: whether it was written.
     @discardableResult
     package mutating func attempt(limit: Int, _ body: (inout UsageEncoder) -> Void) -> Bool {
-        let start = buffer.count
-        varint(UInt64(UsageField.attemptList.rawValue) << 3 | 2)
+        let before = count
         // Two bytes for a length that is not known yet: a varint may have more bytes than it needs.
-        let lengthAt = buffer.count
-        buffer.append(0x80)
-        buffer.append(0)
+        guard begin(.attemptList, 1 << 7) != nil else { return false }
+        count -= 1 << 7
+        let start = count
         body(&self)
-        let length = buffer.count - lengthAt - 2
-        guard length < 1 << 14, buffer.count <= limit else {
-            buffer.removeSubrange(start...)
+        let length = count - start
+        guard length < 1 << 14, count <= limit else {
+            count = before
             return false
         }
-        buffer[lengthAt] = UInt8(truncatingIfNeeded: length) | 0x80
-        buffer[lengthAt + 1] = UInt8(truncatingIfNeeded: length >> 7)
+        memory[start - 2] = UInt8(truncatingIfNeeded: length) | 0x80
+        memory[start - 1] = UInt8(truncatingIfNeeded: length >> 7)
         return true
+    }
+
+    /// The tag and the length of a field of `length` bytes.
+    /// - Returns: where they belong; they count as written.
+    private mutating func begin(_ number: UsageField, _ length: Int) -> UnsafeMutableRawPointer? {
+        guard let start = room(2 * Varint.longest + length) else { return nil }
+        let tag = Varint.put(UInt64(number.rawValue) << 3 | 2, at: start)
+        let head = tag + Varint.put(UInt64(length), at: start + tag)
+        count += head + length
+        return start + head
+    }
+
+    /// Where the next bytes belong, with room for so many.
+    private mutating func room(_ size: Int) -> UnsafeMutableRawPointer? {
+        if memory.count - count < size {
+            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: max(memory.count * 2, count + size), alignment: 16)
+            larger.copyMemory(from: bytes)
+            memory.deallocate()
+            memory = larger
+        }
+        return memory.baseAddress.map { $0 + count }
     }
 }
 
