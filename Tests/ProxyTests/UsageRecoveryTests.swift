@@ -40,6 +40,78 @@ import Testing
         #expect(try third.records().count == 2)
     }
 
+    /// Through several lives of each file: what one record leaves behind is never read as part of another.
+    @Test func mappedSegmentsAreUsedAgain() throws {
+        let directory = try UsageDirectory()
+        var settings = UsageBench.settings(segmentBytes: 16 << 10)
+        settings.maximumBytes = 128 << 10
+        let counters = UsageCounters()
+        let database = try UsageSimulation.makeDatabase()
+        for boot in 0..<3 {
+            let shared = try JournalShared(directory: directory.path, settings: settings, loops: 1)
+            let outbox = try UsageOutboxStore(database: database, counters: counters, incarnation: "one")
+            let keeper = JournalKeeper(shared: shared)
+            let folder = JournalFolder(
+                shared: shared, database: database, outbox: outbox, counters: counters, estimate: { _ in [] },
+                report: { Issue.record("\($0)") })
+            let journal = try UsageJournal(directory: directory.path, loop: 0, settings: settings, shared: shared)
+            for number in 0..<1000 {
+                let id = UsageBench.id(boot * 1000 + number)
+                try UsageBench.intentBytes(boot * 1000 + number).withUnsafeBytes { try journal.intent(id, $0) }
+                UsageBench.completionBytes(boot * 1000 + number).withUnsafeBytes { journal.completion(id, $0) }
+                try journal.flush()
+                if number % 40 == 39 { _ = try folder.foldOnce() }
+                keeper.step()
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).count <= 8)
+            if boot == 0 {
+                // A stop; otherwise the process dies and leaves its files behind.
+                journal.close()
+                _ = try folder.foldOnce()
+                for _ in 0..<2 { keeper.step() }
+                #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+            } else {
+                _ = try folder.foldOnce()
+            }
+        }
+        let found = try UsageBench.records(database).map(\.outputTokens)
+        #expect(found == (0..<3000).map(Int64.init))
+        #expect(counters.damagedPlaces.load(ordering: .relaxed) == 0 && counters.tornTails.load(ordering: .relaxed) == 0)
+    }
+
+    /// A later version wrote a kind of entry that this one does not know, and died: none of it is damage, what must not be lost is kept,
+    /// and given to the version that knows it, once.
+    @Test func aKindThatNobodyKnowsIsKeptForTheVersionThatDoes() throws {
+        let kept = JournalFrame.Kind(rawValue: 17)
+        let idle = JournalFrame.Kind(rawValue: 130)
+        let bench = try UsageBench()
+        try bench.intent(1)
+        for number in 1...3 {
+            try [UInt8(number)].withUnsafeBytes { try bench.journal.note(kept, UsageBench.id(100 + number), $0) }
+            try [UInt8(number)].withUnsafeBytes { try bench.journal.note(idle, UsageBench.id(200 + number), $0) }
+        }
+        bench.completion(1)
+        try bench.journal.flush()
+
+        let older = try bench.restarted()
+        try older.foldAll()
+        #expect(try older.records().map(\.outputTokens) == [5])
+        #expect(older.counters.damagedPlaces.load(ordering: .relaxed) == 0)
+        #expect(older.counters.tornTails.load(ordering: .relaxed) == 0)
+        #expect(older.counters.unknownNotes.load(ordering: .relaxed) == 6)
+
+        let knowing = NoteTaker(kept)
+        older.disk.dieNow()
+        let newer = try UsageBench(disk: older.disk, database: older.database, participants: [knowing])
+        try newer.foldAll()
+        #expect(knowing.taken.withLock { $0 }.map(\.payload) == [[1], [2], [3]])
+        try [UInt8(4)].withUnsafeBytes { try newer.journal.note(kept, UsageBench.id(104), $0) }
+        try newer.journal.flush()
+        try newer.foldAll()
+        #expect(knowing.taken.withLock { $0 }.map(\.subject) == (101...104).map(UsageBench.id))
+        #expect(newer.counters.unknownNotes.load(ordering: .relaxed) == 0)
+    }
+
     @Test func progressDoesNotLeakIntoACompletedRecord() throws {
         let bench = try UsageBench()
         try bench.intent(1)
@@ -220,4 +292,14 @@ private final class Refusing: FoldParticipant {
         }
         if refuses.load(ordering: .relaxed) { throw Refusal() }
     }
+}
+
+/// Remembers the notes of one kind.
+private final class NoteTaker: FoldParticipant {
+    let kinds: Set<JournalFrame.Kind>
+    let taken = Mutex<[JournalNote]>([])
+
+    init(_ kind: JournalFrame.Kind) { kinds = [kind] }
+
+    func fold(_ records: FoldedRecords, in database: Database) throws { taken.withLock { $0 += records.notes } }
 }

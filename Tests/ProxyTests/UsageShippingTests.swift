@@ -17,11 +17,11 @@ struct UsageShippingTests {
         #expect(shipping.didReceive(stored: 40) == .acknowledged(through: 40))
         #expect(shipping.isIdle)
         #expect(shipping.request?.after == 40)
-        #expect(shipping.request?.limit == 32)
-        for sequence in UInt64(41)...72 { #expect(shipping.willSend(sequence) == .send) }
+        #expect(shipping.request?.limit == 8)
+        for sequence in UInt64(41)...48 { #expect(shipping.willSend(sequence) == .send) }
         #expect(shipping.request == nil)
-        #expect(shipping.didReceive(stored: 50) == .acknowledged(through: 50))
-        #expect(shipping.request?.limit == 10)
+        #expect(shipping.didReceive(stored: 43) == .acknowledged(through: 43))
+        #expect(shipping.request?.limit == 3)
     }
 
     @Test("What the control plane has from an earlier connection is not sent again")

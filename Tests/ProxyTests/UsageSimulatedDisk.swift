@@ -16,11 +16,14 @@ final class UsageSimulatedDisk: JournalFiles {
         var stuckTruncations = 0
         /// Whether reserving space makes the file as long, as posix_fallocate does.
         var reservingExtends = false
+        /// Whether files can be mapped: then writing to them cannot fail, and they stay as long as they are.
+        var maps = false
     }
 
     private final class Content {
         var bytes: [UInt8] = []
         var reserved = 0
+        var isMapped = false
         var size: Int { max(bytes.count, reserved) }
     }
 
@@ -34,6 +37,7 @@ final class UsageSimulatedDisk: JournalFiles {
         var dead = false
         var operationsToDeath: Int?
         var failedTruncations = 0
+        var renames = 0
     }
 
     /// `Content` is a class, and all of it is guarded by the mutex.
@@ -48,6 +52,8 @@ final class UsageSimulatedDisk: JournalFiles {
 
     var isDead: Bool { with { $0.dead } }
     var failedTruncations: Int { with { $0.failedTruncations } }
+    /// Files given another name.
+    var renames: Int { with { $0.renames } }
     func setFaults(_ faults: Faults) { with { $0.faults = faults } }
     func setFree(_ bytes: Int?) { with { state in state.capacity = bytes.map { Self.taken(state) + $0 } ?? .max } }
     /// The process dies within the operation that comes after so many.
@@ -123,6 +129,15 @@ final class UsageSimulatedDisk: JournalFiles {
         }
     }
 
+    func map(_ file: JournalFile, length: Int) -> JournalFile {
+        with { state in
+            guard state.faults.maps, !state.dead, let content = state.open[file.descriptor] else { return file }
+            content.bytes = [UInt8](repeating: 0, count: length)
+            content.isMapped = true
+            return JournalFile(descriptor: file.descriptor, isMapped: true)
+        }
+    }
+
     func openForReading(_ path: String) throws(JournalFileError) -> JournalFile {
         try perform("open") { state in
             guard let content = state.files[path] else { return .failure(JournalFileError(operation: "open", code: ENOENT)) }
@@ -143,10 +158,10 @@ final class UsageSimulatedDisk: JournalFiles {
                 let fate = try Self.fate(&state)
                 guard let content = state.open[file.descriptor] else { throw JournalFileError(operation: "write", code: EBADF) }
                 // A write that fails may have begun: the real one is short first, and fails when it is continued.
-                let fails = fate == .torn || Self.strikes(&state, state.faults.writeErrors)
+                let fails = fate == .torn || !content.isMapped && Self.strikes(&state, state.faults.writeErrors)
                 if fails {
                     count = Int.random(in: 0...count, using: &state.random)
-                } else if Self.strikes(&state, state.faults.shortWrites), count > 1 {
+                } else if !content.isMapped, Self.strikes(&state, state.faults.shortWrites), count > 1 {
                     count = Int.random(in: 1..<count, using: &state.random)
                 }
                 let free = state.capacity - Self.taken(state)
@@ -180,11 +195,15 @@ final class UsageSimulatedDisk: JournalFiles {
     func truncate(_ file: JournalFile, to length: Int) throws(JournalFileError) {
         do {
             try perform("truncate") { state -> Result<Void, JournalFileError> in
-                if Self.strikes(&state, state.faults.stuckTruncations) {
-                    return .failure(JournalFileError(operation: "truncate", code: EIO))
-                }
                 guard let content = state.open[file.descriptor] else {
                     return .failure(JournalFileError(operation: "truncate", code: EBADF))
+                }
+                if !content.isMapped, Self.strikes(&state, state.faults.stuckTruncations) {
+                    return .failure(JournalFileError(operation: "truncate", code: EIO))
+                }
+                if content.isMapped {
+                    content.bytes = content.bytes.prefix(length) + [UInt8](repeating: 0, count: max(0, content.bytes.count - length))
+                    return .success(())
                 }
                 content.bytes.removeLast(max(0, content.bytes.count - length))
                 content.reserved = 0
@@ -199,6 +218,17 @@ final class UsageSimulatedDisk: JournalFiles {
     func synchronize(_ file: JournalFile) throws(JournalFileError) { try perform("sync") { _ in .success(()) } }
     func synchronizeDirectory(_ path: String) throws(JournalFileError) { try perform("sync") { _ in .success(()) } }
     func close(_ file: JournalFile) { with { state in state.open[file.descriptor] = nil } }
+
+    func rename(_ path: String, to newPath: String) throws(JournalFileError) {
+        try perform("rename") { state -> Result<Void, JournalFileError> in
+            guard let content = state.files.removeValue(forKey: path) else {
+                return .failure(JournalFileError(operation: "rename", code: ENOENT))
+            }
+            state.files[newPath] = content
+            state.renames += 1
+            return .success(())
+        }
+    }
 
     func remove(_ path: String) throws(JournalFileError) {
         try perform("remove") { state -> Result<Void, JournalFileError> in

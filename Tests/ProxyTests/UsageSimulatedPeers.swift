@@ -73,11 +73,15 @@ final class SimulatedParticipant: FoldParticipant {
         random = Mutex(SeededGenerator(seed: seed))
     }
 
+    var kinds: Set<JournalFrame.Kind> { [UsageSimulation.taken] }
+
     func calm() { isCalm.store(true, ordering: .relaxed) }
 
     func fold(_ records: FoldedRecords, in database: Database) throws {
         let insert = try database.cachedStatement(sql: "INSERT INTO counted (id) VALUES (?)")
         try records.forEach { id, _ in try insert.execute(arguments: [Data(id.bytes)]) }
+        let note = try database.cachedStatement(sql: "INSERT INTO noted (id) VALUES (?)")
+        for taken in records.notes { try note.execute(arguments: [Data(taken.subject.bytes)]) }
         if isCalm.load(ordering: .relaxed) { return }
         switch random.withLock({ Int.random(in: 0..<20, using: &$0) }) {
         case 0:

@@ -31,7 +31,18 @@ final class UsageSimulation {
         var completions: Set<RequestID> = []
         /// In order.
         var progress: [RequestID: [[UInt8]]] = [:]
+        var notes: Set<RequestID> = []
     }
+
+    /// What is no record: of a kind that the participant takes, of one that nobody knows, and of one that may be lost.
+    struct Note {
+        var kind: JournalFrame.Kind
+        var mayVanish = true
+    }
+
+    static let taken = JournalFrame.Kind(rawValue: 20)
+    static let strange = JournalFrame.Kind(rawValue: 99)
+    static let idle = JournalFrame.Kind(rawValue: 200)
 
     let seed: UInt64
     var random: SeededGenerator
@@ -40,11 +51,14 @@ final class UsageSimulation {
     let settings: JournalSettings
     let limits: JournalFolder.Limits
     let withErrors: Bool
+    /// Whether segments are written through memory; a file system does or does not.
+    let maps: Bool
     /// Of a hundred steps; the fewer, the more is written at once.
     let flushes: Int
     let participant: SimulatedParticipant
 
     private(set) var fates: [RequestID: Fate] = [:]
+    private var notes: [RequestID: Note] = [:]
     private var boot = 0
     private var shared: JournalShared?
     private var keeper: JournalKeeper?
@@ -69,6 +83,7 @@ final class UsageSimulation {
         var failedFlushes = 0
         var refusals = 0
         var failedFolds = 0
+        var renames = 0
     }
 
     static let suffix: [UInt8] = {
@@ -81,7 +96,7 @@ final class UsageSimulation {
         return encoder.buffer
     }()
 
-    static let tables = ["meta", "counted", "usage_outbox", "pending_usage", "journal_folded"]
+    static let tables = ["meta", "counted", "usage_outbox", "pending_usage", "journal_folded", "journal_kept", "noted"]
 
     /// In memory, without durability: a transaction is there or not, and SQLite is not what is tested.
     static func makeDatabase() throws -> DatabaseQueue {
@@ -89,7 +104,9 @@ final class UsageSimulation {
         try database.write { db in
             try db.execute(sql: "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
             try db.execute(sql: "CREATE TABLE counted (id BLOB PRIMARY KEY)")
+            try db.execute(sql: "CREATE TABLE noted (id BLOB PRIMARY KEY)")
             try db.execute(sql: LocalMigration.usage.sql)
+            try db.execute(sql: LocalMigration.usageNotes.sql)
         }
         return database
     }
@@ -117,6 +134,7 @@ final class UsageSimulation {
         self.limits = limits
         flushes = Int.random(in: 4...17, using: &random)
         withErrors = Int.random(in: 0..<2, using: &random) == 0
+        maps = Bool.random(using: &random)
         participant = SimulatedParticipant(disk: disk, seed: random.next())
         self.random = random
     }
@@ -137,7 +155,7 @@ final class UsageSimulation {
         UsageSimulatedDisk.Faults(
             shortWrites: pick(4) == 0 ? 200 : 0, errors: withErrors ? pick(3) * 20 : 0, writeErrors: withErrors ? pick(3) * 200 : 0,
             stuckTruncations: withErrors ? pick(2) * 700 : 0,
-            reservingExtends: pick(3) == 0)
+            reservingExtends: pick(3) == 0, maps: maps)
     }
 
     private func pick(_ count: Int) -> Int { Int.random(in: 0..<count, using: &random) }
@@ -180,7 +198,8 @@ final class UsageSimulation {
         let loop = pick(ticks.count)
         guard journals.indices.contains(loop) else { return }
         switch pick(100) {
-        case 0..<30: intent(loop)
+        case 0..<26: intent(loop)
+        case 26..<30: note(loop)
         case 30..<38: progress(loop)
         case 38..<58: completion(loop)
         case 58..<61: try abandon(loop)
@@ -192,7 +211,7 @@ final class UsageSimulation {
         case 94..<96: disk.setFree(pick(3) == 0 ? nil : pick(6000))
         case 96..<97: try close()
         default:
-            if pick(3) == 0 { disk.die(afterOperations: pick(12)) }
+            if pick(seed.isMultiple(of: 4) ? 30 : 3) == 0 { disk.die(afterOperations: pick(12)) }
         }
     }
 
@@ -209,6 +228,18 @@ final class UsageSimulation {
             fates[id] = Fate(intent: bytes, boot: boot, loop: loop)
             ticks[loop].intents.insert(id)
             open[loop].append(id)
+        } catch {
+            statistics.refusals += 1
+        }
+    }
+
+    private func note(_ loop: Int) {
+        let subject = RequestID.random(using: &random)
+        let kind = [Self.taken, Self.strange, Self.idle][pick(3)]
+        do {
+            try [UInt8](repeating: 7, count: pick(100)).withUnsafeBytes { try journals[loop].note(kind, subject, $0) }
+            notes[subject] = Note(kind: kind)
+            ticks[loop].notes.insert(subject)
         } catch {
             statistics.refusals += 1
         }
@@ -265,6 +296,8 @@ final class UsageSimulation {
             return
         }
         if failed {
+            // Cut off again, unless that failed too.
+            if disk.failedTruncations == stuck { for subject in tick.notes { notes[subject] = nil } }
             statistics.failedFlushes += 1
             for id in tick.intents {
                 // Cut off again, unless that failed too; and nobody tries to end it.
@@ -280,6 +313,7 @@ final class UsageSimulation {
             }
             for (id, progress) in tick.progress { fates[id]?.progress.formUnion(progress) }
         } else {
+            for subject in tick.notes { notes[subject]?.mayVanish = false }
             for id in tick.intents {
                 fates[id]?.mayVanish = false
                 fates[id]?.mayBeInterrupted = true
@@ -325,6 +359,7 @@ final class UsageSimulation {
         // Never written: as if they had not been.
         for tick in ticks {
             for id in tick.intents { fates[id] = nil }
+            for subject in tick.notes { notes[subject] = nil }
         }
         start()
     }
@@ -382,11 +417,31 @@ final class UsageSimulation {
         for (id, fate) in fates where !fate.mayVanish && delivered[id] == nil {
             throw Violation(description: "\(id) of boot \(fate.boot) never arrived (complete: \(fate.mayBeComplete))")
         }
+        try checkNotes()
+        statistics.renames = disk.renames
         let counted = try database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM counted") ?? 0 }
         if counted != delivered.count { throw Violation(description: "\(counted) counted, \(delivered.count) delivered") }
         let pending = try database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM pending_usage") ?? 0 }
         if pending != 0 { throw Violation(description: "\(pending) intents are still pending") }
-        let damaged = disk.names.filter { !$0.hasSuffix(".journal") }
+        let damaged = disk.names.filter { !$0.hasSuffix(".journal") && !$0.hasSuffix(".recycled") }
         if !damaged.isEmpty { throw Violation(description: "damage was found where there is none: \(damaged)") }
+    }
+
+    /// Each note is where it belongs, once, and no other is.
+    private func checkNotes() throws {
+        let (noted, kept) = try database.read { db in
+            (try Data.fetchAll(db, sql: "SELECT id FROM noted"), try Row.fetchAll(db, sql: "SELECT kind, subject FROM journal_kept"))
+        }
+        var found: [RequestID: JournalFrame.Kind] = [:]
+        for (kind, bytes) in noted.map({ (Self.taken, $0) }) + kept.map({ (JournalFrame.Kind(rawValue: $0["kind"]), $0["subject"]) }) {
+            guard let subject = RequestID(bytes: bytes) else { throw Violation(description: "a note has no subject") }
+            guard notes[subject]?.kind == kind, kind != Self.idle else {
+                throw Violation(description: "note \(subject) was not taken down")
+            }
+            if found.updateValue(kind, forKey: subject) != nil { throw Violation(description: "note \(subject) is there twice") }
+        }
+        for (subject, note) in notes where !note.mayVanish && note.kind != Self.idle && found[subject] == nil {
+            throw Violation(description: "note \(subject) of kind \(note.kind.rawValue) is lost")
+        }
     }
 }

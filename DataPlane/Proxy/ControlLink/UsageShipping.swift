@@ -4,7 +4,7 @@
 /// plane stands. When everything sent was answered and less than all of it is stored, the control plane misses one: from there on
 /// everything is sent again.
 struct UsageShipping {
-    static let window: UInt64 = 32
+    static let window: UInt64 = 8
 
     private var hasAnswer = false
     /// Everything up to here is stored, as far as this stream knows.

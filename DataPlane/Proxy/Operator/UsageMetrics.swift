@@ -20,6 +20,10 @@ extension UsagePipeline {
             ),
             ("damaged_places_total", "Damaged places found in the journal.", counters.damagedPlaces.load(ordering: .relaxed)),
             (
+                "journal_unknown_entries_total", "Entries of the journal that only a later version knows, kept or passed over.",
+                counters.unknownNotes.load(ordering: .relaxed)
+            ),
+            (
                 "acknowledged_batches_total", "Batches that the control plane has stored.",
                 counters.acknowledgedBatches.load(ordering: .relaxed)
             ),

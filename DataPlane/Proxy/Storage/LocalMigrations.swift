@@ -13,6 +13,7 @@ package struct LocalMigration: Sendable {
         base,
         snapshots,
         usage,
+        usageNotes,
     ]
 
     private static let base = LocalMigration(

@@ -32,9 +32,18 @@ struct RecordBuffer {
     }
 }
 
-/// The records of one transaction, for those who count along.
+/// A frame of the journal that is no part of a request's record.
+package struct JournalNote: Hashable, Sendable {
+    package var kind: JournalFrame.Kind
+    package var subject: RequestID
+    package var payload: [UInt8]
+}
+
+/// The records of one transaction, for those who count along, and the notes that are theirs.
 package struct FoldedRecords {
     let buffer: RecordBuffer
+    /// Of the participant's own kinds, each loop's in its order.
+    package let notes: [JournalNote]
 
     package var count: Int { buffer.entries.count }
 
@@ -50,9 +59,15 @@ package struct FoldedRecords {
 
 /// Somebody whose counters (quotas, leases, rates) change together with the records: in the same transaction or not at all.
 package protocol FoldParticipant: Sendable {
+    /// Which notes of the journal are this one's; no other participant has the same.
+    var kinds: Set<JournalFrame.Kind> { get }
     /// Called on the folder's thread within the transaction; what it throws rolls everything back, and the same records come again.
-    /// Each record comes exactly once in a transaction that is committed.
+    /// Each record and each note comes exactly once in a transaction that is committed.
     func fold(_ records: FoldedRecords, in database: Database) throws
+}
+
+extension FoldParticipant {
+    package var kinds: Set<JournalFrame.Kind> { [] }
 }
 
 /// What a stretch of the journal comes down to, put together without the database.
@@ -69,6 +84,8 @@ struct FoldPlan {
     /// Of requests whose intents were folded before.
     var progressed: [RequestID: [UInt8]] = [:]
     var ended: [(id: RequestID, completion: [UInt8])] = []
+    /// What is no part of a record.
+    var notes: [JournalNote] = []
     /// How far each segment is folded once this is committed.
     var positions: [(segment: String, position: Int)] = []
 
@@ -85,6 +102,7 @@ struct FoldPlan {
         opened.removeAll(keepingCapacity: false)
         progressed.removeAll(keepingCapacity: false)
         ended.removeAll(keepingCapacity: false)
+        notes.removeAll(keepingCapacity: false)
         positions.removeAll(keepingCapacity: true)
         places.removeAll(keepingCapacity: true)
     }
@@ -146,6 +164,8 @@ struct FoldPlan {
             }
         case .void:
             break
+        default:
+            notes.append(JournalNote(kind: kind, subject: id, payload: [UInt8](slice(payload))))
         }
     }
 

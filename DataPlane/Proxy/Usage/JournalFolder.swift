@@ -19,8 +19,8 @@ package struct FoldOutcome: Hashable, Sendable {
 /// Sendable because `foldOnce` lets one thread in at a time and nothing else touches what changes.
 package final class JournalFolder: @unchecked Sendable {
     package struct Limits: Sendable {
-        package var recordsPerBatch = 500
-        package var bytesPerBatch = 256 << 10
+        package var recordsPerBatch = 2000
+        package var bytesPerBatch = 1 << 20
         /// Of the journal, in one transaction.
         package var bytesPerFold = 4 << 20
         /// A batch that was not handed out yet is filled up to this before another one is begun: an outage leaves fewer rows.
@@ -145,7 +145,7 @@ package final class JournalFolder: @unchecked Sendable {
                 continue
             }
             do {
-                try shared.files.remove(segment.path)
+                try letGo(of: segment)
             } catch {
                 left.append((lane, segment))
                 continue
@@ -154,12 +154,26 @@ package final class JournalFolder: @unchecked Sendable {
                 state.segments.removeAll { $0 === segment }
                 state.finished.append(segment)
             }
-            shared.bytes.wrappingSubtract(segment.capacity, ordering: .relaxed)
             if positions.removeValue(forKey: segment.name) != nil { forgettable.append(segment.name.description) }
         }
         removable = left
         shared.keeperSignal.raise()
     }
+
+    /// The file goes, or is put aside for the keeper to be used again: from here on no recovery takes it for a segment.
+    private func letGo(of segment: JournalSegment) throws(JournalFileError) {
+        let isWanted = segment.file.isMapped && shared.recycling.load(ordering: .relaxed) < Self.recycledPerLoop * shared.lanes.count
+        if isWanted {
+            try shared.files.rename(segment.path, to: segment.path + RecycledFile.suffix)
+            shared.recycling.wrappingAdd(1, ordering: .relaxed)
+            segment.isRecycled.store(true, ordering: .releasing)
+        } else {
+            try shared.files.remove(segment.path)
+            shared.bytes.wrappingSubtract(segment.capacity, ordering: .relaxed)
+        }
+    }
+
+    private static let recycledPerLoop = 4
 
     // MARK: The transaction
 
@@ -187,11 +201,12 @@ package final class JournalFolder: @unchecked Sendable {
             for (id, progress) in plan.progressed { try UsageTables.setProgress(db, id, progress) }
             for (segment, position) in plan.positions { try UsageTables.setPosition(db, segment, position) }
             for segment in segments { try UsageTables.removePosition(db, segment) }
-            return try deliver(records, nowMs, in: db)
+            return try deliver(records, plan.notes, nowMs, in: db)
         }
         outbox.added(change)
         counters.pending.wrappingAdd(pendingChange, ordering: .relaxed)
         counters.foldedRecords.wrappingAdd(UInt64(records.entries.count), ordering: .relaxed)
+        reportStrangers(plan.notes)
         for id in orphans {
             counters.orphanCompletions.wrappingAdd(1, ordering: .relaxed)
             report("usage journal: the end of \(id) was found without its beginning, which lay in a damaged place; it is not counted")
@@ -199,12 +214,32 @@ package final class JournalFolder: @unchecked Sendable {
         return records.entries.count
     }
 
-    /// Puts finished records into the outbox and tells the participants.
-    func deliver(_ records: RecordBuffer, _ nowMs: Int64, in db: Database) throws -> UsageOutboxStore.Change {
-        guard !records.entries.isEmpty else { return .init() }
-        let change = try outbox.insert(records, limits, nowMs, in: db)
-        let folded = FoldedRecords(buffer: records)
-        for participant in participants { try participant.fold(folded, in: db) }
+    /// Puts finished records into the outbox, tells the participants, and keeps the notes that none of them takes.
+    func deliver(
+        _ records: RecordBuffer, _ notes: [JournalNote] = [], _ nowMs: Int64, in db: Database
+    ) throws -> UsageOutboxStore.Change {
+        let change = records.entries.isEmpty ? .init() : try outbox.insert(records, limits, nowMs, in: db)
+        for participant in participants {
+            let theirs = notes.isEmpty ? [] : notes.filter { participant.kinds.contains($0.kind) }
+            if records.entries.isEmpty, theirs.isEmpty { continue }
+            try participant.fold(FoldedRecords(buffer: records, notes: theirs), in: db)
+        }
+        for note in notes where !isTaken(note.kind) && !note.kind.mayBeLost { try UsageTables.keep(db, note) }
         return change
+    }
+
+    func isTaken(_ kind: JournalFrame.Kind) -> Bool { participants.contains { $0.kinds.contains(kind) } }
+
+    /// Says so once a transaction is committed.
+    private func reportStrangers(_ notes: [JournalNote]) {
+        let strangers = notes.filter { !isTaken($0.kind) }
+        if strangers.isEmpty { return }
+        counters.unknownNotes.wrappingAdd(UInt64(strangers.count), ordering: .relaxed)
+        let kinds = Set(strangers.map(\.kind.rawValue)).sorted().map(String.init).joined(separator: ", ")
+        report(
+            """
+            usage journal: \(strangers.count) entries of kinds that this version does not know (\(kinds)) were found; those that must not be \
+            lost are kept for the version that does
+            """)
     }
 }

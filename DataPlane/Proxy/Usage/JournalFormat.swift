@@ -4,17 +4,35 @@ import Primitives
 ///
 /// A segment is a 64-byte header and frames, one directly after the other, up to the end of what was written; what may follow is zeros.
 ///
-///     frame:  checksum(4)  length | kind << 24 (4)  request id(16)  payload(length)
+///     frame:  checksum(4)  length | kind << 24 (4)  id of a request or other subject(16)  payload(length)
 ///
 /// The checksum covers everything in the frame after itself and starts from the journal's salt, a random number in the header: bytes that
 /// a caller chose (a model's name) cannot be taken for a frame when a damaged place is skipped.
 package enum JournalFrame {
-    package enum Kind: UInt8, Sendable {
-        case intent = 1
-        case progress = 2
-        case completion = 3
+    /// What a frame says. The numbers are for ever; a kind that comes later changes neither the format nor its version.
+    ///
+    ///     0         none: space that was reserved and not written
+    ///     1–15      requests' records
+    ///     16–31     nonces              to come, each with a participant of its own
+    ///     32–47     reservations
+    ///     48–63     counters
+    ///     64–127    free
+    ///     128–255   free, and may be lost
+    ///
+    /// A reader that does not know the kind of a whole frame, since a later version of this program wrote it, takes it for no damage: it
+    /// keeps the frame in SQLite (`UsageTables.keep`) for the version that does, or passes over it if the kind may be lost.
+    package struct Kind: RawRepresentable, Hashable, Sendable {
+        package let rawValue: UInt8
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        package static let intent = Kind(rawValue: 1)
+        package static let progress = Kind(rawValue: 2)
+        package static let completion = Kind(rawValue: 3)
         /// An intent that was taken back before it was flushed.
-        case void = 4
+        package static let void = Kind(rawValue: 4)
+
+        package var isRecord: Bool { (1...15).contains(rawValue) }
+        package var mayBeLost: Bool { rawValue >= 128 }
     }
 
     package static let headerBytes = 24
@@ -50,7 +68,7 @@ package enum JournalFrame {
         Int(UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: 4, as: UInt32.self)) & 0xFF_FFFF)
     }
 
-    static func kind(_ frame: UnsafeRawPointer) -> Kind? { Kind(rawValue: frame.load(fromByteOffset: 7, as: UInt8.self)) }
+    static func kind(_ frame: UnsafeRawPointer) -> Kind { Kind(rawValue: frame.load(fromByteOffset: 7, as: UInt8.self)) }
 
     static func id(_ frame: UnsafeRawPointer) -> RequestID {
         RequestID(
@@ -70,7 +88,8 @@ package enum JournalFrame {
     static func look(at offset: Int, of bytes: UnsafeRawBufferPointer, salt: UInt32) -> Found {
         guard let base = bytes.baseAddress, offset >= 0, bytes.count - offset >= headerBytes else { return .incomplete }
         let frame = base + offset
-        guard let kind = kind(frame) else { return .damaged }
+        let kind = kind(frame)
+        guard kind.rawValue != 0 else { return .damaged }
         let length = length(frame)
         guard length <= maximumPayload else { return .damaged }
         let size = headerBytes + length

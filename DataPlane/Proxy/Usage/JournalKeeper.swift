@@ -40,7 +40,8 @@ package struct JournalKeeper: Sendable {
         // Before the first segment is in use there is none to write to.
         let first = lane.state.withLock { $0.nextNumber == 1 } ? 1 : 0
         while lane.spares.load(ordering: .relaxed) < wanted + first {
-            guard shared.bytes.load(ordering: .relaxed) + settings.segmentBytes <= settings.maximumBytes else {
+            let isRoom = shared.bytes.load(ordering: .relaxed) + settings.segmentBytes <= settings.maximumBytes
+            guard isRoom || shared.recycled.withLock({ !$0.isEmpty }) else {
                 shared.spareError.store(-1, ordering: .relaxed)
                 return
             }
@@ -51,10 +52,9 @@ package struct JournalKeeper: Sendable {
             let name = SegmentName(boot: shared.boot, loop: UInt32(lane.loop), number: number)
             let path = "\(shared.directory)/\(name)"
             do {
-                let file = try shared.files.create(path, reserving: settings.segmentBytes)
+                let file = try nextFile(shared, path)
                 if settings.durability == .power { try? shared.files.synchronizeDirectory(shared.directory) }
                 let segment = JournalSegment(name: name, salt: shared.salt, capacity: settings.segmentBytes, path: path, file: file)
-                shared.bytes.wrappingAdd(settings.segmentBytes, ordering: .relaxed)
                 lane.state.withLock { state in
                     state.spares.append(segment)
                     lane.spares.wrappingAdd(1, ordering: .relaxed)
@@ -67,6 +67,36 @@ package struct JournalKeeper: Sendable {
             }
         }
         shared.spareError.store(0, ordering: .relaxed)
+    }
+
+    /// All zeros: one that was used before, or a new one.
+    private static func nextFile(_ shared: JournalShared, _ path: String) throws(JournalFileError) -> JournalFile {
+        if let file = takeRecycled(shared, as: path) { return file }
+        let size = shared.settings.segmentBytes
+        let file = try shared.files.create(path, reserving: size)
+        shared.bytes.wrappingAdd(size, ordering: .relaxed)
+        return shared.settings.mapsSegments ? shared.files.map(file, length: size) : file
+    }
+
+    /// - Returns: nil when there is none, or none that could be renamed.
+    private static func takeRecycled(_ shared: JournalShared, as path: String) -> JournalFile? {
+        while let recycled = shared.recycled.withLock({ $0.popLast() }) {
+            do {
+                try shared.files.rename(recycled.path, to: path)
+                shared.recycling.wrappingSubtract(1, ordering: .relaxed)
+                return recycled.file
+            } catch {
+                drop(recycled, shared)
+            }
+        }
+        return nil
+    }
+
+    private static func drop(_ recycled: RecycledFile, _ shared: JournalShared) {
+        try? shared.files.remove(recycled.path)
+        shared.files.close(recycled.file)
+        shared.recycling.wrappingSubtract(1, ordering: .relaxed)
+        shared.bytes.wrappingSubtract(shared.settings.segmentBytes, ordering: .relaxed)
     }
 
     // MARK: Syncing
@@ -115,7 +145,8 @@ package struct JournalKeeper: Sendable {
             }
             return (state.discarded, state.finished)
         }
-        for segment in finished { shared.files.close(segment.file) }
+        recycle(finished.filter { $0.isRecycled.load(ordering: .acquiring) })
+        for segment in finished where !segment.isRecycled.load(ordering: .acquiring) { shared.files.close(segment.file) }
         for segment in discarded {
             do {
                 try shared.files.remove(segment.path)
@@ -124,6 +155,25 @@ package struct JournalKeeper: Sendable {
             } catch {
                 lane.state.withLock { $0.discarded.append(segment) }
             }
+        }
+    }
+
+    /// Makes files of folded segments ready to be used again.
+    private func recycle(_ segments: [JournalSegment]) {
+        if !segments.isEmpty {
+            // The new names first: a machine that loses its power must not come back with a segment's name on zeros.
+            let isSafe = (try? shared.files.synchronizeDirectory(shared.directory)) != nil
+            for segment in segments {
+                let recycled = RecycledFile(path: segment.path + RecycledFile.suffix, file: segment.file)
+                if isSafe, (try? shared.files.truncate(segment.file, to: 0)) != nil {
+                    shared.recycled.withLock { $0.append(recycled) }
+                } else {
+                    Self.drop(recycled, shared)
+                }
+            }
+        }
+        if shared.lanes.allSatisfy({ !$0.state.withLock({ $0.taken }) }) {
+            while let recycled = shared.recycled.withLock({ $0.popLast() }) { Self.drop(recycled, shared) }
         }
     }
 }

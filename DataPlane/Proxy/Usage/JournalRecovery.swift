@@ -20,7 +20,13 @@ final class JournalRecovery {
 
     func run(_ folder: JournalFolder, _ reader: SegmentReader) throws {
         let shared = folder.shared
-        let found = try shared.files.list(shared.directory).compactMap(SegmentName.init(parsing:)).filter { $0.boot != shared.boot }
+        let names = try shared.files.list(shared.directory)
+        for name in names where name.hasSuffix(RecycledFile.suffix) {
+            let segment = SegmentName(parsing: String(name.dropLast(RecycledFile.suffix.count)))
+            // Put aside to be used again by a process that is gone: there is nothing in it that counts.
+            if let segment, segment.boot != shared.boot { try? shared.files.remove("\(shared.directory)/\(name)") }
+        }
+        let found = names.compactMap(SegmentName.init(parsing:)).filter { $0.boot != shared.boot }
         let positions = try folder.database.read(UsageTables.positions)
         let groups = Dictionary(grouping: found) { Writer(boot: $0.boot, loop: $0.loop) }
         for writer in groups.keys.sorted(by: { ($0.boot, $0.loop) < ($1.boot, $1.loop) }) {
@@ -30,7 +36,25 @@ final class JournalRecovery {
         try folder.database.write { db in
             for segment in positions.keys where !left.contains(segment) { try UsageTables.removePosition(db, segment) }
         }
+        try handOutKept(folder)
         try closePending(folder)
+    }
+
+    /// Notes that a version of this program that did not know them had to keep.
+    private func handOutKept(_ folder: JournalFolder) throws {
+        let nowMs = folder.clock.nowMilliseconds()
+        for kind in try folder.database.read(UsageTables.keptKinds) where folder.isTaken(kind) {
+            while true {
+                let isDone = try folder.database.write { db in
+                    let kept = try UsageTables.kept(db, kind, limit: 500)
+                    guard let last = kept.last else { return true }
+                    _ = try folder.deliver(RecordBuffer(), kept.map(\.note), nowMs, in: db)
+                    try UsageTables.removeKept(db, kind, through: last.number)
+                    return false
+                }
+                if isDone { break }
+            }
+        }
     }
 
     private struct Writer: Hashable {
@@ -170,7 +194,7 @@ final class JournalRecovery {
             }
             let change = try folder.database.write { db in
                 for one in pending { try UsageTables.removePending(db, one.id) }
-                return try folder.deliver(records, nowMs, in: db)
+                return try folder.deliver(records, [], nowMs, in: db)
             }
             folder.outbox.added(change)
             folder.counters.interruptedRecords.wrappingAdd(UInt64(pending.count), ordering: .relaxed)

@@ -9,7 +9,7 @@ package enum JournalDurability: String, Sendable, CaseIterable {
 /// Sizes are in bytes.
 package struct JournalSettings: Sendable, Hashable {
     /// Of one file. A file is reserved on the disk before it is used.
-    package var segmentBytes: Int = 8 << 20
+    package var segmentBytes: Int = 2 << 20
     /// Of all files of all loops. Reached only while SQLite takes nothing; then requests are refused.
     package var maximumBytes: Int = 1 << 30
     /// The largest completion, for which each intent reserves the space: room for some eight attempts beside the last one.
@@ -17,6 +17,8 @@ package struct JournalSettings: Sendable, Hashable {
     /// The largest intent or progress record.
     package var maximumRecordBytes: Int = 16 << 10
     package var durability: JournalDurability = .process
+    /// Segments are written through memory where the file system allows it, and used again.
+    package var mapsSegments = true
 
     package init() {}
 

@@ -15,8 +15,8 @@ package final class JournalSegment: Sendable {
     package let closed = Atomic<Bool>(false)
     /// Bytes known to be on the disk; the keeper's own.
     let synced = Atomic<Int>(0)
-    /// Folded and removed, so that the keeper may close the descriptor.
-    let folded = Atomic<Bool>(false)
+    /// Folded, and kept under another name to be used again.
+    let isRecycled = Atomic<Bool>(false)
 
     init(name: SegmentName, salt: UInt32, capacity: Int, path: String, file: JournalFile) {
         self.name = name
@@ -38,7 +38,7 @@ package final class JournalLane: Sendable {
         var segments: [JournalSegment] = []
         /// Spares of no use any more.
         var discarded: [JournalSegment] = []
-        /// Folded and unlinked; their descriptors are to be closed.
+        /// Folded, and unlinked or renamed; their descriptors are to be closed, or used again.
         var finished: [JournalSegment] = []
         var onLoop: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
         var nudge: (@Sendable () -> Void)?
@@ -104,6 +104,14 @@ package struct JournalTotals: Sendable, Hashable {
     package var reservedBytes = 0
 }
 
+/// A file of a folded segment, ready to become another one.
+struct RecycledFile: Sendable {
+    static let suffix = ".recycled"
+
+    var path: String
+    var file: JournalFile
+}
+
 /// What all loops' journals of one boot have in common.
 package final class JournalShared: Sendable {
     package let directory: String
@@ -116,6 +124,10 @@ package final class JournalShared: Sendable {
     package let folderSignal = WakeSignal()
     /// Reserved on the disk by all files of this boot.
     package let bytes = Atomic<Int>(0)
+    /// Files that were folded and are all zeros again, under names that are no segment's.
+    let recycled = Mutex<[RecycledFile]>([])
+    /// Those, and those on their way there.
+    let recycling = Atomic<Int>(0)
     /// errno of the last spare that could not be made (0: none, or it succeeded since); -1: the journal has its maximum size.
     let spareError = Atomic<Int32>(0)
     /// errno of the last fsync that failed; 0 when the last one succeeded.

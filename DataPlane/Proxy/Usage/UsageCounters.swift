@@ -15,6 +15,8 @@ package final class UsageCounters: Sendable {
     package let tornTails = Atomic<UInt64>(0)
     /// Completions whose intent was lost in a damaged place.
     package let orphanCompletions = Atomic<UInt64>(0)
+    /// Entries of kinds that this version does not know, kept or passed over.
+    package let unknownNotes = Atomic<UInt64>(0)
     package let newIncarnations = Atomic<UInt64>(0)
     package let acknowledgedBatches = Atomic<UInt64>(0)
 

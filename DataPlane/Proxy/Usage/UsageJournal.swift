@@ -4,7 +4,8 @@ import Synchronization
 
 /// Where an event loop writes down which requests it admits and how they end. One per loop, used on that loop's thread only.
 ///
-/// Everything of a loop's tick is buffered and written by `flush` with one write(2); nothing that a record covers may leave before that.
+/// Everything of a loop's tick is buffered and written by `flush` at once: copied to the segment's mapping, or with one write(2). Nothing
+/// that a record covers may leave before that.
 /// An intent reserves the space of its completion, so a completion is never refused: `slots(...) >= open requests` always holds, where a
 /// slot is room for one completion of the largest size in space that is already reserved on the disk. The loop opens, syncs, closes and
 /// removes no files: `JournalKeeper` does, and has the next segment ready before this one is used up.
@@ -109,6 +110,17 @@ package final class UsageJournal {
         if heldCount > 0 || append(.completion, id, record) == nil { hold(id, record) }
     }
 
+    /// Takes down something that is no part of a request's record: for the `FoldParticipant` whose kind it is. It counts once `flush` has
+    /// succeeded; when that throws it is gone, like the intents of the tick.
+    package func note(_ kind: JournalFrame.Kind, _ subject: RequestID, _ payload: UnsafeRawBufferPointer) throws(JournalRefusal) {
+        assert(!kind.isRecord && kind.rawValue != 0)
+        guard heldCount == 0 else { throw refuse(lastError == 0 ? .full : .failing(code: lastError)) }
+        guard payload.count <= settings.maximumRecordBytes else { throw refuse(.recordTooLarge) }
+        let size = JournalFrame.headerBytes + payload.count
+        if !fits(size, leaving: open.count) { takeSpares() }
+        guard fits(size, leaving: open.count), append(kind, subject, payload) != nil else { throw refuse(.full) }
+    }
+
     /// Takes an intent back that was not flushed yet, because the request was refused after all.
     /// - Returns: false when it was flushed: then the request needs a completion like any other.
     @discardableResult
@@ -124,7 +136,7 @@ package final class UsageJournal {
 
     // MARK: Writing
 
-    /// Writes everything buffered since the last call with one write(2) (two in the tick that begins a new segment).
+    /// Writes everything buffered since the last call with one write (two in the tick that begins a new segment).
     ///
     /// When it throws, no intent of this tick is in the journal, nor the completion of one: none of those requests may be sent, and the
     /// journal has forgotten them. Completions of earlier requests are kept, and written by a later call if this one could not.

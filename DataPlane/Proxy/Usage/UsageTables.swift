@@ -16,6 +16,14 @@ extension LocalMigration {
             -- without a file is of no use any more.
             CREATE TABLE journal_folded (segment TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
             """)
+
+    package static let usageNotes = LocalMigration(
+        name: "0021 usage notes",
+        sql: """
+            -- Entries of the journal that no part of this version takes. It writes none itself: they are what a later version left in the
+            -- journal before this one was started again, so there are at most as many as the journal holds.
+            CREATE TABLE journal_kept (number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, subject BLOB NOT NULL, payload BLOB NOT NULL);
+            """)
 }
 
 /// The statements on the tables above; each runs in its caller's transaction.
@@ -57,6 +65,37 @@ enum UsageTables {
 
     static func removePosition(_ db: Database, _ segment: String) throws {
         try db.cachedStatement(sql: "DELETE FROM journal_folded WHERE segment = ?").execute(arguments: [segment])
+    }
+
+    // MARK: Notes of unknown kinds
+
+    static func keep(_ db: Database, _ note: JournalNote) throws {
+        try db.cachedStatement(sql: "INSERT INTO journal_kept (kind, subject, payload) VALUES (?, ?, ?)")
+            .execute(arguments: [Int(note.kind.rawValue), note.subject.data, note.payload.data])
+    }
+
+    static func keptKinds(_ db: Database) throws -> [JournalFrame.Kind] {
+        try Int.fetchAll(db, sql: "SELECT DISTINCT kind FROM journal_kept ORDER BY kind").map {
+            JournalFrame.Kind(rawValue: UInt8(truncatingIfNeeded: $0))
+        }
+    }
+
+    /// The oldest kept notes of a kind, at most `limit`.
+    static func kept(_ db: Database, _ kind: JournalFrame.Kind, limit: Int) throws -> [(number: Int64, note: JournalNote)] {
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT number, subject, payload FROM journal_kept WHERE kind = ? ORDER BY number LIMIT ?",
+            arguments: [Int(kind.rawValue), limit])
+        return rows.compactMap { row in
+            let payload: Data = row["payload"]
+            let subject: Data = row["subject"]
+            return RequestID(bytes: subject).map {
+                (row["number"], JournalNote(kind: kind, subject: $0, payload: [UInt8](payload)))
+            }
+        }
+    }
+
+    static func removeKept(_ db: Database, _ kind: JournalFrame.Kind, through number: Int64) throws {
+        try db.execute(sql: "DELETE FROM journal_kept WHERE kind = ? AND number <= ?", arguments: [Int(kind.rawValue), number])
     }
 
     // MARK: Pending intents
