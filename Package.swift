@@ -80,6 +80,7 @@ let package = Package(
     targets: [
         // Shared: what both planes stand on.
         .systemLibrary(name: "CLibPQ", path: "Shared/C/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Shared/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         library("Primitives", "Shared/Primitives", []),
         library("Nouns", "Shared/Nouns", ["Primitives"]),
         library("Trust", "Shared/Trust", ["Primitives", .crypto]),
@@ -94,7 +95,7 @@ let package = Package(
         library(
             "Proxy", "DataPlane/Proxy",
             [
-                "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives",
+                "CZlib", "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives",
                 .nioCore, .nioPosix, .nioSSL, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging, .unixSignals,
             ], settings: hotPath),
         program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging]),

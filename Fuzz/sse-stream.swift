@@ -14,11 +14,11 @@ private func run(_ mode: StreamUsageMeter.Mode, _ pieces: [[UInt8]]) -> Outcome 
         piece.withUnsafeBytes { bytes in
             switch mode {
             case .observe: meter.observe(bytes)
-            case .strip: meter.strip(bytes, into: &output)
+            case .strip: meter.relay(bytes) { output.append(contentsOf: $0) }
             }
         }
     }
-    meter.finish(into: &output)
+    meter.finish { output.append(contentsOf: $0) }
     return Outcome(
         reading: meter.reading, counts: [meter.events, meter.contentBytes], flags: [meter.sawDone, meter.sawFinishReason, meter.sawError],
         output: output)
@@ -33,8 +33,15 @@ public func fuzz(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     require(observed.output.isEmpty, "observing writes nothing")
     observed.output = whole.output
     require(observed == whole, "observing learns what stripping learns")
-    if !input.bytes.contains(0x75) {
-        require(whole.output == input.bytes, "without a usage nothing changes")
+    if !whole.flags[2], !input.bytes.contains(0x75) {
+        require(whole.output == input.bytes, "without a usage or an error nothing changes")
+    }
+    for bytes in input.prefixes {
+        bytes.withUnsafeBytes { bytes in
+            var seen = AnswerOpening.read(bytes, isEnd: false)
+            if case .needMore = seen { seen = AnswerOpening.read(bytes, isEnd: true) }
+            require(seen != .needMore, "the end decides")
+        }
     }
     let reading = whole.reading
     for tokens in [reading.inputTokens, reading.outputTokens, reading.cachedInputTokens, reading.cacheWriteTokens, reading.reasoningTokens]

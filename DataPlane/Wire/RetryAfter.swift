@@ -16,7 +16,7 @@ package enum RetryAfter {
         if let value = retryAfterMilliseconds, let given = thousandths(value) { return bounded(given / 1000 + (given % 1000 > 0 ? 1 : 0)) }
         guard let value = retryAfter else { return nil }
         if let given = thousandths(value) { return bounded(given) }
-        guard let date = HTTPDateReader.seconds(value, nowSeconds: nowMilliseconds / 1000) else { return nil }
+        guard let date = HTTPDate.seconds(value, nowSeconds: nowMilliseconds / 1000) else { return nil }
         return bounded(max(0, date * 1000 - nowMilliseconds))
     }
 

@@ -1,5 +1,6 @@
 import NIOCore
 import Primitives
+import Wire
 
 /// Makes an ``Answer`` from a script: OpenAI's shapes, and the deviations that the script asks for.
 struct AnswerBuilder {
@@ -10,6 +11,10 @@ struct AnswerBuilder {
     var created: Int64 = 1_750_000_000
     /// The answer's text, a chunk each, for the demonstration; otherwise ``texts`` go round.
     var wording: [String]?
+    /// Unix seconds, for a date in `retry-after`.
+    var now: Int64 = 1_750_000_000
+    /// What a provider that leaks names in its errors.
+    var credential = ""
 
     /// Eight texts that go round, so that a lost or doubled chunk shows.
     private static let texts = ["alpha ", "bravo ", "delta ", "gamma ", "kappa ", "omega ", "sigma ", "theta "]
@@ -21,8 +26,8 @@ struct AnswerBuilder {
         var answer = Answer()
         answer.delayMicroseconds = script.delayMicroseconds
         answer.end = script.closes || script.endsWithConnection ? .close : .keepAlive
-        if script.stalls || script.resets {
-            answer.end = script.stalls ? .stall : .reset
+        if script.stalls || script.resets || script.hangsUp {
+            answer.end = script.stalls ? .stall : script.resets ? .reset : .close
             answer.status = 0
             answer.isWhole = false
             return answer
@@ -33,28 +38,51 @@ struct AnswerBuilder {
             answer.isWhole = false
             return answer
         }
+        if let status = script.usageRequestStatus, key.includesUsage {
+            refuse(&answer, status, ErrorBody.unknownStreamOptions(status: status))
+            return answer
+        }
         if script.status != 200 {
-            let body = ErrorBody.json(status: script.status, model: model)
-            answer.status = script.status
-            answer.opening = ByteBuffer(string: body)
-            answer.head = head(type: "application/json", framing: .length(body.utf8.count))
+            refuse(&answer, script.status, errorBody(script.status))
+            return answer
+        }
+        if script.isPage {
+            let page = "<!doctype html><title>502</title><p>upstream gpu-3.internal is down"
+            answer.opening = ByteBuffer(string: page)
+            answer.head = head(type: "text/html", framing: .length(page.utf8.count))
+            answer.isWhole = false
             answer.joinIfPossible()
             return answer
         }
-        answer.stated = key.stream && !key.includesUsage ? nil : statedUsage
+        let statesUsage = !isStream || key.includesUsage || script.usage.isVolunteered
+        answer.stated = statesUsage ? statedUsage : nil
         answer.paceMicroseconds = script.paceMicroseconds
         answer.burst = script.burst
-        if key.stream && key.operation != .embeddings {
+        if isStream {
             stream(&answer)
         } else {
             document(&answer)
         }
+        compress(&answer)
         if script.splitsBytes || script.slowBodyMicroseconds > 0 {
             answer.byteIntervalMicroseconds = script.slowBodyMicroseconds
             answer.byteWiseHead = script.splitsBytes
         }
         answer.joinIfPossible()
         return answer
+    }
+
+    private var isStream: Bool { key.operation != .embeddings && (key.stream || script.alwaysStreams) }
+
+    private func errorBody(_ status: Int) -> String {
+        ErrorBody.json(status: status, model: model, kind: script.errorKind, leak: script.leaks ? credential : nil)
+    }
+
+    private func refuse(_ answer: inout Answer, _ status: Int, _ body: String) {
+        answer.status = status
+        answer.opening = ByteBuffer(string: status == 204 ? "" : body)
+        answer.head = head(status, type: "application/json", framing: status == 204 ? .none : .length(body.utf8.count))
+        answer.joinIfPossible()
     }
 
     private var statedUsage: StatedUsage? {
@@ -67,33 +95,80 @@ struct AnswerBuilder {
 
     // MARK: Heads
 
-    private enum Framing { case length(Int), chunked, connection }
+    private enum Framing { case length(Int), chunked, connection, none }
 
-    private func head(type: String, framing: Framing) -> ByteBuffer {
-        var text = "HTTP/1.1 \(script.status) \(ErrorBody.reason(script.status))\r\ncontent-type: \(type)\r\n"
+    private func head(_ status: Int = 200, type: String, framing: Framing) -> ByteBuffer {
+        var text = String(repeating: "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n", count: script.interimHeads)
+        text += "HTTP/1.1 \(status) \(ErrorBody.reason(status))\r\n"
+        switch script.label {
+        case .right: if status != 204 { text += "content-type: \(type)\r\n" }
+        case .json: text += "content-type: application/json\r\n"
+        case .ndjson: text += "content-type: application/x-ndjson\r\n"
+        case .plain: text += "content-type: text/plain; charset=utf-8\r\n"
+        case .absent: break
+        }
         switch framing {
         case .length(let length): text += "content-length: \(length)\r\n"
         case .chunked: text += "transfer-encoding: chunked\r\n"
-        case .connection: break
+        case .connection, .none: break
         }
-        if let seconds = script.retryAfterSeconds { text += "retry-after: \(seconds)\r\n" }
+        if let compression = script.compression, status == 200 { text += "content-encoding: \(compression.rawValue)\r\n" }
+        switch script.retryAfter {
+        case .seconds(let seconds): text += "retry-after: \(seconds)\r\n"
+        case .tenths(let tenths): text += "retry-after: \(tenths / 10).\(tenths % 10)\r\n"
+        case .dateInSeconds(let seconds): text += "retry-after: \(HTTPDate.string(unixSeconds: now &+ seconds))\r\n"
+        case .milliseconds(let milliseconds): text += "retry-after-ms: \(milliseconds)\r\n"
+        case nil: break
+        }
         if script.closes || script.endsWithConnection { text += "connection: close\r\n" }
         text += "openai-processing-ms: 1\r\nopenai-version: 2020-10-01\r\nx-request-id: req-simulator\r\n"
         for index in 0..<script.extraHeadKiB { text += "x-extra-\(index): " + String(repeating: "x", count: 1000) + "\r\n" }
         return ByteBuffer(string: text + "\r\n")
     }
 
+    /// A compressed body is framed once it is compressed.
+    private var isFramedLater: Bool { script.endsWithConnection || script.compression != nil }
+
     private func framed(_ text: String) -> ByteBuffer {
-        if script.endsWithConnection { return ByteBuffer(string: text) }
+        if isFramedLater { return ByteBuffer(string: text) }
         return ByteBuffer(string: String(text.utf8.count, radix: 16) + "\r\n" + text + "\r\n")
     }
 
-    private var lastChunk: ByteBuffer { ByteBuffer(string: script.endsWithConnection ? "" : "0\r\n\r\n") }
+    /// Replaces the body by its compressed form, in one piece.
+    private func compress(_ answer: inout Answer) {
+        guard let compression = script.compression, let body = answer.joined(includingHead: false) else { return }
+        let bytes = StoredBlocks.encode(Array(body.readableBytesView), as: compression)
+        let isChunked = isStream && !script.endsWithConnection
+        var all = ByteBuffer()
+        if isChunked { all.writeString(String(bytes.count, radix: 16) + "\r\n") }
+        all.writeBytes(bytes)
+        if isChunked { all.writeString("\r\n0\r\n\r\n") }
+        if !isStream && !script.endsWithConnection { answer.head = head(type: "application/json", framing: .length(bytes.count)) }
+        answer.opening = all
+        answer.events = []
+        answer.eventCount = 0
+        answer.closing = ByteBuffer()
+    }
+
+    private var lastChunk: ByteBuffer { ByteBuffer(string: isFramedLater ? "" : "0\r\n\r\n") }
 
     // MARK: Streams
 
     private func stream(_ answer: inout Answer) {
         answer.head = head(type: "text/event-stream; charset=utf-8", framing: script.endsWithConnection ? .connection : .chunked)
+        if script.isEmpty {
+            answer.closing = lastChunk
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
+        if let code = script.errorFirstCode {
+            answer.closing = framed("data: " + errorBody(code) + newline + newline)
+            answer.closing.writeImmutableBuffer(lastChunk)
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
         if key.operation == .chat { answer.opening = event(delta: #"{"role":"assistant","content":""}"#, finish: nil) }
         var texts = wording ?? Self.texts.map { textOfChunk($0) }
         if script.isGigabyte { texts = [String(repeating: "g", count: Self.fillerBytes)] }
@@ -105,9 +180,8 @@ struct AnswerBuilder {
 
         if let after = script.errorMidAfter {
             answer.eventCount = min(answer.eventCount, after)
-            var text = "data: {\"error\":{\"message\":\"The simulated provider failed in mid-stream.\",\"type\":\"server_error\","
-            text += "\"param\":null,\"code\":\"server_error\"}}" + newline + newline
-            answer.closing = framed(text)
+            let failure = ErrorBody.json(status: 500, model: model, kind: .common, leak: script.leaks ? credential : nil)
+            answer.closing = framed("data: " + failure + newline + newline)
             answer.closing.writeImmutableBuffer(lastChunk)
             answer.isWhole = false
             answer.stated = nil
@@ -116,6 +190,15 @@ struct AnswerBuilder {
         if let after = script.dieAfter ?? script.stallAfter {
             answer.eventCount = min(answer.eventCount, after)
             answer.end = script.dieAfter != nil ? .close : .stall
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
+        if let after = script.dieInside {
+            answer.eventCount = min(answer.eventCount, after)
+            let half = "data: " + String(streamHead.dropLast(3))
+            answer.closing = framed(half)
+            answer.end = .close
             answer.isWhole = false
             answer.stated = nil
             return
@@ -133,18 +216,32 @@ struct AnswerBuilder {
 
     private func closeStream(_ answer: inout Answer) {
         let finish = answer.eventCount < Int.max && script.outputTokens == key.maximumTokens ? "length" : "stop"
+        let right = usage(script.inputTokens, script.outputTokens)
         let onLast = script.usage == .onLastChunk && key.includesUsage
-        answer.closing = event(delta: "{}", finish: finish, usage: onLast ? usage(script.inputTokens, script.outputTokens) : nil)
+        let inPart = script.usage.isVolunteered ? script.usage : nil
+        answer.closing = event(
+            delta: "{}", finish: finish, usage: onLast ? right : nil, inChoice: inPart == .inChoice ? right : nil,
+            inVendor: inPart == .vendor ? right : nil)
         if key.includesUsage {
             switch script.usage {
-            case .absent, .onLastChunk: break
+            case .absent, .onLastChunk, .inChoice, .vendor: break
             case .twice:
                 answer.closing.writeImmutableBuffer(usageEvent(usage(1, 1)))
-                answer.closing.writeImmutableBuffer(usageEvent(usage(script.inputTokens, script.outputTokens)))
+                answer.closing.writeImmutableBuffer(usageEvent(right))
+            case .afterDone: answer.closing.writeImmutableBuffer(usageEvent(usage(1, 1)))
             default: answer.closing.writeImmutableBuffer(usageEvent(usageText))
             }
         }
-        if script.sendsDone { answer.closing.writeImmutableBuffer(framed("data: [DONE]" + newline + newline)) }
+        let done = framed("data: [DONE]" + newline + newline)
+        if script.sendsDone { answer.closing.writeImmutableBuffer(done) }
+        if script.usage == .afterDone {
+            answer.closing.writeImmutableBuffer(content(event: "late"))
+            if key.includesUsage { answer.closing.writeImmutableBuffer(usageEvent(right)) }
+        }
+        if script.staysOpen {
+            answer.end = .stall
+            return
+        }
         answer.closing.writeImmutableBuffer(lastChunk)
         if script.isEndless { answer.isWhole = false }
     }
@@ -158,18 +255,24 @@ struct AnswerBuilder {
         event(delta: #"{"content":"\#(text)"}"#, text: text, finish: nil)
     }
 
-    private func event(delta: String, text: String = "", finish: String?, usage: String? = nil) -> ByteBuffer {
+    private func event(
+        delta: String, text: String = "", finish: String?, usage: String? = nil, inChoice: String? = nil, inVendor: String? = nil
+    ) -> ByteBuffer {
         let quoted = finish.map { "\"\($0)\"" } ?? "null"
+        let own = inChoice.map { #","usage":\#($0)"# } ?? ""
         var data = streamHead
         switch key.operation {
-        case .chat: data += #""choices":[{"index":0,"delta":\#(delta),"logprobs":null,"finish_reason":\#(quoted)}]"#
-        default: data += #""choices":[{"index":0,"text":"\#(text)","logprobs":null,"finish_reason":\#(quoted)}]"#
+        case .chat: data += #""choices":[{"index":0,"delta":\#(delta),"logprobs":null,"finish_reason":\#(quoted)\#(own)}]"#
+        default: data += #""choices":[{"index":0,"text":"\#(text)","logprobs":null,"finish_reason":\#(quoted)\#(own)}]"#
         }
+        if let inVendor { data += #","x_groq":{"id":"req_simulator","usage":\#(inVendor)}"# }
         if let usage { data += #","usage":\#(usage)"# } else if key.includesUsage { data += #","usage":null"# }
         return sse(data + "}")
     }
 
-    private func usageEvent(_ usage: String) -> ByteBuffer { sse(streamHead + #""choices":[],"usage":\#(usage)}"#) }
+    private func usageEvent(_ usage: String) -> ByteBuffer {
+        sse(streamHead + #""choices":\#(script.nullsChoices ? "null" : "[]"),"usage":\#(usage)}"#)
+    }
 
     private func sse(_ data: String) -> ByteBuffer {
         let data = script.breaksJSON ? String(data.dropLast(data.utf8.count / 2)) : data
@@ -187,6 +290,14 @@ struct AnswerBuilder {
     // MARK: Documents
 
     private func document(_ answer: inout Answer) {
+        if script.isEmpty || script.errorFirstCode != nil {
+            let body = script.errorFirstCode.map(errorBody) ?? ""
+            answer.opening = ByteBuffer(string: body)
+            answer.head = head(type: "application/json", framing: script.endsWithConnection ? .connection : .length(body.utf8.count))
+            answer.isWhole = false
+            answer.stated = nil
+            return
+        }
         let (before, text, after) = documentParts
         let filler = script.isGigabyte || script.isEndless
         var length = before.utf8.count + text.utf8.count + after.utf8.count
@@ -235,20 +346,22 @@ struct AnswerBuilder {
         let extra = String(repeating: "l", count: script.extraTextKiB * 1024)
         let text = extra + content
         let finish = script.outputTokens == key.maximumTokens ? "length" : "stop"
-        let usage = usageMember
+        let right = usage(script.inputTokens, script.outputTokens)
+        let own = script.usage == .inChoice ? #","usage":\#(right)"# : ""
+        let usage = script.usage == .vendor ? #","x_groq":{"id":"req_simulator","usage":\#(right)}"# : usageMember
         if key.operation == .chat {
             let before =
                 #"{"id":"chatcmpl-simulator","object":"chat.completion","created":\#(created),"model":"\#(model)","#
                 + #""choices":[{"index":0,"message":{"role":"assistant","content":""#
             let after =
-                #"","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"\#(finish)"}]\#(usage),"#
+                #"","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"\#(finish)"\#(own)}]\#(usage),"#
                 + #""service_tier":"default","system_fingerprint":"fp_simulator"}"#
             return (before, text, after)
         }
         let before =
             #"{"id":"cmpl-simulator","object":"text_completion","created":\#(created),"model":"\#(model)","choices":[{"text":""#
         let after =
-            #"","index":0,"logprobs":null,"finish_reason":"\#(finish)"}]\#(usage),"system_fingerprint":"fp_simulator"}"#
+            #"","index":0,"logprobs":null,"finish_reason":"\#(finish)"\#(own)}]\#(usage),"system_fingerprint":"fp_simulator"}"#
         return (before, text, after)
     }
 
@@ -274,7 +387,7 @@ struct AnswerBuilder {
 
     private var usageMember: String {
         switch script.usage {
-        case .absent: ""
+        case .absent, .inChoice, .vendor: ""
         case .twice: #","usage":\#(usage(1, 1)),"usage":\#(usage(script.inputTokens, script.outputTokens))"#
         default: #","usage":\#(usageText)"#
         }
@@ -282,7 +395,9 @@ struct AnswerBuilder {
 
     private var usageText: String {
         switch script.usage {
-        case .right, .twice, .onLastChunk: usage(script.inputTokens, script.outputTokens)
+        case .right, .twice, .onLastChunk, .inChoice, .vendor, .deepSeek, .topCached, .xAI, .afterDone:
+            usage(script.inputTokens, script.outputTokens)
+        case .zeroPrompt: usage(0, script.outputTokens)
         case .absent, .null: "null"
         case .negative: #"{"prompt_tokens":-5,"completion_tokens":-7,"total_tokens":-12}"#
         case .text: #"{"prompt_tokens":"nine","completion_tokens":"8","total_tokens":"17"}"#
@@ -294,12 +409,22 @@ struct AnswerBuilder {
 
     private func usage(_ input: Int64, _ output: Int64) -> String {
         if key.operation == .embeddings { return #"{"prompt_tokens":\#(input),"total_tokens":\#(input)}"# }
-        var prompt = #""cached_tokens":\#(min(script.cachedTokens, input)),"audio_tokens":0"#
+        let totals = #""prompt_tokens":\#(input),"completion_tokens":\#(output),"total_tokens":\#(input &+ output)"#
+        let cached = min(script.cachedTokens, input)
+        switch script.usage {
+        case .deepSeek: return #"{\#(totals),"prompt_cache_hit_tokens":\#(cached),"prompt_cache_miss_tokens":\#(input &- cached)}"#
+        case .topCached: return #"{\#(totals),"cached_tokens":\#(cached)}"#
+        case .xAI:
+            let reasoning = min(script.reasoningTokens, output)
+            return #"{"prompt_tokens":\#(input),"completion_tokens":\#(output &- reasoning),"total_tokens":\#(input &+ output),"#
+                + #""prompt_tokens_details":{"cached_tokens":\#(cached)},"completion_tokens_details":{"reasoning_tokens":\#(reasoning)}}"#
+        default: break
+        }
+        var prompt = #""cached_tokens":\#(cached),"audio_tokens":0"#
         if script.cacheWriteTokens > 0 { prompt += #","cache_write_tokens":\#(script.cacheWriteTokens)"# }
         let completion =
             #""reasoning_tokens":\#(min(script.reasoningTokens, output)),"audio_tokens":0,"#
             + #""accepted_prediction_tokens":0,"rejected_prediction_tokens":0"#
-        let totals = #""prompt_tokens":\#(input),"completion_tokens":\#(output),"total_tokens":\#(input &+ output)"#
         return "{\(totals),\"prompt_tokens_details\":{\(prompt)},\"completion_tokens_details\":{\(completion)}}"
     }
 }

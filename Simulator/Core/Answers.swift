@@ -26,12 +26,21 @@ final class Answers: Sendable {
     private static let maximumKept = 2048
 
     /// Nil for a model whose name is not of the grammar.
-    func answer(model: String, request: AnswerKey) -> PreparedAnswer? {
+    /// - Parameters:
+    ///   - credential: What the request came with, for providers that leak it.
+    ///   - clock: For dates in answers.
+    func answer(model: String, request: AnswerKey, credential: () -> String, clock: any WallClock) -> PreparedAnswer? {
         let key = Key(model: model, request: request)
         if let known = prepared.withLock({ $0[key] }) { return known }
         guard var script = Script(model: model) else { return nil }
         if let maximum = request.maximumTokens { script = script.limited(toOutputTokens: maximum) }
-        let made = PreparedAnswer(AnswerBuilder(script: script, model: model, key: request).build(), script)
+        var builder = AnswerBuilder(script: script, model: model, key: request)
+        if script.isMadeAnew {
+            builder.now = clock.nowMilliseconds() / 1000
+            builder.credential = credential()
+            return PreparedAnswer(builder.build(), script)
+        }
+        let made = PreparedAnswer(builder.build(), script)
         prepared.withLock { prepared in
             if prepared.count >= Self.maximumKept { prepared.removeAll() }
             prepared[key] = made

@@ -67,7 +67,9 @@ final class Router {
             includesUsage: request.stream && !isEmbedding && request.includesUsage,
             maximumTokens: isEmbedding ? nil : request.maximumTokens, wantsBase64: isEmbedding && request.wantsBase64,
             inputs: isEmbedding ? min(request.inputs, 2048) : 1)
-        guard let prepared = answer(key, words: request.words) else { return refusal(isEmbedding && isDemonstration ? 400 : 404) }
+        guard let prepared = answer(key, words: request.words, credential: { credential(bytes, head) }) else {
+            return refusal(isEmbedding && isDemonstration ? 400 : 404)
+        }
         var ticket: Ledger.Ticket?
         if shared.ledger.isEnabled {
             ticket = shared.ledger.begin(requestID: requestID(bytes, head), operation: operation, model: lastModel, stream: key.stream)
@@ -77,13 +79,13 @@ final class Router {
 
     private var isDemonstration: Bool { shared.settings.isDemonstration }
 
-    private func answer(_ key: AnswerKey, words: Int64) -> PreparedAnswer? {
+    private func answer(_ key: AnswerKey, words: Int64, credential: () -> String) -> PreparedAnswer? {
         if isDemonstration {
             guard key.operation != .embeddings else { return nil }
             return Demonstration.answer(model: lastModel, request: key, words: words, clock: shared.settings.clock)
         }
-        if let lastAnswer, lastKey == key { return lastAnswer }
-        lastAnswer = shared.answers.answer(model: lastModel, request: key)
+        if let lastAnswer, lastKey == key, !lastAnswer.script.isMadeAnew { return lastAnswer }
+        lastAnswer = shared.answers.answer(model: lastModel, request: key, credential: credential, clock: shared.settings.clock)
         lastKey = key
         return lastAnswer
     }
@@ -91,16 +93,16 @@ final class Router {
     /// What the seed makes of a request to a model that fails now and then.
     private func afterChance(_ prepared: PreparedAnswer, _ key: AnswerKey) -> PreparedAnswer {
         let script = prepared.script
-        let isScriptedError = script.status != 200 && script.errorEvery > 1
-        guard script.flakyPercent > 0 || script.flakyResetPercent > 0 || isScriptedError else { return prepared }
-        let number = shared.requests.load(ordering: .relaxed)
-        if isScriptedError {
-            guard number % script.errorEvery != 0 else { return prepared }
-            return other(script, key) {
-                $0.status = 200
-                $0.retryAfterSeconds = nil
-            }
+        let isEveryNth = script.status != 200 && script.errorEvery > 1
+        guard script.flakyPercent > 0 || script.flakyResetPercent > 0 || isEveryNth || script.errorFirstRequests > 0 else {
+            return prepared
         }
+        if script.errorFirstRequests > 0 {
+            let isFirst = shared.isAmongFirst(script.errorFirstRequests, ofModel: lastModel)
+            return isFirst ? prepared : other(script.sound, key) { _ in }
+        }
+        let number = shared.requests.load(ordering: .relaxed)
+        if isEveryNth { return number % script.errorEvery == 0 ? prepared : other(script.sound, key) { _ in } }
         var generator = SeededGenerator(seed: shared.settings.seed ^ (number &* 0x9E37_79B9_7F4A_7C15))
         let draw = generator.next() % 100
         if draw < script.flakyPercent { return other(script, key) { $0.status = 503 } }
@@ -128,6 +130,12 @@ final class Router {
         guard let field = head.first(.xRequestID), field.value.count <= 128 else { return "" }
         let isPlain = bytes[field.value].allSatisfy { (33...126).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
         return isPlain ? String(decoding: bytes[field.value], as: UTF8.self) : ""
+    }
+
+    private func credential(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> String {
+        guard let field = head.first(.authorization) ?? head.first(.apiKey) else { return "" }
+        let text = String(decoding: bytes[field.value], as: UTF8.self)
+        return text.hasPrefix("Bearer ") ? String(text.dropFirst(7)) : text
     }
 
     private func models(_ path: String) -> Decision {

@@ -14,19 +14,39 @@
 /// | `burstN` | chunks in one write when nothing paces them (all) |
 /// | `split` | each byte is a write of its own |
 /// | `dimN` | dimensions of an embedding (8) |
-/// | `statusN` | answer this status with an error body; `retryN`: with `retry-after: N`; `everyN`: only every Nth request gets it |
+/// | `statusN` | answer this status with an error body (204: without one); `everyN`: only every Nth request gets it; `firstN`: only the first N of the model |
+/// | `retryN` `retrydecN` `retrydateN` `retrymsN` | with `retry-after`: N seconds, N tenths as a decimal, a date N seconds ahead; `retry-after-ms` |
+/// | `quota` `moderation` `scope` | the error is `insufficient_quota`, about flagged input, about a missing scope |
+/// | `leak` | errors name an address, a host and the credential that the request came with |
+/// | `noopts400` `noopts422` | refuse a request that asks for usage in the stream, in OpenAI's or FastAPI's words |
 /// | `flakyN` | N percent, by the seed, answer 503 before anything else; `flakyresetN`: N percent reset the connection |
 /// | `stall` | accept and never answer |
 /// | `stallafterN` | say nothing more after N chunks |
 /// | `dieN` | close after N chunks |
+/// | `dieinsideN` | close in the middle of the event behind N chunks |
 /// | `reset` | reset the connection instead of answering |
+/// | `hangup` | close the connection instead of answering, after `delayD` |
+/// | `interimN` | N answers of status 103 before the answer |
+/// | `empty` | a stream without an event, a document without a byte |
+/// | `errorfirst[N]` | status 200 whose first event, or whose body, is an error with the code N (429) |
+/// | `alwaysstream` | a stream also for a request that did not ask for one |
+/// | `html` | status 200 and a page |
+/// | `gzip` `deflate` | compressed, whatever was asked for |
+/// | `typejson` `typendjson` `typeplain` `typenone` | labelled as that, or not at all |
 /// | `close` | `connection: close` after the answer |
 /// | `eof` | a body that ends with the connection, without length or chunks |
 /// | `nousage` `usagenull` `usageempty` | usage left out, null, `{}` |
 /// | `usageneg` `usagetext` `usagehuge` `usagefloat` | usage negative, as text, absurd, with a fraction |
 /// | `usagetwice` | usage stated twice, the second time right |
 /// | `usageonlastchunk` | usage on the chunk that carries `finish_reason`, no chunk of its own |
+/// | `usageinchoice` `usagevendor` | usage in the last chunk's choice, in `x_groq`; asked for or not |
+/// | `usagedeepseek` `usagetopcached` | cached tokens as hits and misses, as a member beside the counts |
+/// | `usagexai` | reasoning beside the completion's count, not inside |
+/// | `usagezeroprompt` | zero for the prompt |
+/// | `usageafterdone` | wrong usage (1, 1), `[DONE]`, one more chunk, then the right usage |
+/// | `choicesnull` | `"choices":null` in the usage chunk |
 /// | `nodone` | a stream without `[DONE]` |
+/// | `staysopen` | say nothing more after `[DONE]`, and do not end |
 /// | `comments` | SSE comments between the events |
 /// | `crlf` | SSE lines end in CR LF |
 /// | `slowbody[D]` | the body a byte at a time, every second or every D |
@@ -39,9 +59,29 @@
 package struct Script: Hashable, Sendable {
     package enum Usage: String, Hashable, Sendable {
         case right, absent, null, negative, text, huge, fraction, twice, empty, onLastChunk
+        case inChoice, vendor, deepSeek, topCached, xAI, zeroPrompt, afterDone
 
         /// Whether a reader who takes what is stated has exact counts.
-        package var isExact: Bool { self == .right || self == .twice || self == .onLastChunk }
+        package var isExact: Bool {
+            switch self {
+            case .right, .twice, .onLastChunk, .inChoice, .vendor, .deepSeek, .topCached, .xAI, .afterDone: true
+            case .absent, .null, .negative, .text, .huge, .fraction, .empty, .zeroPrompt: false
+            }
+        }
+
+        /// Whether a stream states it without having been asked to.
+        package var isVolunteered: Bool { self == .inChoice || self == .vendor }
+    }
+
+    package enum ErrorKind: String, Hashable, Sendable { case common, quota, moderation, scope }
+    package enum Label: String, Hashable, Sendable { case right, json, ndjson, plain, absent }
+    package enum Compression: String, Hashable, Sendable { case gzip, deflate }
+
+    package enum RetryAfter: Hashable, Sendable {
+        case seconds(Int64)
+        case tenths(Int64)
+        case dateInSeconds(Int64)
+        case milliseconds(Int64)
     }
 
     package var inputTokens: Int64 = 9
@@ -58,15 +98,33 @@ package struct Script: Hashable, Sendable {
     package var splitsBytes = false
     package var dimensions = 8
     package var status = 200
-    package var retryAfterSeconds: Int64?
+    package var retryAfter: RetryAfter?
+    package var errorKind = ErrorKind.common
+    package var leaks = false
     /// With a status: only every Nth request is answered with it.
     package var errorEvery: UInt64 = 1
+    /// With a status: only the first N requests to the model are answered with it; 0: all.
+    package var errorFirstRequests: UInt64 = 0
+    /// The status that a request for usage in the stream is refused with.
+    package var usageRequestStatus: Int?
     package var flakyPercent: UInt64 = 0
     package var flakyResetPercent: UInt64 = 0
     package var stalls = false
     package var stallAfter: Int?
     package var dieAfter: Int?
+    package var dieInside: Int?
     package var resets = false
+    package var hangsUp = false
+    package var interimHeads = 0
+    package var isEmpty = false
+    /// The code of an error in an answer of status 200.
+    package var errorFirstCode: Int?
+    package var alwaysStreams = false
+    package var isPage = false
+    package var compression: Compression?
+    package var label = Label.right
+    package var nullsChoices = false
+    package var staysOpen = false
     package var closes = false
     package var endsWithConnection = false
     package var usage = Usage.right
@@ -84,6 +142,28 @@ package struct Script: Hashable, Sendable {
     package var errorMidAfter: Int?
 
     package init() {}
+
+    /// The answer depends on the request's credential or on the time: it is not kept for the next request.
+    var isMadeAnew: Bool {
+        if case .dateInSeconds? = retryAfter { return true }
+        return leaks
+    }
+
+    /// What a request gets that `firstN` and `everyN` spare.
+    var sound: Script {
+        var sound = self
+        sound.status = 200
+        sound.retryAfter = nil
+        sound.stalls = false
+        sound.resets = false
+        sound.hangsUp = false
+        sound.isEmpty = false
+        sound.isPage = false
+        sound.errorFirstCode = nil
+        sound.dieAfter = nil
+        sound.dieInside = nil
+        return sound
+    }
 
     /// Nil for a name that is not of the grammar: the caller is told that there is no such model.
     package init?(model: String) {
@@ -116,14 +196,37 @@ package struct Script: Hashable, Sendable {
             case ("split", nil): splitsBytes = true
             case ("dim", let n?) where n <= 4096: dimensions = Int(n)
             case ("status", let n?) where n >= 200 && n <= 599: status = Int(n)
-            case ("retry", let n?): retryAfterSeconds = n
+            case ("retry", let n?): retryAfter = .seconds(n)
+            case ("retrydec", let n?): retryAfter = .tenths(n)
+            case ("retrydate", let n?): retryAfter = .dateInSeconds(n)
+            case ("retryms", let n?): retryAfter = .milliseconds(n)
+            case ("quota", nil): errorKind = .quota
+            case ("moderation", nil): errorKind = .moderation
+            case ("scope", nil): errorKind = .scope
+            case ("leak", nil): leaks = true
+            case ("noopts", let n?) where n == 400 || n == 422: usageRequestStatus = Int(n)
             case ("every", let n?) where n >= 1: errorEvery = UInt64(n)
+            case ("first", let n?) where n >= 1: errorFirstRequests = UInt64(n)
             case ("flaky", let n?) where n <= 100: flakyPercent = UInt64(n)
             case ("flakyreset", let n?) where n <= 100: flakyResetPercent = UInt64(n)
             case ("stall", nil): stalls = true
             case ("stallafter", let n?): stallAfter = Int(n)
             case ("die", let n?): dieAfter = Int(n)
+            case ("dieinside", let n?): dieInside = Int(n)
             case ("reset", nil): resets = true
+            case ("hangup", nil): hangsUp = true
+            case ("interim", let n?) where n <= 100_000: interimHeads = Int(n)
+            case ("empty", nil): isEmpty = true
+            case ("errorfirst", nil): errorFirstCode = 429
+            case ("errorfirst", let n?) where n >= 400 && n <= 599: errorFirstCode = Int(n)
+            case ("alwaysstream", nil): alwaysStreams = true
+            case ("html", nil): isPage = true
+            case ("gzip", nil): compression = .gzip
+            case ("deflate", nil): compression = .deflate
+            case ("typejson", nil): label = .json
+            case ("typendjson", nil): label = .ndjson
+            case ("typeplain", nil): label = .plain
+            case ("typenone", nil): label = .absent
             case ("close", nil): closes = true
             case ("eof", nil): endsWithConnection = true
             case ("nousage", nil): usage = .absent
@@ -135,7 +238,16 @@ package struct Script: Hashable, Sendable {
             case ("usagetwice", nil): usage = .twice
             case ("usageempty", nil): usage = .empty
             case ("usageonlastchunk", nil): usage = .onLastChunk
+            case ("usageinchoice", nil): usage = .inChoice
+            case ("usagevendor", nil): usage = .vendor
+            case ("usagedeepseek", nil): usage = .deepSeek
+            case ("usagetopcached", nil): usage = .topCached
+            case ("usagexai", nil): usage = .xAI
+            case ("usagezeroprompt", nil): usage = .zeroPrompt
+            case ("usageafterdone", nil): usage = .afterDone
+            case ("choicesnull", nil): nullsChoices = true
             case ("nodone", nil): sendsDone = false
+            case ("staysopen", nil): staysOpen = true
             case ("comments", nil): sendsComments = true
             case ("crlf", nil): endsLinesInCRLF = true
             case ("slowbody", nil): slowBodyMicroseconds = 1_000_000

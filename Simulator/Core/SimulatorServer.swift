@@ -30,6 +30,15 @@ final class Shared: Sendable {
     let requests = Atomic<UInt64>(0)
     let connectionsOpened = Atomic<Int>(0)
     let connectionsOpen = Atomic<Int>(0)
+    private let requestsByModel = Mutex<[String: UInt64]>([:])
+
+    /// Counts a request to a model of which only the first ones fail, and says whether it is one of them.
+    func isAmongFirst(_ count: UInt64, ofModel model: String) -> Bool {
+        requestsByModel.withLock { requests in
+            requests[model, default: 0] += 1
+            return requests[model, default: 0] <= count
+        }
+    }
 
     init(settings: SimulatorSettings, ledger: Ledger) {
         self.settings = settings

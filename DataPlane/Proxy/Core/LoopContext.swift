@@ -2,6 +2,7 @@ import Contract
 import Logging
 import NIOCore
 import Primitives
+import Wire
 
 /// All that one event loop owns: its view of the configuration, its journal, its connections to providers, its counters. Touched from
 /// that loop's thread only, so a request takes no lock and changes no thread from accept to the last byte.

@@ -1,8 +1,23 @@
 import Primitives
 
-/// HTTP-date (RFC 9110 §5.6.7), in all three forms that a recipient must read. The name of the day is not checked against the date.
-package enum HTTPDateReader {
-    /// Unix seconds; nil for what is no date.
+/// HTTP-date (RFC 9110 §5.6.7).
+package enum HTTPDate {
+    private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+    /// IMF-fixdate.
+    package static func string(unixSeconds: Int64) -> String {
+        let seconds = max(0, unixSeconds)
+        let day = seconds / 86_400
+        let date = RFC3339.civil(fromDays: day)
+        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let name = days[Int(day % 7)]
+        let month = months[Int(date.month - 1) % 12]
+        let time = "\(two(seconds / 3600 % 24)):\(two(seconds / 60 % 60)):\(two(seconds % 60))"
+        return "\(name), \(two(date.day)) \(month) \(date.year) \(time) GMT"
+    }
+
+    /// Unix seconds, of any of the three forms that a recipient must read; nil for what is no date. The name of the day is not checked.
     /// - Parameter nowSeconds: Unix seconds. A year of two digits that would lie more than 50 years ahead is of the century before.
     package static func seconds(_ value: UnsafeRawBufferPointer, nowSeconds: Int64) -> Int64? {
         guard value.count >= 24, value.count <= 40 else { return nil }
@@ -23,7 +38,6 @@ package enum HTTPDateReader {
     }
 
     private static func seconds(day: String, month: String, year: Int64?, time: String) -> Int64? {
-        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
         let clock = time.split(separator: ":", omittingEmptySubsequences: false).map { $0.utf8.count == 2 ? Int64($0) : nil }
         guard let month = months.firstIndex(of: month), let year, (1970...9999).contains(year), let day = Int64(day),
             (1...31).contains(day),
