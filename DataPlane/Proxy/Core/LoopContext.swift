@@ -17,6 +17,7 @@ final class LoopContext: @unchecked Sendable {
     let logger: Logger
     let journal: UsageJournal
     let tls: UpstreamTLS
+    let allocator = ByteBufferAllocator()
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?

@@ -10,7 +10,7 @@ package final class ProxyServer: Sendable {
     package let settings: ProxySettings
     package let port: Int
     private let group: MultiThreadedEventLoopGroup
-    private let contexts: [LoopContext]
+    let contexts: [LoopContext]
     private let listener: any Channel
     private let logger: Logger
     private let draining = Atomic<Bool>(false)

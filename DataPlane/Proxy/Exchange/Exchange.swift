@@ -41,7 +41,7 @@ final class Exchange: @unchecked Sendable {
     }
 
     let loop: LoopContext
-    unowned let front: FrontHandler
+    unowned let sink: any ReplySink
 
     /// Raised at each request: late callbacks compare it.
     private(set) var serial: UInt64 = 0
@@ -87,29 +87,17 @@ final class Exchange: @unchecked Sendable {
     var meter = ResponseMeter()
     var errorBody: [UInt8] = []
     var errorStatus = 0
-    /// Built up during one read of the provider's connection.
-    var out = ByteBuffer()
-    var chunkHeaderAt = -1
-    var framing = ClientFraming.length
-    /// What waits for the completion's record.
-    var held: ByteBuffer?
     var endReached = false
-    var headSent = false
+    /// The answer stays incomplete.
+    var isCut = false
     var responseBytes: Int64 = 0
     var firstByteAt: Int64 = 0
     var lastProgressAt: Int64 = 0
     var upstreamDeadlineTotal = Int64.max
     var statusSent = 0
 
-    enum ClientFraming {
-        case length
-        case chunked
-        /// HTTP/1.0: the connection's end is the body's.
-        case close
-    }
-
-    init(front: FrontHandler, loop: LoopContext) {
-        self.front = front
+    init(sink: any ReplySink, loop: LoopContext) {
+        self.sink = sink
         self.loop = loop
     }
 
@@ -143,10 +131,8 @@ final class Exchange: @unchecked Sendable {
         meter.reset()
         if !errorBody.isEmpty { errorBody = [] }
         errorStatus = 0
-        held = nil
         endReached = false
-        headSent = false
-        chunkHeaderAt = -1
+        isCut = false
         responseBytes = 0
         firstByteAt = 0
         lastProgressAt = 0

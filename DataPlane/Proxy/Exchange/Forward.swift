@@ -13,7 +13,7 @@ extension Exchange {
     func intentFailed(_ refusal: JournalRefusal) {
         guard phase == .journaling else { return }
         settlement = .none
-        front.reject(.usageNotStorable(refusal.code))
+        reject(.usageNotStorable(refusal.code))
     }
 
     private func startAttempt() {
@@ -68,7 +68,7 @@ extension Exchange {
         lastFailure = rejection
         guard let next = plan?.next(self) else {
             // `next` may have replaced the failure by "no credential"; what the provider did tells more.
-            front.reject(rejection)
+            reject(rejection)
             return
         }
         loop.metrics.retries &+= 1

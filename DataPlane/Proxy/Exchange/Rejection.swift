@@ -31,8 +31,8 @@ struct Rejection: Error, Sendable {
     var closesConnection = false
     /// The provider's own error, sanitised, when it is the caller's to know (its 400s): replaces code and message.
     var providerCode: String? = nil
-    /// Other fields of the answer, whole lines.
-    var extraHeader: StaticString? = nil
+    /// For a 405: the methods there are.
+    var allow: String? = nil
 }
 
 extension Rejection {
@@ -69,10 +69,10 @@ extension Rejection {
             message: "Unknown request URL: \(method) \(path). Check the URL for typos; chat is at POST /v1/chat/completions.")
     }
 
-    static func methodNotAllowed(_ method: String, _ path: String, allowed: StaticString) -> Rejection {
+    static func methodNotAllowed(_ method: String, _ path: String, allowed: String) -> Rejection {
         Rejection(
             status: 405, fault: .client, kind: .invalidRequest, code: "method_not_allowed",
-            message: "\(method) is not allowed for \(path).", extraHeader: allowed)
+            message: "\(method) is not allowed for \(path).", allow: allowed)
     }
 
     static func bodyTooLarge(maximum: Int) -> Rejection {

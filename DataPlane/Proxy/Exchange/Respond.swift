@@ -35,58 +35,38 @@ extension Exchange {
         next()
     }
 
-    private func startResponse(_ head: UpstreamHead) {
+    private func startResponse(_ upstream: UpstreamHead) {
         phase = .responding
         firstByteAt = loop.readClock()
-        statusSent = head.status
+        statusSent = upstream.status
         setIdleDeadline()
-        let isEventStream = head.value(.contentType).map(ContentType.isEventStream) ?? false
-        let isEncoded = head.value(.contentEncoding).map { !$0.isEmpty && !ContentType.isIdentity($0) } ?? false
-        var strips = false
-        if isEncoded {
+        let isEventStream = upstream.value(.contentType).map(ContentType.isEventStream) ?? false
+        let isEncoded = upstream.value(.contentEncoding).map { !$0.isEmpty && !ContentType.isIdentity($0) } ?? false
+        var head = ReplyHead(status: upstream.status, length: length(upstream.framing), requestID: requestID)
+        head.configVersion = config?.versionText ?? []
+        head.content = .other(upstream.value(.contentType).map { Array($0) } ?? [])
+        if isEncoded, let encoding = upstream.value(.contentEncoding) {
             // It was asked not to. It passes as it is, and the record is an estimate.
             meter.reset()
+            head.fields.append(.init(name: "content-encoding", value: Array(encoding)))
         } else if isEventStream {
-            strips = isStreaming && !clientWantsUsage
+            let strips = isStreaming && !clientWantsUsage
             meter.beginStream(strips ? .strip : .observe)
+            // Its end is not known here: usage may be taken out, an error event put in.
+            if head.length != .none { head.length = .unknown }
+            head.content = .eventStream
         } else {
             meter.beginDocument()
         }
-        switch head.framing {
-        case .none: framing = .length
-        case .length where !strips: framing = .length
-        case .length, .chunked, .untilClose: framing = front.isHTTP10 ? .close : .chunked
-        }
-        out = front.allocator.buffer(capacity: 1024)
-        writeHead(head)
+        sink.begin(head)
     }
 
-    private func writeHead(_ head: UpstreamHead) {
-        if framing == .close { front.closeAfterResponse() }
-        out.writeStatusLine(head.status)
-        if let type = head.value(.contentType) { writeField("content-type: ", type) }
-        if let encoding = head.value(.contentEncoding) { writeField("content-encoding: ", encoding) }
-        if let cache = head.value(.cacheControl) { writeField("cache-control: ", cache) }
+    private func length(_ framing: BodyFraming) -> ReplyHead.Length {
         switch framing {
-        case .length:
-            if case .length(let length) = head.framing {
-                out.writeStaticString("content-length: ")
-                out.writeDecimal(Int(clamping: length))
-                out.writeStaticString("\r\n")
-            } else if head.status != 204 {
-                out.writeStaticString("content-length: 0\r\n")
-            }
-        case .chunked: out.writeStaticString("transfer-encoding: chunked\r\n")
-        case .close: break
+        case .none: .none
+        case .length(let length): .known(length)
+        case .chunked, .untilClose: .unknown
         }
-        front.writeCommonFields(&out, requestID: requestID, configVersion: config?.versionText ?? [])
-        out.writeStaticString("\r\n")
-    }
-
-    private func writeField(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
-        out.writeStaticString(name)
-        out.writeBytes(value)
-        out.writeStaticString("\r\n")
     }
 
     // MARK: The body
@@ -94,35 +74,17 @@ extension Exchange {
     /// `count` bytes at the front of `buffer` are the body's next ones. A large piece of a body that nothing is taken out of goes on
     /// without being copied.
     func upstreamPiece(_ buffer: inout ByteBuffer, _ count: Int, isEnd: Bool) {
-        if framing == .length, phase == .responding, count >= 16_384, let piece = buffer.readSlice(length: count) {
+        if phase == .responding, !meter.strips, count >= 16_384, let piece = buffer.readSlice(length: count) {
             piece.withUnsafeReadableBytes { observe($0) }
-            if isEnd { finishMeter() }
-            guard checkSize() else { return }
-            if out.readableBytes > 0 {
-                let head = out
-                out = ByteBuffer()
-                deliver(head, isEnd: false)
-            }
-            setIdleDeadline()
-            deliver(piece, isEnd: isEnd)
-            return
+            sink.write(piece)
+        } else {
+            buffer.withUnsafeReadableBytes { take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            buffer.moveReaderIndex(forwardBy: count)
         }
-        beginPieces(capacity: count)
-        buffer.withUnsafeReadableBytes { take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-        buffer.moveReaderIndex(forwardBy: count)
         endPieces(isEnd: isEnd)
     }
 
-    /// Begins what one read of the provider's connection brings: any number of `take`, then `endPieces`.
-    func beginPieces(capacity: Int) {
-        guard phase == .responding || phase == .settling else { return }
-        if out.readableBytes == 0 { out = front.allocator.buffer(capacity: capacity + 32) }
-        if framing == .chunked {
-            chunkHeaderAt = out.writerIndex
-            out.writeStaticString("000000\r\n")
-        }
-    }
-
+    /// A part of what one read of the provider's connection brings; `endPieces` comes after the last of them.
     func take(_ bytes: UnsafeRawBufferPointer) {
         switch phase {
         case .collectingError:
@@ -131,11 +93,11 @@ extension Exchange {
             if meter.strips {
                 loop.scratch.removeAll(keepingCapacity: true)
                 meter.strip(bytes, into: &loop.scratch)
-                out.writeBytes(loop.scratch)
+                loop.scratch.withUnsafeBytes { sink.write($0) }
                 responseBytes &+= Int64(bytes.count)
             } else {
                 observe(bytes)
-                out.writeBytes(bytes)
+                sink.write(bytes)
             }
         default: return
         }
@@ -155,40 +117,16 @@ extension Exchange {
         default: return
         }
         if isEnd { finishMeter() }
-        closeChunk(isEnd: isEnd)
         guard checkSize() else { return }
         setIdleDeadline()
-        let piece = out
-        out = ByteBuffer()
-        if piece.readableBytes > 0 || isEnd { deliver(piece, isEnd: isEnd) }
+        deliver(isEnd: isEnd)
     }
 
     /// Tells the meter that nothing follows; what it still holds back of an event that never ended goes out.
     private func finishMeter() {
         loop.scratch.removeAll(keepingCapacity: true)
         meter.finish(into: &loop.scratch)
-        if !loop.scratch.isEmpty { out.writeBytes(loop.scratch) }
-    }
-
-    /// Fills in the size of the chunk begun by `beginPieces`; an empty one is taken back.
-    private func closeChunk(isEnd: Bool) {
-        guard framing == .chunked, chunkHeaderAt >= 0 else { return }
-        let size = out.writerIndex - chunkHeaderAt - 8
-        if size == 0 {
-            out.moveWriterIndex(to: chunkHeaderAt)
-        } else {
-            var digits = UInt64(0)
-            withUnsafeMutableBytes(of: &digits) { scratch in
-                for index in 0..<6 {
-                    let digit = UInt8(truncatingIfNeeded: size >> (20 - 4 * index) & 15)
-                    scratch[index] = digit < 10 ? digit &+ UInt8(ascii: "0") : digit &- 10 &+ UInt8(ascii: "a")
-                }
-                out.setBytes(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<6]), at: chunkHeaderAt)
-            }
-            out.writeStaticString("\r\n")
-        }
-        chunkHeaderAt = -1
-        if isEnd { out.writeStaticString("0\r\n\r\n") }
+        if !loop.scratch.isEmpty { loop.scratch.withUnsafeBytes { sink.write($0) } }
     }
 
     private func checkSize() -> Bool {
@@ -210,32 +148,31 @@ extension Exchange {
 
     // MARK: To the client
 
-    private func deliver(_ piece: ByteBuffer, isEnd: Bool) {
+    private func deliver(isEnd: Bool) {
+        if isEnd { upstream = nil }
         switch settlement {
         case .intent:
             guard isEnd || meter.sawDone else {
-                headSent = true
-                if !front.write(piece) { upstream?.pause() }
+                if !sink.flush() { upstream?.pause() }
                 return
             }
-            held = piece
             endReached = isEnd
             phase = .settling
-            if isEnd { upstream = nil }
             settle(success())
             loop.endAfterJournal(self)
-        case .buffered:
-            var piece = piece
-            if held == nil { held = piece } else { held?.writeBuffer(&piece) }
-            endReached = endReached || isEnd
-            if isEnd { upstream = nil }
+        case .buffered: endReached = endReached || isEnd
         case .durable:
-            if isEnd { upstream = nil }
-            _ = front.write(piece)
-            if isEnd { front.exchangeEnded() }
+            if isEnd {
+                sink.end()
+            } else if !sink.flush() {
+                upstream?.pause()
+            }
         case .none: return
         }
     }
+
+    /// The client has taken what was sent to it.
+    func clientIsReady() { upstream?.resume() }
 
     private func success() -> Outcome {
         guard meter.sawError else { return Outcome(isFailure: false) }
@@ -246,12 +183,13 @@ extension Exchange {
     func completionIsDurable() {
         guard settlement == .buffered else { return }
         settlement = .durable
-        if let held {
-            self.held = nil
-            headSent = true
-            _ = front.write(held)
+        if !endReached {
+            _ = sink.flush()
+        } else if isCut {
+            sink.abort()
+        } else {
+            sink.end()
         }
-        if endReached { front.exchangeEnded() }
     }
 
     /// A response without a length ended with its connection.
@@ -259,7 +197,6 @@ extension Exchange {
         upstream = nil
         switch phase {
         case .responding, .settling:
-            beginPieces(capacity: 0)
             endPieces(isEnd: true)
         case .collectingError: answerCollectedError()
         default: upstreamFailed(.closed, connection: nil)
@@ -308,33 +245,17 @@ extension Exchange {
         }
     }
 
-    private func endWithoutUpstream() {
-        var end = front.allocator.buffer(capacity: 8)
-        if framing == .chunked { end.writeStaticString("0\r\n\r\n") }
-        if framing == .length { front.closeAfterResponse() }
-        deliver(end, isEnd: true)
-    }
+    private func endWithoutUpstream() { deliver(isEnd: true) }
 
     /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes
     /// a part for the whole.
     func cut(_ outcome: Outcome, _ message: String) {
-        var piece = out
-        out = ByteBuffer()
-        if chunkHeaderAt >= 0 {
-            piece.moveWriterIndex(to: chunkHeaderAt)
-            chunkHeaderAt = -1
-        }
-        front.closeAfterResponse()
-        if meter.kind == .stream, framing != .length {
+        if meter.kind == .stream {
             let event = OpenAIErrors.event(message: message, type: "upstream_error", code: "\(outcome.code)")
-            if framing == .chunked {
-                piece.writeString(String(event.count, radix: 16))
-                piece.writeStaticString("\r\n")
-            }
-            piece.writeBytes(event)
-            if framing == .chunked { piece.writeStaticString("\r\n0\r\n\r\n") }
+            event.withUnsafeBytes { sink.write($0) }
+        } else {
+            isCut = true
         }
-        held = piece
         endReached = true
         phase = .settling
         settle(outcome)
@@ -380,7 +301,7 @@ extension Exchange {
             rejection.param = sanitised.param
             rejection.providerCode = sanitised.code
         }
-        front.reject(rejection)
+        reject(rejection)
     }
 }
 

@@ -23,7 +23,7 @@ struct LocalAnswer {
 extension Exchange {
     /// Stage one, at the end of the head: what is asked for, and by whom. Runs before the body is read, so that nobody without a key
     /// makes the gateway hold a body.
-    func receive(_ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer) -> HeadDecision {
+    func receive<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) -> HeadDecision {
         if !isIdle { reset() }
         // One look at each clock: the front has read the monotonic one when the bytes came.
         receivedAt = loop.clock.nowMicroseconds()
@@ -53,7 +53,7 @@ extension Exchange {
                     LocalAnswer(
                         status: isReady ? 200 : 503, body: Array((isReady ? #"{"status":"ok"}"# : #"{"status":"unavailable"}"#).utf8)))
             case .wrongMethod(let allowed):
-                throw .methodNotAllowed(text(bytes, head.methodRange), text(bytes, head.path), allowed: allowed.value)
+                throw .methodNotAllowed(text(bytes, head.methodRange), text(bytes, head.path), allowed: allowed)
             case .unknown: throw .unknownURL(text(bytes, head.methodRange), text(bytes, head.path))
             }
         } catch {
@@ -62,7 +62,7 @@ extension Exchange {
     }
 
     private func authenticate(
-        _ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
+        _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
     ) throws(Rejection) {
         guard let snapshot = loop.snapshot else { throw .notConfigured() }
         var isBearer = true
@@ -81,7 +81,7 @@ extension Exchange {
         self.config = config
     }
 
-    private func checkBody(_ head: borrowing RequestHeadParser) throws(Rejection) {
+    private func checkBody(_ head: borrowing some RequestHead & ~Copyable) throws(Rejection) {
         if loop.isDraining { throw .draining() }
         guard head.hasBody else {
             throw .badRequest("missing_body", "The request has no body. Send a JSON object with at least \"model\".")
@@ -98,18 +98,19 @@ extension Exchange {
     }
 
     /// The few fields of the client's that concern the provider. A list of what goes, not of what stays: a new field never leaks.
-    private func collectForwardedLines(_ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer) {
+    private func collectForwardedLines(_ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer) {
         guard head.has(.openAIBeta) || head.has(.idempotencyKey) || head.has(.traceparent) else { return }
-        for field in head.fields {
-            switch field.known {
-            case .openAIBeta, .idempotencyKey, .traceparent, .tracestate:
-                forwardedLines.append(contentsOf: bytes[field.line])
+        for known in [KnownField.openAIBeta, .idempotencyKey, .traceparent, .tracestate] {
+            guard let name = known.name else { continue }
+            head.forEach(known) { field in
+                forwardedLines.append(contentsOf: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+                forwardedLines.append(contentsOf: [58, 32])
+                forwardedLines.append(contentsOf: bytes[field.value])
                 forwardedLines.append(contentsOf: [13, 10])
-                if field.known == .traceparent {
-                    traceID = TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[field.value]))?.traceID ?? .absent
-                }
-            default: continue
             }
+        }
+        if let field = head.first(.traceparent) {
+            traceID = TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[field.value]))?.traceID ?? .absent
         }
     }
 

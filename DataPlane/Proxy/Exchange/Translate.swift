@@ -11,7 +11,7 @@ enum Translate {
         let original = exchange.body.readableBytes
         let length = edits.reduce(original) { $0 + $1.replacement.count - $1.range.count }
         let isSmall = length <= 65_536 || !edits.isEmpty
-        var buffer = exchange.front.allocator.buffer(capacity: 640 + (isSmall ? length : 0))
+        var buffer = exchange.loop.allocator.buffer(capacity: 640 + (isSmall ? length : 0))
         writeHead(&buffer, exchange, attempt, contentLength: length)
         guard isSmall else { return (buffer, exchange.body) }
         exchange.body.withUnsafeReadableBytes { bytes in

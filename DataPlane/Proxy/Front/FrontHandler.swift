@@ -4,7 +4,7 @@ import Wire
 
 /// One connection of an application: reads requests with the strict codec, one at a time, and writes their answers. Owns the deadlines
 /// towards the client; what a request means is its `Exchange`'s.
-final class FrontHandler: ChannelInboundHandler, ListedConnection {
+final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -32,9 +32,8 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
     private var decoder = ChunkedDecoder()
     private var inbound = ByteBuffer()
     private var chunkedBody = ByteBuffer()
-    private var keepAlive = true
-    private var isHeadRequest = false
-    private(set) var isHTTP10 = false
+    private var terms = HTTP1Reply.Terms()
+    private var reply: HTTP1Reply
     private var isPaused = false
     /// The channel's own, kept here: asking it goes through several objects.
     private var isWritable = true
@@ -52,7 +51,8 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         parser = RequestHeadParser(
             limits: HTTPLimits(maxHeadBytes: loop.settings.maxHeadBytes, maxFields: loop.settings.maxHeaderFields))
         deadline = loop.readClock() &+ Int64(loop.settings.headTimeout) &* 1000
-        exchange = Exchange(front: self, loop: loop)
+        reply = HTTP1Reply(allocator: allocator)
+        exchange = Exchange(sink: self, loop: loop)
     }
 
     // MARK: The channel
@@ -98,7 +98,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         isWritable = context.channel.isWritable
         if isWritable {
             if case .exchanging = state { deadline = .max }
-            exchange.upstream?.resume()
+            exchange.clientIsReady()
         }
         context.fireChannelWritabilityChanged()
     }
@@ -130,9 +130,9 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         let step = inbound.withUnsafeReadableBytes { bytes -> ParseStep in
             let step = parser.parse(bytes)
             if case .complete = step {
-                isHTTP10 = parser.minorVersion == 0
-                isHeadRequest = parser.method == .head
-                keepAlive = parser.keepAlive && !loop.isDraining
+                terms.isHTTP10 = parser.minorVersion == 0
+                terms.isHeadRequest = parser.method == .head
+                terms.keepAlive = parser.keepAlive && !loop.isDraining
                 decision = exchange.receive(parser, bytes)
             }
             return step
@@ -141,14 +141,13 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         case .needMore: return false
         case .invalid(let violation):
             loop.metrics.malformedRequests &+= 1
-            keepAlive = false
-            isHeadRequest = false
+            terms.isHeadRequest = false
             exchange.refuseMalformed()
             state = .exchanging
             var rejection = Rejection.badRequest("malformed_request", "The request is not valid HTTP/1.1: \(violation.reason).")
             rejection.status = violation.status
             rejection.closesConnection = true
-            reject(rejection)
+            exchange.reject(rejection)
             return true
         case .complete(let headBytes):
             inbound.moveReaderIndex(forwardBy: headBytes)
@@ -181,11 +180,11 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         case .answer(let answer):
             skipBody(length, isChunked)
             state = .exchanging
-            send(answer)
+            exchange.answer(answer)
         case .reject(let rejection):
             skipBody(length, isChunked)
             state = .exchanging
-            reject(rejection)
+            exchange.reject(rejection)
         }
     }
 
@@ -195,7 +194,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         if !isChunked, inbound.readableBytes >= length {
             inbound.moveReaderIndex(forwardBy: length)
         } else {
-            keepAlive = false
+            terms.keepAlive = false
         }
     }
 
@@ -227,17 +226,15 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         inbound.moveReaderIndex(forwardBy: min(consumed, inbound.readableBytes))
         if let violation {
             loop.metrics.malformedRequests &+= 1
-            keepAlive = false
             state = .exchanging
             var rejection = Rejection.badRequest("malformed_request", "The request body is not valid: \(violation.reason).")
             rejection.closesConnection = true
-            reject(rejection)
+            exchange.reject(rejection)
             return true
         }
         if isTooLarge {
-            keepAlive = false
             state = .exchanging
-            reject(.bodyTooLarge(maximum: maximum))
+            exchange.reject(.bodyTooLarge(maximum: maximum))
             return true
         }
         account(chunkedBody.readableBytes - accounted)
@@ -255,7 +252,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         do throws(Rejection) {
             try exchange.run(body: body)
         } catch {
-            reject(error)
+            exchange.reject(error)
         }
     }
 
@@ -271,67 +268,56 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
 
     // MARK: Writing answers
 
-    /// Writes and flushes. False when the client is not keeping up: the provider's side should pause.
-    func write(_ piece: ByteBuffer) -> Bool {
+    func begin(_ head: ReplyHead) {
+        if loop.isDraining { terms.keepAlive = false }
+        reply.begin(head, terms, dateLine: loop.dateLine)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) { reply.write(bytes) }
+
+    func write(_ piece: ByteBuffer) {
+        guard let context, reply.passes(piece) else {
+            piece.withUnsafeReadableBytes { reply.write($0) }
+            return
+        }
+        if !reply.isEmpty { context.write(wrapOutboundOut(reply.take()), promise: nil) }
+        context.write(wrapOutboundOut(piece), promise: nil)
+    }
+
+    func discard() { reply.discard() }
+
+    func flush() -> Bool {
         guard let context else { return true }
-        if piece.readableBytes > 0 { context.writeAndFlush(wrapOutboundOut(piece), promise: nil) }
+        if reply.isEmpty {
+            context.flush()
+        } else {
+            context.writeAndFlush(wrapOutboundOut(reply.take()), promise: nil)
+        }
         if isWritable { return true }
         deadline = loop.nowMicroseconds &+ Int64(loop.settings.writeTimeout) &* 1000
         return false
     }
 
-    /// The answer's last byte is its connection's last byte.
-    func closeAfterResponse() { keepAlive = false }
-
-    /// What every answer carries, and whether the connection stays.
-    func writeCommonFields(_ out: inout ByteBuffer, requestID: RequestID, configVersion: [UInt8]) {
-        out.writeBytes(loop.dateLine)
-        out.writeStaticString("x-request-id: ")
-        out.writeRequestID(requestID)
-        if !configVersion.isEmpty {
-            out.writeStaticString("\r\nx-weir-config-version: ")
-            out.writeBytes(configVersion)
-        }
-        out.writeStaticString("\r\n")
-        if !keepAlive || loop.isDraining {
-            keepAlive = false
-            out.writeStaticString("connection: close\r\n")
-        } else if isHTTP10 {
-            out.writeStaticString("connection: keep-alive\r\n")
-        }
+    func end() {
+        reply.end()
+        if reply.closesConnection { terms.keepAlive = false }
+        _ = flush()
+        replyEnded()
     }
 
-    private func send(_ answer: LocalAnswer) {
-        var out = allocator.buffer(capacity: 320 + answer.body.count)
-        out.writeStatusLine(answer.status)
-        out.writeStaticString("content-type: application/json\r\ncontent-length: ")
-        out.writeDecimal(answer.body.count)
-        out.writeStaticString("\r\n")
-        writeCommonFields(&out, requestID: exchange.requestID, configVersion: answer.configVersion)
-        out.writeStaticString("\r\n")
-        if !isHeadRequest { out.writeBytes(answer.body) }
-        exchange.statusSent = answer.status
-        _ = write(out)
-        exchangeEnded()
+    func abort() {
+        terms.keepAlive = false
+        _ = flush()
+        replyEnded()
     }
 
-    /// Answers with an error in the dialect of the API. When the request was admitted, its record is written first.
-    func reject(_ rejection: Rejection) {
-        if rejection.closesConnection { keepAlive = false }
-        let out = RejectionResponse.encode(rejection, front: self, exchange: exchange, withBody: !isHeadRequest)
-        loop.metrics.rejections[Int(rejection.fault.rawValue)] &+= 1
-        if rejection.fault != .client { RejectionResponse.log(rejection, exchange) }
-        exchange.finish(rejecting: rejection, with: out)
-    }
-
-    /// The answer is out. On to the next request, or farewell.
-    func exchangeEnded() {
+    /// On to the next request, or farewell.
+    private func replyEnded() {
         guard case .exchanging = state else { return }
-        let status = exchange.statusSent
-        loop.metrics.answers[(1...5).contains(status / 100) ? status / 100 : 0] &+= 1
+        loop.metrics.answers[(1...5).contains(reply.status / 100) ? reply.status / 100 : 0] &+= 1
         exchange.reset()
         release()
-        guard keepAlive, !loop.isDraining else {
+        guard terms.keepAlive, !loop.isDraining else {
             linger()
             return
         }
@@ -366,7 +352,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
     /// The gateway stops: connections between two requests are closed, the others after their answer.
     func drain() {
         if case .head = state, inbound.readableBytes == 0 { close() }
-        keepAlive = false
+        terms.keepAlive = false
     }
 
     func deadlinePassed(_ now: Int64) {
@@ -375,10 +361,9 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection {
         case .head where inbound.readableBytes == 0: close()
         case .head, .lengthBody, .chunkedBody:
             loop.metrics.deadlinesPassed &+= 1
-            keepAlive = false
             if case .head = state { exchange.refuseMalformed() }
             state = .exchanging
-            reject(.slowRequest())
+            exchange.reject(.slowRequest())
         case .exchanging:
             loop.metrics.deadlinesPassed &+= 1
             exchange.clientStalled()

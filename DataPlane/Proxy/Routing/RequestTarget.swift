@@ -7,7 +7,7 @@ enum RequestTarget: Equatable {
     case live
     case ready
     /// The path exists for another method.
-    case wrongMethod(allowed: StaticStringBox)
+    case wrongMethod(allowed: String)
     case unknown
 
     enum Capability: UInt8 {
@@ -40,12 +40,6 @@ enum RequestTarget: Equatable {
             }
         }
     }
-
-    /// A header line, comparable for tests.
-    struct StaticStringBox: Equatable {
-        let value: StaticString
-        static func == (a: Self, b: Self) -> Bool { a.value.description == b.value.description }
-    }
 }
 
 enum RequestRouter {
@@ -58,7 +52,7 @@ enum RequestRouter {
         if matches(bytes, start, end, "/external") { (start, channel) = (start + 9, .external) }
         let found: RequestTarget
         if channel == .standard, isWhole(bytes, start, end, "/chat/completions") {
-            return isPost ? .generate(.chat, .standard) : .wrongMethod(allowed: .init(value: "allow: POST\r\n"))
+            return isPost ? .generate(.chat, .standard) : .wrongMethod(allowed: "POST")
         } else if matches(bytes, start, end, "/v1/") {
             let rest = start + 3
             if isWhole(bytes, rest, end, "/chat/completions") {
@@ -82,8 +76,8 @@ enum RequestRouter {
             return .unknown
         }
         switch found {
-        case .generate: return isPost ? found : .wrongMethod(allowed: .init(value: "allow: POST\r\n"))
-        default: return isGet ? found : .wrongMethod(allowed: .init(value: "allow: GET, HEAD\r\n"))
+        case .generate: return isPost ? found : .wrongMethod(allowed: "POST")
+        default: return isGet ? found : .wrongMethod(allowed: "GET, HEAD")
         }
     }
 

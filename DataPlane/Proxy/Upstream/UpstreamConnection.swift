@@ -250,7 +250,6 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
         var end = false
         var consumed = 0
         var violation: HTTPViolation?
-        exchange.beginPieces(capacity: buffer.readableBytes)
         buffer.withUnsafeReadableBytes { bytes in
             var offset = 0
             scan: while offset < bytes.count {

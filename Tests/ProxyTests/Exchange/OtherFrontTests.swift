@@ -1,0 +1,130 @@
+import Contract
+import NIOCore
+import Testing
+import Wire
+
+@testable import Proxy
+
+@Suite("An exchange behind a front that is not HTTP/1.1")
+struct OtherFrontTests {
+    @Test func answersInNoProtocol() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-in12-out4"])
+        let answer = try await PlainFront.ask(proxy, body: #"{"model":"sim-in12-out4","messages":[]}"#)
+        #expect(answer.head?.status == 200 && answer.head?.configVersion == Array("1".utf8))
+        #expect(answer.head?.length == .known(Int64(answer.body.utf8.count)))
+        #expect(answer.body.contains(#""prompt_tokens":12"#) && answer.end == .whole)
+        #expect(try await proxy.finish().map(\.inputTokens) == [12])
+    }
+
+    @Test func streamsWithoutChunksOfItsOwn() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-chunks3"])
+        let answer = try await PlainFront.ask(proxy, body: #"{"model":"sim-chunks3","messages":[],"stream":true}"#)
+        #expect(answer.head?.length == .unknown && answer.end == .whole)
+        #expect(answer.body.hasPrefix("data: ") && answer.body.hasSuffix("data: [DONE]\n\n"))
+        guard case .eventStream? = answer.head?.content else {
+            Issue.record("\(String(describing: answer.head))")
+            return
+        }
+        #expect(try await proxy.finish().map(\.outputTokens) == [3])
+    }
+
+    @Test func saysThatAnAnswerIsNotWhole() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-gigabyte"]) { $0.maxResponseBytes = 300_000 }
+        let answer = try await PlainFront.ask(proxy, body: #"{"model":"sim-gigabyte","messages":[]}"#)
+        #expect(answer.end == .broken)
+        #expect(try await proxy.finish().map(\.errorCode) == ["response_too_large"])
+    }
+
+    @Test func getsRejectionsInTheSameWay() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-ok"])
+        let answer = try await PlainFront.ask(proxy, body: #"{"model":"sim-no"}"#)
+        #expect(answer.head?.status == 404 && answer.body.contains("model_not_found") && answer.end == .whole)
+        #expect(try await proxy.finish().isEmpty)
+    }
+}
+
+/// A front without framing: keeps what the exchange says. Confined to its loop.
+private final class PlainFront: ReplySink, @unchecked Sendable {
+    struct Answer: Sendable {
+        enum End { case whole, broken }
+        var head: ReplyHead?
+        var body = ""
+        var end: End?
+    }
+
+    private var answer = Answer()
+    private var unsent: [UInt8] = []
+    private let done: EventLoopPromise<Answer>
+
+    private init(_ done: EventLoopPromise<Answer>) { self.done = done }
+
+    /// Puts one chat request to an exchange of its own on the data plane's loop.
+    static func ask(_ proxy: ProxyFixture, body: String) async throws -> Answer {
+        let loop = proxy.server.contexts[0]
+        let done = loop.eventLoop.makePromise(of: Answer.self)
+        let key = proxy.key
+        loop.eventLoop.execute {
+            let front = PlainFront(done)
+            let exchange = Exchange(sink: front, loop: loop)
+            // Exchanges do not keep their fronts.
+            done.futureResult.whenComplete { _ in withExtendedLifetime((front, exchange)) {} }
+            let head = PlainHead(path: "/v1/chat/completions", key: key, length: body.utf8.count)
+            loop.readClock()
+            switch head.bytes.withUnsafeBytes({ exchange.receive(head, $0) }) {
+            case .receiveBody:
+                do throws(Rejection) { try exchange.run(body: ByteBuffer(string: body)) } catch { exchange.reject(error) }
+            case .answer(let answer): exchange.answer(answer)
+            case .reject(let rejection): exchange.reject(rejection)
+            }
+        }
+        return try await done.futureResult.get()
+    }
+
+    func begin(_ head: ReplyHead) { answer.head = head }
+    func write(_ bytes: UnsafeRawBufferPointer) { unsent += bytes }
+    func write(_ piece: ByteBuffer) { unsent += piece.readableBytesView }
+
+    func discard() {
+        answer.head = nil
+        unsent = []
+    }
+
+    func flush() -> Bool {
+        answer.body += String(decoding: unsent, as: UTF8.self)
+        unsent = []
+        return true
+    }
+
+    func end() { finish(.whole) }
+    func abort() { finish(.broken) }
+
+    private func finish(_ end: Answer.End) {
+        _ = flush()
+        answer.end = end
+        done.succeed(answer)
+    }
+}
+
+private struct PlainHead: RequestHead {
+    let bytes: [UInt8]
+    let method = HTTPMethod.post
+    let methodRange = 0..<0
+    let path: Range<Int>
+    let hasBody: Bool
+    let contentLength: Int64?
+    private let key: HTTPField
+
+    init(path: String, key: String, length: Int) {
+        bytes = Array((path + "Bearer " + key).utf8)
+        self.path = 0..<path.utf8.count
+        hasBody = length > 0
+        contentLength = Int64(length)
+        self.key = HTTPField(
+            nameStart: 0, nameEnd: 0, valueStart: Int32(path.utf8.count), valueEnd: Int32(bytes.count), known: .authorization,
+            isHopByHop: false)
+    }
+
+    func has(_ known: KnownField) -> Bool { known == .authorization }
+    func first(_ known: KnownField) -> HTTPField? { has(known) ? key : nil }
+    func forEach(_ known: KnownField, _ body: (HTTPField) -> Void) { if has(known) { body(key) } }
+}
