@@ -51,9 +51,9 @@ struct CredentialVaultTests {
         var message = Weir_V1_SealedSecrets()
         message.secrets = [try fixture.sealed("sk-a"), try fixture.sealed("sk-b", id: "cred_b", provider: "prov_b")]
         await store.apply(message)
-        #expect(store.current.credentials.headerLine(for: "cred_a", at: endpoint) != nil)
-        #expect(store.current.credentials.headerLine(for: "cred_b", at: endpoint) == nil)
-        #expect(store.current.credentials.headerLine(for: "cred_c", at: endpoint) == nil)
+        #expect(store.current.credentials["cred_a"]?.headerLine(at: endpoint) != nil)
+        #expect(store.current.credentials["cred_b"]?.headerLine(at: endpoint) == nil)
+        #expect(store.current.credentials["cred_c"]?.headerLine(at: endpoint) == nil)
     }
 
     @Test("Sealed for another row, another provider, another data plane or damaged, it is refused and reported; the others are in force")

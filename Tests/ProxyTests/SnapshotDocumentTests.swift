@@ -41,7 +41,7 @@ struct SnapshotDocumentTests {
         let (store, local, key) = try await served()
         let snapshot = store.current
         let entry = try #require(snapshot.directory.lookup(key))
-        #expect(snapshot.config(for: entry, nowMs: SnapshotFixture.now)?.version == 5)
+        #expect(snapshot.config(isCandidate: entry.isCandidate, nowMs: SnapshotFixture.now)?.version == 5)
         #expect(entry.verdict(presented: try #require(digestWords("secret")), nowMilliseconds: 0) == .accepted)
         #expect(entry.verdict(presented: try #require(digestWords("other")), nowMilliseconds: 0) == .wrongSecret)
         let before = try remains(store, local)
@@ -163,7 +163,7 @@ struct SnapshotDocumentTests {
         #expect(await store.apply(try fixture.config(7)).accepted)
         #expect(await store.apply(try fixture.rollout(7, baseline: 7)).accepted)
         let snapshot = store.current
-        let config = snapshot.config(for: try #require(snapshot.directory.lookup(key)), nowMs: SnapshotFixture.now)
+        let config = snapshot.config(isCandidate: try #require(snapshot.directory.lookup(key)).isCandidate, nowMs: SnapshotFixture.now)
         #expect(config?.version == 7)
         #expect(config?.model(named: "gpt-small") != nil)
         #expect(config?.model(named: "new") == nil)

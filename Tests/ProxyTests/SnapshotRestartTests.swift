@@ -44,12 +44,14 @@ struct SnapshotRestartTests {
             #expect((a == nil) == (key == keys[0]))
             #expect(a?.digest == b?.digest)
             #expect(a?.isCandidate == b?.isCandidate)
-            #expect(a.flatMap { before.config(for: $0, nowMs: 1)?.version } == b.flatMap { after.config(for: $0, nowMs: 1)?.version })
+            #expect(
+                a.flatMap { before.config(isCandidate: $0.isCandidate, nowMs: 1)?.version }
+                    == b.flatMap { after.config(isCandidate: $0.isCandidate, nowMs: 1)?.version })
         }
         let chosen = keys.compactMap { after.directory.lookup($0) }.count { $0.isCandidate }
         #expect(chosen > 0 && chosen < 19)
         let endpoint = try #require(after.configs[1]?.endpoints["ep_a"])
-        #expect(after.credentials.headerLine(for: "cred_a", at: endpoint) == Array("Authorization: Bearer sk-real\r\n".utf8))
+        #expect(after.credentials["cred_a"]?.headerLine(at: endpoint) == Array("Authorization: Bearer sk-real\r\n".utf8))
     }
 
     private func damage(_ local: LocalStore, _ table: String, _ condition: String = "1 = 1") throws {

@@ -1,23 +1,6 @@
 import Primitives
 import Trust
 
-/// Proof that a request's key was checked against the directory. Made by `Authenticate` alone.
-struct Caller {
-    let key: KeyEntry
-    let channel: Channel
-
-    fileprivate init(key: KeyEntry, channel: Channel) {
-        self.key = key
-        self.channel = channel
-    }
-
-    /// Which of the two doors a request came through; each has its own scope on a key.
-    enum Channel: String, Sendable {
-        case standard = "default"
-        case external = "external"
-    }
-}
-
 /// The first stage: who is calling. A typing error costs a checksum, everything else one hash and one lookup.
 enum Authenticate {
     private static let prefix: StaticString = "weir_"
@@ -29,8 +12,9 @@ enum Authenticate {
 
     /// - Parameter presented: the value of Authorization (`Bearer …`) or of x-api-key / api-key (the key alone); nil when absent.
     static func caller(
-        presented: UnsafeRawBufferPointer?, isBearer: Bool, channel: Caller.Channel, directory: Directory, nowMilliseconds: Int64
-    ) throws(Rejection) -> Caller {
+        presented: UnsafeRawBufferPointer?, isBearer: Bool, channel: Caller.Channel, dialect: Dialect, directory: Directory,
+        nowMilliseconds: Int64
+    ) throws(Rejection) -> Authentication {
         guard let presented, !presented.isEmpty else { throw .missingKey() }
         let text = isBearer ? try withoutScheme(presented) : presented
         guard text.count == keyLength, hasPrefix(text), text[5 + idLength] == UInt8(ascii: "_") else {
@@ -57,7 +41,11 @@ enum Authenticate {
         if let scopes = key.scopes, !scopes.allows(channel: channel.rawValue) {
             throw .forbidden("channel_not_allowed", "The key may not be used on the \(channel.rawValue) channel.")
         }
-        return Caller(key: key, channel: channel)
+        return .complete(
+            Caller(
+                principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project), proof: .virtualKey,
+                channel: channel,
+                dialect: dialect, scopes: key.scopes, isCandidate: key.isCandidate))
     }
 
     /// The same words for a key that is not there and for a wrong secret: nobody learns which ids exist.

@@ -1,4 +1,5 @@
 import Contract
+import Formats
 import Logging
 import NIOCore
 import Primitives
@@ -30,10 +31,13 @@ final class LoopContext: @unchecked Sendable {
     var requestIDs = RequestIDSource()
     /// Bytes of request bodies held by this loop's connections.
     var bufferedBytes = 0
-    let recentFailures = UpstreamHealth()
+    var health: HealthView
     var failureLog = FailureLog()
 
+    private var hidden: [ObjectIdentifier: Hidden] = [:]
     private var pools: [PoolKey: UpstreamPool] = [:]
+    /// Exchanges whose requests were admitted and not settled yet.
+    var running = ConnectionList<Exchange>()
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
 
@@ -55,7 +59,7 @@ final class LoopContext: @unchecked Sendable {
 
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
-        tls: UpstreamTLS
+        tls: UpstreamTLS, health: UpstreamHealth
     ) {
         self.eventLoop = eventLoop
         self.index = index
@@ -64,16 +68,29 @@ final class LoopContext: @unchecked Sendable {
         self.logger = logger
         self.journal = journal
         self.tls = tls
+        self.health = HealthView(health)
         renewDate()
     }
 
     func assertOnLoop() { eventLoop.assertInEventLoop() }
 
-    /// Puts a snapshot in force for the requests that begin from now on.
+    /// Puts a snapshot in force for the requests that begin from now on, and ends those whose principals lost their standing.
     func activate(_ snapshot: RuntimeSnapshot) {
-        // A credential that was replaced gets its chance at once.
-        if self.snapshot?.credentials !== snapshot.credentials { recentFailures.forgetCredentials() }
+        let before = self.snapshot
         self.snapshot = snapshot
+        hidden.removeAll()
+        guard let before, before.directory.revocations != snapshot.directory.revocations else { return }
+        endExchanges { snapshot.directory.interruption(of: $0) }
+    }
+
+    /// Ends what runs for certain principals.
+    /// - Parameter why: nil for a principal whose exchanges go on.
+    func endExchanges(_ why: (Principal) -> Interruption?) {
+        // Ending removes from the list: walk a copy.
+        for exchange in running.items {
+            guard let principal = exchange.principal, let why = why(principal) else { continue }
+            exchange.interrupt(why)
+        }
     }
 
     func beginDraining() {
@@ -93,6 +110,22 @@ final class LoopContext: @unchecked Sendable {
         let pool = UpstreamPool(endpoint: endpoint, loop: self)
         pools[endpoint.pool] = pool
         return pool
+    }
+
+    /// What an error of an endpoint must not show. Made once an endpoint and credential.
+    func hiddenTexts(of candidate: Candidate) -> HiddenTexts {
+        let place = ObjectIdentifier(candidate.endpoint)
+        if let known = hidden[place], known.credential === candidate.credential { return known.texts }
+        let texts = candidate.credential?.hiddenTexts(at: candidate.endpoint) ?? HiddenTexts(hosts: [candidate.endpoint.host])
+        hidden[place] = Hidden(endpoint: candidate.endpoint, credential: candidate.credential, texts: texts)
+        return texts
+    }
+
+    /// Holds what it is found by, so that no other object can take its place.
+    private struct Hidden {
+        let endpoint: CompiledEndpoint
+        let credential: CredentialEntry?
+        let texts: HiddenTexts
     }
 
     // MARK: The journal's tick
@@ -184,10 +217,13 @@ final class LoopContext: @unchecked Sendable {
         for front in fronts.items where front.deadline <= now { front.deadlinePassed(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
         if sweepCount % 10 == 0 {
-            for front in fronts.items { front.exchange.recordProgress() }
+            for exchange in running.items { exchange.recordProgress() }
             if journal.hasBuffered { scheduleTick() }
         }
     }
+
+    /// Monotonic microseconds, so many milliseconds from now.
+    func after(_ milliseconds: Int) -> Int64 { nowMicroseconds &+ Int64(milliseconds) &* 1000 }
 
     @discardableResult
     func readClock() -> Int64 {

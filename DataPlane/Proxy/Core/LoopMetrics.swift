@@ -1,3 +1,7 @@
+import Contract
+import Formats
+import Primitives
+
 /// Counters of one event loop: plain integers, summed over the loops when somebody asks.
 struct LoopMetrics: Sendable {
     /// By status class: index 2 is 2xx. Index 0: no answer could be sent.
@@ -23,6 +27,18 @@ struct LoopMetrics: Sendable {
     /// Whole exchange, and head to first byte, in microseconds.
     var latency = Buckets()
     var timeToFirstByte = Buckets()
+
+    /// What the end of an attempt adds.
+    mutating func note(_ outcome: AttemptOutcome) {
+        inputTokens &+= UInt64(max(0, outcome.usage.input))
+        outputTokens &+= UInt64(max(0, outcome.usage.output))
+        costNano &+= UInt64(max(0, outcome.cost.rawValue))
+        switch outcome.ending {
+        case .broken(let why): if why.origin == .provider { upstreamDeaths &+= 1 }
+        case .refused(let error, _): if error.concern.isOfCredential { credentialRefusals &+= 1 }
+        case .answered, .unusable, .unreachable, .exhausted, .notBegun, .lost, .abandoned: return
+        }
+    }
 
     /// Powers of two of microseconds: bucket i counts what is at most 2^(i+6) µs (64 µs, 128 µs, …, 67 s), the last one the rest.
     struct Buckets: Sendable {

@@ -13,17 +13,20 @@ package final class ProxyServer: Sendable {
     let contexts: [LoopContext]
     private let listener: any Channel
     private let logger: Logger
+    /// Of endpoints and credentials, for all loops.
+    let health: UpstreamHealth
     private let draining = Atomic<Bool>(false)
 
     private init(
         settings: ProxySettings, group: MultiThreadedEventLoopGroup, contexts: [LoopContext], listener: any Channel, port: Int,
-        logger: Logger
+        health: UpstreamHealth, logger: Logger
     ) {
         self.settings = settings
         self.group = group
         self.contexts = contexts
         self.listener = listener
         self.port = port
+        self.health = health
         self.logger = logger
     }
 
@@ -38,12 +41,14 @@ package final class ProxyServer: Sendable {
         let loops = loopCount(settings)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         let tls = UpstreamTLS()
+        let health = UpstreamHealth(logger: logger)
         var contexts: [LoopContext] = []
         for index in 0..<loops {
             let eventLoop = group.next()
             let journal = try pipeline.journal(loop: index) { work in eventLoop.execute(work) }
             let context = LoopContext(
-                eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls)
+                eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
+                health: health)
             contexts.append(context)
         }
         for context in contexts {
@@ -58,7 +63,8 @@ package final class ProxyServer: Sendable {
         do {
             let listener = try await bind(settings, group, contexts)
             let port = listener.localAddress?.port ?? settings.listenPort
-            return ProxyServer(settings: settings, group: group, contexts: contexts, listener: listener, port: port, logger: logger)
+            return ProxyServer(
+                settings: settings, group: group, contexts: contexts, listener: listener, port: port, health: health, logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()
@@ -102,21 +108,16 @@ package final class ProxyServer: Sendable {
         var all: [LoopMetrics] = []
         var connections = 0
         var active = 0
-        var refused = Set<String>()
         for context in contexts {
             let one = try? await context.eventLoop.submit {
-                (
-                    context.metrics, context.fronts.items.count, context.fronts.items.count { !$0.exchange.isIdle },
-                    context.recentFailures.refusedCredentials(now: context.readClock())
-                )
+                (context.metrics, context.fronts.items.count, context.fronts.items.count { !$0.exchange.isIdle })
             }.get()
             guard let one else { continue }
             all.append(one.0)
             connections += one.1
             active += one.2
-            refused.formUnion(one.3)
         }
-        return (LoopMetrics.sum(all), connections, active, refused.sorted())
+        return (LoopMetrics.sum(all), connections, active, health.refusedCredentials(now: MonotonicClock.nowMicroseconds()))
     }
 
     package func activeRequests() async -> Int { await metrics().active }

@@ -1,39 +1,78 @@
 import Formats
 import NIOCore
+import Primitives
+import Telemetry
 
-/// Proof that a request may be sent: its caller is known, its model exists, is visible and routed, and its key's scopes allow it.
-struct Admission {
+/// Proof that a request may be sent, and all that its attempts need to know of it: its caller is known, its model exists, is visible and
+/// routed, and the caller's scopes allow it. Its reservation will stand here.
+final class Admission {
+    let caller: Caller
+    let snapshot: RuntimeSnapshot
+    let config: CompiledConfig
     let model: CompiledModel
     let route: CompiledRoute
+    let capability: RequestTarget.Capability
     let isStreaming: Bool
     let clientWantsUsage: Bool
-    /// For the choice among endpoints.
-    let random: UInt64
+    let members: RequestMembers
+    /// Header lines of the client's that go to the provider.
+    let forwardedLines: [UInt8]
+    let traceID: TraceID
+    let requestID: RequestID
+    /// Unix microseconds.
+    let admittedAt: Int64
+    let requestBytes: Int64
+    let estimatedInputTokens: Int64
+    /// Empty once no attempt can need it any more.
+    private(set) var body: ByteBuffer
+    /// Which endpoints are left to be tried.
+    var plan: RoutePlan
 
-    fileprivate init(model: CompiledModel, route: CompiledRoute, isStreaming: Bool, clientWantsUsage: Bool, random: UInt64) {
+    fileprivate init(
+        _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ model: CompiledModel, _ route: CompiledRoute,
+        _ members: RequestMembers, _ body: ByteBuffer, requestID: RequestID, at admittedAt: Int64
+    ) {
+        self.caller = caller
+        self.config = config
         self.model = model
         self.route = route
-        self.isStreaming = isStreaming
-        self.clientWantsUsage = clientWantsUsage
-        self.random = random
+        self.members = members
+        self.body = body
+        self.requestID = requestID
+        self.admittedAt = admittedAt
+        snapshot = asked.snapshot
+        capability = asked.capability
+        forwardedLines = asked.forwardedLines
+        traceID = asked.traceID
+        isStreaming = members.isStreaming && asked.capability != .embeddings
+        clientWantsUsage = members.includesUsage
+        requestBytes = Int64(body.readableBytes)
+        let text = members.messages ?? members.prompt ?? members.input
+        let window = model.contextWindow
+        estimatedInputTokens = body.withUnsafeReadableBytes { bytes in
+            TokenEstimate.input(text.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) } ?? bytes, contextWindow: window)
+        }
+        plan = RoutePlan(route, random: requestID.low)
     }
+
+    /// A byte of the answer has left: nothing is sent again.
+    func releaseBody() { body = ByteBuffer() }
 }
 
 /// The third stage. Limits, quotas and budgets will be checked here.
 enum Admit {
     static func request(
-        _ members: RequestMembers, _ body: ByteBuffer, capability: RequestTarget.Capability, caller: Caller, config: CompiledConfig,
-        random: UInt64
+        _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer, requestID: RequestID, at admittedAt: Int64
     ) throws(Rejection) -> Admission {
-        guard let asked = members.model else {
+        let members = try caller.dialect.scan(body)
+        let capability = asked.capability
+        guard let name = members.model else {
             throw .badRequest("missing_required_parameter", "you must provide a model parameter", param: "model")
         }
-        guard let model = find(asked, body, config) else {
-            throw .modelNotFound(name(asked, body))
-        }
+        guard let model = find(name, body, config) else { throw .modelNotFound(text(name, body)) }
         // A model that the tenant may not see is answered like one that is not there.
-        guard model.isVisible(to: caller.key.tenant) else { throw .modelNotFound(model.name) }
-        if let scopes = caller.key.scopes {
+        guard model.isVisible(to: caller.tenant) else { throw .modelNotFound(model.name) }
+        if let scopes = caller.scopes {
             guard scopes.allows(model: model.name) else {
                 throw .forbidden("model_not_allowed", "The key may not use the model '\(model.name)'.")
             }
@@ -44,33 +83,27 @@ enum Admit {
         guard model.capabilities.contains(capability.set) else {
             throw .badRequest("unsupported_capability", "The model '\(model.name)' does not do \(capability.word).", param: "model")
         }
-        for (name, given) in [("max_tokens", members.maxTokens), ("max_completion_tokens", members.maxCompletionTokens)] {
-            guard let given, model.maxOutputTokens > 0, given.value > model.maxOutputTokens else { continue }
-            throw .badRequest(
-                "max_tokens_too_large", "\(name) is \(given.value); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
-                param: name)
-        }
-        guard let route = model.route else {
-            throw Rejection(
-                status: 503, fault: .weir, kind: .server, code: "model_not_routed",
-                message: "No endpoint serves the model '\(model.name)' at the moment.", retryAfter: 30)
-        }
-        let isStreaming = members.isStreaming && capability != .embeddings
-        return Admission(
-            model: model, route: route, isStreaming: isStreaming, clientWantsUsage: members.includesUsage,
-            random: random)
+        try checkLength("max_tokens", members.maxTokens, model)
+        try checkLength("max_completion_tokens", members.maxCompletionTokens, model)
+        guard let route = model.route else { throw .modelNotRouted(model.name) }
+        return Admission(asked, caller, config, model, route, members, body, requestID: requestID, at: admittedAt)
     }
 
-    static func rejection(for violation: JSONViolation) -> Rejection {
-        .badRequest("invalid_json", violation.reason, param: violation.member.map { "\($0.name)" })
+    private static func checkLength(
+        _ name: StaticString, _ given: RequestMembers.Given<Int64>?, _ model: CompiledModel
+    ) throws(Rejection) {
+        guard let given, model.maxOutputTokens > 0, given.value > model.maxOutputTokens else { return }
+        throw .badRequest(
+            "max_tokens_too_large", "\(name) is \(given.value); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
+            param: "\(name)")
     }
 
     private static func find(_ asked: RequestMembers.Text, _ body: ByteBuffer, _ config: CompiledConfig) -> CompiledModel? {
-        if asked.hasEscapes { return config.model(named: name(asked, body)) }
+        if asked.hasEscapes { return config.model(named: text(asked, body)) }
         return body.withUnsafeReadableBytes { config.model(named: UnsafeRawBufferPointer(rebasing: $0[asked.content])) }
     }
 
-    private static func name(_ asked: RequestMembers.Text, _ body: ByteBuffer) -> String {
+    private static func text(_ asked: RequestMembers.Text, _ body: ByteBuffer) -> String {
         body.withUnsafeReadableBytes { bytes in
             let text = asked.hasEscapes ? JSONText.unescape(bytes, asked.content) ?? [] : Array(bytes[asked.content])
             return String(decoding: text.prefix(256), as: UTF8.self)

@@ -4,139 +4,123 @@ import Primitives
 import Telemetry
 import Wire
 
-/// One request from its head to the end of its answer. Lives as long as its connection and is used for one request after the other:
-/// a request allocates nothing for its own bookkeeping.
+/// One request from its head to the end of its answer: owns what each stage made and hands it to the next. Lives as long as its
+/// connection or stream and serves one request after the other.
 ///
-/// The spine is `receive` (at the head) and `run` (at the end of the body): Accept → Authenticate → Admit → Select → Translate →
-/// Forward → Meter → Settle, each in its file. What arrives later (a durable intent, a connection, a response) enters through the
-/// functions of `Exchange+Forward` and `Exchange+Respond`.
+/// The spine (`Spine.swift`) calls the stages in order: Accept → Authenticate → Admit → Select → Translate → Forward → Meter → Settle.
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
-final class Exchange: @unchecked Sendable {
-    /// idle → receiving → journaling → connecting → awaitingHead → (connecting again | responding | collectingError) → settling → idle.
-    /// A rejection or the client's leaving goes to idle from anywhere.
-    enum Phase {
+final class Exchange: @unchecked Sendable, ListedConnection {
+    /// idle → receiving → journaling → attempting → recording → idle. A rejection or the client's leaving shortens that.
+    enum Stage {
         case idle
-        /// The body is arriving.
-        case receiving
+        /// The head was judged; the body is arriving, or an answer without one is on its way.
+        case receiving(Asked?)
         /// The intent waits for the journal's write; nothing has been sent.
-        case journaling
-        case connecting
-        case awaitingHead
-        /// An error body of the provider's is being read, for the caller's own errors.
-        case collectingError
-        case responding
-        /// Everything is said; the end waits for the journal.
-        case settling
-    }
-
-    /// Where the record of the request stands.
-    enum Settlement {
-        /// No intent: rejected before it was admitted.
-        case none
-        case intent
-        /// The completion is in the journal's buffer.
-        case buffered
-        case durable
+        case journaling(Admission, Attempt)
+        case attempting(Admission, Attempt)
+        /// Everything is said; the end of the answer waits for the record.
+        case recording(isWhole: Bool)
     }
 
     let loop: LoopContext
     unowned let sink: any ReplySink
+    /// Place among the loop's admitted exchanges.
+    var listIndex = -1
 
     /// Raised at each request: late callbacks compare it.
     private(set) var serial: UInt64 = 0
-    var phase = Phase.idle
-    var settlement = Settlement.none
-
-    // MARK: The request
-
+    var stage = Stage.idle
     var requestID = RequestID(high: 0, low: 0)
     /// Monotonic microseconds at the end of the head.
     var startedAt: Int64 = 0
     /// Unix microseconds at the same moment.
     var receivedAt: Int64 = 0
-    /// Unix microseconds at admission.
-    var admittedAt: Int64 = 0
-    var snapshot: RuntimeSnapshot?
-    var caller: Caller?
-    var config: CompiledConfig?
-    var model: CompiledModel?
-    var capability = RequestTarget.Capability.chat
-    var isStreaming = false
-    var clientWantsUsage = false
-    var members: RequestMembers?
-    var body = ByteBuffer()
-    /// Whole header lines of the client's that go upstream as they came.
-    var forwardedLines: [UInt8] = []
-    var traceID = TraceID.absent
-    var estimatedInputTokens: Int64 = 0
-
-    // MARK: The attempts
-
-    var plan: RoutePlan?
-    var attempt: RoutePlan.Attempt?
-    var attempts: UInt32 = 0
-    var upstream: UpstreamConnection?
-    var isReusedConnection = false
-    var sentUpstream = false
-    var lastFailure: Rejection?
-
-    // MARK: The response
-
-    var upstreamStatus = 0
-    var meter = ResponseMeter()
-    var errorBody: [UInt8] = []
-    var errorStatus = 0
-    var endReached = false
-    /// The answer stays incomplete.
-    var isCut = false
-    var responseBytes: Int64 = 0
+    /// Of the configuration that the request is judged by; for the answer's head.
+    var configVersion: [UInt8] = []
+    /// What the attempts that have ended came to.
+    var sums = AttemptSums()
+    /// Attempts that others followed. Empty, and so without storage, for most requests.
+    var earlier: [EndedAttempt] = []
+    /// A byte of a provider's answer may have reached the caller.
+    var hasAnswered = false
+    /// Monotonic microseconds.
     var firstByteAt: Int64 = 0
     var lastProgressAt: Int64 = 0
-    var upstreamDeadlineTotal = Int64.max
-    var statusSent = 0
 
     init(sink: any ReplySink, loop: LoopContext) {
         self.sink = sink
         self.loop = loop
     }
 
-    var isIdle: Bool { phase == .idle }
-    var isAwaitingConnection: Bool { phase == .connecting }
+    var isIdle: Bool {
+        if case .idle = stage { return true }
+        return false
+    }
+
+    /// Whose admitted request is running.
+    var principal: Principal? {
+        switch stage {
+        case .journaling(let admission, _), .attempting(let admission, _): admission.caller.principal
+        case .idle, .receiving, .recording: nil
+        }
+    }
+
+    /// Begins a request: its id, and one look at each clock. The front has read the monotonic one when the bytes came.
+    func open() {
+        reset()
+        receivedAt = loop.clock.nowMicroseconds()
+        startedAt = loop.nowMicroseconds
+        requestID = loop.requestIDs.next(milliseconds: receivedAt / 1000)
+        stage = .receiving(nil)
+    }
 
     /// Makes everything ready for the next request; what the last one held is let go.
     func reset() {
         serial &+= 1
-        phase = .idle
-        settlement = .none
-        snapshot = nil
-        caller = nil
-        config = nil
-        model = nil
-        members = nil
-        body = ByteBuffer()
-        if !forwardedLines.isEmpty { forwardedLines.removeAll(keepingCapacity: true) }
-        traceID = .absent
-        isStreaming = false
-        clientWantsUsage = false
-        estimatedInputTokens = 0
-        plan = nil
-        attempt = nil
-        attempts = 0
-        upstream = nil
-        isReusedConnection = false
-        sentUpstream = false
-        lastFailure = nil
-        upstreamStatus = 0
-        meter.reset()
-        if !errorBody.isEmpty { errorBody = [] }
-        errorStatus = 0
-        endReached = false
-        isCut = false
-        responseBytes = 0
+        if listIndex >= 0 { loop.running.remove(self) }
+        stage = .idle
+        configVersion = []
+        sums = AttemptSums()
+        if !earlier.isEmpty { earlier = [] }
+        hasAnswered = false
         firstByteAt = 0
         lastProgressAt = 0
-        upstreamDeadlineTotal = .max
-        statusSent = 0
+    }
+
+    /// The answer is out, or as much of it as there will be.
+    func finish(isWhole: Bool) {
+        // First this: the front may go on to the next request at once.
+        reset()
+        if isWhole { sink.end() } else { sink.abort() }
+    }
+
+    // MARK: What the front tells
+
+    /// The client has taken what was sent to it.
+    func clientIsReady() {
+        if case .attempting(_, let attempt) = stage { attempt.clientIsReady() }
+    }
+
+    /// The client is gone, or does not read: the provider is told by closing, and what passed is recorded.
+    func clientLeft(_ how: Interruption) {
+        switch stage {
+        case .journaling(let admission, let attempt):
+            if !loop.journal.abandon(requestID) { settle(admission, attempt, nil, Verdict(how, status: 0)) }
+        case .attempting(_, let attempt): attempt.abandon(how)
+        case .idle, .receiving, .recording: break
+        }
+        reset()
+    }
+
+    // MARK: What the loop tells
+
+    /// Ends the request from our side, whatever it is doing: nothing new is sent to a provider, a stream gets an error event.
+    func interrupt(_ why: Interruption) {
+        switch stage {
+        case .journaling: reject(Rejection(why))
+        case .attempting(_, let attempt): attempt.abandon(why)
+        case .idle, .receiving, .recording: return
+        }
     }
 }

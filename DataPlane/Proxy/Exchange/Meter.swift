@@ -4,80 +4,94 @@ import Formats
 ///
 /// Both meters have their place here for good and work in it: as payloads of an enumeration they would be moved out and in for each piece.
 struct ResponseMeter {
-    enum Kind {
-        case none
+    enum Shape {
+        /// Bytes that cannot be read here.
+        case opaque
         /// One JSON document.
         case document
         /// Server-sent events.
         case stream
     }
 
-    private(set) var kind = Kind.none
+    private(set) var shape = Shape.opaque
+    private var opaqueBytes: Int64 = 0
     private var document = BodyUsageMeter()
     private var stream = StreamUsageMeter(mode: .observe)
 
-    mutating func reset() {
-        if kind == .none { return }
-        document = BodyUsageMeter()
-        stream = StreamUsageMeter(mode: .observe)
-        kind = .none
+    mutating func beginDocument() { shape = .document }
+
+    mutating func beginStream(_ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts) {
+        stream = StreamUsageMeter(mode: mode, hidden: hidden)
+        shape = .stream
     }
 
-    mutating func beginDocument() { kind = .document }
+    /// Reads a piece of a stream and hands on what the caller is to see of it: whole events.
+    mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: StreamUsageMeter.Emit) { stream.relay(bytes, emit: emit) }
 
-    mutating func beginStream(_ mode: StreamUsageMeter.Mode) {
-        stream = StreamUsageMeter(mode: mode)
-        kind = .stream
-    }
-
-    /// Whether something is taken out of what passes, so that `strip` says what goes on.
-    var strips: Bool { kind == .stream && stream.mode == .strip }
-
-    mutating func strip(_ bytes: UnsafeRawBufferPointer, into output: inout [UInt8]) { stream.strip(bytes, into: &output) }
+    /// A part of an event that was too large to be held has gone out.
+    var isInsideSentEvent: Bool { shape == .stream && stream.isInsideSentEvent }
 
     mutating func observe(_ bytes: UnsafeRawBufferPointer) {
-        switch kind {
-        case .none: return
+        switch shape {
+        case .opaque: opaqueBytes &+= Int64(bytes.count)
         case .document: document.consume(bytes)
         case .stream: stream.observe(bytes)
         }
     }
 
-    /// Nothing follows; what a stream's meter still holds back is added to `output`.
-    mutating func finish(into output: inout [UInt8]) {
-        switch kind {
-        case .none: return
+    /// Nothing follows; what a stream's meter still holds back is handed on.
+    mutating func finish(emit: StreamUsageMeter.Emit) {
+        switch shape {
+        case .opaque: return
         case .document: document.finish()
-        case .stream: stream.finish(into: &output)
+        case .stream: stream.finish(emit: emit)
         }
     }
 
     var reading: UsageReading {
-        switch kind {
-        case .none: .absent
+        switch shape {
+        case .opaque: .absent
         case .document: document.reading
         case .stream: stream.reading
         }
     }
 
-    /// Bytes of generated text seen, for estimates.
+    /// Bytes of generated text seen, for estimates; of what cannot be read, all of them.
     var contentBytes: Int64 {
-        switch kind {
-        case .none: 0
+        switch shape {
+        case .opaque: opaqueBytes
         case .document: document.contentBytes
         case .stream: stream.contentBytes
         }
     }
 
     /// The stream said `[DONE]`: nothing that matters follows.
-    var sawDone: Bool { kind == .stream && stream.sawDone }
+    var sawDone: Bool { shape == .stream && stream.sawDone }
 
     /// An error inside a response of status 200.
     var sawError: Bool {
-        switch kind {
-        case .none: false
+        switch shape {
+        case .opaque: false
         case .document: document.sawError
         case .stream: stream.sawError
+        }
+    }
+
+    /// Enough was read to tell whether it is an answer: a whole document, or an event of a stream.
+    var isTelling: Bool {
+        switch shape {
+        case .opaque: true
+        case .document: document.hasEnded
+        case .stream: stream.events > 0
+        }
+    }
+
+    /// Nothing that means anything has been read.
+    var isEmpty: Bool {
+        switch shape {
+        case .opaque: opaqueBytes == 0
+        case .document: document.totalBytes == 0
+        case .stream: stream.events == 0
         }
     }
 }

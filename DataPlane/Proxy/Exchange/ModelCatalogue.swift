@@ -2,10 +2,9 @@ import Formats
 
 /// GET /v1/models and /v1/models/{id}: what the caller's key may use, in OpenAI's shape.
 enum ModelCatalogue {
-    static func list(for exchange: Exchange) throws(Rejection) -> LocalAnswer {
-        guard let caller = exchange.caller, let config = exchange.config else { throw .notConfigured() }
+    static func list(for caller: Caller, _ config: CompiledConfig) -> LocalAnswer {
         var body = Array(#"{"object":"list","data":["#.utf8)
-        for (index, model) in config.modelList(for: caller.key.tenant, scopes: caller.key.scopes).enumerated() {
+        for (index, model) in config.modelList(for: caller.tenant, scopes: caller.scopes).enumerated() {
             if index > 0 { body.append(UInt8(ascii: ",")) }
             body += model.json
         }
@@ -14,11 +13,12 @@ enum ModelCatalogue {
     }
 
     /// - Parameter name: percent-encoded, as in the path.
-    static func show(_ name: Slice<UnsafeRawBufferPointer>, for exchange: Exchange) throws(Rejection) -> LocalAnswer {
-        guard let caller = exchange.caller, let config = exchange.config else { throw .notConfigured() }
+    static func show(
+        _ name: Slice<UnsafeRawBufferPointer>, for caller: Caller, _ config: CompiledConfig
+    ) throws(Rejection) -> LocalAnswer {
         let decoded = percentDecoded(name)
-        guard let model = config.model(named: decoded), model.route != nil, model.isVisible(to: caller.key.tenant),
-            caller.key.scopes?.allows(model: model.name) ?? true
+        guard let model = config.model(named: decoded), model.route != nil, model.isVisible(to: caller.tenant),
+            caller.scopes?.allows(model: model.name) ?? true
         else { throw .modelNotFound(String(decoded.prefix(200))) }
         return LocalAnswer(body: model.json, configVersion: config.versionText)
     }

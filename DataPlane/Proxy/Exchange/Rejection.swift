@@ -1,3 +1,6 @@
+import Formats
+import Wire
+
 /// Why a request is not answered by a provider's success, as a value: whose fault it is, what the caller is told, what the log is told,
 /// and whether anything went upstream. One switch (`RejectionResponse`) turns it into an HTTP answer.
 struct Rejection: Error, Sendable {
@@ -24,8 +27,10 @@ struct Rejection: Error, Sendable {
     var code: StaticString
     var message: String
     var param: String? = nil
-    /// Seconds.
-    var retryAfter: Int? = nil
+    /// When a retry makes sense; nil where nobody knows, or waiting changes nothing.
+    var retryMilliseconds: Int64? = nil
+    /// Only the operator can change it: SDKs are told not to try again by themselves.
+    var isPermanent = false
     /// For the log only; never reaches the caller.
     var detail: String? = nil
     var closesConnection = false
@@ -93,41 +98,47 @@ extension Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "not_configured",
             message: "This gateway has no active configuration for your key yet. Its operator has to publish one and roll it out.",
-            retryAfter: 5)
+            retryMilliseconds: 5000)
     }
 
     static func usageNotStorable(_ detail: String) -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "usage_not_storable",
             message: "The gateway cannot record usage at the moment, so nothing was sent to the provider. Try again later.",
-            retryAfter: 5, detail: detail)
+            retryMilliseconds: 5000, detail: detail)
     }
 
     static func overloaded() -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "overloaded",
-            message: "The gateway is at its limit of concurrent work. Try again shortly.", retryAfter: 1)
+            message: "The gateway is at its limit of concurrent work. Try again shortly.", retryMilliseconds: 1000)
     }
 
     static func draining() -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "draining",
-            message: "This gateway is being stopped. Try again: another one will answer.", retryAfter: 1, closesConnection: true)
+            message: "This gateway is being stopped. Try again: another one will answer.", retryMilliseconds: 1000,
+            closesConnection: true)
     }
 
     static func noCredential() -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "no_provider_credential",
-            message: "No working provider credential is available for this model. The gateway's operator has been told.", retryAfter: 30)
+            message: "No provider credential is available for this model. The gateway's operator has to add one.", isPermanent: true)
+    }
+
+    static func modelNotRouted(_ name: String) -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "model_not_routed",
+            message: "No endpoint serves the model '\(name)'. The gateway's operator has to give it a route.", isPermanent: true)
+    }
+
+    /// The request was ended before its answer had begun.
+    init(_ why: Interruption) {
+        self.init(status: why.status, fault: why.origin, kind: Kind(status: why.status), code: why.code, message: why.message)
     }
 
     // MARK: The provider's
-
-    static func credentialRefused() -> Rejection {
-        Rejection(
-            status: 502, fault: .provider, kind: .upstream, code: "provider_credential_refused",
-            message: "The provider refused the gateway's credential. The gateway's operator has been told.")
-    }
 
     static func unreachable(_ detail: String) -> Rejection {
         Rejection(
@@ -147,21 +158,84 @@ extension Rejection {
             message: "The provider's answer could not be understood.", detail: detail)
     }
 
-    static func upstreamClosed(_ detail: String) -> Rejection {
+    /// The request went out, and what became of it is not known. Whether it is sent again is the caller's to decide.
+    static func outcomeUnknown(_ detail: String) -> Rejection {
         Rejection(
             status: 502, fault: .provider, kind: .upstream, code: "provider_closed",
-            message: "The provider closed the connection before it answered.", detail: detail)
+            message: "The provider closed the connection before it answered. It may have processed the request.", detail: detail)
     }
 
-    static func upstreamError(status: Int) -> Rejection {
-        Rejection(
-            status: status == 503 || status == 529 ? 503 : 502, fault: .provider, kind: .upstream, code: "provider_error",
-            message: "The provider had an error (status \(status)). Try again later.")
+    /// An error that the provider stated.
+    init(_ error: ProviderError, retryMilliseconds wait: Int64?) {
+        let words = error.shown?.message
+        switch error.concern {
+        case .request, .content:
+            self.init(
+                status: error.status, fault: .client, kind: .invalidRequest, code: "provider_rejected",
+                message: words ?? "The provider refused the request (status \(error.status)).")
+            param = error.shown?.param
+            providerCode = error.shown?.code
+            return
+        case .rateLimit:
+            self.init(
+                status: 429, fault: .provider, kind: .rateLimit, code: "provider_rate_limit",
+                message: "The provider is limiting requests at the moment. Try again later.")
+        case .account:
+            self.init(
+                status: 503, fault: .provider, kind: .upstream, code: "provider_account_exhausted",
+                message: "The gateway's account at the provider has no quota left. The gateway's operator has been told.", isPermanent: true
+            )
+        case .credential:
+            self.init(
+                status: 502, fault: .provider, kind: .upstream, code: "provider_credential_refused",
+                message: "The provider refused the gateway's credential. The gateway's operator has been told.", isPermanent: true)
+        case .scope:
+            self.init(
+                status: 502, fault: .provider, kind: .upstream, code: "provider_permission_missing",
+                message: "The gateway's credential may not be used for this at the provider. The gateway's operator has been told.",
+                isPermanent: true)
+        case .unknown:
+            self.init(
+                status: 502, fault: .provider, kind: .upstream, code: "provider_refused", message: "The provider refused the request.",
+                isPermanent: true)
+        case .model, .endpoint, .addedMember:
+            self.init(
+                status: 502, fault: .provider, kind: .upstream, code: "provider_misconfigured",
+                message: "The provider does not serve this model as it is configured here. The gateway's operator has been told.",
+                isPermanent: true)
+        case .fault:
+            self.init(
+                status: error.status == 503 || error.status == 529 ? 503 : 502, fault: .provider, kind: .upstream, code: "provider_error",
+                message: "The provider had an error (status \(error.status)). Try again later.")
+        }
+        retryMilliseconds = isPermanent ? nil : wait
+        detail = words
     }
+}
 
-    static func upstreamRateLimit(retryAfter: Int?) -> Rejection {
-        Rejection(
-            status: 429, fault: .provider, kind: .rateLimit, code: "provider_rate_limit",
-            message: "The provider is limiting requests at the moment. Try again later.", retryAfter: retryAfter ?? 1)
+extension Rejection {
+    /// Further fields of the answer.
+    var fields: [ReplyHead.Field] {
+        var fields: [ReplyHead.Field] = []
+        if let wait = retryMilliseconds {
+            fields.append(.init(name: "retry-after", value: Array(String(RetryAfter.seconds(fromMilliseconds: wait)).utf8)))
+            // SDKs prefer it; it says what whole seconds cannot.
+            if wait % 1000 != 0 { fields.append(.init(name: "retry-after-ms", value: Array(String(wait).utf8))) }
+        }
+        if isPermanent { fields.append(.init(name: "x-should-retry", value: Array("false".utf8))) }
+        if let allow { fields.append(.init(name: "allow", value: Array(allow.utf8))) }
+        if status == 401 { fields.append(.init(name: "www-authenticate", value: Array("Bearer".utf8))) }
+        return fields
+    }
+}
+
+extension Rejection.Kind {
+    init(status: Int) {
+        switch status {
+        case 401: self = .authentication
+        case 403: self = .permission
+        case 502, 504: self = .upstream
+        default: self = .server
+        }
     }
 }

@@ -45,6 +45,8 @@ protocol ReplySink: AnyObject {
     func write(_ bytes: UnsafeRawBufferPointer)
     /// A large piece, which the front passes on without copying it where its framing allows that.
     func write(_ piece: ByteBuffer)
+    /// Nothing will be sent to a provider again: the body of the request need not be held any more.
+    func requestIsDone()
     /// Takes back an answer of which nothing was flushed, nor any piece passed on; another may `begin`.
     func discard()
     /// Sends what was written. False when the client does not keep up: the exchange stops reading, until `Exchange.clientIsReady`.

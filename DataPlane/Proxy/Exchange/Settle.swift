@@ -1,41 +1,64 @@
 import Contract
 import Formats
-import NIOCore
 import Primitives
 import Telemetry
-import Wire
 
 /// What a request came to, as its completion says it.
-struct Outcome {
+struct Verdict {
     var isFailure: Bool
     var origin: Rejection.Fault?
     var code: StaticString = ""
+    /// Of the answer to the caller; 0: none left.
+    var status: Int
     var flags: UsageFlags = []
+
+    /// An answer passed whole.
+    static func answered(status: Int, hadError: Bool) -> Verdict {
+        hadError
+            ? Verdict(isFailure: true, origin: .provider, code: "provider_error_in_body", status: status)
+            : Verdict(isFailure: false, status: status)
+    }
+
+    init(isFailure: Bool, origin: Rejection.Fault? = nil, code: StaticString = "", status: Int) {
+        self.isFailure = isFailure
+        self.origin = origin
+        self.code = code
+        self.status = status
+    }
+
+    /// - Parameter status: what the caller had been sent when it was broken off.
+    init(_ why: Interruption, status: Int) {
+        self.init(isFailure: true, origin: why.origin, code: why.code, status: status)
+        flags = why.flags
+    }
+
+    init(_ rejection: Rejection) {
+        self.init(isFailure: true, origin: rejection.fault, code: rejection.code, status: rejection.status)
+    }
 }
 
 /// The last stage: the record. Tokens as the provider stated them, else estimated and flagged; priced with the price in force when the
-/// request was admitted; written to the journal's buffer as protobuf, behind which the end of the answer waits.
+/// request was admitted; summed over all attempts; written to the journal's buffer as protobuf, behind which the end of the answer waits.
 extension Exchange {
-    func writeIntent() throws(Rejection) {
-        guard let caller, let config, let model, let plan, let attempt else { throw .notConfigured() }
-        let key = caller.key
+    func writeIntent(_ admission: Admission, _ attempt: Attempt) throws(Rejection) {
+        let principal = admission.caller.principal
         loop.encoder.reset()
         loop.encoder.field(.requestID, high: requestID.high, low: requestID.low)
-        loop.encoder.field(.tenantID, key.tenant.idBytes)
-        loop.encoder.field(.projectID, key.project.idBytes)
-        loop.encoder.field(.keyID, key.idBytes)
-        loop.encoder.field(.model, model.nameBytes)
-        loop.encoder.field(.routeID, plan.routeIDBytes)
-        loop.encoder.field(.capability, UInt64(capability.rawValue))
-        loop.encoder.field(.channel, caller.channel == .external ? "external" : "default")
-        loop.encoder.field(.streaming, isStreaming)
-        loop.encoder.field(.admittedAtUs, admittedAt)
-        loop.encoder.field(.configVersion, config.version)
-        loop.encoder.field(.estimatedInputTokens, estimatedInputTokens)
-        loop.encoder.field(.requestBytes, Int64(body.readableBytes))
-        if traceID != .absent { loop.encoder.field(.traceID, high: traceID.high, low: traceID.low) }
+        loop.encoder.field(.tenantID, principal.tenant.idBytes)
+        if let project = principal.project { loop.encoder.field(.projectID, project.idBytes) }
+        if principal.kind == .key { principal.id.withText(prefix: KeyEntry.idPrefix) { loop.encoder.field(.keyID, $0) } }
+        loop.encoder.field(.model, admission.model.nameBytes)
+        loop.encoder.field(.routeID, admission.route.idBytes)
+        loop.encoder.field(.capability, UInt64(admission.capability.rawValue))
+        loop.encoder.field(.channel, admission.caller.channel == .external ? "external" : "default")
+        loop.encoder.field(.streaming, admission.isStreaming)
+        loop.encoder.field(.admittedAtUs, admission.admittedAt)
+        loop.encoder.field(.configVersion, admission.config.version)
+        loop.encoder.field(.estimatedInputTokens, admission.estimatedInputTokens)
+        loop.encoder.field(.requestBytes, admission.requestBytes)
+        if admission.traceID != .absent { loop.encoder.field(.traceID, high: admission.traceID.high, low: admission.traceID.low) }
         // Where it is going first, so that a record cut short by a crash can be priced.
-        encodeAttempt(attempt)
+        encode(attempt.candidate, attempt.price)
         // `withUnsafeBytes` of an array throws untyped: the refusal is carried out of it.
         let refusal: JournalRefusal? = loop.encoder.buffer.withUnsafeBytes { bytes in
             do throws(JournalRefusal) {
@@ -46,60 +69,89 @@ extension Exchange {
             }
         }
         if let refusal { throw .usageNotStorable(refusal.code) }
-        settlement = .intent
     }
 
-    private func encodeAttempt(_ attempt: RoutePlan.Attempt) {
-        let endpoint = attempt.target.endpoint
-        loop.encoder.field(.endpointID, endpoint.idBytes)
-        loop.encoder.field(.providerID, endpoint.providerIDBytes)
-        loop.encoder.field(.credentialID, Array(attempt.credentialID.utf8))
-        loop.encoder.field(.upstreamModel, attempt.target.upstreamModelBytes)
-        if let price = attempt.target.price(atMilliseconds: admittedAt / 1000) { loop.encoder.field(.priceID, price.idBytes) }
+    private func encode(_ candidate: Candidate, _ price: CompiledPrice?) {
+        loop.encoder.field(.endpointID, candidate.endpoint.idBytes)
+        loop.encoder.field(.providerID, candidate.endpoint.providerIDBytes)
+        if let credential = candidate.credential { loop.encoder.field(.credentialID, credential.idBytes) }
+        loop.encoder.field(.upstreamModel, candidate.target.upstreamModelBytes)
+        if let price { loop.encoder.field(.priceID, price.idBytes) }
     }
 
-    /// Writes the completion to the journal's buffer. Once only, whoever comes first.
-    func settle(_ outcome: Outcome) {
-        guard settlement == .intent, let attempt else { return }
-        settlement = .buffered
-        let now = loop.readClock()
-        let (usage, flags) = measuredUsage(outcome)
-        let price = attempt.target.price(atMilliseconds: admittedAt / 1000)
-        var allFlags = outcome.flags.union(flags)
-        var cost = NanoDollars(0)
-        if let price {
-            // A request that the provider did not serve is not charged for having been made.
-            let isCharged = usage.input > 0 || usage.output > 0 || !outcome.isFailure
-            if isCharged { cost = Pricing.rate(usage, price.rates) }
-        } else {
-            allFlags.insert(.priceMissing)
-        }
+    /// After an attempt that another one follows: what it came to is in the journal before the next one is made.
+    func recordSums() {
         loop.encoder.reset()
-        loop.encoder.always(.status, outcome.isFailure ? 2 : 1)
-        if let origin = outcome.origin { loop.encoder.field(.errorOrigin, UInt64(origin.rawValue)) }
-        loop.encoder.field(.errorCode, outcome.code)
-        loop.encoder.field(.httpStatus, UInt64(statusSent))
-        loop.encoder.field(.upstreamStatus, UInt64(upstreamStatus))
-        encodeUsage(usage, allFlags, cost)
+        encodeSums()
+        loop.encoder.always(.attempts, UInt64(sums.attempts))
+        loop.encoder.field(.sentUpstream, sums.sentUpstream)
+        loop.encoder.buffer.withUnsafeBytes { loop.journal.progress(requestID, $0) }
+    }
+
+    /// Writes the completion to the journal's buffer.
+    /// - Parameter attempt: the last one, or the first if none was made.
+    func settle(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome?, _ verdict: Verdict) {
+        let now = loop.nowMicroseconds
+        sums.flags.formUnion(verdict.flags)
+        loop.encoder.reset()
+        loop.encoder.always(.status, verdict.isFailure ? 2 : 1)
+        if let origin = verdict.origin { loop.encoder.field(.errorOrigin, UInt64(origin.rawValue)) }
+        loop.encoder.field(.errorCode, verdict.code)
+        loop.encoder.field(.httpStatus, UInt64(verdict.status))
+        loop.encoder.field(.upstreamStatus, UInt64(outcome?.providerStatus ?? 0))
+        encodeSums()
         loop.encoder.field(.latencyUs, now - startedAt)
         if firstByteAt > 0 { loop.encoder.field(.timeToFirstByteUs, firstByteAt - startedAt) }
-        loop.encoder.field(.attempts, UInt64(attempts))
-        loop.encoder.always(.responseBytes, UInt64(max(0, responseBytes)))
-        if attempts > 1 { encodeAttempt(attempt) }
-        loop.encoder.field(.sentUpstream, sentUpstream)
+        loop.encoder.always(.attempts, UInt64(sums.attempts))
+        loop.encoder.always(.responseBytes, UInt64(max(0, outcome?.responseBytes ?? 0)))
+        if sums.attempts > 1 { encode(attempt.candidate, attempt.price) }
+        loop.encoder.field(.sentUpstream, sums.sentUpstream)
+        if let outcome, !earlier.isEmpty {
+            for ended in earlier { encode(ended, verdict: nil) }
+            encode(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome), verdict: verdict)
+        }
         loop.encoder.buffer.withUnsafeBytes { loop.journal.completion(requestID, $0) }
         loop.scheduleTick()
 
         loop.metrics.latency.record(now - startedAt)
         if firstByteAt > 0 { loop.metrics.timeToFirstByte.record(firstByteAt - startedAt) }
-        loop.metrics.inputTokens &+= UInt64(usage.input)
-        loop.metrics.outputTokens &+= UInt64(usage.output)
-        loop.metrics.costNano &+= UInt64(max(0, cost.rawValue))
-        if allFlags.contains(.estimated) { loop.metrics.estimatedRecords &+= 1 }
+        if sums.flags.contains(.estimated) { loop.metrics.estimatedRecords &+= 1 }
+    }
+
+    /// One of the record's attempts, where it has several.
+    /// - Parameter verdict: of the request, for the last of them; the others were left for their own outcome's reason.
+    private func encode(_ ended: EndedAttempt, verdict: Verdict?) {
+        let outcome = ended.outcome
+        let reason = verdict ?? Verdict(outcome.rejection)
+        // Admission lies within the same turn of the loop as the end of the body, where the first attempt's clock was read.
+        let startedAfter = outcome.startedAt - (earlier.first?.outcome.startedAt ?? outcome.startedAt)
+        loop.encoder.attempt(limit: loop.journal.completionReserve) { encoder in
+            if let origin = reason.origin { encoder.field(.errorOrigin, UInt64(origin.rawValue)) }
+            encoder.field(.errorCode, reason.code)
+            encoder.field(.upstreamStatus, UInt64(outcome.providerStatus))
+            encoder.field(.inputTokens, outcome.usage.input)
+            encoder.field(.outputTokens, outcome.usage.output)
+            encoder.field(.cachedInputTokens, outcome.usage.cachedInput)
+            encoder.field(.cacheWriteTokens, outcome.usage.cacheWrite)
+            encoder.field(.reasoningTokens, outcome.usage.reasoning)
+            encoder.field(.flags, UInt64(outcome.flags.rawValue))
+            encoder.field(.costNano, outcome.cost.rawValue)
+            encoder.field(.latencyUs, outcome.latency)
+            if let first = outcome.timeToFirstByte { encoder.field(.timeToFirstByteUs, first) }
+            encoder.field(.endpointID, ended.candidate.endpoint.idBytes)
+            encoder.field(.providerID, ended.candidate.endpoint.providerIDBytes)
+            if let credential = ended.candidate.credential { encoder.field(.credentialID, credential.idBytes) }
+            encoder.field(.upstreamModel, ended.candidate.target.upstreamModelBytes)
+            if let price = ended.price { encoder.field(.priceID, price.idBytes) }
+            encoder.field(.sentUpstream, outcome.sentUpstream)
+            encoder.field(.startedUs, max(0, startedAfter))
+        }
     }
 
     /// `always`: a completion overrules what a progress record said.
-    private func encodeUsage(_ usage: TokenUsage, _ flags: UsageFlags, _ cost: NanoDollars) {
+    private func encodeSums() { encode(sums.usage, sums.flags, sums.cost) }
+
+    private func encode(_ usage: TokenUsage, _ flags: UsageFlags, _ cost: NanoDollars) {
         loop.encoder.always(.inputTokens, UInt64(usage.input))
         loop.encoder.always(.outputTokens, UInt64(usage.output))
         loop.encoder.always(.cachedInputTokens, UInt64(usage.cachedInput))
@@ -109,52 +161,17 @@ extension Exchange {
         loop.encoder.always(.costNano, UInt64(bitPattern: cost.rawValue))
     }
 
-    /// What the meter read, or an estimate where the provider served something and did not say how much.
-    private func measuredUsage(_ outcome: Outcome) -> (TokenUsage, UsageFlags) {
-        let reading = meter.reading
-        if reading.present {
-            var flags: UsageFlags = []
-            if !reading.flags.isDisjoint(with: [.invalid, .inconsistent, .oversize]) { flags.insert(.invalidUsage) }
-            if reading.flags.contains(.duplicate) { flags.insert(.duplicateUsage) }
-            var usage = TokenUsage(
-                input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
-                cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
-            let estimate = estimatedUsage()
-            if reading.flags.contains(.inputUnknown) {
-                usage.input = estimate.input
-                flags.insert(.estimated)
-            }
-            if reading.flags.contains(.outputUnknown), capability != .embeddings {
-                usage.output = estimate.output
-                flags.insert(.estimated)
-            }
-            return (usage, flags)
-        }
-        if (200..<300).contains(upstreamStatus) { return (estimatedUsage(), [.estimated, .usageAbsent]) }
-        // Sent, and nothing came back that says what became of it: the client left, a deadline passed, the connection broke. The provider
-        // may well charge for its input, so the outcome is unknown and not nothing.
-        if sentUpstream, upstreamStatus == 0 { return (estimatedUsage(), .estimated) }
-        // An error of the provider's, or a request that never reached it: nothing to charge.
-        return (TokenUsage(), [])
-    }
-
-    func estimatedUsage() -> TokenUsage {
-        TokenUsage(
-            input: estimatedInputTokens, output: capability == .embeddings ? 0 : TokenEstimate.output(contentBytes: meter.contentBytes))
-    }
-
     /// Called about once a second: what a long stream has come to so far, so that a crash loses a second of its count and not all of it.
     func recordProgress() {
-        guard phase == .responding, settlement == .intent, isStreaming, let attempt else { return }
-        guard loop.nowMicroseconds - max(lastProgressAt, firstByteAt) >= 1_000_000 else { return }
+        guard case .attempting(_, let attempt) = stage, attempt.isDueForProgress(since: lastProgressAt) else { return }
         lastProgressAt = loop.nowMicroseconds
-        let usage = estimatedUsage()
-        let price = attempt.target.price(atMilliseconds: admittedAt / 1000)
+        var soFar = sums
+        soFar.add(attempt.soFar)
         loop.encoder.reset()
-        encodeUsage(usage, .estimated, price.map { Pricing.rate(usage, $0.rates) } ?? NanoDollars(0))
-        loop.encoder.always(.upstreamStatus, UInt64(upstreamStatus))
-        loop.encoder.always(.responseBytes, UInt64(max(0, responseBytes)))
-        if attempts > 1 { encodeAttempt(attempt) }
+        encode(soFar.usage, soFar.flags, soFar.cost)
+        loop.encoder.always(.upstreamStatus, UInt64(attempt.providerStatus))
+        loop.encoder.always(.responseBytes, UInt64(max(0, attempt.responseBytes)))
+        if soFar.attempts > 1 { encode(attempt.candidate, attempt.price) }
         loop.encoder.field(.sentUpstream, true)
         loop.encoder.buffer.withUnsafeBytes { loop.journal.progress(requestID, $0) }
     }

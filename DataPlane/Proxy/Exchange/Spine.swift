@@ -4,6 +4,17 @@ import Primitives
 import Telemetry
 import Wire
 
+/// What the head of a request asks for; its body is awaited.
+struct Asked {
+    let authentication: Authentication
+    /// Read once: a request sees one consistent state from its head to its record.
+    let snapshot: RuntimeSnapshot
+    let capability: RequestTarget.Capability
+    /// Header lines of the client's that go to the provider.
+    let forwardedLines: [UInt8]
+    let traceID: TraceID
+}
+
 /// What the head of a request leads to.
 enum HeadDecision {
     /// The body is wanted; `Exchange.run` follows.
@@ -13,147 +24,154 @@ enum HeadDecision {
     case reject(Rejection)
 }
 
-/// An answer that Weir gives by itself.
-struct LocalAnswer {
-    var status = 200
-    var body: [UInt8]
-    var configVersion: [UInt8] = []
-}
-
+/// The spine: every stage is called here, in order.
 extension Exchange {
-    /// Stage one, at the end of the head: what is asked for, and by whom. Runs before the body is read, so that nobody without a key
-    /// makes the gateway hold a body.
+    /// Accept and Authenticate, at the end of the head: what is asked for, and by whom. Runs before the body is read, so that nobody
+    /// without a key makes the gateway hold a body.
     func receive<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) -> HeadDecision {
-        if !isIdle { reset() }
-        // One look at each clock: the front has read the monotonic one when the bytes came.
-        receivedAt = loop.clock.nowMicroseconds()
-        startedAt = loop.nowMicroseconds
-        requestID = loop.requestIDs.next(milliseconds: receivedAt / 1000)
-        phase = .receiving
-        let isGet = head.method == .get || head.method == .head
-        let target = RequestRouter.target(bytes, path: head.path, isPost: head.method == .post, isGet: isGet)
+        open()
         do throws(Rejection) {
-            switch target {
+            let isGet = head.method == .get || head.method == .head
+            switch RequestRouter.target(bytes, path: head.path, isPost: head.method == .post, isGet: isGet) {
             case .generate(let capability, let channel):
-                self.capability = capability
-                try authenticate(head, bytes, channel)
-                try checkBody(head)
-                collectForwardedLines(head, bytes)
+                let (authentication, snapshot) = try authenticate(head, bytes, channel)
+                try Accept.checkBody(head, loop)
+                let (lines, traceID) = Accept.forwarded(head, bytes)
+                let asked = Asked(
+                    authentication: authentication, snapshot: snapshot, capability: capability, forwardedLines: lines, traceID: traceID)
+                stage = .receiving(asked)
                 return .receiveBody
             case .listModels(let channel):
-                try authenticate(head, bytes, channel)
-                return .answer(try ModelCatalogue.list(for: self))
+                let (caller, config) = try identify(head, bytes, channel)
+                return .answer(ModelCatalogue.list(for: caller, config))
             case .showModel(let channel, let name):
-                try authenticate(head, bytes, channel)
-                return .answer(try ModelCatalogue.show(bytes[name], for: self))
-            case .live: return .answer(LocalAnswer(body: Array(#"{"status":"ok"}"#.utf8)))
-            case .ready:
-                let isReady = loop.snapshot?.isServing == true && !loop.isDraining
-                return .answer(
-                    LocalAnswer(
-                        status: isReady ? 200 : 503, body: Array((isReady ? #"{"status":"ok"}"# : #"{"status":"unavailable"}"#).utf8)))
+                let (caller, config) = try identify(head, bytes, channel)
+                return .answer(try ModelCatalogue.show(bytes[name], for: caller, config))
+            case .live: return .answer(.live)
+            case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):
-                throw .methodNotAllowed(text(bytes, head.methodRange), text(bytes, head.path), allowed: allowed)
-            case .unknown: throw .unknownURL(text(bytes, head.methodRange), text(bytes, head.path))
+                throw .methodNotAllowed(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path), allowed: allowed)
+            case .unknown: throw .unknownURL(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path))
             }
         } catch {
             return .reject(error)
         }
     }
 
-    private func authenticate(
-        _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
-    ) throws(Rejection) {
-        guard let snapshot = loop.snapshot else { throw .notConfigured() }
-        var isBearer = true
-        var field = head.first(.authorization)
-        if field == nil {
-            isBearer = false
-            field = head.first(.xAPIKey) ?? head.first(.apiKey)
-        }
-        let presented = field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }
-        let now = receivedAt / 1000
-        let caller = try Authenticate.caller(
-            presented: presented, isBearer: isBearer, channel: channel, directory: snapshot.directory, nowMilliseconds: now)
-        guard let config = snapshot.config(for: caller.key, nowMs: now) else { throw .notConfigured() }
-        self.snapshot = snapshot
-        self.caller = caller
-        self.config = config
-    }
-
-    private func checkBody(_ head: borrowing some RequestHead & ~Copyable) throws(Rejection) {
-        if loop.isDraining { throw .draining() }
-        guard head.hasBody else {
-            throw .badRequest("missing_body", "The request has no body. Send a JSON object with at least \"model\".")
-        }
-        if let length = head.contentLength, length > Int64(loop.settings.maxBodyBytes) {
-            throw .bodyTooLarge(maximum: loop.settings.maxBodyBytes)
-        }
-        if head.has(.contentEncoding) {
-            var rejection = Rejection.badRequest("unsupported_encoding", "The request body is compressed. Send it as it is.")
-            rejection.status = 415
-            throw rejection
-        }
-        if loop.bufferedBytes > loop.settings.maxBufferedBytes { throw .overloaded() }
-    }
-
-    /// The few fields of the client's that concern the provider. A list of what goes, not of what stays: a new field never leaks.
-    private func collectForwardedLines(_ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer) {
-        guard head.has(.openAIBeta) || head.has(.idempotencyKey) || head.has(.traceparent) else { return }
-        for known in [KnownField.openAIBeta, .idempotencyKey, .traceparent, .tracestate] {
-            guard let name = known.name else { continue }
-            head.forEach(known) { field in
-                forwardedLines.append(contentsOf: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
-                forwardedLines.append(contentsOf: [58, 32])
-                forwardedLines.append(contentsOf: bytes[field.value])
-                forwardedLines.append(contentsOf: [13, 10])
-            }
-        }
-        if let field = head.first(.traceparent) {
-            traceID = TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[field.value]))?.traceID ?? .absent
-        }
-    }
-
-    /// The rest of the spine up to the intent, at the end of the body.
+    /// Admit and Select, at the end of the body; the request leaves once its intent is written.
     func run(body: ByteBuffer) throws(Rejection) {
-        self.body = body
-        guard let caller, let config else { throw .notConfigured() }
-        let members = try scan(body)
-        let admission = try Admit.request(members, body, capability: capability, caller: caller, config: config, random: requestID.low)
-        self.members = members
-        model = admission.model
-        isStreaming = admission.isStreaming
-        clientWantsUsage = admission.clientWantsUsage
-        let text = members.messages ?? members.prompt ?? members.input
-        estimatedInputTokens = TokenEstimate.input(requestBytes: Int64(text?.count ?? body.readableBytes))
-        var plan = RoutePlan(admission)
-        guard let attempt = plan.next(self) else { throw lastFailure ?? .noCredential() }
-        self.plan = plan
-        self.attempt = attempt
-        admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
-        try writeIntent()
-        phase = .journaling
+        guard case .receiving(let asked?) = stage else { throw .notConfigured() }
+        let caller = try complete(asked, body)
+        let config = try configuration(asked.snapshot, caller)
+        let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
+        let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
+        loop.health.refresh()
+        guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else { throw .noCredential() }
+        let attempt = Attempt(candidate, admission, of: self)
+        try writeIntent(admission, attempt)
+        stage = .journaling(admission, attempt)
+        loop.running.add(self)
         loop.metrics.admitted &+= 1
-        if isStreaming { loop.metrics.streams &+= 1 }
+        if admission.isStreaming { loop.metrics.streams &+= 1 }
         loop.sendAfterJournal(self)
     }
 
-    private func scan(_ body: ByteBuffer) throws(Rejection) -> RequestMembers {
-        // `withUnsafeReadableBytes` is no typed-throws function: the result carries the error out.
-        let result: Result<RequestMembers, JSONViolation> = body.withUnsafeReadableBytes { bytes in
-            do throws(JSONViolation) {
-                return .success(try ChatRequestScan.scan(bytes, maxDepth: 128))
-            } catch {
-                return .failure(error)
+    /// Forward: the journal has the intent.
+    func intentIsDurable() {
+        guard case .journaling(let admission, let attempt) = stage else { return }
+        stage = .attempting(admission, attempt)
+        attempt.start()
+    }
+
+    /// The journal could not keep the intent and has forgotten it.
+    func intentFailed(_ refusal: JournalRefusal) {
+        guard case .journaling = stage else { return }
+        stage = .receiving(nil)
+        reject(.usageNotStorable(refusal.code))
+    }
+
+    /// The attempt's answer begins to pass: nothing is sent again.
+    func attemptAnswers() {
+        guard case .attempting(let admission, _) = stage else { return }
+        hasAnswered = true
+        firstByteAt = loop.nowMicroseconds
+        admission.releaseBody()
+        sink.requestIsDone()
+    }
+
+    /// The one end of every attempt: health, metrics and the record hear of it here. Then Settle, or Forward again.
+    func attemptEnded(_ attempt: Attempt, _ outcome: AttemptOutcome) {
+        guard case .attempting(let admission, let running) = stage, running === attempt else { return }
+        loop.health.note(attempt, outcome, loop)
+        loop.metrics.note(outcome)
+        sums.add(outcome)
+        switch outcome.ending {
+        case .answered(let hadError):
+            conclude(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError), isWhole: true)
+        case .broken(let why): breakOff(admission, attempt, outcome, why)
+        case .abandoned(let why) where why.isClientGone: settle(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)))
+        case .abandoned(let why) where hasAnswered: breakOff(admission, attempt, outcome, why)
+        // The same endpoint gets it on a connection of its own (RFC 9112 §9.3.1).
+        case .notBegun: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)
+        case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost:
+            if outcome.allowsAnother(on: admission.route), let next = select(after: attempt, admission, outcome) {
+                forward(to: next, admission, after: attempt, outcome)
+            } else {
+                reject(outcome.rejection, after: outcome)
             }
-        }
-        switch result {
-        case .success(let members): return members
-        case .failure(let violation): throw Admit.rejection(for: violation)
         }
     }
 
-    private func text(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> String {
-        String(decoding: bytes[range].prefix(200), as: UTF8.self)
+    /// Select, after an attempt that another one may make good.
+    private func select(after attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Candidate? {
+        loop.health.refresh()
+        if case .refused(let error, _) = outcome.ending {
+            if error.concern == .addedMember {
+                // The caller's own bytes once more.
+                var same = attempt.candidate
+                same.asksForUsage = false
+                return same
+            }
+            if error.concern.isOfCredential,
+                let other = admission.plan.another(than: attempt.candidate, loop.health, admission, now: loop.nowMicroseconds)
+            {
+                return other
+            }
+        }
+        return admission.plan.next(loop.health, admission, now: loop.nowMicroseconds)
+    }
+
+    private func forward(
+        to candidate: Candidate, _ admission: Admission, after attempt: Attempt, _ outcome: AttemptOutcome, fresh: Bool = false
+    ) {
+        earlier.append(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome))
+        recordSums()
+        loop.metrics.retries &+= 1
+        let next = Attempt(candidate, admission, of: self)
+        stage = .attempting(admission, next)
+        next.start(fresh: fresh)
+    }
+
+    /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes
+    /// a part for the whole.
+    private func breakOff(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome, _ why: Interruption) {
+        if attempt.canTellError { admission.caller.dialect.errorEvent(Rejection(why)).withUnsafeBytes { sink.write($0) } }
+        conclude(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)), isWhole: attempt.canTellError)
+    }
+
+    /// What the caller was sent of an answer that has begun to pass.
+    private func sentStatus(_ outcome: AttemptOutcome) -> Int { hasAnswered ? outcome.providerStatus : 0 }
+
+    /// Settle: the end of the answer leaves once the completion is written.
+    func conclude(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome?, _ verdict: Verdict, isWhole: Bool) {
+        stage = .recording(isWhole: isWhole)
+        settle(admission, attempt, outcome, verdict)
+        loop.endAfterJournal(self)
+    }
+
+    /// The journal has the completion.
+    func completionIsDurable() {
+        guard case .recording(let isWhole) = stage else { return }
+        finish(isWhole: isWhole)
     }
 }

@@ -88,7 +88,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         state = .closed
         deadline = .max
         release()
-        if !exchange.isIdle { exchange.clientGone() }
+        if !exchange.isIdle { exchange.clientLeft(.clientGone) }
         context.fireChannelInactive()
     }
 
@@ -142,7 +142,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         case .invalid(let violation):
             loop.metrics.malformedRequests &+= 1
             terms.isHeadRequest = false
-            exchange.refuseMalformed()
+            exchange.open()
             state = .exchanging
             var rejection = Rejection.badRequest("malformed_request", "The request is not valid HTTP/1.1: \(violation.reason).")
             rejection.status = violation.status
@@ -286,6 +286,8 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
 
     func discard() { reply.discard() }
 
+    func requestIsDone() { release() }
+
     func flush() -> Bool {
         guard let context else { return true }
         if reply.isEmpty {
@@ -315,7 +317,6 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
     private func replyEnded() {
         guard case .exchanging = state else { return }
         loop.metrics.answers[(1...5).contains(reply.status / 100) ? reply.status / 100 : 0] &+= 1
-        exchange.reset()
         release()
         guard terms.keepAlive, !loop.isDraining else {
             linger()
@@ -361,12 +362,12 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         case .head where inbound.readableBytes == 0: close()
         case .head, .lengthBody, .chunkedBody:
             loop.metrics.deadlinesPassed &+= 1
-            if case .head = state { exchange.refuseMalformed() }
+            if case .head = state { exchange.open() }
             state = .exchanging
             exchange.reject(.slowRequest())
         case .exchanging:
             loop.metrics.deadlinesPassed &+= 1
-            exchange.clientStalled()
+            exchange.clientLeft(.clientStalled)
             close()
         case .lingering: close()
         case .closed: return

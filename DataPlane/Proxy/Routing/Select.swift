@@ -1,75 +1,124 @@
 import Contract
 
-/// The fourth stage: which endpoint, with which credential; and which one after it, should that fail before a byte has reached the
-/// caller. Made from an `Admission`: nothing is routed that was not admitted.
-struct RoutePlan {
-    struct Attempt {
-        let target: CompiledTarget
-        /// `Authorization: Bearer …\r\n`, or empty for a provider without authentication.
-        let credentialLine: [UInt8]
-        let credentialID: String
-    }
+/// One endpoint with the credential that opens it.
+struct Candidate {
+    let target: CompiledTarget
+    /// Nil for a provider without authentication.
+    let credential: CredentialEntry?
+    /// `Authorization: Bearer …\r\n`, or empty.
+    let credentialLine: [UInt8]
+    /// The caller did not ask for usage in its stream; Weir does.
+    var asksForUsage: Bool
 
+    var endpoint: CompiledEndpoint { target.endpoint }
+}
+
+/// The fourth stage: which endpoint, with which credential; and which one after it, should that fail before a byte has reached the
+/// caller. Each choice is drawn anew, by weight, among what is left: those in good standing first, then endpoints that failed lately, and
+/// last, rather than never, what only a refused credential opens.
+struct RoutePlan {
     private let route: CompiledRoute
     private var tried: UInt64 = 0
     private var left: Int
     private var random: UInt64
+    /// Credentials that were refused during this request. Empty, and so without storage, for most requests.
+    private var refused: [String] = []
 
-    init(_ admission: Admission) {
-        route = admission.route
-        left = admission.route.maxAttempts
-        random = admission.random
+    /// A refused credential's endpoint is tried again with another one, without counting as another endpoint; not for ever.
+    private static let maximumRefusals = 8
+
+    init(_ route: CompiledRoute, random: UInt64) {
+        self.route = route
+        left = route.maxAttempts
+        self.random = random
     }
 
-    var routeIDBytes: [UInt8] { route.idBytes }
-    var hasMore: Bool { left > 0 && (0..<route.targets.count).contains { tried & 1 << UInt64($0) == 0 } }
-
-    /// The next attempt by weight, or nil when none is left. Endpoints that could not be reached lately come last; one without a usable
-    /// credential is passed over, and the reason left in the exchange.
-    mutating func next(_ exchange: Exchange) -> Attempt? {
+    /// The next candidate, or nil when none is left.
+    mutating func next(_ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
         guard left > 0 else { return nil }
-        let health = exchange.loop.recentFailures
-        let now = exchange.loop.nowMicroseconds
-        while let index = pick(health, now) {
-            tried |= 1 << UInt64(index)
-            let target = route.targets[index]
-            guard target.endpoint.authScheme != .none else {
-                left -= 1
-                return Attempt(target: target, credentialLine: [], credentialID: "")
+        if tried != 0 { random = Self.mixed(random) }
+        var limit: Rank? = health.isQuiet ? .refused : .well
+        while let rank = limit {
+            var excluded = tried
+            if rank != .refused {
+                for (index, target) in route.targets.enumerated() where self.rank(target, health, admission, now) > rank {
+                    excluded |= 1 << UInt64(index)
+                }
             }
-            if let attempt = credential(for: target, exchange, health, now) {
+            // A target without any credential that can be sent is passed over.
+            while let index = route.pick(random: random, excluding: excluded) {
+                excluded |= 1 << UInt64(index)
+                guard let candidate = candidate(route.targets[index], health, admission, now) else { continue }
+                tried |= 1 << UInt64(index)
                 left -= 1
-                return attempt
+                return candidate
             }
-            if exchange.lastFailure == nil { exchange.lastFailure = .noCredential() }
+            limit = Rank(rawValue: rank.rawValue + 1)
         }
         return nil
     }
 
-    /// After the provider refused a credential: the same endpoint may be tried again with another one.
-    mutating func retry(_ target: CompiledTarget, _ exchange: Exchange) -> Attempt? {
-        credential(for: target, exchange, exchange.loop.recentFailures, exchange.loop.nowMicroseconds)
+    /// After a credential was refused: the same endpoint with another one, if there is any in good standing.
+    mutating func another(than candidate: Candidate, _ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
+        guard let credential = candidate.credential, refused.count < Self.maximumRefusals else { return nil }
+        refused.append(credential.id)
+        guard let other = self.candidate(candidate.target, health, admission, now, without: refused), let second = other.credential,
+            !health.isRefused(second, admission.capability, now: now)
+        else { return nil }
+        return other
     }
 
-    private func pick(_ health: UpstreamHealth, _ now: Int64) -> Int? {
-        var cooling: UInt64 = 0
-        for (index, target) in route.targets.enumerated() where health.isEndpointCooling(target.endpoint.id, now: now) {
-            cooling |= 1 << UInt64(index)
+    /// The better comes first.
+    private enum Rank: Int, Comparable {
+        case well
+        case cooling
+        case refused
+
+        static func < (a: Rank, b: Rank) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    private func rank(_ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64) -> Rank {
+        if target.endpoint.authScheme != .none {
+            let vault = admission.snapshot.credentials
+            let isOpen = target.endpoint.credentialIDs.contains { id in
+                guard let credential = vault[id] else { return false }
+                return !health.isRefused(credential, admission.capability, now: now)
+            }
+            if !isOpen { return .refused }
         }
-        if cooling != 0, let index = route.pick(random: random, excluding: tried | cooling) { return index }
-        return route.pick(random: random, excluding: tried)
+        return health.isCooling(target, now: now) ? .cooling : .well
     }
 
-    private func credential(for target: CompiledTarget, _ exchange: Exchange, _ health: UpstreamHealth, _ now: Int64) -> Attempt? {
+    /// The target with a credential of its rotation: one in good standing, else one that was refused lately.
+    private func candidate(
+        _ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64, without excluded: [String] = []
+    ) -> Candidate? {
+        let asks = admission.isStreaming && !admission.clientWantsUsage && health.takesUsageRequests(target.endpoint, now: now)
+        if target.endpoint.authScheme == .none {
+            return Candidate(target: target, credential: nil, credentialLine: [], asksForUsage: asks)
+        }
         let ids = target.endpoint.credentialIDs
-        guard !ids.isEmpty, let vault = exchange.snapshot?.credentials else { return nil }
+        guard !ids.isEmpty else { return nil }
+        let vault = admission.snapshot.credentials
         let start = Int(truncatingIfNeeded: random >> 8 & 0xFFFF)
+        var lastResort: Candidate?
         for offset in 0..<ids.count {
             let id = ids[(start + offset) % ids.count]
-            if health.isCredentialUsable(id, now: now), let line = vault.headerLine(for: id, at: target.endpoint) {
-                return Attempt(target: target, credentialLine: line, credentialID: id)
+            guard let credential = vault[id], let line = credential.headerLine(at: target.endpoint), !excluded.contains(id) else {
+                continue
             }
+            let candidate = Candidate(target: target, credential: credential, credentialLine: line, asksForUsage: asks)
+            if !health.isRefused(credential, admission.capability, now: now) { return candidate }
+            if lastResort == nil { lastResort = candidate }
         }
-        return nil
+        return lastResort
+    }
+
+    /// SplitMix64's output function: bits that say nothing of those before.
+    private static func mixed(_ value: UInt64) -> UInt64 {
+        var z = value &+ 0x9E37_79B9_7F4A_7C15
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        return z ^ z >> 31
     }
 }

@@ -1,4 +1,5 @@
 import Contract
+import Formats
 import Primitives
 
 /// Provider credentials, opened, as the header lines they are sent in. Nothing of it prints.
@@ -10,13 +11,6 @@ package final class CredentialVault: Sendable, CustomStringConvertible, CustomRe
     package static let empty = CredentialVault([:])
 
     package subscript(_ credentialID: String) -> CredentialEntry? { entries[credentialID] }
-
-    /// The header line, CRLF included, that presents the credential to the endpoint. Nil when it is not held, cannot be used, or
-    /// belongs to another provider: a secret never goes to somebody else's host.
-    package func headerLine(for credentialID: String, at endpoint: CompiledEndpoint) -> [UInt8]? {
-        guard let entry = entries[credentialID], entry.providerID == endpoint.providerID else { return nil }
-        return entry.headerLine(scheme: endpoint.authScheme, header: endpoint.authHeader)
-    }
 
     /// What is held, for the hello: credential → revision.
     package var revisions: [String: UInt64] { entries.mapValues(\.revision) }
@@ -52,6 +46,12 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
         basic = isUsable ? Array("Authorization: Basic \(Base64.encode(secret))\r\n".utf8) : []
     }
 
+    /// The header line, CRLF included, that presents the credential to the endpoint. Nil when it cannot be used, or belongs to another
+    /// provider: a secret never goes to somebody else's host.
+    package func headerLine(at endpoint: CompiledEndpoint) -> [UInt8]? {
+        endpoint.providerID == providerID ? headerLine(scheme: endpoint.authScheme, header: endpoint.authHeader) : nil
+    }
+
     func headerLine(scheme: Weir_V1_AuthScheme, header: String) -> [UInt8]? {
         guard isUsable else { return nil }
         switch scheme {
@@ -61,6 +61,11 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
         case .header: return Array(header.utf8) + [UInt8(ascii: ":"), UInt8(ascii: " ")] + secret + [13, 10]
         case .none, .unspecified, .UNRECOGNIZED: return nil
         }
+    }
+
+    /// What an error of that endpoint must not show.
+    func hiddenTexts(at endpoint: CompiledEndpoint) -> HiddenTexts {
+        HiddenTexts(secrets: [String(decoding: secret, as: UTF8.self)], hosts: [endpoint.host])
     }
 
     package var description: String { "CredentialEntry(\(id), revision \(revision))" }

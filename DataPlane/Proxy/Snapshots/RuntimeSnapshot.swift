@@ -31,12 +31,12 @@ package final class RuntimeSnapshot: Sendable {
     /// Whether requests can be served at all: a configuration is in force.
     package var isServing: Bool { baseline != nil || candidate != nil }
 
-    /// The configuration in force for a key now (Unix milliseconds). Nil when there is none yet. Two comparisons: which keys the
+    /// The configuration in force for a caller now (Unix milliseconds). Nil when there is none yet. Two comparisons: which keys the
     /// rollout chooses was worked out when it was activated.
     @inline(__always)
-    package func config(for key: KeyEntry, nowMs: Int64) -> CompiledConfig? {
+    package func config(isCandidate: Bool, nowMs: Int64) -> CompiledConfig? {
         guard let rollout else { return nil }
-        return key.isCandidate && nowMs >= rollout.effectiveAtMs ? candidate : baseline
+        return isCandidate && nowMs >= rollout.effectiveAtMs ? candidate : baseline
     }
 
     /// A price of a version that is still held: for records that an earlier process left open.

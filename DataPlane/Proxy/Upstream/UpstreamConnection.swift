@@ -1,7 +1,7 @@
 import NIOCore
 import Wire
 
-/// One connection to a provider: reads responses with the strict codec and hands what it reads to the exchange that uses it, in the same
+/// One connection to a provider: reads responses with the strict codec and hands what it reads to the attempt that uses it, in the same
 /// turn of the loop. Knows nothing of routing or money.
 final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     typealias InboundIn = ByteBuffer
@@ -24,14 +24,19 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     private(set) var deadline = Int64.max
     /// Whether a byte of the current response has arrived.
     private(set) var hasReceived = false
+    /// The provider closed the connection before any of the current request had reached it.
+    private(set) var provesUnread = false
 
     private var context: ChannelHandlerContext?
-    private var exchange: Exchange?
+    private var attempt: Attempt?
     private var state = State.idle
     private var parser = ResponseHeadParser(limits: HTTPLimits(maxHeadBytes: 65_536, maxFields: 200))
     private var decoder = ChunkedDecoder()
     private var inbound: ByteBuffer?
     private var keepAlive = true
+    /// 1xx responses to the current request.
+    private var interim = 0
+    private static let maximumInterim = 16
     private var isPaused = false
     /// Reading the rest of a response that nobody wants.
     private var isDiscarding = false
@@ -49,13 +54,15 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
         return true
     }
 
-    // MARK: What the exchange does
+    // MARK: What the attempt does
 
-    /// Binds the connection to an exchange; the request follows with `send`.
-    func begin(_ exchange: Exchange) {
-        self.exchange = exchange
+    /// Binds the connection to an attempt; the request follows with `send`.
+    func begin(_ attempt: Attempt) {
+        self.attempt = attempt
         state = .awaitingHead
         hasReceived = false
+        provesUnread = false
+        interim = 0
         keepAlive = true
         deadline = .max
         parser.reset(requestMethod: .post)
@@ -87,15 +94,15 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
         context.channel.setOption(.autoRead, value: true).assumeIsolated().whenFailure { _ in }
     }
 
-    /// The exchange lets go in the middle: what follows on this connection belongs to nobody.
+    /// The attempt lets go in the middle: what follows on this connection belongs to nobody.
     func abandon() {
-        exchange = nil
+        attempt = nil
         close()
     }
 
-    /// The exchange needs nothing more of this response. A short rest is read and thrown away, so that the connection can be used again.
+    /// The attempt needs nothing more of this response. A short rest is read and thrown away, so that the connection can be used again.
     func letGo() {
-        exchange = nil
+        attempt = nil
         if case .length(let rest) = state, rest <= 65_536, keepAlive {
             isDiscarding = true
             deadline = loop.nowMicroseconds &+ 2_000_000
@@ -105,7 +112,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     func rest(until deadline: Int64) {
-        exchange = nil
+        attempt = nil
         self.deadline = deadline
         resume()
     }
@@ -117,13 +124,13 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     func deadlinePassed(_ now: Int64) {
-        guard let exchange else {
+        guard let attempt else {
             close()
             return
         }
         deadline = .max
         loop.metrics.deadlinesPassed &+= 1
-        exchange.upstreamDeadlinePassed()
+        attempt.upstreamDeadlinePassed()
     }
 
     // MARK: What the channel does
@@ -169,6 +176,12 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
                 return
             case .complete(let headBytes):
                 if parser.status < 200 {
+                    interim += 1
+                    guard interim <= Self.maximumInterim else {
+                        inbound = nil
+                        fail(.malformed("too many interim responses"))
+                        return
+                    }
                     // 100 and 103 carry nothing that concerns us; 101 cannot be, since nothing was asked to be upgraded.
                     bytes.moveReaderIndex(forwardBy: headBytes)
                     parser.reset(requestMethod: .post)
@@ -186,7 +199,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
 
     private func acceptHead(_ bytes: ByteBuffer, _ headBytes: Int) {
         var bytes = bytes
-        guard let exchange else {
+        guard let attempt else {
             close()
             return
         }
@@ -202,17 +215,17 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
             state = .untilClose
         }
         bytes.withUnsafeReadableBytes { raw in
-            exchange.upstreamHead(UpstreamHead(status: parser.status, framing: framing, fields: parser.fields, bytes: raw))
+            attempt.upstreamHead(UpstreamHead(status: parser.status, framing: framing, fields: parser.fields, bytes: raw))
         }
         bytes.moveReaderIndex(forwardBy: headBytes)
-        // The exchange may have let go, to try another endpoint.
-        guard self.exchange === exchange else {
+        // The attempt may have let go, to try another endpoint.
+        guard self.attempt === attempt else {
             if isDiscarding { discard(&bytes) }
             return
         }
         if case .length(0) = state {
             let extra = bytes.readableBytes > 0
-            exchange.upstreamPiece(&bytes, 0, isEnd: true)
+            attempt.upstreamPiece(&bytes, 0, isEnd: true)
             finish(extra: extra)
         } else if bytes.readableBytes > 0 {
             readBody(&bytes)
@@ -220,7 +233,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     private func readBody(_ buffer: inout ByteBuffer) {
-        guard let exchange else {
+        guard let attempt else {
             if isDiscarding { discard(&buffer) } else { close() }
             return
         }
@@ -230,11 +243,11 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
             let left = remaining - Int64(take)
             state = .length(left)
             let extra = buffer.readableBytes > take
-            exchange.upstreamPiece(&buffer, take, isEnd: left == 0)
-            if left == 0, self.exchange === exchange { finish(extra: extra) }
+            attempt.upstreamPiece(&buffer, take, isEnd: left == 0)
+            if left == 0, self.attempt === attempt { finish(extra: extra) }
         case .untilClose:
-            exchange.upstreamPiece(&buffer, buffer.readableBytes, isEnd: false)
-        case .chunked: readChunks(&buffer, exchange)
+            attempt.upstreamPiece(&buffer, buffer.readableBytes, isEnd: false)
+        case .chunked: readChunks(&buffer, attempt)
         case .idle, .awaitingHead, .closed: return
         }
     }
@@ -246,7 +259,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
         if left <= 0 { finish(extra: left < 0) }
     }
 
-    private func readChunks(_ buffer: inout ByteBuffer, _ exchange: Exchange) {
+    private func readChunks(_ buffer: inout ByteBuffer, _ attempt: Attempt) {
         var end = false
         var consumed = 0
         var violation: HTTPViolation?
@@ -255,7 +268,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
             scan: while offset < bytes.count {
                 switch decoder.next(bytes, from: offset) {
                 case .data(let range):
-                    exchange.take(UnsafeRawBufferPointer(rebasing: bytes[range]))
+                    attempt.take(UnsafeRawBufferPointer(rebasing: bytes[range]))
                     offset = range.upperBound
                 case .end(let consumedBytes):
                     end = true
@@ -271,9 +284,9 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
             }
             consumed = offset
         }
-        guard self.exchange === exchange else { return }
-        exchange.endPieces(isEnd: end)
-        guard self.exchange === exchange else { return }
+        guard self.attempt === attempt else { return }
+        attempt.endPieces(isEnd: end)
+        guard self.attempt === attempt else { return }
         if let violation {
             fail(.malformed(violation.reason))
         } else if end {
@@ -283,7 +296,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
 
     /// The response is whole: the connection goes back to its pool, unless it said otherwise.
     private func finish(extra: Bool) {
-        exchange = nil
+        attempt = nil
         isDiscarding = false
         state = .idle
         if keepAlive, !extra {
@@ -294,24 +307,24 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     private func fail(_ failure: UpstreamFailure) {
-        let exchange = exchange
-        self.exchange = nil
+        let attempt = attempt
+        self.attempt = nil
         close()
-        exchange?.upstreamFailed(failure, connection: self)
+        attempt?.upstreamFailed(failure, connection: self)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        let exchange = exchange
+        let attempt = attempt
         let before = state
-        self.exchange = nil
+        self.attempt = nil
         state = .closed
         deadline = .max
         pool.closed(self)
-        if let exchange {
+        if let attempt {
             if case .untilClose = before, !isClosing {
-                exchange.upstreamEnded()
+                attempt.upstreamEnded()
             } else {
-                exchange.upstreamFailed(.closed, connection: self)
+                attempt.upstreamFailed(.closed, connection: self)
             }
         }
         context.fireChannelInactive()
@@ -324,7 +337,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 }
 
-/// How a provider's connection failed an exchange.
+/// How a provider's connection failed an attempt.
 enum UpstreamFailure: Error {
     case closed
     case malformed(String)
@@ -348,6 +361,16 @@ struct UpstreamHead {
 
     func value(_ known: KnownField) -> UnsafeRawBufferPointer? {
         for field in fields where field.known == known { return UnsafeRawBufferPointer(rebasing: bytes[field.value]) }
+        return nil
+    }
+
+    /// - Parameter name: in lower case, of a field that the codec does not know.
+    func value(named name: StaticString) -> UnsafeRawBufferPointer? {
+        for field in fields where field.name.count == name.utf8CodeUnitCount {
+            let isSame = zip(bytes[field.name], UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+                .allSatisfy { $0 | 0x20 == $1 | 0x20 }
+            if isSame { return UnsafeRawBufferPointer(rebasing: bytes[field.value]) }
+        }
         return nil
     }
 }

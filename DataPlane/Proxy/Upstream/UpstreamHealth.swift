@@ -1,35 +1,176 @@
-/// What this loop has learnt of endpoints and credentials lately: who is tried last, who is not tried at all.
-final class UpstreamHealth {
-    /// By credential id: monotonic microseconds until which it is out of rotation.
-    private var credentials: [String: Int64] = [:]
-    private var endpoints: [String: Int64] = [:]
+import Formats
+import Logging
+import Synchronization
 
-    func credentialRefused(_ id: String, until: Int64) { credentials[id] = until }
-    func endpointFailed(_ id: String, until: Int64) { endpoints[id] = until }
-
-    func endpointAnswered(_ id: String) {
-        if !endpoints.isEmpty { endpoints[id] = nil }
+/// What the data plane has learnt of endpoints and credentials lately: one table for all its loops. Changes are rare and take a lock; a
+/// loop reads its own copy, which costs one atomic load to find still good.
+final class UpstreamHealth: Sendable {
+    enum Subject: Hashable, Sendable {
+        case endpoint(String)
+        /// The endpoint does not know the model by the name that the route gives it.
+        case model(endpoint: String, name: String)
+        case credential(String)
+        /// The credential lacks what one capability needs.
+        case scope(credential: String, RequestTarget.Capability)
+        /// The endpoint takes no `stream_options`: usage is not asked for there.
+        case usageRequest(endpoint: String)
     }
 
-    func isCredentialUsable(_ id: String, now: Int64) -> Bool {
-        if credentials.isEmpty { return true }
-        guard let until = credentials[id] else { return true }
-        if until > now { return false }
-        credentials[id] = nil
-        return true
+    struct Trouble: Sendable {
+        /// Monotonic microseconds.
+        let until: Int64
+        /// Of the credential: what another revision of it did says nothing of this one.
+        let revision: UInt64
     }
 
-    func isEndpointCooling(_ id: String, now: Int64) -> Bool {
-        if endpoints.isEmpty { return false }
-        guard let until = endpoints[id] else { return false }
-        if until > now { return true }
-        endpoints[id] = nil
-        return false
+    typealias Table = [Subject: Trouble]
+
+    private let table = Mutex<Table>([:])
+    private let generation = Atomic<UInt64>(0)
+    private let logger: Logger
+
+    init(logger: Logger) { self.logger = logger }
+
+    /// - Parameter words: the provider's, cleaned, or ours; for the operator.
+    func report(_ subject: Subject, until: Int64, revision: UInt64 = 0, now: Int64, words: @autoclosure () -> String) {
+        let isNews = table.withLock { table in
+            let known = table[subject]
+            for (old, trouble) in table where trouble.until <= now { table[old] = nil }
+            table[subject] = Trouble(until: until, revision: revision)
+            generation.wrappingAdd(1, ordering: .releasing)
+            return known.map { $0.until <= now || $0.revision != revision } ?? true
+        }
+        guard isNews else { return }
+        switch subject {
+        case .endpoint(let id):
+            logger.warning("an endpoint cannot be reached: it is tried last", metadata: ["endpoint": "\(id)", "reason": "\(words())"])
+        case .model(let id, let name):
+            logger.error(
+                "an endpoint does not serve a model that a route sends it: it is tried last",
+                metadata: ["endpoint": "\(id)", "upstream_model": "\(name)", "provider_says": "\(words())"])
+        case .credential(let id):
+            logger.error(
+                "the provider refused a credential: it is tried last", metadata: ["credential": "\(id)", "provider_says": "\(words())"])
+        case .usageRequest(let id):
+            logger.notice(
+                "an endpoint does not take stream_options: usage of its streams is estimated",
+                metadata: ["endpoint": "\(id)", "provider_says": "\(words())"])
+        case .scope(let id, let capability):
+            logger.error(
+                "a credential lacks a permission: it is tried last for that capability",
+                metadata: ["credential": "\(id)", "capability": "\(capability.word)", "provider_says": "\(words())"])
+        }
     }
 
-    /// Credentials out of rotation at the moment, for health and metrics.
-    func refusedCredentials(now: Int64) -> [String] { credentials.filter { $0.value > now }.keys.sorted() }
+    /// Something that had failed did what it should.
+    func recovered(_ subject: Subject) {
+        let wasKnown = table.withLock { table in
+            guard table.removeValue(forKey: subject) != nil else { return false }
+            generation.wrappingAdd(1, ordering: .releasing)
+            return true
+        }
+        guard wasKnown, case .endpoint(let id) = subject else { return }
+        logger.notice("an endpoint answers again", metadata: ["endpoint": "\(id)"])
+    }
 
-    /// A credential that was replaced gets its chance at once.
-    func forgetCredentials() { credentials.removeAll() }
+    /// Troubles that have not passed, for health and metrics.
+    func troubles(now: Int64) -> Table { table.withLock { $0.filter { $0.value.until > now } } }
+
+    /// Credentials that are tried last because their provider refused them.
+    func refusedCredentials(now: Int64) -> [String] {
+        troubles(now: now).keys.compactMap { subject in
+            if case .credential(let id) = subject { id } else { nil }
+        }.sorted()
+    }
+
+    /// Brings a loop's copy up to date.
+    fileprivate func refresh(_ seen: inout UInt64, _ copy: inout Table) {
+        let current = generation.load(ordering: .acquiring)
+        guard current != seen else { return }
+        table.withLock { table in
+            copy = table
+            seen = generation.load(ordering: .relaxed)
+        }
+    }
+}
+
+/// One loop's view of the health of everything.
+struct HealthView {
+    let shared: UpstreamHealth
+    private var seen: UInt64 = 0
+    private var table: UpstreamHealth.Table = [:]
+
+    init(_ shared: UpstreamHealth) { self.shared = shared }
+
+    /// To be called before a request asks.
+    mutating func refresh() { shared.refresh(&seen, &table) }
+
+    /// Nothing is known to be wrong with anything.
+    var isQuiet: Bool { table.isEmpty }
+
+    func isCooling(_ target: CompiledTarget, now: Int64) -> Bool {
+        if table.isEmpty { return false }
+        return isIn(.endpoint(target.endpoint.id), now) || isIn(.model(endpoint: target.endpoint.id, name: target.upstreamModel), now)
+    }
+
+    func isRefused(_ credential: CredentialEntry, _ capability: RequestTarget.Capability, now: Int64) -> Bool {
+        if table.isEmpty { return false }
+        return isIn(.credential(credential.id), now, credential.revision)
+            || isIn(.scope(credential: credential.id, capability), now, credential.revision)
+    }
+
+    /// Whether an endpoint may be asked to state usage in its streams.
+    func takesUsageRequests(_ endpoint: CompiledEndpoint, now: Int64) -> Bool {
+        table.isEmpty || !isIn(.usageRequest(endpoint: endpoint.id), now)
+    }
+
+    func knows(_ subject: UpstreamHealth.Subject) -> Bool { table[subject] != nil }
+
+    private func isIn(_ subject: UpstreamHealth.Subject, _ now: Int64, _ revision: UInt64 = 0) -> Bool {
+        guard let trouble = table[subject] else { return false }
+        return trouble.until > now && trouble.revision == revision
+    }
+}
+
+extension HealthView {
+    /// What the end of an attempt says of its endpoint and credential.
+    func note(_ attempt: Attempt, _ outcome: AttemptOutcome, _ loop: LoopContext) {
+        let candidate = attempt.candidate
+        let endpoint = UpstreamHealth.Subject.endpoint(candidate.endpoint.id)
+        switch outcome.ending {
+        case .unreachable(let detail, _):
+            shared.report(endpoint, until: loop.after(loop.settings.endpointCooldown), now: loop.nowMicroseconds, words: detail)
+        case .refused(let error, _):
+            if knows(endpoint) { shared.recovered(endpoint) }
+            guard let subject = Self.blamed(error, attempt) else { return }
+            let isOfCredential = error.concern.isOfCredential
+            let milliseconds = error.concern == .addedMember ? Self.usageRequestMilliseconds : loop.settings.credentialCooldown
+            shared.report(
+                subject, until: loop.after(milliseconds), revision: isOfCredential ? candidate.credential?.revision ?? 0 : 0,
+                now: loop.nowMicroseconds, words: error.shown?.message ?? "status \(error.status)")
+        case .answered:
+            if isQuiet { return }
+            let known: [UpstreamHealth.Subject] = [
+                endpoint, .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel),
+                .credential(candidate.credential?.id ?? ""),
+                .scope(credential: candidate.credential?.id ?? "", attempt.admission.capability),
+            ]
+            for subject in known where knows(subject) { shared.recovered(subject) }
+        case .unusable, .exhausted, .notBegun, .lost, .broken, .abandoned: return
+        }
+    }
+
+    private static func blamed(_ error: ProviderError, _ attempt: Attempt) -> UpstreamHealth.Subject? {
+        let candidate = attempt.candidate
+        switch error.concern {
+        case .credential, .account: return candidate.credential.map { .credential($0.id) }
+        case .scope: return candidate.credential.map { .scope(credential: $0.id, attempt.admission.capability) }
+        case .model, .endpoint: return .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel)
+        case .addedMember: return .usageRequest(endpoint: candidate.endpoint.id)
+        case .request, .content, .rateLimit, .fault, .unknown: return nil
+        }
+    }
+
+    /// What an endpoint understands changes with its software.
+    private static let usageRequestMilliseconds = 6 * 3_600_000
 }

@@ -23,30 +23,30 @@ final class UpstreamPool {
         case timeout
     }
 
-    /// Gives the exchange a connection: at once when one is idle, else when it is open. Calls `upstreamReady` or `upstreamUnavailable`,
+    /// Gives the attempt a connection: at once when one is idle, else when it is open. Calls `upstreamReady` or `upstreamUnavailable`,
     /// the latter perhaps before this returns.
-    func acquire(for exchange: Exchange, connectTimeout: Int64) {
-        while let connection = idle.popLast() {
+    /// - Parameter fresh: one that has not served yet.
+    func acquire(for attempt: Attempt, connectTimeout: Int64, fresh: Bool) {
+        while !fresh, let connection = idle.popLast() {
             if connection.isUsable {
-                connection.begin(exchange)
-                exchange.upstreamReady(connection, isReused: true)
+                connection.begin(attempt)
+                attempt.upstreamReady(connection, isReused: true)
                 return
             }
         }
         guard count < loop.settings.maxUpstreamConnections else {
-            exchange.upstreamUnavailable(.exhausted)
+            attempt.upstreamUnavailable(.exhausted)
             return
         }
-        open(for: exchange, connectTimeout: connectTimeout)
+        open(for: attempt, connectTimeout: connectTimeout)
     }
 
-    private func open(for exchange: Exchange, connectTimeout: Int64) {
-        let serial = exchange.serial
+    private func open(for attempt: Attempt, connectTimeout: Int64) {
         let tls: NIOSSLContext?
         do {
             tls = key.isTLS ? try loop.tls.context(caPEM: caPEM) : nil
         } catch {
-            exchange.upstreamUnavailable(.connect("the provider's ca_pem cannot be used: \(error)"))
+            attempt.upstreamUnavailable(.connect("the provider's ca_pem cannot be used: \(error)"))
             return
         }
         count += 1
@@ -74,25 +74,25 @@ final class UpstreamPool {
             switch result {
             case .success:
                 loop.metrics.upstreamConnectionsOpened &+= 1
-                if exchange.serial == serial, exchange.isAwaitingConnection, connection.isUsable {
-                    connection.begin(exchange)
-                    exchange.upstreamReady(connection, isReused: false)
+                if attempt.isConnecting, connection.isUsable {
+                    connection.begin(attempt)
+                    attempt.upstreamReady(connection, isReused: false)
                 } else {
                     self.release(connection)
                 }
             case .failure(let error):
                 self.count -= 1
-                guard exchange.serial == serial, exchange.isAwaitingConnection else { return }
+                guard attempt.isConnecting else { return }
                 if case ChannelError.connectTimeout = error {
-                    exchange.upstreamUnavailable(.timeout)
+                    attempt.upstreamUnavailable(.timeout)
                 } else {
-                    exchange.upstreamUnavailable(.connect(Self.describe(error)))
+                    attempt.upstreamUnavailable(.connect(Self.describe(error)))
                 }
             }
         }
     }
 
-    /// Takes a connection back after an exchange, or closes it when it cannot serve another.
+    /// Takes a connection back after an attempt, or closes it when it cannot serve another.
     func release(_ connection: UpstreamConnection) {
         guard connection.isUsable, !loop.isDraining else {
             connection.close()

@@ -33,6 +33,8 @@ package final class UsageJournal {
     private var waiting: [(point: UInt64, body: (Bool) -> Void)] = []
     private var closed = false
 
+    /// The most bytes of a completion.
+    let completionReserve: Int
     private let completionFrame: Int
     private let foldVolume = 4 << 20
 
@@ -53,6 +55,7 @@ package final class UsageJournal {
         self.shared = shared
         self.settings = settings
         completionFrame = JournalFrame.headerBytes + settings.completionReserve
+        completionReserve = settings.completionReserve
         let confined = LoopConfined(self)
         lane.state.withLock { state in
             state.onLoop = hop

@@ -84,6 +84,8 @@ private final class PlainFront: ReplySink, @unchecked Sendable {
     func write(_ bytes: UnsafeRawBufferPointer) { unsent += bytes }
     func write(_ piece: ByteBuffer) { unsent += piece.readableBytesView }
 
+    func requestIsDone() {}
+
     func discard() {
         answer.head = nil
         unsent = []

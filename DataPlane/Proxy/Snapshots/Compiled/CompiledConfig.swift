@@ -121,9 +121,12 @@ package final class CompiledRoute: Sendable {
     package let cumulativeWeights: [UInt64]
     /// At least 1.
     package let maxAttempts: Int
+    /// Whether a request that went out, and whose outcome is not known, may be sent to another endpoint: it may then be served twice.
+    package let repeatsUnknownOutcomes: Bool
 
-    init(id: String, targets: [CompiledTarget], maxAttempts: Int) {
+    init(id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false) {
         self.id = id
+        self.repeatsUnknownOutcomes = repeatsUnknownOutcomes
         idBytes = Array(id.utf8)
         self.targets = targets
         self.maxAttempts = max(1, maxAttempts == 0 ? targets.count : maxAttempts)

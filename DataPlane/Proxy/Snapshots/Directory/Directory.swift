@@ -12,10 +12,14 @@ package final class Directory: Sendable {
     let tenants: [IDBits: TenantEntry]
     let scopes: [KeyScopes]
     package let keyCount: Int
+    /// Rises whenever somebody lost what he had: what runs for him is looked for then, and at no other change.
+    let revocations: UInt64
 
     init(
-        shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes]
+        shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes],
+        revocations: UInt64
     ) {
+        self.revocations = revocations
         self.shards = shards
         self.projects = projects
         self.projectIndex = projectIndex
@@ -25,7 +29,7 @@ package final class Directory: Sendable {
     }
 
     package static let empty = Directory(
-        shards: Array(repeating: KeyShard(), count: shardCount), projects: [], projectIndex: [:], tenants: [:], scopes: [])
+        shards: Array(repeating: KeyShard(), count: shardCount), projects: [], projectIndex: [:], tenants: [:], scopes: [], revocations: 0)
 
     package var tenantCount: Int { tenants.count }
     package var projectCount: Int { projectIndex.count }
@@ -54,7 +58,29 @@ package final class Directory: Sendable {
         for index in shards.indices {
             shards[index].setCandidates { isCandidate($0, selector) }
         }
-        return Directory(shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes)
+        return Directory(
+            shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, revocations: revocations)
+    }
+
+    /// Why nothing may run for a principal any more; nil while it may.
+    func interruption(of principal: Principal) -> Interruption? {
+        guard let tenant = tenants[principal.tenant.bits], !tenant.disabled else {
+            return .disabled("tenant_disabled", "The key's tenant is disabled.", status: 403)
+        }
+        if let held = principal.project {
+            guard let index = projectIndex[held.bits], let project = projects[Int(index)], !project.disabled else {
+                return .disabled("project_disabled", "The key's project is disabled.", status: 403)
+            }
+        }
+        switch principal.kind {
+        case .key:
+            guard let key = lookup(principal.id), !key.disabled else {
+                return .disabled("key_revoked", "The key was revoked.", status: 401)
+            }
+            return nil
+        // Their records come with these kinds.
+        case .app, .user, .did: return nil
+        }
     }
 
     private func isCandidate(_ record: KeyRecord, _ selector: RolloutSelector?) -> Bool {

@@ -10,11 +10,15 @@ struct DirectoryBuilder {
     private var scopes: [KeyScopes]
     private var scopeIndex: [KeyScopes: UInt32]
     private var touched: Set<Int> = []
+    private var revocations: UInt64
     private let selector: RolloutSelector?
 
     /// - Parameter selector: the rollout in force, by which `directory` was compiled; decides for each key that is upserted.
-    init(from directory: Directory = .empty, selector: RolloutSelector? = nil) {
+    /// - Parameter revocations: what the directory in force has counted, when this one is built from nothing.
+    init(from directory: Directory = .empty, selector: RolloutSelector? = nil, revocations: UInt64? = nil) {
         self.selector = selector
+        // A directory that is new as a whole may lack anybody.
+        self.revocations = revocations.map { $0 &+ 1 } ?? directory.revocations
         shards = directory.shards
         projects = directory.projects
         projectIndex = directory.projectIndex
@@ -33,6 +37,7 @@ struct DirectoryBuilder {
     mutating func upsertTenant(_ id: IDBits, disabled: Bool) {
         let known = tenants[id]
         if let known, known.disabled == disabled { return }
+        if disabled { revocations &+= 1 }
         let entry = TenantEntry(bits: id, disabled: disabled)
         tenants[id] = entry
         guard known != nil else { return }
@@ -47,6 +52,7 @@ struct DirectoryBuilder {
             throw DocumentRefusal(.brokenReference, "project \(text(id, ProjectEntry.idPrefix)) names an unknown tenant")
         }
         let entry = ProjectEntry(bits: id, disabled: disabled, tenant: tenant)
+        if disabled { revocations &+= 1 }
         if let index = projectIndex[id] {
             guard projects[Int(index)]?.tenant.bits == tenantID else {
                 throw DocumentRefusal(.malformedPayload, "project \(entry.id) has moved to another tenant")
@@ -61,6 +67,7 @@ struct DirectoryBuilder {
     /// Projects of the tenant go with it, and so, unnamed, do their keys.
     mutating func removeTenant(_ id: IDBits) {
         guard tenants.removeValue(forKey: id) != nil else { return }
+        revocations &+= 1
         for (project, index) in projectIndex where projects[Int(index)]?.tenant.bits == id {
             projects[Int(index)] = nil
             projectIndex[project] = nil
@@ -70,6 +77,7 @@ struct DirectoryBuilder {
     /// The index is not used again: keys that still carry it must not wake up in another project.
     mutating func removeProject(_ id: IDBits) {
         guard let index = projectIndex.removeValue(forKey: id) else { return }
+        revocations &+= 1
         projects[Int(index)] = nil
     }
 
@@ -89,6 +97,7 @@ struct DirectoryBuilder {
         }
         let shard = KeyShard.shard(of: key.id)
         touched.insert(shard)
+        if key.disabled { revocations &+= 1 }
         var flags: KeyRecord.Flags = key.disabled ? .disabled : []
         if let selector, selector.concernsThisDataPlane, selector.isCandidate(keyID: text(key.id, KeyEntry.idPrefix), tenantID: tenant.id) {
             flags.insert(.candidate)
@@ -105,13 +114,16 @@ struct DirectoryBuilder {
     mutating func removeKey(_ id: IDBits) {
         let shard = KeyShard.shard(of: id)
         touched.insert(shard)
+        revocations &+= 1
         shards[shard].remove(id)
     }
 
     mutating func finish() -> Directory {
         for shard in touched { shards[shard].compactRotations() }
         touched = []
-        return Directory(shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes)
+        return Directory(
+            shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes,
+            revocations: revocations)
     }
 
     private mutating func intern(_ scope: KeyScopes) -> UInt32 {

@@ -10,7 +10,10 @@ enum DirectoryReader {
     ) throws(DocumentRefusal) -> Directory {
         do {
             let outline = try outline(payload)
-            var builder = DirectoryBuilder(from: outline.isDelta ? base : .empty, selector: selector)
+            var builder =
+                outline.isDelta
+                ? DirectoryBuilder(from: base, selector: selector)
+                : DirectoryBuilder(selector: selector, revocations: base.revocations)
             if !outline.isDelta { builder.reserve(keys: outline.keys) }
             // Keys name projects and projects tenants, wherever in the message they stand: one pass a level.
             try tenants(payload, &builder)

@@ -39,18 +39,28 @@ package struct IDBits: Hashable, Sendable {
 
     /// The identifier's text as UTF-8, `prefix` first.
     package func bytes(prefix: StaticString) -> [UInt8] {
-        let length = prefix.utf8CodeUnitCount
-        return [UInt8](unsafeUninitializedCapacity: length + 16) { out, count in
-            for index in 0..<length { out.initializeElement(at: index, to: prefix.utf8Start[index]) }
-            var high = UInt64(self.high)
-            var low = self.low
-            for index in stride(from: length + 15, through: length, by: -1) {
-                out.initializeElement(at: index, to: Base32.digit(UInt8(truncatingIfNeeded: low & 31)))
-                low = low >> 5 | high << 59
-                high >>= 5
-            }
-            count = length + 16
+        [UInt8](unsafeUninitializedCapacity: prefix.utf8CodeUnitCount + 16) { out, count in count = write(prefix, to: out) }
+    }
+
+    /// The same, for as long as `body` runs and without an allocation.
+    func withText(prefix: StaticString, _ body: (UnsafeRawBufferPointer) -> Void) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: prefix.utf8CodeUnitCount + 16) { out in
+            let count = write(prefix, to: out)
+            body(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: out[..<count])))
         }
+    }
+
+    private func write(_ prefix: StaticString, to out: UnsafeMutableBufferPointer<UInt8>) -> Int {
+        let length = prefix.utf8CodeUnitCount
+        for index in 0..<length { out.initializeElement(at: index, to: prefix.utf8Start[index]) }
+        var high = UInt64(self.high)
+        var low = self.low
+        for index in stride(from: length + 15, through: length, by: -1) {
+            out.initializeElement(at: index, to: Base32.digit(UInt8(truncatingIfNeeded: low & 31)))
+            low = low >> 5 | high << 59
+            high >>= 5
+        }
+        return length + 16
     }
 }
 

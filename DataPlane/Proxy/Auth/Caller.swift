@@ -1,0 +1,63 @@
+/// For whom a request is made, however that was proved: what limits, records and bans are about.
+struct Principal {
+    enum Kind: UInt8 {
+        case key = 1
+        case app = 2
+        case user = 3
+        case did = 4
+    }
+
+    let kind: Kind
+    /// The identifier of its kind.
+    let id: IDBits
+    let tenant: TenantEntry
+    let project: ProjectEntry?
+}
+
+/// Proof that it is known who calls. Made by `Authenticate` alone; nothing behind it knows what a key is.
+struct Caller {
+    let principal: Principal
+    let proof: Proof
+    let channel: Channel
+    let dialect: Dialect
+    /// What the principal is restricted to; nil is unrestricted.
+    let scopes: KeyScopes?
+    /// The rollout in force gives this caller the candidate version.
+    let isCandidate: Bool
+
+    /// - Note: only for `Authenticate` and what it hands a `PendingCaller`.
+    init(principal: Principal, proof: Proof, channel: Channel, dialect: Dialect, scopes: KeyScopes?, isCandidate: Bool) {
+        self.principal = principal
+        self.proof = proof
+        self.channel = channel
+        self.dialect = dialect
+        self.scopes = scopes
+        self.isCandidate = isCandidate
+    }
+
+    var tenant: TenantEntry { principal.tenant }
+
+    /// How a caller proved itself.
+    enum Proof {
+        case virtualKey
+    }
+
+    /// Which of the two doors a request came through; each has its own scope on a key.
+    enum Channel: String, Sendable {
+        case standard = "default"
+        case external = "external"
+    }
+}
+
+/// What authentication comes to at the end of a request's head.
+enum Authentication {
+    case complete(Caller)
+    /// The proof covers the body: it is judged when that is whole.
+    case afterBody(PendingCaller)
+}
+
+/// A caller whose proof is still incomplete. Nothing is admitted for it before `finish`.
+struct PendingCaller {
+    /// Judges the proof with the whole body at hand.
+    let finish: (UnsafeRawBufferPointer) -> Result<Caller, Rejection>
+}

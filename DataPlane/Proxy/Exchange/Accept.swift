@@ -1,0 +1,105 @@
+import Formats
+import NIOCore
+import Telemetry
+import Wire
+
+/// The first stage, as far as it is not the front's: what a head has to be before anybody waits for its body.
+enum Accept {
+    static func checkBody(_ head: borrowing some RequestHead & ~Copyable, _ loop: LoopContext) throws(Rejection) {
+        if loop.isDraining { throw .draining() }
+        guard head.hasBody else {
+            throw .badRequest("missing_body", "The request has no body. Send a JSON object with at least \"model\".")
+        }
+        if let length = head.contentLength, length > Int64(loop.settings.maxBodyBytes) {
+            throw .bodyTooLarge(maximum: loop.settings.maxBodyBytes)
+        }
+        if head.has(.contentEncoding) {
+            var rejection = Rejection.badRequest("unsupported_encoding", "The request body is compressed. Send it as it is.")
+            rejection.status = 415
+            throw rejection
+        }
+        if loop.bufferedBytes > loop.settings.maxBufferedBytes { throw .overloaded() }
+    }
+
+    /// The few fields of the client's that concern the provider. A list of what goes, not of what stays: a new field never leaks.
+    static func forwarded(_ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer) -> ([UInt8], TraceID) {
+        guard head.has(.openAIBeta) || head.has(.idempotencyKey) || head.has(.traceparent) else { return ([], .absent) }
+        var lines: [UInt8] = []
+        for known in [KnownField.openAIBeta, .idempotencyKey, .traceparent, .tracestate] {
+            guard let name = known.name else { continue }
+            head.forEach(known) { field in
+                lines.append(contentsOf: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+                lines.append(contentsOf: [UInt8(ascii: ":"), UInt8(ascii: " ")])
+                lines.append(contentsOf: bytes[field.value])
+                lines.append(contentsOf: [13, 10])
+            }
+        }
+        let trace = head.first(.traceparent).flatMap { TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[$0.value])) }
+        return (lines, trace?.traceID ?? .absent)
+    }
+
+    static func text(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> String {
+        String(decoding: bytes[range].prefix(200), as: UTF8.self)
+    }
+}
+
+extension Exchange {
+    /// Authenticate, at the end of the head.
+    func authenticate(
+        _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
+    ) throws(Rejection) -> (Authentication, RuntimeSnapshot) {
+        guard let snapshot = loop.snapshot else { throw .notConfigured() }
+        var isBearer = true
+        var field = head.first(.authorization)
+        if field == nil {
+            isBearer = false
+            field = head.first(.xAPIKey) ?? head.first(.apiKey)
+        }
+        let authentication = try Authenticate.caller(
+            presented: field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }, isBearer: isBearer, channel: channel,
+            dialect: .openAI, directory: snapshot.directory, nowMilliseconds: receivedAt / 1000)
+        // Without a configuration no body is worth waiting for.
+        if case .complete(let caller) = authentication { _ = try configuration(snapshot, caller) }
+        return (authentication, snapshot)
+    }
+
+    /// Authenticate, for a request that has no body.
+    func identify(
+        _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
+    ) throws(Rejection) -> (Caller, CompiledConfig) {
+        let (authentication, snapshot) = try authenticate(head, bytes, channel)
+        let caller = try UnsafeRawBufferPointer(start: nil, count: 0).caller(authentication)
+        return (caller, try configuration(snapshot, caller))
+    }
+
+    /// Authenticate's end, when the body is whole. What was taken from a principal while it arrived counts.
+    func complete(_ asked: Asked, _ body: ByteBuffer) throws(Rejection) -> Caller {
+        let result: Result<Caller, Rejection> = body.withUnsafeReadableBytes { bytes in
+            do throws(Rejection) { return .success(try bytes.caller(asked.authentication)) } catch { return .failure(error) }
+        }
+        let caller = try result.get()
+        if let directory = loop.snapshot?.directory, directory.revocations != asked.snapshot.directory.revocations,
+            let why = directory.interruption(of: caller.principal)
+        {
+            throw Rejection(why)
+        }
+        return caller
+    }
+
+    /// The configuration in force for a caller at the time of the request.
+    func configuration(_ snapshot: RuntimeSnapshot, _ caller: Caller) throws(Rejection) -> CompiledConfig {
+        guard let config = snapshot.config(isCandidate: caller.isCandidate, nowMs: receivedAt / 1000) else { throw .notConfigured() }
+        configVersion = config.versionText
+        return config
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The caller, with this as the request's body.
+    fileprivate func caller(_ authentication: Authentication) throws(Rejection) -> Caller {
+        switch authentication {
+        case .complete(let caller): caller
+        case .afterBody(let pending): try pending.finish(self).get()
+        }
+    }
+}

@@ -1,0 +1,293 @@
+import Formats
+import NIOCore
+import Wire
+
+/// An answer on its way from the provider to the caller.
+extension Attempt {
+    /// What is known of an answer before it is let go, and of an error before it is read.
+    struct Opening {
+        var contentType: [UInt8] = []
+        var length = ReplyHead.Length.unknown
+        /// Bytes of the body so far.
+        var received = 0
+        /// The head stands at the front, and behind it what has come of the body.
+        var isWritten = false
+        /// First bytes of a body that were not enough to judge it, or the body of an error.
+        var bytes: [UInt8] = []
+        var isJudged = false
+        /// Why this is no answer.
+        var problem: AttemptOutcome.Ending?
+        /// For a stream whose caller asked for one document.
+        var assembly: Assembly?
+    }
+
+    final class Assembly {
+        var assembler: StreamAssembler
+        init(hiding hidden: HiddenTexts) { assembler = StreamAssembler(hiding: hidden) }
+    }
+
+    /// Bytes of an answer that are held until it is known to be one.
+    private static let heldBytes: Int64 = 65_536
+    /// A stream that begins with comments is held no longer than this: they are there to keep the caller waiting.
+    private static let heldMicroseconds: Int64 = 5_000_000
+    /// What follows `[DONE]` counts, and is waited for no longer than this.
+    private static let farewellMicroseconds: Int64 = 1_000_000
+
+    // MARK: What the connection brings
+
+    func beginAnswer(_ head: UpstreamHead) {
+        switch head.framing {
+        case .none, .length(0): return end(.unusable("status \(head.status) without a body"), .letGo)
+        case .length(let length): opening.length = .known(length)
+        case .chunked, .untilClose: break
+        }
+        if let type = head.value(.contentType), !ContentType.isJSON(type) { opening.contentType = Array(type) }
+        state = .deciding
+        guard let encoding = head.value(.contentEncoding), !encoding.isEmpty, !ContentType.isIdentity(encoding) else { return }
+        // It was asked not to. It passes as it is, and the record is an estimate.
+        opening.isJudged = true
+        write(.opaque, [.init(name: "content-encoding", value: Array(encoding))])
+    }
+
+    /// `count` bytes at the front of `buffer` are the body's next ones. A large piece of a body that nothing is taken out of goes on
+    /// without being copied.
+    func upstreamPiece(_ buffer: inout ByteBuffer, _ count: Int, isEnd: Bool) {
+        if state == .passing, meter.shape != .stream, count >= 16_384, let piece = buffer.readSlice(length: count) {
+            responseBytes &+= Int64(count)
+            piece.withUnsafeReadableBytes { meter.observe($0) }
+            exchange.sink.write(piece)
+        } else {
+            buffer.withUnsafeReadableBytes { take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            buffer.moveReaderIndex(forwardBy: count)
+        }
+        endPieces(isEnd: isEnd)
+    }
+
+    /// A part of what one read of the provider's connection brings; `endPieces` comes after the last of them.
+    func take(_ bytes: UnsafeRawBufferPointer) {
+        switch state {
+        case .collecting: keep(bytes)
+        case .passing: forward(bytes)
+        case .deciding: hold(bytes)
+        case .connecting, .awaitingHead, .ended: return
+        }
+    }
+
+    func endPieces(isEnd: Bool) {
+        switch state {
+        case .collecting: if isEnd { endRefused() }
+        case .deciding:
+            decide(isEnd: isEnd)
+            if state == .passing { pass(isEnd: isEnd) }
+        case .passing:
+            if isEnd { meter.finish { exchange.sink.write($0) } }
+            pass(isEnd: isEnd)
+        case .connecting, .awaitingHead, .ended: return
+        }
+    }
+
+    // MARK: Holding
+
+    /// What shows by itself what it is, as most answers do in one piece, is not copied.
+    private func hold(_ bytes: UnsafeRawBufferPointer) {
+        if opening.problem != nil || bytes.isEmpty { return }
+        if opening.isJudged { return forward(bytes) }
+        let isFirst = opening.received == 0
+        opening.received += bytes.count
+        if isFirst {
+            consider(bytes, new: bytes)
+            if !opening.isJudged, opening.problem == nil { keep(bytes) }
+        } else {
+            keep(bytes)
+            let held = opening.bytes
+            held.withUnsafeBytes { consider($0, new: bytes) }
+        }
+    }
+
+    /// - Parameter all: the body from its first byte on.
+    private func consider(_ all: UnsafeRawBufferPointer, new bytes: UnsafeRawBufferPointer) {
+        if opening.assembly != nil {
+            assemble(bytes)
+        } else if opening.isWritten {
+            forward(bytes)
+            judge(all)
+        } else {
+            // Labels are wrong too often: the body says what it is.
+            switch BodyKind.sniff(all) {
+            case .needMore: if all.count >= AnswerOpening.maxHeldBytes { opening.problem = .unusable("the body says nothing") }
+            case .other: opening.problem = .unusable("the body is neither JSON nor an event stream")
+            case .eventStream where !admission.isStreaming:
+                opening.assembly = Assembly(hiding: loop.hiddenTexts(of: candidate))
+                meter = dialect.meter(.stream, admission, hiding: .none)
+                assemble(all)
+            case .eventStream:
+                write(.stream)
+                forward(all)
+                judge(all)
+            case .json:
+                write(.document)
+                forward(all)
+                judge(all)
+            }
+        }
+    }
+
+    private func write(_ shape: ResponseMeter.Shape, _ fields: [ReplyHead.Field] = []) {
+        var head = ReplyHead(status: providerStatus, length: opening.length, requestID: admission.requestID)
+        head.configVersion = admission.config.versionText
+        head.fields = fields
+        if !opening.contentType.isEmpty { head.content = .other(opening.contentType) }
+        if shape == .stream {
+            // Its end is not known here: usage may be taken out, an error event put in.
+            head.length = .unknown
+            head.content = .eventStream
+        }
+        meter = dialect.meter(shape, admission, hiding: shape == .stream ? loop.hiddenTexts(of: candidate) : .none)
+        opening.isWritten = true
+        exchange.sink.begin(head)
+    }
+
+    private func forward(_ bytes: UnsafeRawBufferPointer) {
+        responseBytes &+= Int64(bytes.count)
+        if meter.shape == .stream {
+            meter.relay(bytes) { exchange.sink.write($0) }
+        } else {
+            meter.observe(bytes)
+            exchange.sink.write(bytes)
+        }
+    }
+
+    /// A stream, where its caller asked for one document, is put together to one.
+    private func assemble(_ bytes: UnsafeRawBufferPointer) {
+        responseBytes &+= Int64(bytes.count)
+        meter.observe(bytes)
+        do throws(StreamAssembler.Failure) {
+            try opening.assembly?.assembler.append(bytes)
+        } catch {
+            opening.problem = Self.problem(error)
+        }
+    }
+
+    private static func problem(_ failure: StreamAssembler.Failure) -> AttemptOutcome.Ending {
+        switch failure {
+        case .failed(let error): .refused(error, retryMilliseconds: nil)
+        case .tooLarge, .unreadable, .incomplete: .unusable("a stream that was not asked for: \(failure)")
+        }
+    }
+
+    /// Keeps bytes that are not enough to tell, or all of an error's, as far as anybody would read them.
+    private func keep(_ bytes: UnsafeRawBufferPointer) {
+        let room = AnswerOpening.maxHeldBytes - opening.bytes.count
+        if room > 0 { opening.bytes.append(contentsOf: bytes.prefix(room)) }
+    }
+
+    /// Looks at what has come, once that is enough: a whole document, or the first event of a stream.
+    private func judge(_ all: UnsafeRawBufferPointer) {
+        switch meter.shape {
+        case .opaque: opening.isJudged = true
+        case .document:
+            if meter.isTelling, !meter.sawError, meter.contentBytes > 0 || meter.reading.present {
+                // With text or usage in it and no error it is an answer, and need not be read once more.
+                opening.isJudged = true
+            } else if meter.isTelling || isLarge {
+                settle(AnswerOpening.read(all, isEnd: meter.isTelling, hiding: loop.hiddenTexts(of: candidate)))
+            }
+        case .stream: if meter.isTelling { settle(AnswerOpening.read(all, isEnd: false, hiding: loop.hiddenTexts(of: candidate))) }
+        }
+    }
+
+    /// The end of a large document is not waited for; its begin is looked at once.
+    private var isLarge: Bool {
+        if case .known(let length) = opening.length { length > Self.heldBytes && Int64(opening.received) == responseBytes } else { false }
+    }
+
+    private func settle(_ verdict: AnswerOpening) {
+        switch verdict {
+        case .needMore: return
+        case .answer: break
+        case .error(let error): opening.problem = .refused(error, retryMilliseconds: nil)
+        case .empty: opening.problem = .unusable("an answer without content")
+        case .unreadable: opening.problem = .unusable("the body cannot be read")
+        }
+        opening.isJudged = true
+    }
+
+    /// At the end of what one read brought: whether what is held is an answer.
+    private func decide(isEnd: Bool) {
+        if opening.assembly != nil, opening.problem == nil {
+            guard isEnd else { return waitForMore() }
+            writeAssembled()
+        } else if isEnd {
+            if opening.isWritten { meter.finish { exchange.sink.write($0) } }
+            if !opening.isJudged, opening.problem == nil { judgeEnd() }
+        }
+        if let problem = opening.problem { return end(problem, isEnd ? .done : .abandon) }
+        let isLongHeld = meter.shape == .stream && opening.received > 0 && loop.nowMicroseconds &- headAt > Self.heldMicroseconds
+        guard opening.isJudged || (opening.isWritten && (responseBytes > Self.heldBytes || isLongHeld)) else { return waitForMore() }
+        state = .passing
+        opening.bytes = []
+    }
+
+    private func judgeEnd() {
+        if meter.shape == .document, !meter.isTelling {
+            opening.problem = .unusable("the body is not whole JSON")
+        } else {
+            let held = opening.bytes
+            settle(held.withUnsafeBytes { AnswerOpening.read($0, isEnd: true, hiding: loop.hiddenTexts(of: candidate)) })
+            if !opening.isJudged || !opening.isWritten, opening.problem == nil { opening.problem = .unusable("an answer without content") }
+        }
+    }
+
+    private func writeAssembled() {
+        guard let assembly = opening.assembly else { return }
+        do throws(StreamAssembler.Failure) {
+            let body = try assembly.assembler.finish()
+            var head = ReplyHead(status: providerStatus, length: .known(Int64(body.count)), requestID: admission.requestID)
+            head.configVersion = admission.config.versionText
+            meter.finish { _ in }
+            exchange.sink.begin(head)
+            body.withUnsafeBytes { exchange.sink.write($0) }
+            opening.isWritten = true
+            opening.isJudged = true
+        } catch {
+            opening.problem = Self.problem(error)
+        }
+    }
+
+    private func waitForMore() {
+        if meter.sawDone { waitForFarewell() } else { setIdleDeadline() }
+    }
+
+    private func waitForFarewell() {
+        upstream?.setDeadline(min(loop.nowMicroseconds &+ Self.farewellMicroseconds, totalDeadline))
+    }
+
+    // MARK: Passing
+
+    /// Hands on what was written. The end, and what comes after `[DONE]`, wait for the record.
+    private func pass(isEnd: Bool) {
+        if firstByteAt == 0 {
+            firstByteAt = loop.nowMicroseconds
+            exchange.attemptAnswers()
+        }
+        guard responseBytes <= Int64(loop.settings.maxResponseBytes) else { return end(.broken(.tooLarge), .abandon) }
+        if isEnd { return end(.answered(hadError: meter.sawError), .done) }
+        if meter.sawDone { return waitForFarewell() }
+        setIdleDeadline()
+        if !exchange.sink.flush() { upstream?.pause() }
+    }
+}
+
+enum ContentType {
+    /// `application/json` alone: with parameters it passes as it is.
+    static func isJSON(_ value: UnsafeRawBufferPointer) -> Bool { value.count == 16 && hasPrefix(value, "application/json") }
+
+    static func isIdentity(_ value: UnsafeRawBufferPointer) -> Bool { hasPrefix(value, "identity") }
+
+    private static func hasPrefix(_ value: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        guard value.count >= text.utf8CodeUnitCount else { return false }
+        for index in 0..<text.utf8CodeUnitCount where value[index] | 0x20 != text.utf8Start[index] | 0x20 { return false }
+        return value.count == text.utf8CodeUnitCount || value[text.utf8CodeUnitCount] == UInt8(ascii: ";")
+            || value[text.utf8CodeUnitCount] == UInt8(ascii: " ")
+    }
+}

@@ -1,0 +1,90 @@
+import Contract
+import Formats
+import Primitives
+
+/// What an attempt came to.
+extension Attempt {
+    func outcome(_ ending: AttemptOutcome.Ending) -> AttemptOutcome {
+        let now = loop.readClock()
+        var outcome = AttemptOutcome(
+            ending: ending, sentUpstream: isSent, providerStatus: providerStatus, startedAt: startedAt, latency: now - startedAt,
+            timeToFirstByte: firstByteAt > 0 ? firstByteAt - startedAt : nil, responseBytes: responseBytes)
+        switch ending {
+        case .answered:
+            (outcome.usage, outcome.flags) = measured()
+            charge(&outcome, always: true)
+        case .lost, .broken, .abandoned:
+            // Sent, and nothing came back that says what became of it: the provider may well charge for its input.
+            if isSent, providerStatus < 400 { (outcome.usage, outcome.flags) = measured() }
+            charge(&outcome, always: false)
+        case .refused:
+            // An error that the provider stated costs nothing, unless it states usage with it.
+            guard meter.reading.present else { break }
+            (outcome.usage, outcome.flags) = measured()
+            charge(&outcome, always: false)
+        // Nothing was sent, or nothing was served.
+        case .unusable, .unreachable, .exhausted, .notBegun: break
+        }
+        if case .broken(let why) = ending { outcome.flags.formUnion(why.flags) }
+        if case .abandoned(let why) = ending { outcome.flags.formUnion(why.flags) }
+        return outcome
+    }
+
+    /// - Parameter always: also where no tokens were used, for a price per request.
+    private func charge(_ outcome: inout AttemptOutcome, always: Bool) {
+        guard let price else {
+            outcome.flags.insert(.priceMissing)
+            return
+        }
+        if always || outcome.usage.input > 0 || outcome.usage.output > 0 { outcome.cost = Pricing.rate(outcome.usage, price.rates) }
+    }
+
+    /// The one in force when the request was admitted.
+    var price: CompiledPrice? { candidate.target.price(atMilliseconds: admission.admittedAt / 1000) }
+
+    /// What the meter read, or an estimate where the provider served something and did not say how much.
+    private func measured() -> (TokenUsage, UsageFlags) {
+        let reading = meter.reading
+        guard reading.present else {
+            return (estimatedUsage, (200..<300).contains(providerStatus) ? [.estimated, .usageAbsent] : .estimated)
+        }
+        var flags: UsageFlags = []
+        if !reading.flags.isDisjoint(with: [.invalid, .inconsistent, .oversize]) { flags.insert(.invalidUsage) }
+        if reading.flags.contains(.duplicate) { flags.insert(.duplicateUsage) }
+        var usage = TokenUsage(
+            input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
+            cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
+        let estimate = estimatedUsage
+        if reading.flags.contains(.inputUnknown) {
+            usage.input = estimate.input
+            flags.insert(.estimated)
+        }
+        if reading.flags.contains(.outputUnknown), admission.capability != .embeddings {
+            usage.output = estimate.output
+            flags.insert(.estimated)
+        }
+        return (usage, flags)
+    }
+
+    private var estimatedUsage: TokenUsage {
+        TokenUsage(
+            input: admission.estimatedInputTokens,
+            output: admission.capability == .embeddings ? 0 : TokenEstimate.output(contentBytes: meter.contentBytes))
+    }
+
+    /// What the attempt has come to in the middle of its answer, without the provider's word.
+    var soFar: AttemptOutcome {
+        var outcome = AttemptOutcome(
+            ending: .lost("", isTimeout: false), sentUpstream: isSent, providerStatus: providerStatus, startedAt: startedAt, latency: 0,
+            responseBytes: responseBytes)
+        outcome.usage = estimatedUsage
+        outcome.flags = .estimated
+        charge(&outcome, always: false)
+        return outcome
+    }
+
+    /// Whether a second passed since `last`, or since the first byte, in the middle of a stream.
+    func isDueForProgress(since last: Int64) -> Bool {
+        state == .passing && admission.isStreaming && loop.nowMicroseconds - max(last, firstByteAt) >= 1_000_000
+    }
+}

@@ -1,0 +1,203 @@
+import Contract
+import Formats
+import NIOCore
+import Primitives
+import Wire
+
+/// One try at one endpoint: the request on its way there, and the answer as far as the caller may have it. Ends exactly once, with an
+/// `AttemptOutcome` that its exchange hears of.
+///
+/// An answer is written to the caller's front from its first byte on, but held there until its first event, or a small body's end, shows
+/// that it is one: until then another endpoint can still serve (`Attempt+Answer.swift`).
+///
+/// `@unchecked Sendable`: confined to its loop, like the exchange it belongs to.
+final class Attempt: @unchecked Sendable {
+    /// connecting → awaitingHead → (collecting | deciding → passing) → ended. Any state may go to ended.
+    enum State {
+        case connecting
+        case awaitingHead
+        /// The body of an error is being read.
+        case collecting
+        /// The answer is held: it may still turn out to be none.
+        case deciding
+        case passing
+        case ended
+    }
+
+    let admission: Admission
+    let candidate: Candidate
+    let exchange: Exchange
+    let loop: LoopContext
+    /// Monotonic microseconds.
+    let startedAt: Int64
+
+    var state = State.connecting
+    var upstream: UpstreamConnection?
+    private var isReused = false
+    private(set) var isSent = false
+    private(set) var providerStatus = 0
+    private(set) var headAt: Int64 = 0
+    var firstByteAt: Int64 = 0
+    /// Monotonic microseconds: the endpoint's bound on the whole attempt.
+    private(set) var totalDeadline = Int64.max
+    private var retryMilliseconds: Int64?
+    var responseBytes: Int64 = 0
+    var meter = ResponseMeter()
+    /// What is known of an answer before its head is written.
+    var opening = Opening()
+
+    /// The words of an error are worth waiting for, but not long.
+    private static let errorBodyMicroseconds: Int64 = 2_000_000
+
+    init(_ candidate: Candidate, _ admission: Admission, of exchange: Exchange) {
+        self.candidate = candidate
+        self.admission = admission
+        self.exchange = exchange
+        loop = exchange.loop
+        startedAt = exchange.loop.nowMicroseconds
+    }
+
+    var isConnecting: Bool { state == .connecting }
+    /// The caller is being sent server-sent events, and none of them in part.
+    var canTellError: Bool { meter.shape == .stream && opening.assembly == nil && !meter.isInsideSentEvent }
+    var dialect: Dialect { admission.caller.dialect }
+    private var timeouts: CompiledTimeouts { candidate.endpoint.timeouts }
+
+    // MARK: The way there
+
+    /// - Parameter fresh: not on a connection that has served before.
+    func start(fresh: Bool = false) {
+        let timeout = timeouts.connectMilliseconds > 0 ? timeouts.connectMilliseconds : Int64(loop.settings.connectTimeout)
+        loop.pool(for: candidate.endpoint).acquire(for: self, connectTimeout: timeout, fresh: fresh)
+    }
+
+    func upstreamReady(_ connection: UpstreamConnection, isReused: Bool) {
+        upstream = connection
+        self.isReused = isReused
+        state = .awaitingHead
+        isSent = true
+        let first = timeouts.firstByteMilliseconds > 0 ? timeouts.firstByteMilliseconds : Int64(loop.settings.firstByteTimeout)
+        let total = timeouts.totalMilliseconds > 0 ? timeouts.totalMilliseconds : Int64(loop.settings.upstreamTotalTimeout)
+        totalDeadline = loop.nowMicroseconds &+ total &* 1000
+        connection.setDeadline(min(loop.nowMicroseconds &+ first &* 1000, totalDeadline))
+        let request = Translate.request(admission, candidate, loop)
+        connection.send(head: request.head, body: request.body)
+    }
+
+    func upstreamUnavailable(_ failure: UpstreamPool.Failure) {
+        switch failure {
+        case .exhausted: end(.exhausted)
+        case .connect(let detail): end(.unreachable(detail, isTimeout: false))
+        case .timeout: end(.unreachable("no connection in time", isTimeout: true))
+        }
+    }
+
+    // MARK: The way back
+
+    func upstreamHead(_ head: UpstreamHead) {
+        providerStatus = head.status
+        headAt = loop.readClock()
+        switch head.status {
+        case 200..<300:
+            setIdleDeadline()
+            beginAnswer(head)
+        case 400...599:
+            retryMilliseconds = RetryAfter.milliseconds(
+                retryAfter: head.value(.retryAfter), retryAfterMilliseconds: head.value(named: "retry-after-ms"),
+                nowMilliseconds: loop.clock.nowMilliseconds())
+            state = .collecting
+            upstream?.setDeadline(headAt &+ Self.errorBodyMicroseconds)
+        default: end(.unusable("status \(head.status)"), .letGo)
+        }
+    }
+
+    func setIdleDeadline() {
+        let idle = timeouts.idleMilliseconds > 0 ? timeouts.idleMilliseconds : Int64(loop.settings.upstreamIdleTimeout)
+        upstream?.setDeadline(min(loop.nowMicroseconds &+ idle &* 1000, totalDeadline))
+    }
+
+    /// The client has taken what was sent to it.
+    func clientIsReady() { upstream?.resume() }
+
+    // MARK: Endings
+
+    /// A response without a length ended with its connection.
+    func upstreamEnded() {
+        upstream = nil
+        switch state {
+        case .collecting, .deciding, .passing: endPieces(isEnd: true)
+        case .connecting, .awaitingHead, .ended: upstreamFailed(.closed, connection: nil)
+        }
+    }
+
+    func upstreamFailed(_ failure: UpstreamFailure, connection: UpstreamConnection?) {
+        upstream = nil
+        switch state {
+        case .awaitingHead:
+            switch failure {
+            case .malformed(let reason): end(.unusable(reason))
+            case .closed where isReused && connection?.provesUnread == true: end(.notBegun)
+            case .closed, .io: end(.lost(failure.detail, isTimeout: false))
+            }
+        case .collecting: endRefused()
+        case .deciding:
+            if case .malformed(let reason) = failure { return end(.unusable(reason)) }
+            // Nothing that means anything had come: as if the answer had ended there.
+            if meter.isEmpty { return end(.unusable("an answer without content: \(failure.detail)")) }
+            end(.lost(failure.detail, isTimeout: false))
+        case .passing: endBroken(.providerDied)
+        case .connecting, .ended: return
+        }
+    }
+
+    func upstreamDeadlinePassed() {
+        switch state {
+        case .deciding where meter.sawDone:
+            // Whole, but for a farewell that does not come.
+            upstream?.abandon()
+            upstreamEnded()
+        case .awaitingHead, .deciding: end(.lost("no answer in time", isTimeout: true), .abandon)
+        case .collecting: endRefused(.abandon)
+        case .passing: endBroken(.providerStalled, .abandon)
+        case .connecting, .ended: upstream?.abandon()
+        }
+    }
+
+    /// Given up from our side.
+    func abandon(_ why: Interruption) { end(.abandoned(why), .abandon) }
+
+    func endRefused(_ rest: Rest = .done) {
+        let hidden = loop.hiddenTexts(of: candidate)
+        let error = opening.bytes.withUnsafeBytes {
+            ProviderError.read(status: providerStatus, body: $0, hiding: hidden, addedUsageRequest: candidate.asksForUsage)
+        }
+        end(.refused(error, retryMilliseconds: retryMilliseconds), rest)
+    }
+
+    private func endBroken(_ why: Interruption, _ rest: Rest = .done) {
+        // The stream had said [DONE]: only the connection's farewell is missing.
+        end(meter.sawDone ? .answered(hadError: meter.sawError) : .broken(why), rest)
+    }
+
+    /// What becomes of the rest of the response.
+    enum Rest {
+        /// There is none; the connection sees to itself.
+        case done
+        /// A short one is read and thrown away, so that the connection can be used again.
+        case letGo
+        case abandon
+    }
+
+    func end(_ ending: AttemptOutcome.Ending, _ rest: Rest = .done) {
+        guard state != .ended else { return }
+        if state == .deciding, opening.isWritten { exchange.sink.discard() }
+        state = .ended
+        switch rest {
+        case .done: break
+        case .letGo: upstream?.letGo()
+        case .abandon: upstream?.abandon()
+        }
+        upstream = nil
+        exchange.attemptEnded(self, outcome(ending))
+    }
+}

@@ -1,0 +1,138 @@
+import Contract
+import Formats
+import Primitives
+
+/// How one try at one endpoint ended. Health, metrics, cost and the usage record hear of attempts through this and nothing else.
+struct AttemptOutcome {
+    enum Ending {
+        /// The whole answer passed. `hadError`: with an error inside of it.
+        case answered(hadError: Bool)
+        /// The provider answered with an error.
+        case refused(ProviderError, retryMilliseconds: Int64?)
+        /// The provider answered with what is no answer to this request.
+        case unusable(String)
+        /// No connection could be had: nothing was sent.
+        case unreachable(String, isTimeout: Bool)
+        /// There is no room for another connection to the endpoint.
+        case exhausted
+        /// The connection had been given up by the provider before any of the request reached it.
+        case notBegun
+        /// The request was sent, and what became of it is not known.
+        case lost(String, isTimeout: Bool)
+        /// The answer broke off after part of it had reached the caller.
+        case broken(Interruption)
+        /// Given up by us or by the client, whatever the provider was doing.
+        case abandoned(Interruption)
+    }
+
+    var ending: Ending
+    /// Some of the request may have reached the provider.
+    var sentUpstream: Bool
+    /// 0: no response head arrived.
+    var providerStatus: Int
+    var usage = TokenUsage()
+    var flags: UsageFlags = []
+    var cost = NanoDollars(0)
+    /// Monotonic microseconds.
+    var startedAt: Int64
+    /// Microseconds from there.
+    var latency: Int64
+    /// The same to the first byte for the caller; nil when there was none.
+    var timeToFirstByte: Int64?
+    var responseBytes: Int64
+}
+
+/// Why a request ended before its answer did: who ended it, and what is said of it.
+struct Interruption {
+    var origin: Rejection.Fault
+    var code: StaticString
+    var flags: UsageFlags = []
+    /// Of the answer, where nothing of one has left yet.
+    var status = 502
+    /// For the caller, if it still listens.
+    var message: String
+    /// Nobody listens any more.
+    var isClientGone = false
+
+    static let providerDied = Interruption(
+        origin: .provider, code: "provider_died", flags: .upstreamDied,
+        message: "The provider's answer broke off. What has arrived is incomplete.")
+    static let providerStalled = Interruption(
+        origin: .provider, code: "provider_timeout", flags: [.upstreamDied, .cutByLimit],
+        message: "The provider stopped in the middle of its answer.")
+    static let tooLarge = Interruption(
+        origin: .provider, code: "response_too_large", flags: .cutByLimit, message: "The response is larger than allowed.")
+    static let clientGone = Interruption(
+        origin: .client, code: "client_disconnected", flags: .clientDisconnected, message: "The client has left.", isClientGone: true)
+    static let clientStalled = Interruption(
+        origin: .client, code: "client_stalled", flags: [.clientDisconnected, .cutByLimit],
+        message: "The client did not take what was sent to it.", isClientGone: true)
+
+    /// A principal lost its standing while its request was running.
+    static func disabled(_ code: StaticString, _ message: String, status: Int) -> Interruption {
+        Interruption(origin: .client, code: code, status: status, message: message)
+    }
+}
+
+extension AttemptOutcome {
+    /// What the caller is told when this was the last attempt, and what the record says.
+    var rejection: Rejection {
+        switch ending {
+        case .refused(let error, let wait): Rejection(error, retryMilliseconds: wait)
+        case .unusable(let detail): .badUpstream(detail)
+        case .unreachable(let detail, let isTimeout): isTimeout ? .upstreamTimeout(detail) : .unreachable(detail)
+        case .exhausted: .overloaded()
+        case .notBegun: .unreachable("the provider closed the connection before the request reached it")
+        case .lost(let detail, let isTimeout): isTimeout ? .upstreamTimeout(detail) : .outcomeUnknown(detail)
+        case .broken(let why), .abandoned(let why): Rejection(why)
+        // Has been handed on as it was.
+        case .answered: .badUpstream("an error inside the answer")
+        }
+    }
+
+    /// Whether another endpoint may be tried. Where this one may have served the request, that is for the route to say.
+    func allowsAnother(on route: CompiledRoute) -> Bool {
+        switch ending {
+        case .refused(let error, _): !error.concern.isOfRequest
+        case .unusable, .unreachable, .exhausted, .notBegun: true
+        case .lost: route.repeatsUnknownOutcomes
+        case .answered, .broken, .abandoned: false
+        }
+    }
+}
+
+extension ProviderError.Concern {
+    /// Another credential of the same endpoint may do.
+    var isOfCredential: Bool { self == .credential || self == .account || self == .scope }
+    /// Any other endpoint would say so, too.
+    var isOfRequest: Bool { self == .request || self == .content }
+}
+
+/// The money and tokens that all attempts of a request came to together.
+struct AttemptSums {
+    var attempts: UInt32 = 0
+    var usage = TokenUsage()
+    var cost = NanoDollars(0)
+    var flags: UsageFlags = []
+    var sentUpstream = false
+
+    mutating func add(_ outcome: AttemptOutcome) {
+        attempts &+= 1
+        usage.input &+= outcome.usage.input
+        usage.output &+= outcome.usage.output
+        usage.cachedInput &+= outcome.usage.cachedInput
+        usage.cacheWrite &+= outcome.usage.cacheWrite
+        usage.reasoning &+= outcome.usage.reasoning
+        let (sum, overflow) = cost.rawValue.addingReportingOverflow(outcome.cost.rawValue)
+        cost = NanoDollars(overflow ? .max : sum)
+        flags.formUnion(outcome.flags)
+        sentUpstream = sentUpstream || outcome.sentUpstream
+    }
+}
+
+/// An attempt that is over, as the record tells of it.
+struct EndedAttempt {
+    let candidate: Candidate
+    let price: CompiledPrice?
+    let outcome: AttemptOutcome
+}

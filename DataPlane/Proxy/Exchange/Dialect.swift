@@ -1,0 +1,68 @@
+import Formats
+import NIOCore
+
+/// An API that callers speak, as a value: how its requests are read, and how answers and errors are written in it.
+enum Dialect {
+    case openAI
+}
+
+// MARK: The request side
+
+extension Dialect {
+    /// Finds the members that decide routing, cost and framing; the rest of the body stays as it is.
+    func scan(_ body: ByteBuffer) throws(Rejection) -> RequestMembers {
+        // `withUnsafeReadableBytes` is no typed-throws function: the result carries the error out.
+        let result: Result<RequestMembers, JSONViolation> = body.withUnsafeReadableBytes { bytes in
+            do throws(JSONViolation) {
+                return .success(try ChatRequestScan.scan(bytes))
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch result {
+        case .success(let members): return members
+        case .failure(let violation):
+            throw .badRequest("invalid_json", violation.reason, param: violation.member.map { "\($0.name)" })
+        }
+    }
+
+    /// What turns a caller's body into the provider's, in the order of their places: the model's name there, and a question for usage,
+    /// without which a stream would end unmetered.
+    func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
+        let target = candidate.target
+        let renames = target.upstreamModelBytes != admission.model.nameBytes
+        guard renames || candidate.asksForUsage else { return [] }
+        var edits = UpstreamEdits(admission.members)
+        if renames { edits.setModel(target.upstreamModel) }
+        if candidate.asksForUsage { _ = edits.askForUsage() }
+        return edits.sorted()
+    }
+}
+
+// MARK: The response side
+
+extension Dialect {
+    func errorBody(_ rejection: Rejection) -> [UInt8] {
+        OpenAIErrors.body(
+            message: rejection.message, type: rejection.kind.rawValue, param: rejection.param,
+            code: rejection.providerCode ?? "\(rejection.code)")
+    }
+
+    /// An error inside a stream that has begun: an event of its own, which the SDKs raise.
+    func errorEvent(_ rejection: Rejection) -> [UInt8] {
+        OpenAIErrors.event(message: rejection.message, type: rejection.kind.rawValue, code: "\(rejection.code)")
+    }
+
+    /// The meter for an answer in this dialect.
+    /// - Parameter hidden: what the caller must not see in an error inside a stream.
+    func meter(_ shape: ResponseMeter.Shape, _ admission: Admission, hiding hidden: HiddenTexts) -> ResponseMeter {
+        var meter = ResponseMeter()
+        switch shape {
+        case .opaque: break
+        case .document: meter.beginDocument()
+        // Usage that the caller did not ask for is taken out again.
+        case .stream: meter.beginStream(admission.isStreaming && !admission.clientWantsUsage ? .strip : .observe, hidden)
+        }
+        return meter
+    }
+}

@@ -1,0 +1,52 @@
+import Logging
+
+/// Answers that are not a provider's: the one road of every rejection, and what Weir knows by itself.
+extension Exchange {
+    /// Answers with an error in the dialect of the API. When the request was admitted, its record is written first.
+    /// - Parameter outcome: of the attempt that this is the consequence of.
+    func reject(_ rejection: Rejection, after outcome: AttemptOutcome? = nil) {
+        loop.metrics.rejections[Int(rejection.fault.rawValue)] &+= 1
+        let body = dialect.errorBody(rejection)
+        var head = ReplyHead(status: rejection.status, length: .known(Int64(body.count)), requestID: requestID)
+        head.configVersion = configVersion
+        head.closesConnection = rejection.closesConnection
+        head.fields = rejection.fields
+        sink.begin(head)
+        body.withUnsafeBytes { sink.write($0) }
+        switch stage {
+        case .journaling(let admission, let attempt), .attempting(let admission, let attempt):
+            if rejection.fault != .client { log(rejection, attempt, outcome) }
+            conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
+        case .idle, .receiving, .recording:
+            if rejection.fault != .client { log(rejection, nil, nil) }
+            finish(isWhole: true)
+        }
+    }
+
+    /// The caller's, as far as one is known.
+    private var dialect: Dialect {
+        switch stage {
+        case .journaling(let admission, _), .attempting(let admission, _): admission.caller.dialect
+        case .idle, .receiving, .recording: .openAI
+        }
+    }
+
+    /// What went wrong on our side or the provider's, with what the operator needs and nothing of the request's content.
+    private func log(_ rejection: Rejection, _ attempt: Attempt?, _ outcome: AttemptOutcome?) {
+        loop.failureLog.record(logger: loop.logger, now: loop.nowMicroseconds, code: "\(rejection.code)") {
+            [
+                "request": "\(requestID)", "code": "\(rejection.code)", "status": "\(rejection.status)",
+                "detail": "\(rejection.detail ?? "")", "endpoint": "\(attempt?.candidate.endpoint.id ?? "")",
+                "upstream_status": "\(outcome?.providerStatus ?? 0)", "attempts": "\(sums.attempts)",
+            ]
+        }
+    }
+
+    func answer(_ answer: LocalAnswer) {
+        var head = ReplyHead(status: answer.status, length: .known(Int64(answer.body.count)), requestID: requestID)
+        head.configVersion = answer.configVersion
+        sink.begin(head)
+        answer.body.withUnsafeBytes { sink.write($0) }
+        finish(isWhole: true)
+    }
+}

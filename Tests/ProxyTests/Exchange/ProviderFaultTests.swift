@@ -1,0 +1,141 @@
+import Contract
+import Primitives
+import Testing
+
+@testable import Proxy
+
+/// What real providers send; the numbers are those of the list the cases were collected in.
+@Suite("Answers of providers that are none")
+struct ProviderFaultTests {
+    typealias Answer = RawProvider.Answer
+
+    static let rateLimited = #"{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}"#
+    static let noAnswers: [(String, Answer, stream: Bool)] = [
+        ("E1: the first event is an error", .stream([rateLimited]), true),
+        ("E1: a body of 200 is an error", .json(200, rateLimited), false),
+        ("E2: a stream without an event", .stream([]), true),
+        ("E2: a stream of [DONE] alone", .stream(["[DONE]"]), true),
+        ("E3: a stream that nobody asked for", .stream(["not even JSON"]), false),
+        ("E8: no such model", .json(404, #"{"error":{"message":"The model 'x' does not exist","code":"model_not_found"}}"#), false),
+        ("E8: failed dependency", .json(424, "{}"), false),
+        ("9: HTML", .raw("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"), false),
+        ("9: half of a JSON document", .json(200, #"{"object":"chat.completion","choices":[{"#), false),
+        ("8: 204", .raw("HTTP/1.1 204 No Content\r\n\r\n"), false),
+        (
+            "8: endless interim answers", .raw(String(repeating: "HTTP/1.1 103 Early Hints\r\n\r\n", count: 50) + "HTTP/1.1 200 OK\r\n"),
+            false
+        ),
+        ("E4: payment required", .json(402, "{}"), false),
+        (
+            "E4: no quota",
+            .json(429, #"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#), false
+        ),
+        ("E5: forbidden", .json(403, "{}"), false),
+        ("a bad gateway", .raw("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"), true),
+    ]
+
+    @Test(arguments: noAnswers.indices)
+    func goOnToTheNextEndpointAndCostNothing(index: Int) async throws {
+        let (name, answer, stream) = Self.noAnswers[index]
+        let first = try await RawProvider.start(answer)
+        let second = try await RawProvider.start(stream ? .goodStream : .good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url])
+        let response = try await proxy.chat("m", stream: stream)
+        #expect(response.status == 200 && response.body.contains("hi") && response.errorCode == nil, "\(name): \(response.text)")
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .completed && record.attempts == 2 && record.endpointID == "ep_1", "\(name)")
+        #expect((record.inputTokens, record.outputTokens, record.flags) == (5, 2, 0), "\(name)")
+        #expect(record.costNano == 5 * 2500 + 2 * 10_000, "\(name)")
+        #expect(first.requests.count == 1 && second.requests.count == 1)
+    }
+
+    @Test(arguments: [
+        (0, 429, "provider_rate_limit"), (1, 429, "provider_rate_limit"), (2, 502, "provider_bad_response"),
+        (4, 502, "provider_bad_response"), (5, 502, "provider_misconfigured"), (7, 502, "provider_bad_response"),
+        (8, 502, "provider_bad_response"), (9, 502, "provider_bad_response"), (10, 502, "provider_bad_response"),
+        (11, 503, "provider_account_exhausted"), (12, 503, "provider_account_exhausted"), (13, 502, "provider_forbidden"),
+    ])
+    func areTheCallersErrorWhereNoEndpointIsLeft(index: Int, status: Int, code: String) async throws {
+        let (name, answer, stream) = Self.noAnswers[index]
+        let provider = try await RawProvider.start(answer)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let response = try await proxy.chat("m", stream: stream)
+        #expect(response.status == status && response.errorCode == code, "\(name): \(response.text)")
+        // What only the operator can change is not tried again by the SDKs.
+        let isPermanent = ["provider_misconfigured", "provider_account_exhausted", "provider_forbidden"].contains(code)
+        #expect(response.header("x-should-retry") == (isPermanent ? "false" : nil), "\(name)")
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .failed && record.costNano == 0 && record.inputTokens == 0 && record.errorCode == code, "\(name)")
+        #expect(provider.requests.count == 1)
+    }
+
+    @Test func tellTheCallerOfItsOwnMistakesInTheProvidersWords() async throws {
+        let body = #"{"error":{"code":403,"message":"Your input was flagged by moderation","metadata":{"reasons":["x"]}}}"#
+        let provider = try await RawProvider.start(.json(403, body))
+        let spare = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url, spare.url])
+        let response = try await proxy.chat("m")
+        #expect(response.status == 403 && response.field("message")?.contains("flagged") == true, "\(response.text)")
+        #expect(spare.requests.isEmpty)
+        #expect(try await proxy.finish().map(\.errorOrigin) == [.client])
+    }
+
+    @Test func tryARefusedCredentialLastAndNotNever() async throws {
+        // E6: a single 401 from the only credential of the only endpoint.
+        let provider = try await RawProvider.start { $0 == 0 ? .json(401, "{}") : .good }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let refused = try await proxy.chat("m")
+        #expect(refused.status == 502 && refused.errorCode == "provider_credential_refused")
+        #expect(try await proxy.chat("m").status == 200)
+        _ = try await proxy.finish()
+    }
+
+    @Test(
+        arguments: [
+            ("retry-after: 7\r\n", "7", nil), ("retry-after: 1.5\r\n", "2", "1500"), ("retry-after-ms: 2500\r\n", "3", "2500"),
+            ("retry-after: 7200\r\n", "7200", nil), ("retry-after: Fri, 20 Nov 2026 00:02:00 GMT\r\n", "120", nil), ("", nil, nil),
+        ] as [(String, String?, String?)])
+    func keepTheProvidersHintWhenToComeBack(fields: String, seconds: String?, milliseconds: String?) async throws {
+        for status in [429, 503] {
+            let provider = try await RawProvider.start(.json(status, "{}", fields: fields))
+            let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+            proxy.snapshots.clock.set(milliseconds: 1_795_132_800_000)  // 2026-11-20T00:00:00Z
+            let response = try await proxy.chat("m")
+            #expect(response.status == status)
+            #expect(response.header("retry-after") == seconds, "\(fields)")
+            #expect(response.header("retry-after-ms") == milliseconds, "\(fields)")
+            _ = try await proxy.finish()
+        }
+    }
+
+    @Test func countWhatComesAfterDone() async throws {
+        // 8: more text and the usage after [DONE]; the connection stays open.
+        let provider = try await RawProvider.start(
+            .stream(
+                [
+                    #"{"choices":[{"index":0,"delta":{"content":"hi"}}]}"#, "[DONE]",
+                    #"{"choices":[],"usage":{"prompt_tokens":50,"completion_tokens":60,"total_tokens":110}}"#,
+                ], end: .silence))
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let response = try await proxy.chat("m", stream: true)
+        #expect(response.isComplete && response.body.contains("[DONE]"))
+        let record = try #require(try await proxy.finish().first)
+        #expect((record.inputTokens, record.outputTokens, record.flags) == (50, 60, 0) && record.status == .completed)
+    }
+
+    @Test func areNotRepeatedWhereTheOutcomeIsUnknown() async throws {
+        // 4: the first request of a connection is answered, the second gets the connection closed after it was read.
+        for end in [Answer.End.close, .reset] {
+            let first = try await RawProvider.start { $0 == 0 ? .good : .raw("", end: end) }
+            let second = try await RawProvider.start(.good)
+            let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url])
+            #expect(try await proxy.chat("m").status == 200)
+            let response = try await proxy.chat("m")
+            #expect(response.status == 502 && response.errorCode == "provider_closed")
+            #expect(first.requests.count == 2 && second.requests.isEmpty)
+            let record = try #require(try await proxy.finish().last)
+            #expect(record.attempts == 1 && record.inputTokens > 0 && UsageFlags(rawValue: record.flags).contains(.estimated))
+            #expect(record.costNano > 0)
+        }
+    }
+}

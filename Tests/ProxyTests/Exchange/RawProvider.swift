@@ -1,0 +1,126 @@
+import Foundation
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A provider that sends the bytes it is told, whatever HTTP says of them.
+final class RawProvider: Sendable {
+    /// What one request gets.
+    struct Answer: Sendable {
+        enum End: Sendable {
+            case keepAlive
+            case close
+            /// A RST.
+            case reset
+            /// Says nothing more, and stays.
+            case silence
+        }
+
+        var bytes: String
+        var end: End
+
+        static func raw(_ bytes: String, end: End = .keepAlive) -> Answer { Answer(bytes: bytes, end: end) }
+
+        static func json(_ status: Int, _ body: String, fields: String = "") -> Answer {
+            raw(
+                "HTTP/1.1 \(status) X\r\ncontent-type: application/json\r\n\(fields)content-length: \(body.utf8.count)\r\n\r\n\(body)")
+        }
+
+        /// Events, each given without `data: `; the stream ends with its connection.
+        static func stream(_ events: [String], end: End = .close) -> Answer {
+            let text = events.map { "data: \($0)\n\n" }.joined()
+            return raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\(text)", end: end)
+        }
+
+        static let good = json(
+            200,
+            #"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"}}],"#
+                + #""usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}"#)
+        static let goodStream = stream([
+            #"{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"hi"}}]}"#,
+            #"{"object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}"#,
+            "[DONE]",
+        ])
+    }
+
+    private let channel: any Channel
+    private let seen: Seen
+
+    private final class Seen: Sendable {
+        let requests = Mutex<[String]>([])
+    }
+
+    var port: Int { channel.localAddress?.port ?? 0 }
+    var url: String { "http://127.0.0.1:\(port)/v1" }
+    /// Heads and bodies as they came.
+    var requests: [String] { seen.requests.withLock { $0 } }
+
+    private init(_ channel: any Channel, _ seen: Seen) {
+        self.channel = channel
+        self.seen = seen
+    }
+
+    /// - Parameter answer: to the request of that number, from 0.
+    static func start(_ answer: @escaping @Sendable (Int) -> Answer) async throws -> RawProvider {
+        let seen = Seen()
+        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Handler(seen, answer))
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        return RawProvider(channel, seen)
+    }
+
+    static func start(_ answer: Answer) async throws -> RawProvider { try await start { _ in answer } }
+
+    func stop() async { try? await channel.close() }
+
+    private final class Handler: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        private let seen: Seen
+        private let answer: @Sendable (Int) -> Answer
+        private var received = ""
+
+        init(_ seen: Seen, _ answer: @escaping @Sendable (Int) -> Answer) {
+            self.seen = seen
+            self.answer = answer
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            received += String(buffer: unwrapInboundIn(data))
+            while let head = received.range(of: "\r\n\r\n") {
+                let length =
+                    received[..<head.lowerBound].lowercased().split(separator: "\r\n").first { $0.hasPrefix("content-length:") }
+                    .flatMap { Int($0.dropFirst(15).drop { $0 == " " }) } ?? 0
+                guard received[head.upperBound...].utf8.count >= length else { return }
+                let end = received.utf8.index(head.upperBound, offsetBy: length)
+                let number = seen.requests.withLock { requests in
+                    requests.append(String(received[..<end]))
+                    return requests.count - 1
+                }
+                received = String(received[end...])
+                send(answer(number), context)
+            }
+        }
+
+        private func send(_ answer: Answer, _ context: ChannelHandlerContext) {
+            let written = context.eventLoop.makePromise(of: Void.self)
+            context.writeAndFlush(NIOAny(ByteBuffer(string: answer.bytes)), promise: written)
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            written.futureResult.whenComplete { _ in
+                let context = bound.value
+                switch answer.end {
+                case .keepAlive, .silence: return
+                case .close: context.close(promise: nil)
+                case .reset:
+                    guard let socket = context.channel as? any SocketOptionProvider else { return }
+                    socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in bound.value.close(promise: nil) }
+                }
+            }
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+}
