@@ -87,9 +87,9 @@ struct ExchangeTests {
         #expect(records.count == 1)
         let record = try #require(records.first)
         #expect(record.status == .failed && record.errorOrigin == .provider)
-        // An error that the provider stated costs nothing; what became of a request without an answer is not known.
-        #expect((record.costNano == 0) == (record.upstreamStatus != 0))
-        #expect(UsageFlags(rawValue: record.flags).contains(.estimated) == (record.upstreamStatus == 0))
+        // What was no answer costs nothing; what became of a request without one is not known.
+        #expect((record.costNano == 0) == (code != "provider_closed"))
+        #expect(UsageFlags(rawValue: record.flags).contains(.estimated) == (code == "provider_closed"))
         #expect(records.first?.errorCode == code && records.first?.httpStatus == UInt32(status))
     }
 

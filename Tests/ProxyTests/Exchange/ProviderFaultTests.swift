@@ -15,7 +15,7 @@ struct ProviderFaultTests {
         ("E1: a body of 200 is an error", .json(200, rateLimited), false),
         ("E2: a stream without an event", .stream([]), true),
         ("E2: a stream of [DONE] alone", .stream(["[DONE]"]), true),
-        ("E3: a stream that nobody asked for", .stream(["not even JSON"]), false),
+        ("E3: a stream that nobody asked for, and that is none", .stream(["not even JSON"]), false),
         ("E8: no such model", .json(404, #"{"error":{"message":"The model 'x' does not exist","code":"model_not_found"}}"#), false),
         ("E8: failed dependency", .json(424, "{}"), false),
         ("9: HTML", .raw("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"), false),
@@ -47,13 +47,16 @@ struct ProviderFaultTests {
         #expect((record.inputTokens, record.outputTokens, record.flags) == (5, 2, 0), "\(name)")
         #expect(record.costNano == 5 * 2500 + 2 * 10_000, "\(name)")
         #expect(first.requests.count == 1 && second.requests.count == 1)
+        // Why the first was left stands beside what the second came to.
+        #expect(record.attemptList.map(\.endpointID) == ["ep_0", "ep_1"] && record.attemptList.map(\.costNano) == [0, record.costNano])
+        #expect(record.attemptList.first?.errorCode.isEmpty == false && record.attemptList.last?.errorCode == "")
     }
 
     @Test(arguments: [
         (0, 429, "provider_rate_limit"), (1, 429, "provider_rate_limit"), (2, 502, "provider_bad_response"),
         (4, 502, "provider_bad_response"), (5, 502, "provider_misconfigured"), (7, 502, "provider_bad_response"),
         (8, 502, "provider_bad_response"), (9, 502, "provider_bad_response"), (10, 502, "provider_bad_response"),
-        (11, 503, "provider_account_exhausted"), (12, 503, "provider_account_exhausted"), (13, 502, "provider_forbidden"),
+        (11, 503, "provider_account_exhausted"), (12, 503, "provider_account_exhausted"), (13, 502, "provider_refused"),
     ])
     func areTheCallersErrorWhereNoEndpointIsLeft(index: Int, status: Int, code: String) async throws {
         let (name, answer, stream) = Self.noAnswers[index]
@@ -62,7 +65,7 @@ struct ProviderFaultTests {
         let response = try await proxy.chat("m", stream: stream)
         #expect(response.status == status && response.errorCode == code, "\(name): \(response.text)")
         // What only the operator can change is not tried again by the SDKs.
-        let isPermanent = ["provider_misconfigured", "provider_account_exhausted", "provider_forbidden"].contains(code)
+        let isPermanent = ["provider_misconfigured", "provider_account_exhausted", "provider_refused"].contains(code)
         #expect(response.header("x-should-retry") == (isPermanent ? "false" : nil), "\(name)")
         let record = try #require(try await proxy.finish().first)
         #expect(record.status == .failed && record.costNano == 0 && record.inputTokens == 0 && record.errorCode == code, "\(name)")
@@ -78,6 +81,27 @@ struct ProviderFaultTests {
         #expect(response.status == 403 && response.field("message")?.contains("flagged") == true, "\(response.text)")
         #expect(spare.requests.isEmpty)
         #expect(try await proxy.finish().map(\.errorOrigin) == [.client])
+    }
+
+    @Test func putAStreamTogetherThatNobodyAskedFor() async throws {
+        // E3: one document was asked for.
+        let provider = try await RawProvider.start(.goodStream)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let response = try await proxy.chat("m")
+        #expect(response.status == 200 && response.header("content-type") == "application/json")
+        #expect(response.body.contains(#""content":"hi""#) && !response.body.contains("data:"), "\(response.text)")
+        let record = try #require(try await proxy.finish().first)
+        #expect((record.inputTokens, record.outputTokens) == (5, 2) && record.status == .completed)
+    }
+
+    @Test func sendTheCallersOwnBytesWhereAnEndpointDoesNotTakeWhatWasAdded() async throws {
+        // E7: the second request does not ask again.
+        let refusal = #"{"error":{"message":"Unknown parameter: 'stream_options'.","param":"stream_options"}}"#
+        let provider = try await RawProvider.start { $0 == 0 ? .json(400, refusal) : .goodStream }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        for _ in 0..<2 { #expect(try await proxy.chat("m", stream: true).status == 200) }
+        #expect(provider.requests.map { $0.contains("stream_options") } == [true, false, false])
+        #expect(try await proxy.finish().map(\.status) == [.completed, .completed])
     }
 
     @Test func tryARefusedCredentialLastAndNotNever() async throws {
