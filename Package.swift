@@ -29,6 +29,7 @@ extension Target.Dependency {
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
+    static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
     static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -85,6 +86,7 @@ let package = Package(
         library("Nouns", "Shared/Nouns", ["Primitives"]),
         library("Trust", "Shared/Trust", ["Primitives", .crypto]),
         library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
+        library("Listening", "Shared/Listening", ["Telemetry", "Primitives", .nioCore, .logging]),
         library(
             "Contract", "Shared/Contract",
             ["Primitives", "Trust", .protobuf, .grpcCore, .grpcProtobuf], exclude: ["Protos"]),
@@ -95,8 +97,9 @@ let package = Package(
         library(
             "Proxy", "DataPlane/Proxy",
             [
-                "CZlib", "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives",
-                .nioCore, .nioPosix, .nioSSL, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging, .unixSignals,
+                "CZlib", "Wire", "Formats", "Contract", "Trust", "Listening", "Telemetry", "Primitives",
+                .nioCore, .nioPosix, .nioSSL, .nioTLS, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
+                .unixSignals,
             ], settings: hotPath),
         program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging]),
 
@@ -106,12 +109,15 @@ let package = Package(
             "Domain", "ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
         library(
             "API", "ControlPlane/API",
-            ["Domain", "Nouns", "Contract", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore, .logging]),
+            [
+                "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore,
+                .logging,
+            ]),
         library(
             "Fleet", "ControlPlane/Fleet",
             [
-                "Domain", "Nouns", "Contract", "Telemetry", "Trust", "Primitives",
-                .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
+                "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Trust", "Primitives",
+                .nioCore, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
         program(
             "weir-control", "ControlPlane/Main",
@@ -129,21 +135,23 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives"]),
         tests("TrustTests", ["Trust", "Primitives", .crypto]),
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
+        tests("ListeningTests", ["Listening", "Telemetry", "Primitives", .nioCore, .nioPosix, .logging]),
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),
         tests("FormatsTests", ["Formats", "Primitives"], resources: [.copy("Fixtures")]),
         tests(
             "ProxyTests",
             [
-                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .protobuf,
-                .grdb, .crypto, .logging,
+                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .nioSSL,
+                .protobuf, .grdb, .crypto, .x509, .asn1, .logging,
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),
         tests("DomainTests", ["Domain", "Nouns", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
         tests(
             "APITests",
             [
-                "API", "weir", "Domain", "Nouns", "Storage", "Contract", "Trust", "Telemetry", "Primitives", .hummingbird, .hummingbirdTesting,
+                "API", "weir", "Domain", "Nouns", "Storage", "Contract", "Trust", "Listening", "Telemetry", "Primitives", .hummingbird,
+                .hummingbirdTesting,
                 .httpTypes, .nioCore, .nioEmbedded, .logging,
             ]),
         tests(

@@ -32,7 +32,7 @@ struct ControlProcess: Sendable {
             responder,
             ControlApplication.Settings(
                 host: settings.http.host, port: settings.http.port, maximumConnections: settings.httpConnections),
-            logger: logger
+            metrics: metrics, logger: logger
         ) { port in
             logger.notice("admin API listening", metadata: ["address": .string("\(settings.http.host):\(port)")])
         }

@@ -1,7 +1,9 @@
 package import Hummingbird
 import HummingbirdCore
+import Listening
 package import Logging
 import NIOCore
+package import Telemetry
 
 /// The HTTP listener of the control plane.
 package enum ControlApplication {
@@ -23,18 +25,27 @@ package enum ControlApplication {
 
     /// - Parameter onListening: Called with the port once the listener is open.
     package static func make(
-        _ responder: APIResponder, _ settings: Settings, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+        _ responder: APIResponder, _ settings: Settings, metrics: MetricsRegistry, logger: Logger,
+        onListening: @escaping @Sendable (Int) async -> Void = { _ in }
     ) -> Application<APIResponder> {
-        var configuration = ApplicationConfiguration(address: .hostname(settings.host, port: settings.port))
-        configuration.availableConnectionsDelegate = MaximumAvailableConnections(settings.maximumConnections)
+        let maximum = ConnectionGate.Limits.fitting(settings.maximumConnections, each: 2, listener: "admin", logger: logger)
+        let gate = ConnectionGate(
+            listener: "admin", limits: .init(maximum: maximum, reserve: 16),
+            metric: "weir_control_connections_refused_total", metrics: metrics, logger: logger)
         return Application(
             responder: responder,
             server: .http1(
                 configuration: .init(
-                    additionalChannelHandlers: [ConnectionGuard.Installer(.init())], idleTimeout: idleTimeout,
+                    additionalChannelHandlers: [ConnectionGuard.Installer(.init(), gate)], idleTimeout: idleTimeout,
                     httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 64 * 1024, maxHeaderFieldCount: 100))),
-            configuration: configuration,
-            onServerRunning: { await onListening($0.localAddress?.port ?? settings.port) },
+            configuration: ApplicationConfiguration(address: .hostname(settings.host, port: settings.port)),
+            onServerRunning: { channel in
+                // Hummingbird's own maximum stops accepting where it is reached: nobody is served any more, and nobody told.
+                try? await channel.eventLoop.submit {
+                    try channel.pipeline.syncOperations.addHandler(GateHandler(gate), position: .first)
+                }.get()
+                await onListening(channel.localAddress?.port ?? settings.port)
+            },
             logger: logger)
     }
 }

@@ -2,7 +2,9 @@ package import Domain
 import Foundation
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
+import Listening
 package import Logging
+import NIOCore
 import Primitives
 import ServiceLifecycle
 package import Telemetry
@@ -32,10 +34,15 @@ package final class FleetServer: Service {
         let address = FleetAddress(settings.advertisedAddress ?? "\(settings.host):\(settings.port)")
         let enrollment = EnrollmentService(context, keys: services.keys, address: address, authority: authority)
         let hub = FleetHub(services: services, settings: settings, logger: logger)
+        // It shares the process with the admin API's.
+        let maximum = ConnectionGate.Limits.fitting(settings.maximumConnections, each: 2, listener: "fleet", logger: logger)
+        let gate = ConnectionGate(
+            listener: "fleet", limits: .init(maximum: maximum, reserve: 0), metric: "weir_fleet_connections_refused_total",
+            metrics: metrics, logger: logger)
         let transport = HTTP2ServerTransport.Posix(
             address: settings.host.contains(":")
                 ? .ipv6(host: settings.host, port: settings.port) : .ipv4(host: settings.host, port: settings.port),
-            transportSecurity: security, config: Self.transportConfig)
+            transportSecurity: security, config: Self.transportConfig(gate))
         let service = FleetService(
             services: services, enrollment: enrollment, hub: hub, settings: settings, metrics: FleetMetrics(metrics, hub: hub),
             logger: logger)
@@ -50,8 +57,24 @@ package final class FleetServer: Service {
         reconcilers = FleetReconcilers(services: services, logger: logger)
     }
 
-    private static var transportConfig: HTTP2ServerTransport.Posix.Config {
+    private static func transportConfig(_ gate: ConnectionGate) -> HTTP2ServerTransport.Posix.Config {
         .defaults { config in
+            // gRPC's own way into its channels. The gate stands before its handlers, so that what is turned away never becomes a connection.
+            config.channelDebuggingCallbacks.onBindTCPListener = { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(GateHandler(gate), position: .first)
+                }
+            }
+            config.channelDebuggingCallbacks.onAcceptTCPConnection = { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(FirstCallGuard(gate.place(of: channel)), position: .first)
+                }
+            }
+            config.channelDebuggingCallbacks.onAcceptHTTP2Stream = { stream in
+                // Found on the connection's channel, whose loop is the stream's.
+                if let found = try? stream.parent?.pipeline.syncOperations.handler(type: FirstCallGuard.self) { found.callCame() }
+                return stream.eventLoop.makeSucceededVoidFuture()
+            }
             config.rpc.maxRequestPayloadSize = FleetSettings.maximumRequestBytes
             config.http2.maxConcurrentStreams = 32
             // Usage arrives in batches: the default window of 64 KiB would make it crawl over a long distance.

@@ -29,6 +29,8 @@ package struct FleetSettings: Sendable {
     package var answerTimeout: Duration
     /// How long a failing database is waited for while a usage batch is in hand.
     package var intakePatience: Duration
+    /// Data planes keep one open; the limit of open files may allow fewer.
+    package var maximumConnections = 4096
 
     package init(
         host: String = "127.0.0.1", port: Int = 7443, advertisedAddress: String? = nil, security: FleetSecurity = .generated,

@@ -10,6 +10,7 @@ import Primitives
 import Storage
 import SwiftProtobuf
 import Synchronization
+import Telemetry
 import Trust
 
 /// A control plane's fleet side over a database, listening on loopback with TLS.
@@ -41,6 +42,7 @@ struct ControlPlane: Sendable {
     static func with<R: Sendable>(
         _ database: any Database, minimumVersion: SoftwareVersion = SoftwareVersion(major: 0, minor: 1, patch: 0),
         security: FleetSecurity = .generated, heartbeat: Duration = .seconds(15), poll: Duration = .milliseconds(50),
+        maximumConnections: Int = 100, metrics: MetricsRegistry = MetricsRegistry(),
         _ body: @Sendable @escaping (ControlPlane) async throws -> R
     ) async throws -> R {
         let clock = ManualClock(milliseconds: SystemClock().nowMilliseconds())
@@ -52,12 +54,11 @@ struct ControlPlane: Sendable {
         let intake = Intake()
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let server = try await FleetServer(
-            fleet, credentials: credentials,
-            settings: FleetSettings(
-                port: 0, security: security, heartbeatInterval: heartbeat, pollInterval: poll, intakePatience: .milliseconds(300)),
-            logger: logger
-        ) { dataPlaneID, batch in
+        var settings = FleetSettings(
+            port: 0, security: security, heartbeatInterval: heartbeat, pollInterval: poll, intakePatience: .milliseconds(300))
+        settings.maximumConnections = maximumConnections
+        let server = try await FleetServer(fleet, credentials: credentials, settings: settings, metrics: metrics, logger: logger) {
+            dataPlaneID, batch in
             try intake.next()
             return try await usage.store(dataPlaneID: dataPlaneID, batch: batch)
         }

@@ -1,0 +1,209 @@
+package import Logging
+import Primitives
+import Synchronization
+package import Telemetry
+
+/// How many connections one listener keeps, and which ones give way. Connections that have not finished their first message cost an attacker
+/// nothing, so they have a bound of their own, and the one that has been silent longest gives way to the next that comes: who does speak is
+/// served however many do not. Beyond the maximum a few are let in for health alone. What is turned away is counted and logged.
+///
+/// Asked when a connection comes, when its first message is whole and when it ends; never for a request.
+package final class ConnectionGate: Sendable {
+    package struct Limits: Sendable {
+        /// Open at one time.
+        package var maximum: Int
+        /// Of these, without a whole first message.
+        package var maximumSilent: Int
+        /// Beyond `maximum`: see `Passage.reserved`.
+        package var reserve: Int
+
+        package init(maximum: Int, maximumSilent: Int? = nil, reserve: Int) {
+            self.maximum = max(1, maximum)
+            self.maximumSilent = max(1, maximumSilent ?? maximum / 2)
+            self.reserve = max(0, reserve)
+        }
+
+        /// As many connections as are wanted, or as the limit of open files allows, which is raised to what it may be: above it, accepting
+        /// would fail in spells, for everybody. That there are fewer is logged.
+        /// - Parameter each: how many descriptors a connection may come to take, or how many listeners share what there is.
+        package static func fitting(_ wanted: Int, each: Int, listener: String, logger: Logger) -> Int {
+            let limit = DescriptorLimit.raise()
+            let fits = DescriptorLimit.connections(wanted: wanted, each: each, limit: limit)
+            if fits < wanted {
+                logger.notice(
+                    "the limit of open files allows fewer connections than wanted: raise it (ulimit -Hn, LimitNOFILE)",
+                    metadata: ["listener": "\(listener)", "limit": "\(limit)", "connections": "\(fits)", "wanted": "\(wanted)"])
+            }
+            return fits
+        }
+    }
+
+    package enum Passage: Sendable {
+        case open
+        /// Above the maximum: health is answered, everything else with "overloaded", and the connection closed after it.
+        case reserved
+    }
+
+    /// Why a connection was turned away: the label of the metric.
+    package enum Refusal: String, CaseIterable, Sendable {
+        /// The maximum and the reserve are taken.
+        case full
+        /// Silent longest when another came.
+        case silent
+        /// No whole first message in time.
+        case deadline
+        /// The system had no descriptor or memory for it.
+        case accept
+    }
+
+    private struct Connection {
+        let passage: Passage
+        let close: @Sendable () -> Void
+    }
+
+    private struct State {
+        var connections: [ObjectIdentifier: Connection] = [:]
+        var reserved = 0
+        /// By arrival; `oldest` is at most the first one's place.
+        var silent: [UInt64: ObjectIdentifier] = [:]
+        var places: [ObjectIdentifier: UInt64] = [:]
+        var oldest: UInt64 = 0
+        var next: UInt64 = 0
+        /// What the log has not been told yet, and when it may be.
+        var unlogged: [Refusal: Int] = [:]
+        var silentUntil: Int64 = 0
+        var roomAskedAt = Int64.min
+    }
+
+    package let listener: String
+    package let limits: Limits
+    private let logger: Logger
+    private let counters: [Refusal: Counter]
+    private let makeRoom: @Sendable () -> Void
+    private let state = Mutex(State())
+
+    private static let logPause: Int64 = 10_000_000
+    private static let roomPause: Int64 = 50_000
+
+    /// - Parameters:
+    ///   - listener: its name in the log and in the metric's label.
+    ///   - metric: `…_connections_refused_total`, in `metrics`.
+    ///   - makeRoom: asked when fewer than a sixteenth of the places are free: whoever knows connections that rest between two requests
+    ///     may close some.
+    package init(
+        listener: String, limits: Limits, metric: String, metrics: MetricsRegistry, logger: Logger,
+        makeRoom: @escaping @Sendable () -> Void = {}
+    ) {
+        self.listener = listener
+        self.limits = limits
+        self.logger = logger
+        self.makeRoom = makeRoom
+        counters = Dictionary(
+            uniqueKeysWithValues: Refusal.allCases.map { refusal in
+                let labels = [("listener", listener), ("reason", refusal.rawValue)]
+                return (refusal, metrics.counter(metric, help: "Connections turned away, by listener and reason.", labels: labels))
+            })
+    }
+
+    package func refused(_ reason: Refusal) -> UInt64 { counters[reason]?.current ?? 0 }
+
+    package var open: Int { state.withLock { $0.connections.count } }
+
+    /// A connection came.
+    /// - Parameter close: ends it; may be called from any thread, until `closed` is.
+    /// - Returns: nil when it is to be closed at once.
+    package func admit(
+        _ id: ObjectIdentifier, now: Int64 = MonotonicClock.nowMicroseconds(), close: @escaping @Sendable () -> Void
+    ) -> Passage? {
+        var victim: (@Sendable () -> Void)?
+        var asksForRoom = false
+        let passage: Passage? = state.withLock { state in
+            if state.silent.count >= limits.maximumSilent || state.connections.count - state.reserved >= limits.maximum {
+                victim = Self.removeOldestSilent(&state)
+            }
+            let open = state.connections.count - state.reserved
+            if open >= limits.maximum - limits.maximum / 16, now &- Self.roomPause >= state.roomAskedAt {
+                state.roomAskedAt = now
+                asksForRoom = true
+            }
+            let passage: Passage = open < limits.maximum ? .open : .reserved
+            if passage == .reserved {
+                guard state.reserved < limits.reserve else { return nil }
+                state.reserved += 1
+            }
+            state.connections[id] = Connection(passage: passage, close: close)
+            if passage == .open {
+                state.silent[state.next] = id
+                state.places[id] = state.next
+                state.next += 1
+            }
+            return passage
+        }
+        if let victim {
+            refuse(.silent, now: now)
+            victim()
+        }
+        if asksForRoom { makeRoom() }
+        if passage == nil { refuse(.full, now: now) }
+        return passage
+    }
+
+    private static func removeOldestSilent(_ state: inout State) -> (@Sendable () -> Void)? {
+        guard !state.silent.isEmpty else { return nil }
+        while state.oldest < state.next {
+            defer { state.oldest += 1 }
+            guard let id = state.silent.removeValue(forKey: state.oldest) else { continue }
+            state.places[id] = nil
+            return state.connections.removeValue(forKey: id)?.close
+        }
+        return nil
+    }
+
+    /// What the connection may ask for; `.open` for one that the gate does not know.
+    package func passage(of id: ObjectIdentifier) -> Passage { state.withLock { $0.connections[id]?.passage ?? .open } }
+
+    /// Its first message is whole: it gives way to nobody any more.
+    package func spoke(_ id: ObjectIdentifier) { state.withLock { Self.hear(id, &$0) } }
+
+    private static func hear(_ id: ObjectIdentifier, _ state: inout State) {
+        guard let place = state.places.removeValue(forKey: id) else { return }
+        state.silent[place] = nil
+    }
+
+    package func closed(_ id: ObjectIdentifier) {
+        state.withLock { state in
+            Self.hear(id, &state)
+            if state.connections.removeValue(forKey: id)?.passage == .reserved { state.reserved -= 1 }
+        }
+    }
+
+    /// One connection's place here, for who reads from it.
+    package struct Place: Sendable {
+        fileprivate let gate: ConnectionGate
+        fileprivate let id: ObjectIdentifier
+
+        package var passage: Passage { gate.passage(of: id) }
+        package func spoke() { gate.spoke(id) }
+        /// Its first message did not come in time.
+        package func tookTooLong() { gate.refuse(.deadline) }
+    }
+
+    package func place(of connection: AnyObject) -> Place { Place(gate: self, id: ObjectIdentifier(connection)) }
+
+    /// Counts one that was turned away, and tells the log now and then.
+    package func refuse(_ reason: Refusal, detail: String = "", now: Int64 = MonotonicClock.nowMicroseconds()) {
+        counters[reason]?.increment()
+        let told: [Refusal: Int]? = state.withLock { state in
+            state.unlogged[reason, default: 0] += 1
+            guard now >= state.silentUntil else { return nil }
+            state.silentUntil = now &+ Self.logPause
+            defer { state.unlogged = [:] }
+            return state.unlogged
+        }
+        guard let told else { return }
+        var metadata: Logger.Metadata = ["listener": "\(listener)", "maximum": "\(limits.maximum)"]
+        for (reason, count) in told { metadata[reason.rawValue] = "\(count)" }
+        if !detail.isEmpty { metadata["detail"] = "\(detail)" }
+        logger.warning("connections were turned away", metadata: metadata)
+    }
+}

@@ -1,0 +1,97 @@
+import Listening
+import Logging
+import Primitives
+import Synchronization
+import Telemetry
+import Testing
+
+@Suite("Which connections a listener keeps")
+struct ConnectionGateTests {
+    /// Connections as the gate sees them: an identity, and whether they were closed.
+    private final class Peer: Sendable {
+        let isClosed = Atomic<Bool>(false)
+        var id: ObjectIdentifier { ObjectIdentifier(self) }
+
+        func enter(_ gate: ConnectionGate, now: Int64 = 0) -> ConnectionGate.Passage? {
+            gate.admit(id, now: now) { self.isClosed.store(true, ordering: .relaxed) }
+        }
+
+        var closed: Bool { isClosed.load(ordering: .relaxed) }
+    }
+
+    private func gate(
+        _ maximum: Int, silent: Int? = nil, reserve: Int = 0, makeRoom: @escaping @Sendable () -> Void = {}
+    ) -> (ConnectionGate, MetricsRegistry) {
+        let metrics = MetricsRegistry()
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let gate = ConnectionGate(
+            listener: "test", limits: .init(maximum: maximum, maximumSilent: silent, reserve: reserve),
+            metric: "connections_refused_total", metrics: metrics, logger: logger, makeRoom: makeRoom)
+        return (gate, metrics)
+    }
+
+    @Test func theLongestSilentGivesWay() {
+        let (gate, _) = gate(10, silent: 3)
+        let peers = (0..<5).map { _ in Peer() }
+        for peer in peers {
+            #expect(peer.enter(gate) == .open)
+            if peer === peers[0] { gate.spoke(peer.id) }
+        }
+        #expect(peers.map(\.closed) == [false, true, false, false, false])
+        #expect(gate.refused(.silent) == 1 && gate.open == 4)
+        // What the gate closed says so afterwards: it is not counted twice.
+        gate.closed(peers[1].id)
+        #expect(gate.open == 4)
+    }
+
+    @Test func whoeverSpeaksIsServedHoweverManyAreSilent() {
+        let (gate, _) = gate(100)
+        var kept: [Peer] = []
+        for _ in 0..<5000 {
+            let peer = Peer()
+            kept.append(peer)
+            #expect(peer.enter(gate) == .open)
+        }
+        #expect(gate.open == 50 && kept.count { !$0.closed } == 50)
+        #expect(gate.refused(.silent) == 4950 && gate.refused(.full) == 0)
+    }
+
+    @Test func beyondTheMaximumAFewAreLetInForHealth() {
+        let (gate, metrics) = gate(2, reserve: 1)
+        let peers = (0..<5).map { _ in Peer() }
+        for peer in peers[..<2] {
+            #expect(peer.enter(gate) == .open)
+            gate.spoke(peer.id)
+        }
+        #expect(peers[2].enter(gate) == .reserved && gate.passage(of: peers[2].id) == .reserved)
+        #expect(peers[3].enter(gate) == nil)
+        gate.closed(peers[2].id)
+        #expect(peers[3].enter(gate) == .reserved)
+        gate.closed(peers[0].id)
+        #expect(peers[4].enter(gate) == .open)
+        #expect(peers.allSatisfy { !$0.closed } && gate.refused(.full) == 1)
+        #expect(metrics.text.contains(#"connections_refused_total{listener="test",reason="full"} 1"#))
+    }
+
+    @Test func asksForRoomBeforeItIsFullAndNotForEachConnection() {
+        let asked = Counter()
+        let (gate, _) = gate(32) { asked.increment() }
+        for index in 0..<32 {
+            let peer = Peer()
+            _ = peer.enter(gate, now: Int64(index))
+            gate.spoke(peer.id)
+            #expect(asked.current == (index < 30 ? 0 : 1))
+        }
+        _ = Peer().enter(gate, now: 60_000)
+        #expect(asked.current == 2)
+    }
+
+    @Test func theMaximumFitsTheDescriptors() {
+        #expect(DescriptorLimit.connections(wanted: 20_000, each: 2, limit: 1_048_576) == 20_000)
+        #expect(DescriptorLimit.connections(wanted: 20_000, each: 2, limit: 1024) == 416)
+        #expect(DescriptorLimit.connections(wanted: 20_000, each: 2, limit: 64) == 1)
+        #expect(DescriptorLimit.connections(wanted: 20_000, each: 1, limit: .max) == 20_000)
+        #expect(DescriptorLimit.raise() >= 64)
+    }
+}
