@@ -21,9 +21,9 @@ package enum AdminRoutes {
             NounRoutes(services.prices),
             ConfigRoutes(drafts: services.drafts, versions: services.configVersions),
             RolloutRoutes(rollouts: services.rollouts),
-            NounRoutes(services.adminTokens.nouns) { content, actor in
+            NounRoutes(services.adminTokens.nouns, showing: "token") { content, actor in
                 let issued = try await services.adminTokens.create(content, by: actor)
-                return (issued.token, ("token", issued.plaintext))
+                return (issued.token, issued.plaintext)
             },
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
             EnrollmentTokenRoutes(enrollment: fleet.enrollment),
@@ -38,6 +38,7 @@ package enum AdminRoutes {
     package static func table(_ services: ControlServices, fleet: FleetAdministration, metrics: MetricsRegistry) -> RouteTable {
         var table = RouteTable()
         for group in groups(services, fleet: fleet, metrics: metrics) { group.addRoutes(to: &table) }
+        OpenAPIRoutes(routes: table.routes).addRoutes(to: &table)
         return table
     }
 }

@@ -65,7 +65,7 @@ struct ControlHarness: Sendable {
         let metrics = MetricsRegistry()
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
         let responder = APIResponder(
-            routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication),
+            routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication), idempotency: services.idempotency,
             metrics: metrics, logger: logger, limits: limits)
 
         var tokens: [Role: String] = [:]

@@ -15,8 +15,8 @@ package struct CredentialRoutes: RouteGroup {
     package func addRoutes(to table: inout RouteTable) {
         let routes = NounRoutes(credentials.nouns)
         routes.addRoutes(to: &table)
-        routes.action("rotate", CredentialRotation.self, to: &table) { id, revision, body, actor in
-            .item(try await credentials.rotate(id, at: revision, secret: body.secret ?? Secret(""), by: actor))
+        routes.action("rotate", "Replace a credential's secret.", CredentialRotation.self, to: &table) { id, revision, body, actor in
+            (try await credentials.rotate(id, at: revision, secret: body.secret ?? Secret(""), by: actor), nil)
         }
     }
 }

@@ -17,17 +17,19 @@ package struct KeyRoutes: RouteGroup {
     let keys: VirtualKeyService
 
     package func addRoutes(to table: inout RouteTable) {
-        let routes = NounRoutes(keys.nouns) { content, actor in
+        let routes = NounRoutes(keys.nouns, showing: "key") { content, actor in
             let issued = try await keys.create(content, by: actor)
-            return (issued.key, ("key", issued.plaintext))
+            return (issued.key, issued.plaintext)
         }
         routes.addRoutes(to: &table)
-        routes.action("rotate", KeyRotation.self, to: &table) { id, revision, body, actor in
+        routes.action(
+            "rotate", "Give a key a new secret; the old one works on for the grace period.", KeyRotation.self, showing: "key", to: &table
+        ) { id, revision, body, actor in
             let issued = try await keys.rotate(id, at: revision, graceSeconds: body.graceSeconds, by: actor)
-            return .item(issued.key, once: ("key", issued.plaintext))
+            return (issued.key, issued.plaintext)
         }
-        routes.action("revoke", NoFields.self, to: &table) { id, revision, _, actor in
-            .item(try await keys.revoke(id, at: revision, by: actor))
+        routes.action("revoke", "End a key at once and for good.", NoFields.self, to: &table) { id, revision, _, actor in
+            (try await keys.revoke(id, at: revision, by: actor), nil)
         }
     }
 }

@@ -5,46 +5,68 @@ import Primitives
 
 /// The five routes of every noun.
 package struct NounRoutes<Content: Administered>: RouteGroup {
-    /// How a new one is made and answered, where its secret is shown this once.
-    typealias Creation = @Sendable (Content, Actor) async throws -> (item: Entity<Content>, once: (name: String, secret: Secret)?)
+    /// How a new one is made, with its secret where it has one that is shown this once.
+    typealias Creation = @Sendable (Content, Actor) async throws -> (item: Entity<Content>, secret: Secret?)
 
     let service: NounService<Content>
+    /// The member that shows a new one's secret.
+    let once: String?
     let create: Creation
     var path: String { "/admin/api/\(Content.words.path)" }
 
     init(_ service: NounService<Content>) {
-        self.init(service) { content, actor in (try await service.create(content, by: actor), nil) }
+        self.init(service, showing: nil) { content, actor in (try await service.create(content, by: actor), nil) }
     }
 
-    init(_ service: NounService<Content>, creating create: @escaping Creation) {
+    init(_ service: NounService<Content>, showing once: String?, creating create: @escaping Creation) {
         self.service = service
+        self.once = once
         self.create = create
     }
 
     package func addRoutes(to table: inout RouteTable) {
-        let filters = Content.fields.map(\.shape).filter(\.isFilter)
-        table.get(path, .admin(Content.readPermission)) { request in
-            try request.query.allow(Set(["limit", "cursor"] + filters.map(\.name)))
+        let words = Content.words
+        let (shapes, shown) = (Content.shapes, Content.shown)
+        let filters = shapes.filter(\.isFilter)
+        let docs = RouteDocs("List \(words.path.map { $0 == "-" ? " " : String($0) }.joined()), oldest first.") {
+            $0.query = RouteDocs.page + filters.map { filter in FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)") }
+            $0.answer = .list(shown)
+        }
+        table.get(path, .admin(Content.readPermission), docs) { request in
             let wanted = try filters.compactMap { shape in
                 try request.query.filter(shape).map { (column: shape.name, value: $0) }
             }
             return .list(try await service.items(wanted, request.page(of: service.list))) { $0.json }
         }
-        table.post(path, .admin(Content.permission)) { request in
-            let (item, once) = try await create(try request.form(), request.actor)
-            return .item(item, once: once, status: .created)
+        let creation = RouteDocs("Create \(words.oneOfIt).") {
+            $0.body = .form(shapes)
+            $0.answer = .object(shown + (once.map { [.told($0, .text(maximum: 4096), "Its secret, shown this once.")] } ?? []))
+            $0.status = 201
+            $0.hasRevision = true
         }
-        table.get("\(path)/{id}", .admin(Content.readPermission)) { request in
-            .item(try await service.get(request.id(Content.words.name)))
+        table.post(path, .admin(Content.permission), creation) { request in
+            let (item, secret) = try await create(try request.form(), request.actor)
+            return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } }, status: .created)
         }
-        table.patch("\(path)/{id}", .admin(Content.permission)) { request in
-            let present = try await service.get(request.id(Content.words.name))
+        table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
+            .item(try await service.get(request.id(words.name)))
+        }
+        let change = answering("Update \(words.oneOfIt): the members that are given; the others stay.") {
+            $0.body = .change(shapes)
+            $0.ifMatch = .required
+        }
+        table.patch("\(path)/{id}", .admin(Content.permission), change) { request in
+            let present = try await service.get(request.id(words.name))
             let revision = try request.expectedRevision(current: present.revision)
             let content = try request.form(over: present.content)
             return .item(try await service.replace(present.id, at: revision, with: content, by: request.actor))
         }
-        table.delete("\(path)/{id}", .admin(Content.permission)) { request in
-            let present = try await service.get(request.id(Content.words.name))
+        let deletion = RouteDocs("Delete \(words.oneOfIt).") {
+            $0.status = 204
+            $0.ifMatch = .required
+        }
+        table.delete("\(path)/{id}", .admin(Content.permission), deletion) { request in
+            let present = try await service.get(request.id(words.name))
             let revision = try request.expectedRevision(current: present.revision)
             try await service.delete(present.id, at: revision, by: request.actor)
             return .noContent
@@ -53,13 +75,27 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
 
     /// A verb of one of them. It makes sense without `If-Match`, too.
     func action<Body: Record>(
-        _ verb: String, _ body: Body.Type, to table: inout RouteTable,
-        _ act: @escaping @Sendable (ID<Content.Kind>, Int64?, Body, Actor) async throws -> APIResponse
+        _ verb: String, _ summary: String, _ body: Body.Type, showing once: String? = nil, to table: inout RouteTable,
+        _ act: @escaping @Sendable (ID<Content.Kind>, Int64?, Body, Actor) async throws -> (item: Entity<Content>, secret: Secret?)
     ) {
-        table.post("\(path)/{id}/\(verb)", .admin(Content.permission)) { request in
+        let docs = answering(summary) {
+            $0.body = Body.shapes.contains(where: \.isRequired) ? .form(Body.shapes) : .optionalForm(Body.shapes)
+            $0.ifMatch = .optional
+            if let once { $0.answer = .object(Content.shown + [.told(once, .text(maximum: 4096), "Its new secret, shown this once.")]) }
+        }
+        table.post("\(path)/{id}/\(verb)", .admin(Content.permission), docs) { request in
             let body: Body = try request.form(mayBeEmpty: true)
             let present = try await service.get(request.id(Content.words.name))
-            return try await act(present.id, request.optionalRevision(current: present.revision), body, request.actor)
+            let (item, secret) = try await act(present.id, request.optionalRevision(current: present.revision), body, request.actor)
+            return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } })
+        }
+    }
+
+    private func answering(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {
+        RouteDocs(summary) {
+            $0.answer = .object(Content.shown)
+            $0.hasRevision = true
+            more(&$0)
         }
     }
 }

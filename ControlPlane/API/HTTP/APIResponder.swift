@@ -38,11 +38,14 @@ package struct APIResponder: HTTPResponder {
     private let logger: Logger
     private let limits: Limits
     private let inWork: Gauge
+    private let idempotency: Idempotency?
 
+    /// - Parameter idempotency: nil: a request that comes again is done again.
     package init(
-        routes: RouteTable, authentication: Authentication, metrics: MetricsRegistry, logger: Logger, limits: Limits = Limits()
+        routes: RouteTable, authentication: Authentication, idempotency: IdempotencyService? = nil, metrics: MetricsRegistry, logger: Logger, limits: Limits = Limits()
     ) {
         self.limits = limits
+        self.idempotency = idempotency.map { Idempotency(service: $0, logger: logger) }
         inWork = metrics.gauge("weir_control_http_requests_in_work", help: "Requests that are being worked on.")
         self.routes = routes
         self.authentication = authentication
@@ -93,7 +96,12 @@ package struct APIResponder: HTTPResponder {
             method: request.method, path: request.uri.path, parameters: parameters,
             query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
             ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID)
-        return try await withinDeadline(route) { try await route.handler(read) }
+        if let docs = route.docs, route.access != .open { try read.query.allow(Set(docs.query.map(\.name))) }
+        let key = request.headers[.idempotencyKey]
+        return try await withinDeadline(route) {
+            guard route.method == .post, let key, let idempotency else { return try await route.handler(read) }
+            return try await idempotency.once(key, read, uri: request.uri.string, handler: route.handler)
+        }
     }
 
     /// Work that waits for the database, but no longer than a caller should. Probes have deadlines of their own and are always let in.

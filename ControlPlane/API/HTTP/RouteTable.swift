@@ -19,7 +19,17 @@ package struct APIRoute: Sendable {
     /// With parameters as `{name}`; each stands for one whole segment.
     package let pattern: String
     package let access: Access
+    /// What the API's description says of it.
+    package let docs: RouteDocs?
     package let handler: Handler
+
+    package init(method: HTTPRequest.Method, pattern: String, access: Access, docs: RouteDocs?, handler: @escaping Handler) {
+        self.method = method
+        self.pattern = pattern
+        self.access = access
+        self.docs = docs
+        self.handler = handler
+    }
 
     /// The parameters when `path` fits the pattern.
     package func match(_ path: some StringProtocol) -> [String: String]? {
@@ -44,24 +54,26 @@ package struct RouteTable: Sendable {
 
     package init() {}
 
-    package mutating func get(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
-        add(.get, pattern, access, handler)
+    package mutating func get(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
+        add(.get, pattern, access, docs, handler)
     }
 
-    package mutating func post(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
-        add(.post, pattern, access, handler)
+    package mutating func post(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
+        add(.post, pattern, access, docs, handler)
     }
 
-    package mutating func patch(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
-        add(.patch, pattern, access, handler)
+    package mutating func patch(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
+        add(.patch, pattern, access, docs, handler)
     }
 
-    package mutating func delete(_ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
-        add(.delete, pattern, access, handler)
+    package mutating func delete(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
+        add(.delete, pattern, access, docs, handler)
     }
 
-    private mutating func add(_ method: HTTPRequest.Method, _ pattern: String, _ access: Access, _ handler: @escaping APIRoute.Handler) {
-        routes.append(APIRoute(method: method, pattern: pattern, access: access, handler: handler))
+    private mutating func add(
+        _ method: HTTPRequest.Method, _ pattern: String, _ access: Access, _ docs: RouteDocs?, _ handler: @escaping APIRoute.Handler
+    ) {
+        routes.append(APIRoute(method: method, pattern: pattern, access: access, docs: docs, handler: handler))
     }
 
     /// The methods that `path` does answer to.

@@ -51,13 +51,9 @@ struct AdminClient: Sendable {
             request.httpBody = Data(body.bytes)
             request.setValue("application/json", forHTTPHeaderField: "Content-Type")
         }
-        let data: Data
-        let response: URLResponse
-        do {
-            (data, response) = try await session.data(for: request)
-        } catch {
-            throw Failure.unreachable("cannot reach the control plane at \(base.absoluteString): \(error.localizedDescription)")
-        }
+        // Whatever creates or acts may be sent again: under one key it is done once.
+        if method == "POST" { request.setValue("weir-" + Base32.encode(SecureRandom.bytes(16)), forHTTPHeaderField: "Idempotency-Key") }
+        let (data, response) = try await exchange(request)
         guard let response = response as? HTTPURLResponse else {
             throw Failure.unreachable("\(base.absoluteString) did not answer with HTTP")
         }
@@ -67,6 +63,32 @@ struct AdminClient: Sendable {
             throw Failure.refused(status: response.statusCode, problem: json, text: text)
         }
         return Answer(text: text, json: json ?? .null, etag: response.value(forHTTPHeaderField: "ETag"))
+    }
+
+    /// Sends a request; a POST whose outcome is not known, because the connection was lost or the control plane was busy, again.
+    private func exchange(_ request: URLRequest) async throws -> (Data, URLResponse) {
+        var pauses = request.httpMethod == "POST" ? Self.pauses[...] : []
+        while true {
+            do {
+                let (data, response) = try await session.data(for: request)
+                guard let status = (response as? HTTPURLResponse)?.statusCode, status == 503 || Self.isUnderWay(status, data),
+                    let pause = pauses.popFirst()
+                else { return (data, response) }
+                try await Task.sleep(for: pause)
+            } catch {
+                guard let pause = pauses.popFirst() else {
+                    throw Failure.unreachable("cannot reach the control plane at \(base.absoluteString): \(error.localizedDescription)")
+                }
+                try await Task.sleep(for: pause)
+            }
+        }
+    }
+
+    private static let pauses: [Duration] = [.milliseconds(200), .milliseconds(700), .seconds(2)]
+
+    /// The attempt before this one has not ended yet.
+    private static func isUnderWay(_ status: Int, _ data: Data) -> Bool {
+        status == 409 && (try? JSONValue(parsing: data))?.string("type") == "urn:weir:problem:request_under_way"
     }
 
     /// GET for the revision, then the change with `If-Match`, so that nothing is overwritten that was changed in between.

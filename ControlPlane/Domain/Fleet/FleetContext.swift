@@ -44,7 +44,13 @@ package struct FleetContext: Sendable {
     func write<R: Sendable>(
         raising topics: ChangeSignal.Topic..., body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
-        let result = try await translated { try await domain.database.transaction(body) }
+        let attempt = IdempotentAttempt.current
+        let result = try await translated {
+            try await domain.database.transaction { c in
+                try attempt?.commit(c)
+                return try body(c)
+            }
+        }
         for topic in topics { domain.signal.raise(topic) }
         return result
     }

@@ -23,6 +23,7 @@ package struct ControlServices: Sendable {
     package let audit: AuditLog
     package let health: HealthService
     package let usage: UsageQueries
+    package let idempotency: IdempotencyService
 
     package init(_ domain: DomainContext, cipher: AtRestCipher) {
         self.domain = domain
@@ -43,5 +44,6 @@ package struct ControlServices: Sendable {
         audit = AuditLog(domain)
         health = HealthService(domain)
         usage = UsageQueries(domain)
+        idempotency = IdempotencyService(domain, cipher: cipher)
     }
 }

@@ -29,14 +29,25 @@ package struct DomainContext: Sendable {
         waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?, body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         let result: R
+        let attempt = IdempotentAttempt.current
         do {
-            result = try await translated { try await database.transaction(body) }
+            result = try await translated {
+                try await database.transaction { c in
+                    try attempt?.commit(c)
+                    return try body(c)
+                }
+            }
         } catch DatabaseError.uniqueViolation(let constraint) {
             guard let taken else { throw DatabaseError.uniqueViolation(constraint: constraint) }
             throw DomainError.conflict(taken.field, taken.message, remedy: taken.remedy)
         }
         for topic in topics { signal.raise(topic) }
         return result
+    }
+
+    /// A transaction of single statements that need no order among each other.
+    func observe<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await translated { try await database.transaction(isolation: .readCommitted, body) }
     }
 
     private func translated<R: Sendable>(_ work: () async throws -> R) async throws -> R {

@@ -8,5 +8,6 @@ package enum Migrations {
         .configVersions,
         .rollouts,
         .fleet,
+        .idempotency,
     ]
 }
