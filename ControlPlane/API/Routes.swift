@@ -26,7 +26,10 @@ package enum AdminRoutes {
                 return (issued.token, issued.plaintext)
             },
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
-            EnrollmentTokenRoutes(enrollment: fleet.enrollment),
+            NounRoutes(fleet.enrollment.nouns, showing: "token") { content, actor in
+                let issued = try await fleet.enrollment.create(content, by: actor)
+                return (issued.token, issued.text)
+            },
             SigningKeyRoutes(keys: fleet.signingKeys),
             UsageRoutes(usage: services.usage),
             AuditRoutes(audit: services.audit),

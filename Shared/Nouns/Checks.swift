@@ -15,7 +15,7 @@ extension FieldKind {
         case .id(let prefix): text.hasPrefix(prefix) && Base32.decode(text.dropFirst(prefix.count))?.count == 10 ? .text(text) : nil
         case .word(let words): words.contains(text) ? .text(text) : nil
         case .flag: text == "true" ? .int(1) : text == "false" ? .int(0) : nil
-        case .name, .token: problems(of: .string(text), at: "").isEmpty ? .text(text) : nil
+        case .name, .token, .label: problems(of: .string(text), at: "").isEmpty ? .text(text) : nil
         default: nil
         }
     }
@@ -24,6 +24,7 @@ extension FieldKind {
         switch self {
         case .name: Text.name(name, value.stringValue ?? "")
         case .token: Text.token(name, value.stringValue ?? "")
+        case .label: Text.label(name, value.stringValue ?? "")
         case .text(let maximum): Text.free(name, value.stringValue ?? "", maximum: maximum)
         case .integer(let range):
             value.intValue.map(range.contains) == true
@@ -98,6 +99,14 @@ package enum Text {
             ]
         }
         return []
+    }
+
+    static func label(_ field: String, _ value: String) -> [FieldProblem] {
+        let fits = value.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte) || byte == UInt8(ascii: "-")
+        }
+        if fits, (1...63).contains(value.utf8.count) { return [] }
+        return [FieldProblem(field, "does not fit", remedy: "Give \(FieldKind.label.words).")]
     }
 
     static func labels(_ field: String, _ labels: [JSONObject.Member]) -> [FieldProblem] {

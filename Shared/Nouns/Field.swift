@@ -170,6 +170,14 @@ package struct Field<Content: Sendable>: Sendable {
     package func option(_ option: String) -> Field { with { $0.option = option } }
     package func unit(_ unit: String) -> Field { with { $0.unit = unit } }
 
+    /// Given and neither kept nor shown: others are made of it.
+    package var transient: Field {
+        var field = Field(self, store: { _ in [] }, load: { _, _ in true })
+        field.columns = []
+        field.shape.isTransient = true
+        return field
+    }
+
     package func column(_ name: String) -> Field {
         var field = self
         field.columns = [name]

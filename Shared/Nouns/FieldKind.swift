@@ -6,6 +6,8 @@ package indirect enum FieldKind: Sendable, Hashable {
     case name
     /// A name that programs send, such as a model's: 1 to 256 bytes without white space.
     case token
+    /// 1 to 63 lower-case letters, digits and hyphens: a region's name.
+    case label
     /// Text for people, of up to so many characters; may be empty.
     case text(maximum: Int)
     /// Any text that a rule of its own checks: a URL, a certificate. `format` is JSON Schema's word for it, if there is one.
@@ -39,6 +41,7 @@ package indirect enum FieldKind: Sendable, Hashable {
     /// What to give, in a sentence that begins with "Give".
     package var words: String {
         switch self {
+        case .label: "1 to 63 lower-case letters, digits and hyphens, like eu-west-1"
         case .name, .token, .text, .checked, .secret: "a string"
         case .word(let words): "one of " + words.joined(separator: ", ")
         case .flag: "true or false"

@@ -22,6 +22,8 @@ package struct FieldShape: Sendable, Hashable {
     package var about: String
     package var unit: String?
     package var use = Use.given
+    /// It is not kept: other fields are made of it.
+    package var isTransient = false
     package var isNullable = false
     /// It has to be given when the object is made.
     package var isRequired = false
@@ -42,5 +44,5 @@ package struct FieldShape: Sendable, Hashable {
     }
 
     package var isInput: Bool { use == .given || use == .fixed || use == .secret }
-    package var isShown: Bool { use == .given || use == .fixed || use == .shown }
+    package var isShown: Bool { !isTransient && (use == .given || use == .fixed || use == .shown) }
 }

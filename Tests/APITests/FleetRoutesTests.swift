@@ -78,6 +78,10 @@ struct FleetRoutesTests {
             #expect(try await h.send(.patch, path, ["name": "eu-3"], ifMatch: read.etag).status == 412)
             let wrong = try await h.send(.patch, path, ["tenant_ids": ["ten_x"]], ifMatch: changed.etag)
             #expect(wrong.fields == ["tenant_ids"])
+            // Emptying the list opens it for nobody; everybody is said in so many words.
+            #expect(try await h.send(.patch, path, ["tenant_ids": []], ifMatch: changed.etag).fields == ["tenant_ids"])
+            let everybody = try await h.send(.patch, path, ["tenant_ids": "all"], ifMatch: changed.etag)
+            #expect(everybody.json["tenant_ids"] == "all")
             #expect(try await h.get("/admin/api/data-planes?region=us").json["items"]?.arrayValue?.isEmpty == true)
             #expect(try await h.get("/admin/api/data-planes?region=eu").json["items"]?[0]?["id"]?.stringValue == id)
             #expect(try await h.post(path + "/revoke", nil).json["status"] == "revoked")

@@ -1,5 +1,6 @@
 package import Domain
 import HTTPTypes
+import Nouns
 import Primitives
 
 package struct DataPlaneRoutes: RouteGroup {
@@ -17,11 +18,11 @@ package struct DataPlaneRoutes: RouteGroup {
         table.patch("/admin/api/data-planes/{id}", .admin(.operate)) { request in
             let present = try await dataPlanes.get(request.id("data plane"))
             let revision = try request.expectedRevision(current: present.revision)
-            let change = try request.fields { fields in
-                DataPlaneChange(
-                    name: fields.string("name", or: present.name),
-                    tenantIDs: fields.identifiers("tenant_ids", or: present.tenantIDs.map { TenantID($0) }))
-            }
+            let change = try request.form(
+                over: DataPlaneChange {
+                    $0.name = present.name
+                    $0.tenantIDs = present.tenantIDs
+                })
             let dataPlane = try await dataPlanes.update(request.actor, present.id, change, expecting: revision)
             return .json(dataPlane.json, revision: dataPlane.revision)
         }

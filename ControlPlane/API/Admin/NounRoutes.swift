@@ -51,16 +51,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
         table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
             .item(try await service.get(request.id(words.name)))
         }
-        let change = answering("Update \(words.oneOfIt): the members that are given; the others stay.") {
-            $0.body = .change(shapes)
-            $0.ifMatch = .required
-        }
-        table.patch("\(path)/{id}", .admin(Content.permission), change) { request in
-            let present = try await service.get(request.id(words.name))
-            let revision = try request.expectedRevision(current: present.revision)
-            let content = try request.form(over: present.content)
-            return .item(try await service.replace(present.id, at: revision, with: content, by: request.actor))
-        }
+        if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }
         let deletion = RouteDocs("Delete \(words.oneOfIt).") {
             $0.status = 204
             $0.ifMatch = .required
@@ -70,6 +61,20 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             let revision = try request.expectedRevision(current: present.revision)
             try await service.delete(present.id, at: revision, by: request.actor)
             return .noContent
+        }
+    }
+
+    private func addChange(to table: inout RouteTable) {
+        let words = Content.words
+        let change = answering("Update \(words.oneOfIt): the members that are given; the others stay.") {
+            $0.body = .change(Content.shapes)
+            $0.ifMatch = .required
+        }
+        table.patch("\(path)/{id}", .admin(Content.permission), change) { request in
+            let present = try await service.get(request.id(words.name))
+            let revision = try request.expectedRevision(current: present.revision)
+            let content = try request.form(over: present.content)
+            return .item(try await service.replace(present.id, at: revision, with: content, by: request.actor))
         }
     }
 

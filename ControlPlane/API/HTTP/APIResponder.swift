@@ -3,6 +3,7 @@ import HTTPTypes
 package import Hummingbird
 package import Logging
 import NIOCore
+import Nouns
 import Primitives
 package import Telemetry
 

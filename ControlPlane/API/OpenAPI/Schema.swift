@@ -49,6 +49,7 @@ enum Schema {
         switch kind {
         case .name: return ["type": "string", "minLength": isInput ? 1 : 0, "maxLength": 128]
         case .token: return ["type": "string", "maxLength": 256]
+        case .label: return ["type": "string", "pattern": "^[a-z0-9-]{1,63}$"]
         case .text(let maximum): return ["type": "string", "maxLength": .int(Int64(maximum))]
         case .checked(let format?) where format == "uri": return ["type": "string", "format": "uri"]
         case .checked, .secret: return ["type": "string"]

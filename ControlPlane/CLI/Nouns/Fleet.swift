@@ -1,8 +1,12 @@
 import ArgumentParser
+import Nouns
 import Primitives
 
 /// `weir fleet`: the data planes and what they trust.
-enum Fleet: Resource {
+enum Fleet: EditableResource {
+    typealias Fields = RecordOptions<DataPlaneChange>
+    static let createExample = ""
+    static let updateExample = "--tenant-id \(TenantKind.example)"
     static let name = "fleet"
     static let thing = "data plane"
     static let abstract = "The data planes: what they hold, how they are enrolled, which keys sign for them."
@@ -22,7 +26,7 @@ enum Fleet: Resource {
 
     static var subcommands: [any ParsableCommand.Type] {
         [
-            ListCommand<Self>.self, ShowCommand<Self>.self, UpdateDataPlane.self, ActionCommand<RevokeDataPlane>.self,
+            ListCommand<Self>.self, ShowCommand<Self>.self, UpdateCommand<Self>.self, ActionCommand<RevokeDataPlane>.self,
             NounCommand<EnrollmentTokens>.self, SigningKeys.self, RotateSigningKey.self, RaiseEpoch.self,
         ]
     }
@@ -37,35 +41,6 @@ extension Fleet {
     }
 }
 
-struct UpdateDataPlane: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "update", abstract: "Rename a data plane, or change which tenants it serves.",
-        discussion: example("fleet update \(Fleet.exampleID) --tenant-id \(TenantKind.example)"))
-
-    @Argument(help: "Its id.")
-    var id: String
-
-    @Option(help: "What people call it.")
-    var name: String?
-
-    @Option(name: .customLong("tenant-id"), help: "A tenant it serves; may be repeated.")
-    var tenantIDs: [String] = []
-
-    @Flag(help: "Let it serve all tenants.")
-    var allTenants = false
-
-    @OptionGroup var revision: RevisionOptions
-    @OptionGroup var connection: ConnectionOptions
-
-    func run() async throws {
-        var body = Body()
-        body.set("name", name)
-        body.set("tenant_ids", tenantIDs)
-        if allTenants { body.set("tenant_ids", json: []) }
-        try connection.show(try await connection.update(Fleet.self, id, body, revision: revision))
-    }
-}
-
 enum RevokeDataPlane: ItemAction {
     typealias Target = Fleet
     static let verb = "revoke"
@@ -73,46 +48,13 @@ enum RevokeDataPlane: ItemAction {
 }
 
 /// `weir fleet token`: what a new data plane enrols with, once.
-enum EnrollmentTokens: EditableResource {
+enum EnrollmentTokens: DeclaredResource {
+    typealias Content = EnrollmentTokenContent
     static let name = "token"
-    static let abstract = "Enrolment tokens: a new data plane presents one, once."
-    static let path = "enrollment-tokens"
-    static let columns: [Column] = [
-        .id, .name, Column("REGION", "region"), Column("EXPIRES", "expires_at", .id), Column("USED", "used_at", .id),
-        Column("DATA PLANE", "data_plane_id", .id),
-    ]
-    static let exampleID = "enr_aaaaaaaaaaaaaaaa"
-    static let createExample = "--name eu-1 --region eu --ttl-seconds 3600"
-    static let updateExample = ""
     static let command = "fleet token"
     static let thing = "enrolment token"
     static var subcommands: [any ParsableCommand.Type] {
         [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
-    }
-
-    struct Fields: BodyFields {
-        static let required: [String] = []
-
-        @Option(help: "What people will call the data plane.")
-        var name: String?
-
-        @Option(help: "The data plane's region. (default: default)")
-        var region: String?
-
-        @Option(name: .customLong("tenant-id"), help: "A tenant it serves; may be repeated. None: all.")
-        var tenantIDs: [String] = []
-
-        @Option(help: "For how long the token can be used.")
-        var ttlSeconds: Int64?
-
-        func body() -> Body {
-            var body = Body()
-            body.set("name", name)
-            body.set("region", region)
-            body.set("tenant_ids", tenantIDs)
-            body.set("ttl_seconds", ttlSeconds)
-            return body
-        }
     }
 }
 

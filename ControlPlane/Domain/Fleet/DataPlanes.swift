@@ -1,4 +1,5 @@
 package import Contract
+package import Nouns
 package import Primitives
 import Storage
 
@@ -26,8 +27,7 @@ package struct DataPlane: Sendable, Hashable {
     package let id: DataPlaneID
     package let name: String
     package let region: String
-    /// Empty: all tenants.
-    package let tenantIDs: [String]
+    package let tenantIDs: Scope<TenantID>
     package let version: String
     package let status: Status
     package let revision: Int64
@@ -48,7 +48,8 @@ package struct DataPlane: Sendable, Hashable {
         id = DataPlaneID(row.id)
         name = row.name
         region = row.region
-        tenantIDs = row.tenantIDs
+        // A list that names nobody cannot be written: an empty one is all.
+        tenantIDs = row.tenantIDs.isEmpty ? .all : .only(row.tenantIDs.map { ID($0) })
         version = row.version
         status = row.status == .active ? .active : .revoked
         revision = row.revision
@@ -78,7 +79,7 @@ package struct DataPlane: Sendable, Hashable {
 
     package var json: JSONValue {
         [
-            "id": .string(id.rawValue), "name": .string(name), "region": .string(region), "tenant_ids": .strings(tenantIDs),
+            "id": .string(id.rawValue), "name": .string(name), "region": .string(region), "tenant_ids": tenantIDs.json(as: .anything),
             "version": .string(version), "status": .string(status.rawValue), "state": .string(state), "connected": .bool(connected),
             "replica": .optional(replica), "connected_at": .time(connectedAt), "last_seen": .time(lastSeenAt),
             "documents": .array(documents.map(\.json)), "outbox_batches": report?["outbox_batches"] ?? .null, "report": report ?? .null,
@@ -113,17 +114,6 @@ package struct DataPlaneStanding: Sendable, Hashable {
     package let connection: String?
 }
 
-/// A change of a data plane; nil members stay as they are.
-package struct DataPlaneChange: Sendable {
-    package var name: String?
-    package var tenantIDs: [TenantID]?
-
-    package init(name: String? = nil, tenantIDs: [TenantID]? = nil) {
-        self.name = name
-        self.tenantIDs = tenantIDs
-    }
-}
-
 /// The enrolled data planes.
 package struct DataPlaneService: Sendable {
     package static let list = "data-planes"
@@ -154,16 +144,11 @@ package struct DataPlaneService: Sendable {
 
     /// - Parameter expecting: the revision that the change is based on.
     package func update(_ actor: Actor, _ id: DataPlaneID, _ change: DataPlaneChange, expecting: Int64) async throws -> DataPlane {
-        if let name = change.name {
-            var validation = Validation()
-            validation.name("name", name)
-            try validation.throwIfAny()
-        }
-        return try await self.change(actor, id, "data_plane.update", expecting: expecting) { c, row in
-            if let name = change.name { row.name = name }
-            guard let tenantIDs = change.tenantIDs else { return }
-            try FleetFields.checkTenants(c, tenantIDs)
-            let sorted = FleetFields.sorted(tenantIDs)
+        try await self.change(actor, id, "data_plane.update", expecting: expecting) { c, row in
+            let problems = change.fieldProblems(replacing: nil) + (try FleetFields.unknownTenants(c, change.tenantIDs))
+            if !problems.isEmpty { throw DomainError.invalid(problems) }
+            row.name = change.name
+            let sorted = change.tenantIDs.named?.map(\.rawValue).sorted() ?? []
             guard sorted != row.tenantIDs else { return }
             row.tenantIDs = sorted
             row.tenantsRevision += 1
@@ -318,7 +303,7 @@ package struct DataPlaneService: Sendable {
     }
 
     private static func json(_ row: DataPlaneRow) -> JSONValue {
-        ["name": .string(row.name), "tenant_ids": .strings(row.tenantIDs), "status": .string(row.status.rawValue)]
+        ["name": .string(row.name), "tenant_ids": row.tenantIDs.isEmpty ? "all" : .strings(row.tenantIDs), "status": .string(row.status.rawValue)]
     }
 
     /// Text from outside that is stored and shown: bounded, and without the zero byte that Postgres refuses.

@@ -1,5 +1,6 @@
 package import Contract
 import Foundation
+package import Nouns
 package import Primitives
 import Storage
 import Synchronization
@@ -61,48 +62,17 @@ package final class FleetAddress: Sendable {
     package func set(_ text: String) { value.withLock { $0 = text } }
 }
 
-/// A permission to enrol one data plane, without its secret.
-package struct EnrollmentToken: Sendable, Hashable {
-    package let id: EnrollmentTokenID
-    package let name: String
-    package let region: String
-    package let tenantIDs: [String]
-    package let revision: Int64
-    package let createdAt: Int64
-    package let updatedAt: Int64
-    package let expiresAt: Int64
-    package let usedAt: Int64?
-    /// Whom it let in.
-    package let dataPlaneID: String?
+package typealias EnrollmentToken = Entity<EnrollmentTokenContent>
 
-    init(_ row: EnrollmentTokenRow) {
-        id = EnrollmentTokenID(row.id)
-        name = row.name
-        region = row.region
-        tenantIDs = row.tenantIDs
-        revision = row.revision
-        createdAt = row.createdAt
-        updatedAt = row.updatedAt
-        expiresAt = row.expiresAt
-        usedAt = row.usedAt
-        dataPlaneID = row.dataPlaneID
-    }
-
-    package var json: JSONValue {
-        [
-            "id": .string(id.rawValue), "name": .string(name), "region": .string(region), "tenant_ids": .strings(tenantIDs),
-            "expires_at": .time(expiresAt), "used_at": .time(usedAt), "data_plane_id": .optional(dataPlaneID),
-            "created_at": .time(createdAt), "updated_at": .time(updatedAt),
-        ]
-    }
+extension EnrollmentTokenContent: Administered {
+    package static var scope: NounScope { .fleet }
+    /// One that was used or has ended keeps no tenant from being deleted.
+    package static var holding: String? { "used_at IS NULL" }
 }
 
 /// Letting new data planes in.
 package struct EnrollmentService: Sendable {
-    package static let list = "enrollment-tokens"
-    package static let defaultTTLSeconds: Int64 = 3600
-    package static let maximumTTLSeconds: Int64 = 30 * 86_400
-
+    package let nouns: NounService<EnrollmentTokenContent>
     private let fleet: FleetContext
     private let keys: SigningKeyService
     /// Where data planes find the fleet listener.
@@ -113,54 +83,21 @@ package struct EnrollmentService: Sendable {
     ///   - authority: PEM of what signed the listener's certificate; empty for plaintext.
     package init(_ fleet: FleetContext, keys: SigningKeyService, address: FleetAddress, authority: String) {
         self.fleet = fleet
+        nouns = NounService(fleet.domain)
         self.keys = keys
         self.address = address
         self.authority = authority
     }
 
-    /// A token for one data plane; region and tenants are fixed by it, not by who enrols. Its text is shown here and never again.
-    package func create(
-        _ actor: Actor, name: String, region: String, tenantIDs: [TenantID], ttlSeconds: Int64
-    ) async throws -> (token: EnrollmentToken, text: String) {
-        var validation = Validation()
-        if !name.isEmpty { validation.name("name", name) }
-        validation.add(FleetFields.problems(region: region))
-        validation.range("ttl_seconds", ttlSeconds, 1...Self.maximumTTLSeconds)
-        try validation.throwIfAny()
-        let now = fleet.domain.clock.nowMilliseconds()
+    /// A token for one data plane. Its text is given here and never again.
+    package func create(_ content: EnrollmentTokenContent, by actor: Actor) async throws -> (token: EnrollmentToken, text: Secret) {
         let id = EnrollmentTokenID.random()
         let secret = "\(id.suffix)_" + Base32.encode(SecureRandom.bytes(32))
-        let row = EnrollmentTokenRow(
-            id: id.rawValue, tokenSHA256: SHA256Digest.of(Array(secret.utf8)), name: name, region: region,
-            tenantIDs: FleetFields.sorted(tenantIDs), createdAt: now, expiresAt: now + ttlSeconds * 1000)
-        try await fleet.write { c in
-            try FleetFields.checkTenants(c, tenantIDs)
-            try EnrollmentTokensTable.insert(c, row)
-            try AuditLog.record(c, actor, "enrollment_token.create", id: row.id, before: nil, after: EnrollmentToken(row).json, at: now)
-        }
-        return (EnrollmentToken(row), EnrollmentTokenText(secret: secret, address: address.text, authority: authority).text)
-    }
-
-    package func list(_ page: PageRequest) async throws -> Page<EnrollmentToken> {
-        let rows = try await fleet.read { c in
-            try EnrollmentTokensTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit).map(EnrollmentToken.init)
-        }
-        return Page(fetched: rows, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id.rawValue) }
-    }
-
-    package func get(_ id: EnrollmentTokenID) async throws -> EnrollmentToken {
-        try await fleet.read { EnrollmentToken(try Self.require($0, id)) }
-    }
-
-    /// Withdraws a token. One that was used stays used: the data plane it let in is revoked by itself.
-    package func delete(_ actor: Actor, _ id: EnrollmentTokenID, expecting: Int64) async throws {
-        let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.write { c in
-            let row = try Self.require(c, id)
-            try checkRevision(expecting, current: row.revision)
-            try EnrollmentTokensTable.delete(c, id: row.id, now: now)
-            try AuditLog.record(c, actor, "enrollment_token.delete", id: row.id, before: EnrollmentToken(row).json, after: nil, at: now)
-        }
+        var content = content
+        content.expiresAt = nouns.now &+ content.ttlSeconds &* 1000
+        content.sha256 = StoredBytes(SHA256Digest.of(Array(secret.utf8)))
+        let token = try await nouns.create(content, id: id, by: actor)
+        return (token, Secret(EnrollmentTokenText(secret: secret, address: address.text, authority: authority).text))
     }
 
     /// Registers a data plane. The same identity and sealing keys may come again with the same token, since the first answer may
@@ -178,12 +115,12 @@ package struct EnrollmentService: Sendable {
         let now = fleet.domain.clock.nowMilliseconds()
         let proposedID = DataPlaneID.random()
         return try await fleet.write { c in
-            guard let token = try EnrollmentTokensTable.find(c, id: reference.id.rawValue),
-                ConstantTime.equal(token.tokenSHA256, reference.digest), token.expiresAt > now
+            guard let token = try EnrollmentTokenContent.find(c, reference.id.rawValue),
+                ConstantTime.equal(token.content.sha256.bytes, reference.digest), token.content.expiresAt > now
             else { throw unknown }
             let row: DataPlaneRow
-            if let usedBy = token.dataPlaneID {
-                guard let existing = try DataPlanesTable.find(c, id: usedBy), existing.status == .active,
+            if let usedBy = token.content.dataPlaneID {
+                guard let existing = try DataPlanesTable.find(c, id: usedBy.rawValue), existing.status == .active,
                     existing.identityPublicKey == identity, existing.sealingPublicKey == sealing
                 else { throw unknown }
                 row = existing
@@ -192,7 +129,7 @@ package struct EnrollmentService: Sendable {
                     throw FleetRefusal.invalid("a data plane with this identity key is enrolled already: start with an empty data folder")
                 }
                 row = try register(c, request, token: token, id: proposedID, now: now)
-                guard try EnrollmentTokensTable.consume(c, id: token.id, dataPlaneID: row.id, now: now) else { throw unknown }
+                guard try EnrollmentTokensTable.consume(c, id: token.id.rawValue, dataPlaneID: row.id, now: now) else { throw unknown }
             }
             var response = Weir_V1_EnrollResponse()
             response.dataPlaneID = row.id
@@ -204,59 +141,31 @@ package struct EnrollmentService: Sendable {
     }
 
     private func register(
-        _ c: any SQLConnection, _ request: Weir_V1_EnrollRequest, token: EnrollmentTokenRow, id: DataPlaneID, now: Int64
+        _ c: any SQLConnection, _ request: Weir_V1_EnrollRequest, token: EnrollmentToken, id: DataPlaneID, now: Int64
     ) throws -> DataPlaneRow {
         let keyring = try keys.trusted(c).keyring
         // The name is the token's; only one without a name lets the data plane choose.
-        var validation = Validation()
-        validation.name("name", request.name)
-        let proposed = validation.problems.isEmpty ? request.name : id.rawValue
+        let proposed = Text.name("name", request.name).isEmpty ? request.name : id.rawValue
+        let given = token.content
         let row = DataPlaneRow(
-            id: id.rawValue, name: token.name.isEmpty ? proposed : token.name, region: token.region, tenantIDs: token.tenantIDs,
+            id: id.rawValue, name: given.name.isEmpty ? proposed : given.name, region: given.region,
+            tenantIDs: given.tenantIDs.named?.map(\.rawValue).sorted() ?? [],
             identityPublicKey: Array(request.identityPublicKey), sealingPublicKey: Array(request.sealingPublicKey),
             version: request.version, keyringEpoch: keyring.epoch, keyringVersion: keyring.version, createdAt: now)
         try DataPlanesTable.insert(c, row)
         try AuditLog.record(
             c, .system("enrolment"), "data_plane.enroll", id: row.id, before: nil,
-            after: ["name": .string(row.name), "region": .string(row.region), "enrollment_token_id": .string(token.id)], at: now)
-        return row
-    }
-
-    private static func require(_ c: any SQLConnection, _ id: EnrollmentTokenID) throws -> EnrollmentTokenRow {
-        guard let row = try EnrollmentTokensTable.find(c, id: id.rawValue) else {
-            throw DomainError.notFound(kind: "enrollment token", id: id.rawValue)
-        }
+            after: ["name": .string(row.name), "region": .string(row.region), "enrollment_token_id": .string(token.id.rawValue)], at: now)
         return row
     }
 }
 
-/// The rules for the fields that people give to data planes and their tokens.
 enum FleetFields {
-    static func problems(region: String) -> [FieldProblem] {
-        let allowed = region.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"): true
-            default: false
-            }
+    /// Each tenant that is named and is not there.
+    static func unknownTenants(_ c: any SQLConnection, _ scope: Scope<TenantID>) throws -> [FieldProblem] {
+        try (scope.named ?? []).enumerated().compactMap { index, id in
+            guard try TenantContent.find(c, id.rawValue) == nil else { return nil }
+            return FieldProblem("tenant_ids[\(index)]", "names no tenant", remedy: "Give ids of existing tenants, or \"all\".")
         }
-        guard !allowed || region.isEmpty || region.utf8.count > 63 else { return [] }
-        return [
-            FieldProblem("region", "is not a region's name", remedy: "Give 1 to 63 lower-case letters, digits and hyphens, like eu-west-1.")
-        ]
-    }
-
-    static func sorted(_ ids: [TenantID]) -> [String] { Set(ids.map(\.rawValue)).sorted() }
-
-    /// - Throws: `DomainError.invalid` naming each tenant that is not there.
-    static func checkTenants(_ c: any SQLConnection, _ ids: [TenantID]) throws {
-        var problems: [FieldProblem] = []
-        for (index, id) in ids.enumerated() {
-            let found = try c.first("SELECT id FROM tenants WHERE id = $1 AND deleted_at IS NULL", [.text(id.rawValue)])
-            if found == nil {
-                problems.append(
-                    FieldProblem("tenant_ids[\(index)]", "names no tenant", remedy: "Give ids of existing tenants, or none for all."))
-            }
-        }
-        if !problems.isEmpty { throw DomainError.invalid(problems) }
     }
 }

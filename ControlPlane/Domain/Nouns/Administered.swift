@@ -9,6 +9,14 @@ package struct NounScope: Sendable {
     let topics: Set<ChangeSignal.Topic>
     /// Where the rows keep the number of their last change, for those who have yet to hear of it. Such rows stay when they are deleted.
     let changeColumn: String?
+    var keepsDeleted: Bool
+
+    init(counters: [ChangeCounter], topics: Set<ChangeSignal.Topic>, changeColumn: String?, keepsDeleted: Bool? = nil) {
+        self.counters = counters
+        self.topics = topics
+        self.changeColumn = changeColumn
+        self.keepsDeleted = keepsDeleted ?? (changeColumn != nil)
+    }
 
     /// The next configuration: it reaches data planes by publishing and rolling out only.
     package static let draft = NounScope(counters: [.draft], topics: [], changeColumn: nil)
@@ -17,9 +25,10 @@ package struct NounScope: Sendable {
     /// Provider secrets: of the draft, and sent to data planes by themselves. The revision is the number of the change among all, so
     /// that a data plane's copy can be told from this one.
     package static let secrets = NounScope(counters: [.credentials, .draft], topics: [.credentials], changeColumn: "revision")
+    /// Permissions of data planes: a used one stays on record.
+    package static let fleet = NounScope(counters: [], topics: [], changeColumn: nil, keepsDeleted: true)
     package static let administration = NounScope(counters: [.administrators], topics: [], changeColumn: nil)
 
-    var keepsDeleted: Bool { changeColumn != nil }
     var numbersRevisions: Bool { changeColumn == "revision" }
 }
 

@@ -7,6 +7,7 @@ package enum AdministeredNouns {
     package static let all: [any Administered.Type] = [
         TenantContent.self, ProjectContent.self, VirtualKeyContent.self, ProviderContent.self, CredentialContent.self,
         EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
+        EnrollmentTokenContent.self,
     ]
 
     static func noun(prefix: String) -> (any Administered.Type)? { all.first { $0.idPrefix == prefix } }

@@ -152,7 +152,7 @@ struct CommandsTests {
         #expect(try await h.succeed("fleet list --region eu").output.contains(dataPlane))
         #expect(try await h.field("region", "fleet show \(dataPlane)") == "eu")
         #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --name eu-2 --tenant-id \(tenant)") == #"["\#(tenant)"]"#)
-        #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --all-tenants") == "[]")
+        #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --tenant-id all") == "all")
         #expect(try await h.field("status", "fleet revoke \(dataPlane)") == "revoked")
         let created = try await h.succeed("fleet token create --name eu-3 --region eu --ttl-seconds 600 --json").json
         #expect(created["token"]?.stringValue?.hasPrefix("wenr_") == true)

@@ -51,7 +51,12 @@ final class RunningControl: Sendable {
     }
 
     func token(region: String = "eu") async throws -> String {
-        try await server.enrollment.create(Self.administrator, name: "", region: region, tenantIDs: [], ttlSeconds: 600).text
+        try await server.enrollment.create(
+            EnrollmentTokenContent {
+                $0.region = region
+                $0.ttlSeconds = 600
+            }, by: Self.administrator
+        ).text.reveal()
     }
 
     /// Tenant and project.

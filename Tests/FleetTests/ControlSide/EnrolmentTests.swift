@@ -3,6 +3,7 @@ import Domain
 import Fleet
 import Foundation
 import GRPCCore
+import Nouns
 import Primitives
 import Storage
 import Testing
@@ -61,12 +62,12 @@ struct EnrolmentTests {
                 let secret = try #require(EnrollmentTokenText(parsing: good)?.secret)
                 let wrong = String(secret.dropLast(4)) + "aaaa"
                 let (withdrawn, withdrawnText) = try await enrollment.create(
-                    ControlPlane.administrator, name: "", region: "eu", tenantIDs: [], ttlSeconds: 60)
-                try await enrollment.delete(ControlPlane.administrator, withdrawn.id, expecting: withdrawn.revision)
+                    EnrollmentTokenContent { $0.region = "eu" }, by: ControlPlane.administrator)
+                try await enrollment.nouns.delete(withdrawn.id, at: withdrawn.revision, by: ControlPlane.administrator)
                 let expiring = try await control.token(ttl: 1)
                 control.clock.advance(milliseconds: 1001)
                 try await control.withClient { client in
-                    for token in [wrong, withdrawnText, expiring, "", "wenr_x", "wenr_" + Base64URL.encode(Array("{}".utf8))] {
+                    for token in [wrong, withdrawnText.reveal(), expiring, "", "wenr_x", "wenr_" + Base64URL.encode(Array("{}".utf8))] {
                         try await expectRefusal(.unauthenticated, "\(token.prefix(8))") {
                             try await TestDataPlane().enroll(client, token: token)
                         }
@@ -93,14 +94,18 @@ struct EnrolmentTests {
                 #expect(parsed.authority.contains("BEGIN CERTIFICATE"))
                 control.clock.advance(milliseconds: 1)
                 _ = try await control.token(name: "b")
-                let page = try await control.server.enrollment.list(PageRequest(limit: 1))
-                #expect(page.items.map(\.name) == ["b"])
-                let rest = try await control.server.enrollment.list(PageRequest(limit: 5, after: page.next))
-                #expect(rest.items.map(\.name) == ["a"])
+                let page = try await control.server.enrollment.nouns.items([], PageRequest(limit: 1))
+                #expect(page.items.map(\.content.name) == ["a"])
+                let rest = try await control.server.enrollment.nouns.items([], PageRequest(limit: 5, after: page.next))
+                #expect(rest.items.map(\.content.name) == ["b"])
                 #expect(!(page.items + rest.items).contains { $0.json.text.contains(parsed.secret) })
                 await #expect(throws: DomainError.self) {
                     try await control.server.enrollment.create(
-                        ControlPlane.administrator, name: "", region: "Not A Region", tenantIDs: [TenantID.random()], ttlSeconds: 0)
+                        EnrollmentTokenContent {
+                            $0.region = "Not A Region"
+                            $0.tenantIDs = .only([TenantID.random()])
+                            $0.ttlSeconds = 0
+                        }, by: ControlPlane.administrator)
                 }
             }
         }

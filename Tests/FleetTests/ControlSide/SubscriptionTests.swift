@@ -3,6 +3,7 @@ import Domain
 import Fleet
 import Foundation
 import GRPCCore
+import Nouns
 import Primitives
 import Storage
 import SwiftProtobuf
@@ -132,7 +133,10 @@ struct SubscriptionTests {
                         let dataPlanes = control.server.services.dataPlanes
                         let row = try await dataPlanes.get(DataPlaneID(plane.id))
                         _ = try await dataPlanes.update(
-                            ControlPlane.administrator, row.id, DataPlaneChange(tenantIDs: [others]), expecting: row.revision)
+                            ControlPlane.administrator, row.id, DataPlaneChange {
+                                $0.name = row.name
+                                $0.tenantIDs = .only([others])
+                            }, expecting: row.revision)
                         let moved = try await link.document(.directory)
                         #expect(!moved.isDelta)
                         #expect(try moved.directory().tenants.map(\.id) == [others.rawValue])

@@ -99,7 +99,14 @@ struct ControlPlane: Sendable {
     }
 
     func token(name: String = "eu-1", region: String = "eu", tenants: [TenantID] = [], ttl: Int64 = 600) async throws -> String {
-        try await server.enrollment.create(Self.administrator, name: name, region: region, tenantIDs: tenants, ttlSeconds: ttl).text
+        try await server.enrollment.create(
+            EnrollmentTokenContent {
+                $0.name = name
+                $0.region = region
+                $0.tenantIDs = tenants.isEmpty ? .all : .only(tenants)
+                $0.ttlSeconds = ttl
+            }, by: Self.administrator
+        ).text.reveal()
     }
 
     /// Enrols a new data plane that serves `tenants`; none: all.
