@@ -106,7 +106,8 @@ let package = Package(
         // Control plane.
         library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging]),
         library(
-            "Domain", "ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
+            "Domain", "ControlPlane/Domain",
+            ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
         library(
             "API", "ControlPlane/API",
             [
@@ -157,7 +158,8 @@ let package = Package(
         tests(
             "FleetTests",
             [
-                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
+                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore,
+                .nioPosix,
                 .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,
             ]),

@@ -41,6 +41,7 @@ package enum AdminRoutes {
     package static func table(_ services: ControlServices, fleet: FleetAdministration, metrics: MetricsRegistry) -> RouteTable {
         var table = RouteTable()
         for group in groups(services, fleet: fleet, metrics: metrics) { group.addRoutes(to: &table) }
+        table.describe(HandwrittenRoutes.docs)
         OpenAPIRoutes(routes: table.routes).addRoutes(to: &table)
         return table
     }

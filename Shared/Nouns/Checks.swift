@@ -95,7 +95,8 @@ package enum Text {
             return [FieldProblem(field, "is longer than \(maximumBytes) bytes", remedy: "Shorten it.")]
         } else if !isPrintable(value) || value.unicodeScalars.contains(where: \.properties.isWhitespace) {
             return [
-                FieldProblem(field, "holds white space, control or invisible characters", remedy: "Use printable characters without spaces.")
+                FieldProblem(
+                    field, "holds white space, control or invisible characters", remedy: "Use printable characters without spaces.")
             ]
         }
         return []

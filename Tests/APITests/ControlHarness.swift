@@ -65,7 +65,8 @@ struct ControlHarness: Sendable {
         let metrics = MetricsRegistry()
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
         let responder = APIResponder(
-            routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication), idempotency: services.idempotency,
+            routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication),
+            idempotency: services.idempotency,
             metrics: metrics, logger: logger, limits: limits)
 
         var tokens: [Role: String] = [:]
@@ -90,18 +91,19 @@ struct ControlHarness: Sendable {
     /// Sends a request as an administrator of `role`, or with `token`; both nil: anonymously.
     func send(
         _ method: HTTPRequest.Method, _ path: String, _ body: JSONValue? = nil, as role: Role? = .owner, token: String? = nil,
-        ifMatch: String? = nil
+        ifMatch: String? = nil, idempotencyKey: String? = nil
     ) async throws -> Answer {
-        try await sendBytes(method, path, body?.bytes, as: role, token: token, ifMatch: ifMatch)
+        try await sendBytes(method, path, body?.bytes, as: role, token: token, ifMatch: ifMatch, idempotencyKey: idempotencyKey)
     }
 
     func sendBytes(
         _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]?, as role: Role? = .owner, token: String? = nil,
-        ifMatch: String? = nil
+        ifMatch: String? = nil, idempotencyKey: String? = nil
     ) async throws -> Answer {
         var headers: HTTPFields = [:]
         if let token = token ?? role.flatMap({ tokens[$0] }) { headers[.authorization] = "Bearer \(token)" }
         headers[.ifMatch] = ifMatch
+        if let idempotencyKey, let name = HTTPField.Name("idempotency-key") { headers[name] = idempotencyKey }
         return try await client.execute(uri: path, method: method, headers: headers, body: body.map { ByteBuffer(bytes: $0) }) { response in
             let bytes = Array(response.body.readableBytesView)
             return Answer(

@@ -29,10 +29,12 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
         let (shapes, shown) = (Content.shapes, Content.shown)
         let filters = shapes.filter(\.isFilter)
         let docs = RouteDocs("List \(words.path.map { $0 == "-" ? " " : String($0) }.joined()), oldest first.") {
-            $0.query = RouteDocs.page + filters.map { filter in FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)") }
+            $0.query =
+                RouteDocs.page + filters.map { filter in FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)") }
             $0.answer = .list(shown)
         }
         table.get(path, .admin(Content.readPermission), docs) { request in
+            try request.query.allow(Set(docs.query.map(\.name)))
             let wanted = try filters.compactMap { shape in
                 try request.query.filter(shape).map { (column: shape.name, value: $0) }
             }

@@ -43,7 +43,8 @@ package struct APIResponder: HTTPResponder {
 
     /// - Parameter idempotency: nil: a request that comes again is done again.
     package init(
-        routes: RouteTable, authentication: Authentication, idempotency: IdempotencyService? = nil, metrics: MetricsRegistry, logger: Logger, limits: Limits = Limits()
+        routes: RouteTable, authentication: Authentication, idempotency: IdempotencyService? = nil, metrics: MetricsRegistry,
+        logger: Logger, limits: Limits = Limits()
     ) {
         self.limits = limits
         self.idempotency = idempotency.map { Idempotency(service: $0, logger: logger) }
@@ -97,7 +98,6 @@ package struct APIResponder: HTTPResponder {
             method: request.method, path: request.uri.path, parameters: parameters,
             query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
             ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID)
-        if let docs = route.docs, route.access != .open { try read.query.allow(Set(docs.query.map(\.name))) }
         let key = request.headers[.idempotencyKey]
         return try await withinDeadline(route) {
             guard route.method == .post, let key, let idempotency else { return try await route.handler(read) }

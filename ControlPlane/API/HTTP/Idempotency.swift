@@ -33,14 +33,17 @@ struct Idempotency: Sendable {
                 detail: "A request under this Idempotency-Key took effect. What it answered was lost before it could be kept.",
                 errors: [
                     FieldProblem(
-                        "Idempotency-Key", "has taken effect", remedy: "Look for what it made. A secret that was lost is rotated or made anew.")
+                        "Idempotency-Key", "has taken effect",
+                        remedy: "Look for what it made. A secret that was lost is rotated or made anew.")
                 ]
             ).response(requestID: request.requestID)
         case .underWay:
             return Problem(
                 status: .conflict, code: "request_under_way", title: "The same request is being worked on",
                 detail: "A request under this Idempotency-Key has not ended yet.",
-                errors: [FieldProblem("Idempotency-Key", "is in use by a request under way", remedy: "Send the same request again shortly.")],
+                errors: [
+                    FieldProblem("Idempotency-Key", "is in use by a request under way", remedy: "Send the same request again shortly.")
+                ],
                 headers: [.retryAfter: "1"]
             ).response(requestID: request.requestID)
         case .otherRequest:
@@ -52,7 +55,9 @@ struct Idempotency: Sendable {
         }
     }
 
-    private func make(_ attempt: IdempotentAttempt, _ request: APIRequest, _ handler: @escaping APIRoute.Handler) async throws -> APIResponse {
+    private func make(_ attempt: IdempotentAttempt, _ request: APIRequest, _ handler: @escaping APIRoute.Handler) async throws
+        -> APIResponse
+    {
         let answer: APIResponse
         do {
             answer = try await IdempotentAttempt.$current.withValue(attempt) { try await handler(request) }

@@ -20,7 +20,7 @@ package struct APIRoute: Sendable {
     package let pattern: String
     package let access: Access
     /// What the API's description says of it.
-    package let docs: RouteDocs?
+    package internal(set) var docs: RouteDocs?
     package let handler: Handler
 
     package init(method: HTTPRequest.Method, pattern: String, access: Access, docs: RouteDocs?, handler: @escaping Handler) {
@@ -74,6 +74,11 @@ package struct RouteTable: Sendable {
         _ method: HTTPRequest.Method, _ pattern: String, _ access: Access, _ docs: RouteDocs?, _ handler: @escaping APIRoute.Handler
     ) {
         routes.append(APIRoute(method: method, pattern: pattern, access: access, docs: docs, handler: handler))
+    }
+
+    /// Gives docs to the routes that came without.
+    mutating func describe(_ docs: (APIRoute) -> RouteDocs?) {
+        for index in routes.indices where routes[index].docs == nil { routes[index].docs = docs(routes[index]) }
     }
 
     /// The methods that `path` does answer to.

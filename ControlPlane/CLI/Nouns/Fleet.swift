@@ -13,7 +13,7 @@ enum Fleet: EditableResource {
     static let path = "data-planes"
     static let columns: [Column] = [
         .id, .name, Column("REGION", "region"), Column("VERSION", "version"), Column("STATE", "state"), Column("CONNECTED", "connected"),
-        Column("LAST SEEN", "last_seen", .id), Column("REFUSES", "documents", .derived(refusals)),
+        Column("LAST SEEN", "last_seen_at", .id), Column("REFUSES", "documents", .derived(refusals)),
     ]
     static let exampleID = "dp_aaaaaaaaaaaaaaaa"
 

@@ -81,7 +81,7 @@ package struct DataPlane: Sendable, Hashable {
         [
             "id": .string(id.rawValue), "name": .string(name), "region": .string(region), "tenant_ids": tenantIDs.json(as: .anything),
             "version": .string(version), "status": .string(status.rawValue), "state": .string(state), "connected": .bool(connected),
-            "replica": .optional(replica), "connected_at": .time(connectedAt), "last_seen": .time(lastSeenAt),
+            "replica": .optional(replica), "connected_at": .time(connectedAt), "last_seen_at": .time(lastSeenAt),
             "documents": .array(documents.map(\.json)), "outbox_batches": report?["outbox_batches"] ?? .null, "report": report ?? .null,
             "reported_at": .time(reportedAt), "revoked_at": .time(revokedAt), "created_at": .time(createdAt),
             "updated_at": .time(updatedAt),
@@ -303,7 +303,10 @@ package struct DataPlaneService: Sendable {
     }
 
     private static func json(_ row: DataPlaneRow) -> JSONValue {
-        ["name": .string(row.name), "tenant_ids": row.tenantIDs.isEmpty ? "all" : .strings(row.tenantIDs), "status": .string(row.status.rawValue)]
+        [
+            "name": .string(row.name), "tenant_ids": row.tenantIDs.isEmpty ? "all" : .strings(row.tenantIDs),
+            "status": .string(row.status.rawValue),
+        ]
     }
 
     /// Text from outside that is stored and shown: bounded, and without the zero byte that Postgres refuses.

@@ -51,7 +51,8 @@ package struct IdempotencyService: Sendable {
     package func begin(_ actor: Actor, key: String, request: [UInt8]) async throws -> Beginning {
         let now = domain.clock.nowMilliseconds()
         let row = IdempotencyRow(
-            actorID: actor.id, key: key, fingerprint: SHA256Digest.of(request), attempt: Base32.encode(SecureRandom.bytes(10)), createdAt: now)
+            actorID: actor.id, key: key, fingerprint: SHA256Digest.of(request), attempt: Base32.encode(SecureRandom.bytes(10)),
+            createdAt: now)
         let attempt = IdempotentAttempt(id: row.attempt, actorID: row.actorID, key: key)
         return try await domain.observe { c in
             try IdempotencyTable.purge(c, before: now - Self.retentionMilliseconds)

@@ -133,7 +133,8 @@ struct SubscriptionTests {
                         let dataPlanes = control.server.services.dataPlanes
                         let row = try await dataPlanes.get(DataPlaneID(plane.id))
                         _ = try await dataPlanes.update(
-                            ControlPlane.administrator, row.id, DataPlaneChange {
+                            ControlPlane.administrator, row.id,
+                            DataPlaneChange {
                                 $0.name = row.name
                                 $0.tenantIDs = .only([others])
                             }, expecting: row.revision)

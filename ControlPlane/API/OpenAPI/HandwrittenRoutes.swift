@@ -1,0 +1,163 @@
+import Domain
+import HTTPTypes
+import Nouns
+import Primitives
+
+/// What is said of the routes that no noun's declaration describes, by method and pattern. A test fails for one that is missing here.
+enum HandwrittenRoutes {
+    static func docs(_ route: APIRoute) -> RouteDocs? { all["\(route.method.rawValue) \(route.pattern)"] }
+
+    private static let all: [String: RouteDocs] = [
+        "GET /health/live": RouteDocs("Whether the process is alive.") { $0.answer = .anything },
+        "GET /health/ready": RouteDocs("Whether it can do its work.") { $0.answer = .anything },
+        "GET /metrics": RouteDocs("Metrics for Prometheus.") { $0.answer = .text },
+
+        "GET /admin/api/audit": RouteDocs("List what was changed by whom, newest first.") {
+            $0.query =
+                RouteDocs.page + Shapes.window + [
+                    FieldShape("resource_kind", .token, "Only things of this kind."), FieldShape("resource_id", .token, "Only this thing."),
+                    FieldShape("actor_id", .token, "Only what this administrator did."),
+                ]
+            $0.answer = .anything
+        },
+
+        "GET /admin/api/usage": RouteDocs("Sum up usage.") {
+            $0.query = Shapes.usageFilters + [Shapes.groups]
+            $0.answer = .anything
+        },
+        "GET /admin/api/usage/records": RouteDocs("List usage records, newest first.") {
+            $0.query =
+                RouteDocs.page + Shapes.usageFilters + [FieldShape("request_id", .token, "Only this request.")]
+            $0.answer = .anything
+        },
+        "GET /external/v1/usage": RouteDocs("Sum up the tenant's own usage.") {
+            $0.query = Shapes.usageFilters.filter { !["tenant_id", "status"].contains($0.name) } + [Shapes.groups]
+            $0.answer = .anything
+        },
+        "GET /external/v1/health": RouteDocs("Whether the key, its project and its tenant are in order.") { $0.answer = .anything },
+
+        "GET /admin/api/data-planes": RouteDocs("List data planes, newest first.") {
+            $0.query = RouteDocs.page + [FieldShape("region", .label, "Only this region's.")]
+            $0.answer = .list(Shapes.dataPlane)
+        },
+        "GET /admin/api/data-planes/{id}": dataPlane("Get a data plane."),
+        "PATCH /admin/api/data-planes/{id}": dataPlane("Update a data plane: its name, and which tenants it serves.") {
+            $0.body = .change(DataPlaneChange.shapes)
+            $0.ifMatch = .required
+        },
+        "POST /admin/api/data-planes/{id}/revoke": dataPlane("Shut a data plane out for good.") {
+            $0.body = .optionalForm([])
+            $0.ifMatch = .optional
+        },
+
+        "GET /admin/api/signing-keys": RouteDocs("List the keys that documents are signed with.") { $0.answer = .list(Shapes.signingKey) },
+        "POST /admin/api/signing-keys/rotate": RouteDocs("Sign with a new key from now on.") {
+            $0.body = .optionalForm([
+                FieldShape(
+                    "grace_seconds", .integer(0...SigningKeyService.maximumGraceSeconds),
+                    "For how long data planes that were away may still learn of it by the old key.")
+            ])
+            $0.answer = .object(Shapes.signingKey)
+            $0.status = 201
+        },
+        "POST /admin/api/epoch/raise": RouteDocs("After a restore: let data planes accept older versions.") {
+            $0.body = .optionalForm([])
+            $0.answer = .object([.told("epoch", .number, "The epoch in force.")])
+        },
+
+        "GET /admin/api/config/draft": RouteDocs("Get the whole draft.") { $0.answer = .anything },
+        "POST /admin/api/config/draft/validate": RouteDocs("Check whether the draft can be published.") {
+            $0.body = .optionalForm([])
+            $0.answer = .anything
+        },
+        "POST /admin/api/config/draft/reset": RouteDocs("Replace the draft by a version's content.") {
+            $0.body = .form([required(FieldShape("version", version, "The version."))])
+            $0.answer = .anything
+            $0.ifMatch = .optional
+        },
+        "GET /admin/api/config/versions": RouteDocs("List versions, newest first.") {
+            $0.query = RouteDocs.page
+            $0.answer = .anything
+        },
+        "POST /admin/api/config/versions": RouteDocs("Publish the draft, or an older version's content, as the next version.") {
+            $0.body = .form([
+                FieldShape("note", .text(maximum: 1000), "Why."), FieldShape("restore", version, "The version whose content is repeated."),
+            ])
+            $0.answer = .anything
+            $0.status = 201
+            $0.ifMatch = .optional
+        },
+        "GET /admin/api/config/versions/{id}": RouteDocs("Get a version and its content.") {
+            $0.answer = .anything
+            $0.hasRevision = true
+        },
+        "GET /admin/api/config/diff": RouteDocs("Compare two versions, or a version and the draft.") {
+            $0.query = [
+                required(FieldShape("from", .token, "A version's number, or draft.")),
+                required(FieldShape("to", .token, "A version's number, or draft.")),
+            ]
+            $0.answer = .anything
+        },
+
+        "GET /admin/api/rollouts": RouteDocs("List rollouts, newest first.") {
+            $0.query = RouteDocs.page
+            $0.answer = .anything
+        },
+        "POST /admin/api/rollouts": RouteDocs("Make a version the candidate.") {
+            $0.body = .form([required(FieldShape("version", version, "The version."))] + selectors)
+            $0.answer = .anything
+            $0.status = 201
+            $0.hasRevision = true
+        },
+        "GET /admin/api/rollouts/status": RouteDocs("Get what is in force.") { $0.answer = .anything },
+        "POST /admin/api/rollouts/rollback": RouteDocs("Go back: withdraw the candidate, or repeat the baseline before.") {
+            $0.body = .optionalForm([])
+            $0.answer = .anything
+        },
+        "GET /admin/api/rollouts/{id}": rollout("Get a rollout."),
+        "PATCH /admin/api/rollouts/{id}": rollout("Update the candidate: widen, narrow or postpone it.") {
+            $0.body = .change(selectors)
+            $0.ifMatch = .required
+        },
+        "POST /admin/api/rollouts/{id}/promote": rollout("Make the candidate the baseline for all.") {
+            $0.body = .optionalForm([])
+            $0.ifMatch = .optional
+        },
+        "POST /admin/api/rollouts/{id}/abort": rollout("Withdraw the candidate.") {
+            $0.body = .optionalForm([])
+            $0.ifMatch = .optional
+        },
+    ]
+
+    private static let version = FieldKind.integer(1...Int64.max)
+
+    private static let selectors: [FieldShape] = [
+        FieldShape("tenants", .list(.id(TenantKind.prefix), 0...1000), "Only these tenants."),
+        FieldShape("regions", .list(.label, 0...1000), "Only data planes of these regions."),
+        FieldShape("data_planes", .list(.id(DataPlaneKind.prefix), 0...1000), "Only these data planes."),
+        FieldShape("percentage", .percentage, "Percent of the virtual keys."),
+        FieldShape("effective_at", .time, "From when on.") { $0.isNullable = true },
+    ]
+
+    private static func required(_ shape: FieldShape) -> FieldShape {
+        var shape = shape
+        shape.isRequired = true
+        return shape
+    }
+
+    private static func dataPlane(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {
+        RouteDocs(summary) {
+            $0.answer = .object(Shapes.dataPlane)
+            $0.hasRevision = true
+            more(&$0)
+        }
+    }
+
+    private static func rollout(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {
+        RouteDocs(summary) {
+            $0.answer = .anything
+            $0.hasRevision = true
+            more(&$0)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import Domain
+import Nouns
+import Primitives
+
+/// What is answered and is no noun with a declaration of its own.
+enum Shapes {
+    static func told(_ name: String, _ kind: FieldKind, _ about: String, nullable: Bool = false) -> FieldShape {
+        .told(name, kind, about, nullable: nullable)
+    }
+
+    private static let version = FieldKind.integer(0...Int64.max)
+    static let words = FieldKind.text(maximum: 100_000)
+    static let standing = FieldKind.word(["active", "disabled"])
+    static let problems = FieldKind.objects(
+        [told("field", words, "Which one."), told("message", words, "What is wrong."), told("remedy", words, "What to do about it.")],
+        maximum: 100_000)
+
+    static let dataPlane: [FieldShape] = [
+        told("id", .id(DataPlaneKind.prefix), "Its identifier."), told("name", words, "What people call it."),
+        told("region", words, "Its region."), told("tenant_ids", .scope(.id(TenantKind.prefix)), "The tenants it serves."),
+        told("version", words, "Of its software."), told("status", .word(["active", "revoked"]), "Whether it may connect."),
+        told("state", words, "What is wrong with it, if anything; ok otherwise."), told("connected", .flag, "Whether it is connected."),
+        told("replica", words, "The control plane it is connected to.", nullable: true),
+        told("connected_at", .time, "Since when.", nullable: true), told("last_seen_at", .time, "When it was heard last.", nullable: true),
+        told("documents", .anything, "What it said of the documents it was sent."),
+        told("outbox_batches", .anything, "Batches of usage that it has not delivered yet."),
+        told("report", .anything, "Its last status report."), told("reported_at", .time, "When it reported last.", nullable: true),
+        told("revoked_at", .time, "When it was shut out.", nullable: true), told("created_at", .time, "When it enrolled."),
+        told("updated_at", .time, "When it was changed last."),
+    ]
+
+    static let signingKey: [FieldShape] = [
+        told("id", words, "Its identifier."), told("state", words, "active, retiring or retired."),
+        told("created_at", .time, "When it was made."), told("trusted_until", .time, "Until when data planes take it.", nullable: true),
+        told("retired_at", .time, "When it ended.", nullable: true), told("public_key", words, "Ed25519, base64."),
+        told("updated_at", .time, "When it was changed last."),
+    ]
+
+    static let auditEntry: [FieldShape] = [
+        told("id", words, "Its identifier."), told("at", .time, "When."), told("actor", .anything, "Who."),
+        told("remote_address", words, "From where."), told("request_id", words, "The request it was part of."),
+        told("action", words, "What was done: noun and verb."), told("resource_kind", words, "To what kind of thing."),
+        told("resource_id", words, "To which one."), told("before", .anything, "What it was."), told("after", .anything, "What it became."),
+    ]
+
+    static let window: [FieldShape] = [
+        FieldShape("from", .time, "From when on; included."), FieldShape("to", .time, "Until when; not included."),
+    ]
+
+    static let usageStatus = FieldKind.word(UsageStatus.allCases.map(\.rawValue))
+
+    static let usageFilters: [FieldShape] =
+        window + [
+            FieldShape("tenant_id", .id(TenantKind.prefix), "Only this tenant's."),
+            FieldShape("project_id", .id(ProjectKind.prefix), "Only this project's."),
+            FieldShape("key_id", .id(KeyKind.prefix), "Only this key's."), FieldShape("model", .token, "Only this model's."),
+            FieldShape("status", usageStatus, "Only requests that ended so."),
+        ]
+    static let groups = FieldShape("group_by", words, "Words with commas between them: what to sum by.")
+}
