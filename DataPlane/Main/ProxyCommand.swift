@@ -38,6 +38,8 @@ struct ProxyCommand: AsyncParsableCommand {
     var loops: Int?
     @Option(help: "trace, debug, info, notice, warning, error (default info).")
     var logLevel: String?
+    @Option(help: "Origins, comma-separated, whose pages may call from a browser (CORS); * for all (none).")
+    var crossOrigins: String?
     @Option(help: "process: usage survives kill -9. power: answers also wait for an fsync (default process).")
     var durability: String?
     @OptionGroup(title: "Bounds and deadlines")
@@ -65,6 +67,9 @@ struct ProxyCommand: AsyncParsableCommand {
                 throw ValidationError("--durability is process or power, not \(tier)")
             }
             settings.durability = parsed
+        }
+        settings.crossOrigins = (crossOrigins ?? environment["WEIR_CROSS_ORIGINS"] ?? "").split(separator: ",").map {
+            $0.trimmingCharacters(in: .whitespaces)
         }
         try bounds.apply(to: &settings, environment: environment)
         let levelName = logLevel ?? environment["WEIR_LOG_LEVEL"] ?? "info"

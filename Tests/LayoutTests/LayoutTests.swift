@@ -90,6 +90,14 @@ struct LayoutTests {
         }
     }
 
+    /// What serves requests knows of sockets and TLS in one folder: another transport is another folder. The link to the control plane stands
+    /// on gRPC's own.
+    @Test func onlyTheTransportKnowsSockets() {
+        for (path, text) in Self.sources("DataPlane/Proxy") where !path.contains("/Transport/") && !path.contains("/ControlLink/") {
+            #expect(Self.imports(text).isDisjoint(with: ["NIOPosix", "NIOSSL", "NIOTLS"]), "\(path)")
+        }
+    }
+
     /// What must not stand in a source, and what to write in its place.
     static var banned: [(pattern: Regex<Substring>, remedy: String)] {
         [

@@ -261,6 +261,59 @@ class Deaf:
             sock.close()
 
 
+class Pipelines:
+    """Connections that send requests which Weir answers by itself, one behind the other, and read none of the answers. They need no key."""
+
+    LINE = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n" * 400
+
+    def __init__(self, port, size):
+        self.port = port
+        self.size = size
+
+    def run(self, seconds):
+        """Bytes that were taken from all of them together."""
+        sockets = []
+        for _ in range(self.size):
+            sock = socket.create_connection((HOST, self.port), timeout=5)
+            sock.setblocking(False)
+            sockets.append(sock)
+        sent, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end and sockets:
+            for sock in list(sockets):
+                try:
+                    sent += sock.send(self.LINE)
+                except BlockingIOError:
+                    time.sleep(0.001)
+                except OSError:
+                    sockets.remove(sock)
+        for sock in sockets:
+            sock.close()
+        return sent
+
+
+class Silent:
+    """Connections that never say anything, or nothing but a head that announces a large body."""
+
+    def __init__(self, port, size, first=b""):
+        self.sockets = []
+        for _ in range(size):
+            try:
+                sock = socket.create_connection((HOST, port), timeout=2)
+                sock.sendall(first)
+                self.sockets.append(sock)
+            except OSError:
+                pass
+
+    def close(self):
+        for sock in self.sockets:
+            sock.close()
+
+
+def announcement(key, length=20_971_520):
+    return (f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {key}\r\n"
+            f"content-length: {length}\r\n\r\n").encode()
+
+
 async def drain(port, key, model, stream, limit=2 << 30, seconds=90):
     """Reads an answer to wherever it ends; the number of bytes."""
     body = json.dumps(chat(model, stream=stream)).encode()

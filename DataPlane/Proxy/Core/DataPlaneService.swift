@@ -36,16 +36,19 @@ package struct DataPlaneService: Sendable {
         }
     }
 
-    /// Runs until SIGTERM or SIGINT; a second signal cuts the draining short.
+    /// Runs until SIGTERM or SIGINT; a second signal ends what still runs at once.
     /// - Throws: what kept it from starting, in words for the operator.
     package func run() async throws {
-        let signals = await UnixSignalsSequence(trapping: [.sigterm, .sigint])
+        let stops = StopRequests(await UnixSignalsSequence(trapping: [.sigterm, .sigint]))
         signal(SIGPIPE, SIG_IGN)
         let clock = SystemClock()
         let store = try LocalStore(directory: settings.dataDirectory, durability: settings.durability == .power ? .power : .process)
         for folder in store.quarantined { logger.error("a damaged local database lies aside", metadata: ["folder": "\(folder)"]) }
         let keys = try DataPlaneKeys.loadOrCreate(directory: settings.dataDirectory)
-        let enrollment = try await enroll(keys)
+        guard let enrollment = try await enroll(keys, stops) else {
+            logger.notice("stopped before the data plane was enrolled")
+            return
+        }
         let identity = DataPlaneIdentity(enrollment, keys: keys)
         let snapshots = try SnapshotStore(local: store, identity: identity, clock: clock, logger: logger)
         var journal = JournalSettings()
@@ -77,12 +80,15 @@ package struct DataPlaneService: Sendable {
                 "loops": "\(ProxyServer.loopCount(settings))",
             ])
 
-        var iterator = signals.makeAsyncIterator()
-        _ = await iterator.next()
+        await stops.wait(for: 1)
         logger.notice("stopping: running requests may end", metadata: ["milliseconds": "\(settings.drainTimeout)"])
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await server.drain() }
-            await group.next()
+            group.addTask {
+                await stops.wait(for: 2)
+                server.hurry()
+            }
+            await server.drain()
+            group.cancelAll()
         }
         pipeline.stop()
         // What was folded last goes out too, if the control plane is there to take it.
@@ -99,8 +105,21 @@ package struct DataPlaneService: Sendable {
         logger.notice("stopped", metadata: ["outbox_batches": "\(pipeline.counters.outboxRows.load(ordering: .relaxed))"])
     }
 
-    private func enroll(_ keys: DataPlaneKeys) async throws -> Enrollment {
+    /// - Returns: nil when the process is told to stop before the control plane could be reached.
+    private func enroll(_ keys: DataPlaneKeys, _ stops: StopRequests) async throws -> Enrollment? {
         if let known = try Enrollment.load(directory: settings.dataDirectory) { return known }
+        return try await withThrowingTaskGroup(of: Enrollment?.self) { group in
+            group.addTask { try await self.enroll(keys) }
+            group.addTask {
+                await stops.wait(for: 1)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
+    }
+
+    private func enroll(_ keys: DataPlaneKeys) async throws -> Enrollment {
         guard let text = enrollmentToken, !text.isEmpty else { throw StartError.notEnrolled(settings.dataDirectory) }
         let token = try EnrollmentTokenText(parsing: text.trimmingCharacters(in: .whitespacesAndNewlines))
         while true {
@@ -112,6 +131,22 @@ package struct DataPlaneService: Sendable {
                 try await Task.sleep(for: .seconds(1))
             }
         }
+    }
+}
+
+/// How often the process was told to stop.
+private final class StopRequests: Sendable {
+    private let count = Atomic<Int>(0)
+
+    init(_ signals: UnixSignalsSequence) {
+        Task {
+            for await _ in signals { count.wrappingAdd(1, ordering: .relaxed) }
+        }
+    }
+
+    /// Returns when it was told so often, or the task is cancelled.
+    func wait(for times: Int) async {
+        while count.load(ordering: .relaxed) < times, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(100)) }
     }
 }
 

@@ -17,20 +17,23 @@ final class LoopContext: @unchecked Sendable {
     let clock: any WallClock
     let logger: Logger
     let journal: UsageJournal
-    let tls: UpstreamTLS
+    let transport: Transport
     let allocator = ByteBufferAllocator()
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
     var isDraining = false
+    /// Running requests are ended: nothing more is sent to providers.
+    private(set) var isStopping = false
+    /// Nil when pages of other origins may not call.
+    let crossOrigin: CrossOrigin?
 
     var metrics = LoopMetrics()
     var encoder = UsageEncoder()
     /// Where a meter puts what it lets through, emptied at each use.
     var scratch: [UInt8] = []
     var requestIDs = RequestIDSource()
-    /// Bytes of request bodies held by this loop's connections.
-    var bufferedBytes = 0
+    var bodies: BodyBudget
     var health: HealthView
     var failureLog = FailureLog()
 
@@ -59,7 +62,7 @@ final class LoopContext: @unchecked Sendable {
 
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
-        tls: UpstreamTLS, health: UpstreamHealth
+        tls: ClientTLS, health: UpstreamHealth
     ) {
         self.eventLoop = eventLoop
         self.index = index
@@ -67,7 +70,9 @@ final class LoopContext: @unchecked Sendable {
         self.clock = clock
         self.logger = logger
         self.journal = journal
-        self.tls = tls
+        transport = Transport(eventLoop: eventLoop, tls: tls)
+        crossOrigin = CrossOrigin(origins: settings.crossOrigins)
+        bodies = BodyBudget(maximum: settings.maxBufferedBytes)
         self.health = HealthView(health)
         renewDate()
     }
@@ -98,12 +103,36 @@ final class LoopContext: @unchecked Sendable {
         for front in fronts.items { front.drain() }
     }
 
+    /// The time that running requests were given is over.
+    func interrupt() {
+        isStopping = true
+        // Ending removes from the list: walk a copy.
+        for exchange in running.items { exchange.interrupt(.stopped) }
+    }
+
     // MARK: Connections
 
     func add(_ front: FrontHandler) { fronts.add(front) }
     func remove(_ front: FrontHandler) { fronts.remove(front) }
     func add(_ upstream: UpstreamConnection) { upstreams.add(upstream) }
     func remove(_ upstream: UpstreamConnection) { upstreams.remove(upstream) }
+
+    /// Room is wanted for connections that come: those of applications that have rested longest between two requests are closed, an eighth
+    /// of them at a time.
+    func closeResting() {
+        var resting = fronts.items.filter(\.isResting)
+        guard !resting.isEmpty else { return }
+        resting.sort { $0.deadline < $1.deadline }
+        for front in resting.prefix(max(1, resting.count / 8)) { front.close() }
+    }
+
+    /// Whoever holds most bytes of bodies loses one that is still arriving.
+    /// - Returns: whether one could be cut.
+    func makeRoomForBodies() -> Bool {
+        guard let largest = bodies.largest, let front = fronts.items.last(where: { $0.isReceiving(for: largest) }) else { return false }
+        front.refuseBody(.overloaded())
+        return true
+    }
 
     func pool(for endpoint: CompiledEndpoint) -> UpstreamPool {
         if let pool = pools[endpoint.pool] { return pool }

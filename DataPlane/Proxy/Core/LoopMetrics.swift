@@ -15,7 +15,6 @@ struct LoopMetrics: Sendable {
     var upstreamDeaths: UInt64 = 0
     var malformedRequests: UInt64 = 0
     var deadlinesPassed: UInt64 = 0
-    var refusedConnections: UInt64 = 0
     var journalFailures: UInt64 = 0
     var credentialRefusals: UInt64 = 0
     var inputTokens: UInt64 = 0
@@ -74,7 +73,7 @@ struct LoopMetrics: Sendable {
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
             \.admitted, \.streams, \.retries, \.clientDisconnects, \.upstreamDeaths, \.malformedRequests, \.deadlinesPassed,
-            \.refusedConnections, \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,
+            \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,
             \.connectionsOpened, \.upstreamConnectionsOpened,
         ]
     }

@@ -1,31 +1,36 @@
+import Listening
 package import Logging
 import NIOCore
-import NIOPosix
 package import Primitives
 import Synchronization
+import Telemetry
 
 /// The listener of applications over a set of event loops, each with its own context. Everything it needs is handed to it, so that tests
 /// run it beside a simulator in one process.
 package final class ProxyServer: Sendable {
     package let settings: ProxySettings
     package let port: Int
-    private let group: MultiThreadedEventLoopGroup
+    /// What the listeners of this process turned away.
+    let listenerMetrics: MetricsRegistry
+    private let group: any EventLoopGroup
     let contexts: [LoopContext]
-    private let listener: any Channel
+    private let listener: Listener
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
     let health: UpstreamHealth
     private let draining = Atomic<Bool>(false)
+    private let hurried = Atomic<Bool>(false)
 
     private init(
-        settings: ProxySettings, group: MultiThreadedEventLoopGroup, contexts: [LoopContext], listener: any Channel, port: Int,
-        health: UpstreamHealth, logger: Logger
+        settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
+        listenerMetrics: MetricsRegistry, health: UpstreamHealth, logger: Logger
     ) {
+        self.listenerMetrics = listenerMetrics
         self.settings = settings
         self.group = group
         self.contexts = contexts
         self.listener = listener
-        self.port = port
+        port = listener.port
         self.health = health
         self.logger = logger
     }
@@ -39,8 +44,8 @@ package final class ProxyServer: Sendable {
         settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock()
     ) async throws -> ProxyServer {
         let loops = loopCount(settings)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
-        let tls = UpstreamTLS()
+        let group = Listener.loops(loops)
+        let tls = ClientTLS()
         let health = UpstreamHealth(logger: logger)
         var contexts: [LoopContext] = []
         for index in 0..<loops {
@@ -61,10 +66,11 @@ package final class ProxyServer: Sendable {
             }
         }
         do {
-            let listener = try await bind(settings, group, contexts)
-            let port = listener.localAddress?.port ?? settings.listenPort
+            let metrics = MetricsRegistry()
+            let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
-                settings: settings, group: group, contexts: contexts, listener: listener, port: port, health: health, logger: logger)
+                settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
+                logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()
@@ -72,33 +78,23 @@ package final class ProxyServer: Sendable {
         }
     }
 
-    private static let unsentLimit = NIOBSDSocket.Option(rawValue: 25)  // TCP_NOTSENT_LOWAT, linux/tcp.h
-
     private static func bind(
-        _ settings: ProxySettings, _ group: MultiThreadedEventLoopGroup, _ contexts: [LoopContext]
-    ) async throws -> any Channel {
+        _ settings: ProxySettings, _ group: any EventLoopGroup, _ contexts: [LoopContext], _ metrics: MetricsRegistry, _ logger: Logger
+    ) async throws -> Listener {
         let byLoop = Dictionary(uniqueKeysWithValues: contexts.map { (ObjectIdentifier($0.eventLoop), $0) })
-        let limit = max(1, settings.maxConnections / max(1, contexts.count))
-        return try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 4096)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            // What is accepted inherits it.
-            .serverChannelOption(.tcpOption(Self.unsentLimit), value: min(settings.maxUnsentBytes, 1 << 30))
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.maxMessagesPerRead, value: 4)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 16_384, high: 65_536))
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard let context = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ChannelError.ioOnClosedChannel }
-                    guard context.fronts.items.count < limit, !context.isDraining else {
-                        context.metrics.refusedConnections &+= 1
-                        throw ChannelError.ioOnClosedChannel
-                    }
-                    try channel.pipeline.syncOperations.addHandler(FrontHandler(loop: context, allocator: channel.allocator))
-                }
-            }
-            .bind(host: settings.listenHost, port: settings.listenPort)
-            .get()
+        // Each may have a connection to a provider behind it.
+        let maximum = ConnectionGate.Limits.fitting(settings.maxConnections, each: 2, listener: "applications", logger: logger)
+        let gate = ConnectionGate(
+            listener: "applications", limits: .init(maximum: maximum, reserve: 32), metric: OperatorStatus.refusedConnections,
+            metrics: metrics, logger: logger
+        ) {
+            for context in contexts { context.eventLoop.execute { context.closeResting() } }
+        }
+        let options = Listener.Options(host: settings.listenHost, port: settings.listenPort, unsentBytes: settings.maxUnsentBytes)
+        return try await Listener.open(options, on: group, gate: gate) { eventLoop, allocator, place in
+            guard let context = byLoop[ObjectIdentifier(eventLoop)], !context.isDraining else { return nil }
+            return FrontHandler(loop: context, allocator: allocator, place: place)
+        }
     }
 
     package var isDraining: Bool { draining.load(ordering: .relaxed) }
@@ -110,7 +106,7 @@ package final class ProxyServer: Sendable {
         var active = 0
         for context in contexts {
             let one = try? await context.eventLoop.submit {
-                (context.metrics, context.fronts.items.count, context.fronts.items.count { !$0.exchange.isIdle })
+                (context.metrics, context.fronts.items.count, context.fronts.items.count(where: \.isBusy))
             }.get()
             guard let one else { continue }
             all.append(one.0)
@@ -122,17 +118,23 @@ package final class ProxyServer: Sendable {
 
     package func activeRequests() async -> Int { await metrics().active }
 
-    /// Takes no more connections, answers no more requests than those under way, waits for these until the settings' `drainTimeout`, then
-    /// records and closes what is left. Afterwards the journals are closed: the pipeline can be stopped.
+    /// Cuts a `drain` short that is under way, or will be.
+    package func hurry() { hurried.store(true, ordering: .relaxed) }
+
+    /// Takes no more connections, answers no more requests than those under way, and waits until these have ended and their clients have
+    /// what was answered, or the settings' `drainTimeout` is over. What is left is ended then, its callers told and its records written.
+    /// Afterwards the journals are closed: the pipeline can be stopped.
     package func drain(force: Bool = false) async {
+        if force { hurry() }
         draining.store(true, ordering: .relaxed)
-        if settings.drainDelay > 0, !force { try? await Task.sleep(for: .milliseconds(settings.drainDelay)) }
-        try? await listener.close()
+        await waits(milliseconds: settings.drainDelay) { true }
+        await listener.close()
         for context in contexts { try? await context.eventLoop.submit { context.beginDraining() }.get() }
-        let deadline = MonotonicClock.nowMicroseconds() + Int64(settings.drainTimeout) * 1000
-        while !force, await metrics().active > 0, MonotonicClock.nowMicroseconds() < deadline {
-            try? await Task.sleep(for: .milliseconds(50))
-        }
+        await waits(milliseconds: settings.drainTimeout) { await self.activeRequests() > 0 }
+        for context in contexts { try? await context.eventLoop.submit { context.interrupt() }.get() }
+        // What the callers are told leaves behind the records, in the turns that follow.
+        let told = MonotonicClock.nowMicroseconds() + 500_000
+        while await activeRequests() > 0, MonotonicClock.nowMicroseconds() < told { try? await Task.sleep(for: .milliseconds(5)) }
         for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
         for context in contexts {
             // Channels close, and their exchanges settle, in the turns that follow: the journal takes their completions first.
@@ -145,5 +147,12 @@ package final class ProxyServer: Sendable {
             try? await context.eventLoop.submit { context.journal.close() }.get()
         }
         try? await group.shutdownGracefully()
+    }
+
+    private func waits(milliseconds: Int, while isWanted: () async -> Bool) async {
+        let deadline = MonotonicClock.nowMicroseconds() + Int64(milliseconds) * 1000
+        while !hurried.load(ordering: .relaxed), MonotonicClock.nowMicroseconds() < deadline, await isWanted() {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
     }
 }

@@ -24,8 +24,12 @@ package struct ProxySettings: Sendable {
     package var maxBodyBytes = 20 << 20
     /// Connections of applications. Above: closed at once, so that the open ones stay served.
     package var maxConnections = 20_000
-    /// Bytes of request bodies held at one time, all connections of a loop together. Above: 503 with Retry-After.
+    /// Bytes of request bodies held at one time, all connections of a loop together. Above: 503 with Retry-After for tenants that hold more
+    /// than a fair share; the others may pass it, up to its double.
     package var maxBufferedBytes = 512 << 20
+
+    /// Origins whose pages may call this data plane from a browser (`https://app.example`), `*` for all; none: CORS is off.
+    package var crossOrigins: [String] = []
 
     // MARK: Deadlines towards applications (milliseconds)
 

@@ -18,7 +18,6 @@ enum Accept {
             rejection.status = 415
             throw rejection
         }
-        if loop.bufferedBytes > loop.settings.maxBufferedBytes { throw .overloaded() }
     }
 
     /// The few fields of the client's that concern the provider. A list of what goes, not of what stays: a new field never leaks.

@@ -88,7 +88,7 @@ final class Attempt: @unchecked Sendable {
         switch failure {
         case .exhausted: end(.exhausted)
         case .connect(let detail): end(.unreachable(detail, isTimeout: false))
-        case .timeout: end(.unreachable("no connection in time", isTimeout: true))
+        case .timeout(let detail): end(.unreachable(detail, isTimeout: true))
         }
     }
 

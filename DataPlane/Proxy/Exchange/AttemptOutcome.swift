@@ -68,6 +68,10 @@ struct Interruption {
         origin: .client, code: "client_stalled", flags: [.clientDisconnected, .cutByLimit],
         message: "The client did not take what was sent to it.", isClientGone: true)
 
+    static let stopped = Interruption(
+        origin: .weir, code: "gateway_stopped", flags: .interrupted, status: 503,
+        message: "This gateway was stopped while it worked on the request. Try again: another one will answer.")
+
     /// A principal lost its standing while its request was running.
     static func disabled(_ code: StaticString, _ message: String, status: Int) -> Interruption {
         Interruption(origin: .client, code: code, status: status, message: message)

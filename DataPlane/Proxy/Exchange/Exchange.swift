@@ -11,7 +11,7 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
 final class Exchange: @unchecked Sendable, ListedConnection {
-    /// idle → receiving → journaling → attempting → recording → idle. A rejection or the client's leaving shortens that.
+    /// idle → receiving → journaling → attempting → (delivering →) recording → idle. A rejection or the client's leaving shortens that.
     enum Stage {
         case idle
         /// The head was judged; the body is arriving, or an answer without one is on its way.
@@ -19,6 +19,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         /// The intent waits for the journal's write; nothing has been sent.
         case journaling(Admission, Attempt)
         case attempting(Admission, Attempt)
+        /// The last attempt has ended well; the answer's last part waits until the client's side has taken all before it.
+        case delivering(Admission, Attempt, AttemptOutcome, Verdict)
         /// Everything is said; the end of the answer waits for the record.
         case recording(isWhole: Bool)
     }
@@ -61,9 +63,15 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Whose admitted request is running.
     var principal: Principal? {
         switch stage {
-        case .journaling(let admission, _), .attempting(let admission, _): admission.caller.principal
+        case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission.caller.principal
         case .idle, .receiving, .recording: nil
         }
+    }
+
+    /// Whose share the body of the request counts in; empty while that is not known.
+    var bodyHolder: [UInt8] {
+        guard case .receiving(let asked?) = stage, case .complete(let caller) = asked.authentication else { return [] }
+        return caller.tenant.idBytes
     }
 
     /// Begins a request: its id, and one look at each clock. The front has read the monotonic one when the bytes came.
@@ -108,6 +116,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case .journaling(let admission, let attempt):
             if !loop.journal.abandon(requestID) { settle(admission, attempt, nil, Verdict(how, status: 0)) }
         case .attempting(_, let attempt): attempt.abandon(how)
+        case .delivering(let admission, let attempt, let outcome, _):
+            settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
         case .idle, .receiving, .recording: break
         }
         reset()
@@ -120,6 +130,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         switch stage {
         case .journaling: reject(Rejection(why))
         case .attempting(_, let attempt): attempt.abandon(why)
+        case .delivering(let admission, let attempt, let outcome, _):
+            conclude(admission, attempt, outcome, Verdict(why, status: outcome.providerStatus), isWhole: false)
         case .idle, .receiving, .recording: return
         }
     }

@@ -17,7 +17,7 @@ extension Exchange {
         case .journaling(let admission, let attempt), .attempting(let admission, let attempt):
             if rejection.fault != .client { log(rejection, attempt, outcome) }
             conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
-        case .idle, .receiving, .recording:
+        case .idle, .receiving, .delivering, .recording:
             if rejection.fault != .client { log(rejection, nil, nil) }
             finish(isWhole: true)
         }
@@ -26,7 +26,7 @@ extension Exchange {
     /// The caller's, as far as one is known.
     private var dialect: Dialect {
         switch stage {
-        case .journaling(let admission, _), .attempting(let admission, _): admission.caller.dialect
+        case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission.caller.dialect
         case .idle, .receiving, .recording: .openAI
         }
     }
@@ -43,7 +43,8 @@ extension Exchange {
     }
 
     func answer(_ answer: LocalAnswer) {
-        var head = ReplyHead(status: answer.status, length: .known(Int64(answer.body.count)), requestID: requestID)
+        var head = ReplyHead(
+            status: answer.status, length: answer.body.isEmpty ? .none : .known(Int64(answer.body.count)), requestID: requestID)
         head.configVersion = answer.configVersion
         sink.begin(head)
         answer.body.withUnsafeBytes { sink.write($0) }

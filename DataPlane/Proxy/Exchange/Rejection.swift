@@ -136,6 +136,7 @@ extension Rejection {
     /// The request was ended before its answer had begun.
     init(_ why: Interruption) {
         self.init(status: why.status, fault: why.origin, kind: Kind(status: why.status), code: why.code, message: why.message)
+        if why.origin == .weir { retryMilliseconds = 1000 }
     }
 
     // MARK: The provider's

@@ -51,6 +51,10 @@ protocol ReplySink: AnyObject {
     func discard()
     /// Sends what was written. False when the client does not keep up: the exchange stops reading, until `Exchange.clientIsReady`.
     func flush() -> Bool
+    /// Whether what was flushed has left this process for the client's connection.
+    var isTaken: Bool { get }
+    /// Calls back when that is so; never, when the client is gone or cut off before.
+    func whenTaken(_ done: @escaping () -> Void)
     /// The answer is whole: sends the rest of it. The exchange belongs to the next request afterwards.
     func end()
     /// The answer stays incomplete, and the client has to see that it is. Sends what was written and gives up the connection or stream.

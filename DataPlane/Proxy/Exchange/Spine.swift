@@ -61,6 +61,7 @@ extension Exchange {
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.
     func run(body: ByteBuffer) throws(Rejection) {
         guard case .receiving(let asked?) = stage else { throw .notConfigured() }
+        if loop.isStopping { throw Rejection(.stopped) }
         let caller = try complete(asked, body)
         let config = try configuration(asked.snapshot, caller)
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
@@ -107,7 +108,7 @@ extension Exchange {
         sums.add(outcome)
         switch outcome.ending {
         case .answered(let hadError):
-            conclude(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError), isWhole: true)
+            deliver(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError))
         case .broken(let why): breakOff(admission, attempt, outcome, why)
         case .abandoned(let why) where why.isClientGone: settle(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)))
         case .abandoned(let why) where hasAnswered: breakOff(admission, attempt, outcome, why)
@@ -161,6 +162,19 @@ extension Exchange {
 
     /// What the caller was sent of an answer that has begun to pass.
     private func sentStatus(_ outcome: AttemptOutcome) -> Int { hasAnswered ? outcome.providerStatus : 0 }
+
+    /// The record says what became of the answer, and is written before the answer's end leaves. So the last part is held until the client's
+    /// side has taken all before it: a client that goes away or stalls until then is recorded as one that did, and only whether the last
+    /// part arrived stays open.
+    private func deliver(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome, _ verdict: Verdict) {
+        guard !sink.isTaken else { return conclude(admission, attempt, outcome, verdict, isWhole: true) }
+        stage = .delivering(admission, attempt, outcome, verdict)
+        let serial = serial
+        sink.whenTaken {
+            guard self.serial == serial, case .delivering = self.stage else { return }
+            self.conclude(admission, attempt, outcome, verdict, isWhole: true)
+        }
+    }
 
     /// Settle: the end of the answer leaves once the completion is written.
     func conclude(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome?, _ verdict: Verdict, isWhole: Bool) {

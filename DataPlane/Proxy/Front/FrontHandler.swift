@@ -1,19 +1,21 @@
+import Listening
 import NIOCore
 import Primitives
 import Wire
 
 /// One connection of an application: reads requests with the strict codec, one at a time, and writes their answers. Owns the deadlines
 /// towards the client; what a request means is its `Exchange`'s.
-final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    /// head → (body | skipping) → exchanging → head. lingering and closed come last.
+///
+/// A request is read when the answers before it are taken: what a client does not read is neither made nor kept, whoever makes it.
+final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
+    /// head → (lengthBody | chunkedBody) → exchanging → flushing → head. lingering and closed come last.
     private enum State {
         case head
         case lengthBody(Int)
         case chunkedBody
         case exchanging
+        /// The answer is whole and waits for the kernel to take it.
+        case flushing
         /// The last answer is out; what still arrives is thrown away, so that the client's kernel does not drop the answer with a reset.
         case lingering
         case closed
@@ -26,7 +28,9 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
     /// Monotonic microseconds; the sweep calls `deadlinePassed` after it.
     private(set) var deadline: Int64
 
-    private var context: ChannelHandlerContext?
+    private var stream: (any ByteStream)?
+    private let place: ConnectionGate.Place
+    private var hasSpoken = false
     private var state = State.head
     private var parser: RequestHeadParser
     private var decoder = ChunkedDecoder()
@@ -34,20 +38,31 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
     private var chunkedBody = ByteBuffer()
     private var terms = HTTP1Reply.Terms()
     private var reply: HTTP1Reply
-    private var isPaused = false
-    /// The channel's own, kept here: asking it goes through several objects.
-    private var isWritable = true
+    /// What `flush` sends ahead of what stands in `reply`: pieces that are passed on as they are, with what was written before them.
+    private var outgoing: [ByteBuffer] = []
+    /// Bytes sent since the stream was last seen to have passed everything on.
+    private var untaken = 0
+    /// What the client's kernel had acknowledged when it was last looked at, while the client does not keep up; nil while it does.
+    private var stalledAt: UInt64?
+    /// On a connection that lingers: when everything was acknowledged, and until when something more has to be.
+    private var deliveredAt: Int64?
+    private var patienceEnds = Int64.max
     private var isProcessing = false
-    /// What this connection added to the loop's `bufferedBytes`.
-    private var accounted = 0
+    /// What this connection added to the loop's budget, and in whose share.
+    private var held = 0
+    private var share: BodyBudget.Share?
 
     /// Bytes of further requests that are taken in while one is being answered.
     private static let pipelineBytes = 65_536
+    /// What a kernel always has room for behind nothing: below it nobody asks whether an answer was taken.
+    private static let smallAnswer = 16_384
     private static let lingerMicroseconds: Int64 = 2_000_000
+    private static let lingerLook: Int64 = 200_000
 
-    init(loop: LoopContext, allocator: ByteBufferAllocator) {
+    init(loop: LoopContext, allocator: ByteBufferAllocator, place: ConnectionGate.Place) {
         self.loop = loop
         self.allocator = allocator
+        self.place = place
         parser = RequestHeadParser(
             limits: HTTPLimits(maxHeadBytes: loop.settings.maxHeadBytes, maxFields: loop.settings.maxHeaderFields))
         deadline = loop.readClock() &+ Int64(loop.settings.headTimeout) &* 1000
@@ -55,52 +70,61 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         exchange = Exchange(sink: self, loop: loop)
     }
 
-    // MARK: The channel
+    /// Between two requests, with nothing of the next one.
+    var isResting: Bool {
+        guard case .head = state else { return false }
+        return hasSpoken && inbound.readableBytes == 0
+    }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
+    /// Something of a request or of its answer is under way: a data plane that stops waits for it.
+    var isBusy: Bool {
+        switch state {
+        case .flushing: true
+        case .lingering: deliveredAt == nil
+        default: !exchange.isIdle
+        }
+    }
+
+    // MARK: The stream
+
+    func opened(_ stream: any ByteStream) {
+        self.stream = stream
         loop.add(self)
         loop.metrics.connectionsOpened &+= 1
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
-        self.context = nil
-        loop.remove(self)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var buffer = unwrapInboundIn(data)
+    func received(_ bytes: ByteBuffer) {
+        var buffer = bytes
         let now = loop.readClock()
         switch state {
         case .lingering, .closed: return
         case .head where inbound.readableBytes == 0:
-            deadline = now &+ Int64(loop.settings.headTimeout) &* 1000
+            deadline = now &+ milliseconds(loop.settings.headTimeout)
             inbound = buffer
         case .chunkedBody where inbound.readableBytes == 0: inbound = buffer
         default:
             if inbound.readableBytes == 0 { inbound = buffer } else { inbound.writeBuffer(&buffer) }
         }
         process()
-        if case .exchanging = state, inbound.readableBytes > Self.pipelineBytes { pauseReading() }
+        switch state {
+        case .exchanging, .flushing: if inbound.readableBytes > Self.pipelineBytes { stream?.pauseReading() }
+        default: return
+        }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    func ended(_ failure: StreamFailure?) {
         state = .closed
         deadline = .max
+        stream = nil
+        loop.remove(self)
         release()
         if !exchange.isIdle { exchange.clientLeft(.clientGone) }
-        context.fireChannelInactive()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        isWritable = context.channel.isWritable
-        if isWritable {
-            if case .exchanging = state { deadline = .max }
-            exchange.clientIsReady()
-        }
-        context.fireChannelWritabilityChanged()
+    func writabilityChanged(isWritable: Bool) {
+        guard isWritable else { return }
+        if case .exchanging = state { keepsUp() }
+        exchange.clientIsReady()
     }
 
     // MARK: Reading requests
@@ -115,11 +139,13 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
             case .head:
                 guard inbound.readableBytes > 0, readHead() else { return }
             case .lengthBody(let length):
-                guard inbound.readableBytes >= length, let body = inbound.readSlice(length: length) else { return }
+                guard hold(min(inbound.readableBytes, length), of: length), inbound.readableBytes >= length,
+                    let body = inbound.readSlice(length: length)
+                else { return }
                 run(body)
             case .chunkedBody:
                 guard readChunks() else { return }
-            case .exchanging, .lingering, .closed: return
+            case .exchanging, .flushing, .lingering, .closed: return
             }
         }
     }
@@ -133,7 +159,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
                 terms.isHTTP10 = parser.minorVersion == 0
                 terms.isHeadRequest = parser.method == .head
                 terms.keepAlive = parser.keepAlive && !loop.isDraining
-                decision = exchange.receive(parser, bytes)
+                decision = decide(bytes)
             }
             return step
         }
@@ -142,6 +168,7 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         case .invalid(let violation):
             loop.metrics.malformedRequests &+= 1
             terms.isHeadRequest = false
+            terms.originLines = []
             exchange.open()
             state = .exchanging
             var rejection = Rejection.badRequest("malformed_request", "The request is not valid HTTP/1.1: \(violation.reason).")
@@ -156,6 +183,47 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         }
     }
 
+    private func decide(_ bytes: UnsafeRawBufferPointer) -> HeadDecision {
+        if let refusal = firstHead(bytes[parser.path]) ?? crossOrigin(bytes) {
+            exchange.open()
+            return refusal
+        }
+        return exchange.receive(parser, bytes)
+    }
+
+    /// The first head is whole: this connection gives way to nobody any more. One that was let in beyond the maximum may ask for health.
+    private func firstHead(_ path: Slice<UnsafeRawBufferPointer>) -> HeadDecision? {
+        if hasSpoken { return nil }
+        hasSpoken = true
+        switch place.passage {
+        case .open:
+            place.spoke()
+            return nil
+        case .reserved:
+            terms.keepAlive = false
+            return path.starts(with: "/health/".utf8) ? nil : .reject(.overloaded())
+        }
+    }
+
+    /// What pages of other origins are told, where the operator lets any call. Preflights are answered here.
+    private func crossOrigin(_ bytes: UnsafeRawBufferPointer) -> HeadDecision? {
+        guard let policy = loop.crossOrigin else { return nil }
+        guard let origin = CrossOrigin.value("origin", parser, bytes) else {
+            terms.originLines = CrossOrigin.vary
+            return nil
+        }
+        let lines = policy.lines(origin)
+        terms.originLines = lines ?? CrossOrigin.vary
+        guard parser.method == .options, CrossOrigin.value("access-control-request-method", parser, bytes) != nil,
+            RequestRouter.target(bytes, path: parser.path, isPost: true, isGet: true) != .unknown
+        else { return nil }
+        guard lines != nil else {
+            return .reject(.forbidden("origin_not_allowed", "This gateway does not let pages of this origin call it."))
+        }
+        terms.originLines += policy.preflightLines(fields: CrossOrigin.value("access-control-request-headers", parser, bytes))
+        return .answer(LocalAnswer(status: 204, body: []))
+    }
+
     private func begin(_ decision: HeadDecision) {
         let length = parser.contentLength.map { Int(clamping: $0) } ?? 0
         let isChunked = parser.isChunked
@@ -163,19 +231,19 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         parser.reset()
         switch decision {
         case .receiveBody:
-            deadline = loop.nowMicroseconds &+ Int64(loop.settings.bodyTimeout) &* 1000
+            deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.bodyTimeout)
             if isChunked {
                 decoder = ChunkedDecoder()
                 chunkedBody = ByteBuffer()
                 state = .chunkedBody
             } else {
-                account(length)
                 state = .lengthBody(length)
             }
-            if expectsContinue, inbound.readableBytes == 0, let context {
+            if expectsContinue, inbound.readableBytes == 0 {
                 var answer = allocator.buffer(capacity: 32)
                 answer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
-                context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+                send(answer)
+                stream?.flush()
             }
         case .answer(let answer):
             skipBody(length, isChunked)
@@ -226,19 +294,16 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         inbound.moveReaderIndex(forwardBy: min(consumed, inbound.readableBytes))
         if let violation {
             loop.metrics.malformedRequests &+= 1
-            state = .exchanging
             var rejection = Rejection.badRequest("malformed_request", "The request body is not valid: \(violation.reason).")
             rejection.closesConnection = true
-            exchange.reject(rejection)
+            refuseBody(rejection)
             return true
         }
         if isTooLarge {
-            state = .exchanging
-            exchange.reject(.bodyTooLarge(maximum: maximum))
+            refuseBody(.bodyTooLarge(maximum: maximum))
             return true
         }
-        account(chunkedBody.readableBytes - accounted)
-        guard isEnd else { return false }
+        guard hold(chunkedBody.readableBytes, of: chunkedBody.readableBytes), isEnd else { return false }
         let body = chunkedBody
         chunkedBody = ByteBuffer()
         run(body)
@@ -256,14 +321,55 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         }
     }
 
-    private func account(_ bytes: Int) {
-        accounted &+= bytes
-        loop.bufferedBytes &+= bytes
+    // MARK: What is held of a body
+
+    /// Counts the `bytes` of a body that are here. False when there is no room for them: the request is refused then.
+    private func hold(_ bytes: Int, of length: Int) -> Bool {
+        if share == nil, max(bytes, length) > BodyBudget.smallBytes { attribute() }
+        let more = bytes - held
+        guard more > 0 else { return true }
+        switch loop.bodies.verdict(share, adding: more) {
+        case .fits: break
+        case .makeRoom where loop.makeRoomForBodies() || !loop.bodies.isHopeless: break
+        case .makeRoom, .refuse:
+            refuseBody(.overloaded())
+            return false
+        }
+        held += more
+        loop.bodies.add(more, to: share)
+        return true
+    }
+
+    /// What was counted as a small body's so far is somebody's from now on.
+    private func attribute() {
+        let share = loop.bodies.share(of: exchange.bodyHolder)
+        loop.bodies.add(-held, to: nil)
+        loop.bodies.add(held, to: share)
+        self.share = share
+    }
+
+    /// Whether this connection's body is still arriving, and stands in that share.
+    func isReceiving(for share: BodyBudget.Share) -> Bool {
+        switch state {
+        case .lengthBody, .chunkedBody: self.share === share
+        default: false
+        }
+    }
+
+    /// Ends a request whose body is not whole; the rest of it is not wanted.
+    func refuseBody(_ rejection: Rejection) {
+        terms.keepAlive = false
+        chunkedBody = ByteBuffer()
+        inbound = ByteBuffer()
+        release()
+        state = .exchanging
+        exchange.reject(rejection)
     }
 
     private func release() {
-        loop.bufferedBytes &-= accounted
-        accounted = 0
+        if held > 0 || share != nil { loop.bodies.add(-held, to: share) }
+        held = 0
+        share = nil
     }
 
     // MARK: Writing answers
@@ -276,28 +382,54 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
     func write(_ bytes: UnsafeRawBufferPointer) { reply.write(bytes) }
 
     func write(_ piece: ByteBuffer) {
-        guard let context, reply.passes(piece) else {
+        guard reply.passes(piece) else {
             piece.withUnsafeReadableBytes { reply.write($0) }
             return
         }
-        if !reply.isEmpty { context.write(wrapOutboundOut(reply.take()), promise: nil) }
-        context.write(wrapOutboundOut(piece), promise: nil)
+        if !reply.isEmpty { outgoing.append(reply.take()) }
+        outgoing.append(piece)
     }
 
-    func discard() { reply.discard() }
+    func discard() {
+        reply.discard()
+        if !outgoing.isEmpty { outgoing.removeAll() }
+    }
 
     func requestIsDone() { release() }
 
     func flush() -> Bool {
-        guard let context else { return true }
-        if reply.isEmpty {
-            context.flush()
-        } else {
-            context.writeAndFlush(wrapOutboundOut(reply.take()), promise: nil)
+        guard let stream else { return true }
+        if !outgoing.isEmpty {
+            for piece in outgoing { send(piece) }
+            outgoing.removeAll(keepingCapacity: true)
         }
-        if isWritable { return true }
-        deadline = loop.nowMicroseconds &+ Int64(loop.settings.writeTimeout) &* 1000
+        if !reply.isEmpty { send(reply.take()) }
+        stream.flush()
+        if stream.isWritable { return true }
+        stalls()
         return false
+    }
+
+    private func send(_ bytes: ByteBuffer) {
+        untaken &+= bytes.readableBytes
+        stream?.write(bytes)
+    }
+
+    var isTaken: Bool {
+        guard untaken >= Self.smallAnswer, let stream else { return true }
+        guard stream.pendingBytes == 0 else { return false }
+        untaken = 0
+        return true
+    }
+
+    func whenTaken(_ done: @escaping () -> Void) {
+        stalls()
+        stream?.whenTaken { taken in
+            guard taken else { return }
+            self.untaken = 0
+            self.keepsUp()
+            done()
+        }
     }
 
     func end() {
@@ -313,78 +445,129 @@ final class FrontHandler: ChannelInboundHandler, ListedConnection, ReplySink {
         replyEnded()
     }
 
-    /// On to the next request, or farewell.
+    /// On to the next request when the client has taken this answer, or farewell.
     private func replyEnded() {
         guard case .exchanging = state else { return }
         loop.metrics.answers[(1...5).contains(reply.status / 100) ? reply.status / 100 : 0] &+= 1
         release()
-        guard terms.keepAlive, !loop.isDraining else {
-            linger()
-            return
+        guard terms.keepAlive, !loop.isDraining else { return linger() }
+        if isTaken { return next() }
+        state = .flushing
+        whenTaken {
+            if case .flushing = self.state { self.next() }
         }
+    }
+
+    private func next() {
+        guard terms.keepAlive, !loop.isDraining else { return linger() }
         state = .head
         deadline =
-            loop.nowMicroseconds &+ Int64(inbound.readableBytes == 0 ? loop.settings.keepAliveTimeout : loop.settings.headTimeout) &* 1000
-        resumeReading()
+            loop.nowMicroseconds
+            &+ milliseconds(inbound.readableBytes == 0 ? loop.settings.keepAliveTimeout : loop.settings.headTimeout)
+        stream?.resumeReading()
         if inbound.readableBytes > 0 { process() }
+    }
+
+    // MARK: A client that does not keep up
+
+    /// It may take its time, but has to take something within `writeTimeout`.
+    private func stalls() {
+        guard stalledAt == nil else { return }
+        stalledAt = stream?.delivery?.acknowledged ?? 0
+        deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.writeTimeout)
+    }
+
+    private func keepsUp() {
+        stalledAt = nil
+        deadline = .max
+    }
+
+    /// Whether the client's kernel has acknowledged something since the last look; it has as long again then.
+    private func hasTakenSomething(_ now: Int64) -> Bool {
+        guard let before = stalledAt, let acknowledged = stream?.delivery?.acknowledged, acknowledged > before else { return false }
+        stalledAt = acknowledged
+        deadline = now &+ milliseconds(loop.settings.writeTimeout)
+        return true
     }
 
     // MARK: Closing
 
-    /// Closes the sending side once everything is written, and waits a little for the client's own end (RFC 9112 §9.6).
+    /// Closes the sending side once everything is written, waits until the client's kernel has it all, and then a little for the client's
+    /// own end (RFC 9112 §9.6): bytes that arrive at a closed socket would make the kernel reset the connection, and the client's drop
+    /// what it has not read yet.
     private func linger() {
-        guard let context else { return }
+        guard let stream else { return }
         state = .lingering
         inbound = ByteBuffer()
-        deadline = loop.nowMicroseconds &+ Self.lingerMicroseconds
-        resumeReading()
-        let written = context.eventLoop.makePromise(of: Void.self)
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
-        written.futureResult.assumeIsolated().whenComplete { _ in
-            self.context?.close(mode: .output, promise: nil)
+        deliveredAt = nil
+        stalledAt = nil
+        stalls()
+        patienceEnds = deadline
+        stream.resumeReading()
+        stream.whenTaken { taken in
+            guard taken, case .lingering = self.state else { return }
+            self.stream?.closeOutput()
+            self.lookAtDelivery(self.loop.readClock())
         }
+    }
+
+    /// Everything has left this process: how far has the client's got?
+    private func lookAtDelivery(_ now: Int64) {
+        guard let delivery = stream?.delivery, !delivery.isComplete else {
+            deliveredAt = now
+            deadline = now &+ Self.lingerMicroseconds
+            return
+        }
+        if delivery.acknowledged > stalledAt ?? 0 {
+            stalledAt = delivery.acknowledged
+            patienceEnds = now &+ milliseconds(loop.settings.writeTimeout)
+        }
+        deadline = min(now &+ Self.lingerLook, patienceEnds)
     }
 
     func close() {
         deadline = .max
-        context?.close(promise: nil)
+        stream?.close()
     }
 
     /// The gateway stops: connections between two requests are closed, the others after their answer.
     func drain() {
-        if case .head = state, inbound.readableBytes == 0 { close() }
         terms.keepAlive = false
+        guard case .head = state, inbound.readableBytes == 0 else { return }
+        if hasSpoken { linger() } else { close() }
     }
 
     func deadlinePassed(_ now: Int64) {
         deadline = .max
         switch state {
-        case .head where inbound.readableBytes == 0: close()
+        case .head where inbound.readableBytes == 0:
+            if !hasSpoken { place.tookTooLong() }
+            close()
         case .head, .lengthBody, .chunkedBody:
             loop.metrics.deadlinesPassed &+= 1
             if case .head = state { exchange.open() }
-            state = .exchanging
-            exchange.reject(.slowRequest())
-        case .exchanging:
+            refuseBody(.slowRequest())
+        case .exchanging, .flushing:
+            if hasTakenSomething(now) { return }
             loop.metrics.deadlinesPassed &+= 1
-            exchange.clientLeft(.clientStalled)
+            if !exchange.isIdle { exchange.clientLeft(.clientStalled) }
             close()
-        case .lingering: close()
+        case .lingering:
+            if deliveredAt != nil {
+                close()
+            } else if stream?.pendingBytes ?? 0 > 0 {
+                if hasTakenSomething(now) { return }
+                loop.metrics.deadlinesPassed &+= 1
+                close()
+            } else if now >= patienceEnds {
+                loop.metrics.deadlinesPassed &+= 1
+                close()
+            } else {
+                lookAtDelivery(now)
+            }
         case .closed: return
         }
     }
 
-    // MARK: Back-pressure
-
-    private func pauseReading() {
-        guard !isPaused, let context else { return }
-        isPaused = true
-        context.channel.setOption(.autoRead, value: false).assumeIsolated().whenFailure { _ in }
-    }
-
-    private func resumeReading() {
-        guard isPaused, let context else { return }
-        isPaused = false
-        context.channel.setOption(.autoRead, value: true).assumeIsolated().whenFailure { _ in }
-    }
+    private func milliseconds(_ value: Int) -> Int64 { Int64(value) &* 1000 }
 }

@@ -10,6 +10,8 @@ struct HTTP1Reply {
         var isHeadRequest = false
         var isHTTP10 = false
         var keepAlive = true
+        /// Whole lines about the request's origin: see `CrossOrigin`.
+        var originLines: [UInt8] = []
     }
 
     private enum Framing {
@@ -71,6 +73,7 @@ struct HTTP1Reply {
         case .close: break
         }
         for field in head.fields { writeField(field.name, field.value) }
+        if !terms.originLines.isEmpty { out.writeBytes(terms.originLines) }
         out.writeBytes(dateLine)
         out.writeStaticString("x-request-id: ")
         out.writeRequestID(head.requestID)

@@ -1,35 +1,35 @@
+import Listening
 package import Logging
 import NIOCore
-import NIOPosix
 import Primitives
 import Wire
 
 /// The operator's listener: `/health/live`, `/health/ready`, `/metrics`. On a thread of its own, so that a scrape takes nothing from the
 /// requests.
 package final class OperatorServer: Sendable {
-    package let port: Int
-    private let group: MultiThreadedEventLoopGroup
-    private let listener: any Channel
+    /// Probes and scrapers; each makes one request and is gone within `OperatorConnection.patience`.
+    private static let maximumConnections = 128
 
-    private init(group: MultiThreadedEventLoopGroup, listener: any Channel, port: Int) {
+    package let port: Int
+    private let group: any EventLoopGroup
+    private let listener: Listener
+
+    private init(group: any EventLoopGroup, listener: Listener) {
         self.group = group
         self.listener = listener
-        self.port = port
+        port = listener.port
     }
 
     package static func start(host: String, port: Int, status: OperatorStatus, logger: Logger) async throws -> OperatorServer {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let group = Listener.loops(1)
+        let gate = ConnectionGate(
+            listener: "operator", limits: .init(maximum: maximumConnections, reserve: 16), metric: OperatorStatus.refusedConnections,
+            metrics: status.listenerMetrics, logger: logger)
         do {
-            let listener = try await ServerBootstrap(group: group)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(OperatorHandler(status: status))
-                    }
-                }
-                .bind(host: host, port: port)
-                .get()
-            return OperatorServer(group: group, listener: listener, port: listener.localAddress?.port ?? port)
+            let listener = try await Listener.open(.init(host: host, port: port), on: group, gate: gate) { eventLoop, allocator, place in
+                OperatorConnection(status: status, eventLoop: eventLoop, allocator: allocator, place: place)
+            }
+            return OperatorServer(group: group, listener: listener)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -37,34 +37,50 @@ package final class OperatorServer: Sendable {
     }
 
     package func stop() async {
-        try? await listener.close()
+        await listener.close()
         try? await group.shutdownGracefully()
     }
 }
 
 /// One request a connection, GET only, no body: what probes and scrapers send.
-private final class OperatorHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
+private final class OperatorConnection: ByteStreamUser {
+    private static let patience = TimeAmount.seconds(15)
 
     private let status: OperatorStatus
+    private let eventLoop: any EventLoop
+    private let allocator: ByteBufferAllocator
+    private let place: ConnectionGate.Place
+    private var stream: (any ByteStream)?
     private var parser = RequestHeadParser(limits: HTTPLimits(maxHeadBytes: 8192))
     private var inbound = ByteBuffer()
     private var isAnswering = false
     private var timeout: Scheduled<Void>?
 
-    init(status: OperatorStatus) { self.status = status }
-
-    func channelActive(context: ChannelHandlerContext) {
-        let channel = context.channel
-        timeout = context.eventLoop.scheduleTask(in: .seconds(15)) { channel.close(promise: nil) }
+    init(status: OperatorStatus, eventLoop: any EventLoop, allocator: ByteBufferAllocator, place: ConnectionGate.Place) {
+        self.status = status
+        self.eventLoop = eventLoop
+        self.allocator = allocator
+        self.place = place
     }
 
-    func channelInactive(context: ChannelHandlerContext) { timeout?.cancel() }
+    func opened(_ stream: any ByteStream) {
+        self.stream = stream
+        timeout = eventLoop.assumeIsolated().scheduleTask(in: Self.patience) {
+            if !self.isAnswering { self.place.tookTooLong() }
+            self.stream?.close()
+        }
+    }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    func ended(_ failure: StreamFailure?) {
+        stream = nil
+        timeout?.cancel()
+    }
+
+    func writabilityChanged(isWritable: Bool) {}
+
+    func received(_ bytes: ByteBuffer) {
         guard !isAnswering else { return }
-        var buffer = unwrapInboundIn(data)
+        var buffer = bytes
         inbound.writeBuffer(&buffer)
         var path = ""
         let step = inbound.withUnsafeReadableBytes { bytes -> ParseStep in
@@ -74,29 +90,35 @@ private final class OperatorHandler: ChannelInboundHandler {
         }
         switch step {
         case .needMore: return
-        case .invalid(let violation): answer(context.channel, 400, "text/plain", violation.reason + "\n")
-        case .complete:
-            guard parser.method == .get || parser.method == .head else {
-                return answer(context.channel, 405, "text/plain", "only GET\n")
-            }
-            isAnswering = true
-            let channel = context.channel
-            let status = status
-            let asked = path
-            let promise = context.eventLoop.makePromise(of: OperatorStatus.Page.self)
-            promise.completeWithTask { await status.page(asked) }
-            promise.futureResult.assumeIsolated().whenSuccess { page in self.answer(channel, page.status, page.contentType, page.body) }
+        case .invalid(let violation): answer(.init(status: 400, contentType: "text/plain", body: violation.reason + "\n"))
+        case .complete: answer(path)
         }
     }
 
-    private func answer(_ channel: any Channel, _ status: Int, _ type: String, _ body: String) {
+    private func answer(_ path: String) {
+        guard parser.method == .get || parser.method == .head else {
+            return answer(.init(status: 405, contentType: "text/plain", body: "only GET\n"))
+        }
+        guard place.passage == .open || path.hasPrefix("/health/") else {
+            return answer(.init(status: 503, contentType: "text/plain", body: "too many connections: only health is answered\n"))
+        }
+        place.spoke()
         isAnswering = true
-        var out = channel.allocator.buffer(capacity: body.utf8.count + 160)
-        out.writeStatusLine(status)
-        out.writeString("content-type: \(type)\r\ncontent-length: \(body.utf8.count)\r\nconnection: close\r\n\r\n")
-        if parser.method != .head { out.writeString(body) }
-        channel.writeAndFlush(out).assumeIsolated().whenComplete { _ in channel.close(promise: nil) }
+        let status = status
+        let promise = eventLoop.makePromise(of: OperatorStatus.Page.self)
+        promise.completeWithTask { await status.page(path) }
+        promise.futureResult.assumeIsolated().whenSuccess { page in self.answer(page) }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    private func answer(_ page: OperatorStatus.Page) {
+        isAnswering = true
+        guard let stream else { return }
+        var out = allocator.buffer(capacity: page.body.utf8.count + 160)
+        out.writeStatusLine(page.status)
+        out.writeString(
+            "content-type: \(page.contentType)\r\ncontent-length: \(page.body.utf8.count)\r\nconnection: close\r\n\r\n")
+        if parser.method != .head { out.writeString(page.body) }
+        stream.writeAndFlush(out)
+        stream.whenTaken { _ in stream.close() }
+    }
 }

@@ -84,7 +84,6 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_upstream_deaths_total", "counter", "Responses that broke off.", loops.upstreamDeaths)
         out.one("weir_proxy_malformed_requests_total", "counter", "Requests that are not HTTP/1.1.", loops.malformedRequests)
         out.one("weir_proxy_deadlines_total", "counter", "Deadlines passed, towards clients and providers.", loops.deadlinesPassed)
-        out.one("weir_proxy_refused_connections_total", "counter", "Connections above the limit.", loops.refusedConnections)
         out.one("weir_proxy_credential_refusals_total", "counter", "Times a provider refused a credential.", loops.credentialRefusals)
         out.one("weir_proxy_credentials_out_of_rotation", "gauge", "Credentials a provider refused lately.", UInt64(refused.count))
         out.one("weir_proxy_input_tokens_total", "counter", "Tokens read.", loops.inputTokens)
@@ -106,8 +105,12 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_config_candidate_version", "gauge", "The configuration being rolled out; 0: none.", health.candidateVersion)
         out.one("weir_proxy_heartbeat_age_seconds", "gauge", "Since the control plane was heard.", UInt64(health.secondsSinceHeartbeat))
         out.one("weir_proxy_ready", "gauge", "1 when requests can be served.", readiness().isReady ? 1 : 0)
-        return out.text
+        return out.text + server.listenerMetrics.text
     }
+
+    /// By listener (`applications`, `operator`) and reason.
+    static let refusedConnections = "weir_proxy_connections_refused_total"
+    var listenerMetrics: MetricsRegistry { server.listenerMetrics }
 }
 
 /// Prometheus's text format for values that are summed over the loops at each scrape, and so live in no registry.

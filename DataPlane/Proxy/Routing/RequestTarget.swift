@@ -51,23 +51,18 @@ enum RequestRouter {
         var channel = Caller.Channel.standard
         if matches(bytes, start, end, "/external") { (start, channel) = (start + 9, .external) }
         let found: RequestTarget
-        if channel == .standard, isWhole(bytes, start, end, "/chat/completions") {
-            return isPost ? .generate(.chat, .standard) : .wrongMethod(allowed: "POST")
-        } else if matches(bytes, start, end, "/v1/") {
-            let rest = start + 3
-            if isWhole(bytes, rest, end, "/chat/completions") {
-                found = .generate(.chat, channel)
-            } else if isWhole(bytes, rest, end, "/completions") {
-                found = .generate(.completions, channel)
-            } else if isWhole(bytes, rest, end, "/embeddings") {
-                found = .generate(.embeddings, channel)
-            } else if isWhole(bytes, rest, end, "/models") {
-                found = .listModels(channel)
-            } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
-                found = .showModel(channel, rest + 8..<end)
-            } else {
-                return .unknown
-            }
+        // A base URL with `/v1` and one without lead to the same: SDKs and their users write either.
+        let rest = matches(bytes, start, end, "/v1/") ? start + 3 : start
+        if isWhole(bytes, rest, end, "/chat/completions") {
+            found = .generate(.chat, channel)
+        } else if isWhole(bytes, rest, end, "/completions") {
+            found = .generate(.completions, channel)
+        } else if isWhole(bytes, rest, end, "/embeddings") {
+            found = .generate(.embeddings, channel)
+        } else if isWhole(bytes, rest, end, "/models") {
+            found = .listModels(channel)
+        } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
+            found = .showModel(channel, rest + 8..<end)
         } else if isWhole(bytes, start, end, "/health/live") {
             found = .live
         } else if isWhole(bytes, start, end, "/health/ready") {

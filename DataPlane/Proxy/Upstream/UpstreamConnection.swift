@@ -3,10 +3,7 @@ import Wire
 
 /// One connection to a provider: reads responses with the strict codec and hands what it reads to the attempt that uses it, in the same
 /// turn of the loop. Knows nothing of routing or money.
-final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+final class UpstreamConnection: ByteStreamUser, ListedConnection {
     /// idle → awaitingHead → body → idle | closed. Any state may go to closed.
     private enum State {
         case idle
@@ -27,7 +24,8 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     /// The provider closed the connection before any of the current request had reached it.
     private(set) var provesUnread = false
 
-    private var context: ChannelHandlerContext?
+    /// Nil before it is open and after it is closed.
+    private var stream: (any ByteStream)?
     private var attempt: Attempt?
     private var state = State.idle
     private var parser = ResponseHeadParser(limits: HTTPLimits(maxHeadBytes: 65_536, maxFields: 200))
@@ -37,7 +35,6 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     /// 1xx responses to the current request.
     private var interim = 0
     private static let maximumInterim = 16
-    private var isPaused = false
     /// Reading the rest of a response that nobody wants.
     private var isDiscarding = false
     /// Closed by us on purpose: not an upstream's death.
@@ -49,8 +46,8 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     }
 
     var isUsable: Bool {
-        // Not asked of the channel: what ends it goes through `channelInactive` first.
-        guard case .idle = state, !isClosing, context != nil else { return false }
+        // Not asked of the stream: what ends it goes through `ended` first.
+        guard case .idle = state, !isClosing, stream != nil else { return false }
         return true
     }
 
@@ -70,29 +67,18 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
 
     /// Writes the request. `body` is nil when it stands in `head` already.
     func send(head: ByteBuffer, body: ByteBuffer?) {
-        guard let context else { return }
-        if let body {
-            context.write(wrapOutboundOut(head), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(body), promise: nil)
-        } else {
-            context.writeAndFlush(wrapOutboundOut(head), promise: nil)
-        }
+        guard let stream else { return }
+        stream.write(head)
+        if let body { stream.write(body) }
+        stream.flush()
     }
 
     func setDeadline(_ deadline: Int64) { self.deadline = deadline }
 
     /// Back-pressure: stops reading until the client has taken what was sent to it.
-    func pause() {
-        guard !isPaused, let context else { return }
-        isPaused = true
-        context.channel.setOption(.autoRead, value: false).assumeIsolated().whenFailure { _ in }
-    }
+    func pause() { stream?.pauseReading() }
 
-    func resume() {
-        guard isPaused, let context else { return }
-        isPaused = false
-        context.channel.setOption(.autoRead, value: true).assumeIsolated().whenFailure { _ in }
-    }
+    func resume() { stream?.resumeReading() }
 
     /// The attempt lets go in the middle: what follows on this connection belongs to nobody.
     func abandon() {
@@ -120,7 +106,7 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
     func close() {
         isClosing = true
         deadline = .max
-        context?.close(promise: nil)
+        stream?.close()
     }
 
     func deadlinePassed(_ now: Int64) {
@@ -133,20 +119,17 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
         attempt.upstreamDeadlinePassed()
     }
 
-    // MARK: What the channel does
+    // MARK: What the stream does
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
+    func opened(_ stream: any ByteStream) {
+        self.stream = stream
         loop.add(self)
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
-        self.context = nil
-        loop.remove(self)
-    }
+    func writabilityChanged(isWritable: Bool) {}
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var buffer = unwrapInboundIn(data)
+    func received(_ bytes: ByteBuffer) {
+        var buffer = bytes
         switch state {
         case .closed: return
         case .idle:
@@ -313,27 +296,23 @@ final class UpstreamConnection: ChannelInboundHandler, ListedConnection {
         attempt?.upstreamFailed(failure, connection: self)
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    func ended(_ failure: StreamFailure?) {
         let attempt = attempt
         let before = state
         self.attempt = nil
+        stream = nil
         state = .closed
         deadline = .max
+        loop.remove(self)
         pool.closed(self)
-        if let attempt {
-            if case .untilClose = before, !isClosing {
-                attempt.upstreamEnded()
-            } else {
-                attempt.upstreamFailed(.closed, connection: self)
-            }
+        guard let attempt else { return }
+        if let failure {
+            attempt.upstreamFailed(.io(failure.detail), connection: self)
+        } else if case .untilClose = before, !isClosing {
+            attempt.upstreamEnded()
+        } else {
+            attempt.upstreamFailed(.closed, connection: self)
         }
-        context.fireChannelInactive()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A reset is a way of closing; anything else comes from TLS.
-        fail(error is IOError ? .closed : .io("\(type(of: error))"))
-        context.close(promise: nil)
     }
 }
 

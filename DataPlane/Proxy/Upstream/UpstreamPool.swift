@@ -1,26 +1,27 @@
-import NIOCore
-import NIOPosix
-import NIOSSL
+import Logging
 
 /// One loop's connections to one origin. The most recently used idle one is taken first, so that a burst's extra connections age out.
 final class UpstreamPool {
-    private let key: PoolKey
-    private let caPEM: String
+    private let origin: Transport.Origin
     let loop: LoopContext
     private var idle: [UpstreamConnection] = []
     /// Open ones and those being opened.
     private var count = 0
+    /// Monotonic microseconds before which no failure to connect is logged again.
+    private var silentUntil: Int64 = 0
+    private static let logPause: Int64 = 10_000_000
 
     init(endpoint: CompiledEndpoint, loop: LoopContext) {
-        key = endpoint.pool
-        caPEM = endpoint.caPEM
+        let key = endpoint.pool
+        origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM)
         self.loop = loop
     }
 
     enum Failure: Error {
+        /// This data plane's own bounds, or its machine's.
         case exhausted
         case connect(String)
-        case timeout
+        case timeout(String)
     }
 
     /// Gives the attempt a connection: at once when one is idle, else when it is open. Calls `upstreamReady` or `upstreamUnavailable`,
@@ -42,54 +43,42 @@ final class UpstreamPool {
     }
 
     private func open(for attempt: Attempt, connectTimeout: Int64) {
-        let tls: NIOSSLContext?
-        do {
-            tls = key.isTLS ? try loop.tls.context(caPEM: caPEM) : nil
-        } catch {
-            attempt.upstreamUnavailable(.connect("the provider's ca_pem cannot be used: \(error)"))
-            return
-        }
         count += 1
-        let loop = loop
-        let host = key.host
         let connection = UpstreamConnection(pool: self, loop: loop)
-        // The connection is confined to this loop, and the initialiser runs on it.
-        let box = NIOLoopBound(connection, eventLoop: loop.eventLoop)
-        let opening = ClientBootstrap(group: loop.eventLoop)
-            .connectTimeout(.milliseconds(connectTimeout))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.maxMessagesPerRead, value: 4)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let tls {
-                        let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
-                        let handler = try NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : host)
-                        try channel.pipeline.syncOperations.addHandler(handler)
-                    }
-                    try channel.pipeline.syncOperations.addHandler(box.value)
-                }
-            }
-            .connect(host: host, port: key.port)
-        opening.assumeIsolated().whenComplete { result in
-            switch result {
-            case .success:
-                loop.metrics.upstreamConnectionsOpened &+= 1
-                if attempt.isConnecting, connection.isUsable {
-                    connection.begin(attempt)
-                    attempt.upstreamReady(connection, isReused: false)
-                } else {
-                    self.release(connection)
-                }
-            case .failure(let error):
+        loop.transport.connect(to: origin, timeout: connectTimeout, user: connection) { failure in
+            if let failure {
                 self.count -= 1
-                guard attempt.isConnecting else { return }
-                if case ChannelError.connectTimeout = error {
-                    attempt.upstreamUnavailable(.timeout)
-                } else {
-                    attempt.upstreamUnavailable(.connect(Self.describe(error)))
-                }
+                self.log(failure)
+                if attempt.isConnecting { attempt.upstreamUnavailable(Self.outcome(failure)) }
+                return
+            }
+            self.loop.metrics.upstreamConnectionsOpened &+= 1
+            if attempt.isConnecting {
+                connection.begin(attempt)
+                attempt.upstreamReady(connection, isReused: false)
+            } else {
+                self.release(connection)
             }
         }
+    }
+
+    private static func outcome(_ failure: ConnectFailure) -> Failure {
+        switch failure {
+        case .timeout: .timeout(failure.reason)
+        case .refused, .tls, .misconfigured: .connect(failure.reason)
+        case .exhausted: .exhausted
+        }
+    }
+
+    /// One line for many: an endpoint that is down fails with each request.
+    private func log(_ failure: ConnectFailure) {
+        guard loop.nowMicroseconds >= silentUntil else { return }
+        silentUntil = loop.readClock() &+ Self.logPause
+        loop.logger.warning(
+            "no connection to a provider",
+            metadata: [
+                "host": "\(origin.host)", "port": "\(origin.port)", "reason": "\(failure.reason)", "remedy": "\(failure.remedy)",
+            ])
     }
 
     /// Takes a connection back after an attempt, or closes it when it cannot serve another.
@@ -105,15 +94,5 @@ final class UpstreamPool {
     func closed(_ connection: UpstreamConnection) {
         count -= 1
         if let index = idle.firstIndex(where: { $0 === connection }) { idle.remove(at: index) }
-    }
-
-    /// Without addresses of the inside: what may stand in a log.
-    private static func describe(_ error: any Error) -> String {
-        if let error = error as? NIOConnectionError {
-            if error.dnsAError != nil || error.dnsAAAAError != nil, error.connectionErrors.isEmpty { return "its name was not resolved" }
-            if let first = error.connectionErrors.first { return describe(first.error) }
-        }
-        if let error = error as? IOError { return error.description }
-        return "\(error)"
     }
 }

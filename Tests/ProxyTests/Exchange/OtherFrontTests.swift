@@ -97,6 +97,9 @@ private final class PlainFront: ReplySink, @unchecked Sendable {
         return true
     }
 
+    let isTaken = true
+    func whenTaken(_ done: @escaping () -> Void) { done() }
+
     func end() { finish(.whole) }
     func abort() { finish(.broken) }
 

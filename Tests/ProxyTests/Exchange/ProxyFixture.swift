@@ -20,6 +20,8 @@ final class ProxyFixture: Sendable {
     let server: ProxyServer
     let simulator: SimulatorServer
     let key: String
+    /// A key of another tenant.
+    let neighbour: String
     let tenant = TenantID.random()
     let project = ProjectID.random()
 
@@ -38,10 +40,17 @@ final class ProxyFixture: Sendable {
         let id = KeyID.random()
         let text = VirtualKeyText.generate(prefix: VirtualKeyText.virtualKeyPrefix, idSuffix: id.suffix)
         key = text.text
+        let otherID = KeyID.random()
+        let other = VirtualKeyText.generate(prefix: VirtualKeyText.virtualKeyPrefix, idSuffix: otherID.suffix)
+        neighbour = other.text
         var entry = SnapshotFixture.key(id, project: project, secret: text.text)
         adjustKey(&entry)
         var directory = SnapshotFixture.smallDirectory([], tenant: tenant, project: project)
-        directory.keys = [entry]
+        let (otherTenant, otherProject) = (TenantID.random(), ProjectID.random())
+        let next = SnapshotFixture.smallDirectory([], tenant: otherTenant, project: otherProject)
+        directory.tenants += next.tenants
+        directory.projects += next.projects
+        directory.keys = [entry, SnapshotFixture.key(otherID, project: otherProject, secret: other.text)]
         let address = "127.0.0.1:\(simulator.port)"
         let urls = (endpoints ?? ["http://SIMULATOR/v1"]).map { $0.replacing("SIMULATOR", with: address) }
         let config = Self.config(models, urls, upstreamModel)
@@ -160,12 +169,15 @@ final class RawClient: Sendable {
         self.received = received
     }
 
-    /// - Parameter isDeaf: nothing that comes is ever read.
-    static func connect(port: Int, isDeaf: Bool = false) async throws -> RawClient {
+    /// - Parameters:
+    ///   - isDeaf: nothing that comes is read, until `listen`.
+    ///   - window: bytes that this side's kernel takes for a client that does not read; nil leaves it to the kernel.
+    static func connect(port: Int, isDeaf: Bool = false, window: Int? = nil) async throws -> RawClient {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let done = loop.makePromise(of: [UInt8].self)
         let channel = try await ClientBootstrap(group: loop)
             .channelOption(.autoRead, value: !isDeaf)
+            .channelOption(.socketOption(.so_rcvbuf), value: SocketOptionValue(window ?? 131_072))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(done: done)) }
             }
@@ -175,6 +187,11 @@ final class RawClient: Sendable {
     }
 
     func send(_ text: String) async throws { try await channel.writeAndFlush(ByteBuffer(string: text)) }
+
+    /// Sends as much as the other side takes, and waits for none of it.
+    func push(_ text: String) { channel.writeAndFlush(ByteBuffer(string: text), promise: nil) }
+
+    func listen() async throws { try await channel.setOption(.autoRead, value: true).get() }
 
     func readToEnd() async throws -> [UInt8] { try await received.get() }
 

@@ -2,7 +2,7 @@ import NIOSSL
 import Synchronization
 
 /// TLS contexts by trust roots, made once: a context costs milliseconds and is shared by all loops.
-final class UpstreamTLS: Sendable {
+final class ClientTLS: Sendable {
     private let contexts = Mutex<[String: NIOSSLContext]>([:])
 
     /// - Throws: NIOSSL's error when the PEM holds no certificate.

@@ -1,0 +1,62 @@
+import NIOCore
+
+/// What a loop wants of its transport, and all that the data plane knows of sockets: bytes in, bytes out with back-pressure, and an end.
+/// Timers and wake-ups are those of NIOCore's `EventLoop`, which is a protocol; accepting is `Listener`'s, connecting (TLS included)
+/// `Transport`'s. Everything below stands in this folder, the only one that imports NIOPosix and NIOSSL: another transport is another
+/// folder, and no stage of an exchange changes for it.
+///
+/// Confined to its loop.
+protocol ByteStream: AnyObject {
+    /// False while more waits here than the peer takes; `ByteStreamUser.writabilityChanged` says when that passes.
+    var isWritable: Bool { get }
+
+    /// Takes bytes to be sent with the next `flush`.
+    func write(_ bytes: ByteBuffer)
+    func flush()
+    /// Bytes that were written and that the kernel has not taken.
+    var pendingBytes: Int { get }
+    /// What the peer's kernel has; nil where that is not known.
+    var delivery: Delivery? { get }
+
+    /// Calls back once all that was written before has left this process for the kernel (true), or never will (false).
+    func whenTaken(_ done: @escaping (Bool) -> Void)
+
+    /// Back-pressure on the peer: nothing is read until `resumeReading`.
+    func pauseReading()
+    func resumeReading()
+
+    /// Ends the sending side, behind what was written.
+    func closeOutput()
+    /// Ends both sides at once; what was not taken by the kernel is lost.
+    func close()
+}
+
+extension ByteStream {
+    func writeAndFlush(_ bytes: ByteBuffer) {
+        write(bytes)
+        flush()
+    }
+}
+
+/// How far what was sent has got.
+struct Delivery {
+    /// Bytes that the peer's kernel has acknowledged, since the stream began.
+    let acknowledged: UInt64
+    /// Whether that is all that was written.
+    let isComplete: Bool
+}
+
+/// Who reads a `ByteStream`. All calls come on its loop.
+protocol ByteStreamUser: AnyObject {
+    /// The first call: the stream can carry bytes.
+    func opened(_ stream: any ByteStream)
+    func received(_ bytes: ByteBuffer)
+    func writabilityChanged(isWritable: Bool)
+    /// The stream is over, whoever ended it; the last call. `failure` is nil when it was closed in order or by a reset, else what TLS says.
+    func ended(_ failure: StreamFailure?)
+}
+
+/// Why a stream broke, in words for a log.
+struct StreamFailure: Error {
+    let detail: String
+}

@@ -1,0 +1,190 @@
+import NIOCore
+import NIOSSL
+import NIOTLS
+
+/// A `ByteStream` over a NIO channel: the one handler of its pipeline, but for TLS in front of it.
+final class NIOStream: ChannelInboundHandler, ByteStream {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// The channel's own, kept here: asking it goes through several objects.
+    private(set) var isWritable = true
+    private var context: ChannelHandlerContext?
+    private var user: (any ByteStreamUser)?
+    private var isPaused = false
+    private var failure: StreamFailure?
+    /// Whether it can carry bytes: from the first for what was accepted, from the end of the handshake for what we open.
+    private var opening: Opening
+
+    private enum Opening {
+        case open
+        /// An attempt at one of a name's addresses; `finishOpening` follows for the one that is taken.
+        case attempt(waitsForTLS: Bool)
+        /// TCP is there, TLS is not.
+        case handshaking(host: String, done: (ConnectFailure?) -> Void)
+        case failed(TLSFailure)
+    }
+
+    /// For a connection that was accepted.
+    init(user: any ByteStreamUser) {
+        self.user = user
+        opening = .open
+    }
+
+    /// For a connection that is being made.
+    init(waitsForTLS: Bool) { opening = .attempt(waitsForTLS: waitsForTLS) }
+
+    /// TCP is connected. Calls `done` once: with nil when bytes can be carried, or with what keeps it from that.
+    func finishOpening(
+        for user: any ByteStreamUser, host: String, deadline: TimeAmount, done: @escaping (ConnectFailure?) -> Void
+    ) {
+        switch opening {
+        case .attempt(waitsForTLS: true):
+            guard let context else { return done(.tls(.closedDuringHandshake(host: host))) }
+            let timer = context.eventLoop.assumeIsolated().scheduleTask(in: deadline) { self.failOpening(.timeout(duringTLS: true)) }
+            self.user = user
+            opening = .handshaking(host: host) { result in
+                timer.cancel()
+                done(result)
+            }
+        case .failed(let failure): done(.tls(failure))
+        case .attempt(waitsForTLS: false), .open, .handshaking:
+            guard context != nil else { return done(.refused("the connection was closed")) }
+            opening = .open
+            self.user = user
+            user.opened(self)
+            done(nil)
+        }
+    }
+
+    private func failOpening(_ failure: ConnectFailure) {
+        guard case .handshaking(_, let done) = opening else { return }
+        opening = .open
+        user = nil
+        context?.close(promise: nil)
+        done(failure)
+    }
+
+    // MARK: What its user does
+
+    func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
+
+    func flush() { context?.flush() }
+
+    var pendingBytes: Int { (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
+
+    var delivery: Delivery? {
+        guard let context, let provider = context.channel as? any SocketOptionProvider else { return nil }
+        var found: TCPInfo?
+        // Answered at once on the channel's own loop.
+        provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info).assumeIsolated().whenSuccess { (info: TCPInfo) in found = info }
+        return found.map {
+            Delivery(acknowledged: $0.acknowledged, isComplete: $0.unacknowledged == 0 && $0.notSent == 0 && pendingBytes == 0)
+        }
+    }
+
+    func whenTaken(_ done: @escaping (Bool) -> Void) {
+        guard let context else { return done(false) }
+        if pendingBytes == 0 { return done(true) }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        // Promises of a channel's writes are fulfilled in their order.
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: promise)
+        promise.futureResult.assumeIsolated().whenComplete { result in
+            if case .success = result { done(true) } else { done(false) }
+        }
+    }
+
+    func pauseReading() { setReading(false) }
+    func resumeReading() { setReading(true) }
+
+    private func setReading(_ reads: Bool) {
+        guard isPaused == reads, let context else { return }
+        isPaused = !reads
+        context.channel.setOption(.autoRead, value: reads).assumeIsolated().whenFailure { _ in }
+    }
+
+    func closeOutput() { context?.close(mode: .output, promise: nil) }
+
+    func close() { context?.close(promise: nil) }
+
+    // MARK: What the channel does
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        isWritable = context.channel.isWritable
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        user = nil
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case TLSUserEvent.handshakeCompleted = event {
+            switch opening {
+            case .handshaking(_, let done):
+                opening = .open
+                user?.opened(self)
+                done(nil)
+            case .attempt: opening = .attempt(waitsForTLS: false)
+            case .open, .failed: break
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { user?.received(unwrapInboundIn(data)) }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        isWritable = context.channel.isWritable
+        user?.writabilityChanged(isWritable: isWritable)
+        context.fireChannelWritabilityChanged()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch opening {
+        case .handshaking(let host, _):
+            failOpening(.tls(TLSFailure(error, host: host, leaf: try? context.pipeline.syncOperations.nioSSL_peerCertificate())))
+        case .attempt(waitsForTLS: true): opening = .failed(TLSFailure(error, host: "", leaf: nil))
+        case .attempt, .failed: break
+        case .open:
+            // A reset is a way of closing; anything else comes from TLS.
+            if failure == nil, !(error is IOError), !Self.isTruncation(error) {
+                failure = StreamFailure(detail: TLSFailure(error, host: "", leaf: nil).reason)
+            }
+        }
+        context.close(promise: nil)
+    }
+
+    /// A peer that ends without TLS's farewell has closed, as many do; whether something is missing is for the framing above to see.
+    private static func isTruncation(_ error: any Error) -> Bool {
+        if case NIOSSLError.uncleanShutdown = error { return true }
+        return false
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if case .handshaking(let host, _) = opening { failOpening(.tls(.closedDuringHandshake(host: host))) }
+        let user = user
+        self.user = nil
+        user?.ended(failure)
+        context.fireChannelInactive()
+    }
+}
+
+/// `struct tcp_info` of linux/tcp.h up to what is read here; glibc's own ends before it. A kernel that knows less leaves the rest zero.
+private struct TCPInfo {
+    private var state: UInt64 = 0
+    private var timers: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+    /// Segments sent and not acknowledged.
+    private(set) var unacknowledged: UInt32 = 0
+    private var losses: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+    private var times: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+    private var metrics: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0, 0, 0, 0, 0)
+    private var receiver: (UInt32, UInt32, UInt32) = (0, 0, 0)
+    private var pacing: (UInt64, UInt64) = (0, 0)
+    private(set) var acknowledged: UInt64 = 0
+    private var received: UInt64 = 0
+    private var segments: (UInt32, UInt32) = (0, 0)
+    /// Bytes in the kernel that were not sent.
+    private(set) var notSent: UInt32 = 0
+}

@@ -1,0 +1,43 @@
+import Crypto
+import Foundation
+import NIOSSL
+import SwiftASN1
+import X509
+
+/// An authority of a test's own and the certificates it signs.
+struct TestAuthority {
+    let pem: String
+    private let key = P256.Signing.PrivateKey()
+    private let certificate: Certificate
+
+    init() throws {
+        let name = try DistinguishedName { CommonName("Test authority") }
+        certificate = try Certificate(
+            version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date() - 86_400,
+            notValidAfter: Date() + 86_400, issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: Certificate.Extensions {
+                Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
+                Critical(KeyUsage(keyCertSign: true))
+            }, issuerPrivateKey: .init(key))
+        pem = try certificate.serializeAsPEM().pemString
+    }
+
+    /// A server's context with a certificate for one address or name.
+    /// - Parameter days: from now until it expires; negative for one that has.
+    func server(for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), days: Double = 1) throws -> NIOSSLContext
+    {
+        let own = P256.Signing.PrivateKey()
+        let leaf = try Certificate(
+            version: .v3, serialNumber: .init(), publicKey: .init(own.publicKey), notValidBefore: Date() - 10 * 86_400,
+            notValidAfter: Date() + days * 86_400, issuer: certificate.subject,
+            subject: try DistinguishedName { CommonName("Test provider") }, signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: Certificate.Extensions {
+                Critical(BasicConstraints.notCertificateAuthority)
+                SubjectAlternativeNames([host])
+            }, issuerPrivateKey: .init(key))
+        return try NIOSSLContext(
+            configuration: .makeServerConfiguration(
+                certificateChain: [.certificate(try NIOSSLCertificate(bytes: Array(leaf.serializeAsPEM().pemString.utf8), format: .pem))],
+                privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(own.pemRepresentation.utf8), format: .pem))))
+    }
+}
