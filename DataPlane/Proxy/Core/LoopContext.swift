@@ -38,6 +38,8 @@ final class LoopContext: @unchecked Sendable {
     var failureLog = FailureLog()
 
     private var hidden: [ObjectIdentifier: Hidden] = [:]
+    /// Credentials that a provider has sent back.
+    private var leaked: Set<String> = []
     private var pools: [PoolKey: UpstreamPool] = [:]
     /// Exchanges whose requests were admitted and not settled yet.
     var running = ConnectionList<Exchange>()
@@ -148,6 +150,14 @@ final class LoopContext: @unchecked Sendable {
         let texts = candidate.credential?.hiddenTexts(at: candidate.endpoint) ?? HiddenTexts(hosts: [candidate.endpoint.host])
         hidden[place] = Hidden(endpoint: candidate.endpoint, credential: candidate.credential, texts: texts)
         return texts
+    }
+
+    /// A provider's answer held the credential that was sent to it. Said once a credential: it is for the operator to replace it.
+    func noteLeak(of candidate: Candidate) {
+        guard let credential = candidate.credential, leaked.insert(credential.id).inserted else { return }
+        logger.error(
+            "a provider's answer held the gateway's own credential; it was masked before the caller saw it: replace that credential",
+            metadata: ["credential": "\(credential.id)", "endpoint": "\(candidate.endpoint.id)"])
     }
 
     /// Holds what it is found by, so that no other object can take its place.

@@ -19,6 +19,12 @@ extension Attempt {
         var problem: AttemptOutcome.Ending?
         /// For a stream whose caller asked for one document.
         var assembly: Assembly?
+        /// For a body that is compressed although that was not asked for.
+        var inflater: Inflater?
+        /// What is compressed cannot be read any further.
+        var isDamaged = false
+        /// Keeps the credential out of what the caller receives.
+        var keeper: SecretGuard?
     }
 
     final class Assembly {
@@ -42,17 +48,28 @@ extension Attempt {
         case .chunked, .untilClose: break
         }
         if let type = head.value(.contentType), !ContentType.isJSON(type) { opening.contentType = Array(type) }
+        opening.keeper = candidate.credential?.pattern(at: candidate.endpoint).map { SecretGuard($0) }
         state = .deciding
-        guard let encoding = head.value(.contentEncoding), !encoding.isEmpty, !ContentType.isIdentity(encoding) else { return }
-        // It was asked not to. It passes as it is, and the record is an estimate.
-        opening.isJudged = true
-        write(.opaque, [.init(name: "content-encoding", value: Array(encoding))])
+        if decodes(head) { return }
+        end(.unusable("a content-encoding that was not asked for and cannot be undone"), .letGo)
+    }
+
+    /// Makes ready for a body that is compressed. False when its coding is none that can be undone here.
+    func decodes(_ head: UpstreamHead) -> Bool {
+        guard let encoding = head.value(.contentEncoding), !encoding.isEmpty, !ContentType.isIdentity(encoding) else { return true }
+        guard let coding = Inflater.Coding(encoding) else { return false }
+        opening.inflater = Inflater(coding)
+        opening.length = .unknown
+        return true
     }
 
     /// `count` bytes at the front of `buffer` are the body's next ones. A large piece of a body that nothing is taken out of goes on
     /// without being copied.
     func upstreamPiece(_ buffer: inout ByteBuffer, _ count: Int, isEnd: Bool) {
-        if state == .passing, meter.shape != .stream, count >= 16_384, let piece = buffer.readSlice(length: count) {
+        if state == .passing, meter.shape != .stream, opening.inflater == nil, count >= 16_384,
+            buffer.withUnsafeReadableBytes({ isClean(UnsafeRawBufferPointer(rebasing: $0[..<count])) }),
+            let piece = buffer.readSlice(length: count)
+        {
             responseBytes &+= Int64(count)
             piece.withUnsafeReadableBytes { meter.observe($0) }
             exchange.sink.write(piece)
@@ -65,6 +82,21 @@ extension Attempt {
 
     /// A part of what one read of the provider's connection brings; `endPieces` comes after the last of them.
     func take(_ bytes: UnsafeRawBufferPointer) {
+        guard let inflater = opening.inflater else { return takePlain(bytes) }
+        if opening.isDamaged { return }
+        do throws(Inflater.Failure) {
+            try inflater.inflate(bytes) { takePlain($0) }
+        } catch {
+            damaged(error)
+        }
+    }
+
+    private func damaged(_ failure: Inflater.Failure) {
+        opening.isDamaged = true
+        if state == .deciding { opening.problem = .unusable("a compressed body: \(failure)") }
+    }
+
+    private func takePlain(_ bytes: UnsafeRawBufferPointer) {
         switch state {
         case .collecting: keep(bytes)
         case .passing: forward(bytes)
@@ -74,13 +106,17 @@ extension Attempt {
     }
 
     func endPieces(isEnd: Bool) {
+        if isEnd, !opening.isDamaged, let inflater = opening.inflater {
+            do throws(Inflater.Failure) { try inflater.finish() } catch { damaged(error) }
+        }
         switch state {
         case .collecting: if isEnd { endRefused() }
         case .deciding:
             decide(isEnd: isEnd)
             if state == .passing { pass(isEnd: isEnd) }
         case .passing:
-            if isEnd { meter.finish { exchange.sink.write($0) } }
+            if opening.isDamaged { return endBroken(.providerDied, isEnd ? .done : .abandon) }
+            if isEnd { finishSending() }
             pass(isEnd: isEnd)
         case .connecting, .awaitingHead, .ended: return
         }
@@ -132,10 +168,9 @@ extension Attempt {
         }
     }
 
-    private func write(_ shape: ResponseMeter.Shape, _ fields: [ReplyHead.Field] = []) {
+    private func write(_ shape: ResponseMeter.Shape) {
         var head = ReplyHead(status: providerStatus, length: opening.length, requestID: admission.requestID)
         head.configVersion = admission.config.versionText
-        head.fields = fields
         if !opening.contentType.isEmpty { head.content = .other(opening.contentType) }
         if shape == .stream {
             // Its end is not known here: usage may be taken out, an error event put in.
@@ -150,11 +185,25 @@ extension Attempt {
     private func forward(_ bytes: UnsafeRawBufferPointer) {
         responseBytes &+= Int64(bytes.count)
         if meter.shape == .stream {
-            meter.relay(bytes) { exchange.sink.write($0) }
+            meter.relay(bytes) { send($0) }
         } else {
             meter.observe(bytes)
-            exchange.sink.write(bytes)
+            send(bytes)
         }
+    }
+
+    /// Nothing follows: hands on what was held back.
+    private func finishSending() {
+        meter.finish { send($0) }
+        opening.keeper?.finish { exchange.sink.write($0) }
+    }
+
+    private func isClean(_ bytes: UnsafeRawBufferPointer) -> Bool { opening.keeper?.isClean(bytes) ?? true }
+
+    private func send(_ bytes: UnsafeRawBufferPointer) {
+        if isClean(bytes) { return exchange.sink.write(bytes) }
+        opening.keeper?.pass(bytes) { exchange.sink.write($0) }
+        if opening.keeper?.hasMasked == true { loop.noteLeak(of: candidate) }
     }
 
     /// A stream, where its caller asked for one document, is put together to one.
@@ -184,7 +233,7 @@ extension Attempt {
     /// Looks at what has come, once that is enough: a whole document, or the first event of a stream.
     private func judge(_ all: UnsafeRawBufferPointer) {
         switch meter.shape {
-        case .opaque: opening.isJudged = true
+        case .none: return
         case .document:
             if meter.isTelling, !meter.sawError, meter.contentBytes > 0 || meter.reading.present {
                 // With text or usage in it and no error it is an answer, and need not be read once more.
@@ -218,7 +267,7 @@ extension Attempt {
             guard isEnd else { return waitForMore() }
             writeAssembled()
         } else if isEnd {
-            if opening.isWritten { meter.finish { exchange.sink.write($0) } }
+            if opening.isWritten { finishSending() }
             if !opening.isJudged, opening.problem == nil { judgeEnd() }
         }
         if let problem = opening.problem { return end(problem, isEnd ? .done : .abandon) }
@@ -246,7 +295,8 @@ extension Attempt {
             head.configVersion = admission.config.versionText
             meter.finish { _ in }
             exchange.sink.begin(head)
-            body.withUnsafeBytes { exchange.sink.write($0) }
+            body.withUnsafeBytes { send($0) }
+            opening.keeper?.finish { exchange.sink.write($0) }
             opening.isWritten = true
             opening.isJudged = true
         } catch {

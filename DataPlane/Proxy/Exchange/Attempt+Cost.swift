@@ -55,7 +55,8 @@ extension Attempt {
             input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
             cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
         let estimate = estimatedUsage
-        if reading.flags.contains(.inputUnknown) {
+        // What was embedded had tokens, whatever the provider says.
+        if reading.flags.contains(.inputUnknown) || (admission.capability == .embeddings && usage.input == 0) {
             usage.input = estimate.input
             flags.insert(.estimated)
         }

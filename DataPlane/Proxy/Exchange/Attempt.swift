@@ -106,6 +106,7 @@ final class Attempt: @unchecked Sendable {
                 retryAfter: head.value(.retryAfter), retryAfterMilliseconds: head.value(named: "retry-after-ms"),
                 nowMilliseconds: loop.clock.nowMilliseconds())
             state = .collecting
+            _ = decodes(head)
             upstream?.setDeadline(headAt &+ Self.errorBodyMicroseconds)
         default: end(.unusable("status \(head.status)"), .letGo)
         }
@@ -174,7 +175,7 @@ final class Attempt: @unchecked Sendable {
         end(.refused(error, retryMilliseconds: retryMilliseconds), rest)
     }
 
-    private func endBroken(_ why: Interruption, _ rest: Rest = .done) {
+    func endBroken(_ why: Interruption, _ rest: Rest = .done) {
         // The stream had said [DONE]: only the connection's farewell is missing.
         end(meter.sawDone ? .answered(hadError: meter.sawError) : .broken(why), rest)
     }

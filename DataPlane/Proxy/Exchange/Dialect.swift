@@ -58,7 +58,7 @@ extension Dialect {
     func meter(_ shape: ResponseMeter.Shape, _ admission: Admission, hiding hidden: HiddenTexts) -> ResponseMeter {
         var meter = ResponseMeter()
         switch shape {
-        case .opaque: break
+        case .none: break
         case .document: meter.beginDocument()
         // Usage that the caller did not ask for is taken out again.
         case .stream: meter.beginStream(admission.isStreaming && !admission.clientWantsUsage ? .strip : .observe, hidden)

@@ -5,16 +5,15 @@ import Formats
 /// Both meters have their place here for good and work in it: as payloads of an enumeration they would be moved out and in for each piece.
 struct ResponseMeter {
     enum Shape {
-        /// Bytes that cannot be read here.
-        case opaque
+        /// It is not known yet.
+        case none
         /// One JSON document.
         case document
         /// Server-sent events.
         case stream
     }
 
-    private(set) var shape = Shape.opaque
-    private var opaqueBytes: Int64 = 0
+    private(set) var shape = Shape.none
     private var document = BodyUsageMeter()
     private var stream = StreamUsageMeter(mode: .observe)
 
@@ -33,7 +32,7 @@ struct ResponseMeter {
 
     mutating func observe(_ bytes: UnsafeRawBufferPointer) {
         switch shape {
-        case .opaque: opaqueBytes &+= Int64(bytes.count)
+        case .none: return
         case .document: document.consume(bytes)
         case .stream: stream.observe(bytes)
         }
@@ -42,7 +41,7 @@ struct ResponseMeter {
     /// Nothing follows; what a stream's meter still holds back is handed on.
     mutating func finish(emit: StreamUsageMeter.Emit) {
         switch shape {
-        case .opaque: return
+        case .none: return
         case .document: document.finish()
         case .stream: stream.finish(emit: emit)
         }
@@ -50,16 +49,16 @@ struct ResponseMeter {
 
     var reading: UsageReading {
         switch shape {
-        case .opaque: .absent
+        case .none: .absent
         case .document: document.reading
         case .stream: stream.reading
         }
     }
 
-    /// Bytes of generated text seen, for estimates; of what cannot be read, all of them.
+    /// Bytes of generated text seen, for estimates.
     var contentBytes: Int64 {
         switch shape {
-        case .opaque: opaqueBytes
+        case .none: 0
         case .document: document.contentBytes
         case .stream: stream.contentBytes
         }
@@ -71,7 +70,7 @@ struct ResponseMeter {
     /// An error inside a response of status 200.
     var sawError: Bool {
         switch shape {
-        case .opaque: false
+        case .none: false
         case .document: document.sawError
         case .stream: stream.sawError
         }
@@ -80,7 +79,7 @@ struct ResponseMeter {
     /// Enough was read to tell whether it is an answer: a whole document, or an event of a stream.
     var isTelling: Bool {
         switch shape {
-        case .opaque: true
+        case .none: false
         case .document: document.hasEnded
         case .stream: stream.events > 0
         }
@@ -89,7 +88,7 @@ struct ResponseMeter {
     /// Nothing that means anything has been read.
     var isEmpty: Bool {
         switch shape {
-        case .opaque: opaqueBytes == 0
+        case .none: true
         case .document: document.totalBytes == 0
         case .stream: stream.events == 0
         }

@@ -33,6 +33,8 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
     private let bearer: [UInt8]
     private let basic: [UInt8]
     private let secret: [UInt8]
+    private let secretPattern: SecretPattern?
+    private let basicPattern: SecretPattern?
 
     init(id: String, providerID: String, revision: UInt64, secret: [UInt8]) {
         self.id = id
@@ -43,7 +45,10 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
         isUsable = !secret.isEmpty && secret.count <= 8192 && secret.allSatisfy { $0 > 0x20 && $0 != 0x7F }
         self.secret = isUsable ? secret : []
         bearer = isUsable ? Array("Authorization: Bearer ".utf8) + secret + [13, 10] : []
-        basic = isUsable ? Array("Authorization: Basic \(Base64.encode(secret))\r\n".utf8) : []
+        let encoded = Base64.encode(secret)
+        basic = isUsable ? Array("Authorization: Basic \(encoded)\r\n".utf8) : []
+        secretPattern = SecretPattern(String(decoding: secret, as: UTF8.self))
+        basicPattern = SecretPattern(encoded)
     }
 
     /// The header line, CRLF included, that presents the credential to the endpoint. Nil when it cannot be used, or belongs to another
@@ -66,6 +71,11 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
     /// What an error of that endpoint must not show.
     func hiddenTexts(at endpoint: CompiledEndpoint) -> HiddenTexts {
         HiddenTexts(secrets: [String(decoding: secret, as: UTF8.self)], hosts: [endpoint.host])
+    }
+
+    /// What no answer of that endpoint may bring to a caller; nil where it is too short to be looked for.
+    func pattern(at endpoint: CompiledEndpoint) -> SecretPattern? {
+        endpoint.authScheme == .basic ? basicPattern : secretPattern
     }
 
     package var description: String { "CredentialEntry(\(id), revision \(revision))" }
