@@ -36,7 +36,7 @@ final class Inflater {
 
     private let coding: Coding
     /// In place for good: zlib's state points back to it.
-    private let stream: UnsafeMutablePointer<z_stream>
+    private let stream: UnsafeMutablePointer<z_stream>?
     private var isBegun = false
     private var hasEnded = false
     /// The first byte of a `deflate` body, until the second tells whether it has zlib's frame.
@@ -44,14 +44,12 @@ final class Inflater {
 
     init(_ coding: Coding) {
         self.coding = coding
-        stream = .allocate(capacity: 1)
-        stream.initialize(to: z_stream())
+        stream = weir_zlib_new()
     }
 
     deinit {
         if isBegun { inflateEnd(stream) }
-        stream.deinitialize(count: 1)
-        stream.deallocate()
+        weir_zlib_free(stream)
     }
 
     /// Hands what the piece becomes to `emit`, in stretches that are valid during the call only.
@@ -99,9 +97,7 @@ final class Inflater {
 
     private func run(_ piece: UnsafeRawBufferPointer, _ emit: (UnsafeRawBufferPointer) -> Void) throws(Failure) {
         guard let base = piece.bindMemory(to: UInt8.self).baseAddress else { return }
-        // zlib does not write there; its interface is older than const.
-        stream.pointee.next_in = UnsafeMutablePointer(mutating: base)
-        stream.pointee.avail_in = UInt32(clamping: piece.count)
+        weir_zlib_set_input(stream, base, UInt32(clamping: piece.count))
         let failure: Failure? = withUnsafeTemporaryAllocation(byteCount: Self.bufferBytes, alignment: 16) { buffer in
             do throws(Failure) {
                 try drain(into: buffer, emit)
@@ -110,7 +106,7 @@ final class Inflater {
                 return error
             }
         }
-        stream.pointee.next_in = nil
+        weir_zlib_set_input(stream, nil, 0)
         if let failure { throw failure }
     }
 
@@ -118,21 +114,20 @@ final class Inflater {
         var total = 0
         while true {
             if hasEnded {
-                guard stream.pointee.avail_in > 0 else { return }
+                guard weir_zlib_unread(stream) > 0 else { return }
                 // A gzip body may be of several members (RFC 1952 §2.2); behind anything else nothing may follow.
                 guard coding == .gzip, inflateReset(stream) == Z_OK else { throw .malformed }
                 hasEnded = false
             }
-            stream.pointee.next_out = buffer.bindMemory(to: UInt8.self).baseAddress
-            stream.pointee.avail_out = UInt32(buffer.count)
+            weir_zlib_set_output(stream, buffer.bindMemory(to: UInt8.self).baseAddress, UInt32(buffer.count))
             let status = CZlib.inflate(stream, Z_NO_FLUSH)
-            let count = buffer.count - Int(stream.pointee.avail_out)
+            let count = buffer.count - Int(weir_zlib_unfilled(stream))
             total += count
             guard total <= Self.maxBytesOfPiece else { throw .tooLarge }
             if count > 0 { emit(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
             switch status {
             case Z_STREAM_END: hasEnded = true
-            case Z_OK: if stream.pointee.avail_in == 0, stream.pointee.avail_out > 0 { return }
+            case Z_OK: if weir_zlib_unread(stream) == 0, weir_zlib_unfilled(stream) > 0 { return }
             // Nothing more can be made of what is here.
             case Z_BUF_ERROR: return
             default: throw .malformed
