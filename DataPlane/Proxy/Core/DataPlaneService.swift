@@ -52,7 +52,6 @@ package struct DataPlaneService: Sendable {
         let identity = DataPlaneIdentity(enrollment, keys: keys)
         let snapshots = try SnapshotStore(local: store, identity: identity, clock: clock, logger: logger)
         var journal = JournalSettings()
-        journal.completionReserve = 1024
         journal.maximumBytes = max(settings.maxJournalBytes, 2 * ProxyServer.loopCount(settings) * journal.segmentBytes)
         journal.durability = settings.durability == .power ? .power : .process
         let estimator = InterruptedEstimate(snapshots: snapshots)

@@ -59,16 +59,11 @@ extension Exchange {
         if admission.traceID != .absent { loop.encoder.field(.traceID, high: admission.traceID.high, low: admission.traceID.low) }
         // Where it is going first, so that a record cut short by a crash can be priced.
         encode(attempt.candidate, attempt.price)
-        // `withUnsafeBytes` of an array throws untyped: the refusal is carried out of it.
-        let refusal: JournalRefusal? = loop.encoder.buffer.withUnsafeBytes { bytes in
-            do throws(JournalRefusal) {
-                try loop.journal.intent(requestID, bytes)
-                return nil
-            } catch {
-                return error
-            }
+        do throws(JournalRefusal) {
+            try loop.journal.intent(requestID, loop.encoder.bytes)
+        } catch {
+            throw .usageNotStorable(error.code)
         }
-        if let refusal { throw .usageNotStorable(refusal.code) }
     }
 
     private func encode(_ candidate: Candidate, _ price: CompiledPrice?) {
@@ -85,7 +80,7 @@ extension Exchange {
         encodeSums()
         loop.encoder.always(.attempts, UInt64(sums.attempts))
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
-        loop.encoder.buffer.withUnsafeBytes { loop.journal.progress(requestID, $0) }
+        loop.journal.progress(requestID, loop.encoder.bytes)
     }
 
     /// Writes the completion to the journal's buffer.
@@ -107,10 +102,9 @@ extension Exchange {
         if sums.attempts > 1 { encode(attempt.candidate, attempt.price) }
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
         if let outcome, !earlier.isEmpty {
-            for ended in earlier { encode(ended, verdict: nil) }
-            encode(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome), verdict: verdict)
+            encodeAttempts(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome), verdict)
         }
-        loop.encoder.buffer.withUnsafeBytes { loop.journal.completion(requestID, $0) }
+        loop.journal.completion(requestID, loop.encoder.bytes)
         loop.scheduleTick()
 
         loop.metrics.latency.record(now - startedAt)
@@ -118,24 +112,39 @@ extension Exchange {
         if sums.flags.contains(.estimated) { loop.metrics.estimatedRecords &+= 1 }
     }
 
-    /// One of the record's attempts, where it has several.
+    /// All attempts, where there were several: first to last, those for which a completion has no room as one sum, so that the attempts
+    /// of a record always come to its total.
+    private func encodeAttempts(_ last: EndedAttempt, _ verdict: Verdict) {
+        let reserve = loop.journal.completionReserve
+        var summed = AttemptSums()
+        for ended in earlier where !encode(ended, verdict: nil, limit: reserve - Self.lastAttemptsBytes) { summed.add(ended.outcome) }
+        if summed.attempts > 0 {
+            loop.encoder.attempt(limit: reserve) { encoder in
+                encoder.field(.errorCode, "further_attempts")
+                Self.encode(summed.usage, summed.flags, summed.cost, to: &encoder)
+                encoder.field(.sentUpstream, summed.sentUpstream)
+            }
+        }
+        encode(last, verdict: verdict, limit: reserve)
+    }
+
+    /// Room for a sum of attempts and for the last of them.
+    private static let lastAttemptsBytes = 512
+
+    /// One of the record's attempts.
     /// - Parameter verdict: of the request, for the last of them; the others were left for their own outcome's reason.
-    private func encode(_ ended: EndedAttempt, verdict: Verdict?) {
+    /// - Returns: false when it found no room.
+    @discardableResult
+    private func encode(_ ended: EndedAttempt, verdict: Verdict?, limit: Int) -> Bool {
         let outcome = ended.outcome
         let reason = verdict ?? Verdict(outcome.rejection)
         // Admission lies within the same turn of the loop as the end of the body, where the first attempt's clock was read.
         let startedAfter = outcome.startedAt - (earlier.first?.outcome.startedAt ?? outcome.startedAt)
-        loop.encoder.attempt(limit: loop.journal.completionReserve) { encoder in
+        return loop.encoder.attempt(limit: limit) { encoder in
             if let origin = reason.origin { encoder.field(.errorOrigin, UInt64(origin.rawValue)) }
             encoder.field(.errorCode, reason.code)
             encoder.field(.upstreamStatus, UInt64(outcome.providerStatus))
-            encoder.field(.inputTokens, outcome.usage.input)
-            encoder.field(.outputTokens, outcome.usage.output)
-            encoder.field(.cachedInputTokens, outcome.usage.cachedInput)
-            encoder.field(.cacheWriteTokens, outcome.usage.cacheWrite)
-            encoder.field(.reasoningTokens, outcome.usage.reasoning)
-            encoder.field(.flags, UInt64(outcome.flags.rawValue))
-            encoder.field(.costNano, outcome.cost.rawValue)
+            Self.encode(outcome.usage, outcome.flags, outcome.cost, to: &encoder)
             encoder.field(.latencyUs, outcome.latency)
             if let first = outcome.timeToFirstByte { encoder.field(.timeToFirstByteUs, first) }
             encoder.field(.endpointID, ended.candidate.endpoint.idBytes)
@@ -152,13 +161,17 @@ extension Exchange {
     private func encodeSums() { encode(sums.usage, sums.flags, sums.cost) }
 
     private func encode(_ usage: TokenUsage, _ flags: UsageFlags, _ cost: NanoDollars) {
-        loop.encoder.always(.inputTokens, UInt64(usage.input))
-        loop.encoder.always(.outputTokens, UInt64(usage.output))
-        loop.encoder.always(.cachedInputTokens, UInt64(usage.cachedInput))
-        loop.encoder.always(.cacheWriteTokens, UInt64(usage.cacheWrite))
-        loop.encoder.always(.reasoningTokens, UInt64(usage.reasoning))
-        loop.encoder.always(.flags, UInt64(flags.rawValue))
-        loop.encoder.always(.costNano, UInt64(bitPattern: cost.rawValue))
+        Self.encode(usage, flags, cost, to: &loop.encoder)
+    }
+
+    private static func encode(_ usage: TokenUsage, _ flags: UsageFlags, _ cost: NanoDollars, to encoder: inout UsageEncoder) {
+        encoder.always(.inputTokens, UInt64(usage.input))
+        encoder.always(.outputTokens, UInt64(usage.output))
+        encoder.always(.cachedInputTokens, UInt64(usage.cachedInput))
+        encoder.always(.cacheWriteTokens, UInt64(usage.cacheWrite))
+        encoder.always(.reasoningTokens, UInt64(usage.reasoning))
+        encoder.always(.flags, UInt64(flags.rawValue))
+        encoder.always(.costNano, UInt64(bitPattern: cost.rawValue))
     }
 
     /// Called about once a second: what a long stream has come to so far, so that a crash loses a second of its count and not all of it.
@@ -173,6 +186,6 @@ extension Exchange {
         loop.encoder.always(.responseBytes, UInt64(max(0, attempt.responseBytes)))
         if soFar.attempts > 1 { encode(attempt.candidate, attempt.price) }
         loop.encoder.field(.sentUpstream, true)
-        loop.encoder.buffer.withUnsafeBytes { loop.journal.progress(requestID, $0) }
+        loop.journal.progress(requestID, loop.encoder.bytes)
     }
 }

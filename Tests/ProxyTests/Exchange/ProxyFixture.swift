@@ -68,7 +68,6 @@ final class ProxyFixture: Sendable {
         settings.drainTimeout = 100
         change(&settings)
         var journal = JournalSettings()
-        journal.completionReserve = 1024
         journal.segmentBytes = 1 << 20
         journal.durability = settings.durability == .power ? .power : .process
         let estimator = InterruptedEstimate(snapshots: store)
