@@ -10,7 +10,7 @@ package struct Field<Content: Sendable>: Sendable {
     package let json: @Sendable (Content) -> JSONValue
     let isEqual: @Sendable (Content, Content) -> Bool
     /// Takes a value, noting what is wrong with it under the name that is given.
-    let read: @Sendable (inout Content, JSONValue, FieldShape, String, inout [FieldProblem]) -> Void
+    private(set) var read: @Sendable (inout Content, JSONValue, FieldShape, String, inout [FieldProblem]) -> Void
     /// What the field is when a new object does not name it.
     private(set) var fill: (@Sendable (inout Content) -> Void)?
     package let store: @Sendable (Content) -> [ColumnValue]
@@ -195,13 +195,13 @@ package struct Field<Content: Sendable>: Sendable {
         return field
     }
 
-    /// The column holds an empty text where the value is null.
+    /// The column holds an empty text where the value is null, and an empty text that is given means null.
     package var emptyForNull: Field {
-        var field = self
-        let (store, load) = (store, load)
-        field = Field(self, store: { store($0).map { $0 == .null ? .text("") : $0 } }) { content, values in
+        let (store, load, read) = (store, load, read)
+        var field = Field(self, store: { store($0).map { $0 == .null ? .text("") : $0 } }) { content, values in
             load(&content, ArraySlice(values.map { $0 == .text("") ? .null : $0 }))
         }
+        field.read = { content, value, shape, name, problems in read(&content, value == "" ? .null : value, shape, name, &problems) }
         return field
     }
 

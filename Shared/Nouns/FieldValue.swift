@@ -55,7 +55,11 @@ extension Int64: FieldValue {
 
 extension ID: FieldValue {
     package static var kind: FieldKind? { .id(Kind.prefix) }
-    package static func read(_ json: JSONValue, as kind: FieldKind) -> ID? { json.stringValue.flatMap { try? parse($0) } }
+    /// What is stored was checked when it came.
+    package static func read(_ json: JSONValue, as kind: FieldKind) -> ID? {
+        json.stringValue.flatMap { kind == .anything ? ID($0) : try? parse($0) }
+    }
+
     package func json(as kind: FieldKind) -> JSONValue { .string(rawValue) }
     package static func read(_ column: ColumnValue) -> ID? { String.read(column).map { ID($0) } }
     package var column: ColumnValue { .text(rawValue) }

@@ -151,7 +151,7 @@ struct NounLifecycleTests {
             #expect(Set(seen).count == seen.count)
             #expect(Set(expected).isSubset(of: Set(seen)))
 
-            let foreign = Cursor(list: "projects", time: 0, id: "prj_a").text
+            let foreign = Cursor(list: "projects/created_at", time: 0, id: "prj_a").text
             for bad in [foreign, "x", "%00", "AAAA"] {
                 let answer = try await h.get("/admin/api/tenants?cursor=\(bad)")
                 #expect(answer.status == 400, "\(bad)")
@@ -159,6 +159,33 @@ struct NounLifecycleTests {
             for limit in ["0", "-1", "201", "abc", "99999999999999999999"] {
                 #expect(try await h.get("/admin/api/tenants?limit=\(limit)").fields == ["limit"])
             }
+        }
+    }
+
+    @Test("lists are sorted by time or name, either way, page by page", arguments: TestDatabases.all)
+    func sorting(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            for name in ["b", "d e", "a", "c"] {
+                _ = try await h.create("/admin/api/tenants", ["name": .string(name)])
+                h.clock.advance(milliseconds: 1)
+            }
+            for (sort, expected) in [
+                ("created_at", ["b", "d e", "a", "c"]), ("-created_at", ["c", "a", "d e", "b"]), ("name", ["a", "b", "c", "d e"]),
+                ("-name", ["d e", "c", "b", "a"]),
+            ] {
+                var seen: [String] = []
+                var cursor = ""
+                repeat {
+                    let page = try await h.get("/admin/api/tenants?limit=1&sort=\(sort)&cursor=\(cursor)")
+                    seen += (page.json["items"]?.arrayValue ?? []).compactMap { $0["name"]?.stringValue }
+                    cursor = page.json["next_cursor"]?.stringValue ?? ""
+                } while !cursor.isEmpty && seen.count < 10
+                #expect(seen == expected, "\(sort)")
+            }
+            #expect(try await h.get("/admin/api/tenants?sort=status").fields == ["sort"])
+            // A cursor goes on in its own order only.
+            let cursor = try await h.get("/admin/api/tenants?limit=1&sort=name").json["next_cursor"]?.stringValue ?? ""
+            #expect(try await h.get("/admin/api/tenants?sort=-name&cursor=\(cursor)").fields == ["cursor"])
         }
     }
 

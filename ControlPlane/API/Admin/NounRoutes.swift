@@ -28,9 +28,14 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
         let words = Content.words
         let (shapes, shown) = (Content.shapes, Content.shown)
         let filters = shapes.filter(\.isFilter)
-        let docs = RouteDocs("List \(words.path.map { $0 == "-" ? " " : String($0) }.joined()), oldest first.") {
+        let orders = NounOrder.all(shapes)
+        let sort = FieldShape("sort", .word(orders.map(\.rawValue)), "What the list is sorted by; a minus turns it round.") {
+            $0.standard = .string(NounOrder.oldestFirst.rawValue)
+        }
+        let docs = RouteDocs("List \(words.path.map { $0 == "-" ? " " : String($0) }.joined()).") {
             $0.query =
-                RouteDocs.page + filters.map { filter in FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)") }
+                RouteDocs.page + [sort]
+                + filters.map { filter in FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)") }
             $0.answer = .list(shown)
         }
         table.get(path, .admin(Content.readPermission), docs) { request in
@@ -38,7 +43,9 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             let wanted = try filters.compactMap { shape in
                 try request.query.filter(shape).map { (column: shape.name, value: $0) }
             }
-            return .list(try await service.items(wanted, request.page(of: service.list))) { $0.json }
+            _ = try request.query.filter(sort)
+            let order = request.query["sort"].flatMap(NounOrder.init(rawValue:)) ?? .oldestFirst
+            return .list(try await service.items(wanted, request.page(of: service.list(sortedBy: order)), sortedBy: order)) { $0.json }
         }
         let creation = RouteDocs("Create \(words.oneOfIt).") {
             $0.body = .form(shapes)

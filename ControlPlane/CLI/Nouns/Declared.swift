@@ -87,7 +87,7 @@ struct FilterOptions<Content: Noun>: ListFilters, CustomReflectable {
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: OptionKey.self)
-        for shape in Self.shapes {
+        for shape in Self.shapes + [Self.sort] {
             if let text = try container.decodeIfPresent(String.self, forKey: OptionKey(stringValue: shape.name)) {
                 given.append((shape.name, text))
             }
@@ -95,14 +95,14 @@ struct FilterOptions<Content: Noun>: ListFilters, CustomReflectable {
     }
 
     private static var shapes: [FieldShape] { Content.shapes.filter(\.isFilter) }
+    private static var sort: FieldShape { FieldShape("sort", .token, "Sort by created_at or name; a minus turns it round: -created_at.") }
 
     var customMirror: Mirror {
         Mirror(
             self,
             children: Self.shapes.map { shape in
-                let name = FieldOption.name(shape)
-                return (shape.name, Option<String?>(name: .customLong(name), help: "Only those with this: \(shape.about)"))
-            })
+                (shape.name, FieldOption(key: shape.name, shape: shape).filter("Only those with this: \(shape.about)"))
+            } + [(Self.sort.name, FieldOption(key: Self.sort.name, shape: Self.sort).filter(Self.sort.about))])
     }
 
     func query() -> [(String, String)] { given }
@@ -145,6 +145,10 @@ struct FieldOption {
         let help = ArgumentHelp(text, valueName: shape.kind.valueName)
         return repeats
             ? Option<[String]>(wrappedValue: [], name: name, help: help) as Any : Option<String?>(name: name, help: help) as Any
+    }
+
+    func filter(_ about: String) -> Option<String?> {
+        Option<String?>(name: .customLong(Self.name(shape)), help: ArgumentHelp(about, valueName: shape.kind.valueName))
     }
 
     private var text: String {

@@ -22,20 +22,23 @@ package struct NounService<Content: Administered>: Sendable {
         self.complete = complete
     }
 
-    package var list: String { Content.words.path }
+    /// Which list a cursor belongs to: one of another order is refused.
+    package func list(sortedBy order: NounOrder) -> String { "\(Content.words.path)/\(order.rawValue)" }
     /// Unix milliseconds.
     package var now: Int64 { domain.clock.nowMilliseconds() }
 
-    /// Oldest first. `filters` are columns of ours and the values they must have.
-    package func items(_ filters: [(column: String, value: ColumnValue)] = [], _ page: PageRequest) async throws -> Page<Item> {
+    /// `filters` are columns of ours and the values they must have.
+    package func items(
+        _ filters: [(column: String, value: ColumnValue)] = [], _ page: PageRequest, sortedBy order: NounOrder = .oldestFirst
+    ) async throws -> Page<Item> {
         let now = now
         let items = try await domain.read { c in
             try Content.table.list(
-                c, matching: filters.map { ($0.column, SQLValue($0.value)) }, after: page.after.map { ($0.time, $0.id) },
+                c, matching: filters.map { ($0.column, SQLValue($0.value)) }, order: order.columns, after: page.after.flatMap(order.place),
                 limit: page.fetchLimit
             ).map { try Item($0).seen(at: now) }
         }
-        return Page(fetched: items, page) { $0.cursor(list) }
+        return Page(fetched: items, page) { order.cursor(after: $0, list: list(sortedBy: order)) }
     }
 
     /// - Throws: `DomainError.notFound`.

@@ -39,8 +39,6 @@ package struct Entity<Content: Noun>: Sendable, Hashable {
         entity.content.seen(at: now)
         return entity
     }
-
-    func cursor(_ list: String) -> Cursor { Cursor(list: list, time: createdAt, id: id.rawValue) }
 }
 
 extension RowMeta {

@@ -80,18 +80,37 @@ package struct NounTable: Sendable {
         try c.query("\(selection)\(present.map { " WHERE \($0)" } ?? "") ORDER BY created_at, id", []).map(row)
     }
 
-    /// Some of the present rows, oldest first. `condition` is a piece of SQL of ours that holds for them, too.
+    /// How a list is sorted: by a column of ours, then by id.
+    package struct Order: Sendable, Hashable {
+        package let column: String
+        package let isDescending: Bool
+
+        package init(_ column: String, isDescending: Bool = false) {
+            self.column = column
+            self.isDescending = isDescending
+        }
+
+        package static let oldestFirst = Order("created_at")
+    }
+
+    /// Some of the present rows. `condition` is a piece of SQL of ours that holds for them, too.
+    /// - Parameter after: The order's column and the id of the last row of the page before.
     package func list(
         _ c: any SQLConnection, matching filters: [(column: String, value: SQLValue)] = [], condition: String? = nil,
-        after: (createdAt: Int64, id: String)? = nil, limit: Int
+        order: Order = .oldestFirst, after: (value: SQLValue, id: String)? = nil, limit: Int
     ) throws -> [NounRow] {
         var conditions = Conditions()
         if let present { conditions.add(present) }
         if let condition { conditions.add(condition) }
         for filter in filters { conditions.add("\(filter.column) = ?", filter.value) }
-        if let after { conditions.add("(created_at, id) > (?, ?)", .int(after.createdAt), .text(after.id)) }
+        if let after {
+            conditions.add("(\(order.column), id) \(order.isDescending ? "<" : ">") (?, ?)", after.value, .text(after.id))
+        }
         let place = conditions.place(.int(Int64(limit)))
-        return try c.query("\(selection) \(conditions.clause) ORDER BY created_at, id LIMIT \(place)", conditions.arguments).map(row)
+        let direction = order.isDescending ? " DESC" : ""
+        return try c.query(
+            "\(selection) \(conditions.clause) ORDER BY \(order.column)\(direction), id\(direction) LIMIT \(place)", conditions.arguments
+        ).map(row)
     }
 
     /// The present rows whose JSON column mentions this id.
