@@ -15,7 +15,10 @@ package struct HealthRoutes: RouteGroup {
         table.get("/health/ready", .open) { _ in
             let report = await health.report()
             return .json(
-                ["status": report.ready ? "ok" : "not_ready", "database": .string(report.database)],
+                [
+                    "status": report.ready ? "ok" : "not_ready", "database": .string(report.database),
+                    "warnings": .strings(report.warnings),
+                ],
                 status: report.ready ? .ok : .serviceUnavailable)
         }
 

@@ -32,6 +32,7 @@ package enum AdminRoutes {
             },
             SigningKeyRoutes(keys: fleet.signingKeys),
             UsageRoutes(usage: services.usage),
+            UsageQuarantineRoutes(quarantine: services.quarantine),
             AuditRoutes(audit: services.audit),
             SelfServiceRoutes(usage: services.usage, health: services.health),
             HealthRoutes(health: services.health, metrics: metrics),

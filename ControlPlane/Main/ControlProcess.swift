@@ -21,7 +21,7 @@ struct ControlProcess: Sendable {
         ).set(1)
 
         let control = ControlServices(installation.domain, cipher: installation.cipher)
-        let usage = UsageIntake(installation.domain, logger: logger)
+        let usage = UsageIntake(installation.domain, logger: logger, metrics: metrics)
         let fleet = try await Self.fleet(settings, installation, control, usage, metrics, logger)
 
         let responder = APIResponder(

@@ -13,7 +13,10 @@ struct Installation: Sendable {
 
     /// Opens the database, waiting for one that is not up yet, migrates it, and loads or makes the master key.
     /// - Throws: `StartupError`, with what to do.
-    static func open(_ settings: Settings, logger: Logger) async throws -> Installation {
+    /// - Parameter keyFiles: In place of those of the settings: what encrypts, and what else is read with.
+    static func open(
+        _ settings: Settings, keyFiles: (first: String, second: String)? = nil, logger: Logger
+    ) async throws -> Installation {
         try PrivateFile.createDirectory(settings.dataDirectory)
         let database = try await openDatabase(settings, logger)
         do {
@@ -25,7 +28,9 @@ struct Installation: Sendable {
             let check = MasterKeyCheck(domain)
             // A database that knows a key already: a new one could open nothing in it.
             let isNew = try await !check.isBound()
-            let cipher = try MasterKey.load(settings.masterKeyFile, orCreate: settings.createMasterKey && isNew)
+            let cipher = try MasterKey.load(
+                keyFiles?.first ?? settings.masterKeyFile, second: keyFiles?.second ?? settings.secondMasterKeyFile,
+                orCreate: settings.createMasterKey && isNew && keyFiles == nil)
             guard try await check.bind(cipher) else {
                 throw StartupError(
                     "the master key at \(settings.masterKeyFile) is not the one this database is encrypted with",

@@ -8,7 +8,7 @@ import Trust
 /// two has nothing.
 enum MasterKey {
     /// - Throws: `StartupError` when the file is missing and may not be made, or holds something else.
-    static func load(_ path: String, orCreate mayCreate: Bool) throws -> AtRestCipher {
+    static func load(_ path: String, second: String? = nil, orCreate mayCreate: Bool = false) throws -> AtRestCipher {
         if !FileManager.default.fileExists(atPath: path) {
             guard mayCreate else {
                 throw StartupError(
@@ -17,15 +17,22 @@ enum MasterKey {
             }
             try PrivateFile.create(path, contents: text(SecureRandom.bytes(32)))
         }
+        let key = try read(path)
+        guard let cipher = AtRestCipher(masterKey: key, second: try second.map { try read($0) }) else { throw notAKey(path) }
+        return cipher
+    }
+
+    private static func read(_ path: String) throws -> [UInt8] {
         guard let contents = FileManager.default.contents(atPath: path) else {
-            throw StartupError("the master key at \(path) cannot be read", remedy: "check that this user may read it")
+            throw StartupError("the master key at \(path) cannot be read", remedy: "check the path and that this user may read it")
         }
         let encoded = String(decoding: contents, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-        guard let bytes = Base64.decode(encoded), let cipher = AtRestCipher(masterKey: bytes) else {
-            throw StartupError(
-                "\(path) is not a master key", remedy: "it holds 32 bytes in base64 and nothing else; restore it from a backup")
-        }
-        return cipher
+        guard let bytes = Base64.decode(encoded), bytes.count == 32 else { throw notAKey(path) }
+        return bytes
+    }
+
+    private static func notAKey(_ path: String) -> StartupError {
+        StartupError("\(path) is not a master key", remedy: "it holds 32 bytes in base64 and nothing else; restore it from a backup")
     }
 
     static func text(_ bytes: [UInt8]) -> String { Base64.encode(bytes) + "\n" }

@@ -14,6 +14,10 @@ struct SettingsOptions: ParsableArguments {
     var dataDirectory: String?
     @Option(name: .customLong("master-key-file"), help: "File with the 32 bytes, in base64, that encrypt provider credentials.")
     var masterKeyFile: String?
+    @Option(
+        name: .customLong("second-master-key-file"),
+        help: "Another master key that the database may be encrypted with, while it is replaced: see rotate-master-key.")
+    var secondMasterKeyFile: String?
     @Flag(name: .customLong("create-master-key"), help: "Create the master key when the file is missing, on Postgres, too.")
     var createMasterKey = false
     @Option(name: .customLong("http-listen"), help: "host:port of the admin API, health and metrics.")
@@ -66,6 +70,8 @@ struct Settings: Sendable {
     let shutdownPatienceSeconds = 20
     /// `--master-key-file`, <data-directory>/master.key.
     let masterKeyFile: String
+    /// `--second-master-key-file`, none: read with, never encrypted with.
+    let secondMasterKeyFile: String?
     /// `--create-master-key`, only with the embedded database: two replicas that each make their own could not read each other's
     /// rows, so on Postgres somebody has to say it.
     let createMasterKey: Bool
@@ -108,6 +114,7 @@ struct Settings: Sendable {
         databaseURL = text("database-url", options.databaseURL) ?? "sqlite://\(directory)/weir.db"
         databaseConnections = try number("database-connections", options.databaseConnections, 2...500, default: 8)
         masterKeyFile = text("master-key-file", options.masterKeyFile).map(Self.absolute) ?? "\(directory)/master.key"
+        secondMasterKeyFile = text("second-master-key-file", options.secondMasterKeyFile).map(Self.absolute)
         let mayCreate = options.createMasterKey || text("create-master-key", nil).map { ["1", "true", "yes"].contains($0) } ?? false
         createMasterKey = mayCreate || databaseURL.hasPrefix("sqlite:")
         http = try Self.address("http-listen", text("http-listen", options.httpListen) ?? "127.0.0.1:7080")

@@ -14,7 +14,7 @@ struct WeirControl: AsyncParsableCommand {
               weir-control serve
             """,
         version: "weir-control \(weirVersion)",
-        subcommands: [Serve.self, BootstrapAdmin.self, MasterKeyCommand.self],
+        subcommands: [Serve.self, BootstrapAdmin.self, MasterKeyCommand.self, RotateMasterKey.self],
         defaultSubcommand: Serve.self)
 
     @MainActor static func main() async {

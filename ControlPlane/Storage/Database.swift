@@ -118,9 +118,14 @@ package protocol SQLConnection {
 
     /// Inserts all rows: COPY on Postgres, one prepared statement on SQLite. Integers go into BIGINT columns only.
     func insertMany(into table: String, columns: [String], rows: [[SQLValue]]) throws
+
+    /// Runs `body` as the owner of the schema: for tables that are made at work, such as partitions.
+    func asOwner<R>(_ body: () throws -> R) throws -> R
 }
 
 extension SQLConnection {
+    package func asOwner<R>(_ body: () throws -> R) throws -> R { try body() }
+
     package func query(_ sql: String) throws -> [SQLRow] { try query(sql, []) }
 
     @discardableResult
@@ -159,19 +164,44 @@ package protocol Database: Sendable {
 
     /// A consistent view; writes are refused.
     /// - Throws: `DatabaseError`, or what the closure throws.
-    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R
+    /// - Parameter scope: Whose rows it may see.
+    func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R
 
     /// All of the closure's writes or, when it throws, none. Retried on serialization failure and deadlock.
     /// - Throws: `DatabaseError`, or what the closure throws.
+    /// - Parameter scope: Whose rows it may see and write.
     func transaction<R: Sendable>(
-        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R
+
+    /// A transaction as the owner of the schema, of isolation `readCommitted`: for migrations.
+    func maintain<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R
+
+    /// From now on everything but `maintain` runs as the role that row-level security holds for, where there is one.
+    func confine() async throws
 
     /// Waits for running closures and closes; whatever is asked for afterwards throws `DatabaseError.closed`.
     func close() async
 }
 
 extension Database {
+    /// With every tenant's rows.
+    package func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await read(as: .all, body)
+    }
+
+    package func transaction<R: Sendable>(
+        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        try await transaction(as: .all, isolation: isolation, body)
+    }
+
+    package func maintain<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await transaction(isolation: .readCommitted, body)
+    }
+
+    package func confine() async throws {}
+
     /// A serializable transaction.
     package func transaction<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         try await transaction(isolation: .serializable, body)

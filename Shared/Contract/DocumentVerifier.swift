@@ -75,7 +75,8 @@ package struct DocumentVerifier: Sendable {
         }
         guard header.version > 0, header.epoch > 0, header.payloadDigest.count == SHA256Digest.byteCount,
             header.previousDigest.isEmpty || header.previousDigest.count == SHA256Digest.byteCount, header.notBeforeMs <= header.expiresMs,
-            header.minimumDataPlaneVersion.isEmpty || SoftwareVersion(header.minimumDataPlaneVersion) != nil
+            header.minimumDataPlaneVersion.isEmpty || SoftwareVersion(header.minimumDataPlaneVersion) != nil,
+            header.revision == 0 || kind == .config && header.audience == dataPlaneID
         else { throw DocumentRefusal(.malformedHeader, "a field of the header is missing or out of range") }
         return header
     }

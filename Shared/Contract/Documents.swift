@@ -80,7 +80,7 @@ package struct VerifiedDocument: Sendable {
     package let payload: [UInt8]
 
     package var digest: [UInt8] { Array(header.payloadDigest) }
-    package var version: DocumentVersion { DocumentVersion(epoch: header.epoch, version: header.version) }
+    package var version: DocumentVersion { DocumentVersion(epoch: header.epoch, version: header.version, revision: header.revision) }
     package var isDelta: Bool { !header.previousDigest.isEmpty }
 
     init(kind: DocumentKind, header: Weir_V1_Header, payload: [UInt8]) {
@@ -90,16 +90,22 @@ package struct VerifiedDocument: Sendable {
     }
 }
 
-/// Versions order by epoch first: a control plane restored from a backup raises it.
+/// Versions order by epoch first: a control plane restored from a backup raises it. The revision tells apart what one version of the
+/// configuration was to a data plane before and after its tenants changed.
 package struct DocumentVersion: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let epoch: UInt64
     package let version: UInt64
+    /// Of configurations only; else 0.
+    package let revision: UInt64
 
-    package init(epoch: UInt64, version: UInt64) {
+    package init(epoch: UInt64, version: UInt64, revision: UInt64 = 0) {
         self.epoch = epoch
         self.version = version
+        self.revision = revision
     }
 
-    package var description: String { "\(epoch).\(version)" }
-    package static func < (a: DocumentVersion, b: DocumentVersion) -> Bool { (a.epoch, a.version) < (b.epoch, b.version) }
+    package var description: String { revision == 0 ? "\(epoch).\(version)" : "\(epoch).\(version).\(revision)" }
+    package static func < (a: DocumentVersion, b: DocumentVersion) -> Bool {
+        (a.epoch, a.version, a.revision) < (b.epoch, b.version, b.revision)
+    }
 }

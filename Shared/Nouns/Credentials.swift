@@ -12,6 +12,8 @@ package struct CredentialContent: Noun {
     package var ciphertext = StoredBytes()
     /// The end of a long secret; empty for a short one.
     package var secretHint = ""
+    /// Names the master key that the secret is encrypted with; nil: not known.
+    package var masterKeyID: String?
 
     package init() {}
 
@@ -24,6 +26,7 @@ package struct CredentialContent: Noun {
         .name(\.name),
         Field(secret: "secret", \.secret, "The provider's key; shown never again."),
         Field("ciphertext", \.ciphertext, "The secret, encrypted.").hidden,
+        Field("master_key_id", \.masterKeyID, .text(maximum: 64), "The master key that the secret is encrypted with.").hidden,
         Field("secret_hint", \.secretHint, .text(maximum: 4), "The end of a long secret, to tell keys apart.", or: "").shown
             .heading("SECRET"),
     ]

@@ -15,6 +15,8 @@ package struct VirtualKeyContent: Noun {
     package var capabilities = Scope<String>.all
     package var channels = Scope<String>.all
     package var tags: [String: String] = [:]
+    /// What its holder may read about others than the key itself.
+    package var rights: [String] = []
     package var revokedAt: Int64?
     /// SHA-256 of the whole plaintext.
     package var sha256 = StoredBytes()
@@ -42,6 +44,10 @@ package struct VirtualKeyContent: Noun {
             .option("capability"),
         Field("channels", \.channels, .scope(.word(Vocabulary.channels)), "The channels it may use.", or: .all).option("channel"),
         Field("tags", \.tags, "Labels for reports.", or: [:]).option("tag"),
+        Field(
+            "rights", \.rights, .list(.word(Vocabulary.keyRights), 0...2),
+            "What its holder may read beside the key's own usage: its project's, its tenant's.", or: []
+        ).option("right"),
         Field("revoked_at", \.revokedAt, .time, "When it was ended for good.").shown,
         Field("sha256", \.sha256, "The secret's digest.").hidden,
         Field("previous_sha256", \.previousSHA256, "The digest of the secret before.").hidden,

@@ -6,4 +6,6 @@ package enum Vocabulary {
     package static let providerKinds = ["openai"]
     /// The ways into a data plane that a key may be limited to: `/v1/…` is the default one, `/external/v1/…` the external one.
     package static let channels = ["default", "external"]
+    /// Through self-service a key reads its own usage. `project:read`: its project's as well; `tenant:read`: its whole tenant's.
+    package static let keyRights = ["project:read", "tenant:read"]
 }

@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import Primitives
 
 /// A data plane's X25519 key, to which provider credentials are sealed.
 package struct SealingKey: Sendable, CustomStringConvertible {
@@ -53,14 +54,30 @@ package enum Sealing {
 }
 
 /// AES-256-GCM for what rests in the control plane's database. Output: nonce (12) ‖ ciphertext ‖ tag (16).
+///
+/// Under one master key, or under two while it is replaced: everything new is encrypted with the first, what either encrypted is read.
 package struct AtRestCipher: Sendable, CustomStringConvertible {
     private let key: SymmetricKey
+    private let second: SymmetricKey?
+    /// Names the master key that encrypts, and says nothing about it: stored beside each ciphertext.
+    package let keyID: String
 
-    /// Nil unless the key is 32 bytes.
-    package init?(masterKey: [UInt8]) {
-        guard masterKey.count == 32 else { return nil }
+    /// Nil unless each key is 32 bytes.
+    package init?(masterKey: [UInt8], second: [UInt8]? = nil) {
+        guard masterKey.count == 32, (second ?? masterKey).count == 32 else { return nil }
         key = SymmetricKey(data: masterKey)
+        self.second = second.map { SymmetricKey(data: $0) }
+        keyID = "mk_" + Hex.encode(Self.derive(key, "master key id", count: 8))
     }
+
+    private init(key: SymmetricKey, keyID: String) {
+        self.key = key
+        self.keyID = keyID
+        second = nil
+    }
+
+    /// The first master key by itself.
+    package var withoutSecond: AtRestCipher { AtRestCipher(key: key, keyID: keyID) }
 
     /// - Parameter aad: binds the ciphertext to its row, so that it cannot be moved to another.
     package func encrypt(_ plaintext: [UInt8], aad: [UInt8]) throws(TrustError) -> [UInt8] {
@@ -69,16 +86,23 @@ package struct AtRestCipher: Sendable, CustomStringConvertible {
     }
 
     package func decrypt(_ bytes: [UInt8], aad: [UInt8]) throws(TrustError) -> [UInt8] {
-        guard let box = try? AES.GCM.SealedBox(combined: bytes), let plaintext = try? AES.GCM.open(box, using: key, authenticating: aad)
-        else {
-            throw .opening
+        guard let box = try? AES.GCM.SealedBox(combined: bytes) else { throw .opening }
+        for key in [key, second].compactMap({ $0 }) {
+            if let plaintext = try? AES.GCM.open(box, using: key, authenticating: aad) { return Array(plaintext) }
         }
-        return Array(plaintext)
+        throw .opening
     }
 
     /// A key for another purpose, from this one (HKDF-SHA256, RFC 5869).
-    package func derivedKey(purpose: String) -> [UInt8] {
-        let derived = HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array(purpose.utf8), outputByteCount: 32)
+    package func derivedKey(purpose: String) -> [UInt8] { Self.derive(key, purpose, count: 32) }
+
+    /// The same from each master key, that of `derivedKey` first: for what another replica may have made under the other one.
+    package func derivedKeys(purpose: String) -> [[UInt8]] {
+        [key, second].compactMap { $0.map { Self.derive($0, purpose, count: 32) } }
+    }
+
+    private static func derive(_ key: SymmetricKey, _ purpose: String, count: Int) -> [UInt8] {
+        let derived = HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: Array(purpose.utf8), outputByteCount: count)
         return derived.withUnsafeBytes { Array($0) }
     }
 

@@ -17,16 +17,16 @@ struct FailingDatabase: Database {
 
     var dialect: SQLDialect { inner.dialect }
 
-    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+    func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         if outage.isOn { throw error }
-        return try await inner.read(body)
+        return try await inner.read(as: scope, body)
     }
 
     func transaction<R: Sendable>(
-        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         if outage.isOn { throw error }
-        return try await inner.transaction(isolation: isolation, body)
+        return try await inner.transaction(as: scope, isolation: isolation, body)
     }
 
     func close() async { await inner.close() }
@@ -70,16 +70,16 @@ struct HangingDatabase: Database {
 
     var dialect: SQLDialect { inner.dialect }
 
-    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+    func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         await valve.pass()
-        return try await inner.read(body)
+        return try await inner.read(as: scope, body)
     }
 
     func transaction<R: Sendable>(
-        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         await valve.pass()
-        return try await inner.transaction(isolation: isolation, body)
+        return try await inner.transaction(as: scope, isolation: isolation, body)
     }
 
     func close() async { await inner.close() }

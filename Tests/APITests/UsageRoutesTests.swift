@@ -6,12 +6,15 @@ import HTTPTypes
 import Nouns
 import Primitives
 import Storage
+import SwiftProtobuf
 import Testing
 
 @Suite("Usage over HTTP")
 struct UsageRoutesTests {
     /// Two tenants with a key each, and what their requests came to, as a data plane reported it.
     struct Customers {
+        static let dataPlane = "dp_aaaaaaaaaaaaaaaa"
+
         let tenants: [String]
         let projects: [String]
         let keyIDs: [String]
@@ -29,11 +32,31 @@ struct UsageRoutesTests {
                 keys.append(key.json["key"]?.stringValue ?? "")
             }
             (self.tenants, self.projects, self.keyIDs, self.keys) = (tenants, projects, keyIDs, keys)
+            try await h.database.transaction { c in
+                var config = Weir_V1_ConfigPayload()
+                config.models = ["gpt", "emb"].map { name in
+                    var model = Weir_V1_Model()
+                    model.id = name
+                    model.name = name
+                    return model
+                }
+                let payload: [UInt8] = try config.serializedBytes()
+                let row = ConfigVersionRow(
+                    version: 1, digest: [1], payloadBytes: Int64(payload.count), note: "", authorID: "t", authorName: "t", restores: nil,
+                    createdAt: 0)
+                try ConfigVersionsTable.insert(c, row, payload: payload)
+                try DataPlanesTable.insert(
+                    c,
+                    DataPlaneRow(
+                        id: Self.dataPlane, name: "dp", region: "eu", tenantIDs: [], identityPublicKey: [1], sealingPublicKey: [],
+                        version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 0))
+                try DataPlaneConfigsTable.insert(c, dataPlaneID: Self.dataPlane, version: 1, now: 0)
+            }
             var batch = Weir_V1_UsageBatch()
             batch.incarnation = "i"
             batch.sequence = 1
             batch.records = (0..<7).map { record($0, now: h.clock.nowMilliseconds()) }
-            _ = try await UsageIntake(h.services.domain).store(dataPlaneID: "dp_a", batch: batch)
+            _ = try await UsageIntake(h.services.domain).store(dataPlaneID: Self.dataPlane, batch: batch)
         }
 
         /// Five of the first tenant's on three days, two of the second's.
@@ -45,6 +68,7 @@ struct UsageRoutesTests {
             record.projectID = projects[customer]
             record.keyID = keyIDs[customer]
             record.model = index % 2 == 0 ? "gpt" : "emb"
+            record.configVersion = 1
             record.capability = .chat
             record.channel = "default"
             record.admittedAtUs = (now - Int64(index % 3) * 86_400_000) * 1000
@@ -96,7 +120,7 @@ struct UsageRoutesTests {
     func refusals(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
             for (query, field) in [
-                ("group_by=user", "group_by"), ("from=yesterday", "from"), ("from=2027-01-02T00:00:00Z&to=2027-01-01T00:00:00Z", "to"),
+                ("group_by=provider", "group_by"), ("from=yesterday", "from"), ("from=2027-01-02T00:00:00Z&to=2027-01-01T00:00:00Z", "to"),
                 ("tenant_id=prj_a", "tenant_id"), ("status=done", "status"), ("tenant=x", "tenant"), ("model=%00", "query"),
             ] {
                 let answer = try await h.get("/admin/api/usage?\(query)")
@@ -133,7 +157,7 @@ struct UsageRoutesTests {
         }
     }
 
-    @Test("the holder of a key sees its own tenant's usage and no other's", arguments: TestDatabases.all)
+    @Test("the holder of a key sees the key's own usage, and others' only as far as its rights reach", arguments: TestDatabases.all)
     func selfService(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
             let customers = try await Customers(h)
@@ -143,9 +167,37 @@ struct UsageRoutesTests {
                 #expect(numbers(answer, "requests") == [requests])
                 #expect(answer.json["items"]?[0]?["rerated_cost_nano"] == nil)
             }
-            // Another tenant's names find nothing.
+            func usage(_ query: String, _ key: ControlHarness.Answer) async throws -> ControlHarness.Answer {
+                try await h.get("/external/v1/usage?\(query)", as: nil, token: key.json["key"]?.stringValue ?? "")
+            }
+            func key(_ project: String, _ more: JSONObject = [:]) async throws -> ControlHarness.Answer {
+                var body: JSONObject = ["project_id": .string(project), "name": "k"]
+                for member in more.members { body[member.name] = member.value }
+                return try await h.create("/admin/api/keys", .object(body))
+            }
+            // Another tenant's names are not for it, whatever its rights.
             let other = try await h.get("/external/v1/usage?group_by=key&key_id=\(customers.keyIDs[0])", as: nil, token: customers.keys[1])
-            #expect(other.json["items"] == [])
+            #expect(other.status == 403)
+            let second = try await h.create("/admin/api/projects", ["tenant_id": .string(customers.tenants[0]), "name": "Second"]).id
+            // Another key, of the same project and of another one: nothing of the first key's use.
+            for project in [customers.projects[0], second] {
+                let stranger = try await key(project)
+                #expect(numbers(try await usage("", stranger), "requests") == [0])
+                #expect(try await usage("key_id=\(customers.keyIDs[0])", stranger).status == 403)
+                let reader = try await key(project, ["rights": ["project:read"]])
+                #expect(numbers(try await usage("", reader), "requests") == [project == second ? 0 : 5])
+                let tenant = try await key(project, ["rights": ["tenant:read"]])
+                #expect(numbers(try await usage("", tenant), "requests") == [5])
+                #expect(numbers(try await usage("project_id=\(second)", tenant), "requests") == [0])
+                #expect(numbers(try await usage("key_id=\(customers.keyIDs[1])", tenant), "requests") == [0])
+            }
+            #expect(try await usage("project_id=\(customers.projects[0])", key(second, ["rights": ["project:read"]])).status == 403)
+            // Limited to another channel than this one.
+            let elsewhere = try await key(second, ["rights": ["tenant:read"], "channels": ["default"]])
+            #expect(try await usage("", elsewhere).status == 403)
+            #expect(try await h.get("/external/v1/health", as: nil, token: elsewhere.json["key"]?.stringValue).status == 403)
+            let wrong = try await h.post("/admin/api/keys", ["project_id": .string(second), "name": "k", "rights": ["everything"]])
+            #expect(wrong.fields == ["rights[0]"])
             let refused = try await h.get("/external/v1/usage?tenant_id=\(customers.tenants[0])", as: nil, token: customers.keys[1])
             #expect(refused.fields == ["tenant_id"])
             #expect(try await h.get("/external/v1/usage?group_by=tenant", as: nil, token: customers.keys[1]).fields == ["group_by"])
@@ -163,7 +215,11 @@ struct UsageRoutesTests {
             #expect(answer.json["status"] == "ok" && answer.json["database"] == "ok")
             #expect(answer.json["key"]?["id"] == .string(customers.keyIDs[0]) && answer.json["key"]?["status"] == "active")
             #expect(answer.json["tenant"]?["name"] == "Acme")
-            #expect(answer.json["last_usage_received_at"] == .time(h.clock.nowMilliseconds()))
+            #expect(answer.json["last_usage_received_at"] == .null)
+            let reader = try await h.create(
+                "/admin/api/keys", ["project_id": .string(customers.projects[0]), "name": "r", "rights": ["tenant:read"]])
+            let more = try await h.get("/external/v1/health", as: nil, token: reader.json["key"]?.stringValue)
+            #expect(more.json["last_usage_received_at"] == .time(h.clock.nowMilliseconds()))
         }
     }
 
@@ -184,6 +240,55 @@ struct UsageRoutesTests {
             #expect(disabled.status == 403)
             #expect(disabled.json["detail"]?.stringValue?.contains("tenant is disabled") == true)
             #expect(disabled.headers[.contentType] == "application/problem+json")
+        }
+    }
+
+    @Test("what a data plane may not report is listed, and released or discarded by who may", arguments: TestDatabases.all)
+    func quarantine(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let customers = try await Customers(h)
+            var batch = Weir_V1_UsageBatch()
+            batch.incarnation = "j"
+            batch.sequence = 1
+            batch.records = (0..<3).map { index in
+                var record = Weir_V1_UsageRecord()
+                record.requestID = Data(RequestID(high: 7, low: UInt64(index)).bytes)
+                record.tenantID = customers.tenants[0]
+                record.projectID = customers.projects[0]
+                record.keyID = customers.keyIDs[0]
+                record.model = index == 0 ? "gpt" : "\u{202E}<b>gpt"
+                record.configVersion = index == 0 ? 9 : 1
+                record.admittedAtUs = h.clock.nowMicroseconds()
+                record.costNano = 999_000_000_000_000
+                return record
+            }
+            _ = try await UsageIntake(h.services.domain).store(dataPlaneID: Customers.dataPlane, batch: batch)
+            #expect(numbers(try await h.get("/admin/api/usage"), "requests") == [7])
+            let all = try await h.get("/admin/api/usage/quarantine", as: .viewer)
+            #expect(texts(all, "reason").sorted() == ["unknown_config_version", "unknown_model", "unknown_model"])
+            #expect(texts(all, "data_plane_id").allSatisfy { $0 == Customers.dataPlane })
+            // Shown without what would turn the text around, kept as it came.
+            let models = try await h.get("/admin/api/usage/quarantine?reason=unknown_model&tenant_id=\(customers.tenants[0])")
+            #expect(texts(models, "model") == ["<b>gpt", "<b>gpt"])
+            let bytes = try #require(Base64.decode(texts(models, "record").first ?? ""))
+            #expect(try Weir_V1_UsageRecord(serializedBytes: bytes).model == "\u{202E}<b>gpt")
+            let health = try await h.get("/health/ready", as: nil)
+            #expect(health.status == 200)
+            #expect(health.json["warnings"]?[0]?.stringValue?.contains(Customers.dataPlane) == true)
+            #expect(try await h.get("/admin/api/usage/quarantine?reason=none").fields == ["reason"])
+
+            let selection: JSONValue = ["data_plane_id": .string(Customers.dataPlane), "reason": "unknown_model"]
+            #expect(try await h.post("/admin/api/usage/quarantine/discard", selection, as: .viewer).status == 403)
+            let discarded = try await h.post("/admin/api/usage/quarantine/discard", selection, as: .operator)
+            #expect(discarded.json == ["discarded": 2, "left": 0])
+            let released = try await h.post(
+                "/admin/api/usage/quarantine/release", ["data_plane_id": .string(Customers.dataPlane)], as: .operator)
+            #expect(released.json == ["released": 1, "left": 0])
+            #expect(numbers(try await h.get("/admin/api/usage"), "requests") == [8])
+            #expect(try await h.get("/admin/api/usage/quarantine").json["items"] == [])
+            #expect(try await h.get("/health/ready", as: nil).json["warnings"] == [])
+            let audit = try await h.get("/admin/api/audit?resource_kind=usage_quarantine")
+            #expect(texts(audit, "action") == ["usage_quarantine.release", "usage_quarantine.discard"])
         }
     }
 

@@ -13,7 +13,7 @@ struct UsageIntakeTests {
     @Test("stores the next batch, ignores repetitions, and asks again for what it has not seen", arguments: TestDatabases.all)
     func order(_ kind: TestDatabase) async throws {
         try await kind.with { database in
-            let intake = Support.intake(database)
+            let intake = try await Support.intake(database)
             func send(_ sequence: UInt64, _ numbers: ClosedRange<UInt64>, _ incarnation: String = "i1") async throws -> UInt64 {
                 let batch = Support.batch(incarnation, sequence, numbers.map { Support.record($0) })
                 let ack = try await intake.store(dataPlaneID: "dp_a", batch: batch)
@@ -55,6 +55,16 @@ struct UsageIntakeTests {
             record.credentialID = "cred_a"
             record.upstreamModel = "gpt-up"
             record.flags = UsageFlags.estimated.rawValue
+            record.appID = "app_a"
+            record.userID = "usr_a"
+            record.did = "did:key:z6Mk"
+            record.dialect = "anthropic"
+            record.tags = ["team=search", "env=prod", "team=search"]
+            record.attemptList = [Weir_V1_UsageAttempt(), Weir_V1_UsageAttempt()]
+            record.attemptList[0].errorCode = "upstream_timeout"
+            record.attemptList[1].inputTokens = 100
+            record.attemptList[1].outputTokens = 20
+            record.attemptList[1].priceID = "price_a"
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, [record]))
             let page = try await Support.queries(database).records(Support.everything, PageRequest())
             let row = try #require(page.items.first)
@@ -72,13 +82,25 @@ struct UsageIntakeTests {
             #expect(row.endpointID == "ep_a" && row.providerID == "prov_a" && row.credentialID == "cred_a")
             #expect(row.upstreamModel == "gpt-up" && row.priceID == "price_a")
             #expect(row.flags & Int64(UsageFlags.estimated.rawValue) != 0)
+            #expect(row.appID == "app_a" && row.userID == "usr_a" && row.did == "did:key:z6Mk" && row.dialect == "anthropic")
+            #expect(row.tags == #"["env=prod","team=search"]"#)
+            let attempts = try Weir_V1_UsageRecord(serializedBytes: try #require(row.attemptList)).attemptList
+            #expect(attempts == record.attemptList)
+            // Each attempt is rated by itself: a failed one that used nothing costs nothing.
+            #expect(row.reratedCostNano == Pricing.rate(TokenUsage(input: 100, output: 20), Support.price).rawValue)
+            let by: Set<UsageDimension> = [.app, .user, .did, .tags, .dialect, .price, .configVersion]
+            let sums = try await Support.queries(database).sums(Support.everything, by: by)
+            #expect(sums.map(\.appID) == ["app_a"] && sums.map(\.userID) == ["usr_a"] && sums.map(\.did) == ["did:key:z6Mk"])
+            #expect(sums.map(\.tags) == [row.tags] && sums.map(\.dialect) == ["anthropic"] && sums.map(\.configVersion) == [1])
+            #expect(sums.map(\.costNano) == [record.costNano])
         }
     }
 
     @Test("brings hostile numbers, times and texts into range, flags them, and loses no record", arguments: TestDatabases.all)
     func hostile(_ kind: TestDatabase) async throws {
         try await kind.with { database in
-            var low = Weir_V1_UsageRecord()
+            var low = Support.record(1)
+            low.requestID = Data()
             low.admittedAtUs = .min
             low.inputTokens = .min
             low.outputTokens = -1
@@ -86,13 +108,18 @@ struct UsageIntakeTests {
             low.latencyUs = -5
             low.status = .UNRECOGNIZED(-3)
             low.capability = .UNRECOGNIZED(.min)
-            var high = Weir_V1_UsageRecord()
+            var high = Support.record(1)
             high.requestID = Data(repeating: 1, count: 4000)
-            high.tenantID = "te\0n" + String(repeating: "é", count: 5000)
-            high.model = "\0\0\0"
+            high.endpointID = "te\0n" + String(repeating: "é", count: 5000)
+            high.upstreamModel = "\0\u{202E}gpt\u{200B}\u{2028}\u{1B}[31m"
+            high.tags = (0..<5000).map { "t\($0)\u{202E}" }
+            high.did = String(repeating: "é", count: 5000)
+            high.attemptList = Array(repeating: Weir_V1_UsageAttempt(), count: 500)
+            high.attemptList[0].inputTokens = .max
+            high.attemptList[0].costNano = .min
+            high.attemptList[0].priceID = Support.price.id
             high.errorCode = String(repeating: "\u{1F989}", count: 100)
             high.admittedAtUs = .max
-            high.configVersion = .max
             high.inputTokens = .max
             high.outputTokens = .max
             high.cachedInputTokens = .max
@@ -107,18 +134,20 @@ struct UsageIntakeTests {
             high.attempts = .max
             high.flags = .max
             high.traceID = Data([1])
-            let batch = Support.batch("i", 1, [low, high, low, high, Weir_V1_UsageRecord()])
+            let batch = Support.batch("i", 1, [low, high, low, high])
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
             let queries = Support.queries(database)
             let sums = try await queries.sums(Support.everything, by: [])
-            #expect(sums.first?.requests == 5)
+            #expect(sums.first?.requests == 4)
             #expect(sums.first?.inputTokens == 20_000_000_000)
             #expect(sums.first?.costNano == 2_000_000_000_000_000)
             let rows = try await queries.records(Support.everything, PageRequest()).items
             #expect(rows.allSatisfy { UsageFlags(rawValue: UInt32(truncatingIfNeeded: $0.flags)).contains(.clampedAtIntake) })
-            #expect(Set(rows.map(\.requestID)).count == 5)
+            #expect(Set(rows.map(\.requestID)).count == 4)
             #expect(rows.allSatisfy { abs($0.admittedAtMicroseconds - Support.now * 1000) <= 400 * 86_400_000_000 })
-            #expect(rows.allSatisfy { $0.tenantID.utf8.count <= 128 && !$0.tenantID.utf8.contains(0) })
+            #expect(rows.allSatisfy { $0.endpointID.utf8.count <= 128 && !$0.endpointID.utf8.contains(0) })
+            #expect(rows.contains { $0.upstreamModel == "gpt[31m" })
+            #expect(rows.allSatisfy { $0.tags.utf8.count <= 512 && $0.did.utf8.count <= 512 })
             #expect(rows.contains { $0.errorCode == String(repeating: "\u{1F989}", count: 32) })
         }
     }
@@ -126,7 +155,7 @@ struct UsageIntakeTests {
     @Test("refuses a batch that cannot be numbered", arguments: TestDatabases.all)
     func malformed(_ kind: TestDatabase) async throws {
         try await kind.with { database in
-            let intake = Support.intake(database)
+            let intake = try await Support.intake(database)
             let unusable: [(String, UInt64)] = [("", 1), ("i", 0), ("a b", 1), ("é", 1), (String(repeating: "a", count: 65), 1)]
             for (incarnation, sequence) in unusable {
                 await #expect(throws: DomainError.self) {
@@ -148,7 +177,7 @@ struct UsageIntakeTests {
     @Test("leaves out a request that its data plane reports in a second batch, and keeps the others of it", arguments: TestDatabases.all)
     func repeatedRequest(_ kind: TestDatabase) async throws {
         try await kind.with { database in
-            let intake = Support.intake(database)
+            let intake = try await Support.intake(database)
             _ = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, [Support.record(1), Support.record(2)]))
             let second = Support.batch("i", 2, [Support.record(3), Support.record(2), Support.record(4), Support.record(4)])
             #expect(try await intake.store(dataPlaneID: "dp_a", batch: second).storedSequence == 2)
@@ -165,26 +194,24 @@ struct UsageIntakeTests {
             cheap.costNano -= 1
             var unknownPrice = Support.record(2)
             unknownPrice.priceID = "price_gone"
-            var unknownVersion = Support.record(3)
-            unknownVersion.configVersion = 99
             var unpriced = Support.record(4)
             unpriced.priceID = ""
             unpriced.costNano = 5
             var refused = Support.record(5, input: 0, output: 0)
             refused.status = .failed
             refused.costNano = 0
-            let batch = Support.batch("i", 1, [cheap, unknownPrice, unknownVersion, unpriced, refused, Support.record(6)])
+            let batch = Support.batch("i", 1, [cheap, unknownPrice, unpriced, refused, Support.record(6)])
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
             let page = try await Support.queries(database).records(Support.everything, PageRequest())
             let rows = page.items.sorted { $0.position < $1.position }
             let cost = Support.record(1).costNano
-            #expect(rows.map(\.reratedCostNano) == [cost, nil, nil, 0, 0, cost])
+            #expect(rows.map(\.reratedCostNano) == [cost, nil, 0, 0, cost])
             let mismatch = Int64(UsageFlags.costMismatch.rawValue)
             let missing = Int64(UsageFlags.priceMissing.rawValue)
-            #expect(rows.map { $0.flags & (mismatch | missing) } == [mismatch, missing, missing, mismatch, 0, 0])
+            #expect(rows.map { $0.flags & (mismatch | missing) } == [mismatch, missing, mismatch, 0, 0])
             let sums = try await Support.queries(database).sums(Support.everything, by: [])
             #expect(sums.first?.costMismatches == 2)
-            #expect(sums.first?.reratedCostNano == 4 * cost)
+            #expect(sums.first?.reratedCostNano == 3 * cost)
         }
     }
 
@@ -193,7 +220,7 @@ struct UsageIntakeTests {
         try await kind.with { database in
             let clock = ManualClock(milliseconds: Support.now)
             let book = PublishedPriceBook(database: database, clock: clock)
-            #expect(try await book.price(configVersion: 3, priceID: "price_a") == nil)
+            #expect(try await book.config(version: 3) == nil)
             var config = Weir_V1_ConfigPayload()
             config.prices = [Support.price]
             let payload: [UInt8] = try config.serializedBytes()
@@ -202,12 +229,11 @@ struct UsageIntakeTests {
                 createdAt: Support.now)
             try await database.transaction { try ConfigVersionsTable.insert($0, row, payload: payload) }
             // That it was absent is remembered for a while.
-            #expect(try await book.price(configVersion: 3, priceID: "price_a") == nil)
+            #expect(try await book.config(version: 3) == nil)
             clock.advance(milliseconds: 10_001)
-            #expect(try await book.price(configVersion: 3, priceID: "price_a") == Support.price)
-            #expect(try await book.price(configVersion: 3, priceID: "price_b") == nil)
+            #expect(try await book.config(version: 3)?.prices == ["price_a": Support.price])
             await database.close()
-            #expect(try await book.price(configVersion: 3, priceID: "price_a") == Support.price)
+            #expect(try await book.config(version: 3)?.prices == ["price_a": Support.price])
         }
     }
 
@@ -215,7 +241,7 @@ struct UsageIntakeTests {
     func partitions(_ kind: TestDatabase) async throws {
         try await kind.with { database in
             let clock = ManualClock(milliseconds: Support.now)
-            let intake = Support.intake(database, clock: clock)
+            let intake = try await Support.intake(database, clock: clock)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<4 { group.addTask { try await intake.preparePartitions() } }
                 try await group.waitForAll()
@@ -247,7 +273,7 @@ struct UsageIntakeTests {
             for round in 1...3 {
                 let database = try await DatabaseFactory.open(url: url)
                 try await MigrationRunner.run(database)
-                let intake = Support.intake(database)
+                let intake = try await Support.intake(database)
                 for sequence in 1...round {
                     let records = [Support.record(UInt64(sequence))]
                     let ack = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", UInt64(sequence), records))

@@ -39,6 +39,7 @@ struct UsageQueriesTests {
             #expect(days.map { ($0.day ?? 0) - today } == [-1, 0, -2, -1, 0])
             let all = try await queries.sums(Support.everything, by: Set(UsageDimension.allCases))
             #expect(all.count == 5)
+            #expect(all.allSatisfy { $0.priceID == "price_a" && $0.configVersion == 1 && $0.dialect == "" })
             #expect(all.map(\.projectID).first == "prj_of_ten_a")
             #expect(try await queries.sums(Support.everything, by: [.project, .key]).map(\.keyID) == ["key_a", "key_b", "key_c"])
         }
@@ -141,7 +142,7 @@ struct UsageQueriesTests {
                 if number % 7 == 0 { record.status = .failed }
                 return record
             }
-            let intake = Support.intake(database)
+            let intake = try await Support.intake(database)
             for (index, dataPlane) in ["dp_a", "dp_b", "dp_a"].enumerated() {
                 let part = Array(records[(index * 100)..<(index * 100 + 100)])
                 let batch = Support.batch("i\(index)", 1, part)
@@ -172,8 +173,12 @@ struct UsageQueriesTests {
     @Test("refuse more groups than anyone reads", arguments: TestDatabases.all)
     func tooManyGroups(_ kind: TestDatabase) async throws {
         try await kind.with { database in
+            let intake = try await Support.intake(database)
             let records = (0..<UInt64(UsageQueries.maximumGroups + 1)).map { Support.record($0, key: "key_\($0)") }
-            _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, records))
+            try await database.transaction { try Support.insertKeys($0, records.map(\.keyID), of: "ten_a") }
+            let half = records.count / 2
+            _ = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, Array(records[..<half])))
+            _ = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", 2, Array(records[half...])))
             await #expect(throws: DomainError.self) { try await Support.queries(database).sums(Support.everything, by: [.key]) }
         }
     }

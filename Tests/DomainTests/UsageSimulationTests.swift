@@ -31,7 +31,7 @@ struct UsageSimulationTests {
             for round in 0..<4 {
                 let database = try await DatabaseFactory.open(url: url)
                 try await MigrationRunner.run(database)
-                let intake = Support.intake(database)
+                let intake = try await Support.intake(database)
                 // The last round delivers the rest in order, as a data plane that sees the answers does.
                 let isLast = round == 3
                 try await withThrowingTaskGroup(of: Void.self) { group in

@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Primitives
 import Storage
+import Telemetry
 
 /// What the usage tests share: records with prices that are known, and a clock that stands still.
 enum UsageSupport {
@@ -20,9 +21,20 @@ enum UsageSupport {
         return price
     }()
 
+    /// Versions 1 and 2, which data planes hold one of; a model that one tenant sees.
     struct Prices: PriceBook {
-        func price(configVersion: Int64, priceID: String) async throws -> Weir_V1_Price? {
-            configVersion == 1 && priceID == UsageSupport.price.id ? UsageSupport.price : nil
+        func config(version: Int64) async throws -> PublishedConfig? {
+            guard (1...2).contains(version) else { return nil }
+            var config = Weir_V1_ConfigPayload()
+            config.prices = [UsageSupport.price]
+            config.models = [("gpt", []), ("emb", []), ("private-b", ["ten_b"])].map { name, tenants in
+                var model = Weir_V1_Model()
+                model.id = "mod_\(name)"
+                model.name = name
+                model.tenantIds = tenants
+                return model
+            }
+            return PublishedConfig(config)
         }
     }
 
@@ -32,8 +44,50 @@ enum UsageSupport {
         return logger
     }
 
-    static func intake(_ database: any Database, clock: any WallClock = ManualClock(milliseconds: now)) -> UsageIntake {
-        UsageIntake(database: database, prices: Prices(), clock: clock, logger: quiet)
+    /// An intake whose data planes, tenants and keys exist.
+    static func intake(
+        _ database: any Database, clock: any WallClock = ManualClock(milliseconds: now), metrics: MetricsRegistry = MetricsRegistry()
+    ) async throws -> UsageIntake {
+        try await prepare(database)
+        return UsageIntake(database: database, prices: Prices(), clock: clock, logger: quiet, metrics: metrics)
+    }
+
+    private static func prepare(_ database: any Database) async throws {
+        try await database.transaction { c in
+            guard try c.first("SELECT id FROM tenants LIMIT 1") == nil else { return }
+            for tenant in ["ten_a", "ten_b", "ten_0", "ten_1", "ten_2"] {
+                try c.execute("INSERT INTO tenants VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)", [.text(tenant)])
+                try c.execute(
+                    "INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)", [.text("prj_of_" + tenant), .text(tenant)])
+                try insertKeys(c, [key(of: tenant)], of: tenant)
+            }
+            try insertKeys(c, ["key_b"], of: "ten_a")
+            try insertKeys(c, ["key_c"], of: "ten_b")
+            for name in ["a", "b", "0", "1", "2", "3", "4", "5"] { try insertDataPlane(c, "dp_" + name, tenants: []) }
+        }
+    }
+
+    static func key(of tenant: String) -> String { tenant == "ten_a" ? "key_a" : "key_of_" + tenant }
+
+    static func insertKeys(_ c: any SQLConnection, _ ids: [String], of tenant: String) throws {
+        for id in ids {
+            try c.execute(
+                """
+                INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision,
+                    created_at, updated_at, directory_revision)
+                VALUES ($1, $2, $3, $1, $4, '[]', '[]', '[]', '{}', 1, 1, 1, 1)
+                """, [.text(id), .text("prj_of_" + tenant), .text(tenant), .blob([1])])
+        }
+    }
+
+    /// One that was sent version 1; no tenants: it serves all.
+    static func insertDataPlane(_ c: any SQLConnection, _ id: String, tenants: [String]) throws {
+        try DataPlanesTable.insert(
+            c,
+            DataPlaneRow(
+                id: id, name: id, region: "eu", tenantIDs: tenants, identityPublicKey: Array(id.utf8), sealingPublicKey: [],
+                version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: now))
+        try DataPlaneConfigsTable.insert(c, dataPlaneID: id, version: 1, now: now)
     }
 
     static func queries(_ database: any Database) -> UsageQueries {
@@ -42,14 +96,14 @@ enum UsageSupport {
 
     /// A completed request, rated as the data plane would.
     static func record(
-        _ number: UInt64, tenant: String = "ten_a", key: String = "key_a", model: String = "gpt", input: Int64 = 100, output: Int64 = 20,
+        _ number: UInt64, tenant: String = "ten_a", key: String? = nil, model: String = "gpt", input: Int64 = 100, output: Int64 = 20,
         at milliseconds: Int64 = now
     ) -> Weir_V1_UsageRecord {
         var record = Weir_V1_UsageRecord()
         record.requestID = Data(RequestID(high: 1, low: number).bytes)
         record.tenantID = tenant
         record.projectID = "prj_of_" + tenant
-        record.keyID = key
+        record.keyID = key ?? self.key(of: tenant)
         record.model = model
         record.routeID = "rt_a"
         record.capability = .chat

@@ -237,4 +237,62 @@ struct SnapshotDocumentTests {
         try setReadOnly(local, false)
         #expect(await store.apply(try fixture.config(6)).accepted)
     }
+
+    /// A configuration cut to the data plane's tenants.
+    private func config(_ version: UInt64, revision: UInt64, model: String) throws -> Weir_V1_Envelope {
+        var header = fixture.header(version, audience: fixture.dataPlaneID.rawValue)
+        header.revision = revision
+        return try fixture.sign(.config, header, SnapshotFixture.smallConfig(model: model))
+    }
+
+    @Test("A version gives way to its next revision, never to one before it, and no revision has two contents")
+    func revisions() async throws {
+        let (store, local, _) = try await served()
+        func models() -> [UInt64: String] { store.current.configs.mapValues { $0.models.keys.sorted().joined() } }
+        // Whole, then for some tenants; one that no rollout refers to is not kept for the tenants of before.
+        #expect(await store.apply(try fixture.config(6)).accepted)
+        #expect(await store.apply(try config(5, revision: 1, model: "mine")).accepted)
+        #expect(models() == [5: "mine"])
+        #expect(await store.apply(try config(6, revision: 1, model: "mine")).accepted)
+        #expect(await store.apply(try config(5, revision: 3, model: "others")).accepted)
+        #expect(models() == [5: "others"])
+
+        let before = try remains(store, local)
+        for (revision, model, code) in [
+            (3, "third", DocumentRefusal.Code.equivocation), (2, "second", .olderVersion), (1, "mine", .olderVersion),
+            (0, "x", .olderVersion),
+        ] as [(UInt64, String, DocumentRefusal.Code)] {
+            let answer = await store.apply(revision == 0 ? try fixture.config(5) : try config(5, revision: revision, model: model))
+            #expect(!answer.accepted && answer.reason == code.rawValue, "revision \(revision): \(answer.reason)")
+            #expect(answer.revision == revision)
+        }
+        // Nor does an older one come back under another version that is not held any more.
+        #expect(await store.apply(try config(6, revision: 1, model: "mine")).reason == "older_version")
+        #expect(try remains(store, local) == before)
+        let again = await store.apply(try config(5, revision: 3, model: "others"))
+        #expect(again.accepted && again.revision == 3)
+
+        let held = store.hello().held.filter { $0.kind == DocumentKind.config.payloadType }
+        #expect(held.map(\.version) == [5] && held.map(\.revision) == [3])
+        #expect(store.hello().takesRevisions)
+        // All of that is known after a restart.
+        let restarted = try fixture.store(local)
+        #expect(restarted.current.configs[5]?.models.keys.sorted() == ["others"])
+        #expect(restarted.health().problems == [])
+        #expect(await restarted.apply(try config(5, revision: 3, model: "third")).reason == "equivocation")
+        #expect(await restarted.apply(try config(5, revision: 2, model: "second")).reason == "older_version")
+        #expect(await restarted.apply(try config(7, revision: 3, model: "others")).accepted)
+    }
+
+    @Test("A revision is for one data plane and of a configuration, or it is refused")
+    func strayRevisions() async throws {
+        let (store, local, _) = try await served()
+        let before = try remains(store, local)
+        var header = fixture.header(9)
+        header.revision = 2
+        #expect(await store.apply(try fixture.sign(.config, header, SnapshotFixture.smallConfig())).reason == "malformed_header")
+        header.audience = fixture.dataPlaneID.rawValue
+        #expect(await store.apply(try fixture.sign(.rollout, header, Weir_V1_RolloutPayload())).reason == "malformed_header")
+        #expect(try remains(store, local) == before)
+    }
 }

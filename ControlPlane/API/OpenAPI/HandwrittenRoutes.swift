@@ -17,6 +17,7 @@ enum HandwrittenRoutes {
                 RouteDocs.page + Shapes.window + [
                     FieldShape("resource_kind", .token, "Only things of this kind."), FieldShape("resource_id", .token, "Only this thing."),
                     FieldShape("actor_id", .token, "Only what this administrator did."),
+                    FieldShape("tenant_id", .token, "Only what concerns this tenant."),
                 ]
             $0.answer = .anything
         },
@@ -30,7 +31,22 @@ enum HandwrittenRoutes {
                 RouteDocs.page + Shapes.usageFilters + [FieldShape("request_id", .token, "Only this request.")]
             $0.answer = .anything
         },
-        "GET /external/v1/usage": RouteDocs("Sum up the tenant's own usage.") {
+        "GET /admin/api/usage/quarantine": RouteDocs("List what data planes reported and may not report, newest first.") {
+            $0.query =
+                RouteDocs.page + [
+                    reporter, FieldShape("tenant_id", .id(TenantKind.prefix), "Only what claims to be of this tenant."), reason,
+                ]
+            $0.answer = .anything
+        },
+        "POST /admin/api/usage/quarantine/release": RouteDocs("Bill what was kept apart after all.") {
+            $0.body = .form([required(reporter), reason])
+            $0.answer = .anything
+        },
+        "POST /admin/api/usage/quarantine/discard": RouteDocs("Throw away what was kept apart.") {
+            $0.body = .form([required(reporter), reason])
+            $0.answer = .anything
+        },
+        "GET /external/v1/usage": RouteDocs("Sum up the key's usage, or its project's or tenant's where it has the right.") {
             $0.query = Shapes.usageFilters.filter { !["tenant_id", "status"].contains($0.name) } + [Shapes.groups]
             $0.answer = .anything
         },
@@ -128,6 +144,10 @@ enum HandwrittenRoutes {
             $0.ifMatch = .optional
         },
     ]
+
+    private static let reporter = FieldShape("data_plane_id", .id(DataPlaneKind.prefix), "What this data plane reported.")
+    private static let reason = FieldShape(
+        "reason", .word(QuarantineReason.allCases.map(\.rawValue)), "Only what is kept apart for this reason.")
 
     private static let version = FieldKind.integer(1...Int64.max)
 

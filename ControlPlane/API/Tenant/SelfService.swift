@@ -3,7 +3,8 @@ import HTTPTypes
 import Nouns
 import Primitives
 
-/// What the holder of a virtual key may ask about its own tenant. The tenant is always the key's: no parameter can name another.
+/// What the holder of a virtual key may ask: about the key itself and, as far as its rights reach, about its project or tenant. The tenant
+/// is always the key's: no parameter can name another.
 package struct SelfServiceRoutes: RouteGroup {
     let usage: UsageQueries
     let health: HealthService
@@ -11,8 +12,9 @@ package struct SelfServiceRoutes: RouteGroup {
     package func addRoutes(to table: inout RouteTable) {
         table.get("/external/v1/usage", .virtualKey) { request in
             try request.query.allow(["from", "to", "group_by", "project_id", "key_id", "model"])
-            var query = try request.usageQuery(now: usage.now)
-            query.tenantID = try request.keyCaller.tenantID
+            let caller = try request.keyCaller
+            try caller.checkChannel("external")
+            let query = try caller.narrowed(request.usageQuery(now: usage.now))
             let groups = try request.usageGroups(among: [.project, .key, .model, .day])
             return .usage(try await usage.summary(query, by: groups), query, groups, for: .tenant)
         }
@@ -20,8 +22,10 @@ package struct SelfServiceRoutes: RouteGroup {
         table.get("/external/v1/health", .virtualKey) { request in
             try request.query.allow([])
             let caller = try request.keyCaller
+            try caller.checkChannel("external")
             let report = await health.report()
-            let lastUsage = report.ready ? try await usage.lastReceived(tenantID: caller.tenantID) : nil
+            // When others asked last is theirs to know.
+            let lastUsage = report.ready && caller.reach == .tenant ? try await usage.lastReceived(tenantID: caller.tenantID) : nil
             return .json(
                 [
                     "status": report.ready ? "ok" : "degraded",

@@ -5,7 +5,7 @@ struct UsageCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "usage", abstract: "Who used what, and what it cost.",
         discussion: example("usage --group-by tenant,model --from 2026-11-01 --to 2026-12-01"),
-        subcommands: [Summary.self, Records.self], defaultSubcommand: Summary.self)
+        subcommands: [Summary.self, Records.self, UsageQuarantine.self], defaultSubcommand: Summary.self)
 
     /// What both commands can be narrowed to.
     struct Filters: ListFilters {
@@ -41,7 +41,8 @@ struct UsageCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Sums, in groups.", discussion: example("usage --group-by day --from 2026-11-01"))
 
-        @Option(help: "tenant, project, key, model, day: one or several with commas.")
+        @Option(
+            help: "tenant, project, key, model, day, app, user, did, tags, dialect, price, config_version: one or several with commas.")
         var groupBy: String?
 
         @OptionGroup var filters: Filters
@@ -54,7 +55,9 @@ struct UsageCommand: ParsableCommand {
                 let items = answer.json.list("items")
                 guard !items.isEmpty else { return "No usage." }
                 let groups = (groupBy ?? "").split(separator: ",").map(String.init).map { group in
-                    Column(group.uppercased(), ["tenant", "project", "key"].contains(group) ? "\(group)_id" : group, .id)
+                    Column(
+                        group.uppercased(), ["tenant", "project", "key", "app", "user", "price"].contains(group) ? "\(group)_id" : group,
+                        .id)
                 }
                 let sums = [
                     Column("REQUESTS", "requests", .number), Column("FAILED", "failed", .number), Column("INPUT", "input_tokens", .number),

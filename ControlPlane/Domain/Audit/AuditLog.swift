@@ -7,12 +7,17 @@ package struct AuditQuery: Sendable, Hashable {
     package var resourceKind: String?
     package var resourceID: String?
     package var actorID: String?
+    package var tenantID: String?
     /// Unix milliseconds, included.
     package var from: Int64?
     /// Unix milliseconds, not included.
     package var to: Int64?
 
-    package init(resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, from: Int64? = nil, to: Int64? = nil) {
+    package init(
+        resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, tenantID: String? = nil, from: Int64? = nil,
+        to: Int64? = nil
+    ) {
+        self.tenantID = tenantID
         self.resourceKind = resourceKind
         self.resourceID = resourceID
         self.actorID = actorID
@@ -24,6 +29,10 @@ package struct AuditQuery: Sendable, Hashable {
 /// One change that somebody made.
 package struct AuditEntry: Sendable, Hashable {
     package let id: String
+    /// Its place among all entries: later ones have a higher number, also within a millisecond.
+    package let sequence: Int64
+    /// Whose resource it is; nil: no tenant's.
+    package let tenantID: String?
     /// Unix milliseconds.
     package let at: Int64
     package let actor: Actor
@@ -35,6 +44,8 @@ package struct AuditEntry: Sendable, Hashable {
 
     init(_ row: AuditRow) {
         id = row.id
+        sequence = row.sequence
+        tenantID = row.tenantID
         at = row.at
         actor = Actor(
             id: row.actorID, name: row.actorName, role: Role(rawValue: row.actorRole) ?? .viewer, remoteAddress: row.remoteAddress,
@@ -48,7 +59,7 @@ package struct AuditEntry: Sendable, Hashable {
 
     package var json: JSONValue {
         [
-            "id": .string(id), "at": .time(at),
+            "id": .string(id), "sequence": .int(sequence), "at": .time(at), "tenant_id": .optional(tenantID),
             "actor": ["id": .string(actor.id), "name": .string(actor.name), "role": .string(actor.role.rawValue)],
             "remote_address": .string(actor.remoteAddress), "request_id": .string(actor.requestID), "action": .string(action),
             "resource_kind": .string(resourceKind), "resource_id": .string(resourceID), "before": before, "after": after,
@@ -78,17 +89,30 @@ package struct AuditLog: Sendable {
             AuditRow(
                 id: "aud_" + Base32.encode(SecureRandom.bytes(10)), at: at, actorID: actor.id, actorName: actor.name,
                 actorRole: actor.role.rawValue, remoteAddress: actor.remoteAddress, requestID: actor.requestID, action: action,
-                resourceKind: String(action.prefix { $0 != "." }), resourceID: id, before: before?.text, after: after?.text))
+                resourceKind: String(action.prefix { $0 != "." }), resourceID: id, before: before?.text, after: after?.text,
+                tenantID: tenantID(of: action, id: id, before: before, after: after)))
+    }
+
+    /// Whose the resource is: what it says of itself, before or after.
+    private static func tenantID(of action: String, id: String, before: JSONValue?, after: JSONValue?) -> String? {
+        if action.hasPrefix("tenant.") { return id }
+        return (after ?? before)?["tenant_id"]?.stringValue
     }
 
     /// Newest first.
     package func entries(_ query: AuditQuery, _ page: PageRequest) async throws -> Page<AuditEntry> {
         let filter = AuditFilter(
-            resourceKind: query.resourceKind, resourceID: query.resourceID, actorID: query.actorID, from: query.from, to: query.to)
-        let entries = try await domain.read { c in
-            try AuditTable.list(c, filter, before: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit)
-                .map { AuditEntry($0) }
+            resourceKind: query.resourceKind, resourceID: query.resourceID, actorID: query.actorID, tenantID: query.tenantID,
+            from: query.from, to: query.to)
+        let before = try page.after.map { (cursor) throws(DomainError) -> (at: Int64, sequence: Int64) in
+            guard let sequence = Int64(cursor.id) else {
+                throw .invalid("cursor", "is not a cursor of this list", remedy: "Pass next_cursor of the previous page unchanged.")
+            }
+            return (cursor.time, sequence)
         }
-        return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: $0.id) }
+        let entries = try await domain.read { c in
+            try AuditTable.list(c, filter, before: before, limit: page.fetchLimit).map { AuditEntry($0) }
+        }
+        return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: String($0.sequence)) }
     }
 }

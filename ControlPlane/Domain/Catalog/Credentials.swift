@@ -13,6 +13,7 @@ extension CredentialContent: Administered {
 
     package mutating func forget() {
         ciphertext = StoredBytes()
+        masterKeyID = nil
         secretHint = ""
     }
 
@@ -43,12 +44,13 @@ extension CredentialContent: Administered {
         let scheme = try ProviderContent.find(c, providerID.rawValue)?.content.auth.scheme
         try NounService<Self>.check(Self.problems(of: secret, scheme: scheme))
         ciphertext = StoredBytes(try cipher.encrypt(Array(secret.reveal().utf8), aad: Self.binding(id.rawValue, providerID.rawValue)))
+        masterKeyID = cipher.keyID
         secretHint = Self.hint(secret)
         self.secret = nil
     }
 
     /// A ciphertext opens only in its own row: moved to another credential or provider it is useless.
-    fileprivate static func binding(_ id: String, _ providerID: String) -> [UInt8] { Array("credential\0\(id)\0\(providerID)".utf8) }
+    static func binding(_ id: String, _ providerID: String) -> [UInt8] { Array("credential\0\(id)\0\(providerID)".utf8) }
 
     /// Four characters help to tell keys apart; of a secret below 20 they would give too much away.
     private static func hint(_ secret: Secret) -> String {

@@ -144,12 +144,16 @@ package struct DataPlaneService: Sendable {
 
     /// - Parameter expecting: the revision that the change is based on.
     package func update(_ actor: Actor, _ id: DataPlaneID, _ change: DataPlaneChange, expecting: Int64) async throws -> DataPlane {
-        try await self.change(actor, id, "data_plane.update", expecting: expecting) { c, row in
+        let now = fleet.domain.clock.nowMilliseconds()
+        return try await self.change(actor, id, "data_plane.update", expecting: expecting) { c, row in
             let problems = change.fieldProblems(replacing: nil) + (try FleetFields.unknownTenants(c, change.tenantIDs))
             if !problems.isEmpty { throw DomainError.invalid(problems) }
             row.name = change.name
             let sorted = change.tenantIDs.named?.map(\.rawValue).sorted() ?? []
             guard sorted != row.tenantIDs else { return }
+            try FormerTenantsTable.record(
+                c, dataPlaneID: row.id, from: DirectoryScope(tenantIDs: row.tenantIDs), to: DirectoryScope(tenantIDs: sorted),
+                inContact: row.connection != nil, now: now)
             row.tenantIDs = sorted
             row.tenantsRevision += 1
             // Its directory changes although no tenant does: the version that the next document carries has to be a new one.
@@ -196,6 +200,7 @@ package struct DataPlaneService: Sendable {
         let now = fleet.domain.clock.nowMilliseconds()
         try await fleet.write { c in
             try DataPlanesTable.connected(c, id: id, replica: replica, connection: connection, version: hello.version, now: now)
+            try FormerTenantsTable.told(c, dataPlaneID: id, now: now)
             let known = try DataPlaneDocumentsTable.of(c, dataPlaneID: id)
             try DataPlaneDocumentsTable.removeAll(c, dataPlaneID: id)
             for row in known where !row.accepted { try DataPlaneDocumentsTable.put(c, row) }
@@ -212,6 +217,12 @@ package struct DataPlaneService: Sendable {
                         answeredAt: before?.answeredAt ?? now))
             }
         }
+    }
+
+    /// A configuration is about to be sent: what the data plane reports may name it from now on.
+    package func willSend(_ id: String, configVersion: Int64) async throws {
+        let now = fleet.domain.clock.nowMilliseconds()
+        try await fleet.observe { c in try DataPlaneConfigsTable.insert(c, dataPlaneID: id, version: configVersion, now: now) }
     }
 
     package func disconnected(_ id: String, connection: String) async throws {

@@ -29,26 +29,55 @@ package struct DirectoryDocuments: Sendable {
     private let fleet: FleetContext
     private let keys: SigningKeyService
     private let factory: DocumentFactory
-    /// A directory of a million keys takes some hundred megabytes while it is built: not for all data planes at once.
-    private let limit = BuildLimit(2)
+    /// Deltas and what is unchanged: small and quick. They wait for no whole directory, since a revoked key is in one of them.
+    private let small = BuildLimit(4)
+    private let wholes: WholeDirectories
 
     package init(_ fleet: FleetContext, keys: SigningKeyService, factory: DocumentFactory) {
         self.fleet = fleet
         self.keys = keys
         self.factory = factory
+        wholes = WholeDirectories()
     }
 
     /// The document that brings the data plane from `held` to now.
     /// - Parameter full: The data plane asked for the whole directory, or refused a delta.
     /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
     package func next(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
-        try await limit.run { try await build(for: dataPlaneID, held: held, full: full) }
+        let content: Content
+        if !full, let delta = try await small.run({ try await fleet.read { c in try read(c, dataPlaneID, held: held) } }) {
+            content = delta
+        } else {
+            content = try await whole(for: dataPlaneID)
+        }
+        return try await issue(content, to: dataPlaneID, held: held)
     }
 
-    private func build(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
-        let content = try await fleet.read { c in try read(c, dataPlaneID, held: full ? nil : held) }
+    /// The whole directory of the data plane's tenants. Those of one list of tenants share what is built at one time.
+    private func whole(for dataPlaneID: String) async throws -> Content {
+        let (row, epoch, counter, had) = try await fleet.read { c in
+            guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
+            let epoch = try FleetCounter.epoch(c)
+            let issued = try IssuedDocumentsTable.latest(c, dataPlaneID: row.id, kind: DocumentKind.directory.word, epoch: epoch)
+            return (row, epoch, try CountersTable.current(c, FleetCounter.directory), issued?.covered ?? 0)
+        }
+        let scope = DirectoryScope(tenantIDs: row.tenantIDs)
+        let whole = try await wholes.directory(of: scope, counter: counter, notBelow: had) {
+            try await fleet.read { c in
+                let covered = try CountersTable.current(c, FleetCounter.directory)
+                let payload = try self.whole(c, scope)
+                // Here, on the database's thread: the digest of a million keys takes a while.
+                return WholeDirectory(covered: covered, payload: payload, digest: SHA256Digest.of(payload))
+            }
+        }
+        return Content(
+            epoch: epoch, covered: whole.covered, tenantsRevision: row.tenantsRevision, base: nil, payload: whole.payload,
+            digest: whole.digest)
+    }
+
+    private func issue(_ content: Content, to dataPlaneID: String, held: DocumentMark?) async throws -> Outcome {
         guard let payload = content.payload else { return .unchanged(epoch: content.epoch, covered: content.covered) }
-        let digest = SHA256Digest.of(payload)
+        let digest = content.digest
         let now = fleet.domain.clock.nowMilliseconds()
         // The version is taken and written down before the document leaves; another document of the same version never does.
         let (version, key) = try await fleet.write { c in
@@ -78,15 +107,20 @@ package struct DirectoryDocuments: Sendable {
         let base: IssuedDocumentRow?
         /// Nil: nothing changed since the base.
         let payload: [UInt8]?
+        /// Of the payload; empty without.
+        let digest: [UInt8]
     }
 
-    private func read(_ c: any SQLConnection, _ dataPlaneID: String, held: DocumentMark?) throws -> Content {
+    /// What brings `held` to now; nil: nothing but the whole directory does.
+    private func read(_ c: any SQLConnection, _ dataPlaneID: String, held: DocumentMark?) throws -> Content? {
         guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
         let epoch = try FleetCounter.epoch(c)
         let covered = try CountersTable.current(c, FleetCounter.directory)
         let scope = DirectoryScope(tenantIDs: row.tenantIDs)
         func content(_ base: IssuedDocumentRow?, _ payload: [UInt8]?) -> Content {
-            Content(epoch: epoch, covered: covered, tenantsRevision: row.tenantsRevision, base: base, payload: payload)
+            Content(
+                epoch: epoch, covered: covered, tenantsRevision: row.tenantsRevision, base: base, payload: payload,
+                digest: payload.map { SHA256Digest.of($0) } ?? [])
         }
         if let base = try base(c, row, held: held, epoch: epoch) {
             let limit = Self.smallDelta
@@ -96,7 +130,7 @@ package struct DirectoryDocuments: Sendable {
                 return content(base, try delta(c, scope, after: base.covered))
             }
         }
-        return content(nil, try whole(c, scope))
+        return nil
     }
 
     private func base(_ c: any SQLConnection, _ row: DataPlaneRow, held: DocumentMark?, epoch: Int64) throws -> IssuedDocumentRow? {

@@ -62,10 +62,11 @@ package struct FleetTarget: Sendable, Hashable {
     }
 }
 
-/// Builds and signs the documents that are the same for all data planes, and each one's heartbeat.
+/// Builds and signs the documents that are the same for all data planes, the configurations that are cut to some tenants, and each data
+/// plane's heartbeat.
 ///
-/// The payload of one version never changes: configurations are signed over the very bytes that were published, the rollout's are
-/// made from rows that change only together with the version. Headers may differ between two signatures (times, key).
+/// The payload of one version never changes: configurations are signed over the very bytes that were published or, cut to a list of
+/// tenants, first made; the rollout's are made from rows that change only together with the version. Headers may differ between two signatures (times, key).
 package final class DocumentFactory: Sendable {
     /// Documents a data plane has not activated by then it never will; an active one stays in force.
     static let lifetimeMilliseconds: Int64 = 24 * 3_600_000
@@ -81,7 +82,15 @@ package final class DocumentFactory: Sendable {
     private let fleet: FleetContext
     private let keys: SigningKeyService
     private let cache = Mutex<[CacheKey: (document: IssuedDocument, signedAt: Int64)]>([:])
-    private let credentialSets = Mutex<[Int64: Set<String>]>([:])
+    private let credentialSets = Mutex<[Part: Set<String>]>([:])
+    private let parts = Mutex<[Part: (payload: [UInt8], digest: [UInt8])]>([:])
+
+    /// A version, or what some tenants see of it.
+    private struct Part: Hashable {
+        let version: Int64
+        /// Empty: the whole.
+        let tenants: String
+    }
 
     package init(_ fleet: FleetContext, keys: SigningKeyService) {
         self.fleet = fleet
@@ -92,7 +101,64 @@ package final class DocumentFactory: Sendable {
         try await fleet.read { try FleetTarget.read($0) }
     }
 
-    package func config(version: Int64) async throws -> IssuedDocument {
+    /// For whom the data plane's configurations are made now.
+    /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
+    package func audience(of dataPlaneID: String) async throws -> ConfigAudience {
+        let row = try await fleet.read { try DataPlanesTable.find($0, id: dataPlaneID) }
+        guard let row, row.status == .active else { throw FleetRefusal.revoked }
+        return ConfigAudience(row)
+    }
+
+    /// A published version, cut to what the audience's tenants may use.
+    /// - Parameter withRevision: Whether the data plane knows revisions; one that does not is sent a header without.
+    package func config(version: Int64, for audience: ConfigAudience, withRevision: Bool = true) async throws -> IssuedDocument {
+        guard audience.revision > 0 else { return try await config(version: version) }
+        let now = fleet.domain.clock.nowMilliseconds()
+        let (payload, digest) = try await part(of: version, for: audience)
+        let (key, epoch) = try await fleet.read { c in (try self.keys.active(c), try FleetCounter.epoch(c)) }
+        let revision = withRevision ? audience.revision : 0
+        var header = header(audience: audience.dataPlaneID, epoch: epoch, version: version, now: now)
+        header.revision = UInt64(clamping: revision)
+        return IssuedDocument(
+            mark: DocumentMark(kind: .config, epoch: epoch, version: version, revision: revision, digest: digest),
+            envelope: try SignedDocument.sign(kind: .config, header: header, payload: payload, with: key))
+    }
+
+    /// The bytes that the audience is sent of a version. Those for some tenants are written down when they are first made.
+    private func part(of version: Int64, for audience: ConfigAudience) async throws -> (payload: [UInt8], digest: [UInt8]) {
+        let tenants = audience.tenants
+        let part = Part(version: version, tenants: tenants?.key ?? "")
+        if let known = parts.withLock({ $0[part] }) { return known }
+        let now = fleet.domain.clock.nowMilliseconds()
+        let stored = try await fleet.read { c in
+            if let tenants, let stored = try ConfigProjectionsTable.payload(c, version: version, scope: tenants.key) {
+                return (payload: stored, isMade: true)
+            }
+            guard let whole = try ConfigVersionsTable.payload(c, version) else {
+                throw DomainError.notFound(kind: "configuration version", id: String(version))
+            }
+            guard let tenants else { return (payload: whole, isMade: true) }
+            let cut = ConfigProjection.of(try Weir_V1_ConfigPayload(serializedBytes: whole), for: tenants.ids)
+            return (payload: try cut.serializedBytes() as [UInt8], isMade: false)
+        }
+        var payload = stored.payload
+        if let tenants, !stored.isMade {
+            payload = try await fleet.observe { c in
+                try ConfigProjectionsTable.putIfAbsent(c, version: version, scope: tenants.key, payload: stored.payload, now: now)
+            }
+        }
+        let made = (payload: payload, digest: SHA256Digest.of(payload))
+        // The few that are in force; large ones are read again.
+        if payload.count <= 1 << 20 {
+            parts.withLock { parts in
+                if parts.count >= 32 { parts.removeAll() }
+                parts[part] = made
+            }
+        }
+        return made
+    }
+
+    private func config(version: Int64) async throws -> IssuedDocument {
         try await fleet.read { c in
             try self.document(c, .config, version: version) {
                 guard let payload = try ConfigVersionsTable.payload(c, version) else {
@@ -123,10 +189,19 @@ package final class DocumentFactory: Sendable {
         }
     }
 
-    /// The documents that are the same for all data planes, as they are at `target`.
-    package func latest(_ target: FleetTarget) async throws -> [DocumentMark] {
+    /// What the data plane should hold at `target`, but for its directory.
+    package func latest(_ target: FleetTarget, for audience: ConfigAudience, withRevision: Bool = true) async throws -> [DocumentMark] {
         var marks: [DocumentMark] = []
-        for version in target.configVersions { marks.append(try await config(version: version).mark) }
+        for version in target.configVersions {
+            if audience.revision == 0 {
+                marks.append(try await config(version: version).mark)
+            } else {
+                marks.append(
+                    DocumentMark(
+                        kind: .config, epoch: target.epoch, version: version, revision: withRevision ? audience.revision : 0,
+                        digest: try await part(of: version, for: audience).digest))
+            }
+        }
         if let rollout = try await rollout() { marks.append(rollout.mark) }
         if let keyring = try await fleet.read({ try KeyringsTable.latest($0) }) {
             marks.append(DocumentMark(kind: .keyring, epoch: keyring.epoch, version: keyring.version, digest: keyring.digest))
@@ -151,19 +226,23 @@ package final class DocumentFactory: Sendable {
             envelope: try SignedDocument.sign(kind: .heartbeat, header: header, payload: bytes, with: key))
     }
 
-    /// The credentials that the endpoints of these configurations name.
-    func credentialIDs(_ c: any SQLConnection, configVersions: [Int64]) throws -> Set<String> {
+    /// The credentials that the endpoints name of what the audience is sent of these configurations: a data plane gets no others.
+    func credentialIDs(_ c: any SQLConnection, configVersions: [Int64], for audience: ConfigAudience) throws -> Set<String> {
         var all = Set<String>()
+        let tenants = audience.tenants
         for version in configVersions {
-            if let known = credentialSets.withLock({ $0[version] }) {
+            let part = Part(version: version, tenants: tenants?.key ?? "")
+            if let known = credentialSets.withLock({ $0[part] }) {
                 all.formUnion(known)
                 continue
             }
             guard let bytes = try ConfigVersionsTable.payload(c, version) else { continue }
-            let ids = Set(try Weir_V1_ConfigPayload(serializedBytes: bytes).endpoints.flatMap(\.credentialIds))
+            var config = try Weir_V1_ConfigPayload(serializedBytes: bytes)
+            if let tenants { config = ConfigProjection.of(config, for: tenants.ids) }
+            let ids = Set(config.endpoints.flatMap(\.credentialIds))
             credentialSets.withLock { sets in
-                if sets.count >= 16 { sets.removeAll() }
-                sets[version] = ids
+                if sets.count >= 32 { sets.removeAll() }
+                sets[part] = ids
             }
             all.formUnion(ids)
         }

@@ -5,32 +5,36 @@ package struct DocumentMark: Hashable, Sendable {
     package let kind: DocumentKind
     package let epoch: Int64
     package let version: Int64
+    /// Of a configuration that was cut to a data plane's tenants: which list of them. 0: the whole, and other kinds.
+    package let revision: Int64
     /// SHA-256 of the payload.
     package let digest: [UInt8]
 
-    package init(kind: DocumentKind, epoch: Int64, version: Int64, digest: [UInt8]) {
+    package init(kind: DocumentKind, epoch: Int64, version: Int64, revision: Int64 = 0, digest: [UInt8]) {
         self.kind = kind
         self.epoch = epoch
         self.version = version
+        self.revision = revision
         self.digest = digest
     }
 
     /// Nil for what cannot be a mark of ours: an unknown kind, a number beyond 63 bits.
     package init?(_ mark: Weir_V1_DocumentMark) {
-        self.init(kind: mark.kind, epoch: mark.epoch, version: mark.version, digest: Array(mark.digest))
+        self.init(
+            kind: mark.kind, epoch: mark.epoch, version: mark.version, revision: mark.revision, digest: Array(mark.digest))
     }
 
     package init?(_ acknowledgement: Weir_V1_Acknowledgement) {
         self.init(
             kind: acknowledgement.kind, epoch: acknowledgement.epoch, version: acknowledgement.version,
-            digest: Array(acknowledgement.digest))
+            revision: acknowledgement.revision, digest: Array(acknowledgement.digest))
     }
 
-    private init?(kind: String, epoch: UInt64, version: UInt64, digest: [UInt8]) {
+    private init?(kind: String, epoch: UInt64, version: UInt64, revision: UInt64, digest: [UInt8]) {
         guard let kind = DocumentKind(rawValue: kind), let epoch = Int64(exactly: epoch), let version = Int64(exactly: version),
-            digest.count <= 64
+            let revision = Int64(exactly: revision), digest.count <= 64
         else { return nil }
-        self.init(kind: kind, epoch: epoch, version: version, digest: digest)
+        self.init(kind: kind, epoch: epoch, version: version, revision: revision, digest: digest)
     }
 
     package var proto: Weir_V1_DocumentMark {
@@ -38,6 +42,7 @@ package struct DocumentMark: Hashable, Sendable {
         mark.kind = kind.payloadType
         mark.epoch = UInt64(clamping: epoch)
         mark.version = UInt64(clamping: version)
+        mark.revision = UInt64(clamping: revision)
         mark.digest = .init(digest)
         return mark
     }

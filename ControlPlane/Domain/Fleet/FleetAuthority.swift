@@ -5,7 +5,8 @@ import Trust
 /// Keeps the fleet listener's certificate authority: its certificate as it is, its private key encrypted.
 package struct FleetAuthorityStore: Sendable {
     private static let certificateName = "fleet_authority_certificate"
-    private static let privateKeyName = "fleet_authority_private_key"
+    static let privateKeyName = "fleet_authority_private_key"
+    static let binding = Array("fleet_state/\(privateKeyName)".utf8)
 
     private let fleet: FleetContext
 
@@ -17,7 +18,7 @@ package struct FleetAuthorityStore: Sendable {
     package func loadOrCreate(
         _ make: @escaping @Sendable () throws -> (certificatePEM: String, privateKeyPEM: String)
     ) async throws -> (certificatePEM: String, privateKeyPEM: String) {
-        let binding = Array("fleet_state/\(Self.privateKeyName)".utf8)
+        let binding = Self.binding
         let (certificate, encrypted) = try await fleet.write { c in
             if let certificate = try FleetStateTable.value(c, Self.certificateName),
                 let encrypted = try FleetStateTable.value(c, Self.privateKeyName)
@@ -26,10 +27,14 @@ package struct FleetAuthorityStore: Sendable {
             }
             let made = try make()
             let encrypted = try fleet.cipher.encrypt(Array(made.privateKeyPEM.utf8), aad: binding)
-            return (
+            let stored = (
                 try FleetStateTable.putIfAbsent(c, Self.certificateName, Array(made.certificatePEM.utf8)),
                 try FleetStateTable.putIfAbsent(c, Self.privateKeyName, encrypted)
             )
+            if stored.1 == encrypted {
+                try CiphertextsTable.mark(c, .fleetState, key: Self.privateKeyName, keyID: fleet.cipher.keyID)
+            }
+            return stored
         }
         let privateKey = try fleet.cipher.decrypt(encrypted, aad: binding)
         return (String(decoding: certificate, as: UTF8.self), String(decoding: privateKey, as: UTF8.self))

@@ -12,13 +12,14 @@ package struct SessionService: Sendable {
     private static let nonceRandomBytes = 16
 
     private let fleet: FleetContext
-    private let nonces: StatementCodec
-    private let sessions: StatementCodec
+    /// The first issues; any checks: while the master key is replaced, another replica may derive its keys from the other one.
+    private let nonces: [StatementCodec]
+    private let sessions: [StatementCodec]
 
     package init(_ fleet: FleetContext) {
         self.fleet = fleet
-        nonces = StatementCodec(key: fleet.cipher.derivedKey(purpose: "fleet nonce"), purpose: "nonce")
-        sessions = StatementCodec(key: fleet.cipher.derivedKey(purpose: "fleet session"), purpose: "session")
+        nonces = fleet.cipher.derivedKeys(purpose: "fleet nonce").map { StatementCodec(key: $0, purpose: "nonce") }
+        sessions = fleet.cipher.derivedKeys(purpose: "fleet session").map { StatementCodec(key: $0, purpose: "session") }
     }
 
     /// A nonce for `dataPlaneID`, good for one minute. Says nothing about whether there is such a data plane.
@@ -26,7 +27,7 @@ package struct SessionService: Sendable {
         guard let id = try? DataPlaneID.parse(dataPlaneID) else { throw .invalid("\"\(dataPlaneID.prefix(64))\" is no data plane's id") }
         let expires = fleet.domain.clock.nowMilliseconds() + Self.nonceLifetimeMilliseconds
         let claims = "\(id)\u{0}\(expires)\u{0}" + Hex.encode(SecureRandom.bytes(Self.nonceRandomBytes))
-        return Array(nonces.issue(Array(claims.utf8)).utf8)
+        return Array(nonces[0].issue(Array(claims.utf8)).utf8)
     }
 
     /// - Throws: `FleetRefusal`; `DomainError.unavailable` without a database.
@@ -52,14 +53,16 @@ package struct SessionService: Sendable {
         guard fresh else { throw FleetRefusal.unauthenticated("the nonce was used before: ask for a new challenge") }
         let token = SessionToken(dataPlaneID: DataPlaneID(row.id), expiresMilliseconds: now + Self.sessionLifetimeMilliseconds)
         var response = Weir_V1_OpenSessionResponse()
-        response.session = token.encoded(with: sessions)
+        response.session = token.encoded(with: sessions[0])
         response.expiresMs = token.expiresMilliseconds
         return response
     }
 
     /// Whose session it is. Whether that data plane was revoked meanwhile is not in the token: see `DataPlaneService.standing`.
     package func verify(_ token: String) throws(FleetRefusal) -> DataPlaneID {
-        guard let session = SessionToken(token, codec: sessions) else { throw .unauthenticated("the session is none of this deployment's") }
+        guard let session = sessions.lazy.compactMap({ SessionToken(token, codec: $0) }).first else {
+            throw .unauthenticated("the session is none of this deployment's")
+        }
         guard session.expiresMilliseconds > fleet.domain.clock.nowMilliseconds() else {
             throw .unauthenticated("the session has expired: open a new one")
         }
@@ -78,7 +81,9 @@ package struct SessionService: Sendable {
     /// When the nonce expires.
     private func checkNonce(_ nonce: [UInt8], dataPlaneID: String, now: Int64) throws(FleetRefusal) -> Int64 {
         let refusal = FleetRefusal.unauthenticated("the nonce is none of this deployment's or has expired: ask for a new challenge")
-        guard nonce.count <= 1024, let claims = nonces.verify(String(decoding: nonce, as: UTF8.self)) else { throw refusal }
+        guard nonce.count <= 1024,
+            let claims = nonces.lazy.compactMap({ $0.verify(String(decoding: nonce, as: UTF8.self)) }).first
+        else { throw refusal }
         let parts = claims.split(separator: 0)
         guard parts.count == 3, String(decoding: parts[0], as: UTF8.self) == dataPlaneID,
             let expires = Int64(String(decoding: parts[1], as: UTF8.self)), expires > now

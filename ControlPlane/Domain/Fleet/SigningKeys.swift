@@ -62,7 +62,7 @@ package struct SigningKeyService: Sendable {
             try await fleet.write { c in
                 guard try SigningKeysTable.active(c) == nil else { return }
                 let key = SigningKey()
-                try SigningKeysTable.insert(c, row(for: key, now: now))
+                try insert(c, row(for: key, now: now))
                 try issueKeyring(c, signedWith: key, now: now)
             }
         } catch DatabaseError.uniqueViolation {
@@ -90,7 +90,7 @@ package struct SigningKeyService: Sendable {
             let oldKey = try decrypt(old)
             try SigningKeysTable.startRetiring(c, id: old.id, trustedUntil: now + graceSeconds * 1000)
             let row = try row(for: key, now: now)
-            try SigningKeysTable.insert(c, row)
+            try insert(c, row)
             try issueKeyring(c, signedWith: oldKey, now: now, dropping: graceSeconds == 0 ? old.id : nil)
             try AuditLog.record(
                 c, actor, "signing_key.rotate", id: row.id, before: ["id": .string(old.id)],
@@ -144,6 +144,11 @@ package struct SigningKeyService: Sendable {
         return SigningKeyRow(id: key.keyID, publicKey: key.publicKey, encryptedPrivateKey: encrypted, state: .active, createdAt: now)
     }
 
+    private func insert(_ c: any SQLConnection, _ row: SigningKeyRow) throws {
+        try SigningKeysTable.insert(c, row)
+        try CiphertextsTable.mark(c, .signingKeys, key: row.id, keyID: fleet.cipher.keyID)
+    }
+
     private func decrypt(_ row: SigningKeyRow) throws -> SigningKey {
         try cache.key(row.id) {
             let raw = try fleet.cipher.decrypt(row.encryptedPrivateKey, aad: Self.binding(row.id))
@@ -152,7 +157,7 @@ package struct SigningKeyService: Sendable {
         }
     }
 
-    private static func binding(_ id: String) -> [UInt8] { Array("signing_keys/\(id)".utf8) }
+    static func binding(_ id: String) -> [UInt8] { Array("signing_keys/\(id)".utf8) }
 
     /// Signs and stores the keyring of the keys as the transaction sees them. Taking the counter first makes changes of the keys
     /// happen one after the other.

@@ -12,6 +12,41 @@ package struct KeyCaller: Sendable, Hashable {
     package var keyID: KeyID { key.id }
     package var projectID: ProjectID { project.id }
     package var tenantID: TenantID { tenant.id }
+
+    /// How far a caller may look.
+    package enum Reach: Sendable, Hashable {
+        case key, project, tenant
+    }
+
+    package var reach: Reach {
+        if key.content.rights.contains("tenant:read") { return .tenant }
+        return key.content.rights.contains("project:read") ? .project : .key
+    }
+
+    /// - Throws: `DomainError.forbidden` for a key that is limited to other channels.
+    package func checkChannel(_ channel: String) throws(DomainError) {
+        guard key.content.channels.named?.contains(channel) ?? true else {
+            throw .forbidden(detail: "The key is not for the channel \(channel).")
+        }
+    }
+
+    /// The query, narrowed to what the caller may see.
+    /// - Throws: `DomainError.forbidden` when it asks for more.
+    package func narrowed(_ query: UsageQuery) throws(DomainError) -> UsageQuery {
+        var query = query
+        query.tenantID = tenantID
+        guard reach != .tenant else { return query }
+        guard query.projectID == nil || query.projectID == projectID else {
+            throw .forbidden(detail: "The key may not read other projects' usage: that takes its right tenant:read.")
+        }
+        query.projectID = projectID
+        guard reach != .project else { return query }
+        guard query.keyID == nil || query.keyID == keyID else {
+            throw .forbidden(detail: "The key may not read other keys' usage: that takes its right project:read or tenant:read.")
+        }
+        query.keyID = keyID
+        return query
+    }
 }
 
 /// Who holds a virtual key, for what tenants ask the control plane itself. Data planes decide by their own directory.

@@ -2,52 +2,81 @@ package import Contract
 package import Logging
 package import Primitives
 package import Storage
+import SwiftProtobuf
+package import Telemetry
 
 /// Takes in the batches of usage records that data planes ship: each exactly once, whatever is repeated, overlaps or comes out of order.
 ///
 /// A batch and its data plane's watermark are stored in one transaction that holds the watermark's row, so two streams of one data plane
-/// take turns, and a batch that was stored moves the mark beyond itself for good.
+/// take turns, and a batch that was stored moves the mark beyond itself for good. What a data plane may not report is stored in the same
+/// transaction, apart: acknowledged like the rest, billed to nobody.
 package struct UsageIntake: Sendable {
+    /// What one batch may hold; data planes make them far smaller.
+    package static let maximumRecords = 10_000
+    /// A data plane begins a new life when its database is lost or restored: hardly once a year.
+    package static let maximumIncarnationsPerDay: Int64 = 20
+    /// Records of one data plane that are kept apart before no more are taken from it: some 60 MB.
+    package static let maximumQuarantined: Int64 = 200_000
+
     private let database: any Database
     private let prices: any PriceBook
     private let clock: any WallClock
     private let logger: Logger
+    private let parties: UsageParties
+    private let quarantined: [QuarantineReason: Counter]
 
-    package init(database: any Database, prices: any PriceBook, clock: any WallClock, logger: Logger = Logger(label: "weir.usage")) {
+    package init(
+        database: any Database, prices: any PriceBook, clock: any WallClock, logger: Logger = Logger(label: "weir.usage"),
+        metrics: MetricsRegistry = MetricsRegistry()
+    ) {
         self.database = database
         self.prices = prices
         self.clock = clock
         self.logger = logger
+        parties = UsageParties(database: database)
+        quarantined = Dictionary(
+            uniqueKeysWithValues: QuarantineReason.allCases.map { reason in
+                (
+                    reason,
+                    metrics.counter(
+                        "weir_usage_quarantined_records_total", help: "Usage records kept apart: their data plane may not report them.",
+                        labels: [("reason", reason.rawValue)])
+                )
+            })
     }
 
     /// With the prices of the published configurations.
-    package init(_ domain: DomainContext, logger: Logger = Logger(label: "weir.usage")) {
+    package init(_ domain: DomainContext, logger: Logger = Logger(label: "weir.usage"), metrics: MetricsRegistry = MetricsRegistry()) {
         self.init(
             database: domain.database, prices: PublishedPriceBook(database: domain.database, clock: domain.clock), clock: domain.clock,
-            logger: logger)
+            logger: logger, metrics: metrics)
     }
 
     /// Stores a batch if it is the next one of its incarnation. The answer says up to where everything is stored; a batch beyond the
     /// next leaves it where it was, and the data plane sends from there again.
-    /// - Throws: `DomainError.invalid` for a batch without a usable incarnation or sequence; `DatabaseError` when it could not be stored
-    ///   (or, the connection having broken, may have been: sent again, it is told apart).
+    /// - Throws: `DomainError.invalid` for a batch without a usable incarnation or sequence, or with too many records; `UsageRefusal` for
+    ///   a data plane that has reached a bound; `DatabaseError` when it could not be stored (or, the connection having broken, may have
+    ///   been: sent again, it is told apart).
     package func store(dataPlaneID: String, batch: Weir_V1_UsageBatch) async throws -> Weir_V1_UsageAck {
         try Self.check(batch)
         let sequence = Int64(clamping: batch.sequence)
         let now = clock.nowMicroseconds()
         let incarnation = batch.incarnation
         // What is stored already needs no rating; the transaction decides, this only spares work.
-        let rows = try await rows(of: batch, dataPlaneID: dataPlaneID, sequence: sequence, now: now)
+        let reports = try await reports(of: batch, dataPlaneID: dataPlaneID, sequence: sequence, now: now)
         let outcome = try await database.transaction(isolation: .readCommitted) { c -> Outcome in
             let mark = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
             guard sequence == mark &+ 1 else { return Outcome(mark: mark, stored: nil) }
+            if mark == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
+            let (rows, apart) = try Self.divide(c, reports, dataPlaneID, now / 1000)
             try UsagePartitions.ensure(c, Set(rows.map { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }))
             let stored = try UsageTable.insert(c, rows)
+            try Self.keepApart(c, apart, dataPlaneID)
             try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: sequence)
             try UsageDailyTable.add(c, stored)
-            return Outcome(mark: sequence, stored: stored.count)
+            return Outcome(mark: sequence, stored: stored.count, repeated: rows.count - stored.count, apart: apart.map(\.reason))
         }
-        report(outcome, rows, dataPlaneID, sequence)
+        report(outcome, reports, dataPlaneID, sequence)
         var ack = Weir_V1_UsageAck()
         ack.incarnation = incarnation
         ack.storedSequence = UInt64(clamping: outcome.mark)
@@ -69,6 +98,15 @@ package struct UsageIntake: Sendable {
         let mark: Int64
         /// How many records were stored; nil when the batch was not the next.
         let stored: Int?
+        var repeated = 0
+        var apart: [QuarantineReason] = []
+    }
+
+    /// A record as it would be billed, and what already speaks against it.
+    private struct Report: Sendable {
+        let row: UsageRow
+        let record: Weir_V1_UsageRecord
+        let reason: QuarantineReason?
     }
 
     private static func check(_ batch: Weir_V1_UsageBatch) throws(DomainError) {
@@ -77,52 +115,175 @@ package struct UsageIntake: Sendable {
             throw .invalid("incarnation", "is not 1 to 64 printable characters", remedy: "Send 32 hexadecimal digits.")
         }
         guard batch.sequence >= 1 else { throw .invalid("sequence", "is 0", remedy: "Number batches from 1.") }
+        guard batch.records.count <= maximumRecords else {
+            throw .invalid("records", "are more than \(maximumRecords)", remedy: "Make smaller batches.")
+        }
     }
 
-    private func rows(of batch: Weir_V1_UsageBatch, dataPlaneID: String, sequence: Int64, now: Int64) async throws -> [UsageRow] {
-        let sanitiser = UsageSanitiser(dataPlaneID: dataPlaneID, incarnation: batch.incarnation, sequence: sequence, now: now)
+    // MARK: What may be reported
+
+    private static func checkIncarnations(_ c: any SQLConnection, _ dataPlaneID: String, _ now: Int64) throws {
+        let lives = try UsageWatermarksTable.incarnations(c, dataPlaneID: dataPlaneID, since: now &- 86_400_000)
+        // The one that begins now is among them.
+        guard lives <= maximumIncarnationsPerDay else { throw UsageRefusal.tooManyIncarnations }
+    }
+
+    /// What is billed, and what is not.
+    private static func divide(
+        _ c: any SQLConnection, _ reports: [Report], _ dataPlaneID: String, _ now: Int64
+    ) throws -> (rows: [UsageRow], apart: [(report: Report, reason: QuarantineReason)]) {
+        guard !reports.isEmpty else { return ([], []) }
+        let scope = try FormerTenantsTable.scope(c, dataPlaneID: dataPlaneID)
+        if let scope, scope.former.values.contains(where: { $0.toldAt == nil }) {
+            try FormerTenantsTable.told(c, dataPlaneID: dataPlaneID, now: now)
+        }
+        let named = Set(reports.lazy.filter { $0.reason == nil }.map(\.row.configVersion))
+        let held = try DataPlaneConfigsTable.held(c, dataPlaneID: dataPlaneID, among: named)
         var rows: [UsageRow] = []
-        rows.reserveCapacity(batch.records.count)
-        for (position, record) in batch.records.enumerated() {
-            var row = sanitiser.row(record, position: position)
-            try await rate(&row)
-            rows.append(row)
+        rows.reserveCapacity(reports.count)
+        var apart: [(report: Report, reason: QuarantineReason)] = []
+        for report in reports {
+            if let reason = reason(report, scope, held, now) { apart.append((report, reason)) } else { rows.append(report.row) }
         }
-        return rows
+        return (rows, apart)
     }
 
-    /// Our own rating, beside the data plane's.
-    private func rate(_ row: inout UsageRow) async throws {
-        var flags = UsageFlags(rawValue: UInt32(truncatingIfNeeded: row.flags))
-        let usage = TokenUsage(
-            input: row.inputTokens, output: row.outputTokens, cachedInput: row.cachedInputTokens, cacheWrite: row.cacheWriteTokens,
-            reasoning: row.reasoningTokens)
-        // The data plane's rule (its Settle stage): a request that the provider did not serve is not charged for having been made.
-        let isCharged = usage.input > 0 || usage.output > 0 || row.status == Int64(Weir_V1_UsageStatus.completed.rawValue)
-        if row.priceID.isEmpty || !isCharged {
-            row.reratedCostNano = 0
-        } else if let price = try await prices.price(configVersion: row.configVersion, priceID: row.priceID) {
-            row.reratedCostNano = min(Pricing.rate(usage, price).rawValue, UsageSanitiser.Limits.cost)
-        } else {
-            flags.insert(.priceMissing)
+    private static func reason(_ report: Report, _ scope: DataPlaneScope?, _ held: Set<Int64>, _ now: Int64) -> QuarantineReason? {
+        if scope?.isActive == false { return .revokedDataPlane }
+        if report.reason == .unknownTenant { return .unknownTenant }
+        let row = report.row
+        guard let scope,
+            UsageConfinement.serves(scope, row.tenantID, admittedAtMicroseconds: row.admittedAtMicroseconds, now: now)
+        else { return .tenantNotServed }
+        if let reason = report.reason { return reason }
+        return held.contains(row.configVersion) ? nil : .configVersionNotHeld
+    }
+
+    private static func keepApart(
+        _ c: any SQLConnection, _ apart: [(report: Report, reason: QuarantineReason)], _ dataPlaneID: String
+    ) throws {
+        guard !apart.isEmpty else { return }
+        let present = try UsageQuarantineTable.totals(c, dataPlaneID: dataPlaneID).reduce(0) { $0 &+ $1.records }
+        guard present &+ Int64(apart.count) <= maximumQuarantined else { throw UsageRefusal.quarantineFull }
+        try UsageQuarantineTable.insert(
+            c,
+            apart.map { report, reason in
+                QuarantinedUsageRow(
+                    id: "qua_" + Base32.encode(SecureRandom.bytes(10)), receivedAt: report.row.receivedAt, reason: reason.rawValue,
+                    dataPlaneID: dataPlaneID, incarnation: report.row.incarnation, sequence: report.row.sequence,
+                    position: report.row.position, tenantID: report.row.tenantID, record: try report.record.serializedBytes())
+            })
+    }
+
+    // MARK: Rating
+
+    private func reports(of batch: Weir_V1_UsageBatch, dataPlaneID: String, sequence: Int64, now: Int64) async throws -> [Report] {
+        guard !batch.records.isEmpty else { return [] }
+        let sanitiser = UsageSanitiser(dataPlaneID: dataPlaneID, incarnation: batch.incarnation, sequence: sequence, now: now)
+        let known = try await parties.known(batch.records)
+        var configs: [UInt64: PublishedConfig?] = [:]
+        var reports: [Report] = []
+        reports.reserveCapacity(batch.records.count)
+        for (position, record) in batch.records.enumerated() {
+            let config: PublishedConfig?
+            if let read = configs[record.configVersion] {
+                config = read
+            } else {
+                config = try await Int64(exactly: record.configVersion).asyncFlatMap { try await prices.config(version: $0) }
+                configs[record.configVersion] = .some(config)
+            }
+            var row = sanitiser.row(record, position: position)
+            let reason = UsageConfinement.reason(record, known, config)
+            // As the configuration has it, however unusual its characters are.
+            if reason == nil { row.model = record.model }
+            UsageRating.rate(&row, record, config)
+            reports.append(Report(row: row, record: record, reason: reason))
         }
+        return reports
+    }
+
+    private func report(_ outcome: Outcome, _ reports: [Report], _ dataPlaneID: String, _ sequence: Int64) {
+        let about: Logger.Metadata = ["data_plane": "\(dataPlaneID)", "sequence": "\(sequence)", "mark": "\(outcome.mark)"]
+        guard outcome.stored != nil else {
+            logger.debug(sequence <= outcome.mark ? "usage batch repeated" : "usage batch ahead of its turn", metadata: about)
+            return
+        }
+        if outcome.repeated > 0 {
+            let more = about.merging(["left_out": "\(outcome.repeated)"]) { a, _ in a }
+            logger.error("usage batch repeats requests of earlier ones", metadata: more)
+        }
+        if !outcome.apart.isEmpty {
+            let counts = Dictionary(grouping: outcome.apart, by: { $0 }).mapValues(\.count)
+            for (reason, count) in counts { quarantined[reason]?.increment(by: UInt64(count)) }
+            let words = counts.map { "\($0.key.rawValue) \($0.value)" }.sorted().joined(separator: ", ")
+            logger.error(
+                "usage records kept apart: the data plane may not report them; see `weir usage quarantine`",
+                metadata: about.merging(["reasons": "\(words)"]) { a, _ in a })
+        }
+        let mismatches = reports.count { $0.reason == nil && $0.row.flags & Int64(UsageFlags.costMismatch.rawValue) != 0 }
+        if mismatches > 0 {
+            logger.warning("usage records rated differently", metadata: about.merging(["records": "\(mismatches)"]) { a, _ in a })
+        }
+    }
+}
+
+/// Why nothing more is taken from a data plane for now. It keeps what it has and comes again: nothing is lost.
+package enum UsageRefusal: Error, Hashable, Sendable {
+    case tooManyIncarnations
+    /// Somebody has to look at what was kept apart, and release or discard it.
+    case quarantineFull
+
+    /// For the logs of both planes.
+    package var detail: String {
+        switch self {
+        case .tooManyIncarnations:
+            "more than \(UsageIntake.maximumIncarnationsPerDay) new incarnations of its usage within a day: is its data folder lost again and again?"
+        case .quarantineFull:
+            "\(UsageIntake.maximumQuarantined) of its usage records are kept apart: release or discard them (weir usage quarantine)"
+        }
+    }
+}
+
+/// The control plane's own rating, beside the data plane's.
+enum UsageRating {
+    /// - Parameter config: The one that the record names; nil: there is none.
+    static func rate(_ row: inout UsageRow, _ record: Weir_V1_UsageRecord, _ config: PublishedConfig?) {
+        var flags = UsageFlags(rawValue: UInt32(truncatingIfNeeded: row.flags))
+        if record.attemptList.isEmpty {
+            let usage = TokenUsage(
+                input: row.inputTokens, output: row.outputTokens, cachedInput: row.cachedInputTokens, cacheWrite: row.cacheWriteTokens,
+                reasoning: row.reasoningTokens)
+            row.reratedCostNano = cost(
+                usage, priceID: row.priceID, isServed: row.status == Int64(Weir_V1_UsageStatus.completed.rawValue), config)
+        } else {
+            // Each try has a price of its own; the record's cost is their sum.
+            row.reratedCostNano = record.attemptList.reduce(Int64(0) as Int64?) { sum, attempt in
+                let usage = TokenUsage(
+                    input: attempt.inputTokens, output: attempt.outputTokens, cachedInput: attempt.cachedInputTokens,
+                    cacheWrite: attempt.cacheWriteTokens, reasoning: attempt.reasoningTokens)
+                let isServed = attempt.errorCode.isEmpty && record.status == .completed
+                guard let sum, let cost = cost(usage, priceID: attempt.priceID, isServed: isServed, config) else { return nil }
+                return min(sum + cost, UsageSanitiser.Limits.cost)
+            }
+        }
+        if row.reratedCostNano == nil { flags.insert(.priceMissing) }
         if let rerated = row.reratedCostNano, rerated != row.costNano { flags.insert(.costMismatch) }
         row.flags = Int64(flags.rawValue)
     }
 
-    private func report(_ outcome: Outcome, _ rows: [UsageRow], _ dataPlaneID: String, _ sequence: Int64) {
-        let about: Logger.Metadata = ["data_plane": "\(dataPlaneID)", "sequence": "\(sequence)", "mark": "\(outcome.mark)"]
-        guard let stored = outcome.stored else {
-            logger.debug(sequence <= outcome.mark ? "usage batch repeated" : "usage batch ahead of its turn", metadata: about)
-            return
-        }
-        if stored < rows.count {
-            let more = about.merging(["left_out": "\(rows.count - stored)"]) { a, _ in a }
-            logger.error("usage batch repeats requests of earlier ones", metadata: more)
-        }
-        let mismatches = rows.count { $0.flags & Int64(UsageFlags.costMismatch.rawValue) != 0 }
-        if mismatches > 0 {
-            logger.warning("usage records rated differently", metadata: about.merging(["records": "\(mismatches)"]) { a, _ in a })
+    /// Nano-dollars; nil: the price is not known. The data plane's rule (its Settle stage): a request that the provider did not serve is
+    /// not charged for having been made.
+    private static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, _ config: PublishedConfig?) -> Int64? {
+        if priceID.isEmpty || !(usage.input > 0 || usage.output > 0 || isServed) { return 0 }
+        return config?.prices[priceID].map { min(Pricing.rate(usage, $0).rawValue, UsageSanitiser.Limits.cost) }
+    }
+}
+
+extension Optional {
+    fileprivate func asyncFlatMap<R>(_ transform: (Wrapped) async throws -> R?) async rethrows -> R? {
+        switch self {
+        case .none: nil
+        case .some(let value): try await transform(value)
         }
     }
 }

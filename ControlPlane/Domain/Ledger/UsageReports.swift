@@ -1,6 +1,7 @@
 import Contract
 package import Primitives
 import Storage
+import SwiftProtobuf
 
 /// Which records a report is about; nil is everything.
 package struct UsageQuery: Sendable, Hashable {
@@ -55,7 +56,8 @@ package enum UsageStatus: String, CaseIterable, Sendable {
 
 /// What a summary is grouped by, in the order in which groups are sorted.
 package enum UsageGroup: String, CaseIterable, Sendable {
-    case tenant, project, key, model, day
+    case tenant, project, key, model, day, app, user, did, tags, dialect, price
+    case configVersion = "config_version"
 
     fileprivate var dimension: UsageDimension {
         switch self {
@@ -64,6 +66,13 @@ package enum UsageGroup: String, CaseIterable, Sendable {
         case .key: .key
         case .model: .model
         case .day: .day
+        case .app: .app
+        case .user: .user
+        case .did: .did
+        case .tags: .tags
+        case .dialect: .dialect
+        case .price: .price
+        case .configVersion: .configVersion
         }
     }
 }
@@ -86,6 +95,13 @@ package struct UsageSummary: Sendable, Hashable {
         if let id = sums.keyID { object["key_id"] = .string(id) }
         if let model = sums.model { object["model"] = .string(model) }
         if let day = sums.day { object["day"] = .string(String(RFC3339.string(milliseconds: day * 86_400_000).prefix(10))) }
+        if let id = sums.appID { object["app_id"] = .string(id) }
+        if let id = sums.userID { object["user_id"] = .string(id) }
+        if let did = sums.did { object["did"] = .string(did) }
+        if let tags = sums.tags { object["tags"] = UsageRecord.tags(tags) }
+        if let dialect = sums.dialect { object["dialect"] = .string(dialect) }
+        if let id = sums.priceID { object["price_id"] = .string(id) }
+        if let version = sums.configVersion { object["config_version"] = .int(version) }
         object["requests"] = .int(sums.requests)
         object["failed"] = .int(sums.failed)
         object["estimated"] = .int(sums.estimated)
@@ -138,6 +154,12 @@ package struct UsageRecord: Sendable, Hashable {
         object["upstream_model"] = Self.optional(row.upstreamModel)
         object["sent_upstream"] = .bool(row.sentUpstream)
         object["attempts"] = .int(row.attempts)
+        object["attempt_list"] = attempts
+        object["app_id"] = Self.optional(row.appID)
+        object["user_id"] = Self.optional(row.userID)
+        object["did"] = Self.optional(row.did)
+        object["dialect"] = Self.optional(row.dialect)
+        object["tags"] = Self.tags(row.tags)
         object["trace_id"] = row.traceID.map { .string(Hex.encode($0)) } ?? .null
         object["data_plane_id"] = .string(row.dataPlaneID)
         object["incarnation"] = .string(row.incarnation)
@@ -159,6 +181,25 @@ package struct UsageRecord: Sendable, Hashable {
         object["request_bytes"] = .int(row.requestBytes)
         object["response_bytes"] = .int(row.responseBytes)
     }
+
+    /// Empty where there was one attempt or none: the record's own members say it all.
+    private var attempts: JSONValue {
+        guard let bytes = row.attemptList, let record = try? Weir_V1_UsageRecord(serializedBytes: bytes) else { return [] }
+        return .array(
+            record.attemptList.map { attempt in
+                [
+                    "endpoint_id": Self.optional(attempt.endpointID), "provider_id": Self.optional(attempt.providerID),
+                    "upstream_model": Self.optional(attempt.upstreamModel), "upstream_status": .int(Int64(attempt.upstreamStatus)),
+                    "error_origin": Self.word(attempt.errorOrigin), "error_code": Self.optional(attempt.errorCode),
+                    "input_tokens": .int(attempt.inputTokens), "output_tokens": .int(attempt.outputTokens),
+                    "price_id": Self.optional(attempt.priceID), "cost_nano": .int(attempt.costNano),
+                    "started_us": .int(attempt.startedUs), "latency_us": .int(attempt.latencyUs),
+                    "flags": .strings(UsageFlags(rawValue: attempt.flags).words),
+                ]
+            })
+    }
+
+    fileprivate static func tags(_ text: String) -> JSONValue { (try? JSONValue(parsing: text)) ?? [] }
 
     private static func optional(_ text: String) -> JSONValue { text.isEmpty ? .null : .string(text) }
 

@@ -1,6 +1,7 @@
 import Contract
 import Primitives
 import Storage
+import SwiftProtobuf
 import Trust
 
 /// Turns a reported record into a row. A data plane's numbers rest on a provider's and on a clock that we do not own: whatever is out
@@ -18,6 +19,12 @@ struct UsageSanitiser {
         static let attempts: Int64 = 1000
         static let identifierBytes = 128
         static let nameBytes = 256
+        /// A did:jwk holds a whole key.
+        static let didBytes = 512
+        static let dialectBytes = 32
+        /// Of all tags, as they are stored.
+        static let tagsBytes = 512
+        static let attemptsKept = 64
         /// Records may come late by as much as an outage lasts, and early by as much as a clock is wrong.
         static let lateMicroseconds: Int64 = 400 * 86_400_000_000
         static let earlyMicroseconds: Int64 = 86_400_000_000
@@ -62,6 +69,12 @@ struct UsageSanitiser {
         row.model = check.text(record.model, Limits.nameBytes)
         row.upstreamModel = check.text(record.upstreamModel, Limits.nameBytes)
         row.configVersion = check.clamp(Int64(clamping: record.configVersion), 0...Int64.max)
+        row.appID = check.text(record.appID, Limits.identifierBytes)
+        row.userID = check.text(record.userID, Limits.identifierBytes)
+        row.did = check.text(record.did, Limits.didBytes)
+        row.dialect = check.text(record.dialect, Limits.dialectBytes)
+        row.tags = check.tags(record.tags)
+        row.attemptList = check.attempts(record)
         row.streaming = record.streaming
         row.sentUpstream = record.sentUpstream
     }
@@ -105,18 +118,71 @@ struct UsageSanitiser {
             return min(max(value, range.lowerBound), range.upperBound)
         }
 
-        /// At most `limit` bytes, whole characters, without zero bytes.
+        /// At most `limit` bytes, whole characters, without those that show nothing or turn the direction of what stands around them.
         mutating func text(_ text: String, _ limit: Int) -> String {
-            guard text.utf8.count > limit || text.utf8.contains(0) else { return text }
-            didClamp = true
+            let utf8 = text.utf8
+            if utf8.count <= limit, utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
             var kept = String.UnicodeScalarView()
             var bytes = 0
-            for scalar in text.unicodeScalars where scalar != "\0" {
+            var isWhole = true
+            for scalar in text.unicodeScalars {
+                guard Self.isVisible(scalar) else {
+                    isWhole = false
+                    continue
+                }
                 bytes += UTF8.width(scalar)
-                if bytes > limit { break }
+                if bytes > limit {
+                    isWhole = false
+                    break
+                }
                 kept.append(scalar)
             }
+            if isWhole { return text }
+            didClamp = true
             return String(kept)
+        }
+
+        private static func isVisible(_ scalar: Unicode.Scalar) -> Bool {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: false
+            default: true
+            }
+        }
+
+        /// Sorted, so that the same tags are one group of sums; as a JSON array.
+        mutating func tags(_ tags: [String]) -> String {
+            guard !tags.isEmpty else { return "" }
+            var kept: [String] = []
+            var bytes = 2
+            for tag in Set(tags).sorted() {
+                let tag = text(tag, Limits.identifierBytes)
+                bytes += JSONValue.string(tag).bytes.count + 1
+                guard bytes <= Limits.tagsBytes else {
+                    didClamp = true
+                    break
+                }
+                kept.append(tag)
+            }
+            return kept.isEmpty ? "" : JSONValue.strings(kept).text
+        }
+
+        /// The attempts by themselves, in the encoding that they came in.
+        mutating func attempts(_ record: Weir_V1_UsageRecord) -> [UInt8]? {
+            guard !record.attemptList.isEmpty else { return nil }
+            if record.attemptList.count > Limits.attemptsKept { didClamp = true }
+            var kept = Weir_V1_UsageRecord()
+            kept.attemptList = record.attemptList.prefix(Limits.attemptsKept).map { attempt in
+                var attempt = attempt
+                attempt.errorCode = text(attempt.errorCode, Limits.identifierBytes)
+                attempt.endpointID = text(attempt.endpointID, Limits.identifierBytes)
+                attempt.providerID = text(attempt.providerID, Limits.identifierBytes)
+                attempt.credentialID = text(attempt.credentialID, Limits.identifierBytes)
+                attempt.upstreamModel = text(attempt.upstreamModel, Limits.nameBytes)
+                attempt.priceID = text(attempt.priceID, Limits.identifierBytes)
+                attempt.unknownFields = .init()
+                return attempt
+            }
+            return try? kept.serializedBytes()
         }
 
         mutating func requestID(_ record: Weir_V1_UsageRecord, substitute: () -> [UInt8]) -> [UInt8] {

@@ -24,6 +24,7 @@ package struct ControlServices: Sendable {
     package let health: HealthService
     package let usage: UsageQueries
     package let idempotency: IdempotencyService
+    package let quarantine: UsageQuarantine
 
     package init(_ domain: DomainContext, cipher: AtRestCipher) {
         self.domain = domain
@@ -45,5 +46,6 @@ package struct ControlServices: Sendable {
         health = HealthService(domain)
         usage = UsageQueries(domain)
         idempotency = IdempotencyService(domain, cipher: cipher)
+        quarantine = UsageQuarantine(domain)
     }
 }

@@ -6,8 +6,12 @@ package struct DomainContext: Sendable {
     package let database: any Database
     package let clock: any WallClock
     package let signal: ChangeSignal
+    package let warnings: OperatorWarnings
 
-    package init(database: any Database, clock: any WallClock, signal: ChangeSignal) {
+    package init(
+        database: any Database, clock: any WallClock, signal: ChangeSignal, warnings: OperatorWarnings = OperatorWarnings()
+    ) {
+        self.warnings = warnings
         self.database = database
         self.clock = clock
         self.signal = signal

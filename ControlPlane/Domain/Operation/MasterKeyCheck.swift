@@ -4,7 +4,8 @@ package import Trust
 /// Ties a database to the master key that its secrets are encrypted with: a replica with another key would write rows that nobody
 /// else can read, and find out only when a data plane asks for a secret.
 package struct MasterKeyCheck: Sendable {
-    private static let name = "master_key_check"
+    static let name = "master_key_check"
+    static let binding = Array(name.utf8)
     private static let text = Array("weir master key".utf8)
 
     private let domain: DomainContext
@@ -21,11 +22,13 @@ package struct MasterKeyCheck: Sendable {
     /// Binds a new database to this key.
     /// - Returns: whether the database is bound to this key now.
     package func bind(_ cipher: AtRestCipher) async throws -> Bool {
-        let binding = Array(Self.name.utf8)
-        let proposed = try cipher.encrypt(Self.text, aad: binding)
+        let proposed = try cipher.encrypt(Self.text, aad: Self.binding)
         let stored = try await domain.write { c in
-            try FleetStateTable.value(c, Self.name) ?? FleetStateTable.putIfAbsent(c, Self.name, proposed)
+            if let stored = try FleetStateTable.value(c, Self.name) { return stored }
+            let stored = try FleetStateTable.putIfAbsent(c, Self.name, proposed)
+            if stored == proposed { try CiphertextsTable.mark(c, .fleetState, key: Self.name, keyID: cipher.keyID) }
+            return stored
         }
-        return (try? cipher.decrypt(stored, aad: binding)) == Self.text
+        return (try? cipher.decrypt(stored, aad: Self.binding)) == Self.text
     }
 }

@@ -41,6 +41,11 @@ struct UsageStream: Sendable {
 
     private func refusal(_ error: any Error, _ batch: Weir_V1_UsageBatch) -> any Error {
         if error is CancellationError || error is RPCError { return error }
+        if let refusal = error as? UsageRefusal {
+            logger.error(
+                "no more usage is taken from this data plane", metadata: ["data_plane": "\(dataPlaneID)", "reason": "\(refusal.detail)"])
+            return RPCError(code: .resourceExhausted, message: refusal.detail)
+        }
         if case DomainError.invalid(let problems) = error {
             let what = problems.map { "\($0.field) \($0.message)" }.joined(separator: "; ")
             return RPCError(code: .invalidArgument, message: "not a usage batch: \(what)")

@@ -15,6 +15,8 @@ final class Subscription: Sendable {
         /// Credential id to revision: what the hello said and what was sent since.
         var secrets: [String: UInt64]
         var heartbeatDue = false
+        /// For whom configurations are made, and the value of the data planes' counter at which that was read.
+        var audience: (ConfigAudience, counter: Int64)?
         /// Since when a message has been waiting for the connection to take it.
         var writingSinceMs: Int64?
 
@@ -31,6 +33,7 @@ final class Subscription: Sendable {
     private let metrics: FleetMetrics
     private let logger: Logger
     private let progress: Mutex<Progress>
+    private let takesRevisions: Bool
     private var dataPlaneID: String { stream.dataPlaneID }
 
     init(
@@ -43,12 +46,13 @@ final class Subscription: Sendable {
         self.settings = settings
         self.metrics = metrics
         self.logger = logger
+        takesRevisions = hello.takesRevisions
         let held = hello.held.compactMap { DocumentMark($0) }
         progress = Mutex(
             Progress(
                 state: SubscriptionState(
                     held: held, enrolledKeyring: (dataPlane.keyringEpoch, dataPlane.keyringVersion),
-                    wantsFullDirectory: hello.wantsFullDirectory),
+                    wantsFullDirectory: hello.wantsFullDirectory, takesRevisions: hello.takesRevisions),
                 secrets: Dictionary(hello.secrets.map { ($0.credentialID, $0.revision) }, uniquingKeysWith: max)))
     }
 
@@ -130,9 +134,20 @@ final class Subscription: Sendable {
 
     /// Takes steps until there is nothing to be done.
     private func catchUp(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
-        while !Task.isCancelled, let target = hub.target, let step = progress.withLock({ $0.state.next(target) }) {
+        progress.withLock { $0.state.retry() }
+        while !Task.isCancelled, let target = hub.target {
+            var what = "audience"
             do {
-                try await take(step, target, writer)
+                let audience = try await audience(target)
+                guard let step = progress.withLock({ $0.state.next(target) }) else { return }
+                what = "\(step)"
+                do {
+                    try await take(step, target, audience, writer)
+                } catch  where Self.isOfThisStep(error) {
+                    // The others go on: a revoked key does not wait for a credential that cannot be read.
+                    progress.withLock { $0.state.failed(step) }
+                    logger.error("document not made", metadata: ["data_plane": "\(dataPlaneID)", "step": "\(what)", "error": "\(error)"])
+                }
             } catch let error as FleetRefusal {
                 throw RPCError(error)
             } catch let error as RPCError {
@@ -142,13 +157,33 @@ final class Subscription: Sendable {
             } catch {
                 // The data plane serves on with what it has; the next wake-up or heartbeat tries again.
                 logger.error(
-                    "document not made", metadata: ["data_plane": "\(dataPlaneID)", "step": "\(step)", "error": "\(error)"])
+                    "document not made", metadata: ["data_plane": "\(dataPlaneID)", "step": "\(what)", "error": "\(error)"])
                 return
             }
         }
     }
 
-    private func take(_ step: SubscriptionState.Step, _ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+    /// Whether one document could not be made, and others may be.
+    private static func isOfThisStep(_ error: any Error) -> Bool {
+        !(error is FleetRefusal || error is RPCError || error is SignedAhead || error is CancellationError)
+            && !DomainError.isTemporary(error)
+    }
+
+    /// For whom configurations are made; read again when a data plane's standing or tenants changed.
+    private func audience(_ target: FleetTarget) async throws -> ConfigAudience {
+        if let known = progress.withLock({ $0.audience }), known.counter == target.dataPlanes { return known.0 }
+        let audience = try await services.factory.audience(of: dataPlaneID)
+        progress.withLock { progress in
+            progress.audience = (audience, target.dataPlanes)
+            progress.state.serves(tenantsRevision: audience.revision)
+        }
+        return audience
+    }
+
+    private func take(
+        _ step: SubscriptionState.Step, _ target: FleetTarget, _ audience: ConfigAudience,
+        _ writer: RPCWriter<Weir_V1_SubscribeResponse>
+    ) async throws {
         switch step {
         case .keyring(let epoch, let version):
             guard let document = try await services.factory.keyrings(afterEpoch: epoch, version: version, limit: 1).first else {
@@ -157,7 +192,9 @@ final class Subscription: Sendable {
             }
             try await send(document, nil, writer)
         case .config(let version):
-            try await send(try await services.factory.config(version: version), target, writer)
+            let document = try await services.factory.config(version: version, for: audience, withRevision: takesRevisions)
+            try await services.dataPlanes.willSend(dataPlaneID, configVersion: version)
+            try await send(document, target, writer)
         case .secrets:
             try await sendSecrets(target, writer)
         case .rollout:
@@ -233,7 +270,9 @@ final class Subscription: Sendable {
         guard let target = hub.target, progress.withLock({ $0.state.knowsSigningKey(target) }) else { return }
         do {
             let directory = progress.withLock { $0.state.latestDirectory }
-            let latest = try await services.factory.latest(target) + [directory].compactMap { $0 }
+            let audience = try await audience(target)
+            let latest =
+                try await services.factory.latest(target, for: audience, withRevision: takesRevisions) + [directory].compactMap { $0 }
             let document = try await services.factory.heartbeat(for: dataPlaneID, latest: latest)
             try Self.check(document, target)
             try await write(document, writer)

@@ -21,13 +21,16 @@ package struct SubscriptionState: Sendable {
     private struct Position: Hashable, Comparable {
         var epoch: Int64
         var version: Int64
+        /// Of a configuration.
+        var revision: Int64 = 0
 
-        static func < (a: Position, b: Position) -> Bool { (a.epoch, a.version) < (b.epoch, b.version) }
+        static func < (a: Position, b: Position) -> Bool { (a.epoch, a.version, a.revision) < (b.epoch, b.version, b.revision) }
     }
 
     private struct SecretsPosition: Hashable {
         let credentials: Int64
         let configVersions: [Int64]
+        let tenantsRevision: Int64
     }
 
     private struct InFlight {
@@ -45,11 +48,23 @@ package struct SubscriptionState: Sendable {
     private var directory: Position?
     private var directoryInFlight: (covered: Position, full: Bool)?
     private var wantsFullDirectory: Bool
+    /// Of the list of tenants that configurations are cut to: what is held of another one is sent anew.
+    private var tenantsRevision: Int64 = 0
+    private let takesRevisions: Bool
+    /// What could not be made when it was tried last.
+    private var stalled: Set<Part> = []
+
+    private enum Part: Hashable {
+        case keyring, config, secrets, rollout, directory
+    }
 
     /// - Parameters:
     ///   - held: What the hello lists.
     ///   - enrolledKeyring: The keyring whose keys it was given when it enrolled; counts while it holds none.
-    package init(held: [DocumentMark], enrolledKeyring: (epoch: Int64, version: Int64), wantsFullDirectory: Bool) {
+    package init(
+        held: [DocumentMark], enrolledKeyring: (epoch: Int64, version: Int64), wantsFullDirectory: Bool, takesRevisions: Bool = true
+    ) {
+        self.takesRevisions = takesRevisions
         for mark in held { self.held[mark.kind, default: []].append(mark) }
         // The keyring of the enrolment itself is sent as well: the data plane has its keys but no mark of it.
         let known = self.held[.keyring]?.map { Position(epoch: $0.epoch, version: $0.version) }.max()
@@ -65,13 +80,16 @@ package struct SubscriptionState: Sendable {
         refused[.config] = refused[.config]?.filter { target.configVersions.contains($0.version) }
         if inFlight[.keyring] != nil { return nil }
         if keyring < Position(epoch: target.keyringEpoch, version: target.keyringVersion) {
+            if stalled.contains(.keyring) { return nil }
             return .keyring(afterEpoch: keyring.epoch, version: keyring.version)
         }
-        if inFlight[.config] == nil, let version = target.configVersions.first(where: { !isSettled(.config, target.epoch, $0) }) {
+        if inFlight[.config] == nil, !stalled.contains(.config),
+            let version = target.configVersions.first(where: { !isSettled(.config, target.epoch, $0) })
+        {
             return .config(version: version)
         }
-        if !target.configVersions.isEmpty,
-            secrets != SecretsPosition(credentials: target.credentials, configVersions: target.configVersions)
+        if !target.configVersions.isEmpty, !stalled.contains(.secrets),
+            secrets != position(ofSecrets: target)
         {
             return .secrets
         }
@@ -81,25 +99,50 @@ package struct SubscriptionState: Sendable {
     }
 
     private func needsRollout(_ target: FleetTarget) -> Bool {
-        guard target.rolloutVersion > 0, inFlight[.rollout] == nil,
+        guard target.rolloutVersion > 0, inFlight[.rollout] == nil, !stalled.contains(.rollout),
             target.configVersions.allSatisfy({ isSettled(.config, target.epoch, $0) })
         else { return false }
         return !isSettled(.rollout, target.epoch, target.rolloutVersion)
     }
 
     private func needsDirectory(_ target: FleetTarget) -> Bool {
-        guard inFlight[.directory] == nil else { return false }
+        guard inFlight[.directory] == nil, !stalled.contains(.directory) else { return false }
         guard !wantsFullDirectory, let directory else { return true }
         return directory < Position(epoch: target.epoch, version: target.directory)
     }
 
     /// Whether there is nothing to be done about a version: it is held, or was refused.
     private func isSettled(_ kind: DocumentKind, _ epoch: Int64, _ version: Int64) -> Bool {
-        if refused[kind]?.contains(Position(epoch: epoch, version: version)) == true { return true }
-        return held[kind]?.contains { $0.epoch == epoch && $0.version == version } ?? false
+        let revision = kind == .config && takesRevisions ? tenantsRevision : 0
+        if refused[kind]?.contains(Position(epoch: epoch, version: version, revision: revision)) == true { return true }
+        return held[kind]?.contains { $0.epoch == epoch && $0.version == version && $0.revision == revision } ?? false
+    }
+
+    private func position(ofSecrets target: FleetTarget) -> SecretsPosition {
+        SecretsPosition(
+            credentials: target.credentials, configVersions: target.configVersions, tenantsRevision: tenantsRevision)
     }
 
     // MARK: Events
+
+    /// A step could not be carried out: left alone until `retry`, the others go on.
+    package mutating func failed(_ step: Step) {
+        let part: Part =
+            switch step {
+            case .keyring: .keyring
+            case .config: .config
+            case .secrets: .secrets
+            case .rollout: .rollout
+            case .directory: .directory
+            }
+        stalled.insert(part)
+    }
+
+    package mutating func retry() { stalled = [] }
+
+    /// The data plane's list of tenants is at this revision (`ConfigAudience.revision`). One that does not know revisions keeps what it
+    /// holds of a version: another content of the same version it would have to refuse.
+    package mutating func serves(tenantsRevision: Int64) { self.tenantsRevision = tenantsRevision }
 
     package mutating func sent(_ mark: DocumentMark, atMs now: Int64) {
         inFlight[mark.kind] = InFlight(mark: mark, sentAtMs: now)
@@ -112,7 +155,7 @@ package struct SubscriptionState: Sendable {
     }
 
     package mutating func sentSecrets(_ target: FleetTarget) {
-        secrets = SecretsPosition(credentials: target.credentials, configVersions: target.configVersions)
+        secrets = position(ofSecrets: target)
     }
 
     /// A directory document was sent that holds everything up to `covered`.
@@ -137,9 +180,9 @@ package struct SubscriptionState: Sendable {
     package mutating func answered(_ kind: DocumentKind, epoch: Int64, version: Int64, accepted: Bool) {
         guard awaits(kind, epoch: epoch, version: version), let mark = inFlight.removeValue(forKey: kind)?.mark else { return }
         if accepted {
-            held[kind] = kind == .config ? (held[kind] ?? []) + [mark] : [mark]
+            held[kind] = kind == .config ? (held[kind] ?? []).filter { $0.version != version } + [mark] : [mark]
         } else {
-            refused[kind, default: []].insert(Position(epoch: epoch, version: version))
+            refused[kind, default: []].insert(Position(epoch: epoch, version: version, revision: mark.revision))
         }
         if kind == .directory, let sent = directoryInFlight {
             directoryInFlight = nil

@@ -9,5 +9,12 @@ package enum Migrations {
         .rollouts,
         .fleet,
         .idempotency,
+        .usageIdentity,
+        .auditOrder,
+        .configProjections,
+        .keyRights,
+        .masterKeyIDs,
+        .rowSecurity,
+        .confinement,
     ]
 }

@@ -12,7 +12,7 @@ package enum MigrationRunner {
     ) async throws -> [Int] {
         let ordered = migrations.sorted { $0.number < $1.number }
         // Read committed: with a snapshot taken before the lock was granted, a second replica would not see the first one's work.
-        return try await database.transaction(isolation: .readCommitted) { c in
+        let applied = try await database.maintain { c in
             if c.dialect == .postgres {
                 try c.execute("SET LOCAL statement_timeout = 0", [])
                 _ = try c.query("SELECT pg_advisory_xact_lock(\(lockKey), hashtext(current_schema()))", [])
@@ -37,8 +37,11 @@ package enum MigrationRunner {
                     "INSERT INTO schema_migrations (number, name, applied_at) VALUES ($1, $2, $3)",
                     [.int(Int64(migration.number)), .text(migration.name), .int(clock.nowMilliseconds())])
             }
+            if c.dialect == .postgres { try c.execute(RowSecurity.establish) }
             return pending.map(\.number)
         }
+        try await database.confine()
+        return applied
     }
 
     /// First half of the advisory lock's key: "weir" in ASCII. The second is the schema, so that two installations in one

@@ -1,11 +1,27 @@
 import CLibPQ
 
+/// How a transaction begins: what it may see of others, as whom it works, and for which tenant.
+struct PostgresBeginning: Sendable {
+    let mode: String
+    /// Nil: as the user that connected.
+    let role: String?
+    let tenant: String
+
+    /// One message to the server. `tenant` holds nothing that would need quoting (`TenantScope.setting`).
+    var statement: String {
+        let asRole = role.map { "; SET LOCAL ROLE \(SQLDialect.postgres.quoted($0))" } ?? ""
+        return "BEGIN \(mode)\(asRole); SET LOCAL weir.tenant = '\(tenant)'"
+    }
+}
+
 /// One connection of libpq, used by one thread at a time. Statements are sent with binary parameters and answered in binary.
 final class PostgresConnection: SQLConnection {
     private let handle: OpaquePointer
     /// Set by any statement that lost against a concurrent transaction: the transaction is to be run again whatever its closure
     /// made of the error.
     private(set) var mustRetry = false
+    /// Of the transaction under way.
+    private var role: String?
 
     var dialect: SQLDialect { .postgres }
     var isLost: Bool { PQstatus(handle) != CONNECTION_OK }
@@ -38,9 +54,19 @@ final class PostgresConnection: SQLConnection {
 
     private static let minimumServerVersion: Int32 = 140_000
 
-    func beginTransaction(_ mode: String) throws {
+    func beginTransaction(_ beginning: PostgresBeginning) throws {
         mustRetry = false
-        try command("BEGIN \(mode)")
+        role = beginning.role
+        try command(beginning.statement)
+    }
+
+    /// After an error the transaction is lost anyway, and with it the role.
+    func asOwner<R>(_ body: () throws -> R) throws -> R {
+        guard let role else { return try body() }
+        try command("SET LOCAL ROLE NONE")
+        let result = try body()
+        try command("SET LOCAL ROLE \(dialect.quoted(role))")
+        return result
     }
 
     /// - Throws: what a failing COMMIT throws; also when a statement had failed and its error was swallowed, since Postgres then
@@ -98,6 +124,11 @@ final class PostgresConnection: SQLConnection {
     /// COPY in the binary format ("COPY", File Formats, in the PostgreSQL documentation).
     func insertMany(into table: String, columns: [String], rows: [[SQLValue]]) throws {
         guard !rows.isEmpty else { return }
+        // Postgres has no COPY into tables with row-level security.
+        if RowSecurity.tables.contains(where: { $0.name == table }) {
+            try insertSecured(into: table, columns: columns, rows: rows)
+            return
+        }
         // Everything is encoded, and so checked, before the first byte is sent.
         var data = Array("PGCOPY\n".utf8) + [0xFF] + Array("\r\n".utf8) + [0] + [UInt8](repeating: 0, count: 8)
         for row in rows {
@@ -127,6 +158,21 @@ final class PostgresConnection: SQLConnection {
             PQclear(result)
         }
         if let thrown { throw thrown }
+    }
+
+    private func insertSecured(into table: String, columns: [String], rows: [[SQLValue]]) throws {
+        let names = columns.map(dialect.quoted).joined(separator: ", ")
+        let chunk = max(1, Int(UInt16.max) / max(columns.count, 1))
+        for start in stride(from: 0, to: rows.count, by: chunk) {
+            let part = rows[start..<min(start + chunk, rows.count)]
+            guard part.allSatisfy({ $0.count == columns.count }) else {
+                throw DatabaseError.unexpectedValue("a row of \(table) has not \(columns.count) values")
+            }
+            let places = (0..<part.count).map { row in
+                "(" + columns.indices.map { "$\(row * columns.count + $0 + 1)" }.joined(separator: ", ") + ")"
+            }
+            try execute("INSERT INTO \(dialect.quoted(table)) (\(names)) VALUES \(places.joined(separator: ", "))", part.flatMap { $0 })
+        }
     }
 
     /// Bytes handed to libpq at once.

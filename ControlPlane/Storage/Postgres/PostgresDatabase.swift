@@ -7,6 +7,8 @@ final class PostgresDatabase: Database {
     let dialect = SQLDialect.postgres
     private let workers: [PostgresWorker]
     private let state: Mutex<State>
+    /// As which everything but `maintain` is done; nil: as the user that connects.
+    private let role = Mutex<String?>(nil)
     private let logger: Logger
 
     private struct State {
@@ -26,17 +28,47 @@ final class PostgresDatabase: Database {
         self.logger = logger
     }
 
-    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await run(mode: "ISOLATION LEVEL REPEATABLE READ READ ONLY", body)
+    func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await run(confined("ISOLATION LEVEL REPEATABLE READ READ ONLY", scope), body)
     }
 
     func transaction<R: Sendable>(
-        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         switch isolation {
-        case .serializable: try await run(mode: "ISOLATION LEVEL SERIALIZABLE READ WRITE", body)
-        case .readCommitted: try await run(mode: "ISOLATION LEVEL READ COMMITTED READ WRITE", body)
+        case .serializable: try await run(confined("ISOLATION LEVEL SERIALIZABLE READ WRITE", scope), body)
+        case .readCommitted: try await run(confined("ISOLATION LEVEL READ COMMITTED READ WRITE", scope), body)
         }
+    }
+
+    func maintain<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await run(
+            PostgresBeginning(mode: "ISOLATION LEVEL READ COMMITTED READ WRITE", role: nil, tenant: TenantScope.all.setting), body)
+    }
+
+    /// Looks for the role that this schema's work is done as.
+    func confine() async throws {
+        let found = try await maintain { c in
+            try c.first(
+                """
+                SELECT rolname AS name FROM pg_roles
+                WHERE rolname = \(RowSecurity.roleName) AND pg_has_role(current_user, oid, 'MEMBER')
+                """)?.text("name")
+        }
+        if found == nil {
+            let wanted = try await maintain { try $0.first("SELECT \(RowSecurity.roleName) AS name")?.text("name") ?? "" }
+            logger.warning(
+                "work is done as the owner of the schema: the wall between tenants is thinner than it could be",
+                metadata: [
+                    "remedy":
+                        "as an administrator of the server: CREATE ROLE \(wanted) NOLOGIN; GRANT \(wanted) TO <this user>; then restart"
+                ])
+        }
+        role.withLock { $0 = found }
+    }
+
+    private func confined(_ mode: String, _ scope: TenantScope) -> PostgresBeginning {
+        PostgresBeginning(mode: mode, role: role.withLock { $0 }, tenant: scope.setting)
     }
 
     func close() async {
@@ -50,12 +82,14 @@ final class PostgresDatabase: Database {
         for worker in workers { await worker.disconnect() }
     }
 
-    private func run<R: Sendable>(mode: String, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+    private func run<R: Sendable>(_ beginning: PostgresBeginning, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws
+        -> R
+    {
         guard let index = await acquire() else { throw DatabaseError.closed }
         defer { release(index) }
         var attempt = 1
         while true {
-            switch await workers[index].attempt(mode: mode, body) {
+            switch await workers[index].attempt(beginning, body) {
             case .success(let result): return result
             case .failure(let error): throw error
             case .retry(let error):

@@ -24,9 +24,11 @@ final class PostgresWorker: @unchecked Sendable {
     }
 
     /// Runs `body` once between BEGIN and COMMIT.
-    func attempt<R: Sendable>(mode: String, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async -> Outcome<R> {
+    func attempt<R: Sendable>(_ beginning: PostgresBeginning, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async -> Outcome<
+        R
+    > {
         await withCheckedContinuation { continuation in
-            queue.async { continuation.resume(returning: self.run(mode: mode, body)) }
+            queue.async { continuation.resume(returning: self.run(beginning, body)) }
         }
     }
 
@@ -39,10 +41,10 @@ final class PostgresWorker: @unchecked Sendable {
         }
     }
 
-    private func run<R: Sendable>(mode: String, _ body: (any SQLConnection) throws -> R) -> Outcome<R> {
+    private func run<R: Sendable>(_ beginning: PostgresBeginning, _ body: (any SQLConnection) throws -> R) -> Outcome<R> {
         let connection: PostgresConnection
         do {
-            connection = try begin(mode: mode)
+            connection = try begin(beginning)
         } catch {
             return .failure(error)
         }
@@ -58,10 +60,10 @@ final class PostgresWorker: @unchecked Sendable {
     }
 
     /// A connection that was lost while idle shows at BEGIN, before anything was done, so another one may take its place.
-    private func begin(mode: String) throws -> PostgresConnection {
+    private func begin(_ beginning: PostgresBeginning) throws -> PostgresConnection {
         if let connection {
             do {
-                try connection.beginTransaction(mode)
+                try connection.beginTransaction(beginning)
                 return connection
             } catch {
                 self.connection = nil
@@ -69,7 +71,7 @@ final class PostgresWorker: @unchecked Sendable {
             }
         }
         let fresh = try connect()
-        try fresh.beginTransaction(mode)
+        try fresh.beginTransaction(beginning)
         connection = fresh
         return fresh
     }

@@ -53,7 +53,7 @@ final class SQLiteDatabase: Database {
         }
     }
 
-    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+    func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         guard !closed.load(ordering: .acquiring) else { throw DatabaseError.closed }
         return try await withCheckedThrowingContinuation { continuation in
             // Not GRDB's async methods: those roll back when the calling task is cancelled, Postgres would not.
@@ -71,7 +71,7 @@ final class SQLiteDatabase: Database {
     }
 
     func transaction<R: Sendable>(
-        isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         guard !closed.load(ordering: .acquiring) else { throw DatabaseError.closed }
         return try await withCheckedThrowingContinuation { continuation in

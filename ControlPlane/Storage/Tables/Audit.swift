@@ -15,10 +15,15 @@ package struct AuditRow: Sendable, Hashable {
     /// JSON of the resource as its reader would see it; nil for what did not exist.
     package let before: String?
     package let after: String?
+    /// Whose resource it is; nil: no tenant's.
+    package let tenantID: String?
+    /// Its place among all rows, for those of one moment. Given by the database: what it is made with is not stored.
+    package let sequence: Int64
 
     package init(
         id: String, at: Int64, actorID: String, actorName: String, actorRole: String, remoteAddress: String, requestID: String,
-        action: String, resourceKind: String, resourceID: String, before: String?, after: String?
+        action: String, resourceKind: String, resourceID: String, before: String?, after: String?, tenantID: String? = nil,
+        sequence: Int64 = 0
     ) {
         self.id = id
         self.at = at
@@ -32,6 +37,8 @@ package struct AuditRow: Sendable, Hashable {
         self.resourceID = resourceID
         self.before = before
         self.after = after
+        self.tenantID = tenantID
+        self.sequence = sequence
     }
 }
 
@@ -40,12 +47,17 @@ package struct AuditFilter: Sendable, Hashable {
     package var resourceKind: String?
     package var resourceID: String?
     package var actorID: String?
+    package var tenantID: String?
     /// Unix milliseconds, included.
     package var from: Int64?
     /// Unix milliseconds, not included.
     package var to: Int64?
 
-    package init(resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, from: Int64? = nil, to: Int64? = nil) {
+    package init(
+        resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, tenantID: String? = nil, from: Int64? = nil,
+        to: Int64? = nil
+    ) {
+        self.tenantID = tenantID
         self.resourceKind = resourceKind
         self.resourceID = resourceID
         self.actorID = actorID
@@ -57,25 +69,33 @@ package struct AuditFilter: Sendable, Hashable {
 package enum AuditTable {
     private static let columns = [
         "id", "at", "actor_id", "actor_name", "actor_role", "remote_address", "request_id", "action", "resource_kind", "resource_id",
-        "before_json", "after_json",
+        "before_json", "after_json", "tenant_id",
     ]
 
     package static func insert(_ c: any SQLConnection, _ row: AuditRow) throws {
         try c.execute(
             """
-            INSERT INTO audit_log (\(columns.joined(separator: ", ")))
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            INSERT INTO audit_log (\(columns.joined(separator: ", ")), sequence)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \(nextSequence(c.dialect)))
             """,
             [
                 .text(row.id), .int(row.at), .text(row.actorID), .text(row.actorName), .text(row.actorRole), .text(row.remoteAddress),
                 .text(row.requestID), .text(row.action), .text(row.resourceKind), .text(row.resourceID), .optional(row.before),
-                .optional(row.after),
+                .optional(row.after), .optional(row.tenantID),
             ])
     }
 
-    /// Newest first; `before` is the time and id of the last row seen.
+    private static func nextSequence(_ dialect: SQLDialect) -> String {
+        switch dialect {
+        // One transaction writes at a time.
+        case .sqlite: "(SELECT COALESCE(MAX(sequence), 0) + 1 FROM audit_log)"
+        case .postgres: "nextval('audit_log_sequence')"
+        }
+    }
+
+    /// Newest first; `before` is the time and sequence of the last row seen.
     package static func list(
-        _ c: any SQLConnection, _ filter: AuditFilter, before: (at: Int64, id: String)?, limit: Int
+        _ c: any SQLConnection, _ filter: AuditFilter, before: (at: Int64, sequence: Int64)?, limit: Int
     ) throws -> [AuditRow] {
         var query = Conditions()
         if let kind = filter.resourceKind { query.add("resource_kind = ?", .text(kind)) }
@@ -83,17 +103,21 @@ package enum AuditTable {
         if let actor = filter.actorID { query.add("actor_id = ?", .text(actor)) }
         if let from = filter.from { query.add("at >= ?", .int(from)) }
         if let to = filter.to { query.add("at < ?", .int(to)) }
-        if let before { query.add("(at, id) < (?, ?)", .int(before.at), .text(before.id)) }
+        if let tenant = filter.tenantID { query.add("tenant_id = ?", .text(tenant)) }
+        if let before { query.add("(at, sequence) < (?, ?)", .int(before.at), .int(before.sequence)) }
         let limitPlace = query.place(.int(Int64(limit)))
         let rows = try c.query(
-            "SELECT \(columns.joined(separator: ", ")) FROM audit_log \(query.clause) ORDER BY at DESC, id DESC LIMIT \(limitPlace)",
-            query.arguments)
+            """
+            SELECT \(columns.joined(separator: ", ")), sequence FROM audit_log \(query.clause)
+            ORDER BY at DESC, sequence DESC LIMIT \(limitPlace)
+            """, query.arguments)
         return try rows.map { row in
             AuditRow(
                 id: try row.text("id"), at: try row.int("at"), actorID: try row.text("actor_id"), actorName: try row.text("actor_name"),
                 actorRole: try row.text("actor_role"), remoteAddress: try row.text("remote_address"), requestID: try row.text("request_id"),
                 action: try row.text("action"), resourceKind: try row.text("resource_kind"), resourceID: try row.text("resource_id"),
-                before: try row.optionalText("before_json"), after: try row.optionalText("after_json"))
+                before: try row.optionalText("before_json"), after: try row.optionalText("after_json"),
+                tenantID: try row.optionalText("tenant_id"), sequence: try row.optionalInt("sequence") ?? 0)
         }
     }
 }

@@ -33,6 +33,27 @@ package struct ConfigVersionRow: Sendable, Hashable {
     }
 }
 
+/// The parts of versions that some tenants may use. Immutable as well.
+package enum ConfigProjectionsTable {
+    /// A serialised `Weir_V1_ConfigPayload`.
+    package static func payload(_ c: any SQLConnection, version: Int64, scope: String) throws -> [UInt8]? {
+        try c.first(
+            "SELECT payload FROM config_projections WHERE version = $1 AND scope = $2", [.int(version), .text(scope)])?.blob("payload")
+    }
+
+    /// What is stored afterwards: `payload`, or what another replica stored before.
+    package static func putIfAbsent(
+        _ c: any SQLConnection, version: Int64, scope: String, payload: [UInt8], now: Int64
+    ) throws -> [UInt8] {
+        try c.execute(
+            """
+            INSERT INTO config_projections (version, scope, payload, created_at) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (version, scope) DO NOTHING
+            """, [.int(version), .text(scope), .blob(payload), .int(now)])
+        return try self.payload(c, version: version, scope: scope) ?? payload
+    }
+}
+
 /// Immutable: there is no update and no delete.
 package enum ConfigVersionsTable {
     private static let columns = "version, digest, LENGTH(payload) AS payload_bytes, note, author_id, author_name, restores, created_at"

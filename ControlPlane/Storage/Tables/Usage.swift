@@ -49,7 +49,7 @@ package enum UsageTable {
     /// - Returns: the rows that were stored.
     package static func insert(_ c: any SQLConnection, _ rows: [UsageRow]) throws -> [UsageRow] {
         do {
-            try c.savepoint { try c.insertMany(into: "usage_records", columns: UsageRow.columns, rows: rows.map(\.values)) }
+            try c.savepoint { try insertAll(c, rows) }
             return rows
         } catch DatabaseError.uniqueViolation {
             let places = UsageRow.columns.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
@@ -58,6 +58,17 @@ package enum UsageTable {
                 ON CONFLICT (request_id, data_plane_id, admitted_at_us) DO NOTHING
                 """
             return try rows.filter { try c.execute(sql, $0.values) == 1 }
+        }
+    }
+
+    /// On Postgres straight into the partitions: the table itself has row-level security, and so takes no COPY.
+    private static func insertAll(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
+        guard c.dialect == .postgres else {
+            return try c.insertMany(into: "usage_records", columns: UsageRow.columns, rows: rows.map(\.values))
+        }
+        let months = Dictionary(grouping: rows) { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }
+        for (month, rows) in months.sorted(by: { $0.key < $1.key }) {
+            try c.insertMany(into: month.partition, columns: UsageRow.columns, rows: rows.map(\.values))
         }
     }
 
@@ -92,12 +103,19 @@ package enum UsageWatermarksTable {
     package static func lock(_ c: any SQLConnection, dataPlaneID: String, incarnation: String, now: Int64) throws -> Int64 {
         let row = try c.first(
             """
-            INSERT INTO usage_watermarks (data_plane_id, incarnation, sequence, updated_at) VALUES ($1, $2, 0, $3)
+            INSERT INTO usage_watermarks (data_plane_id, incarnation, sequence, updated_at, created_at) VALUES ($1, $2, 0, $3, $3)
             ON CONFLICT (data_plane_id, incarnation) DO UPDATE SET updated_at = excluded.updated_at
             RETURNING sequence
             """, [.text(dataPlaneID), .text(incarnation), .int(now)])
         guard let row else { throw DatabaseError.unexpectedValue("the watermark returned no row") }
         return try row.int("sequence")
+    }
+
+    /// How many lives of a data plane began after `since`, Unix milliseconds.
+    package static func incarnations(_ c: any SQLConnection, dataPlaneID: String, since: Int64) throws -> Int64 {
+        try c.first(
+            "SELECT COUNT(*) AS lives FROM usage_watermarks WHERE data_plane_id = $1 AND created_at > $2",
+            [.text(dataPlaneID), .int(since)])?.int("lives") ?? 0
     }
 
     package static func set(_ c: any SQLConnection, dataPlaneID: String, incarnation: String, sequence: Int64) throws {

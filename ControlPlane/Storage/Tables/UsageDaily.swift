@@ -3,6 +3,8 @@
 /// A row belongs to one data plane: two of them never wait for each other's sums.
 package enum UsageDailyTable {
     static let keys = ["day", "tenant_id", "project_id", "key_id", "model", "status", "data_plane_id"]
+    /// Of `usage_daily_detail`, for what is asked for more rarely and has many more rows.
+    static let detailedKeys = keys + ["app_id", "user_id", "did", "tags", "dialect", "price_id", "config_version"]
 
     /// What is summed: the column here, and the expression over a record.
     static let sums: [(column: String, ofRecord: String)] = [
@@ -42,32 +44,72 @@ package enum UsageDailyTable {
         }
     }
 
+    private struct Detail: Hashable, Comparable {
+        let key: Key
+        let appID: String
+        let userID: String
+        let did: String
+        let tags: String
+        let dialect: String
+        let priceID: String
+        let configVersion: Int64
+
+        init(_ row: UsageRow) {
+            key = Key(row)
+            appID = row.appID
+            userID = row.userID
+            did = row.did
+            tags = row.tags
+            dialect = row.dialect
+            priceID = row.priceID
+            configVersion = row.configVersion
+        }
+
+        var values: [SQLValue] {
+            key.values + [.text(appID), .text(userID), .text(did), .text(tags), .text(dialect), .text(priceID), .int(configVersion)]
+        }
+
+        static func < (a: Detail, b: Detail) -> Bool {
+            if a.key != b.key { return a.key < b.key }
+            if a.configVersion != b.configVersion { return a.configVersion < b.configVersion }
+            return (a.appID, a.userID, a.did, a.tags, a.dialect, a.priceID) < (b.appID, b.userID, b.did, b.tags, b.dialect, b.priceID)
+        }
+    }
+
     /// Adds records, which have just been stored. Saturating: a data plane that reports nonsense must not stop its own intake.
     package static func add(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
+        var details: [Detail: [Int64]] = [:]
+        for row in rows { details[Detail(row), default: Array(repeating: 0, count: sums.count)].addSaturating(amounts(row)) }
         var groups: [Key: [Int64]] = [:]
-        for row in rows { groups[Key(row), default: Array(repeating: 0, count: sums.count)].addSaturating(amounts(row)) }
+        for (detail, amounts) in details { groups[detail.key, default: Array(repeating: 0, count: sums.count)].addSaturating(amounts) }
         // In one order always: two incarnations of a data plane may be at it together.
-        let ordered = groups.sorted { $0.key < $1.key }
-        for start in stride(from: 0, to: ordered.count, by: groupsPerStatement) {
-            let chunk = ordered[start..<min(start + groupsPerStatement, ordered.count)]
-            try c.execute(statement(groups: chunk.count), chunk.flatMap { $0.key.values + $0.value.map { .int($0) } })
+        try add(c, "usage_daily", keys, groups.sorted { $0.key < $1.key }.map { ($0.key.values, $0.value) })
+        try add(c, "usage_daily_detail", detailedKeys, details.sorted { $0.key < $1.key }.map { ($0.key.values, $0.value) })
+    }
+
+    private static func add(
+        _ c: any SQLConnection, _ table: String, _ keys: [String], _ groups: [(keys: [SQLValue], sums: [Int64])]
+    ) throws {
+        for start in stride(from: 0, to: groups.count, by: groupsPerStatement) {
+            let chunk = groups[start..<min(start + groupsPerStatement, groups.count)]
+            try c.execute(statement(table, keys, groups: chunk.count), chunk.flatMap { $0.keys + $0.sums.map { .int($0) } })
         }
     }
 
     /// Far from the numbers of parameters that the databases allow, 32,766 and 65,535.
     private static let groupsPerStatement = 200
 
-    private static func statement(groups: Int) -> String {
+    private static func statement(_ table: String, _ keys: [String], groups: Int) -> String {
         let columns = keys + sums.map(\.column)
         let places = (0..<groups).map { group in
             "(" + columns.indices.map { "$\(group * columns.count + $0 + 1)" }.joined(separator: ", ") + ")"
         }
         let updates = sums.map { sum in
-            let (old, new) = ("usage_daily.\(sum.column)", "excluded.\(sum.column)")
+            let (old, new) = ("\(table).\(sum.column)", "excluded.\(sum.column)")
             return "\(sum.column) = CASE WHEN \(old) > \(Int64.max) - \(new) THEN \(Int64.max) ELSE \(old) + \(new) END"
         }
         return """
-            INSERT INTO usage_daily (\(columns.joined(separator: ", "))) VALUES \(places.joined(separator: ", "))
+            INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES \(places.joined(separator: ", "))
             ON CONFLICT (\(keys.joined(separator: ", "))) DO UPDATE SET \(updates.joined(separator: ", "))
             """
     }

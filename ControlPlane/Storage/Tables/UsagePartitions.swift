@@ -42,7 +42,12 @@ package enum UsagePartitions {
         // Among replicas and streams, one makes it; the others wait and find it made.
         _ = try c.query("SELECT pg_advisory_xact_lock(\(lockKey), hashtext(current_schema()))")
         let toMake = try missing(c, months)
-        for month in toMake {
+        try c.asOwner { try make(c, toMake) }
+        return toMake
+    }
+
+    private static func make(_ c: any SQLConnection, _ months: [UsageMonth]) throws {
+        for month in months {
             try c.execute("CREATE TABLE \(month.partition) (LIKE usage_records INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
             try c.execute(
                 """
@@ -50,7 +55,7 @@ package enum UsagePartitions {
                 FOR VALUES FROM (\(month.startMicroseconds)) TO (\(month.next.startMicroseconds))
                 """)
         }
-        return toMake
+        for month in months { try c.execute(RowSecurity.grant(partition: month.partition)) }
     }
 
     /// The partitions that are attached, by name.

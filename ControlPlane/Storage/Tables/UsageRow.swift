@@ -51,6 +51,15 @@ package struct UsageRow: Sendable, Hashable {
     package var upstreamModel: String = ""
     package var priceID: String = ""
     package var sentUpstream: Bool = false
+    package var appID: String = ""
+    package var userID: String = ""
+    package var did: String = ""
+    /// Of the API that was called; empty: OpenAI's.
+    package var dialect: String = ""
+    /// A JSON array of texts; empty: none.
+    package var tags: String = ""
+    /// A serialised `UsageRecord` that holds the attempts and nothing else; nil: there was one, or none.
+    package var attemptList: [UInt8]?
 
     package init() {}
 
@@ -60,7 +69,7 @@ package struct UsageRow: Sendable, Hashable {
         "trace_id", "status", "error_origin", "error_code", "http_status", "upstream_status", "input_tokens", "output_tokens",
         "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "flags", "cost_nano", "rerated_cost_nano", "latency_us",
         "time_to_first_byte_us", "attempts", "response_bytes", "endpoint_id", "provider_id", "credential_id", "upstream_model",
-        "price_id", "sent_upstream",
+        "price_id", "sent_upstream", "app_id", "user_id", "did", "dialect", "tags", "attempt_list",
     ]
 
     /// In the order of `columns`.
@@ -73,6 +82,7 @@ package struct UsageRow: Sendable, Hashable {
             .int(outputTokens), .int(cachedInputTokens), .int(cacheWriteTokens), .int(reasoningTokens), .int(flags), .int(costNano),
             .optional(reratedCostNano), .int(latencyMicroseconds), .int(timeToFirstByteMicroseconds), .int(attempts), .int(responseBytes),
             .text(endpointID), .text(providerID), .text(credentialID), .text(upstreamModel), .text(priceID), .bool(sentUpstream),
+            .text(appID), .text(userID), .text(did), .text(dialect), .text(tags), .optional(attemptList),
         ]
     }
 
@@ -119,5 +129,11 @@ package struct UsageRow: Sendable, Hashable {
         upstreamModel = try row.text("upstream_model")
         priceID = try row.text("price_id")
         sentUpstream = try row.bool("sent_upstream")
+        appID = try row.text("app_id")
+        userID = try row.text("user_id")
+        did = try row.text("did")
+        dialect = try row.text("dialect")
+        tags = try row.text("tags")
+        attemptList = try row.optionalBlob("attempt_list")
     }
 }

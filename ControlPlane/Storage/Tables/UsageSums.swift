@@ -1,10 +1,27 @@
 /// What sums can be grouped by.
 package enum UsageDimension: String, CaseIterable, Sendable {
     case tenant, project, key, model, day
+    case app, user, did, tags, dialect, price
+    case configVersion = "config_version"
 
-    /// Its column in `usage_daily`, and among sums.
+    /// Whether only the detailed sums know it.
+    fileprivate var isDetailed: Bool {
+        switch self {
+        case .tenant, .project, .key, .model, .day: false
+        case .app, .user, .did, .tags, .dialect, .price, .configVersion: true
+        }
+    }
+
+    /// Its column in `usage_daily` or `usage_daily_detail`, and among sums.
     fileprivate var column: String {
         switch self {
+        case .app: "app_id"
+        case .user: "user_id"
+        case .did: "did"
+        case .tags: "tags"
+        case .dialect: "dialect"
+        case .price: "price_id"
+        case .configVersion: "config_version"
         case .tenant: "tenant_id"
         case .project: "project_id"
         case .key: "key_id"
@@ -26,6 +43,13 @@ package struct UsageSums: Sendable, Hashable {
     package var keyID: String?
     package var model: String?
     package var day: Int64?
+    package var appID: String?
+    package var userID: String?
+    package var did: String?
+    package var tags: String?
+    package var dialect: String?
+    package var priceID: String?
+    package var configVersion: Int64?
 
     package var requests: Int64 = 0
     package var failed: Int64 = 0
@@ -49,6 +73,13 @@ package struct UsageSums: Sendable, Hashable {
         if dimensions.contains(.key) { keyID = try row.text("key_id") }
         if dimensions.contains(.model) { model = try row.text("model") }
         if dimensions.contains(.day) { day = try row.int("day") }
+        if dimensions.contains(.app) { appID = try row.text("app_id") }
+        if dimensions.contains(.user) { userID = try row.text("user_id") }
+        if dimensions.contains(.did) { did = try row.text("did") }
+        if dimensions.contains(.tags) { tags = try row.text("tags") }
+        if dimensions.contains(.dialect) { dialect = try row.text("dialect") }
+        if dimensions.contains(.price) { priceID = try row.text("price_id") }
+        if dimensions.contains(.configVersion) { configVersion = try row.int("config_version") }
         requests = try Self.sum(row, "requests")
         failed = try Self.sum(row, "failed")
         estimated = try Self.sum(row, "estimated")
@@ -69,7 +100,7 @@ package struct UsageSums: Sendable, Hashable {
     }
 }
 
-/// Sums of whole days come from `usage_daily`, those of a window's broken days at its ends from the records. Both are read in one
+/// Sums of whole days come from `usage_daily` (or its detailed sister), those of a window's broken days at its ends from the records. Both are read in one
 /// view of the database, so every record counts once.
 package enum UsageSumsQuery {
     /// Sums are carried in two parts, as SQLite's SUM fails beyond 64 bits.
@@ -122,7 +153,8 @@ package enum UsageSumsQuery {
         arguments = Conditions(continuing: conditions)
         let columns =
             dimensions.map(\.column) + UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
-        return "SELECT \(columns.joined(separator: ", ")) FROM usage_daily \(conditions.clause)"
+        let table = dimensions.contains(where: \.isDetailed) ? "usage_daily_detail" : "usage_daily"
+        return "SELECT \(columns.joined(separator: ", ")) FROM \(table) \(conditions.clause)"
     }
 
     private static func records(

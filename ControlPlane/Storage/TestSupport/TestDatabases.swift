@@ -52,13 +52,21 @@ package struct TestDatabase: Sendable, CustomStringConvertible {
             try await owner.transaction { _ = try $0.execute("CREATE SCHEMA \(schema)") }
             let separator = postgresURI.contains("?") ? "&" : "?"
             let result = try await body("\(postgresURI)\(separator)options=-csearch_path%3D\(schema)")
-            try await owner.transaction { _ = try $0.execute("DROP SCHEMA \(schema) CASCADE") }
+            try await owner.transaction { try drop($0, schema) }
             await owner.close()
             return result
         } catch {
-            try? await owner.transaction { _ = try $0.execute("DROP SCHEMA IF EXISTS \(schema) CASCADE") }
+            try? await owner.transaction { try drop($0, schema) }
             await owner.close()
             throw error
         }
+    }
+
+    /// With the role that worked in it.
+    private func drop(_ c: any SQLConnection, _ schema: String) throws {
+        let role = try c.first(
+            "SELECT 'weir_app_' || substr(md5(current_database() || '/' || $1), 1, 12) AS name", [.text(schema)])?.text("name")
+        try c.execute("DROP SCHEMA IF EXISTS \(schema) CASCADE")
+        if let role { try c.execute("DROP ROLE IF EXISTS \(role)") }
     }
 }

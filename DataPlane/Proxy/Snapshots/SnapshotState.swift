@@ -68,6 +68,18 @@ struct SnapshotState: Sendable {
         return Set(configs.keys.filter { !referenced.contains($0) }.sorted().dropLast(Self.keptUnreferenced))
     }
 
+    /// Versions cut for the tenants of an earlier revision that the rollout does not refer to. Those that it refers to are replaced one by
+    /// one, as their new revisions come.
+    func outdatedConfigs(below revision: UInt64) -> Set<UInt64> {
+        let referenced = rollout?.versions ?? []
+        return Set(configs.filter { $0.value.hold.version.revision < revision && !referenced.contains($0.key) }.keys)
+    }
+
+    /// Of the configurations of the epoch that are held.
+    func newestRevision(epoch: UInt64) -> UInt64 {
+        configs.values.lazy.map(\.hold.version).filter { $0.epoch == epoch }.map(\.revision).max() ?? 0
+    }
+
     func snapshot() -> RuntimeSnapshot {
         RuntimeSnapshot(
             directory: directory, rollout: rollout?.selector, configs: configs.mapValues(\.config), credentials: CredentialVault(secrets),

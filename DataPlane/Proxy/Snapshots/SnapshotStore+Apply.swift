@@ -35,7 +35,7 @@ extension SnapshotStore {
             trust: state.trust, deployment: identity.deployment, dataPlaneID: identity.dataPlaneID.rawValue,
             maximumBytes: maximumDocumentBytes)
         let document = try verifier.verify(envelope)
-        guard document.version.version <= Int64.max, document.version.epoch <= Int64.max else {
+        guard document.version.version <= Int64.max, document.version.epoch <= Int64.max, document.version.revision <= Int64.max else {
             throw DocumentRefusal(.malformedHeader, "the version or the epoch is out of range")
         }
         if try checkVersion(document, verifier, state) == .same { return document }
@@ -60,7 +60,8 @@ extension SnapshotStore {
     }
 
     /// Several configurations are active at once, of which only the newest is the mark. One below it is taken as long as the rollout
-    /// could still come to it (it is above the baseline in force), or when the disk lost it; a version with two contents never.
+    /// could still come to it (it is above the baseline in force), or when the disk lost it; a version with two contents never. One that is
+    /// held gives way to its next revision: the part of it that the tenants of now may use.
     private func checkVersion(
         _ document: VerifiedDocument, _ verifier: DocumentVerifier, _ state: SnapshotState
     ) throws(DocumentRefusal) -> DocumentVerifier.VersionVerdict {
@@ -70,10 +71,15 @@ extension SnapshotStore {
             if let seen = state.seenConfigs[document.version], seen != document.digest {
                 _ = try verifier.checkVersion(document, mark: (version: document.version, digest: seen))
             }
-            if active?.version == document.version { return .same }
+            if let active, active.version.epoch == document.version.epoch {
+                if active.version == document.version { return .same }
+                // Signed for the tenants of before: whatever it holds, it is not for those of now.
+                return try verifier.checkVersion(document, mark: (version: active.version, digest: active.digest))
+            }
             if let mark, document.version < mark.version, document.version.epoch == mark.version.epoch {
                 let baseline = state.rollout?.payload.baselineVersion ?? .max
-                if document.version.version > baseline || state.lostConfigs.contains(document.version.version) { return .newer }
+                let isWanted = document.version.version > baseline || state.lostConfigs.contains(document.version.version)
+                if isWanted, document.version.revision >= state.newestRevision(epoch: mark.version.epoch) { return .newer }
             }
         }
         guard try verifier.checkVersion(document, mark: mark) == .same else { return .newer }
@@ -91,12 +97,17 @@ extension SnapshotStore {
         next.configs[document.version.version] = held
         next.lostConfigs.remove(document.version.version)
         next.seenConfigs[document.version] = document.digest
-        let dropped = next.superfluousConfigs().subtracting([document.version.version])
+        let dropped = next.superfluousConfigs().union(next.outdatedConfigs(below: document.version.revision))
+            .subtracting([document.version.version])
         for version in dropped { next.configs[version] = nil }
+        // What was in force before may have been for other tenants: it is no way back then.
+        let losesPrevious = next.previousRollout.map { !$0.versions.isSubset(of: next.configs.keys) } ?? false
+        if losesPrevious { next.previousRollout = nil }
         let stored = StoredDocument(hold: held.hold, isDelta: false, envelope: try Self.bytes(envelope))
         try commit(next, .config) { db, now in
             try ConfigDocuments.put(db, stored, now: now)
             try ConfigDocuments.remove(db, versions: dropped)
+            if losesPrevious { try SingleDocuments.keep(db, .rollout, 1) }
         }
         activate(next, replacing: &state)
     }
@@ -176,7 +187,7 @@ extension SnapshotStore {
         var latest: [DocumentKind: DocumentVersion] = [:]
         for mark in payload.latest {
             guard let kind = DocumentKind(rawValue: mark.kind) else { continue }
-            let version = DocumentVersion(epoch: mark.epoch, version: mark.version)
+            let version = DocumentVersion(epoch: mark.epoch, version: mark.version, revision: mark.revision)
             latest[kind] = latest[kind].map { max($0, version) } ?? version
         }
         let known = latest
@@ -213,6 +224,7 @@ extension SnapshotStore {
         answer.kind = document.kind.payloadType
         answer.epoch = document.version.epoch
         answer.version = document.version.version
+        answer.revision = document.version.revision
         answer.digest = Data(document.digest)
         answer.accepted = true
         return answer
@@ -225,6 +237,7 @@ extension SnapshotStore {
         if envelope.header.count <= 65_536, let header = try? Weir_V1_Header(serializedBytes: envelope.header) {
             answer.epoch = header.epoch
             answer.version = header.version
+            answer.revision = header.revision
             answer.digest = header.payloadDigest.prefix(SHA256Digest.byteCount)
         }
         answer.reason = refusal.code.rawValue

@@ -102,6 +102,7 @@ package final class SnapshotStore: Sendable {
                 mark.revision = entry.revision
                 return mark
             }
+            hello.takesRevisions = true
             hello.wantsFullDirectory = state.wantsFullDirectory || state.directoryHold == nil
             return hello
         }
@@ -145,6 +146,7 @@ package final class SnapshotStore: Sendable {
         mark.kind = kind.payloadType
         mark.epoch = hold.version.epoch
         mark.version = hold.version.version
+        mark.revision = hold.version.revision
         mark.digest = .init(hold.digest)
         return mark
     }

@@ -33,6 +33,19 @@ extension LocalMigration {
                 credential_id TEXT PRIMARY KEY, provider_id TEXT NOT NULL, revision INTEGER NOT NULL,
                 encapsulated_key BLOB NOT NULL, ciphertext BLOB NOT NULL, stored_at INTEGER NOT NULL) WITHOUT ROWID;
             """)
+
+    /// A version of the configuration is another one after the data plane's tenants changed.
+    static let configRevisions = LocalMigration(
+        name: "0011 configuration revisions",
+        sql: """
+            ALTER TABLE config_document ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+            ALTER TABLE document_mark ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+            CREATE TABLE config_revision_seen (
+                epoch INTEGER NOT NULL, version INTEGER NOT NULL, revision INTEGER NOT NULL, digest BLOB NOT NULL,
+                PRIMARY KEY (epoch, version, revision)) WITHOUT ROWID;
+            INSERT INTO config_revision_seen (epoch, version, revision, digest) SELECT epoch, version, 0, digest FROM config_seen;
+            DROP TABLE config_seen;
+            """)
 }
 
 /// Values of a column, or nil for one of another type: GRDB's own subscripts trap on a row that is damaged in that way.
@@ -74,7 +87,8 @@ struct StoredDocument: Sendable {
 extension DocumentHold {
     init(_ row: Row) {
         version = DocumentVersion(
-            epoch: UInt64(clamping: row.integer("epoch") ?? 0), version: UInt64(clamping: row.integer("version") ?? 0))
+            epoch: UInt64(clamping: row.integer("epoch") ?? 0), version: UInt64(clamping: row.integer("version") ?? 0),
+            revision: UInt64(clamping: row.integer("revision") ?? 0))
         digest = row.blob("digest")
     }
 
@@ -82,27 +96,31 @@ extension DocumentHold {
     var arguments: [any DatabaseValueConvertible] {
         [Int64(clamping: version.epoch), Int64(clamping: version.version), Data(digest)]
     }
+
+    var revisionArguments: [any DatabaseValueConvertible] { arguments + [Int64(clamping: version.revision)] }
 }
 
 enum ConfigDocuments {
     static func all(_ db: Database) throws -> [StoredDocument] {
-        try Row.fetchAll(db, sql: "SELECT epoch, version, digest, envelope FROM config_document ORDER BY version").map(StoredDocument.init)
+        try Row.fetchAll(
+            db, sql: "SELECT epoch, version, revision, digest, envelope FROM config_document ORDER BY version"
+        ).map(StoredDocument.init)
     }
 
     static func put(_ db: Database, _ document: StoredDocument, now: Int64) throws {
         try db.execute(
             sql: """
-                INSERT INTO config_document (epoch, version, digest, envelope, stored_at) VALUES (?, ?, ?, ?, ?)
-                ON CONFLICT (version) DO UPDATE SET epoch = excluded.epoch, digest = excluded.digest, envelope = excluded.envelope,
-                    stored_at = excluded.stored_at
-                """, arguments: StatementArguments(document.hold.arguments + [Data(document.envelope), now]))
+                INSERT INTO config_document (epoch, version, digest, revision, envelope, stored_at) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (version) DO UPDATE SET epoch = excluded.epoch, digest = excluded.digest, revision = excluded.revision,
+                    envelope = excluded.envelope, stored_at = excluded.stored_at
+                """, arguments: StatementArguments(document.hold.revisionArguments + [Data(document.envelope), now]))
         try db.execute(
-            sql: "INSERT OR IGNORE INTO config_seen (epoch, version, digest) VALUES (?, ?, ?)",
-            arguments: StatementArguments(document.hold.arguments))
+            sql: "INSERT OR IGNORE INTO config_revision_seen (epoch, version, digest, revision) VALUES (?, ?, ?, ?)",
+            arguments: StatementArguments(document.hold.revisionArguments))
     }
 
     static func seen(_ db: Database) throws -> [DocumentVersion: [UInt8]] {
-        let rows = try Row.fetchAll(db, sql: "SELECT epoch, version, digest FROM config_seen").map { DocumentHold($0) }
+        let rows = try Row.fetchAll(db, sql: "SELECT epoch, version, revision, digest FROM config_revision_seen").map { DocumentHold($0) }
         return Dictionary(rows.map { ($0.version, $0.digest) }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -128,11 +146,16 @@ enum SingleDocuments {
         try db.execute(
             sql: "INSERT OR REPLACE INTO single_document (kind, epoch, version, digest, envelope, stored_at) VALUES (?, ?, ?, ?, ?, ?)",
             arguments: StatementArguments(arguments))
+        try keep(db, kind, keeping)
+    }
+
+    /// Drops all but the newest `count` of a kind.
+    static func keep(_ db: Database, _ kind: DocumentKind, _ count: Int) throws {
         try db.execute(
             sql: """
                 DELETE FROM single_document WHERE kind = ?1 AND rowid NOT IN
                     (SELECT rowid FROM single_document WHERE kind = ?1 ORDER BY epoch DESC, version DESC LIMIT ?2)
-                """, arguments: [kind.word, keeping])
+                """, arguments: [kind.word, count])
     }
 }
 
@@ -159,7 +182,7 @@ enum DirectoryDocuments {
 enum DocumentMarks {
     static func all(_ db: Database) throws -> [DocumentKind: DocumentHold] {
         var marks: [DocumentKind: DocumentHold] = [:]
-        for row in try Row.fetchAll(db, sql: "SELECT kind, epoch, version, digest FROM document_mark") {
+        for row in try Row.fetchAll(db, sql: "SELECT kind, epoch, version, revision, digest FROM document_mark") {
             let word = row.text("kind")
             if let kind = DocumentKind.allCases.first(where: { $0.word == word }) { marks[kind] = DocumentHold(row) }
         }
@@ -167,9 +190,9 @@ enum DocumentMarks {
     }
 
     static func put(_ db: Database, _ kind: DocumentKind, _ hold: DocumentHold) throws {
-        let arguments: [any DatabaseValueConvertible] = [kind.word] + hold.arguments
+        let arguments: [any DatabaseValueConvertible] = [kind.word] + hold.revisionArguments
         try db.execute(
-            sql: "INSERT OR REPLACE INTO document_mark (kind, epoch, version, digest) VALUES (?, ?, ?, ?)",
+            sql: "INSERT OR REPLACE INTO document_mark (kind, epoch, version, digest, revision) VALUES (?, ?, ?, ?, ?)",
             arguments: StatementArguments(arguments))
     }
 }

@@ -12,6 +12,7 @@ package struct LocalMigration: Sendable {
     package static let all: [LocalMigration] = [
         base,
         snapshots,
+        configRevisions,
         usage,
         usageNotes,
     ]

@@ -143,6 +143,10 @@ package nonisolated struct Weir_V1_Header: Sendable {
 
   package var keyID: String = String()
 
+  /// A configuration is cut to what the data plane's tenants may use. This rises with each change of its tenants and orders after version,
+  /// so that no (version, revision) ever has two contents. 0: whole, for every data plane that serves all tenants and always has.
+  package var revision: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -526,6 +530,9 @@ package nonisolated struct Weir_V1_DocumentMark: Sendable {
   /// payload digest
   package var digest: Data = Data()
 
+  /// of a configuration: Header.revision
+  package var revision: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -619,7 +626,7 @@ nonisolated extension Weir_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Header: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Header"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deployment\0\u{1}audience\0\u{1}kind\0\u{1}epoch\0\u{1}version\0\u{3}previous_digest\0\u{3}payload_length\0\u{3}payload_digest\0\u{3}not_before_ms\0\u{3}expires_ms\0\u{3}minimum_data_plane_version\0\u{3}key_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deployment\0\u{1}audience\0\u{1}kind\0\u{1}epoch\0\u{1}version\0\u{3}previous_digest\0\u{3}payload_length\0\u{3}payload_digest\0\u{3}not_before_ms\0\u{3}expires_ms\0\u{3}minimum_data_plane_version\0\u{3}key_id\0\u{1}revision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -639,6 +646,7 @@ nonisolated extension Weir_V1_Header: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 10: try { try decoder.decodeSingularInt64Field(value: &self.expiresMs) }()
       case 11: try { try decoder.decodeSingularStringField(value: &self.minimumDataPlaneVersion) }()
       case 12: try { try decoder.decodeSingularStringField(value: &self.keyID) }()
+      case 13: try { try decoder.decodeSingularUInt64Field(value: &self.revision) }()
       default: break
       }
     }
@@ -681,6 +689,9 @@ nonisolated extension Weir_V1_Header: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.keyID.isEmpty {
       try visitor.visitSingularStringField(value: self.keyID, fieldNumber: 12)
     }
+    if self.revision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.revision, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -697,6 +708,7 @@ nonisolated extension Weir_V1_Header: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.expiresMs != rhs.expiresMs {return false}
     if lhs.minimumDataPlaneVersion != rhs.minimumDataPlaneVersion {return false}
     if lhs.keyID != rhs.keyID {return false}
+    if lhs.revision != rhs.revision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1487,7 +1499,7 @@ nonisolated extension Weir_V1_HeartbeatPayload: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_DocumentMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DocumentMark"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}epoch\0\u{1}version\0\u{1}digest\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}epoch\0\u{1}version\0\u{1}digest\0\u{1}revision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1499,6 +1511,7 @@ nonisolated extension Weir_V1_DocumentMark: SwiftProtobuf.Message, SwiftProtobuf
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.revision) }()
       default: break
       }
     }
@@ -1517,6 +1530,9 @@ nonisolated extension Weir_V1_DocumentMark: SwiftProtobuf.Message, SwiftProtobuf
     if !self.digest.isEmpty {
       try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 4)
     }
+    if self.revision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.revision, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1525,6 +1541,7 @@ nonisolated extension Weir_V1_DocumentMark: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.epoch != rhs.epoch {return false}
     if lhs.version != rhs.version {return false}
     if lhs.digest != rhs.digest {return false}
+    if lhs.revision != rhs.revision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -186,6 +186,9 @@ package nonisolated struct Weir_V1_Hello: Sendable {
 
   package var wantsFullDirectory: Bool = false
 
+  /// knows Header.revision; one that does not is sent headers without it
+  package var takesRevisions: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -225,6 +228,9 @@ package nonisolated struct Weir_V1_Acknowledgement: Sendable {
 
   /// refusals: for people
   package var detail: String = String()
+
+  /// of a configuration: Header.revision
+  package var revision: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -694,7 +700,7 @@ nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}held\0\u{1}secrets\0\u{3}wants_full_directory\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}held\0\u{1}secrets\0\u{3}wants_full_directory\0\u{3}takes_revisions\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -706,6 +712,7 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.held) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.secrets) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.wantsFullDirectory) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.takesRevisions) }()
       default: break
       }
     }
@@ -724,6 +731,9 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.wantsFullDirectory != false {
       try visitor.visitSingularBoolField(value: self.wantsFullDirectory, fieldNumber: 4)
     }
+    if self.takesRevisions != false {
+      try visitor.visitSingularBoolField(value: self.takesRevisions, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -732,6 +742,7 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.held != rhs.held {return false}
     if lhs.secrets != rhs.secrets {return false}
     if lhs.wantsFullDirectory != rhs.wantsFullDirectory {return false}
+    if lhs.takesRevisions != rhs.takesRevisions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -774,7 +785,7 @@ nonisolated extension Weir_V1_SecretMark: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Acknowledgement"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}epoch\0\u{1}version\0\u{1}digest\0\u{1}accepted\0\u{1}reason\0\u{1}detail\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}epoch\0\u{1}version\0\u{1}digest\0\u{1}accepted\0\u{1}reason\0\u{1}detail\0\u{1}revision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -789,6 +800,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
       case 5: try { try decoder.decodeSingularBoolField(value: &self.accepted) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.detail) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.revision) }()
       default: break
       }
     }
@@ -816,6 +828,9 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
     if !self.detail.isEmpty {
       try visitor.visitSingularStringField(value: self.detail, fieldNumber: 7)
     }
+    if self.revision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.revision, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -827,6 +842,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
     if lhs.accepted != rhs.accepted {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.detail != rhs.detail {return false}
+    if lhs.revision != rhs.revision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -50,18 +50,19 @@ final class RunningControl: Sendable {
         _ = await serving.result
     }
 
-    func token(region: String = "eu") async throws -> String {
+    func token(region: String = "eu", tenants: [TenantID] = []) async throws -> String {
         try await server.enrollment.create(
             EnrollmentTokenContent {
                 $0.region = region
+                if !tenants.isEmpty { $0.tenantIDs = .only(tenants) }
                 $0.ttlSeconds = 600
             }, by: Self.administrator
         ).text.reveal()
     }
 
     /// Tenant and project.
-    func project() async throws -> ProjectID {
-        let tenant = try await services.tenants.create(TenantContent { $0.name = "acme" }, by: Self.administrator)
+    func project(of name: String = "acme") async throws -> ProjectID {
+        let tenant = try await services.tenants.create(TenantContent { $0.name = name }, by: Self.administrator)
         return try await services.projects.create(
             ProjectContent {
                 $0.tenantID = tenant.id
@@ -82,7 +83,7 @@ final class RunningControl: Sendable {
 
     /// One model, routed to an OpenAI-compatible provider at this address, published and in force for all.
     @discardableResult
-    func release(model: String, url: String, secret: String = "sk-provider") async throws -> Int64 {
+    func release(model: String, url: String, secret: String = "sk-provider", tenants: [TenantID] = []) async throws -> Int64 {
         let actor = Self.administrator
         let provider = try await services.providers.create(
             ProviderContent {
@@ -106,6 +107,7 @@ final class RunningControl: Sendable {
                 $0.name = model
                 $0.capabilities = ["chat"]
                 $0.ownedBy = "test"
+                if !tenants.isEmpty { $0.tenantIDs = .only(tenants) }
             }, by: actor)
         _ = try await services.routes.create(
             RouteContent {

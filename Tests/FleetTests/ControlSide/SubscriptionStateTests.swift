@@ -146,4 +146,46 @@ struct SubscriptionStateTests {
         state.answered(.config, epoch: 2, version: 1, accepted: true)
         #expect(state.oldestUnansweredMs == 42)
     }
+
+    @Test("is the same version anew when the tenants changed, and its secrets with it; not for one that knows no revisions")
+    func revisions() {
+        let target = Self.target(configs: [4], rollout: 3)
+        for knows in [true, false] {
+            var state = SubscriptionState(
+                held: [Self.mark(.keyring, 1), Self.mark(.directory, 1), Self.mark(.config, 4), Self.mark(.rollout, 3)],
+                enrolledKeyring: (1, 1), wantsFullDirectory: false, takesRevisions: knows)
+            state.directoryUnchanged(epoch: 1, covered: 1)
+            state.sentSecrets(target)
+            #expect(state.next(target) == nil)
+            state.serves(tenantsRevision: 2)
+            if knows {
+                #expect(state.next(target) == .config(version: 4))
+                state.sent(DocumentMark(kind: .config, epoch: 1, version: 4, revision: 2, digest: [2]), atMs: 0)
+            }
+            // What those tenants' credentials are is another matter than before, too.
+            #expect(state.next(target) == .secrets)
+            state.sentSecrets(target)
+            #expect(state.next(target) == nil)
+            guard knows else { continue }
+            state.answered(.config, epoch: 1, version: 4, accepted: true)
+            #expect(state.next(target) == nil)
+            state.serves(tenantsRevision: 3)
+            #expect(state.next(target) == .config(version: 4))
+        }
+    }
+
+    @Test("is what else there is when one document cannot be made, and that one again later")
+    func failures() {
+        var state = Self.upToDate()
+        let target = Self.target(configs: [4], rollout: 3, directory: 5)
+        #expect(state.next(target) == .config(version: 4))
+        state.failed(.config(version: 4))
+        #expect(state.next(target) == .secrets)
+        state.failed(.secrets)
+        #expect(state.next(target) == .directory(full: false))
+        state.failed(.directory(full: false))
+        #expect(state.next(target) == nil)
+        state.retry()
+        #expect(state.next(target) == .config(version: 4))
+    }
 }

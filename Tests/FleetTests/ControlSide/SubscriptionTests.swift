@@ -216,6 +216,36 @@ struct SubscriptionTests {
         }
     }
 
+    @Test("leaves out a credential that cannot be decrypted, says so, and sends the others and all else", arguments: TestDatabases.all)
+    func undecryptable(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let good = try await control.credential("good", secret: "sk-good-secret-0123456789")
+                let bad = try await control.credential("bad", secret: "sk-bad-secret-0123456789")
+                try await control.release(credentials: [good, bad])
+                try await database.transaction { c in
+                    _ = try c.execute("UPDATE credentials SET ciphertext = $1 WHERE id = $2", [.blob([1, 2, 3]), .text(bad.rawValue)])
+                }
+                let plane = try await control.enroll()
+                try await control.withClient { client in
+                    try await plane.subscribed(client) { link in
+                        let secrets = try await link.secrets()
+                        #expect(secrets.secrets.map(\.credentialID) == [good.rawValue])
+                        _ = try await link.all(.rollout, .directory)
+                        let warnings = control.domain.warnings.all
+                        #expect(warnings.count == 1 && warnings[0].contains(bad.rawValue), "\(warnings)")
+                        // Mended, it follows, and nothing is left to be said.
+                        _ = try await control.credentials.rotate(
+                            bad, at: nil, secret: Secret("sk-new-secret-0123456789"), by: ControlPlane.administrator)
+                        let mended = try await link.secrets()
+                        #expect(mended.secrets.map(\.credentialID) == [bad.rawValue])
+                        #expect(control.domain.warnings.all == [])
+                    }
+                }
+            }
+        }
+    }
+
     @Test("seals the credentials in force to this data plane, and takes back those that are not any more", arguments: TestDatabases.all)
     func secrets(_ database: TestDatabase) async throws {
         try await database.with { database in

@@ -1,0 +1,118 @@
+import Contract
+import Primitives
+import Storage
+import Synchronization
+
+/// Why a record is kept apart instead of being billed: what its data plane may not report.
+package enum QuarantineReason: String, CaseIterable, Sendable {
+    /// There is no such tenant, and never was.
+    case unknownTenant = "unknown_tenant"
+    /// The data plane does not serve the tenant, or no longer and has known it for a while.
+    case tenantNotServed = "tenant_not_served"
+    /// The tenant has no such project, and never had.
+    case unknownProject = "unknown_project"
+    /// The project has no such key, and never had.
+    case unknownKey = "unknown_key"
+    /// The configuration has no such model for this tenant.
+    case unknownModel = "unknown_model"
+    /// No configuration of this version was published.
+    case unknownConfigVersion = "unknown_config_version"
+    /// The data plane was never sent that configuration.
+    case configVersionNotHeld = "config_version_not_held"
+    case revokedDataPlane = "revoked_data_plane"
+}
+
+/// Whose virtual keys are. A key never changes its project, nor a project its tenant, so what was read once is kept, deleted ones
+/// included.
+final class UsageParties: Sendable {
+    /// About 20 MB of ids.
+    private static let capacity = 100_000
+
+    private let database: any Database
+    private let keys = Mutex<[String: UsagePartiesTable.Party]>([:])
+
+    init(database: any Database) {
+        self.database = database
+    }
+
+    /// What is known of the parties that records name.
+    struct Known: Sendable {
+        var keys: [String: UsagePartiesTable.Party] = [:]
+        /// Of records whose key is not theirs: those that there are.
+        var projects: Set<String> = []
+        var tenants: Set<String> = []
+
+        func isOf(_ record: Weir_V1_UsageRecord) -> Bool {
+            keys[record.keyID].map { $0.projectID == record.projectID && $0.tenantID == record.tenantID } ?? false
+        }
+    }
+
+    func known(_ records: [Weir_V1_UsageRecord]) async throws -> Known {
+        let named = Set(records.lazy.map(\.keyID))
+        var known = Known()
+        keys.withLock { keys in
+            for id in named { known.keys[id] = keys[id] }
+        }
+        let missing = named.filter { known.keys[$0] == nil && Self.isID($0) }
+        let present = known.keys
+        if missing.isEmpty, records.allSatisfy({ known.isOf($0) }) { return known }
+        let read = try await database.read { c in
+            var known = Known(keys: present.merging(try UsagePartiesTable.keys(c, missing)) { first, _ in first })
+            let strangers = records.filter { !known.isOf($0) }
+            known.projects = try UsagePartiesTable.projects(c, Set(strangers.lazy.map(\.projectID).filter(Self.isID)))
+            known.tenants = try UsagePartiesTable.tenants(c, Set(strangers.lazy.map(\.tenantID).filter(Self.isID)))
+            return known
+        }
+        keys.withLock { keys in
+            if keys.count + missing.count > Self.capacity { keys.removeAll() }
+            keys.merge(read.keys) { first, _ in first }
+        }
+        return read
+    }
+
+    /// What could be an id of ours: others are not asked for.
+    private static func isID(_ text: String) -> Bool {
+        (1...64).contains(text.utf8.count) && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+    }
+}
+
+/// Judges what a data plane reports by what it may report.
+enum UsageConfinement {
+    /// A data plane that was told that it no longer serves a tenant needs a moment to act on it, and the clocks of the planes differ.
+    static let graceMilliseconds: Int64 = 15 * 60_000
+    /// For how long records from before that are waited for: an outage of days, with room.
+    static let lateMilliseconds: Int64 = 14 * 86_400_000
+
+    /// What does not depend on the data plane.
+    static func reason(
+        _ record: Weir_V1_UsageRecord, _ known: UsageParties.Known, _ config: PublishedConfig?
+    ) -> QuarantineReason? {
+        if !known.isOf(record) {
+            // A key that exists says of its own whose it is.
+            if known.keys[record.keyID]?.tenantID != record.tenantID, !known.tenants.contains(record.tenantID) { return .unknownTenant }
+            if known.keys[record.keyID]?.projectID != record.projectID, !known.projects.contains(record.projectID) {
+                return .unknownProject
+            }
+            return .unknownKey
+        }
+        guard let config else { return .unknownConfigVersion }
+        guard record.model.isEmpty || config.hasModel(named: record.model, visibleTo: record.tenantID) else { return .unknownModel }
+        return nil
+    }
+
+    /// Whether the data plane may report for the tenant. One from which the tenant was taken serves it in good faith until it hears of
+    /// that, and ships what it served later still.
+    /// - Parameter now: Unix milliseconds.
+    static func serves(_ scope: DataPlaneScope, _ tenantID: String, admittedAtMicroseconds: Int64, now: Int64) -> Bool {
+        switch scope.serves {
+        case .everyone: return true
+        case .tenants(let ids): if ids.contains(tenantID) { return true }
+        }
+        return [tenantID, DataPlaneScope.everyTenant].contains { tenant in
+            guard let former = scope.former[tenant] else { return false }
+            // What it ships now, it is in contact now.
+            let told = former.toldAt ?? now
+            return admittedAtMicroseconds / 1000 <= told &+ graceMilliseconds && now <= told &+ lateMilliseconds
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import Domain
+import Nouns
+import Primitives
+import Storage
+import Testing
+import Trust
+
+@Suite("Replacing the master key")
+struct MasterKeyRotationTests {
+    private static let old = [UInt8](repeating: 1, count: 32)
+    private static let new = [UInt8](repeating: 2, count: 32)
+    private static let actor = Actor(id: "tok_a", name: "Ada", role: .owner)
+
+    /// What of an installation stands under a master key.
+    private struct Secrets {
+        let domain: DomainContext
+        let cipher: AtRestCipher
+        var credentials: CredentialService { CredentialService(domain, cipher: cipher) }
+
+        init(_ database: any Database, _ key: [UInt8], second: [UInt8]? = nil) throws {
+            domain = DomainContext(database: database, clock: ManualClock(milliseconds: 1_795_233_906_000), signal: ChangeSignal())
+            cipher = try #require(AtRestCipher(masterKey: key, second: second))
+        }
+
+        /// Whether everything can be read.
+        func works(_ credentials: [CredentialID]) async throws -> Bool {
+            guard try await MasterKeyCheck(domain).bind(cipher) else { return false }
+            let fleet = try await FleetContext.establish(
+                domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
+            _ = try await FleetAuthorityStore(fleet).loadOrCreate { ("certificate", "private key") }
+            let keys = SigningKeyService(fleet)
+            try await keys.establish()
+            _ = try await keys.rotate(actor, graceSeconds: 60)
+            for id in credentials { _ = try await self.credentials.decrypt(id) }
+            return true
+        }
+    }
+
+    @Test("re-encrypts everything, is done when it says so, and can be stopped and begun again", arguments: TestDatabases.all)
+    func rotation(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let before = try Secrets(database, Self.old)
+            var ids: [CredentialID] = []
+            let services = ControlServices(before.domain, cipher: before.cipher)
+            let provider = try await services.providers.create(
+                ProviderContent {
+                    $0.name = "p"
+                    $0.baseURL = "https://example.com/v1"
+                }, by: Self.actor)
+            for name in ["a", "b", "c"] {
+                ids.append(
+                    try await before.credentials.nouns.create(
+                        CredentialContent {
+                            $0.providerID = provider.id
+                            $0.name = name
+                            $0.secret = Secret("sk-\(name)")
+                        }, by: Self.actor
+                    ).id)
+            }
+            #expect(try await before.works(ids))
+            // Both keys are known everywhere while it goes on, whichever comes first.
+            let both = try Secrets(database, Self.new, second: Self.old)
+            let rotation = MasterKeyRotation(both.domain, cipher: both.cipher)
+            let first = try await rotation.run(by: Self.actor)
+            // Three credentials, two signing keys, the authority, the check.
+            #expect(first == MasterKeyRotation.Result(reencrypted: 7))
+            #expect(try await rotation.run(by: Self.actor).reencrypted == 0)
+            let other = try Secrets(database, Self.old, second: Self.new)
+            for secrets in [both, other, try Secrets(database, Self.new)] { #expect(try await secrets.works(ids)) }
+            #expect(try await !MasterKeyCheck(before.domain).bind(before.cipher))
+
+            // What another replica writes under the old key meanwhile, even one that does not say so, is found by the next run.
+            _ = try await other.credentials.rotate(ids[0], at: nil, secret: Secret("sk-late"), by: Self.actor)
+            try await database.transaction { c in
+                _ = try c.execute("UPDATE credentials SET master_key_id = $1", [.text(both.cipher.keyID)])
+            }
+            let late = try await rotation.run(by: Self.actor)
+            #expect(late.reencrypted >= 1 && late.unreadable.isEmpty)
+            let alone = try Secrets(database, Self.new)
+            #expect(try await alone.credentials.decrypt(ids[0]).secret.reveal() == "sk-late")
+            // One that nobody can read is named and left.
+            let broken = ids[1].rawValue
+            try await database.transaction { c in
+                _ = try c.execute("UPDATE credentials SET ciphertext = $1 WHERE id = $2", [.blob([7]), .text(broken)])
+            }
+            #expect(try await rotation.run(by: Self.actor).unreadable == ["credentials \(broken)"])
+        }
+    }
+
+    @Test("names a key without telling anything of it, alike on every replica")
+    func keyID() throws {
+        let one = try #require(AtRestCipher(masterKey: Self.old))
+        #expect(one.keyID == AtRestCipher(masterKey: Self.old, second: Self.new)?.keyID)
+        #expect(one.keyID != AtRestCipher(masterKey: Self.new)?.keyID)
+        #expect(AtRestCipher(masterKey: Self.old, second: [1]) == nil)
+    }
+}

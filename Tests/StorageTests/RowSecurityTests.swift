@@ -1,0 +1,120 @@
+import Primitives
+import Storage
+import Testing
+
+/// The second wall between tenants: on Postgres it stands when a query forgets its filter.
+@Suite("Row-level security", .enabled(if: TestDatabases.postgresURI != nil))
+struct RowSecurityTests {
+    private static func with(_ body: (any Database) async throws -> Void) async throws {
+        let kind = try #require(TestDatabases.all.first { $0.name == "postgres" })
+        try await kind.with { database in
+            try await database.transaction { c in
+                var usage: [UsageRow] = []
+                for tenant in ["ten_a", "ten_b"] {
+                    try c.execute("INSERT INTO tenants VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)", [.text(tenant)])
+                    try c.execute(
+                        "INSERT INTO projects VALUES ($1, $2, 'p', 'active', 1, 1, 1, 1, NULL)", [.text("prj_" + tenant), .text(tenant)])
+                    try c.execute(
+                        """
+                        INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision,
+                            created_at, updated_at, directory_revision)
+                        VALUES ($1, $2, $3, 'k', $4, '[]', '[]', '[]', '{}', 1, 1, 1, 1)
+                        """, [.text("key_" + tenant), .text("prj_" + tenant), .text(tenant), .blob([1])])
+                    try AuditTable.insert(
+                        c,
+                        AuditRow(
+                            id: "aud_" + tenant, at: 1, actorID: "t", actorName: "t", actorRole: "owner", remoteAddress: "", requestID: "",
+                            action: "tenant.create", resourceKind: "tenant", resourceID: tenant, before: nil, after: nil, tenantID: tenant))
+                    var row = UsageRow()
+                    row.requestID = Array(tenant.utf8)
+                    row.tenantID = tenant
+                    row.admittedAtMicroseconds = 1_795_233_906_000_000
+                    usage.append(row)
+                }
+                try UsagePartitions.ensure(c, [UsageMonth(containingMicroseconds: 1_795_233_906_000_000)])
+                try UsageDailyTable.add(c, try UsageTable.insert(c, usage))
+            }
+            try await body(database)
+        }
+    }
+
+    private static let tables: [(String, String)] = [
+        ("tenants", "id"), ("projects", "tenant_id"), ("virtual_keys", "tenant_id"), ("usage_records", "tenant_id"),
+        ("usage_daily", "tenant_id"), ("usage_daily_detail", "tenant_id"), ("audit_log", "tenant_id"),
+    ]
+
+    @Test("shows a tenant's rows only, without any filter in the query")
+    func reads() async throws {
+        try await Self.with { (database) async throws -> Void in
+            for (table, column) in Self.tables {
+                func seen(_ scope: TenantScope) async throws -> [String] {
+                    try await database.read(as: scope) { c in
+                        try c.query("SELECT \(column) AS tenant FROM \(table) ORDER BY 1").map { try $0.text("tenant") }
+                    }
+                }
+                #expect(try await seen(.tenant("ten_a")) == ["ten_a"], "\(table)")
+                #expect(try await seen(.tenant("ten_b")) == ["ten_b"], "\(table)")
+                #expect(try await seen(.tenant("ten_none")) == [], "\(table)")
+                #expect(try await seen(.tenant("x' OR '1'='1")) == [], "\(table)")
+                #expect(try await seen(.tenant("*")) == [], "\(table)")
+                #expect(try await seen(.all) == ["ten_a", "ten_b"], "\(table)")
+            }
+        }
+    }
+
+    @Test("lets a tenant's transaction change and make rows of that tenant only")
+    func writes() async throws {
+        try await Self.with { (database) async throws -> Void in
+            let changed = try await database.transaction(as: .tenant("ten_a"), isolation: .serializable) { c in
+                try c.execute("UPDATE virtual_keys SET name = 'x'") + c.execute("DELETE FROM usage_daily")
+            }
+            #expect(changed == 2)
+            let left = try await database.read { c in
+                try c.query("SELECT tenant_id FROM usage_daily").map { try $0.text("tenant_id") }
+            }
+            #expect(left == ["ten_b"])
+            await #expect(throws: DatabaseError.self) {
+                try await database.transaction(as: .tenant("ten_a"), isolation: .serializable) { c in
+                    _ = try c.execute("UPDATE virtual_keys SET tenant_id = 'ten_b'")
+                }
+            }
+            await #expect(throws: DatabaseError.self) {
+                try await database.transaction(as: .tenant("ten_a"), isolation: .serializable) { c in
+                    try c.execute(
+                        "INSERT INTO projects SELECT 'prj_new', 'ten_b', 'n', status, revision, created_at, updated_at, 1, NULL FROM projects"
+                    )
+                }
+            }
+        }
+    }
+
+    @Test("holds as a role that owns nothing, cannot read a partition by itself, and is no way round for who connects as the owner")
+    func role() async throws {
+        try await Self.with { (database) async throws -> Void in
+            let row = try await database.read { c in
+                try c.first(
+                    """
+                    SELECT current_user AS name, rolsuper AS super, rolbypassrls AS bypass,
+                        (SELECT COUNT(*) FROM pg_class WHERE relowner = pg_roles.oid) AS owned
+                    FROM pg_roles WHERE rolname = current_user
+                    """)
+            }
+            let found = try #require(row)
+            #expect(try found.text("name").hasPrefix("weir_app_"))
+            #expect(try !found.bool("super") && !found.bool("bypass") && found.int("owned") == 0)
+            await #expect(throws: DatabaseError.self) {
+                try await database.read(as: .tenant("ten_a")) { try $0.query("SELECT tenant_id FROM usage_records_2026_11").count }
+            }
+            await #expect(throws: DatabaseError.self) {
+                try await database.transaction { _ = try $0.execute("ALTER TABLE tenants DISABLE ROW LEVEL SECURITY") }
+            }
+            let forced = try await database.read { c in
+                try c.query(
+                    "SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relforcerowsecurity"
+                )
+                .map { try $0.text("name") }
+            }
+            #expect(Set(forced) == Set(Self.tables.map(\.0)))
+        }
+    }
+}
