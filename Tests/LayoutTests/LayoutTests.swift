@@ -20,7 +20,9 @@ struct LayoutTests {
         "Domain": ("ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
         "API": ("ControlPlane/API", ["Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives"]),
         "Fleet": ("ControlPlane/Fleet", ["Domain", "Nouns", "Contract", "Trust", "Listening", "Telemetry", "Primitives"]),
-        "weir-control": ("ControlPlane/Main", ["API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
+        "weir-control": (
+            "ControlPlane/Main", ["API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]
+        ),
         "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
         "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
@@ -98,6 +100,17 @@ struct LayoutTests {
         }
     }
 
+    /// Words without which no line of a source can match a banned pattern. Looking for them in the bytes of a whole file first spares the
+    /// patterns most of the lines: regular expressions are slow in a debug build.
+    private static let telling = ["try!", "as! ", "fatalError(", "precondition", "public ", "TODO", "FIXME", "XXX", "print("].map {
+        Data($0.utf8)
+    }
+
+    private static func mayBreakRules(_ text: String) -> Bool {
+        let bytes = Data(text.utf8)
+        return telling.contains { bytes.range(of: $0) != nil }
+    }
+
     /// What must not stand in a source, and what to write in its place.
     static var banned: [(pattern: Regex<Substring>, remedy: String)] {
         [
@@ -113,8 +126,9 @@ struct LayoutTests {
     }
 
     @Test func callsNothingThatTrapsOrPrints() {
-        for (path, text) in Self.all {
-            for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (path, text) in Self.all where Self.mayBreakRules(text) {
+            for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+            where Self.mayBreakRules(String(line)) {
                 let code = line.prefix { $0 != "/" } + (line.contains("//") ? "" : line.drop { $0 != "/" })
                 for (pattern, remedy) in Self.banned where code.contains(pattern) {
                     if remedy.hasPrefix("log"), path.hasPrefix("ControlPlane/CLI") || path.contains("/Main/") { continue }
