@@ -69,19 +69,6 @@ func lowercasedWord(_ base: UnsafeRawPointer, _ offset: Int) -> UInt64 {
     UInt64(littleEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) | 0x2020_2020_2020_2020
 }
 
-/// Whether the `count` bytes at `offset` are the lower-case ASCII text, in any case. Letters only fold with letters.
-@inline(__always)
-func equalsIgnoringCase(_ base: UnsafeRawPointer, _ offset: Int, _ count: Int, _ text: StaticString) -> Bool {
-    guard count == text.utf8CodeUnitCount else { return false }
-    let expected = text.utf8Start
-    for index in 0..<count {
-        var byte = ByteScan.byte(base, offset &+ index)
-        if byte &- 0x41 < 26 { byte |= 0x20 }
-        if byte != expected[index] { return false }
-    }
-    return true
-}
-
 @inline(__always)
 func isHexDigit(_ byte: UInt8) -> Bool {
     byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 6

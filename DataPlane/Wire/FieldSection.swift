@@ -154,7 +154,7 @@ package struct FieldSection: Sendable {
             return readContentLength(base, start, end)
         case .transferEncoding:
             if has(.transferEncoding) { return .repeatedTransferEncoding }
-            guard equalsIgnoringCase(base, start, end &- start, "chunked") else { return .unsupportedTransferEncoding }
+            guard ByteScan.equalsIgnoringCase(base, start, end &- start, "chunked") else { return .unsupportedTransferEncoding }
             isChunked = true
             return nil
         case .connection:
@@ -166,7 +166,7 @@ package struct FieldSection: Sendable {
             return nil
         case .expect where isRequest:
             if has(.expect) { return .repeatedField }
-            guard equalsIgnoringCase(base, start, end &- start, "100-continue") else { return .unknownExpectation }
+            guard ByteScan.equalsIgnoringCase(base, start, end &- start, "100-continue") else { return .unknownExpectation }
             expectsContinue = true
             return nil
         case .authorization where isRequest, .apiKey where isRequest, .xAPIKey where isRequest, .contentType where isRequest,
@@ -205,8 +205,8 @@ package struct FieldSection: Sendable {
                 return .invalidConnection
             }
             switch to &- from {
-            case 5 where equalsIgnoringCase(base, from, 5, "close"): closes = true
-            case 10 where equalsIgnoringCase(base, from, 10, "keep-alive"): keepsAlive = true
+            case 5 where ByteScan.equalsIgnoringCase(base, from, 5, "close"): closes = true
+            case 10 where ByteScan.equalsIgnoringCase(base, from, 10, "keep-alive"): keepsAlive = true
             default: connectionNamesOthers = true
             }
         }

@@ -11,19 +11,19 @@ extension KnownField {
             return recogniseLong(base, start, count, lowercasedWord(base, start))
         }
         switch count {
-        case 2: return equalsIgnoringCase(base, start, count, "te") ? .te : .other
+        case 2: return ByteScan.equalsIgnoringCase(base, start, count, "te") ? .te : .other
         case 4:
-            if equalsIgnoringCase(base, start, count, "host") { return .host }
-            return equalsIgnoringCase(base, start, count, "date") ? .date : .other
+            if ByteScan.equalsIgnoringCase(base, start, count, "host") { return .host }
+            return ByteScan.equalsIgnoringCase(base, start, count, "date") ? .date : .other
         case 6:
-            if equalsIgnoringCase(base, start, count, "accept") { return .accept }
-            if equalsIgnoringCase(base, start, count, "expect") { return .expect }
-            if equalsIgnoringCase(base, start, count, "server") { return .server }
-            return equalsIgnoringCase(base, start, count, "cookie") ? .cookie : .other
+            if ByteScan.equalsIgnoringCase(base, start, count, "accept") { return .accept }
+            if ByteScan.equalsIgnoringCase(base, start, count, "expect") { return .expect }
+            if ByteScan.equalsIgnoringCase(base, start, count, "server") { return .server }
+            return ByteScan.equalsIgnoringCase(base, start, count, "cookie") ? .cookie : .other
         case 7:
-            if equalsIgnoringCase(base, start, count, "api-key") { return .apiKey }
-            if equalsIgnoringCase(base, start, count, "trailer") { return .trailer }
-            return equalsIgnoringCase(base, start, count, "upgrade") ? .upgrade : .other
+            if ByteScan.equalsIgnoringCase(base, start, count, "api-key") { return .apiKey }
+            if ByteScan.equalsIgnoringCase(base, start, count, "trailer") { return .trailer }
+            return ByteScan.equalsIgnoringCase(base, start, count, "upgrade") ? .upgrade : .other
         default: return .other
         }
     }
@@ -68,10 +68,10 @@ extension KnownField {
         case 17:
             guard head == word("transfer") && tail == word("encoding") else { return .other }
             return ByteScan.byte(base, start &+ 8) == 0x2D ? .transferEncoding : .other
-        case 18: return equalsIgnoringCase(base, start, count, "proxy-authenticate") ? .proxyAuthenticate : .other
+        case 18: return ByteScan.equalsIgnoringCase(base, start, count, "proxy-authenticate") ? .proxyAuthenticate : .other
         case 19:
-            if equalsIgnoringCase(base, start, count, "openai-organization") { return .openAIOrganization }
-            return equalsIgnoringCase(base, start, count, "proxy-authorization") ? .proxyAuthorization : .other
+            if ByteScan.equalsIgnoringCase(base, start, count, "openai-organization") { return .openAIOrganization }
+            return ByteScan.equalsIgnoringCase(base, start, count, "proxy-authorization") ? .proxyAuthorization : .other
         default: return .other
         }
     }

@@ -174,12 +174,7 @@ package struct RequestHeadParser: ~Copyable, Sendable {
     private func isDigit(_ word: UInt64) -> Bool { UInt8(truncatingIfNeeded: word) &- 0x30 < 10 }
 
     private func recogniseMethod(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> HTTPMethod {
-        func matches(_ text: StaticString) -> Bool {
-            for index in 0..<text.utf8CodeUnitCount where ByteScan.byte(base, start &+ index) != text.utf8Start[index] {
-                return false
-            }
-            return true
-        }
+        func matches(_ text: StaticString) -> Bool { ByteScan.equals(base, start, end &- start, text) }
         switch end &- start {
         case 3: return matches("GET") ? .get : matches("PUT") ? .put : .other
         case 4: return matches("POST") ? .post : matches("HEAD") ? .head : .other
@@ -200,8 +195,8 @@ package struct RequestHeadParser: ~Copyable, Sendable {
         default:
             // A scheme, an authority without user information, then a path or nothing.
             var schemeEnd = 0
-            if equalsIgnoringCase(base, pathStart, min(7, target.count), "http://") { schemeEnd = pathStart &+ 7 }
-            if equalsIgnoringCase(base, pathStart, min(8, target.count), "https://") { schemeEnd = pathStart &+ 8 }
+            if ByteScan.equalsIgnoringCase(base, pathStart, min(7, target.count), "http://") { schemeEnd = pathStart &+ 7 }
+            if ByteScan.equalsIgnoringCase(base, pathStart, min(8, target.count), "https://") { schemeEnd = pathStart &+ 8 }
             guard schemeEnd > 0, schemeEnd < end else { return .unsupportedTarget }
             pathStart = min(ByteScan.find(0x2F, base, from: schemeEnd, limit: end) ?? end, end)
             guard pathStart > schemeEnd else { return .unsupportedTarget }

@@ -23,11 +23,11 @@ struct StreamUsageMeterTests {
             piece.withUnsafeBytes { bytes in
                 switch mode {
                 case .observe: meter.observe(bytes)
-                case .strip: meter.strip(bytes, into: &output)
+                case .strip: meter.relay(bytes) { output.append(contentsOf: $0) }
                 }
             }
         }
-        meter.finish(into: &output)
+        meter.finish { output.append(contentsOf: $0) }
         return Report(
             reading: meter.reading, events: meter.events, contentBytes: meter.contentBytes, done: meter.sawDone,
             finish: meter.sawFinishReason,
@@ -165,7 +165,7 @@ struct StreamUsageMeterTests {
                     } ?? 0), "cut at \(end)")
             #expect(!meter.isInsideSentEvent)
             let sent = output.count
-            meter.finish(into: &output)
+            meter.finish { output.append(contentsOf: $0) }
             #expect(output.count - sent >= meter.heldBytes)
         }
     }
@@ -186,8 +186,8 @@ struct StreamUsageMeterTests {
         let hidden = HiddenTexts(secrets: ["k1"], hosts: ["gpu-box"])
         var meter = StreamUsageMeter(mode: .observe, hidden: hidden)
         var output: [UInt8] = []
-        Array((#"data: {"error":{"message":"GPU-box refused k1","code":"k1"}}"# + "\n\n").utf8).withUnsafeBytes {
-            meter.strip($0, into: &output)
+        Array((#"data: {"error":{"message":"GPU-box refused k1","code":"k1"}}"# + "\n\n").utf8).withUnsafeBytes { bytes in
+            meter.relay(bytes) { output.append(contentsOf: $0) }
         }
         #expect(
             string(output)
@@ -200,7 +200,7 @@ struct StreamUsageMeterTests {
         var meter = StreamUsageMeter(mode: .strip)
         func feed(_ text: String) -> String {
             var output: [UInt8] = []
-            Array(text.utf8).withUnsafeBytes { meter.strip($0, into: &output) }
+            Array(text.utf8).withUnsafeBytes { bytes in meter.relay(bytes) { output.append(contentsOf: $0) } }
             return string(output)
         }
         #expect(feed("data: {}\n\ndata: {\"a\"") == "data: {}\n\n")

@@ -135,9 +135,9 @@ struct UsageTests {
 
     @Test("is estimated from bytes when it is missing")
     func estimate() {
-        #expect(TokenEstimate.input(requestBytes: 0) == 0)
-        #expect(TokenEstimate.input(requestBytes: -5) == 0)
-        #expect(TokenEstimate.input(requestBytes: 1) == 1)
+        #expect(TokenEstimate.output(contentBytes: 0) == 0)
+        #expect(TokenEstimate.output(contentBytes: -5) == 0)
+        #expect(TokenEstimate.output(contentBytes: 1) == 1)
         #expect(TokenEstimate.output(contentBytes: 4) == 1)
         #expect(TokenEstimate.output(contentBytes: 5) == 2)
         #expect(TokenEstimate.output(contentBytes: .max) == UsageReading.cap)

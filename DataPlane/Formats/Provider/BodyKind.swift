@@ -24,6 +24,7 @@ package enum BodyKind: UInt8, Sendable, Hashable {
         default: break
         }
         for field in Self.fields {
+            // What has come may be the beginning of one.
             let count = min(field.utf8CodeUnitCount, limit &- at)
             var matches = true
             for index in 0..<count where ByteScan.byte(base, at &+ index) != field.utf8Start[index] { matches = false }

@@ -27,8 +27,6 @@ package struct StreamUsageMeter: Sendable {
     package private(set) var sawError = false
     /// An event was larger than `maxEventBytes` and was not read.
     package private(set) var sawOversize = false
-    /// Chunks that seemed to hold usage or an error and were not JSON.
-    package private(set) var malformedEvents: Int64 = 0
 
     private var tally = UsageTally()
     /// What must not stand in an error that the client sees.
@@ -73,11 +71,6 @@ package struct StreamUsageMeter: Sendable {
         consume(bytes, emits: true, emit: emit)
     }
 
-    /// `relay` into an array.
-    package mutating func strip(_ bytes: UnsafeRawBufferPointer, into output: inout [UInt8]) {
-        relay(bytes) { output.append(contentsOf: $0) }
-    }
-
     /// The stream came to its end: reads an event that lacks its blank line, and hands on what `relay` held back.
     package mutating func finish(emit: Emit) {
         guard !carry.isEmpty else { return }
@@ -88,15 +81,6 @@ package struct StreamUsageMeter: Sendable {
             let verdict = read(base, 0, bytes.count, emits: relays)
             if relays { self.emit(verdict, base, 0, bytes.count, to: emit) }
         }
-    }
-
-    package mutating func finish(into output: inout [UInt8]) {
-        finish { output.append(contentsOf: $0) }
-    }
-
-    /// `finish` after `observe`.
-    package mutating func finish() {
-        finish { _ in }
     }
 
     private enum Verdict {
@@ -252,10 +236,7 @@ package struct StreamUsageMeter: Sendable {
 
     @inline(never)
     private mutating func readMembers(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool, textBytes: Int) -> Verdict {
-        guard let members = ChunkMembers(base, start, end) else {
-            malformedEvents &+= 1
-            return .keep
-        }
+        guard let members = ChunkMembers(base, start, end) else { return .keep }
         let strips = mode == .strip
         var statesUsage = false
         func parse(_ range: Range<Int>) -> UsageReading? {

@@ -14,11 +14,6 @@ package enum TokenEstimate {
         return contextWindow > 0 ? min(estimate, contextWindow) : estimate
     }
 
-    /// Input tokens of a request, from all the bytes of its body. Counts the JSON around the text too.
-    package static func input(requestBytes: Int64) -> Int64 {
-        tokens(bytes: requestBytes)
-    }
-
     /// Output tokens of an answer, from the raw bytes of its text (`contentBytes` of a meter).
     package static func output(contentBytes: Int64) -> Int64 {
         tokens(bytes: contentBytes)

@@ -1,5 +1,6 @@
 import Formats
 import NIOCore
+import Primitives
 import Wire
 
 /// An answer on its way from the provider to the caller.
@@ -335,8 +336,9 @@ enum ContentType {
     static func isIdentity(_ value: UnsafeRawBufferPointer) -> Bool { hasPrefix(value, "identity") }
 
     private static func hasPrefix(_ value: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-        guard value.count >= text.utf8CodeUnitCount else { return false }
-        for index in 0..<text.utf8CodeUnitCount where value[index] | 0x20 != text.utf8Start[index] | 0x20 { return false }
+        guard let base = value.baseAddress, value.count >= text.utf8CodeUnitCount,
+            ByteScan.equalsIgnoringCase(base, 0, text.utf8CodeUnitCount, text)
+        else { return false }
         return value.count == text.utf8CodeUnitCount || value[text.utf8CodeUnitCount] == UInt8(ascii: ";")
             || value[text.utf8CodeUnitCount] == UInt8(ascii: " ")
     }
