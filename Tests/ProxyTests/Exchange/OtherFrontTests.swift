@@ -35,6 +35,19 @@ struct OtherFrontTests {
         #expect(try await proxy.finish().map(\.errorCode) == ["response_too_large"])
     }
 
+    @Test(arguments: [("sim-in5-out1", 200), ("sim-in6-out1", 401)])
+    func admitsNobodyWhoseProofOverTheBodyFails(model: String, status: Int) async throws {
+        let proxy = try await ProxyFixture(models: ["sim-in5-out1", "sim-in6-out1"])
+        // A proof that covers the body, as a signature over its digest does: this one holds for bodies that name one model.
+        let answer = try await PlainFront.ask(proxy, body: #"{"model":"\#(model)","messages":[]}"#) { caller in
+            PendingCaller { body in
+                String(decoding: body, as: UTF8.self).contains("sim-in5") ? .success(caller) : .failure(.invalidKey("The proof fails."))
+            }
+        }
+        #expect(answer.head?.status == status)
+        #expect(try await proxy.finish().count == (status == 200 ? 1 : 0))
+    }
+
     @Test func getsRejectionsInTheSameWay() async throws {
         let proxy = try await ProxyFixture(models: ["sim-ok"])
         let answer = try await PlainFront.ask(proxy, body: #"{"model":"sim-no"}"#)
@@ -59,7 +72,10 @@ private final class PlainFront: ReplySink, @unchecked Sendable {
     private init(_ done: EventLoopPromise<Answer>) { self.done = done }
 
     /// Puts one chat request to an exchange of its own on the data plane's loop.
-    static func ask(_ proxy: ProxyFixture, body: String) async throws -> Answer {
+    /// - Parameter pending: what to make of the caller that the head proves.
+    static func ask(
+        _ proxy: ProxyFixture, body: String, pending: (@Sendable (Caller) -> PendingCaller)? = nil
+    ) async throws -> Answer {
         let loop = proxy.server.contexts[0]
         let done = loop.eventLoop.makePromise(of: Answer.self)
         let key = proxy.key
@@ -72,6 +88,7 @@ private final class PlainFront: ReplySink, @unchecked Sendable {
             loop.readClock()
             switch head.bytes.withUnsafeBytes({ exchange.receive(head, $0) }) {
             case .receiveBody:
+                if let pending { exchange.prove(afterBody: pending) }
                 do throws(Rejection) { try exchange.run(body: ByteBuffer(string: body)) } catch { exchange.reject(error) }
             case .answer(let answer): exchange.answer(answer)
             case .reject(let rejection): exchange.reject(rejection)
@@ -132,4 +149,14 @@ private struct PlainHead: RequestHead {
     func has(_ known: KnownField) -> Bool { known == .authorization }
     func first(_ known: KnownField) -> HTTPField? { has(known) ? key : nil }
     func forEach(_ known: KnownField, _ body: (HTTPField) -> Void) { if has(known) { body(key) } }
+}
+
+extension Exchange {
+    fileprivate func prove(afterBody pending: (Caller) -> PendingCaller) {
+        guard case .receiving(let asked?) = stage, case .complete(let caller) = asked.authentication else { return }
+        stage = .receiving(
+            Asked(
+                authentication: .afterBody(pending(caller)), snapshot: asked.snapshot, capability: asked.capability,
+                forwardedLines: asked.forwardedLines, traceID: asked.traceID))
+    }
 }

@@ -24,6 +24,8 @@ final class ProxyFixture: Sendable {
     let neighbour: String
     let tenant = TenantID.random()
     let project = ProjectID.random()
+    /// What the data plane was sent: one key of one project of one tenant.
+    let directory: Weir_V1_DirectoryPayload
 
     /// - Parameters:
     ///   - models: names the simulator understands, all in one route each.
@@ -31,7 +33,8 @@ final class ProxyFixture: Sendable {
     init(
         models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true,
         change: (inout ProxySettings) -> Void = { _ in },
-        adjustKey: (inout Weir_V1_VirtualKey) -> Void = { _ in }
+        adjustKey: (inout Weir_V1_VirtualKey) -> Void = { _ in },
+        adjustConfig: (inout Weir_V1_ConfigPayload) -> Void = { _ in }
     ) async throws {
         simulator = try await SimulatorServer.start()
         snapshots = SnapshotFixture()
@@ -51,9 +54,11 @@ final class ProxyFixture: Sendable {
         directory.tenants += next.tenants
         directory.projects += next.projects
         directory.keys = [entry, SnapshotFixture.key(otherID, project: otherProject, secret: other.text)]
+        self.directory = directory
         let address = "127.0.0.1:\(simulator.port)"
         let urls = (endpoints ?? ["http://SIMULATOR/v1"]).map { $0.replacing("SIMULATOR", with: address) }
-        let config = Self.config(models, urls, upstreamModel)
+        var config = Self.config(models, urls, upstreamModel)
+        adjustConfig(&config)
         var acknowledged: [Weir_V1_Acknowledgement] = []
         acknowledged.append(await store.apply(try snapshots.config(1, config)))
         acknowledged.append(await store.apply(try snapshots.directory(1, directory)))
