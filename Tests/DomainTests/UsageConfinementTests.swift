@@ -21,7 +21,12 @@ struct UsageConfinementTests {
             let clock = ManualClock(milliseconds: Support.now)
             let metrics = MetricsRegistry()
             let intake = try await Support.intake(database, clock: clock, metrics: metrics)
-            try await database.transaction { try Support.insertDataPlane($0, "dp_mine", tenants: ["ten_a"]) }
+            try await database.transaction { c in
+                try Support.insertDataPlane(c, "dp_mine", tenants: ["ten_a"])
+                let row = ConfigVersionRow(
+                    version: 2, digest: [1], payloadBytes: 0, note: "", authorID: "t", authorName: "t", restores: nil, createdAt: 1)
+                try ConfigVersionsTable.insert(c, row, payload: [])
+            }
             try await body(database, intake, clock, metrics)
         }
     }

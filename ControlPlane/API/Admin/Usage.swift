@@ -9,7 +9,7 @@ package struct UsageRoutes: RouteGroup {
             try request.query.allow(["from", "to", "group_by", "tenant_id", "project_id", "key_id", "model", "status"])
             let query = try request.usageQuery(now: usage.now)
             let groups = try request.usageGroups(among: UsageGroup.allCases)
-            return .usage(try await usage.summary(query, by: groups), query, groups, for: .administrator)
+            return .usage(try await usage.summary(query, by: groups, for: .administrator), query, groups, for: .administrator)
         }
         // Newest first.
         table.get("/admin/api/usage/records", .admin(.read)) { request in

@@ -16,7 +16,8 @@ package struct SelfServiceRoutes: RouteGroup {
             try caller.checkChannel("external")
             let query = try caller.narrowed(request.usageQuery(now: usage.now))
             let groups = try request.usageGroups(among: [.project, .key, .model, .day])
-            return .usage(try await usage.summary(query, by: groups), query, groups, for: .tenant)
+            let reader = UsageReader.tenant(caller.tenantID)
+            return .usage(try await usage.summary(query, by: groups, for: reader), query, groups, for: reader)
         }
 
         table.get("/external/v1/health", .virtualKey) { request in

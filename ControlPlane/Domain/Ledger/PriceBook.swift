@@ -1,5 +1,4 @@
 package import Contract
-package import Primitives
 package import Storage
 import SwiftProtobuf
 import Synchronization
@@ -32,12 +31,9 @@ package protocol PriceBook: Sendable {
 package final class PublishedPriceBook: PriceBook {
     /// Versions kept in memory; few are in use at a time.
     private static let capacity = 64
-    /// How long a version that does not exist is taken not to exist. Data planes only name published ones.
-    private static let absenceMilliseconds: Int64 = 10_000
 
     private struct Entry {
-        let config: PublishedConfig?
-        let readAt: Int64
+        let config: PublishedConfig
         var usedAt: UInt64
     }
 
@@ -47,39 +43,36 @@ package final class PublishedPriceBook: PriceBook {
     }
 
     private let database: any Database
-    private let clock: any WallClock
     private let state = Mutex(State())
 
-    package init(database: any Database, clock: any WallClock) {
+    package init(database: any Database) {
         self.database = database
-        self.clock = clock
     }
 
     package func config(version: Int64) async throws -> PublishedConfig? {
-        let now = clock.nowMilliseconds()
-        if let known = cached(version, now) { return known.config }
-        let payload = try await database.read { try ConfigVersionsTable.payload($0, version) }
+        if let known = cached(version) { return known }
+        // That there is none is not remembered: somebody may have asked before it was published.
+        guard let payload = try await database.read({ try ConfigVersionsTable.payload($0, version) }) else { return nil }
         // A payload that does not parse prices nothing; that must not stop usage from being stored.
-        let config = payload.map { PublishedConfig((try? Weir_V1_ConfigPayload(serializedBytes: $0)) ?? Weir_V1_ConfigPayload()) }
-        keep(version, config, now)
+        let config = PublishedConfig((try? Weir_V1_ConfigPayload(serializedBytes: payload)) ?? Weir_V1_ConfigPayload())
+        keep(version, config)
         return config
     }
 
-    private func cached(_ version: Int64, _ now: Int64) -> Entry? {
+    private func cached(_ version: Int64) -> PublishedConfig? {
         state.withLock { state in
             guard var entry = state.entries[version] else { return nil }
-            if entry.config == nil, now - entry.readAt > Self.absenceMilliseconds || now < entry.readAt { return nil }
             state.uses += 1
             entry.usedAt = state.uses
             state.entries[version] = entry
-            return entry
+            return entry.config
         }
     }
 
-    private func keep(_ version: Int64, _ config: PublishedConfig?, _ now: Int64) {
+    private func keep(_ version: Int64, _ config: PublishedConfig) {
         state.withLock { state in
             state.uses += 1
-            state.entries[version] = Entry(config: config, readAt: now, usedAt: state.uses)
+            state.entries[version] = Entry(config: config, usedAt: state.uses)
             guard state.entries.count > Self.capacity else { return }
             if let oldest = state.entries.min(by: { $0.value.usedAt < $1.value.usedAt }) { state.entries[oldest.key] = nil }
         }

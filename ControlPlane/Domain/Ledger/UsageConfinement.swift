@@ -22,14 +22,20 @@ package enum QuarantineReason: String, CaseIterable, Sendable {
     case revokedDataPlane = "revoked_data_plane"
 }
 
-/// Whose virtual keys are. A key never changes its project, nor a project its tenant, so what was read once is kept, deleted ones
-/// included.
+/// Whose virtual keys are, and which configurations data planes were sent. A key never changes its project, nor a project its tenant, and
+/// what was sent stays sent: what was read once is kept, deleted keys included.
 final class UsageParties: Sendable {
     /// About 20 MB of ids.
     private static let capacity = 100_000
 
     private let database: any Database
     private let keys = Mutex<[String: UsagePartiesTable.Party]>([:])
+    private let configs = Mutex<Set<Held>>([])
+
+    private struct Held: Hashable {
+        let dataPlaneID: String
+        let version: Int64
+    }
 
     init(database: any Database) {
         self.database = database
@@ -41,23 +47,37 @@ final class UsageParties: Sendable {
         /// Of records whose key is not theirs: those that there are.
         var projects: Set<String> = []
         var tenants: Set<String> = []
+        /// The configurations that the data plane was sent, of those that are named.
+        var held: Set<Int64> = []
+        /// Of the others: those that there are.
+        var published: Set<Int64> = []
 
         func isOf(_ record: Weir_V1_UsageRecord) -> Bool {
             keys[record.keyID].map { $0.projectID == record.projectID && $0.tenantID == record.tenantID } ?? false
         }
     }
 
-    func known(_ records: [Weir_V1_UsageRecord]) async throws -> Known {
+    /// - Parameter dataPlaneID: Nil: whose records they are is all that is asked.
+    func known(_ records: [Weir_V1_UsageRecord], of dataPlaneID: String?) async throws -> Known {
         let named = Set(records.lazy.map(\.keyID))
         var known = Known()
         keys.withLock { keys in
             for id in named { known.keys[id] = keys[id] }
         }
         let missing = named.filter { known.keys[$0] == nil && Self.isID($0) }
-        let present = known.keys
-        if missing.isEmpty, records.allSatisfy({ known.isOf($0) }) { return known }
+        let versions = dataPlaneID == nil ? [] : Set(records.lazy.compactMap { Int64(exactly: $0.configVersion) })
+        configs.withLock { configs in
+            known.held = versions.filter { configs.contains(Held(dataPlaneID: dataPlaneID ?? "", version: $0)) }
+        }
+        let before = known
+        if missing.isEmpty, known.held == versions, records.allSatisfy({ known.isOf($0) }) { return known }
         let read = try await database.read { c in
-            var known = Known(keys: present.merging(try UsagePartiesTable.keys(c, missing)) { first, _ in first })
+            var known = before
+            known.keys.merge(try UsagePartiesTable.keys(c, missing)) { first, _ in first }
+            if let dataPlaneID {
+                known.held.formUnion(try DataPlaneConfigsTable.held(c, dataPlaneID: dataPlaneID, among: versions.subtracting(known.held)))
+                known.published = try ConfigVersionsTable.existing(c, among: versions.subtracting(known.held))
+            }
             let strangers = records.filter { !known.isOf($0) }
             known.projects = try UsagePartiesTable.projects(c, Set(strangers.lazy.map(\.projectID).filter(Self.isID)))
             known.tenants = try UsagePartiesTable.tenants(c, Set(strangers.lazy.map(\.tenantID).filter(Self.isID)))
@@ -66,6 +86,12 @@ final class UsageParties: Sendable {
         keys.withLock { keys in
             if keys.count + missing.count > Self.capacity { keys.removeAll() }
             keys.merge(read.keys) { first, _ in first }
+        }
+        if let dataPlaneID {
+            configs.withLock { configs in
+                if configs.count > Self.capacity { configs.removeAll() }
+                for version in read.held { configs.insert(Held(dataPlaneID: dataPlaneID, version: version)) }
+            }
         }
         return read
     }
@@ -95,6 +121,8 @@ enum UsageConfinement {
             }
             return .unknownKey
         }
+        let version = Int64(exactly: record.configVersion) ?? -1
+        guard known.held.contains(version) else { return known.published.contains(version) ? .configVersionNotHeld : .unknownConfigVersion }
         guard let config else { return .unknownConfigVersion }
         guard record.model.isEmpty || config.hasModel(named: record.model, visibleTo: record.tenantID) else { return .unknownModel }
         return nil

@@ -48,7 +48,7 @@ package struct UsageIntake: Sendable {
     /// With the prices of the published configurations.
     package init(_ domain: DomainContext, logger: Logger = Logger(label: "weir.usage"), metrics: MetricsRegistry = MetricsRegistry()) {
         self.init(
-            database: domain.database, prices: PublishedPriceBook(database: domain.database, clock: domain.clock), clock: domain.clock,
+            database: domain.database, prices: PublishedPriceBook(database: domain.database), clock: domain.clock,
             logger: logger, metrics: metrics)
     }
 
@@ -137,26 +137,23 @@ package struct UsageIntake: Sendable {
         if let scope, scope.former.values.contains(where: { $0.toldAt == nil }) {
             try FormerTenantsTable.told(c, dataPlaneID: dataPlaneID, now: now)
         }
-        let named = Set(reports.lazy.filter { $0.reason == nil }.map(\.row.configVersion))
-        let held = try DataPlaneConfigsTable.held(c, dataPlaneID: dataPlaneID, among: named)
         var rows: [UsageRow] = []
         rows.reserveCapacity(reports.count)
         var apart: [(report: Report, reason: QuarantineReason)] = []
         for report in reports {
-            if let reason = reason(report, scope, held, now) { apart.append((report, reason)) } else { rows.append(report.row) }
+            if let reason = reason(report, scope, now) { apart.append((report, reason)) } else { rows.append(report.row) }
         }
         return (rows, apart)
     }
 
-    private static func reason(_ report: Report, _ scope: DataPlaneScope?, _ held: Set<Int64>, _ now: Int64) -> QuarantineReason? {
+    private static func reason(_ report: Report, _ scope: DataPlaneScope?, _ now: Int64) -> QuarantineReason? {
         if scope?.isActive == false { return .revokedDataPlane }
         if report.reason == .unknownTenant { return .unknownTenant }
         let row = report.row
         guard let scope,
             UsageConfinement.serves(scope, row.tenantID, admittedAtMicroseconds: row.admittedAtMicroseconds, now: now)
         else { return .tenantNotServed }
-        if let reason = report.reason { return reason }
-        return held.contains(row.configVersion) ? nil : .configVersionNotHeld
+        return report.reason
     }
 
     private static func keepApart(
@@ -180,7 +177,7 @@ package struct UsageIntake: Sendable {
     private func reports(of batch: Weir_V1_UsageBatch, dataPlaneID: String, sequence: Int64, now: Int64) async throws -> [Report] {
         guard !batch.records.isEmpty else { return [] }
         let sanitiser = UsageSanitiser(dataPlaneID: dataPlaneID, incarnation: batch.incarnation, sequence: sequence, now: now)
-        let known = try await parties.known(batch.records)
+        let known = try await parties.known(batch.records, of: dataPlaneID)
         var configs: [UInt64: PublishedConfig?] = [:]
         var reports: [Report] = []
         reports.reserveCapacity(batch.records.count)
@@ -189,7 +186,9 @@ package struct UsageIntake: Sendable {
             if let read = configs[record.configVersion] {
                 config = read
             } else {
-                config = try await Int64(exactly: record.configVersion).asyncFlatMap { try await prices.config(version: $0) }
+                // One that the data plane was not sent is not even read.
+                let version = Int64(exactly: record.configVersion).flatMap { known.held.contains($0) ? $0 : nil }
+                config = if let version { try await prices.config(version: version) } else { nil }
                 configs[record.configVersion] = .some(config)
             }
             var row = sanitiser.row(record, position: position)
@@ -276,14 +275,5 @@ enum UsageRating {
     private static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, _ config: PublishedConfig?) -> Int64? {
         if priceID.isEmpty || !(usage.input > 0 || usage.output > 0 || isServed) { return 0 }
         return config?.prices[priceID].map { min(Pricing.rate(usage, $0).rawValue, UsageSanitiser.Limits.cost) }
-    }
-}
-
-extension Optional {
-    fileprivate func asyncFlatMap<R>(_ transform: (Wrapped) async throws -> R?) async rethrows -> R? {
-        switch self {
-        case .none: nil
-        case .some(let value): try await transform(value)
-        }
     }
 }

@@ -67,7 +67,7 @@ package struct UsageQuarantine: Sendable {
 
     package init(_ domain: DomainContext) {
         self.domain = domain
-        prices = PublishedPriceBook(database: domain.database, clock: domain.clock)
+        prices = PublishedPriceBook(database: domain.database)
     }
 
     /// Newest first.
@@ -93,7 +93,7 @@ package struct UsageQuarantine: Sendable {
         return try await decide("usage_quarantine.release", selection, by: actor) { rows in
             var billed: [(row: QuarantinedUsageRow, usage: UsageRow)] = []
             let records = rows.map { (row: $0, record: (try? Weir_V1_UsageRecord(serializedBytes: $0.record)) ?? Weir_V1_UsageRecord()) }
-            let known = try await parties.known(records.map(\.record))
+            let known = try await parties.known(records.map(\.record), of: nil)
             for (row, record) in records where known.isOf(record) {
                 let sanitiser = UsageSanitiser(
                     dataPlaneID: row.dataPlaneID, incarnation: row.incarnation, sequence: row.sequence, now: row.receivedAt &* 1000)

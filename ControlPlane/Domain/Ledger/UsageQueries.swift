@@ -18,9 +18,11 @@ package struct UsageQueries: Sendable {
 
     /// Sums of the records admitted within the filter's window, one for each combination of the dimensions' values, in their order.
     /// - Throws: `DomainError.invalid` for a window that is empty or gives too many groups.
-    package func sums(_ filter: UsageFilter, by dimensions: Set<UsageDimension>) async throws -> [UsageSums] {
+    package func sums(
+        _ filter: UsageFilter, by dimensions: Set<UsageDimension>, as scope: TenantScope = .all
+    ) async throws -> [UsageSums] {
         try Self.check(filter)
-        let sums = try await domain.read { try UsageSumsQuery.run($0, filter, by: dimensions, limit: Self.maximumGroups + 1) }
+        let sums = try await domain.read(as: scope) { try UsageSumsQuery.run($0, filter, by: dimensions, limit: Self.maximumGroups + 1) }
         guard sums.count <= Self.maximumGroups else {
             throw DomainError.invalid(
                 "group_by", "gives more than \(Self.maximumGroups) groups", remedy: "Choose a shorter time, a filter, or fewer dimensions.")
@@ -47,7 +49,7 @@ package struct UsageQueries: Sendable {
 
     /// When the record of the tenant's latest request arrived, Unix milliseconds; nil when there was none.
     package func lastReceived(tenantID: TenantID) async throws -> Int64? {
-        try await domain.read { try UsageTable.lastReceived($0, tenantID: tenantID.rawValue) }
+        try await domain.read(as: .tenant(tenantID.rawValue)) { try UsageTable.lastReceived($0, tenantID: tenantID.rawValue) }
     }
 
     private static func check(_ filter: UsageFilter) throws(DomainError) {

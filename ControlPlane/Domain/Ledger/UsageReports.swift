@@ -78,8 +78,9 @@ package enum UsageGroup: String, CaseIterable, Sendable {
 }
 
 /// Who reads a report: tenants do not see what the operator checks the data planes with.
-package enum UsageReader: Sendable {
-    case administrator, tenant
+package enum UsageReader: Sendable, Hashable {
+    case administrator
+    case tenant(TenantID)
 }
 
 /// The sums of one group.
@@ -241,8 +242,14 @@ extension UsageQueries {
 
     /// Sums for each combination of the groups' values; without groups one of everything.
     /// - Throws: `DomainError.invalid` for an empty window or one that gives too many groups.
-    package func summary(_ query: UsageQuery, by groups: Set<UsageGroup>) async throws -> [UsageSummary] {
-        try await sums(query.filter, by: Set(groups.map(\.dimension))).map(UsageSummary.init)
+    /// - Parameter reader: A tenant sees its own rows only, whatever the query says.
+    package func summary(_ query: UsageQuery, by groups: Set<UsageGroup>, for reader: UsageReader) async throws -> [UsageSummary] {
+        let scope: TenantScope =
+            switch reader {
+            case .administrator: .all
+            case .tenant(let id): .tenant(id.rawValue)
+            }
+        return try await sums(query.filter, by: Set(groups.map(\.dimension)), as: scope).map(UsageSummary.init)
     }
 
     /// The records themselves, newest first.

@@ -17,26 +17,30 @@ package struct DomainContext: Sendable {
         self.signal = signal
     }
 
-    package func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await translated { try await database.read(body) }
+    /// - Parameter scope: Whose rows it may see. What is done for a tenant says so: the database then shows no others', whatever the query
+    ///   forgot.
+    package func read<R: Sendable>(
+        as scope: TenantScope = .all, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        try await translated { try await database.read(as: scope, body) }
     }
 
     package func write<R: Sendable>(
-        raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil, body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope = .all, raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil, body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
-        try await write(waking: Set(topics), taken: taken, body: body)
+        try await write(as: scope, waking: Set(topics), taken: taken, body: body)
     }
 
     /// One transaction; after it has committed, `topics` are raised. The body may run more than once.
     /// - Parameter taken: What a violated unique index means to the caller: the conflict that is thrown for it.
     package func write<R: Sendable>(
-        waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?, body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope = .all, waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?, body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         let result: R
         let attempt = IdempotentAttempt.current
         do {
             result = try await translated {
-                try await database.transaction { c in
+                try await database.transaction(as: scope, isolation: .serializable) { c in
                     try attempt?.commit(c)
                     return try body(c)
                 }

@@ -79,6 +79,19 @@ package enum ConfigVersionsTable {
         try c.first("SELECT payload FROM config_versions WHERE version = $1", [.int(version)])?.blob("payload")
     }
 
+    /// Which of these versions there are.
+    package static func existing(_ c: any SQLConnection, among versions: Set<Int64>) throws -> Set<Int64> {
+        var found = Set<Int64>()
+        let wanted = versions.sorted()
+        for start in stride(from: 0, to: wanted.count, by: 500) {
+            let list = wanted[start..<min(start + 500, wanted.count)].map(String.init).joined(separator: ", ")
+            for row in try c.query("SELECT version FROM config_versions WHERE version IN (\(list))") {
+                found.insert(try row.int("version"))
+            }
+        }
+        return found
+    }
+
     package static func latest(_ c: any SQLConnection) throws -> ConfigVersionRow? {
         try c.first("SELECT \(columns) FROM config_versions ORDER BY version DESC LIMIT 1").map(ConfigVersionRow.init)
     }
