@@ -71,6 +71,22 @@ package enum ByteScan {
         return true
     }
 
+    /// Whether the bytes from `offset` on begin with this text.
+    @inlinable @inline(__always)
+    package static func begins(_ bytes: UnsafeRawBufferPointer, at offset: Int = 0, with text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        guard let base = bytes.baseAddress, offset >= 0, offset <= bytes.count &- count else { return false }
+        return equals(base, offset, count, text)
+    }
+
+    /// The same for a text in lower case, whatever the case of their letters.
+    @inlinable @inline(__always)
+    package static func beginsIgnoringCase(_ bytes: UnsafeRawBufferPointer, with text: StaticString) -> Bool {
+        let count = text.utf8CodeUnitCount
+        guard let base = bytes.baseAddress, bytes.count >= count else { return false }
+        return equalsIgnoringCase(base, 0, count, text)
+    }
+
     /// Offset of `byte` in [from, limit), or nil: libc's scan, for stretches of unknown length.
     package static func find(_ byte: UInt8, _ base: UnsafeRawPointer, from: Int, limit: Int) -> Int? {
         guard from < limit, let hit = memchr(base + from, Int32(byte), limit &- from) else { return nil }

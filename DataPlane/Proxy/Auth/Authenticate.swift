@@ -17,7 +17,7 @@ enum Authenticate {
     ) throws(Rejection) -> Authentication {
         guard let presented, !presented.isEmpty else { throw .missingKey() }
         let text = isBearer ? try withoutScheme(presented) : presented
-        guard text.count == keyLength, hasPrefix(text), text[5 + idLength] == UInt8(ascii: "_") else {
+        guard text.count == keyLength, ByteScan.begins(text, with: prefix), text[5 + idLength] == UInt8(ascii: "_") else {
             throw .invalidKey("That is not a Weir key: they look like weir_… and have \(keyLength) characters.")
         }
         guard hasValidChecksum(text) else {
@@ -52,19 +52,13 @@ enum Authenticate {
     private static func unknown() -> Rejection { .invalidKey("Incorrect API key provided. Check that it is whole and was not revoked.") }
 
     private static func withoutScheme(_ value: UnsafeRawBufferPointer) throws(Rejection) -> UnsafeRawBufferPointer {
-        let scheme: StaticString = "bearer "
         guard value.count > 7 else { throw .missingKey() }
-        for index in 0..<7 where value[index] | 0x20 != scheme.utf8Start[index] | 0x20 {
+        guard ByteScan.beginsIgnoringCase(value, with: "bearer ") else {
             throw .invalidKey("The Authorization header has to be: Bearer weir_…")
         }
         var start = 7
         while start < value.count, value[start] == UInt8(ascii: " ") { start += 1 }
         return UnsafeRawBufferPointer(rebasing: value[start...])
-    }
-
-    private static func hasPrefix(_ text: UnsafeRawBufferPointer) -> Bool {
-        for index in 0..<prefix.utf8CodeUnitCount where text[index] != prefix.utf8Start[index] { return false }
-        return true
     }
 
     /// The last seven characters are base32 of the CRC-32 of all before them.

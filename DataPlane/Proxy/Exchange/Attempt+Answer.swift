@@ -336,9 +336,7 @@ enum ContentType {
     static func isIdentity(_ value: UnsafeRawBufferPointer) -> Bool { hasPrefix(value, "identity") }
 
     private static func hasPrefix(_ value: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
-        guard let base = value.baseAddress, value.count >= text.utf8CodeUnitCount,
-            ByteScan.equalsIgnoringCase(base, 0, text.utf8CodeUnitCount, text)
-        else { return false }
+        guard ByteScan.beginsIgnoringCase(value, with: text) else { return false }
         return value.count == text.utf8CodeUnitCount || value[text.utf8CodeUnitCount] == UInt8(ascii: ";")
             || value[text.utf8CodeUnitCount] == UInt8(ascii: " ")
     }

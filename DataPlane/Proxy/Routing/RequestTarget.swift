@@ -1,3 +1,5 @@
+import Primitives
+
 /// What a request's path asks for.
 enum RequestTarget: Equatable {
     case generate(Capability, Caller.Channel)
@@ -77,10 +79,7 @@ enum RequestRouter {
     }
 
     private static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int, _ text: StaticString) -> Bool {
-        let count = text.utf8CodeUnitCount
-        guard end - start >= count, start >= 0, end <= bytes.count else { return false }
-        for index in 0..<count where bytes[start + index] != text.utf8Start[index] { return false }
-        return true
+        end - start >= text.utf8CodeUnitCount && end <= bytes.count && ByteScan.begins(bytes, at: start, with: text)
     }
 
     /// One slash at the end is forgiven, as it is by the API that callers know.

@@ -26,8 +26,7 @@ package struct IDBits: Hashable, Sendable {
     /// A whole identifier, `prefix` and suffix.
     package init?(identifier: UnsafeRawBufferPointer, prefix: StaticString) {
         let length = prefix.utf8CodeUnitCount
-        guard identifier.count == length + 16 else { return nil }
-        for index in 0..<length where identifier[index] != prefix.utf8Start[index] { return nil }
+        guard identifier.count == length + 16, ByteScan.begins(identifier, with: prefix) else { return nil }
         self.init(suffix: UnsafeRawBufferPointer(rebasing: identifier[length...]))
     }
 
