@@ -29,7 +29,7 @@ struct PostgresTests {
         try await Self.withDatabase(DatabaseOptions(maximumConnections: 1)) { database in
             try await Self.withDatabase(DatabaseOptions(maximumConnections: 1)) { killer in
                 let before = try await Self.backend(database)
-                _ = try await killer.read { try $0.query("SELECT pg_terminate_backend($1::int4, 5000)", [.text(String(before))]) }
+                _ = try await killer.maintain { try $0.query("SELECT pg_terminate_backend($1::int4, 5000)", [.text(String(before))]) }
                 #expect(try await Self.backend(database) != before)
                 #expect(try await database.transaction { try CountersTable.next($0, "x") } == 1)
             }
@@ -40,7 +40,7 @@ struct PostgresTests {
     func connectionLostInside() async throws {
         try await Self.withDatabase { (database) async throws -> Void in
             await #expect {
-                try await database.transaction { c in
+                try await database.maintain { c in
                     _ = try CountersTable.next(c, "x")
                     _ = try c.query("SELECT pg_terminate_backend(pg_backend_pid())")
                     _ = try CountersTable.next(c, "x")

@@ -26,7 +26,8 @@ package struct DomainContext: Sendable {
     }
 
     package func write<R: Sendable>(
-        as scope: TenantScope = .all, raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil, body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope = .all, raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil,
+        body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         try await write(as: scope, waking: Set(topics), taken: taken, body: body)
     }
@@ -34,7 +35,8 @@ package struct DomainContext: Sendable {
     /// One transaction; after it has committed, `topics` are raised. The body may run more than once.
     /// - Parameter taken: What a violated unique index means to the caller: the conflict that is thrown for it.
     package func write<R: Sendable>(
-        as scope: TenantScope = .all, waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?, body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope = .all, waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?,
+        body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         let result: R
         let attempt = IdempotentAttempt.current
