@@ -129,6 +129,7 @@ struct FoldPlan {
             case .incomplete where !isLast:
                 return .at(offset)
             case .incomplete, .damaged:
+                if JournalFrame.isZero(UnsafeRawBufferPointer(rebasing: bytes[offset...])) { return .damaged(at: offset) }
                 guard let next = JournalFrame.nextFrame(from: offset + 1, of: bytes, salt: salt) else { return .damaged(at: offset) }
                 skipped(offset..<next)
                 offset = next

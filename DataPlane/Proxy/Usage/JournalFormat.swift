@@ -99,6 +99,20 @@ package enum JournalFrame {
         return sum == stored ? .frame(kind: kind, size: size) : .damaged
     }
 
+    /// Nothing was written here.
+    static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var offset = 0
+        while offset &+ 8 <= bytes.count {
+            if bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) != 0 { return false }
+            offset &+= 8
+        }
+        while offset < bytes.count {
+            if bytes[offset] != 0 { return false }
+            offset &+= 1
+        }
+        return true
+    }
+
     /// Where the next whole frame begins after a damaged place, or nil. Byte by byte: a damaged length says nothing about what follows.
     static func nextFrame(from offset: Int, of bytes: UnsafeRawBufferPointer, salt: UInt32) -> Int? {
         var offset = offset

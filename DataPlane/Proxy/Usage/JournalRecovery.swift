@@ -141,11 +141,29 @@ final class JournalRecovery {
                 return read.map { SegmentHeader(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[0..<$0])) }
             }.get()
             let matches = header.map { $0.boot == name.boot && $0.loop == name.loop && $0.number == name.number } ?? false
-            return Old(name: name, file: file, size: size, header: matches ? header : nil)
+            return Old(name: name, file: file, size: try end(file, size, files), header: matches ? header : nil)
         } catch {
             files.close(file)
             throw error
         }
+    }
+
+    /// Behind this are zeros alone: a file may be as long as what was reserved for it, and most of those that were left were not begun.
+    private func end(_ file: JournalFile, _ size: Int, _ files: any JournalFiles) throws(JournalFileError) -> Int {
+        guard size > 0 else { return 0 }
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: min(size, 256 << 10), alignment: 16)
+        defer { chunk.deallocate() }
+        var upper = size
+        while upper > 0 {
+            let lower = max(0, upper - chunk.count)
+            let count = try files.read(file, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<(upper - lower)]), at: lower)
+            if !JournalFrame.isZero(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count])) {
+                // The last frame may itself end with zeros.
+                return min(size, upper + JournalFrame.headerBytes + JournalFrame.maximumPayload)
+            }
+            upper = lower
+        }
+        return 0
     }
 
     private func replay(
@@ -171,8 +189,8 @@ final class JournalRecovery {
         let count = try folder.shared.files.read(segment.file, into: bytes, at: 0)
         let content = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[0..<count])
         // A header alone, torn: the process died with its first write, which nobody had relied on yet.
-        if content.dropFirst(SegmentHeader.bytes).allSatisfy({ $0 == 0 }) {
-            if !content.allSatisfy({ $0 == 0 }) { folder.counters.tornTails.wrappingAdd(1, ordering: .relaxed) }
+        if JournalFrame.isZero(UnsafeRawBufferPointer(rebasing: content.dropFirst(SegmentHeader.bytes))) {
+            if !JournalFrame.isZero(content) { folder.counters.tornTails.wrappingAdd(1, ordering: .relaxed) }
         } else {
             reader.quarantine(segment.name, at: 0, content)
         }

@@ -73,7 +73,7 @@ final class SegmentReader {
 
     /// The end of a segment that is not a frame.
     private func tail(_ name: SegmentName, at offset: Int, _ bytes: UnsafeRawBufferPointer, _ ending: Ending) {
-        if bytes.allSatisfy({ $0 == 0 }) { return }
+        if JournalFrame.isZero(bytes) { return }
         switch ending {
         case .accepted: quarantine(name, at: offset, bytes)
         case .maybeTorn: counters.tornTails.wrappingAdd(1, ordering: .relaxed)
