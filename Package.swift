@@ -15,6 +15,7 @@ let hotPath = settings + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when
 /// Names of external products, so that a target's line shows what it uses and nothing else.
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
+    static let configuration = product(name: "Configuration", package: "swift-configuration")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let grdbSQLite = product(name: "GRDBSQLite", package: "GRDB.swift")
@@ -77,6 +78,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        // Of its file formats we need none: see SettingsReader.
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
     ],
     targets: [
         // Shared: what both planes stand on.
@@ -87,6 +90,7 @@ let package = Package(
         library("Trust", "Shared/Trust", ["Primitives", .crypto]),
         library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
         library("Listening", "Shared/Listening", ["Telemetry", "Primitives", .nioCore, .logging]),
+        library("ProcessSettings", "Shared/ProcessSettings", ["Primitives", .configuration, .argumentParser]),
         library(
             "Contract", "Shared/Contract",
             ["Primitives", "Trust", .protobuf, .grpcCore, .grpcProtobuf], exclude: ["Protos"]),
@@ -99,9 +103,9 @@ let package = Package(
             [
                 "CZlib", "Wire", "Formats", "Contract", "Trust", "Listening", "Telemetry", "Primitives",
                 .nioCore, .nioPosix, .nioSSL, .nioTLS, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
-                .unixSignals,
+                .unixSignals, .serviceLifecycle,
             ], settings: hotPath),
-        program("weir-proxy", "DataPlane/Main", ["Proxy", "Telemetry", "Primitives", .argumentParser, .logging]),
+        program("weir-proxy", "DataPlane/Main", ["Proxy", "ProcessSettings", "Telemetry", "Primitives", .argumentParser, .logging]),
 
         // Control plane.
         library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging]),
@@ -123,7 +127,7 @@ let package = Package(
         program(
             "weir-control", "ControlPlane/Main",
             [
-                "API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "Telemetry", "Trust", "Primitives",
+                "API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
         program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser]),
@@ -137,13 +141,15 @@ let package = Package(
         tests("TrustTests", ["Trust", "Primitives", .crypto]),
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
         tests("ListeningTests", ["Listening", "Telemetry", "Primitives", .nioCore, .nioPosix, .logging]),
+        tests("ProcessSettingsTests", ["ProcessSettings", "weir-proxy", "weir-control", "Proxy", "Primitives", .argumentParser]),
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),
         tests("FormatsTests", ["Formats", "Primitives"], resources: [.copy("Fixtures")]),
         tests(
             "ProxyTests",
             [
-                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Trust", "Primitives", .nioCore, .nioPosix, .nioEmbedded, .nioSSL,
+                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .nioEmbedded,
+                .nioSSL,
                 .protobuf, .grdb, .crypto, .x509, .asn1, .logging,
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),

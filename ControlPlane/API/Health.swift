@@ -22,6 +22,6 @@ package struct HealthRoutes: RouteGroup {
                 status: report.ready ? .ok : .serviceUnavailable)
         }
 
-        table.get("/metrics", .open) { _ in .text(metrics.text, contentType: MetricsRegistry.contentType) }
+        table.get("/metrics", .open) { _ in .text(metrics.text, contentType: PrometheusText.contentType) }
     }
 }

@@ -31,6 +31,7 @@ package enum AdminRoutes {
                 return (issued.token, issued.text)
             },
             SigningKeyRoutes(keys: fleet.signingKeys),
+            EndpointReportRoutes(reports: fleet.endpointReports),
             UsageRoutes(usage: services.usage),
             UsageQuarantineRoutes(quarantine: services.quarantine),
             AuditRoutes(audit: services.audit),

@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Nouns
 import Primitives
+import ProcessSettings
 import Storage
 import Telemetry
 
@@ -32,7 +33,7 @@ struct BootstrapAdmin: AsyncParsableCommand {
         guard let role = Role(rawValue: role) else {
             throw ValidationError("--role is not one of \(Role.allCases.map(\.rawValue).joined(separator: ", ")).")
         }
-        let settings = try Settings(options)
+        let settings = try Settings(options.read(ControlOptions.reader).target)
         do {
             try await create(settings, role)
         } catch let error as StartupError {

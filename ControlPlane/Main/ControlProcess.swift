@@ -5,6 +5,7 @@ import Fleet
 import Hummingbird
 import Logging
 import Primitives
+import ProcessSettings
 import ServiceLifecycle
 import Telemetry
 
@@ -16,9 +17,7 @@ struct ControlProcess: Sendable {
     /// - Throws: `StartupError`, `FleetSetupError`, or what the database answers.
     init(_ settings: Settings, _ installation: Installation, logger: Logger) async throws {
         let metrics = MetricsRegistry()
-        metrics.gauge(
-            "weir_control_build_info", help: "1; the label is the version that runs.", labels: [("version", weirVersion.description)]
-        ).set(1)
+        metrics.collect { ProcessMetrics.write(component: "weir-control", log: .standardError, to: &$0) }
 
         let control = ControlServices(installation.domain, cipher: installation.cipher)
         let usage = UsageIntake(installation.domain, logger: logger, metrics: metrics)

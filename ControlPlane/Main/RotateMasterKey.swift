@@ -3,6 +3,7 @@ import Domain
 import Foundation
 import Logging
 import Primitives
+import ProcessSettings
 import Storage
 import Telemetry
 
@@ -29,7 +30,7 @@ struct RotateMasterKey: AsyncParsableCommand {
     var newMasterKeyFile: String
 
     func run() async throws {
-        let settings = try Settings(options)
+        let settings = try Settings(options.read(ControlOptions.reader).target)
         let logger = Logger.structured("weir-control", level: max(settings.logLevel, .warning))
         do {
             let installation = try await Installation.open(settings, keyFiles: (newMasterKeyFile, settings.masterKeyFile), logger: logger)

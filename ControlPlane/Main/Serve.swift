@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import ProcessSettings
 import ServiceLifecycle
 import Storage
 import Telemetry
@@ -14,6 +15,8 @@ struct Serve: AsyncParsableCommand {
 
             Example, several replicas on one Postgres:
               weir-control serve --database-url postgresql://weir@db/weir --master-key-file /etc/weir/master.key --http-listen 0.0.0.0:7080
+
+            \(ControlOptions.reader.help)
             """)
 
     @OptionGroup var options: SettingsOptions
@@ -21,7 +24,8 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         // A peer that hangs up is an error of one write, not a reason to die.
         signal(SIGPIPE, SIG_IGN)
-        let settings = try Settings(options)
+        let settings = try Settings(options.read(ControlOptions.reader).target)
+        LoggingSystem.bootstrap { StructuredLogHandler(label: $0, level: max(settings.logLevel, .warning)) }
         let logger = Logger.structured("weir-control", level: settings.logLevel)
         do {
             try await serve(settings, logger)
@@ -48,5 +52,21 @@ struct Serve: AsyncParsableCommand {
             await installation.database.close()
             throw error
         }
+    }
+}
+
+struct ShowConfig: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Show the settings in force and where each comes from: flag, environment, file or default.",
+        discussion: "Example:\n  weir-control config --settings-file /etc/weir/control.json")
+
+    @Flag(help: "As JSON.")
+    var json = false
+    @OptionGroup var options: SettingsOptions
+
+    func run() throws {
+        let reader = ControlOptions.reader
+        let effective = try options.read(reader)
+        print(json ? effective.json(reader.settings) : effective.table(reader.settings), terminator: json ? "\n" : "")
     }
 }

@@ -1,57 +1,72 @@
-import ArgumentParser
 import Foundation
 import Logging
 import Primitives
+import ProcessSettings
 
-/// The flags of the control plane. Each has a twin in the environment (`--some-flag`, `WEIR_SOME_FLAG`); the flag wins.
-/// `Settings` below says what each is when neither is given, and why.
-struct SettingsOptions: ParsableArguments {
-    @Option(name: .customLong("database-url"), help: "sqlite:///path/to/file.db or postgresql://user@host:port/database.")
+/// What `weir-control` is told, before it is checked and completed by `Settings`, which says what each is for and why.
+struct ControlOptions: Sendable {
+    var dataDirectory = "weir-control-data"
     var databaseURL: String?
-    @Option(name: .customLong("database-connections"), help: "Connections to the database at most.")
-    var databaseConnections: String?
-    @Option(name: .customLong("data-directory"), help: "Where the embedded database and the master key are kept.")
-    var dataDirectory: String?
-    @Option(name: .customLong("master-key-file"), help: "File with the 32 bytes, in base64, that encrypt provider credentials.")
+    var databaseConnections = 8
     var masterKeyFile: String?
-    @Option(
-        name: .customLong("second-master-key-file"),
-        help: "Another master key that the database may be encrypted with, while it is replaced: see rotate-master-key.")
     var secondMasterKeyFile: String?
-    @Flag(name: .customLong("create-master-key"), help: "Create the master key when the file is missing, on Postgres, too.")
     var createMasterKey = false
-    @Option(name: .customLong("http-listen"), help: "host:port of the admin API, health and metrics.")
-    var httpListen: String?
-    @Option(name: .customLong("http-connections"), help: "Open HTTP connections at most.")
-    var httpConnections: String?
-    @Option(name: .customLong("fleet-listen"), help: "host:port where data planes connect.")
-    var fleetListen: String?
-    @Option(name: .customLong("fleet-advertise"), help: "host:port under which data planes reach it, when that is another.")
+    var httpListen = ListenAddress(host: "127.0.0.1", port: 7080)
+    var httpConnections = 1024
+    var fleetListen = ListenAddress(host: "127.0.0.1", port: 7443)
     var fleetAdvertise: String?
-    @Option(name: .customLong("fleet-tls"), help: "generated (our own authority), files (your certificate) or off.")
     var fleetTLS: String?
-    @Option(name: .customLong("fleet-tls-certificate"), help: "For files: PEM of the certificate and its chain.")
     var fleetTLSCertificate: String?
-    @Option(name: .customLong("fleet-tls-key"), help: "For files: PEM of the private key.")
     var fleetTLSKey: String?
-    @Option(
-        name: .customLong("fleet-tls-authority"), help: "For files: PEM that data planes are to trust, when not the certificate itself.")
     var fleetTLSAuthority: String?
-    @Option(name: .customLong("minimum-data-plane-version"), help: "Older data planes are refused.")
-    var minimumDataPlaneVersion: String?
-    @Option(help: "Name of this installation; signed into every document. Fixed at the first start.")
+    var minimumDataPlaneVersion = "0.1.0"
     var deployment: String?
-    @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning, error or critical.")
-    var logLevel: String?
+    var logLevel = Logger.Level.info
+
+    static let reader = SettingsReader(settings, standard: ControlOptions()) { options in
+        do throws(SettingsError) {
+            _ = try Settings(options)
+            return []
+        } catch {
+            return error.problems
+        }
+    }
+
+    private static let settings: [Setting<ControlOptions>] = [
+        .text("data-directory", \.dataDirectory, placeholder: "path", "Where the embedded database and the master key are kept."),
+        .text(
+            "database-url", \.databaseURL, placeholder: "url",
+            "sqlite:///path/to/file.db or postgresql://user@host:port/database; none: an embedded one in the data directory."),
+        .number("database-connections", \.databaseConnections, in: 2...500, "Connections to the database at most."),
+        .text(
+            "master-key-file", \.masterKeyFile, placeholder: "path",
+            "File with the 32 bytes, in base64, that encrypt provider credentials; none: master.key in the data directory."),
+        .text(
+            "second-master-key-file", \.secondMasterKeyFile, placeholder: "path",
+            "Another master key that the database may be encrypted with, while it is replaced: see rotate-master-key."),
+        .flag("create-master-key", \.createMasterKey, "Create the master key when the file is missing, on Postgres, too."),
+        .address("http-listen", \.httpListen, "Where the admin API, health and metrics are."),
+        .number("http-connections", \.httpConnections, in: 8...100_000, "Open HTTP connections at most."),
+        .address("fleet-listen", \.fleetListen, "Where data planes connect."),
+        .text("fleet-advertise", \.fleetAdvertise, placeholder: "host:port", "Under which data planes reach it, when that is another."),
+        .text(
+            "fleet-tls", \.fleetTLS, placeholder: "generated|files|off",
+            "generated (our own authority), files (your certificate) or off; none: generated, or files when a certificate is given."),
+        .text("fleet-tls-certificate", \.fleetTLSCertificate, placeholder: "path", "For files: PEM of the certificate and its chain."),
+        .text("fleet-tls-key", \.fleetTLSKey, placeholder: "path", "For files: PEM of the private key."),
+        .text(
+            "fleet-tls-authority", \.fleetTLSAuthority, placeholder: "path",
+            "For files: PEM that data planes are to trust, when not the certificate itself."),
+        .text("minimum-data-plane-version", \.minimumDataPlaneVersion, placeholder: "version", "Older data planes are refused."),
+        .text(
+            "deployment", \.deployment, placeholder: "name",
+            "Name of this installation; signed into every document. Fixed at the first start; none: a random one."),
+        .choice("log-level", \.logLevel, "What is logged, as JSON lines on standard error."),
+    ]
 }
 
 /// The control plane's settings, checked. Key, default, unit and reason stand at each.
 struct Settings: Sendable {
-    struct Address: Sendable, Hashable {
-        let host: String
-        let port: Int
-    }
-
     enum FleetTLS: Sendable, Hashable {
         case generated
         case files(certificate: String, key: String, authority: String?)
@@ -76,11 +91,11 @@ struct Settings: Sendable {
     /// rows, so on Postgres somebody has to say it.
     let createMasterKey: Bool
     /// `--http-listen`, 127.0.0.1:7080: not reachable from outside until somebody says so. Plain HTTP: put TLS in front.
-    let http: Address
+    let http: ListenAddress
     /// `--http-connections`, 1024: bounds memory and file descriptors.
     let httpConnections: Int
     /// `--fleet-listen`, 127.0.0.1:7443.
-    let fleet: Address
+    let fleet: ListenAddress
     /// `--fleet-advertise`, none: what goes into enrolment tokens instead of the listening address.
     let fleetAdvertise: String?
     /// `--fleet-tls`, generated.
@@ -94,79 +109,56 @@ struct Settings: Sendable {
 
     var isEmbedded: Bool { databaseURL.hasPrefix("sqlite:") }
 
-    /// - Throws: `ValidationError` naming the flag that cannot be used.
-    init(_ options: SettingsOptions, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
-        func text(_ flag: String, _ given: String?) -> String? {
-            if let given { return given }
-            let twin = "WEIR_" + flag.uppercased().replacing("-", with: "_")
-            return environment[twin].flatMap { $0.isEmpty ? nil : $0 }
-        }
-        func number(_ flag: String, _ given: String?, _ range: ClosedRange<Int>, default: Int) throws -> Int {
-            guard let text = text(flag, given) else { return `default` }
-            guard let value = Int(text), range.contains(value) else {
-                throw ValidationError("--\(flag) is not a number from \(range.lowerBound) to \(range.upperBound).")
-            }
-            return value
-        }
-
-        let directory = Self.absolute(text("data-directory", options.dataDirectory) ?? "weir-control-data")
+    /// - Throws: `SettingsError` naming what cannot be used, or not together.
+    init(_ options: ControlOptions) throws(SettingsError) {
+        var problems: [String] = []
+        let directory = Self.absolute(options.dataDirectory)
         dataDirectory = directory
-        databaseURL = text("database-url", options.databaseURL) ?? "sqlite://\(directory)/weir.db"
-        databaseConnections = try number("database-connections", options.databaseConnections, 2...500, default: 8)
-        masterKeyFile = text("master-key-file", options.masterKeyFile).map(Self.absolute) ?? "\(directory)/master.key"
-        secondMasterKeyFile = text("second-master-key-file", options.secondMasterKeyFile).map(Self.absolute)
-        let mayCreate = options.createMasterKey || text("create-master-key", nil).map { ["1", "true", "yes"].contains($0) } ?? false
-        createMasterKey = mayCreate || databaseURL.hasPrefix("sqlite:")
-        http = try Self.address("http-listen", text("http-listen", options.httpListen) ?? "127.0.0.1:7080")
-        httpConnections = try number("http-connections", options.httpConnections, 8...100_000, default: 1024)
-        fleet = try Self.address("fleet-listen", text("fleet-listen", options.fleetListen) ?? "127.0.0.1:7443")
-        fleetAdvertise = text("fleet-advertise", options.fleetAdvertise)
-        if let fleetAdvertise { _ = try Self.address("fleet-advertise", fleetAdvertise) }
+        databaseURL = options.databaseURL ?? "sqlite://\(directory)/weir.db"
+        databaseConnections = options.databaseConnections
+        masterKeyFile = options.masterKeyFile.map(Self.absolute) ?? "\(directory)/master.key"
+        secondMasterKeyFile = options.secondMasterKeyFile.map(Self.absolute)
+        createMasterKey = options.createMasterKey || databaseURL.hasPrefix("sqlite:")
+        http = options.httpListen
+        httpConnections = options.httpConnections
+        fleet = options.fleetListen
+        if fleet.port != 0, fleet == http { problems.append("--http-listen and --fleet-listen are the same address") }
+        fleetAdvertise = options.fleetAdvertise
+        if let fleetAdvertise {
+            do throws(SettingProblem) {
+                _ = try ListenAddress(parsing: fleetAdvertise)
+            } catch {
+                problems.append("--fleet-advertise \(error.text)")
+            }
+        }
 
-        let certificate = text("fleet-tls-certificate", options.fleetTLSCertificate)
-        let key = text("fleet-tls-key", options.fleetTLSKey)
-        switch text("fleet-tls", options.fleetTLS) ?? (certificate == nil ? "generated" : "files") {
+        switch options.fleetTLS ?? (options.fleetTLSCertificate == nil ? "generated" : "files") {
         case "generated": fleetTLS = .generated
         case "off": fleetTLS = .off
         case "files":
-            guard let certificate, let key else {
-                throw ValidationError("--fleet-tls files needs --fleet-tls-certificate and --fleet-tls-key.")
+            if let certificate = options.fleetTLSCertificate, let key = options.fleetTLSKey {
+                fleetTLS = .files(certificate: certificate, key: key, authority: options.fleetTLSAuthority)
+            } else {
+                fleetTLS = .generated
+                problems.append("--fleet-tls files needs --fleet-tls-certificate and --fleet-tls-key")
             }
-            fleetTLS = .files(certificate: certificate, key: key, authority: text("fleet-tls-authority", options.fleetTLSAuthority))
-        default: throw ValidationError("--fleet-tls is not generated, files or off.")
+        default:
+            fleetTLS = .generated
+            problems.append("--fleet-tls has to be generated, files or off")
         }
 
-        let minimum = text("minimum-data-plane-version", options.minimumDataPlaneVersion) ?? "0.1.0"
-        guard let version = SoftwareVersion(minimum) else {
-            throw ValidationError("--minimum-data-plane-version is not a version like 0.1.0.")
+        let version = SoftwareVersion(options.minimumDataPlaneVersion)
+        if version == nil { problems.append("--minimum-data-plane-version has to be a version like 0.1.0") }
+        minimumDataPlaneVersion = version ?? weirVersion
+        deployment = options.deployment
+        if let deployment, deployment.utf8.count > 64 || !deployment.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+            problems.append("--deployment has to be a name of up to 64 visible ASCII characters")
         }
-        minimumDataPlaneVersion = version
-        deployment = text("deployment", options.deployment)
-        if let deployment, deployment.isEmpty || deployment.utf8.count > 64 || !deployment.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
-            throw ValidationError("--deployment is not a name of up to 64 visible ASCII characters.")
-        }
-        guard let level = Logger.Level(rawValue: text("log-level", options.logLevel) ?? "info") else {
-            throw ValidationError("--log-level is not one of trace, debug, info, notice, warning, error, critical.")
-        }
-        logLevel = level
+        logLevel = options.logLevel
+        guard problems.isEmpty else { throw SettingsError(problems) }
     }
 
     private static func absolute(_ path: String) -> String {
         URL(fileURLWithPath: path).standardizedFileURL.path
-    }
-
-    /// `host:port`, IPv6 in brackets. Port 0 takes any free one.
-    private static func address(_ flag: String, _ text: String) throws -> Address {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
-            throw ValidationError("--\(flag) is not host:port.")
-        }
-        var host = text[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = host.dropFirst().dropLast()
-        } else if host.contains(":") {
-            throw ValidationError("--\(flag): write an IPv6 address in brackets, [::1]:7080.")
-        }
-        guard !host.isEmpty else { throw ValidationError("--\(flag) names no host; 0.0.0.0 stands for all addresses.") }
-        return Address(host: String(host), port: port)
     }
 }

@@ -7,14 +7,14 @@ struct WeirControl: AsyncParsableCommand {
         commandName: "weir-control",
         abstract: "Weir's control plane: tenants, keys, prices, configuration versions and the fleet of data planes.",
         discussion: """
-            Every flag has a twin in the environment: --http-listen is WEIR_HTTP_LISTEN. Flags win.
+            `weir-control serve --help` lists the settings; `weir-control config` shows what is in force and where each value comes from.
 
             Example, embedded SQLite under ./weir-control-data:
               weir-control bootstrap-admin --name root
               weir-control serve
             """,
         version: "weir-control \(weirVersion)",
-        subcommands: [Serve.self, BootstrapAdmin.self, MasterKeyCommand.self, RotateMasterKey.self],
+        subcommands: [Serve.self, ShowConfig.self, BootstrapAdmin.self, MasterKeyCommand.self, RotateMasterKey.self],
         defaultSubcommand: Serve.self)
 
     @MainActor static func main() async {

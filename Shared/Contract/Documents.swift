@@ -10,6 +10,7 @@ package enum DocumentKind: String, Sendable, Hashable, CaseIterable {
     case directory = "application/vnd.weir.directory.v1"
     case heartbeat = "application/vnd.weir.heartbeat.v1"
     case keyring = "application/vnd.weir.keyring.v1"
+    case revocation = "application/vnd.weir.revocation.v1"
 
     package var payloadType: String { rawValue }
 

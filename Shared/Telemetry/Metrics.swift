@@ -69,7 +69,7 @@ package final class Histogram: Sendable {
 /// All metrics of a process. Made when the process starts and handed to whatever counts: series are created then, with their
 /// labels, and kept by who increments them, so that nothing is looked up on a hot path.
 package final class MetricsRegistry: Sendable {
-    package typealias Labels = [(String, String)]
+    package typealias Labels = PrometheusText.Labels
 
     private enum Series: Sendable {
         case counter(Counter)
@@ -95,6 +95,7 @@ package final class MetricsRegistry: Sendable {
     }
 
     private let families = Mutex<[String: Family]>([:])
+    private let collectors = Mutex<[@Sendable (inout PrometheusText) -> Void]>([])
 
     package init() {}
 
@@ -120,74 +121,39 @@ package final class MetricsRegistry: Sendable {
     /// The series that is registered under this name and these labels. A name belongs to one type: a series of another type is
     /// handed back without being registered, so it counts for nobody, and the family stays readable.
     private func register(_ name: String, _ help: String, _ labels: Labels, or series: Series) -> Series {
-        let written = Self.write(labels)
+        let written = PrometheusText.written(labels)
+        let name = PrometheusText.clean(name)
         return families.withLock { families in
-            var family = families[Self.clean(name)] ?? Family(help: help, type: series.type)
+            var family = families[name] ?? Family(help: help, type: series.type)
             guard family.type == series.type else { return series }
             if let present = family.series.first(where: { $0.labels == written }) { return present.series }
             family.series.append((written, series))
-            families[Self.clean(name)] = family
+            families[name] = family
             return series
         }
     }
 
-    // MARK: Text
+    /// Adds families that are worked out when the metrics are read, behind all others. Must answer quickly.
+    package func collect(_ body: @escaping @Sendable (inout PrometheusText) -> Void) { collectors.withLock { $0.append(body) } }
 
-    package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-
-    /// Prometheus's text exposition format, version 0.0.4; families in the order of their names.
+    /// Families in the order of their names, then what collectors add.
     package var text: String {
         let snapshot = families.withLock { $0 }
-        var out = ""
+        var out = PrometheusText()
         for (name, family) in snapshot.sorted(by: { $0.key < $1.key }) {
-            let help = family.help.replacing("\\", with: "\\\\").replacing("\n", with: "\\n")
-            out += "# HELP \(name) \(help)\n# TYPE \(name) \(family.type)\n"
+            out.family(name, family.type, family.help)
             for (labels, series) in family.series {
                 switch series {
-                case .counter(let counter): out += "\(name)\(Self.braces(labels)) \(counter.current)\n"
-                case .gauge(let gauge): out += "\(name)\(Self.braces(labels)) \(Self.number(gauge.current))\n"
-                case .computed(let value): out += "\(name)\(Self.braces(labels)) \(Self.number(value()))\n"
-                case .histogram(let histogram): out += Self.write(histogram, name, labels)
+                case .counter(let counter): out.sample(name, written: labels, "\(counter.current)")
+                case .gauge(let gauge): out.sample(name, written: labels, PrometheusText.number(gauge.current))
+                case .computed(let value): out.sample(name, written: labels, PrometheusText.number(value()))
+                case .histogram(let histogram):
+                    out.histogram(
+                        name, written: labels, bounds: histogram.bounds, counts: histogram.cumulativeCounts, sum: histogram.total)
                 }
             }
         }
-        return out
-    }
-
-    private static func write(_ histogram: Histogram, _ name: String, _ labels: String) -> String {
-        let counts = histogram.cumulativeCounts
-        let separator = labels.isEmpty ? "" : ","
-        var out = ""
-        for (bound, count) in zip(histogram.bounds.map(number) + ["+Inf"], counts) {
-            out += "\(name)_bucket{\(labels)\(separator)le=\"\(bound)\"} \(count)\n"
-        }
-        return out + "\(name)_sum\(braces(labels)) \(number(histogram.total))\n\(name)_count\(braces(labels)) \(counts.last ?? 0)\n"
-    }
-
-    private static func braces(_ labels: String) -> String { labels.isEmpty ? "" : "{\(labels)}" }
-
-    private static func write(_ labels: Labels) -> String {
-        labels.map { name, value in
-            let escaped = value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
-            return "\(clean(name))=\"\(escaped)\""
-        }.joined(separator: ",")
-    }
-
-    private static func number(_ value: Double) -> String {
-        if value.isNaN { return "NaN" }
-        if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
-        if let whole = Int64(exactly: value) { return String(whole) }
-        return String(value)
-    }
-
-    /// Names hold letters, digits, underscores and colons only, and do not start with a digit.
-    private static func clean(_ name: String) -> String {
-        var out = ""
-        for scalar in name.unicodeScalars {
-            let letter = ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_" || scalar == ":"
-            let digit = ("0"..."9").contains(scalar)
-            out.unicodeScalars.append(letter || digit && !out.isEmpty ? scalar : "_")
-        }
-        return out
+        for collector in collectors.withLock({ $0 }) { collector(&out) }
+        return out.text
     }
 }

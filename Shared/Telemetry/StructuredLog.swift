@@ -2,37 +2,9 @@ package import Logging
 package import Primitives
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
-/// Where log lines go. A line is whole and ends in a newline.
+/// Where log lines go. A line is whole and ends in a newline. Must not wait: event loops log.
 package protocol LogSink: Sendable {
     func write(_ line: String)
-}
-
-/// Standard error. One `write` a line, which the kernel does not interleave with others' for lines of up to a page on a pipe.
-package struct StandardErrorSink: LogSink {
-    package init() {}
-
-    package func write(_ line: String) {
-        var line = line
-        line.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)
-            while !rest.isEmpty, let base = rest.baseAddress {
-                #if canImport(Glibc)
-                    let written = Glibc.write(STDERR_FILENO, base, rest.count)
-                #else
-                    let written = Darwin.write(STDERR_FILENO, base, rest.count)
-                #endif
-                // A closed or full standard error must not stop the process that wants to report something.
-                guard written > 0 else { return }
-                rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(written))
-            }
-        }
-    }
 }
 
 /// Keeps lines, for tests that look for what must not be logged.
@@ -57,7 +29,7 @@ package struct StructuredLogHandler: LogHandler {
     private let sink: any LogSink
     private let clock: any WallClock
 
-    package init(label: String, level: Logger.Level, sink: any LogSink = StandardErrorSink(), clock: any WallClock = SystemClock()) {
+    package init(label: String, level: Logger.Level, sink: any LogSink = LogWriter.standardError, clock: any WallClock = SystemClock()) {
         self.label = label
         self.sink = sink
         self.clock = clock
@@ -98,8 +70,8 @@ package struct StructuredLogHandler: LogHandler {
 }
 
 extension Logger {
-    /// A logger that writes JSON lines to standard error.
-    package static func structured(_ label: String, level: Logger.Level, sink: any LogSink = StandardErrorSink()) -> Logger {
+    /// A logger that writes JSON lines, to standard error unless told otherwise.
+    package static func structured(_ label: String, level: Logger.Level, sink: any LogSink = LogWriter.standardError) -> Logger {
         Logger(label: label, factory: { StructuredLogHandler(label: $0, level: level, sink: sink) })
     }
 }

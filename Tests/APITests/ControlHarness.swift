@@ -61,7 +61,8 @@ struct ControlHarness: Sendable {
         try await keys.establish()
         let fleet = FleetAdministration(
             dataPlanes: DataPlaneService(context),
-            enrollment: EnrollmentService(context, keys: keys, address: FleetAddress("127.0.0.1:7443"), authority: ""), signingKeys: keys)
+            enrollment: EnrollmentService(context, keys: keys, address: FleetAddress("127.0.0.1:7443"), authority: ""), signingKeys: keys,
+            endpointReports: EndpointReportService(context))
         let metrics = MetricsRegistry()
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
         let responder = APIResponder(

@@ -91,6 +91,64 @@ struct FleetRoutesTests {
         }
     }
 
+    @Test("shows how endpoints fare at each data plane, by what it said last", arguments: TestDatabases.all)
+    func endpoints(_ database: TestDatabase) async throws {
+        try await ControlHarness.run(on: database) { h in
+            let context = try await FleetContext.establish(
+                domain: DomainContext(database: h.database, clock: h.clock, signal: ChangeSignal()),
+                cipher: try #require(AtRestCipher(masterKey: Array(repeating: 7, count: 32))),
+                minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
+            let service = DataPlaneService(context)
+            let now = h.clock.nowMilliseconds()
+            let ids = [DataPlaneID.random().rawValue, DataPlaneID.random().rawValue, DataPlaneID.random().rawValue]
+            for (index, id) in ids.enumerated() {
+                try await h.database.transaction { c in
+                    try DataPlanesTable.insert(
+                        c,
+                        DataPlaneRow(
+                            id: id, name: "plane-\(index)", region: index == 1 ? "us" : "eu", tenantIDs: [],
+                            identityPublicKey: [UInt8(index)], sealingPublicKey: [2], version: "0.1.0", keyringEpoch: 1, keyringVersion: 1,
+                            createdAt: now + Int64(index)))
+                }
+            }
+            var report = Weir_V1_StatusReport()
+            for (id, attempts) in [("ep_down", 9), ("ep_up", 5), ("ep_idle", 0)] {
+                var status = Weir_V1_EndpointStatus()
+                status.endpointID = id
+                status.providerID = "prv_1"
+                status.attempts = UInt64(attempts)
+                report.endpoints.append(status)
+            }
+            report.endpoints[0].failing = true
+            report.endpoints[0].sinceMs = now
+            report.endpoints[0].failures = .max
+            report.endpoints[0].lastFailure = String(repeating: "x", count: 5000)
+            var credential = Weir_V1_CredentialStatus()
+            credential.credentialID = "crd_1"
+            credential.lastRefusal = "status 401"
+            report.credentials = [credential]
+            for id in ids.prefix(2) { try await service.reported(id, report) }
+            // A second report takes the place of the first.
+            try await service.reported(ids[0], report)
+
+            let all = try #require(try await h.get("/admin/api/fleet/endpoints").json["items"]?.arrayValue)
+            #expect(all.count == 8)
+            let eu = try #require(try await h.get("/admin/api/fleet/endpoints?region=eu").json["items"]?.arrayValue)
+            #expect(eu.map { $0["state"] } == ["refused", "failing", "ok", "unused"])
+            #expect(eu.map { $0["data_plane_id"] } == Array(repeating: .string(ids[0]), count: 4))
+            #expect(eu[1]["failures"] == .int(.max) && eu[1]["last"]?.stringValue?.count == 300 && eu[1]["since"] != .null)
+            #expect(eu[2]["last"] == .null && eu[2]["since"] == .null)
+            let trouble = try await h.get("/admin/api/fleet/endpoints?in_trouble=true&limit=2")
+            #expect(trouble.json["items"]?.arrayValue?.count == 2, "the newest two data planes, one of which said nothing")
+            let rest = try await h.get(
+                "/admin/api/fleet/endpoints?in_trouble=true&cursor=\(try #require(trouble.json["next_cursor"]?.stringValue))")
+            #expect(rest.json["items"]?.arrayValue?.count == 2 && rest.json["next_cursor"] == .null)
+            #expect(try await h.get("/admin/api/fleet/endpoints?in_trouble=maybe").fields == ["in_trouble"])
+            _ = try await h.post("/admin/api/data-planes/\(ids[0])/revoke", nil)
+            #expect(try await h.get("/admin/api/fleet/endpoints?region=eu").json["items"]?.arrayValue?.isEmpty == true)
+        }
+    }
+
     @Test("replaces the signing key and raises the epoch, for owners only", arguments: TestDatabases.all)
     func signingKeys(_ database: TestDatabase) async throws {
         try await ControlHarness.run(on: database) { h in

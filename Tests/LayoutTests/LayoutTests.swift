@@ -10,18 +10,20 @@ struct LayoutTests {
         "Nouns": ("Shared/Nouns", ["Primitives"]),
         "Trust": ("Shared/Trust", ["Primitives"]),
         "Telemetry": ("Shared/Telemetry", ["Primitives"]),
+        "ProcessSettings": ("Shared/ProcessSettings", ["Primitives"]),
         "Listening": ("Shared/Listening", ["Telemetry", "Primitives"]),
         "Contract": ("Shared/Contract", ["Primitives", "Trust"]),
         "Wire": ("DataPlane/Wire", ["Primitives"]),
         "Formats": ("DataPlane/Formats", ["Primitives"]),
         "Proxy": ("DataPlane/Proxy", ["Wire", "Formats", "Contract", "Trust", "Listening", "Telemetry", "Primitives"]),
-        "weir-proxy": ("DataPlane/Main", ["Proxy", "Telemetry", "Primitives"]),
+        "weir-proxy": ("DataPlane/Main", ["Proxy", "ProcessSettings", "Telemetry", "Primitives"]),
         "Storage": ("ControlPlane/Storage", ["CLibPQ", "Primitives"]),
         "Domain": ("ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
         "API": ("ControlPlane/API", ["Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives"]),
         "Fleet": ("ControlPlane/Fleet", ["Domain", "Nouns", "Contract", "Trust", "Listening", "Telemetry", "Primitives"]),
         "weir-control": (
-            "ControlPlane/Main", ["API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]
+            "ControlPlane/Main",
+            ["API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry", "Primitives"]
         ),
         "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
@@ -144,6 +146,79 @@ struct LayoutTests {
             let lines = text.split(separator: "\n", omittingEmptySubsequences: false).count
             #expect(lines <= 600, "\(path) has \(lines) lines: split it by noun")
         }
+    }
+
+    // MARK: What comments and documents name
+
+    /// Every file of the repository that is checked in or might be, by its path; folders end in a slash.
+    static let paths: Set<String> = {
+        let files = FileManager.default.enumerator(at: root, includingPropertiesForKeys: [.isDirectoryKey])
+        var found: Set<String> = []
+        while let url = files?.nextObject() as? URL {
+            let path = String(url.path.dropFirst(root.path.count + 1))
+            if path.hasPrefix(".build") || path.hasPrefix(".git/") || path.hasPrefix(".weir") {
+                files?.skipDescendants()
+                continue
+            }
+            let isFolder = (try? url.resourceValues(forKeys: [.isDirectoryKey]).isDirectory) ?? false
+            found.insert(isFolder ? path + "/" : path)
+        }
+        return found
+    }()
+
+    /// Whether a file or folder has this name, or ends in it: `Front/FrontHandler` is `DataPlane/Proxy/Front/FrontHandler.swift`.
+    static func exists(_ name: String) -> Bool {
+        let name = name.hasSuffix("/") ? String(name.dropLast()) : name
+        return ["", ".swift", "/"].contains { ending in
+            let wanted = name + ending
+            return paths.contains(wanted) || paths.contains { $0.hasSuffix("/" + wanted) }
+        }
+    }
+
+    /// What looks like the name of a file: it ends like one, is an extension's (`Type+Part`), or begins with a folder of ours. A `Noun` or
+    /// digits to be filled in stand for any.
+    static func fileNames(_ text: Substring, quoted: Bool) -> [String] {
+        let folders = Set(paths.filter { $0.hasSuffix("/") }.compactMap { $0.split(separator: "/").last.map(String.init) })
+        let candidates =
+            quoted
+            ? text.matches(of: /`([^`\s]+)`/).map { String($0.1) }
+            : text.split { " |,;()".contains($0) || $0.isNewline }.map(String.init)
+        return candidates.filter { name in
+            guard name.wholeMatch(of: /[A-Za-z][\w+.-]*(\/[A-Za-z_][\w+.-]*)*\/?/) != nil, !name.contains("Noun"), !name.contains("NNNN"),
+                !name.contains("<")
+            else { return false }
+            let first = String(name.split(separator: "/").first ?? "")
+            let isPath = name.contains("/") && folders.contains(first)
+            return isPath || quoted && (name.hasSuffix(".swift") || name.wholeMatch(of: /[A-Z]\w+\+[A-Z]\w+/) != nil)
+        }
+    }
+
+    @Test func filesThatAreNamedExist() throws {
+        for name in ["README.md", "ARCHITECTURE.md"] {
+            let text = try String(contentsOf: Self.root.appendingPathComponent(name), encoding: .utf8)
+            let cells = text.split(separator: "\n").filter { $0.hasPrefix("|") }.joined(separator: "\n")
+            for file in Self.fileNames(text[...], quoted: true) + Self.fileNames(cells.replacing("`", with: "")[...], quoted: false) {
+                #expect(Self.exists(file), "\(name) names \(file), which is not there")
+            }
+        }
+        for (path, text) in Self.all + Self.sources("Tests") where !path.hasPrefix("Tests/LayoutTests") {
+            for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                guard let comment = line.range(of: "//") else { continue }
+                for file in Self.fileNames(line[comment.upperBound...], quoted: true) {
+                    #expect(Self.exists(file), "\(path):\(number + 1) names \(file), which is not there")
+                }
+            }
+        }
+    }
+
+    @Test func noticesAFileThatIsNotThere() {
+        #expect(
+            Self.fileNames("see `Front/Nowhere.swift` and `Exchange+Nowhere`, not `text/html`", quoted: true) == [
+                "Front/Nowhere.swift", "Exchange+Nowhere",
+            ])
+        #expect(
+            !Self.exists("Front/Nowhere") && !Self.exists("Exchange+Nowhere") && Self.exists("Front/FrontHandler")
+                && Self.exists("Tests/LayoutTests"))
     }
 
     /// Tests of both planes over real sockets poll, with a deadline, for what crosses them; nothing else waits for time to pass.

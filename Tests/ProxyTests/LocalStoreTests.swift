@@ -13,8 +13,8 @@ struct LocalStoreTests {
         try #require(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int)
     }
 
-    @Test("Only its user may read it, and its settings are what they should be", arguments: [LocalStore.Durability.process, .power])
-    func settings(durability: LocalStore.Durability) throws {
+    @Test("Only its user may read it, and its settings are what they should be", arguments: [DurabilityTier.process, .power])
+    func settings(durability: DurabilityTier) throws {
         let store = try LocalStore(directory: folder.path + "/deep/er", durability: durability)
         #expect(try mode(store.directory) == 0o700)
         for name in ["", "-wal", "-shm"] { #expect(try mode("\(store.directory)/weir-proxy.db\(name)") == 0o600) }

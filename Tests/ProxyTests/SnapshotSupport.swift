@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import Primitives
 import SwiftProtobuf
+import Telemetry
 import Trust
 
 @testable import Proxy
@@ -29,10 +30,11 @@ struct SnapshotFixture {
     let sealing = SealingKey()
     let logger: Logger
 
-    init() {
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
-        self.logger = logger
+    /// Quiet, unless a test wants to read the log.
+    init(log: (any LogSink)? = nil) {
+        logger =
+            log.map { Logger.structured("test", level: .debug, sink: $0) }
+            ?? Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     }
 
     func identity(trusting keys: [SigningKey]? = nil) -> DataPlaneIdentity {
@@ -44,8 +46,15 @@ struct SnapshotFixture {
 
     func local() throws -> LocalStore { try LocalStore(directory: folder.path, clock: clock) }
 
-    func store(_ local: LocalStore) throws -> SnapshotStore {
-        try SnapshotStore(local: local, identity: identity(), clock: clock, logger: logger)
+    func store(_ local: LocalStore, revocationGrace: Int64 = 0) throws -> SnapshotStore {
+        try SnapshotStore(
+            local: local, identity: identity(), clock: clock, logger: logger, revocationGraceMilliseconds: revocationGrace)
+    }
+
+    func revocation(audience: String? = nil, with key: SigningKey? = nil) throws -> Weir_V1_Envelope {
+        var payload = Weir_V1_RevocationPayload()
+        payload.revokedAtMs = SnapshotFixture.now
+        return try sign(.revocation, header(1, audience: audience ?? dataPlaneID.rawValue), payload, with: key)
     }
 
     func header(_ version: UInt64, epoch: UInt64 = 1, audience: String = "*", previous: [UInt8] = []) -> Weir_V1_Header {

@@ -66,6 +66,17 @@ enum HandwrittenRoutes {
             $0.ifMatch = .optional
         },
 
+        "GET /admin/api/fleet/endpoints": RouteDocs(
+            "How endpoints and credentials fare at each data plane, by what it said last. A page is of data planes: it holds all that they said."
+        ) {
+            $0.query =
+                RouteDocs.page + [
+                    FieldShape("region", .label, "Only the data planes of this region."),
+                    FieldShape("in_trouble", .flag, "Only what is failing or refused."),
+                ]
+            $0.answer = .list(Shapes.endpointState)
+        },
+
         "GET /admin/api/signing-keys": RouteDocs("List the keys that documents are signed with.") { $0.answer = .list(Shapes.signingKey) },
         "POST /admin/api/signing-keys/rotate": RouteDocs("Sign with a new key from now on.") {
             $0.body = .optionalForm([

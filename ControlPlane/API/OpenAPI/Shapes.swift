@@ -29,6 +29,19 @@ enum Shapes {
         told("updated_at", .time, "When it was changed last."),
     ]
 
+    static let endpointState: [FieldShape] = [
+        told("data_plane_id", .id(DataPlaneKind.prefix), "Whose report it is."), told("data_plane", words, "What people call it."),
+        told("region", words, "Its region."), told("connected", .flag, "Whether it is connected: else the report may be old."),
+        told("endpoint_id", words, "The endpoint; null for a credential.", nullable: true),
+        told("credential_id", words, "The credential; null for an endpoint.", nullable: true),
+        told("provider_id", words, "Whose it is."),
+        told("state", .word(EndpointState.State.allCases.map(\.rawValue)), "How it fares; refused is of a credential."),
+        told("since", .time, "Since when it has been failing or refused.", nullable: true),
+        told("attempts", .anything, "Since the data plane started; null for a credential."),
+        told("failures", .anything, "How many of these failed."), told("last", words, "What went wrong last.", nullable: true),
+        told("reported_at", .time, "When the data plane said so."),
+    ]
+
     static let signingKey: [FieldShape] = [
         told("id", words, "Its identifier."), told("state", words, "active, retiring or retired."),
         told("created_at", .time, "When it was made."), told("trusted_until", .time, "Until when data planes take it.", nullable: true),

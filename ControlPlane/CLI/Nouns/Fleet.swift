@@ -27,7 +27,7 @@ enum Fleet: EditableResource {
     static var subcommands: [any ParsableCommand.Type] {
         [
             ListCommand<Self>.self, ShowCommand<Self>.self, UpdateCommand<Self>.self, ActionCommand<RevokeDataPlane>.self,
-            NounCommand<EnrollmentTokens>.self, SigningKeys.self, RotateSigningKey.self, RaiseEpoch.self,
+            FleetEndpoints.self, NounCommand<EnrollmentTokens>.self, SigningKeys.self, RotateSigningKey.self, RaiseEpoch.self,
         ]
     }
 }
@@ -55,6 +55,37 @@ enum EnrollmentTokens: DeclaredResource {
     static let thing = "enrolment token"
     static var subcommands: [any ParsableCommand.Type] {
         [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
+    }
+}
+
+struct FleetEndpoints: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "endpoints", abstract: "How endpoints and credentials fare at each data plane, by what it said last.",
+        discussion: example("fleet endpoints --in-trouble"))
+
+    static let columns = [
+        Column("DATA PLANE", "data_plane"), Column("REGION", "region"), Column("ENDPOINT", "endpoint_id", .id),
+        Column("CREDENTIAL", "credential_id", .id), Column("STATE", "state"), Column("SINCE", "since", .id),
+        Column("ATTEMPTS", "attempts", .number), Column("FAILURES", "failures", .number), Column("LAST FAILURE", "last"),
+        Column("REPORTED", "reported_at", .id),
+    ]
+
+    struct Filters: ListFilters {
+        @Option(help: "Only the data planes of this region.")
+        var region: String?
+
+        @Flag(help: "Only what is failing or refused.")
+        var inTrouble = false
+
+        func query() -> [(String, String)] { pairs(("region", region), ("in_trouble", inTrouble ? "true" : nil)) }
+    }
+
+    @OptionGroup var filters: Filters
+    @OptionGroup var page: PageOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        try await connection.list("fleet/endpoints", columns: Self.columns, filters: filters, page: page)
     }
 }
 

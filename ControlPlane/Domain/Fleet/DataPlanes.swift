@@ -105,6 +105,8 @@ package struct AdmittedDataPlane: Sendable, Hashable {
     /// The keyring whose keys it was given when it enrolled.
     package let keyringEpoch: Int64
     package let keyringVersion: Int64
+    /// It may ship its usage, which is kept apart, and nothing else.
+    package let isRevoked: Bool
 }
 
 /// What of a data plane decides over its open streams.
@@ -162,8 +164,9 @@ package struct DataPlaneService: Sendable {
         }
     }
 
-    /// Cuts the data plane off for good: its streams end, its sessions and its identity are refused. What it holds it goes on
-    /// serving; the keys in it have to be revoked by themselves where that matters.
+    /// Cuts the data plane off for good: its streams end, and the next session it opens tells it, signed, that it was revoked. It then stops
+    /// serving, after the grace its own operator chose, and may ship what it had served, which is kept apart. One that is not in contact
+    /// hears nothing and serves on: where that matters, revoke the provider's credentials as well.
     package func revoke(_ actor: Actor, _ id: DataPlaneID, expecting: Int64? = nil) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
         return try await change(actor, id, "data_plane.revoke", expecting: expecting) { c, row in
@@ -187,12 +190,14 @@ package struct DataPlaneService: Sendable {
     }
 
     /// The data plane that a session names.
+    /// - Parameter revokedToo: whether a revoked one may have this stream.
     /// - Throws: `FleetRefusal.revoked`, or `.unauthenticated` when there is none of this id.
-    package func admitted(_ id: DataPlaneID) async throws -> AdmittedDataPlane {
+    package func admitted(_ id: DataPlaneID, revokedToo: Bool = false) async throws -> AdmittedDataPlane {
         let row = try await fleet.read { try DataPlanesTable.find($0, id: id.rawValue) }
         guard let row else { throw FleetRefusal.unauthenticated("there is no data plane \(id)") }
-        guard row.status == .active else { throw FleetRefusal.revoked }
-        return AdmittedDataPlane(id: row.id, keyringEpoch: row.keyringEpoch, keyringVersion: row.keyringVersion)
+        guard row.status == .active || revokedToo else { throw FleetRefusal.revoked }
+        return AdmittedDataPlane(
+            id: row.id, keyringEpoch: row.keyringEpoch, keyringVersion: row.keyringVersion, isRevoked: row.status == .revoked)
     }
 
     /// A subscription began. What the hello lists replaces what was known; refusals of documents that it does not hold are kept.
@@ -255,7 +260,7 @@ package struct DataPlaneService: Sendable {
                 c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: row.version)
             try DataPlaneDocumentsTable.removeExcept(
                 c, dataPlaneID: row.dataPlaneID, kind: DocumentKind.config.word, versions: Rollouts.referencedVersions(c))
-        case .directory, .heartbeat, .keyring:
+        case .directory, .heartbeat, .keyring, .revocation:
             try DataPlaneDocumentsTable.removeOlder(
                 c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: row.version)
         }
@@ -270,6 +275,7 @@ package struct DataPlaneService: Sendable {
         ]
         try await fleet.observe { c in
             try DataPlanesTable.reported(c, id: id, report: json.text, now: now)
+            try EndpointReportsTable.put(c, EndpointReportService.row(id, report, now: now))
         }
     }
 

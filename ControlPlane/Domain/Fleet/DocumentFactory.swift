@@ -226,6 +226,17 @@ package final class DocumentFactory: Sendable {
             envelope: try SignedDocument.sign(kind: .heartbeat, header: header, payload: bytes, with: key))
     }
 
+    /// Says to one data plane that it was revoked, and when. The same document whenever it is asked for, but for who signs it.
+    package func revocation(for dataPlaneID: String, revokedAt: Int64) async throws -> Weir_V1_Envelope {
+        var payload = Weir_V1_RevocationPayload()
+        payload.revokedAtMs = revokedAt
+        let (key, epoch) = try await fleet.read { c in (try self.keys.active(c), try FleetCounter.epoch(c)) }
+        var header = header(audience: dataPlaneID, epoch: epoch, version: max(1, revokedAt), now: revokedAt)
+        // It is for data planes of every age.
+        header.minimumDataPlaneVersion = ""
+        return try SignedDocument.sign(kind: .revocation, header: header, payload: payload.serializedBytes(), with: key)
+    }
+
     /// The credentials that the endpoints name of what the audience is sent of these configurations: a data plane gets no others.
     func credentialIDs(_ c: any SQLConnection, configVersions: [Int64], for audience: ConfigAudience) throws -> Set<String> {
         var all = Set<String>()

@@ -30,12 +30,19 @@ package struct SessionService: Sendable {
         return Array(nonces[0].issue(Array(claims.utf8)).utf8)
     }
 
+    /// What a data plane that proved itself is given.
+    package struct Opened: Sendable {
+        package let response: Weir_V1_OpenSessionResponse
+        /// Of a revoked data plane, whose session is good for shipping its usage alone: what it has to be told. Unix milliseconds, and the
+        /// keyring it was enrolled with.
+        package let revocation: (revokedAt: Int64, keyringEpoch: Int64, keyringVersion: Int64)?
+    }
+
     /// - Throws: `FleetRefusal`; `DomainError.unavailable` without a database.
-    package func open(_ request: Weir_V1_OpenSessionRequest) async throws -> Weir_V1_OpenSessionResponse {
+    package func open(_ request: Weir_V1_OpenSessionRequest) async throws -> Opened {
         let now = fleet.domain.clock.nowMilliseconds()
         let nonce = Array(request.nonce)
         let expires = try checkNonce(nonce, dataPlaneID: request.dataPlaneID, now: now)
-        try fleet.checkVersion(request.version)
         let row = try await fleet.read { try DataPlanesTable.find($0, id: request.dataPlaneID) }
         // An unknown data plane and a wrong signature get the same answer: it tells nobody which ids exist.
         let body = SessionChallenge.body(deployment: fleet.deployment, dataPlaneID: request.dataPlaneID, nonce: nonce)
@@ -43,7 +50,9 @@ package struct SessionService: Sendable {
             TrustStore.verify(
                 publicKey: row.identityPublicKey, type: SessionChallenge.type, body: body, signature: Array(request.signature))
         else { throw FleetRefusal.unauthenticated("the signature is not that of the data plane \(request.dataPlaneID)") }
-        guard row.status == .active else { throw FleetRefusal.revoked }
+        let isRevoked = row.status == .revoked
+        // One that is too old to be served is not too old to be told that it is revoked.
+        if !isRevoked { try fleet.checkVersion(request.version) }
         let digest = SHA256Digest.of(nonce)
         let fresh = try await fleet.observe { c in
             guard try SessionNoncesTable.use(c, nonce: digest, expiresAt: expires) else { return false }
@@ -55,10 +64,12 @@ package struct SessionService: Sendable {
         var response = Weir_V1_OpenSessionResponse()
         response.session = token.encoded(with: sessions[0])
         response.expiresMs = token.expiresMilliseconds
-        return response
+        return Opened(
+            response: response,
+            revocation: isRevoked ? (row.revokedAt ?? row.updatedAt, row.keyringEpoch, row.keyringVersion) : nil)
     }
 
-    /// Whose session it is. Whether that data plane was revoked meanwhile is not in the token: see `DataPlaneService.standing`.
+    /// Whose session it is. Whether that data plane was revoked is not in the token: see `DataPlaneService.admitted`.
     package func verify(_ token: String) throws(FleetRefusal) -> DataPlaneID {
         guard let session = sessions.lazy.compactMap({ SessionToken(token, codec: $0) }).first else {
             throw .unauthenticated("the session is none of this deployment's")

@@ -14,13 +14,16 @@ package final class FleetHub: Sendable {
         let dataPlaneID: String
         /// Names the subscription in the database; nil for the other streams.
         let connection: String?
+        /// Opened by a data plane that was revoked by then: there is nothing to end it for.
+        let outlivesRevocation: Bool
         private let wakeUps: AsyncStream<Void>
         private let wakeUp: AsyncStream<Void>.Continuation
         private let endings: AsyncStream<RPCError>
         private let ending: AsyncStream<RPCError>.Continuation
 
-        init(dataPlaneID: String, connection: String?) {
+        init(dataPlaneID: String, connection: String?, outlivesRevocation: Bool = false) {
             self.dataPlaneID = dataPlaneID
+            self.outlivesRevocation = outlivesRevocation
             self.connection = connection
             (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
             (endings, ending) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
@@ -131,7 +134,7 @@ package final class FleetHub: Sendable {
             return
         }
         for stream in streams {
-            guard let standing = standings[stream.dataPlaneID], standing.active else {
+            guard let standing = standings[stream.dataPlaneID], standing.active || stream.outlivesRevocation else {
                 stream.end(RPCError(FleetRefusal.revoked))
                 continue
             }

@@ -93,7 +93,9 @@ package final class FleetServer: Service {
 
     /// For the admin API.
     package var administration: FleetAdministration {
-        FleetAdministration(dataPlanes: services.dataPlanes, enrollment: enrollment, signingKeys: services.keys)
+        FleetAdministration(
+            dataPlanes: services.dataPlanes, enrollment: enrollment, signingKeys: services.keys,
+            endpointReports: EndpointReportService(services.context))
     }
 
     /// The port it listens on; waits until it does.

@@ -6,6 +6,9 @@ import Primitives
 
 /// The gRPC service that data planes call (`fleet.proto`).
 struct FleetService: Weir_V1_Fleet.ServiceProtocol {
+    /// Changes of the signing key that a revoked data plane is led through.
+    private static let maximumKeyrings = 64
+
     private let services: FleetServices
     private let enrollment: EnrollmentService
     private let hub: FleetHub
@@ -51,7 +54,18 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         request: ServerRequest<Weir_V1_OpenSessionRequest>, context: ServerContext
     ) async throws -> ServerResponse<Weir_V1_OpenSessionResponse> {
         try await translated("session", peer: context.remotePeer) {
-            ServerResponse(message: try await services.sessions.open(request.message))
+            let opened = try await services.sessions.open(request.message)
+            var response = opened.response
+            if let revocation = opened.revocation {
+                let id = request.message.dataPlaneID
+                response.revocation = try await services.factory.revocation(for: id, revokedAt: revocation.revokedAt)
+                // It may have slept through changes of the signing key.
+                response.keyrings = try await services.factory.keyrings(
+                    afterEpoch: revocation.keyringEpoch, version: revocation.keyringVersion, limit: Self.maximumKeyrings
+                ).map(\.envelope)
+                logger.notice("a revoked data plane was told so; its usage is taken and kept apart", metadata: ["data_plane": "\(id)"])
+            }
+            return ServerResponse(message: response)
         }
     }
 
@@ -106,9 +120,9 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
     func reportUsage(
         request: StreamingServerRequest<Weir_V1_UsageBatch>, context: ServerContext
     ) async throws -> StreamingServerResponse<Weir_V1_UsageAck> {
-        let dataPlane = try await admit(request.metadata, context)
+        let dataPlane = try await admit(request.metadata, context, revokedToo: true)
         return StreamingServerResponse { writer in
-            try await supervised(dataPlane.id, connection: nil, context) { _ in
+            try await supervised(dataPlane.id, connection: nil, outlivesRevocation: dataPlane.isRevoked, context) { _ in
                 let intake = UsageStream(
                     dataPlaneID: dataPlane.id, store: services.storeUsage, patience: settings.intakePatience, metrics: metrics,
                     logger: logger)
@@ -134,21 +148,24 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
     // MARK: -
 
     /// Whose stream it is, from "authorization: Bearer <session>".
-    private func admit(_ metadata: Metadata, _ context: ServerContext) async throws -> AdmittedDataPlane {
+    private func admit(
+        _ metadata: Metadata, _ context: ServerContext, revokedToo: Bool = false
+    ) async throws -> AdmittedDataPlane {
         try await translated("stream", peer: context.remotePeer) {
             guard let header = metadata[stringValues: "authorization"].first(where: { _ in true }), header.hasPrefix("Bearer ") else {
                 throw FleetRefusal.unauthenticated("a session is needed: authorization: Bearer <session>")
             }
-            return try await services.dataPlanes.admitted(try services.sessions.verify(String(header.dropFirst("Bearer ".count))))
+            let id = try services.sessions.verify(String(header.dropFirst("Bearer ".count)))
+            return try await services.dataPlanes.admitted(id, revokedToo: revokedToo)
         }
     }
 
     /// Runs `body` until it ends, the caller leaves, the server shuts down or the hub ends the stream.
     private func supervised(
-        _ dataPlaneID: String, connection: String?, _ context: ServerContext,
+        _ dataPlaneID: String, connection: String?, outlivesRevocation: Bool = false, _ context: ServerContext,
         _ body: @escaping @Sendable (FleetHub.Stream) async throws -> Void
     ) async throws {
-        let stream = FleetHub.Stream(dataPlaneID: dataPlaneID, connection: connection)
+        let stream = FleetHub.Stream(dataPlaneID: dataPlaneID, connection: connection, outlivesRevocation: outlivesRevocation)
         let number = hub.add(stream)
         defer { hub.remove(number) }
         try await translated("stream", peer: context.remotePeer) {

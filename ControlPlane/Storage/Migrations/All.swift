@@ -8,6 +8,7 @@ package enum Migrations {
         .configVersions,
         .rollouts,
         .fleet,
+        .endpointReports,
         .idempotency,
         .usageIdentity,
         .auditOrder,

@@ -7,6 +7,7 @@ package import Logging
 import NIOCore
 import NIOPosix
 import Primitives
+import SwiftProtobuf
 import Synchronization
 package import Trust
 
@@ -108,7 +109,13 @@ package final class ControlLink: Sendable {
         let transport = try FleetConnection.transport(to: address, authorityPEM: enrollment.authorityPEM, group: group)
         try await FleetConnection.run(transport) { client in
             let session = try await self.openSession(Weir_V1_Fleet.Client(wrapping: client))
-            let metadata: Metadata = ["authorization": "Bearer \(session)"]
+            let metadata: Metadata = ["authorization": "Bearer \(session.session)"]
+            if session.hasRevocation, await self.isRevoked(session) {
+                // The control plane takes what was served, and has nothing more to say.
+                self.didConnect()
+                self.current.withLock { $0.lastError = "the control plane has revoked this data plane" }
+                return try await self.ship(client, metadata)
+            }
             // Whichever ends first takes the other with it.
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await self.subscribe(client, metadata) }
@@ -148,7 +155,9 @@ package final class ControlLink: Sendable {
     }
 
     /// Proves who we are: the control plane's nonce, signed.
-    private func openSession(_ fleet: Weir_V1_Fleet.Client<FleetConnection.Transport>) async throws -> String {
+    private func openSession(
+        _ fleet: Weir_V1_Fleet.Client<FleetConnection.Transport>
+    ) async throws -> Weir_V1_OpenSessionResponse {
         var challenge = Weir_V1_ChallengeRequest()
         challenge.dataPlaneID = enrollment.dataPlaneID.rawValue
         let nonce = Array(try await fleet.challenge(challenge, options: FleetConnection.callOptions).nonce)
@@ -159,7 +168,19 @@ package final class ControlLink: Sendable {
         request.version = weirVersion.description
         let body = SessionChallenge.body(deployment: enrollment.deployment, dataPlaneID: enrollment.dataPlaneID.rawValue, nonce: nonce)
         request.signature = Data(try identity.sign(type: SessionChallenge.type, body: body))
-        return try await fleet.openSession(request, options: FleetConnection.callOptions).session
+        return try await fleet.openSession(request, options: FleetConnection.callOptions)
+    }
+
+    /// Whether the session's revocation is signed by a key that this data plane believes, which the keyrings beside it may first lead to.
+    /// Nothing less makes it stop serving: not a refusal, not a control plane that cannot be reached.
+    private func isRevoked(_ session: Weir_V1_OpenSessionResponse) async -> Bool {
+        let known = snapshots.keyring
+        for keyring in session.keyrings.prefix(64) {
+            guard let header = try? Weir_V1_Header(serializedBytes: keyring.header) else { continue }
+            let version = DocumentVersion(epoch: header.epoch, version: header.version)
+            if known.map({ $0 < version }) ?? true { _ = await snapshots.apply(keyring) }
+        }
+        return await snapshots.apply(session.revocation).accepted
     }
 
     private func subscribe(_ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata) async throws {

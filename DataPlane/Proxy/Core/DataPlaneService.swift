@@ -3,6 +3,7 @@ import Foundation
 package import Logging
 import NIOCore
 import Primitives
+import ServiceLifecycle
 import Synchronization
 import Telemetry
 import Trust
@@ -36,24 +37,57 @@ package struct DataPlaneService: Sendable {
         }
     }
 
-    /// Runs until SIGTERM or SIGINT; a second signal ends what still runs at once.
+    /// Runs until SIGTERM or SIGINT; a second signal cuts the draining short. One that comes while the data plane waits to be enrolled
+    /// ends it as well.
     /// - Throws: what kept it from starting, in words for the operator.
     package func run() async throws {
-        let stops = StopRequests(await UnixSignalsSequence(trapping: [.sigterm, .sigint]))
         signal(SIGPIPE, SIG_IGN)
-        let clock = SystemClock()
-        let store = try LocalStore(directory: settings.dataDirectory, durability: settings.durability == .power ? .power : .process)
+        // Two, since a sequence ends with the task that listens to it. Both hear each signal.
+        let early = await UnixSignalsSequence(trapping: [.sigterm, .sigint])
+        let signals = await UnixSignalsSequence(trapping: [.sigterm, .sigint])
+        let store = try LocalStore(directory: settings.dataDirectory, durability: settings.durability)
         for folder in store.quarantined { logger.error("a damaged local database lies aside", metadata: ["folder": "\(folder)"]) }
         let keys = try DataPlaneKeys.loadOrCreate(directory: settings.dataDirectory)
-        guard let enrollment = try await enroll(keys, stops) else {
-            logger.notice("stopped before the data plane was enrolled")
-            return
+        guard let enrollment = try await enroll(keys, until: early) else {
+            logger.notice("stopped before it was enrolled")
+            return store.close()
         }
+        let plane = try await start(store, keys, enrollment)
+        let group = ServiceGroup(configuration: ServiceGroupConfiguration(services: plane.services, logger: logger))
+        let stopping = Task {
+            var count = 0
+            for await _ in signals {
+                count += 1
+                if count > 1 {
+                    logger.notice("stopping at once: running requests are cut off")
+                    plane.server.hurry()
+                    continue
+                }
+                logger.notice("stopping: running requests may end", metadata: ["milliseconds": "\(settings.drainTimeout)"])
+                await group.triggerGracefulShutdown()
+            }
+        }
+        defer { stopping.cancel() }
+        try await group.run()
+        store.close()
+        logger.notice("stopped", metadata: ["outbox_batches": "\(plane.pipeline.counters.outboxRows.load(ordering: .relaxed))"])
+    }
+
+    private struct Running {
+        let server: ProxyServer
+        let pipeline: UsagePipeline
+        /// Stopped in the reverse order.
+        let services: [any Service]
+    }
+
+    private func start(_ store: LocalStore, _ keys: DataPlaneKeys, _ enrollment: Enrollment) async throws -> Running {
+        let clock = SystemClock()
         let identity = DataPlaneIdentity(enrollment, keys: keys)
-        let snapshots = try SnapshotStore(local: store, identity: identity, clock: clock, logger: logger)
+        let snapshots = try SnapshotStore(
+            local: store, identity: identity, clock: clock, logger: logger, revocationGraceMilliseconds: Int64(settings.revocationGrace))
         var journal = JournalSettings()
         journal.maximumBytes = max(settings.maxJournalBytes, 2 * ProxyServer.loopCount(settings) * journal.segmentBytes)
-        journal.durability = settings.durability == .power ? .power : .process
+        journal.durability = settings.durability
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let pipeline = try UsagePipeline(
             store: store, journalDirectory: settings.dataDirectory + "/journal", settings: journal,
@@ -65,12 +99,10 @@ package struct DataPlaneService: Sendable {
             host: settings.operatorHost, port: settings.operatorPort, status: status, logger: logger)
         var linkSettings = ControlLink.Settings()
         linkSettings.address = controlAddress
-        let reporter = StatusReporter(server: server, status: status, pipeline: pipeline)
+        let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
             logger: logger, status: { reporter.report })
-        let linking = Task { await link.run() }
-        let reporting = Task { await reporter.run() }
         logger.notice(
             "serving",
             metadata: [
@@ -78,39 +110,26 @@ package struct DataPlaneService: Sendable {
                 "data_plane": "\(enrollment.dataPlaneID)", "region": "\(enrollment.region)", "version": "\(weirVersion)",
                 "loops": "\(ProxyServer.loopCount(settings))",
             ])
-
-        await stops.wait(for: 1)
-        logger.notice("stopping: running requests may end", metadata: ["milliseconds": "\(settings.drainTimeout)"])
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                await stops.wait(for: 2)
-                server.hurry()
-            }
-            await server.drain()
-            group.cancelAll()
-        }
-        pipeline.stop()
-        // What was folded last goes out too, if the control plane is there to take it.
-        let deadline = MonotonicClock.nowMicroseconds() + 3_000_000
-        while link.state.isConnected, pipeline.counters.outboxRows.load(ordering: .relaxed) > 0, MonotonicClock.nowMicroseconds() < deadline
-        {
-            try? await Task.sleep(for: .milliseconds(20))
-        }
-        reporting.cancel()
-        linking.cancel()
-        await linking.value
-        await operatorServer.stop()
-        store.close()
-        logger.notice("stopped", metadata: ["outbox_batches": "\(pipeline.counters.outboxRows.load(ordering: .relaxed))"])
+        return Running(
+            server: server, pipeline: pipeline,
+            services: [
+                // Health and metrics are there for as long as anything is.
+                UntilStopped(name: "operator") { await operatorServer.stop() },
+                LinkService(link: link, pipeline: pipeline),
+                ReportingService(reporter: reporter),
+                UntilStopped(name: "usage") { pipeline.stop() },
+                UntilStopped(name: "requests") { await server.drain() },
+            ])
     }
 
-    /// - Returns: nil when the process is told to stop before the control plane could be reached.
-    private func enroll(_ keys: DataPlaneKeys, _ stops: StopRequests) async throws -> Enrollment? {
-        if let known = try Enrollment.load(directory: settings.dataDirectory) { return known }
-        return try await withThrowingTaskGroup(of: Enrollment?.self) { group in
-            group.addTask { try await self.enroll(keys) }
+    /// Nil when a signal came first.
+    private func enroll(_ keys: DataPlaneKeys, until signals: UnixSignalsSequence) async throws -> Enrollment? {
+        try await withThrowingTaskGroup(of: Enrollment?.self) { group in
+            group.addTask { try await enroll(keys) }
             group.addTask {
-                await stops.wait(for: 1)
+                for await _ in signals { return nil }
+                // Cancelled, since the other has ended: it is the one to be heard.
+                try await Task.sleep(for: .seconds(3600))
                 return nil
             }
             defer { group.cancelAll() }
@@ -119,6 +138,7 @@ package struct DataPlaneService: Sendable {
     }
 
     private func enroll(_ keys: DataPlaneKeys) async throws -> Enrollment {
+        if let known = try Enrollment.load(directory: settings.dataDirectory) { return known }
         guard let text = enrollmentToken, !text.isEmpty else { throw StartError.notEnrolled(settings.dataDirectory) }
         let token = try EnrollmentTokenText(parsing: text.trimmingCharacters(in: .whitespacesAndNewlines))
         while true {
@@ -133,53 +153,41 @@ package struct DataPlaneService: Sendable {
     }
 }
 
-/// How often the process was told to stop.
-private final class StopRequests: Sendable {
-    private let count = Atomic<Int>(0)
+/// Something that runs by itself and has to be ended in its turn.
+private struct UntilStopped: Service {
+    let name: String
+    let stop: @Sendable () async -> Void
 
-    init(_ signals: UnixSignalsSequence) {
-        Task {
-            for await _ in signals { count.wrappingAdd(1, ordering: .relaxed) }
-        }
-    }
-
-    /// Returns when it was told so often, or the task is cancelled.
-    func wait(for times: Int) async {
-        while count.load(ordering: .relaxed) < times, !Task.isCancelled { try? await Task.sleep(for: .milliseconds(100)) }
+    func run() async throws {
+        try? await gracefulShutdown()
+        await stop()
     }
 }
 
-/// The status report, gathered now and then so that whoever asks for it need not wait for the loops.
-private final class StatusReporter: Sendable {
-    private let server: ProxyServer
-    private let status: OperatorStatus
-    private let pipeline: UsagePipeline
-    private let last = Mutex(Weir_V1_StatusReport())
+/// The link to the control plane. What was folded last goes out before it ends, if the control plane is there to take it.
+private struct LinkService: Service {
+    static let patienceMicroseconds: Int64 = 3_000_000
 
-    init(server: ProxyServer, status: OperatorStatus, pipeline: UsagePipeline) {
-        self.server = server
-        self.status = status
-        self.pipeline = pipeline
-    }
+    let link: ControlLink
+    let pipeline: UsagePipeline
 
-    var report: Weir_V1_StatusReport { last.withLock { $0 } }
-
-    func run() async {
-        while !Task.isCancelled {
-            let metrics = await server.metrics()
-            let readiness = status.readiness()
-            var report = Weir_V1_StatusReport()
-            report.requestsTotal = metrics.metrics.answers.reduce(0, &+)
-            report.activeRequests = UInt64(metrics.active)
-            report.outboxBatches = UInt64(max(0, pipeline.counters.outboxRows.load(ordering: .relaxed)))
-            report.ready = readiness.isReady
-            report.state = (readiness.problems + readiness.warnings).first ?? "ok"
-            report.draining = server.isDraining
-            let made = report
-            last.withLock { $0 = made }
-            try? await Task.sleep(for: .seconds(2))
+    func run() async throws {
+        let linking = Task { await link.run() }
+        try? await gracefulShutdown()
+        let deadline = MonotonicClock.nowMicroseconds() + Self.patienceMicroseconds
+        while link.state.isConnected, pipeline.counters.outboxRows.load(ordering: .relaxed) > 0, MonotonicClock.nowMicroseconds() < deadline
+        {
+            try? await Task.sleep(for: .milliseconds(20))
         }
+        linking.cancel()
+        await linking.value
     }
+}
+
+private struct ReportingService: Service {
+    let reporter: StatusReporter
+
+    func run() async throws { await cancelWhenGracefulShutdown { await reporter.run() } }
 }
 
 /// Closes the record of a request that an earlier process left open: its input is charged as estimated, with what a progress record

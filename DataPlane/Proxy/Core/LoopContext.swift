@@ -19,6 +19,8 @@ final class LoopContext: @unchecked Sendable {
     let journal: UsageJournal
     let transport: Transport
     let allocator = ByteBufferAllocator()
+    /// The whole data plane's, which all loops tell of their attempts.
+    let endpointStates: EndpointStates
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
@@ -29,6 +31,7 @@ final class LoopContext: @unchecked Sendable {
     let crossOrigin: CrossOrigin?
 
     var metrics = LoopMetrics()
+    let attempts = AttemptMetrics()
     var encoder = UsageEncoder()
     /// Where a meter puts what it lets through, emptied at each use.
     var scratch: [UInt8] = []
@@ -64,7 +67,7 @@ final class LoopContext: @unchecked Sendable {
 
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
-        tls: ClientTLS, health: UpstreamHealth
+        tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates
     ) {
         self.eventLoop = eventLoop
         self.index = index
@@ -76,6 +79,7 @@ final class LoopContext: @unchecked Sendable {
         crossOrigin = CrossOrigin(origins: settings.crossOrigins)
         bodies = BodyBudget(maximum: settings.maxBufferedBytes)
         self.health = HealthView(health)
+        self.endpointStates = endpointStates
         renewDate()
     }
 
@@ -84,8 +88,10 @@ final class LoopContext: @unchecked Sendable {
     /// Puts a snapshot in force for the requests that begin from now on, and ends those whose principals lost their standing.
     func activate(_ snapshot: RuntimeSnapshot) {
         let before = self.snapshot
+        attempts.keep(versions: Set(snapshot.configs.keys))
         self.snapshot = snapshot
         hidden.removeAll()
+        if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
         guard let before, before.directory.revocations != snapshot.directory.revocations else { return }
         endExchanges { snapshot.directory.interruption(of: $0) }
     }

@@ -15,6 +15,7 @@ package final class ProxyServer: Sendable {
     private let group: any EventLoopGroup
     let contexts: [LoopContext]
     private let listener: Listener
+    let endpointStates: EndpointStates
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
     let health: UpstreamHealth
@@ -23,7 +24,7 @@ package final class ProxyServer: Sendable {
 
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
-        listenerMetrics: MetricsRegistry, health: UpstreamHealth, logger: Logger
+        listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, logger: Logger
     ) {
         self.listenerMetrics = listenerMetrics
         self.settings = settings
@@ -32,6 +33,7 @@ package final class ProxyServer: Sendable {
         self.listener = listener
         port = listener.port
         self.health = health
+        self.endpointStates = endpointStates
         self.logger = logger
     }
 
@@ -47,20 +49,28 @@ package final class ProxyServer: Sendable {
         let group = Listener.loops(loops)
         let tls = ClientTLS()
         let health = UpstreamHealth(logger: logger)
+        let endpointStates = EndpointStates(logger: logger, clock: clock)
         var contexts: [LoopContext] = []
         for index in 0..<loops {
             let eventLoop = group.next()
             let journal = try pipeline.journal(loop: index) { work in eventLoop.execute(work) }
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
-                health: health)
+                health: health, endpointStates: endpointStates)
             contexts.append(context)
         }
         for context in contexts {
             try await context.eventLoop.submit { context.start() }.get()
         }
         let all = contexts
+        let previous = Mutex<RuntimeSnapshot?>(nil)
         snapshots.onActivate { snapshot in
+            endpointStates.activated(
+                snapshot,
+                after: previous.withLock { previous in
+                    defer { previous = snapshot }
+                    return previous
+                })
             for context in all {
                 context.eventLoop.execute { context.activate(snapshot) }
             }
@@ -70,7 +80,7 @@ package final class ProxyServer: Sendable {
             let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
                 settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
-                logger: logger)
+                endpointStates: endpointStates, logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()
@@ -99,24 +109,43 @@ package final class ProxyServer: Sendable {
 
     package var isDraining: Bool { draining.load(ordering: .relaxed) }
 
-    /// Sums over the loops, gathered on each of them.
-    func metrics() async -> (metrics: LoopMetrics, connections: Int, active: Int, refusedCredentials: [String]) {
-        var all: [LoopMetrics] = []
+    /// What the loops have counted, summed.
+    struct Sums: Sendable {
+        var metrics = LoopMetrics()
+        var attempts: [AttemptMetrics.Key: AttemptMetrics.Counts] = [:]
         var connections = 0
+        /// Requests under way.
         var active = 0
+        /// Credentials that are tried last, since their provider refused them.
+        var refusedCredentials: [String] = []
+    }
+
+    /// Gathered on each loop.
+    func sums() async -> Sums {
+        var sums = Sums()
+        var all: [LoopMetrics] = []
         for context in contexts {
             let one = try? await context.eventLoop.submit {
-                (context.metrics, context.fronts.items.count, context.fronts.items.count(where: \.isBusy))
+                (context.metrics, context.fronts.items.count, context.fronts.items.count(where: \.isBusy), context.attempts.all)
             }.get()
             guard let one else { continue }
             all.append(one.0)
-            connections += one.1
-            active += one.2
+            sums.connections += one.1
+            sums.active += one.2
+            for (key, counts) in one.3 { sums.attempts[key, default: .init()] += counts }
         }
-        return (LoopMetrics.sum(all), connections, active, health.refusedCredentials(now: MonotonicClock.nowMicroseconds()))
+        sums.metrics = LoopMetrics.sum(all)
+        sums.refusedCredentials = health.refusedCredentials(now: MonotonicClock.nowMicroseconds())
+        return sums
     }
 
-    package func activeRequests() async -> Int { await metrics().active }
+    package func activeRequests() async -> Int {
+        var active = 0
+        for context in contexts {
+            active += (try? await context.eventLoop.submit { context.fronts.items.count(where: \.isBusy) }.get()) ?? 0
+        }
+        return active
+    }
 
     /// Cuts a `drain` short that is under way, or will be.
     package func hurry() { hurried.store(true, ordering: .relaxed) }

@@ -65,6 +65,10 @@ package struct ProxySettings: Sendable {
     /// How long an endpoint that could not be reached is tried last.
     package var endpointCooldown = 5_000
 
+    /// How long this data plane serves on after it has heard that it was revoked, milliseconds. 0: it stops at once, since a data plane is
+    /// revoked when its machine is no longer trusted; more where callers have to be moved elsewhere first.
+    package var revocationGrace = 0
+
     // MARK: Usage
 
     /// `process`: survives kill -9 (the page cache keeps it). `power`: the end of an answer also waits for an fsync.
@@ -80,9 +84,4 @@ package struct ProxySettings: Sendable {
     package var drainDelay = 0
 
     package init() {}
-}
-
-package enum DurabilityTier: String, Sendable, CaseIterable {
-    case process
-    case power
 }

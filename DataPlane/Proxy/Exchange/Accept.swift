@@ -48,6 +48,8 @@ extension Exchange {
         _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
     ) throws(Rejection) -> (Authentication, RuntimeSnapshot) {
         guard let snapshot = loop.snapshot else { throw .notConfigured() }
+        // Before the key: an empty directory would call every key a wrong one.
+        if snapshot.isRevoked { throw .revoked() }
         var isBearer = true
         var field = head.first(.authorization)
         if field == nil {

@@ -71,6 +71,8 @@ struct Interruption {
     static let stopped = Interruption(
         origin: .weir, code: "gateway_stopped", flags: .interrupted, status: 503,
         message: "This gateway was stopped while it worked on the request. Try again: another one will answer.")
+    static let gatewayRevoked = Interruption(
+        origin: .weir, code: "gateway_revoked", flags: .interrupted, status: 503, message: "This gateway was taken out of service.")
 
     /// A principal lost its standing while its request was running.
     static func disabled(_ code: StaticString, _ message: String, status: Int) -> Interruption {

@@ -101,6 +101,13 @@ extension Rejection {
             retryMilliseconds: 5000)
     }
 
+    static func revoked() -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "gateway_revoked",
+            message: "This gateway was taken out of service by its operator and serves nothing any more. Use another one.",
+            closesConnection: true)
+    }
+
     static func usageNotStorable(_ detail: String) -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "usage_not_storable",

@@ -104,6 +104,7 @@ extension Exchange {
     func attemptEnded(_ attempt: Attempt, _ outcome: AttemptOutcome) {
         guard case .attempting(let admission, let running) = stage, running === attempt else { return }
         loop.health.note(attempt, outcome, loop)
+        loop.attemptEnded(AttemptEnd(attempt, outcome))
         loop.metrics.note(outcome)
         sums.add(outcome)
         switch outcome.ending {

@@ -26,7 +26,7 @@ package final class OperatorStatus: Sendable {
         switch path {
         case "/health/live": Page(status: 200, contentType: "application/json", body: "{\"status\":\"ok\"}\n")
         case "/health/ready": await ready()
-        case "/metrics": Page(status: 200, contentType: MetricsRegistry.contentType, body: await metrics())
+        case "/metrics": Page(status: 200, contentType: PrometheusText.contentType, body: await metrics())
         default: Page(status: 404, contentType: "text/plain", body: "/health/live, /health/ready, /metrics\n")
         }
     }
@@ -36,29 +36,39 @@ package final class OperatorStatus: Sendable {
         let health = snapshots.health()
         var problems: [String] = []
         if server.isDraining { problems.append("the data plane is being stopped") }
-        if !health.isServing { problems.append("no configuration is in force yet") }
+        let revocation = health.revocation.map {
+            (isInForce: $0.isInForce, text: $0.text(graceMilliseconds: snapshots.revocationGraceMilliseconds))
+        }
+        if let revocation, revocation.isInForce {
+            problems.append(revocation.text)
+        } else if !health.isServing {
+            problems.append("no configuration is in force yet")
+        }
         if case .refusing(let reason) = pipeline.shared.state { problems.append(reason) }
-        var warnings = pipeline.health.filter { !problems.contains($0) } + health.problems
+        var warnings: [String] = []
+        if let revocation, !revocation.isInForce { warnings.append(revocation.text) }
+        warnings += pipeline.health.filter { !problems.contains($0) } + health.problems
         if health.isServing, health.secondsSinceHeartbeat > SnapshotHealth.staleSeconds {
             warnings.append("the control plane was not heard for \(health.secondsSinceHeartbeat) s; serving the last good configuration")
         }
+        warnings += server.endpointStates.warnings
         warnings += quarantined.map { "a damaged database lies in \($0); usage that was not shipped may be in it" }
         return (problems.isEmpty, problems, warnings)
     }
 
     private func ready() async -> Page {
+        server.endpointStates.settle(now: MonotonicClock.nowMicroseconds())
         let (isReady, problems, warnings) = readiness()
         let health = snapshots.health()
-        let metrics = await server.metrics()
-        let refused = metrics.refusedCredentials.map { "the provider refused credential \($0); it is out of rotation" }
+        let active = await server.activeRequests()
         func list(_ items: [String]) -> String { "[" + items.map { text($0) }.joined(separator: ",") + "]" }
         var body =
-            "{\"status\":\(text(isReady ? "ok" : "unavailable")),\"problems\":\(list(problems)),\"warnings\":\(list(warnings + refused)),"
+            "{\"status\":\(text(isReady ? "ok" : "unavailable")),\"problems\":\(list(problems)),\"warnings\":\(list(warnings)),"
         body += "\"config\":{\"baseline\":\(health.baselineVersion),\"candidate\":\(health.candidateVersion)},"
         body += "\"directory\":{\"version\":\(health.directoryVersion),\"keys\":\(health.keyCount)},"
         body += "\"control_plane\":{\"heard_since_start\":\(health.hasHeardSinceStart),"
         body += "\"seconds_since_heartbeat\":\(health.secondsSinceHeartbeat),\"behind\":\(list(health.behind))},"
-        body += "\"active_requests\":\(metrics.active)}\n"
+        body += "\"active_requests\":\(active)}\n"
         return Page(status: isReady ? 200 : 503, contentType: "application/json", body: body)
     }
 
@@ -67,16 +77,17 @@ package final class OperatorStatus: Sendable {
     // MARK: Metrics
 
     private func metrics() async -> String {
-        let (loops, connections, active, refused) = await server.metrics()
+        let sums = await server.sums()
+        let loops = sums.metrics
         let health = snapshots.health()
         var out = PrometheusText()
         out.family("weir_proxy_answers_total", "counter", "Answers to applications by status class.")
-        for code in 1...5 { out.sample("weir_proxy_answers_total", ["class": "\(code)xx"], loops.answers[code]) }
+        for code in 1...5 { out.sample("weir_proxy_answers_total", [("class", "\(code)xx")], loops.answers[code]) }
         out.one("weir_proxy_admitted_total", "counter", "Requests admitted: each has one usage record.", loops.admitted)
         out.one("weir_proxy_streams_total", "counter", "Admitted requests that asked for a stream.", loops.streams)
         out.family("weir_proxy_rejections_total", "counter", "Errors answered, by whose fault it was.")
         for (index, fault) in ["client", "weir", "provider"].enumerated() {
-            out.sample("weir_proxy_rejections_total", ["fault": fault], loops.rejections[index + 1])
+            out.sample("weir_proxy_rejections_total", [("fault", fault)], loops.rejections[index + 1])
         }
         out.one("weir_proxy_retries_total", "counter", "Attempts after the first one.", loops.retries)
         out.one(
@@ -85,13 +96,15 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_malformed_requests_total", "counter", "Requests that are not HTTP/1.1.", loops.malformedRequests)
         out.one("weir_proxy_deadlines_total", "counter", "Deadlines passed, towards clients and providers.", loops.deadlinesPassed)
         out.one("weir_proxy_credential_refusals_total", "counter", "Times a provider refused a credential.", loops.credentialRefusals)
-        out.one("weir_proxy_credentials_out_of_rotation", "gauge", "Credentials a provider refused lately.", UInt64(refused.count))
+        out.one(
+            "weir_proxy_credentials_out_of_rotation", "gauge", "Credentials a provider refused lately.",
+            UInt64(sums.refusedCredentials.count))
         out.one("weir_proxy_input_tokens_total", "counter", "Tokens read.", loops.inputTokens)
         out.one("weir_proxy_output_tokens_total", "counter", "Tokens written.", loops.outputTokens)
         out.one("weir_proxy_cost_nano_dollars_total", "counter", "Cost in 1e-9 USD.", loops.costNano)
         out.one("weir_proxy_estimated_records_total", "counter", "Usage records with estimated tokens.", loops.estimatedRecords)
-        out.one("weir_proxy_connections", "gauge", "Open connections of applications.", UInt64(connections))
-        out.one("weir_proxy_active_requests", "gauge", "Requests under way.", UInt64(active))
+        out.one("weir_proxy_connections", "gauge", "Open connections of applications.", UInt64(sums.connections))
+        out.one("weir_proxy_active_requests", "gauge", "Requests under way.", UInt64(sums.active))
         out.one("weir_proxy_connections_total", "counter", "Connections of applications opened.", loops.connectionsOpened)
         out.one("weir_proxy_upstream_connections_total", "counter", "Connections to providers opened.", loops.upstreamConnectionsOpened)
         out.histogram("weir_proxy_request_duration_seconds", "From the end of a request's head to its settling.", loops.latency)
@@ -104,7 +117,15 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_config_baseline_version", "gauge", "The configuration in force.", health.baselineVersion)
         out.one("weir_proxy_config_candidate_version", "gauge", "The configuration being rolled out; 0: none.", health.candidateVersion)
         out.one("weir_proxy_heartbeat_age_seconds", "gauge", "Since the control plane was heard.", UInt64(health.secondsSinceHeartbeat))
-        out.one("weir_proxy_ready", "gauge", "1 when requests can be served.", readiness().isReady ? 1 : 0)
+        out.one(
+            "weir_proxy_revoked", "gauge", "1 when the control plane has revoked this data plane.", UInt64(health.revocation == nil ? 0 : 1)
+        )
+        out.one("weir_proxy_ready", "gauge", "1 when requests can be served.", UInt64(readiness().isReady ? 1 : 0))
+        let (failing, refused) = server.endpointStates.troubles
+        out.one("weir_proxy_failing_endpoints", "gauge", "Endpoints that fail at the moment.", UInt64(failing.count))
+        out.one("weir_proxy_refused_credentials", "gauge", "Credentials that a provider refuses at the moment.", UInt64(refused.count))
+        AttemptMetrics.write(sums.attempts, to: &out)
+        ProcessMetrics.write(component: "weir-proxy", log: .standardError, to: &out)
         return out.text + server.listenerMetrics.text
     }
 
@@ -113,31 +134,15 @@ package final class OperatorStatus: Sendable {
     var listenerMetrics: MetricsRegistry { server.listenerMetrics }
 }
 
-/// Prometheus's text format for values that are summed over the loops at each scrape, and so live in no registry.
-private struct PrometheusText {
-    private(set) var text = ""
-
-    mutating func family(_ name: String, _ type: String, _ help: String) { text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n" }
-
-    mutating func sample(_ name: String, _ labels: [String: String], _ value: UInt64) {
-        let inside = labels.sorted { $0.key < $1.key }.map { "\($0.key)=\"\($0.value)\"" }.joined(separator: ",")
-        text += inside.isEmpty ? "\(name) \(value)\n" : "\(name){\(inside)} \(value)\n"
-    }
-
-    mutating func one(_ name: String, _ type: String, _ help: String, _ value: UInt64) {
-        family(name, type, help)
-        sample(name, [:], value)
-    }
-
-    mutating func histogram(_ name: String, _ help: String, _ buckets: LoopMetrics.Buckets) {
+extension PrometheusText {
+    fileprivate mutating func histogram(_ name: String, _ help: String, _ buckets: LoopMetrics.Buckets) {
         family(name, "histogram", help)
         var running: UInt64 = 0
-        for index in 0..<LoopMetrics.Buckets.count {
-            running &+= buckets.counts[index]
-            let isLast = index == LoopMetrics.Buckets.count - 1
-            let bound = isLast ? "+Inf" : "\(Double(UInt64(64) << UInt64(index)) / 1_000_000)"
-            sample("\(name)_bucket", ["le": bound], running)
+        let counts = buckets.counts.map { count in
+            running &+= count
+            return running
         }
-        text += "\(name)_sum \(Double(buckets.sum) / 1_000_000)\n\(name)_count \(running)\n"
+        let bounds = (0..<LoopMetrics.Buckets.count - 1).map { Double(UInt64(64) << UInt64($0)) / 1_000_000 }
+        histogram(name, bounds: bounds, counts: counts, sum: Double(buckets.sum) / 1_000_000)
     }
 }

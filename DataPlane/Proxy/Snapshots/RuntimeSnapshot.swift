@@ -10,17 +10,22 @@ package final class RuntimeSnapshot: Sendable {
     package let credentials: CredentialVault
     /// Counts activations in this process, from 1; 0 is the empty snapshot.
     package let generation: UInt64
+    /// The control plane has shut this data plane out: nothing is served, whatever is held.
+    package let isRevoked: Bool
     private let baseline: CompiledConfig?
     private let candidate: CompiledConfig?
 
     init(
-        directory: Directory, rollout: RolloutSelector?, configs: [UInt64: CompiledConfig], credentials: CredentialVault, generation: UInt64
+        directory: Directory, rollout: RolloutSelector?, configs: [UInt64: CompiledConfig], credentials: CredentialVault,
+        generation: UInt64,
+        isRevoked: Bool = false
     ) {
         self.directory = directory
         self.rollout = rollout
         self.configs = configs
         self.credentials = credentials
         self.generation = generation
+        self.isRevoked = isRevoked
         baseline = rollout.flatMap { configs[$0.baselineVersion] }
         // A candidate that the disk lost is not a reason to serve nobody.
         candidate = rollout.flatMap { configs[$0.candidateVersion] ?? configs[$0.baselineVersion] }
@@ -29,7 +34,7 @@ package final class RuntimeSnapshot: Sendable {
     package static let empty = RuntimeSnapshot(directory: .empty, rollout: nil, configs: [:], credentials: .empty, generation: 0)
 
     /// Whether requests can be served at all: a configuration is in force.
-    package var isServing: Bool { baseline != nil || candidate != nil }
+    package var isServing: Bool { !isRevoked && (baseline != nil || candidate != nil) }
 
     /// The configuration in force for a caller now (Unix milliseconds). Nil when there is none yet. Two comparisons: which keys the
     /// rollout chooses was worked out when it was activated.

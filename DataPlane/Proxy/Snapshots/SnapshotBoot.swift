@@ -1,4 +1,5 @@
 import Contract
+import GRDB
 import Primitives
 import SwiftProtobuf
 import Trust
@@ -45,6 +46,7 @@ struct SnapshotBoot {
             for stored in try ConfigDocuments.all(db) { loadConfig(stored, verifier, &state, &problems) }
             loadRollouts(try SingleDocuments.all(db, .rollout), verifier, &state, &problems)
             try DirectoryDocuments.forEach(db) { loadDirectory($0, verifier, &state, &problems) }
+            try loadRevocation(db, verifier, &state, &problems)
             if state.marks[.directory] != nil, state.directoryHold != state.marks[.directory] { state.wantsFullDirectory = true }
             for sealed in try SealedSecretRows.all(db) {
                 do throws(SecretRefusal) {
@@ -118,6 +120,25 @@ struct SnapshotBoot {
             problems.append(BootProblem(.document(.directory), "stored directory \(stored.hold.version): \(error)"))
             state.wantsFullDirectory = true
             return false
+        }
+    }
+
+    private func loadRevocation(
+        _ db: Database, _ verifier: DocumentVerifier, _ state: inout SnapshotState, _ problems: inout [BootProblem]
+    ) throws {
+        guard let row = try RevocationRow.read(db) else { return }
+        do throws(DocumentRefusal) {
+            let document = try verifier.verify(row.envelope)
+            guard document.kind == .revocation, let payload = try? Weir_V1_RevocationPayload(serializedBytes: document.payload) else {
+                throw DocumentRefusal(.malformedPayload, "it is no revocation")
+            }
+            state.revocation = Revocation(
+                revokedAtMilliseconds: payload.revokedAtMs, heardAtMilliseconds: row.heardAtMilliseconds, isInForce: false)
+        } catch {
+            // It was verified when it was written: a row that is damaged since is still one that was written.
+            problems.append(BootProblem(.document(.revocation), "stored revocation: \(error)"))
+            state.revocation = Revocation(
+                revokedAtMilliseconds: row.heardAtMilliseconds, heardAtMilliseconds: row.heardAtMilliseconds, isInForce: false)
         }
     }
 

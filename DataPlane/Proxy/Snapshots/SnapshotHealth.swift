@@ -17,12 +17,14 @@ package struct SnapshotHealth: Sendable, Hashable {
     package var candidateVersion: UInt64
     package var directoryVersion: UInt64
     package var credentialCount: Int
+    package var revocation: Revocation?
 
     /// Heartbeats come every few seconds; this many without one is worth saying.
     package static let staleSeconds: Int64 = 60
 
     /// "ok", or what is wrong, in a few words. None of it stops the data plane from serving what it holds.
     package var state: String {
+        if let revocation, revocation.isInForce { return "revoked" }
         if !isServing { return "no configuration is in force yet" }
         if secondsSinceHeartbeat > Self.staleSeconds { return "control plane not heard for \(secondsSinceHeartbeat) s" }
         if let first = problems.first { return first }
@@ -55,6 +57,7 @@ struct SnapshotReport: Sendable {
     }
 
     mutating func update(_ state: SnapshotState) {
+        health.revocation = state.revocation
         health.isServing = state.snapshot().isServing
         health.keyCount = state.directory.keyCount
         health.configVersions = state.configs.keys.sorted()

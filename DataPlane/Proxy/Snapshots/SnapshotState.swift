@@ -31,6 +31,8 @@ struct SnapshotState: Sendable {
 
     var secrets: [String: CredentialEntry] = [:]
     var generation: UInt64 = 0
+    /// The control plane has shut this data plane out.
+    var revocation: Revocation?
 
     struct HeldConfig: Sendable {
         let hold: DocumentHold
@@ -51,7 +53,7 @@ struct SnapshotState: Sendable {
         case .config: configs[version]?.hold
         case .rollout: rollout?.hold
         case .directory: directoryHold
-        case .heartbeat, .keyring: marks[kind]
+        case .heartbeat, .keyring, .revocation: marks[kind]
         }
     }
 
@@ -83,6 +85,6 @@ struct SnapshotState: Sendable {
     func snapshot() -> RuntimeSnapshot {
         RuntimeSnapshot(
             directory: directory, rollout: rollout?.selector, configs: configs.mapValues(\.config), credentials: CredentialVault(secrets),
-            generation: generation)
+            generation: generation, isRevoked: revocation?.isInForce ?? false)
     }
 }

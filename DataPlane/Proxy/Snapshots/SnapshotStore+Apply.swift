@@ -38,6 +38,14 @@ extension SnapshotStore {
         guard document.version.version <= Int64.max, document.version.epoch <= Int64.max, document.version.revision <= Int64.max else {
             throw DocumentRefusal(.malformedHeader, "the version or the epoch is out of range")
         }
+        // For good, so neither its version nor its time matters.
+        if document.kind == .revocation {
+            try activateRevocation(document, envelope, &state)
+            return document
+        }
+        if let revocation = state.revocation, revocation.isInForce, document.kind != .keyring {
+            throw DocumentRefusal(.wrongAudience, "this data plane is revoked")
+        }
         if try checkVersion(document, verifier, state) == .same { return document }
         if document.kind == .directory, document.isDelta, document.header.previousDigest != Data(state.directoryHold?.digest ?? []) {
             state.wantsFullDirectory = true
@@ -55,6 +63,7 @@ extension SnapshotStore {
         case .directory: try activateDirectory(document, envelope, next, &state)
         case .keyring: try activateKeyring(document, next, &state)
         case .heartbeat: try hear(document, next, &state, now: now)
+        case .revocation: break
         }
         return document
     }

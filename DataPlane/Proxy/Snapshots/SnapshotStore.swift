@@ -44,7 +44,9 @@ package final class SnapshotStore: Sendable {
     private let publication: Mutex<Publication>
     let report: Mutex<SnapshotReport>
     /// Documents are applied one after the other on a thread of their own: a directory of a million keys takes seconds.
-    private let worker = DispatchQueue(label: "weir.snapshots", qos: .utility)
+    /// How long a revoked data plane serves on after it has heard of it.
+    let revocationGraceMilliseconds: Int64
+    let worker = DispatchQueue(label: "weir.snapshots", qos: .utility)
 
     private struct Publication {
         var current = RuntimeSnapshot.empty
@@ -55,13 +57,14 @@ package final class SnapshotStore: Sendable {
     /// - Throws: SQLite's errors; never because of a document.
     package init(
         local: LocalStore, identity: DataPlaneIdentity, clock: any WallClock = SystemClock(), logger: Logger,
-        maximumDocumentBytes: Int = DocumentVerifier.defaultMaximumBytes
+        maximumDocumentBytes: Int = DocumentVerifier.defaultMaximumBytes, revocationGraceMilliseconds: Int64 = 0
     ) throws {
         self.local = local
         self.identity = identity
         self.clock = clock
         self.logger = logger
         self.maximumDocumentBytes = maximumDocumentBytes
+        self.revocationGraceMilliseconds = max(0, revocationGraceMilliseconds)
         let booted = try SnapshotBoot(local: local, identity: identity, maximumDocumentBytes: maximumDocumentBytes).load()
         for problem in booted.problems { logger.error("a stored document cannot be used", metadata: ["problem": "\(problem.text)"]) }
         state = Mutex(booted.state)
@@ -69,6 +72,7 @@ package final class SnapshotStore: Sendable {
             SnapshotReport(startedMilliseconds: clock.nowMilliseconds(), problems: booted.problems, state: booted.state))
         publication = Mutex(Publication(current: booted.state.snapshot()))
         HeapMemory.returnUnused()
+        resumeRevocation()
     }
 
     /// What is in force.
@@ -107,6 +111,9 @@ package final class SnapshotStore: Sendable {
             return hello
         }
     }
+
+    /// The newest keyring that was activated.
+    var keyring: DocumentVersion? { state.withLock { $0.marks[.keyring]?.version } }
 
     /// Whether a full directory is wanted on a new subscription: the chain of deltas is long, or broken.
     package var wantsFullDirectory: Bool { state.withLock { $0.wantsFullDirectory } }

@@ -15,6 +15,7 @@ package struct LocalMigration: Sendable {
         configRevisions,
         usage,
         usageNotes,
+        revocation,
     ]
 
     private static let base = LocalMigration(

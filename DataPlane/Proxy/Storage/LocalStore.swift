@@ -16,16 +16,6 @@ package final class LocalStore: Sendable {
     package let queue: DatabaseQueue
     private let lock: DirectoryLock
 
-    /// What a commit survives. A process that dies loses nothing either way.
-    package enum Durability: String, Sendable {
-        /// `synchronous=NORMAL`: a power cut may take the last commits.
-        case process
-        /// `synchronous=FULL`: each commit is on the disk.
-        case power
-
-        fileprivate var pragma: (name: String, value: Int) { self == .process ? ("NORMAL", 1) : ("FULL", 2) }
-    }
-
     package enum OnCorruption: Sendable {
         /// Move the damaged files aside and begin with an empty database of a new incarnation.
         case quarantine
@@ -38,7 +28,7 @@ package final class LocalStore: Sendable {
     /// Opens or creates the database, migrates it and reads its settings back.
     /// - Throws: `LocalStoreError`. A full disk, a locked file or missing rights are never taken for corruption.
     package init(
-        directory: String, migrations: [LocalMigration] = LocalMigration.all, durability: Durability = .process,
+        directory: String, migrations: [LocalMigration] = LocalMigration.all, durability: DurabilityTier = .process,
         onCorruption: OnCorruption = .quarantine, clock: any WallClock = SystemClock()
     ) throws(LocalStoreError) {
         self.directory = directory
@@ -103,7 +93,7 @@ package final class LocalStore: Sendable {
     }
 
     private static func open(
-        _ path: String, _ migrations: [LocalMigration], _ durability: Durability
+        _ path: String, _ migrations: [LocalMigration], _ durability: DurabilityTier
     ) throws(LocalStoreError) -> DatabaseQueue {
         // SQLite gives its -wal and -shm the mode of the database file, so the file is there, closed, before SQLite sees it.
         let descriptor = Glibc.open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o600)
@@ -243,4 +233,9 @@ final class DirectoryLock: Sendable {
     }
 
     deinit { release() }
+}
+
+extension DurabilityTier {
+    /// SQLite's `synchronous`: NORMAL may lose the last commits with the power, FULL syncs each.
+    fileprivate var pragma: (name: String, value: Int) { self == .process ? ("NORMAL", 1) : ("FULL", 2) }
 }

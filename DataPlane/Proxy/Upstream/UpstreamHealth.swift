@@ -42,15 +42,12 @@ final class UpstreamHealth: Sendable {
         }
         guard isNews else { return }
         switch subject {
-        case .endpoint(let id):
-            logger.warning("an endpoint cannot be reached: it is tried last", metadata: ["endpoint": "\(id)", "reason": "\(words())"])
+        // One line for each of these, however often they are tried again: `EndpointStates`.
+        case .endpoint, .credential: break
         case .model(let id, let name):
             logger.error(
                 "an endpoint does not serve a model that a route sends it: it is tried last",
                 metadata: ["endpoint": "\(id)", "upstream_model": "\(name)", "provider_says": "\(words())"])
-        case .credential(let id):
-            logger.error(
-                "the provider refused a credential: it is tried last", metadata: ["credential": "\(id)", "provider_says": "\(words())"])
         case .usageRequest(let id):
             logger.notice(
                 "an endpoint does not take stream_options: usage of its streams is estimated",
@@ -64,13 +61,10 @@ final class UpstreamHealth: Sendable {
 
     /// Something that had failed did what it should.
     func recovered(_ subject: Subject) {
-        let wasKnown = table.withLock { table in
-            guard table.removeValue(forKey: subject) != nil else { return false }
+        table.withLock { table in
+            guard table.removeValue(forKey: subject) != nil else { return }
             generation.wrappingAdd(1, ordering: .releasing)
-            return true
         }
-        guard wasKnown, case .endpoint(let id) = subject else { return }
-        logger.notice("an endpoint answers again", metadata: ["endpoint": "\(id)"])
     }
 
     /// Troubles that have not passed, for health and metrics.

@@ -1,11 +1,3 @@
-/// What a request's end waits for.
-package enum JournalDurability: String, Sendable, CaseIterable {
-    /// Written: survives the death of the process, not that of the machine.
-    case process
-    /// Also on the disk, by a group fsync.
-    case power
-}
-
 /// Sizes are in bytes.
 package struct JournalSettings: Sendable, Hashable {
     /// Of one file. A file is reserved on the disk before it is used.
@@ -16,7 +8,7 @@ package struct JournalSettings: Sendable, Hashable {
     package var completionReserve: Int = 2048
     /// The largest intent or progress record.
     package var maximumRecordBytes: Int = 16 << 10
-    package var durability: JournalDurability = .process
+    package var durability: DurabilityTier = .process
     /// Segments are written through memory where the file system allows it, and used again.
     package var mapsSegments = true
 

@@ -67,7 +67,7 @@ package final class UsageJournal {
         publishRoom()
     }
 
-    package var durability: JournalDurability { settings.durability }
+    package var durability: DurabilityTier { settings.durability }
     package var hasBuffered: Bool { buffer.count > 0 || heldCount > 0 }
     /// Requests with an intent and no completion.
     package var openRequests: Int { open.count }

@@ -86,7 +86,7 @@ package nonisolated struct Weir_V1_Envelope: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// DSSE payload type: application/vnd.weir.<config|rollout|directory|heartbeat|keyring>.v1
+  /// DSSE payload type: application/vnd.weir.<config|rollout|directory|heartbeat|keyring|revocation>.v1
   package var kind: String = String()
 
   /// a serialised Header, signed as it is
@@ -560,6 +560,19 @@ package nonisolated struct Weir_V1_TrustedKey: Sendable {
 
   /// Ed25519, 32 bytes
   package var publicKey: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Says to one data plane that it was shut out for good: it stops serving, and only its usage is still taken.
+package nonisolated struct Weir_V1_RevocationPayload: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var revokedAtMs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1607,6 +1620,36 @@ nonisolated extension Weir_V1_TrustedKey: SwiftProtobuf.Message, SwiftProtobuf._
   package static func ==(lhs: Weir_V1_TrustedKey, rhs: Weir_V1_TrustedKey) -> Bool {
     if lhs.keyID != rhs.keyID {return false}
     if lhs.publicKey != rhs.publicKey {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_RevocationPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RevocationPayload"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}revoked_at_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.revokedAtMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.revokedAtMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.revokedAtMs, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_RevocationPayload, rhs: Weir_V1_RevocationPayload) -> Bool {
+    if lhs.revokedAtMs != rhs.revokedAtMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

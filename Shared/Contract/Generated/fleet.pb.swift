@@ -120,9 +120,24 @@ package nonisolated struct Weir_V1_OpenSessionResponse: Sendable {
 
   package var expiresMs: Int64 = 0
 
+  /// To a revoked data plane only: the signed document that says so, and the keyrings that lead from the key it was enrolled with to the
+  /// one that signed it, oldest first. The session is then good for ReportUsage and nothing else.
+  package var revocation: Weir_V1_Envelope {
+    get {_revocation ?? Weir_V1_Envelope()}
+    set {_revocation = newValue}
+  }
+  /// Returns true if `revocation` has been explicitly set.
+  package var hasRevocation: Bool {self._revocation != nil}
+  /// Clears the value of `revocation`. Subsequent reads from it will return its default value.
+  package mutating func clearRevocation() {self._revocation = nil}
+
+  package var keyrings: [Weir_V1_Envelope] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _revocation: Weir_V1_Envelope? = nil
 }
 
 package nonisolated struct Weir_V1_SubscribeRequest: Sendable {
@@ -254,6 +269,62 @@ package nonisolated struct Weir_V1_StatusReport: Sendable {
   package var state: String = String()
 
   package var draining: Bool = false
+
+  /// of the configurations held; those in trouble first, at most 256
+  package var endpoints: [Weir_V1_EndpointStatus] = []
+
+  /// those that a provider refuses, at most 256
+  package var credentials: [Weir_V1_CredentialStatus] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_EndpointStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var endpointID: String = String()
+
+  package var providerID: String = String()
+
+  package var failing: Bool = false
+
+  /// failing: since when
+  package var sinceMs: Int64 = 0
+
+  /// since the data plane started
+  package var attempts: UInt64 = 0
+
+  /// of these: not answered, answered with 408, 429 or 5xx
+  package var failures: UInt64 = 0
+
+  /// failing: what it came to, for people
+  package var lastFailure: String = String()
+
+  package var lastFailureMs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_CredentialStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var credentialID: String = String()
+
+  package var providerID: String = String()
+
+  package var sinceMs: Int64 = 0
+
+  package var refusals: UInt64 = 0
+
+  package var lastRefusal: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -581,7 +652,7 @@ nonisolated extension Weir_V1_OpenSessionRequest: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Weir_V1_OpenSessionResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".OpenSessionResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{3}expires_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{3}expires_ms\0\u{1}revocation\0\u{1}keyrings\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -591,17 +662,29 @@ nonisolated extension Weir_V1_OpenSessionResponse: SwiftProtobuf.Message, SwiftP
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.session) }()
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.expiresMs) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._revocation) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.keyrings) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.session.isEmpty {
       try visitor.visitSingularStringField(value: self.session, fieldNumber: 1)
     }
     if self.expiresMs != 0 {
       try visitor.visitSingularInt64Field(value: self.expiresMs, fieldNumber: 2)
+    }
+    try { if let v = self._revocation {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.keyrings.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.keyrings, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -609,6 +692,8 @@ nonisolated extension Weir_V1_OpenSessionResponse: SwiftProtobuf.Message, SwiftP
   package static func ==(lhs: Weir_V1_OpenSessionResponse, rhs: Weir_V1_OpenSessionResponse) -> Bool {
     if lhs.session != rhs.session {return false}
     if lhs.expiresMs != rhs.expiresMs {return false}
+    if lhs._revocation != rhs._revocation {return false}
+    if lhs.keyrings != rhs.keyrings {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -850,7 +935,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatusReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -864,6 +949,8 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
       case 4: try { try decoder.decodeSingularBoolField(value: &self.ready) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.state) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.draining) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.credentials) }()
       default: break
       }
     }
@@ -888,6 +975,12 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if self.draining != false {
       try visitor.visitSingularBoolField(value: self.draining, fieldNumber: 6)
     }
+    if !self.endpoints.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.endpoints, fieldNumber: 7)
+    }
+    if !self.credentials.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.credentials, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -898,6 +991,123 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.ready != rhs.ready {return false}
     if lhs.state != rhs.state {return false}
     if lhs.draining != rhs.draining {return false}
+    if lhs.endpoints != rhs.endpoints {return false}
+    if lhs.credentials != rhs.credentials {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_EndpointStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".EndpointStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}endpoint_id\0\u{3}provider_id\0\u{1}failing\0\u{3}since_ms\0\u{1}attempts\0\u{1}failures\0\u{3}last_failure\0\u{3}last_failure_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.endpointID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.providerID) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.failing) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.sinceMs) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.attempts) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.failures) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.lastFailure) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.lastFailureMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.endpointID.isEmpty {
+      try visitor.visitSingularStringField(value: self.endpointID, fieldNumber: 1)
+    }
+    if !self.providerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.providerID, fieldNumber: 2)
+    }
+    if self.failing != false {
+      try visitor.visitSingularBoolField(value: self.failing, fieldNumber: 3)
+    }
+    if self.sinceMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.sinceMs, fieldNumber: 4)
+    }
+    if self.attempts != 0 {
+      try visitor.visitSingularUInt64Field(value: self.attempts, fieldNumber: 5)
+    }
+    if self.failures != 0 {
+      try visitor.visitSingularUInt64Field(value: self.failures, fieldNumber: 6)
+    }
+    if !self.lastFailure.isEmpty {
+      try visitor.visitSingularStringField(value: self.lastFailure, fieldNumber: 7)
+    }
+    if self.lastFailureMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastFailureMs, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_EndpointStatus, rhs: Weir_V1_EndpointStatus) -> Bool {
+    if lhs.endpointID != rhs.endpointID {return false}
+    if lhs.providerID != rhs.providerID {return false}
+    if lhs.failing != rhs.failing {return false}
+    if lhs.sinceMs != rhs.sinceMs {return false}
+    if lhs.attempts != rhs.attempts {return false}
+    if lhs.failures != rhs.failures {return false}
+    if lhs.lastFailure != rhs.lastFailure {return false}
+    if lhs.lastFailureMs != rhs.lastFailureMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_CredentialStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CredentialStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}credential_id\0\u{3}provider_id\0\u{3}since_ms\0\u{1}refusals\0\u{3}last_refusal\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.credentialID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.providerID) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.sinceMs) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.refusals) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.lastRefusal) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.credentialID.isEmpty {
+      try visitor.visitSingularStringField(value: self.credentialID, fieldNumber: 1)
+    }
+    if !self.providerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.providerID, fieldNumber: 2)
+    }
+    if self.sinceMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.sinceMs, fieldNumber: 3)
+    }
+    if self.refusals != 0 {
+      try visitor.visitSingularUInt64Field(value: self.refusals, fieldNumber: 4)
+    }
+    if !self.lastRefusal.isEmpty {
+      try visitor.visitSingularStringField(value: self.lastRefusal, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_CredentialStatus, rhs: Weir_V1_CredentialStatus) -> Bool {
+    if lhs.credentialID != rhs.credentialID {return false}
+    if lhs.providerID != rhs.providerID {return false}
+    if lhs.sinceMs != rhs.sinceMs {return false}
+    if lhs.refusals != rhs.refusals {return false}
+    if lhs.lastRefusal != rhs.lastRefusal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -149,6 +149,14 @@ struct CommandsTests {
                     id: dataPlane, name: "eu-1", region: "eu", tenantIDs: [], identityPublicKey: [1], sealingPublicKey: [2],
                     version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 1_800_000_000_000))
         }
+        try await h.control.database.transaction { c in
+            try EndpointReportsTable.put(
+                c,
+                EndpointReportRow(
+                    dataPlaneID: dataPlane, endpoints: #"[{"endpoint_id":"ep_down","failing":true,"failures":3,"last":"no connection"}]"#,
+                    credentials: "[]", reportedAt: 1_800_000_000_000))
+        }
+        #expect(try await h.succeed("fleet endpoints --region eu --in-trouble").output.contains("ep_down"))
         #expect(try await h.succeed("fleet list --region eu").output.contains(dataPlane))
         #expect(try await h.field("region", "fleet show \(dataPlane)") == "eu")
         #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --name eu-2 --tenant-id \(tenant)") == #"["\#(tenant)"]"#)

@@ -185,21 +185,91 @@ struct BothPlanesTests {
         }
     }
 
-    @Test("A revoked data plane hears nothing more, and serves on with what it holds")
-    func revoked() async throws {
-        try await with(TestDatabases.all[0]) { control, _, _ in
+    @Test("An endpoint that fails shows at the control plane, and that it works again", arguments: TestDatabases.all)
+    func endpoints(database: TestDatabase) async throws {
+        try await with(database) { control, _, provider in
             let folder = DataFolder()
             let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
             let key = try await control.key(try await control.project())
-            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
-            _ = try await control.server.administration.dataPlanes.revoke(RunningControl.administrator, plane.enrollment.dataPlaneID)
-            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
-            while !plane.link.state.lastError.contains("revoked"), MonotonicClock.nowMicroseconds() < deadline {
-                try await Task.sleep(for: .milliseconds(10))
-            }
-            #expect(plane.link.state.lastError.contains("revoked"))
+            try await control.release(model: "sim-dead", url: "http://127.0.0.1:9/v1")
+            #expect(
+                await plane.snapshot { $0.directory.lookup(key.id) != nil && $0.configs.values.contains { $0.models["sim-dead"] != nil } }
+                    != nil)
+            #expect(try plane.chat(key: key.text, model: "sim-dead").status == 502)
             #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+            let reports = control.server.administration.endpointReports
+            var states: [EndpointState] = []
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            while states.filter({ $0.state == .ok }).isEmpty, MonotonicClock.nowMicroseconds() < deadline {
+                try await Task.sleep(for: .milliseconds(20))
+                states = try await reports.list(PageRequest()).items
+            }
+            #expect(states.map(\.state).sorted { $0.rawValue < $1.rawValue } == [.failing, .ok])
+            let failing = try #require(states.first { $0.state == .failing })
+            #expect(failing.attempts == 1 && failing.failures == 1 && failing.last?.hasPrefix("no connection") == true)
+            #expect(failing.connected && failing.region == "eu")
+            #expect(try await reports.list(PageRequest(), inTrouble: true).items == [failing])
             await plane.stop()
+        }
+    }
+
+    @Test("A revoked data plane stops serving, for good, and what it had served is still taken", arguments: TestDatabases.all)
+    func revoked(database: TestDatabase) async throws {
+        try await with(database) { control, database, _ in
+            let folder = DataFolder()
+            var plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let key = try await control.key(try await control.project())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+            _ = try await control.usage(reaching: 1)
+
+            // It serves one more while nobody hears of it, and is revoked meanwhile; the key that signs is replaced twice.
+            await control.stop()
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+            let restarted = try await RunningControl.start(
+                database, port: control.port,
+                beforeServing: { administration in
+                    for _ in 0..<2 { _ = try await administration.signingKeys.rotate(RunningControl.administrator, graceSeconds: 0) }
+                    _ = try await administration.dataPlanes.revoke(RunningControl.administrator, plane.enrollment.dataPlaneID)
+                })
+            #expect(await plane.snapshot { $0.isRevoked && $0.credentials.count == 0 } != nil)
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 503)
+            #expect(plane.status.readiness().problems.first?.contains("revoked by its control plane") == true)
+            #expect(try await restarted.shipped(by: plane.enrollment.dataPlaneID.rawValue, reaching: 2) == 2)
+
+            // Neither a restart, with or without the control plane, nor anything it is sent brings it back.
+            await plane.stop()
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 503)
+            await restarted.stop()
+            #expect(try plane.chat(key: key.text, model: Self.model).status == 503)
+            await plane.stop()
+        }
+    }
+
+    @Test("A control plane that cannot be reached, or refuses, stops nobody")
+    func unreachable() async throws {
+        try await with(TestDatabases.all[0]) { control, database, _ in
+            let folder = DataFolder()
+            var plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let key = try await control.key(try await control.project())
+            #expect(await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(key.id) != nil } != nil)
+            await control.stop()
+            await plane.stop()
+            // Another deployment's control plane at the same address knows nothing of this data plane.
+            try await TestDatabases.all[0].with { other in
+                let stranger = try await RunningControl.start(other, port: control.port)
+                plane = try await RunningDataPlane.start(folder.path, token: nil)
+                let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+                while plane.link.state.lastError.isEmpty, MonotonicClock.nowMicroseconds() < deadline {
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+                #expect(!plane.link.state.lastError.isEmpty)
+                #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
+                #expect(plane.snapshots.health().revocation == nil)
+                await plane.stop()
+                await stranger.stop()
+            }
         }
     }
 }

@@ -27,7 +27,9 @@ final class RunningControl: Sendable {
     }
 
     /// - Parameter port: 0 for any; the first one's again for a restart.
-    static func start(_ database: any Database, port: Int = 0) async throws -> RunningControl {
+    static func start(
+        _ database: any Database, port: Int = 0, beforeServing: (FleetAdministration) async throws -> Void = { _ in }
+    ) async throws -> RunningControl {
         let domain = DomainContext(database: database, clock: SystemClock(), signal: ChangeSignal())
         let cipher = try #require(AtRestCipher(masterKey: [UInt8](repeating: 7, count: 32)))
         let context = try await FleetContext.establish(
@@ -40,6 +42,7 @@ final class RunningControl: Sendable {
         let server = try await FleetServer(context, credentials: services.credentials, settings: settings, logger: logger) { id, batch in
             try await usage.store(dataPlaneID: id, batch: batch)
         }
+        try await beforeServing(server.administration)
         let serving = Task { try await server.run() }
         return RunningControl(services: services, server: server, database: database, port: try await server.port, serving: serving)
     }
@@ -138,6 +141,19 @@ final class RunningControl: Sendable {
                 """)
             guard let row else { return (0, 0, 0, 0, 0) }
             return (try row.int("n"), try row.int("d"), try row.int("i"), try row.int("o"), try row.int("c"))
+        }
+    }
+
+    /// Waits until so many batches' records of a data plane were taken, billed or kept apart; answers how far it came.
+    func shipped(by dataPlaneID: String, reaching count: Int64, seconds: Int64 = 30) async throws -> Int64 {
+        let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
+        while true {
+            let mark = try await database.read { c in
+                try c.first("SELECT max(sequence) AS n FROM usage_watermarks WHERE data_plane_id = $1", [.text(dataPlaneID)])?
+                    .optionalInt("n") ?? 0
+            }
+            if mark >= count || MonotonicClock.nowMicroseconds() > deadline { return mark }
+            try await Task.sleep(for: .milliseconds(20))
         }
     }
 

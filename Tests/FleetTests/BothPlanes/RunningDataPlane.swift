@@ -16,10 +16,14 @@ final class RunningDataPlane: Sendable {
     let pipeline: UsagePipeline
     let server: ProxyServer
     let link: ControlLink
+    let status: OperatorStatus
+    private let reporting: Task<Void, Never>
     private let linking: Task<Void, Never>
 
     private init(
-        local: LocalStore, enrollment: Enrollment, snapshots: SnapshotStore, pipeline: UsagePipeline, server: ProxyServer, link: ControlLink
+        local: LocalStore, enrollment: Enrollment, snapshots: SnapshotStore, pipeline: UsagePipeline, server: ProxyServer,
+        link: ControlLink,
+        status: OperatorStatus, reporting: Task<Void, Never>
     ) {
         self.local = local
         self.enrollment = enrollment
@@ -27,6 +31,8 @@ final class RunningDataPlane: Sendable {
         self.pipeline = pipeline
         self.server = server
         self.link = link
+        self.status = status
+        self.reporting = reporting
         linking = Task { await link.run() }
     }
 
@@ -58,14 +64,20 @@ final class RunningDataPlane: Sendable {
             estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger)
         pipeline.start()
+        let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: [])
+        let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
+        var linkSettings = ControlLink.Settings()
+        linkSettings.statusSeconds = 1
         let link = try ControlLink(
-            enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, logger: logger,
-            status: { .init() })
+            enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
+            logger: logger, status: { reporter.report })
         return RunningDataPlane(
-            local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link)
+            local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link, status: status,
+            reporting: Task { await reporter.run() })
     }
 
     func stop() async {
+        reporting.cancel()
         linking.cancel()
         await linking.value
         await server.drain(force: true)

@@ -5,6 +5,7 @@ import Foundation
 import GRPCCore
 import Primitives
 import Storage
+import SwiftProtobuf
 import Testing
 import Trust
 
@@ -79,7 +80,18 @@ struct SessionTests {
                     try await expectRefusal(.permissionDenied) {
                         try await plane.subscribed(client, session: session, hello: plane.hello()) { try await $0.document(.directory) }
                     }
-                    try await expectRefusal(.permissionDenied) { try await plane.session(client) }
+                    // The next session says so, signed, and is good for nothing but its usage.
+                    let next = try await plane.opened(client, nonce: try await plane.nonce(client))
+                    let verifier = DocumentVerifier(trust: plane.trust, deployment: plane.deployment, dataPlaneID: plane.id)
+                    let document = try verifier.verify(next.revocation)
+                    #expect(document.kind == .revocation)
+                    let payload = try Weir_V1_RevocationPayload(serializedBytes: document.payload)
+                    #expect(payload.revokedAtMs == control.clock.nowMilliseconds())
+                    try await expectRefusal(.permissionDenied) {
+                        try await plane.subscribed(client, session: next.session, hello: plane.hello()) {
+                            try await $0.document(.directory)
+                        }
+                    }
                 }
                 #expect(try await dataPlanes.get(DataPlaneID(plane.id)).state == "revoked")
             }

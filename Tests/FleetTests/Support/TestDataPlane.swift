@@ -46,15 +46,21 @@ final class TestDataPlane: Sendable {
 
     func open(
         _ client: ControlPlane.FleetClient, nonce: [UInt8], key: IdentityKey? = nil, version: String = weirVersion.description
-    ) async throws -> String {
+    ) async throws -> String { try await opened(client, nonce: nonce, key: key, version: version).session }
+
+    func opened(
+        _ client: ControlPlane.FleetClient, nonce: [UInt8], key: IdentityKey? = nil, version: String = weirVersion.description
+    ) async throws -> Weir_V1_OpenSessionResponse {
         var request = Weir_V1_OpenSessionRequest()
         request.dataPlaneID = id
         request.nonce = Data(nonce)
         request.version = version
         let body = SessionChallenge.body(deployment: deployment, dataPlaneID: id, nonce: nonce)
         request.signature = Data(try (key ?? identity).sign(type: SessionChallenge.type, body: body))
-        return try await client.openSession(request).session
+        return try await client.openSession(request)
     }
+
+    var trust: TrustStore { held.withLock { $0.trust } }
 
     func session(_ client: ControlPlane.FleetClient) async throws -> String { try await open(client, nonce: try await nonce(client)) }
 

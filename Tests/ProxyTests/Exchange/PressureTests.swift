@@ -20,10 +20,10 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-ok"]) { $0.writeTimeout = 300 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 16_384)
         client.push(String(repeating: "\(line) HTTP/1.1\r\nhost: w\r\n\r\n", count: 60_000))
-        while await proxy.server.metrics().connections == 0 { await Task.yield() }
+        while await proxy.server.sums().connections == 0 { await Task.yield() }
         // It is cut off, though it has no key and asks for nothing that costs.
-        while await proxy.server.metrics().connections > 0 { await Task.yield() }
-        let metrics = await proxy.server.metrics().metrics
+        while await proxy.server.sums().connections > 0 { await Task.yield() }
+        let metrics = await proxy.server.sums().metrics
         #expect((1..<12_000).contains(metrics.answers.reduce(0, +)), "\(metrics.answers)")
         #expect(metrics.deadlinesPassed == 1)
         await client.close()
@@ -35,7 +35,7 @@ struct PressureTests {
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 16_384)
         let line = "GET /health/live HTTP/1.1\r\nhost: w\r\n"
         client.push(String(repeating: line + "\r\n", count: 9_999) + line + "connection: close\r\n\r\n")
-        while await proxy.server.metrics().metrics.answers[2] == 0 { await Task.yield() }
+        while await proxy.server.sums().metrics.answers[2] == 0 { await Task.yield() }
         try await client.listen()
         let text = String(decoding: try await client.readToEnd(), as: UTF8.self)
         #expect(text.components(separatedBy: "HTTP/1.1 200 OK").count == 10_001)
@@ -51,7 +51,7 @@ struct PressureTests {
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: 20971520\r\n\r\n{")
             clients.append(client)
         }
-        while await proxy.server.metrics().connections < 40 { await Task.yield() }
+        while await proxy.server.sums().connections < 40 { await Task.yield() }
         #expect(try await proxy.chat("sim-in1-out1").status == 200)
         for client in clients { await client.close() }
         #expect(try await proxy.finish().count == 1)
@@ -106,7 +106,7 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-line400"]) { $0.drainTimeout = 60_000 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
         try await client.send(Self.request(proxy.key, "sim-line400", version: version, fields: "connection: close\r\n"))
-        while await proxy.server.metrics().metrics.admitted == 0 { await Task.yield() }
+        while await proxy.server.sums().metrics.admitted == 0 { await Task.yield() }
         async let records = proxy.finish()
         while !proxy.server.isDraining { await Task.yield() }
         try await client.listen()

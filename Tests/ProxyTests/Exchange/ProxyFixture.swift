@@ -6,6 +6,7 @@ import NIOPosix
 import Primitives
 import Simulator
 import SwiftProtobuf
+import Telemetry
 import Trust
 
 @testable import Proxy
@@ -31,13 +32,13 @@ final class ProxyFixture: Sendable {
     ///   - models: names the simulator understands, all in one route each.
     ///   - endpoints: base URLs tried in this order of weight; nil is the simulator alone.
     init(
-        models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true,
+        models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true, log: (any LogSink)? = nil,
         change: (inout ProxySettings) -> Void = { _ in },
         adjustKey: (inout Weir_V1_VirtualKey) -> Void = { _ in },
         adjustConfig: (inout Weir_V1_ConfigPayload) -> Void = { _ in }
     ) async throws {
         simulator = try await SimulatorServer.start()
-        snapshots = SnapshotFixture()
+        snapshots = SnapshotFixture(log: log)
         local = try snapshots.local()
         store = try snapshots.store(local)
         let id = KeyID.random()
@@ -74,7 +75,7 @@ final class ProxyFixture: Sendable {
         change(&settings)
         var journal = JournalSettings()
         journal.segmentBytes = 1 << 20
-        journal.durability = settings.durability == .power ? .power : .process
+        journal.durability = settings.durability
         let estimator = InterruptedEstimate(snapshots: store)
         pipeline = try UsagePipeline(
             store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1, logger: snapshots.logger,
@@ -125,6 +126,11 @@ final class ProxyFixture: Sendable {
             return entry
         }
         return config
+    }
+
+    /// A page of the operator's.
+    func page(_ path: String) async -> OperatorStatus.Page {
+        await OperatorStatus(server: server, snapshots: store, pipeline: pipeline, quarantined: []).page(path)
     }
 
     /// Stops everything, and answers every usage record there is.

@@ -1,0 +1,110 @@
+import Contract
+package import Primitives
+import Storage
+
+/// How an endpoint fares at one data plane, or how a provider takes one of its credentials there, by what that data plane said last.
+package struct EndpointState: Sendable, Hashable {
+    package enum State: String, Sendable, CaseIterable {
+        case ok, failing, unused
+        /// Of a credential.
+        case refused
+    }
+
+    package let dataPlaneID: String
+    package let dataPlaneName: String
+    package let region: String
+    /// Whether the data plane is connected: what one that is not said last may be old.
+    package let connected: Bool
+    /// Nil for a credential.
+    package let endpointID: String?
+    package let credentialID: String?
+    package let providerID: String
+    package let state: State
+    package let since: Int64?
+    /// Since the data plane started.
+    package let attempts: Int64?
+    package let failures: Int64
+    /// What went wrong last while it is failing or refused, for people.
+    package let last: String?
+    package let reportedAt: Int64
+
+    package var json: JSONValue {
+        [
+            "data_plane_id": .string(dataPlaneID), "data_plane": .string(dataPlaneName), "region": .string(region),
+            "connected": .bool(connected), "endpoint_id": .optional(endpointID), "credential_id": .optional(credentialID),
+            "provider_id": .string(providerID), "state": .string(state.rawValue), "since": .time(since),
+            "attempts": attempts.map(JSONValue.int) ?? .null, "failures": .int(failures), "last": .optional(last),
+            "reported_at": .time(reportedAt),
+        ]
+    }
+}
+
+/// The state of endpoints and credentials over the fleet.
+package struct EndpointReportService: Sendable {
+    package static let list = "fleet-endpoints"
+    /// What is taken of one report: a data plane cannot fill the database.
+    static let maximumEntries = 256
+    private static let maximumTextLength = 300
+
+    private let fleet: FleetContext
+
+    package init(_ fleet: FleetContext) {
+        self.fleet = fleet
+    }
+
+    /// A page holds what `limit` data planes said; those that are revoked or never said anything are left out.
+    /// - Parameter inTrouble: only what is failing or refused.
+    package func list(_ page: PageRequest, region: String? = nil, inTrouble: Bool = false) async throws -> Page<EndpointState> {
+        let now = fleet.domain.clock.nowMilliseconds()
+        let (planes, states) = try await fleet.read { c in
+            let planes = try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
+            var states: [EndpointState] = []
+            for plane in planes.prefix(page.limit) where plane.status == .active {
+                guard let row = try EndpointReportsTable.find(c, dataPlaneID: plane.id) else { continue }
+                states += Self.states(DataPlane(plane, documents: [], now: now), row)
+            }
+            return (planes, states)
+        }
+        let next = Page(fetched: planes, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id) }.next
+        return Page(items: states.filter { !inTrouble || $0.state == .failing || $0.state == .refused }, next: next)
+    }
+
+    private static func states(_ plane: DataPlane, _ row: EndpointReportRow) -> [EndpointState] {
+        func entries(_ text: String) -> [JSONValue] { (try? JSONValue(parsing: text))?.arrayValue ?? [] }
+        func state(_ entry: JSONValue, _ state: EndpointState.State) -> EndpointState {
+            EndpointState(
+                dataPlaneID: plane.id.rawValue, dataPlaneName: plane.name, region: plane.region, connected: plane.connected,
+                endpointID: entry["endpoint_id"]?.stringValue, credentialID: entry["credential_id"]?.stringValue,
+                providerID: entry["provider_id"]?.stringValue ?? "", state: state, since: entry["since"]?.intValue,
+                attempts: entry["attempts"]?.intValue, failures: entry["failures"]?.intValue ?? 0, last: entry["last"]?.stringValue,
+                reportedAt: row.reportedAt)
+        }
+        let endpoints = entries(row.endpoints).map { entry in
+            state(entry, entry["failing"] == true ? .failing : entry["attempts"]?.intValue == 0 ? .unused : .ok)
+        }
+        return entries(row.credentials).map { state($0, .refused) } + endpoints
+    }
+
+    /// What of a status report is kept. Nothing of it is trusted further than to be shown.
+    static func row(_ id: String, _ report: Weir_V1_StatusReport, now: Int64) -> EndpointReportRow {
+        let endpoints = report.endpoints.prefix(maximumEntries).map { status -> JSONValue in
+            [
+                "endpoint_id": .string(cut(status.endpointID)), "provider_id": .string(cut(status.providerID)),
+                "failing": .bool(status.failing), "since": status.failing ? .int(status.sinceMs) : .null,
+                "attempts": .int(Int64(clamping: status.attempts)), "failures": .int(Int64(clamping: status.failures)),
+                "last": status.failing ? .string(cut(status.lastFailure)) : .null,
+            ]
+        }
+        let credentials = report.credentials.prefix(maximumEntries).map { status -> JSONValue in
+            [
+                "credential_id": .string(cut(status.credentialID)), "provider_id": .string(cut(status.providerID)),
+                "since": .int(status.sinceMs), "failures": .int(Int64(clamping: status.refusals)),
+                "last": .string(cut(status.lastRefusal)),
+            ]
+        }
+        return EndpointReportRow(
+            dataPlaneID: id, endpoints: JSONValue.array(endpoints).text, credentials: JSONValue.array(credentials).text, reportedAt: now)
+    }
+
+    private static func cut(_ text: String) -> String { String(text.prefix(maximumTextLength)) }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import Logging
+import ProcessSettings
+import Proxy
+
+/// What `weir-proxy` is told: the settings of the data plane, and those of the process around it.
+struct ProxyProcess: Sendable {
+    var proxy = ProxySettings()
+    /// A one-time enrolment token. A flag shows in `ps`; the variable does not.
+    var enroll: String?
+    var name: String? = ProcessInfo.processInfo.hostName
+    /// `host:port` in place of the control plane's address of the enrolment, for a data plane that reaches it by another way.
+    var controlAddress: String?
+    var logLevel = Logger.Level.info
+
+    var listen: ListenAddress {
+        get { ListenAddress(host: proxy.listenHost, port: proxy.listenPort) }
+        set { (proxy.listenHost, proxy.listenPort) = (newValue.host, newValue.port) }
+    }
+
+    var operatorListen: ListenAddress {
+        get { ListenAddress(host: proxy.operatorHost, port: proxy.operatorPort) }
+        set { (proxy.operatorHost, proxy.operatorPort) = (newValue.host, newValue.port) }
+    }
+
+    static let reader = SettingsReader(settings, standard: ProxyProcess()) { contradictions($0.proxy) }
+
+    /// Values that are right by themselves and not together.
+    private static func contradictions(_ settings: ProxySettings) -> [String] {
+        var problems: [String] = []
+        if settings.maxBodyBytes > settings.maxBufferedBytes {
+            problems.append(
+                "--max-body-bytes (\(settings.maxBodyBytes)) is above --max-buffered-bytes (\(settings.maxBufferedBytes)): such a body could never be held"
+            )
+        }
+        if settings.maxHeadBytes > settings.maxBufferedBytes {
+            problems.append("--max-head-bytes is above --max-buffered-bytes")
+        }
+        if settings.listenPort != 0, settings.listenPort == settings.operatorPort, settings.listenHost == settings.operatorHost {
+            problems.append("--listen and --operator-listen are the same address: health and metrics are not for applications")
+        }
+        return problems
+    }
+
+    private static let most = 1 << 40
+    private typealias Row = Setting<ProxyProcess>
+
+    /// What each field of `ProxySettings` is for, and why it is what it is, stands there.
+    private static let settings: [Setting<ProxyProcess>] = [
+        .text(
+            "enroll", \.enroll, placeholder: "token", isSecret: true,
+            "One-time enrolment token; needed at the first start only. Better as WEIR_ENROLL: flags show in ps."),
+        .text("name", \.name, placeholder: "text", "Name shown by `weir fleet list`."),
+        .address("listen", \.listen, "Where applications connect."),
+        .address("operator-listen", \.operatorListen, "Health and metrics for the operator; never on the applications' address."),
+        .text("control-address", \.controlAddress, placeholder: "host:port", "In place of the control plane's address of the enrolment."),
+        .text(
+            "data-directory", \.proxy.dataDirectory, placeholder: "path", "Identity, snapshots, journal, outbox. One process a directory."),
+        .number("loops", \.proxy.loops, in: 0...256, "Event loops; 0 takes one a core."),
+        .list(
+            "cross-origins", \.proxy.crossOrigins, placeholder: "origin,…",
+            "Origins whose pages may call from a browser (CORS); * for all."),
+        .choice("log-level", \.logLevel, "What is logged, as JSON lines on standard error."),
+        .choice("durability", \.proxy.durability, "process: usage survives kill -9. power: answers also wait for an fsync."),
+
+        .number("max-head-bytes", \.proxy.maxHeadBytes, .bytes, in: 1024...most, "Of a request's head; above: 431."),
+        .number("max-header-fields", \.proxy.maxHeaderFields, in: 8...most, "Fields of a request's head; above: 431."),
+        .number("max-body-bytes", \.proxy.maxBodyBytes, .bytes, in: 1024...most, "Of a request's body; above: 413."),
+        .number("max-connections", \.proxy.maxConnections, in: 1...most, "Open connections of applications; above: closed at once."),
+        .number(
+            "max-buffered-bytes", \.proxy.maxBufferedBytes, .bytes, in: 1024...most,
+            "Of request bodies held at one time, a loop; above: 503."),
+        .number("head-timeout", \.proxy.headTimeout, .milliseconds, in: 100...most, "For a whole request head."),
+        .number("body-timeout", \.proxy.bodyTimeout, .milliseconds, in: 100...most, "For a whole request body."),
+        .number(
+            "keep-alive-timeout", \.proxy.keepAliveTimeout, .milliseconds, in: 100...most, "A connection may be idle between requests."),
+        .number("write-timeout", \.proxy.writeTimeout, .milliseconds, in: 100...most, "A client may take nothing of its answer."),
+        .number(
+            "max-unsent-bytes", \.proxy.maxUnsentBytes, .bytes, in: 4096...most, "Of an answer that wait in the kernel for one client."),
+
+        .number("connect-timeout", \.proxy.connectTimeout, .milliseconds, in: 10...most, "To connect to a provider."),
+        .number("first-byte-timeout", \.proxy.firstByteTimeout, .milliseconds, in: 10...most, "Until a provider's response head."),
+        .number(
+            "upstream-idle-timeout", \.proxy.upstreamIdleTimeout, .milliseconds, in: 10...most, "Between two reads of a response's body."),
+        .number(
+            "upstream-total-timeout", \.proxy.upstreamTotalTimeout, .milliseconds, in: 10...most, "For a whole exchange with a provider."),
+        .number(
+            "upstream-keep-alive", \.proxy.upstreamKeepAlive, .milliseconds, in: 0...most, "An unused connection to a provider is kept."),
+        .number(
+            "max-upstream-connections", \.proxy.maxUpstreamConnections, in: 1...most,
+            "Connections to one endpoint, a loop; above: the next endpoint, else 503."),
+        .number("max-response-bytes", \.proxy.maxResponseBytes, .bytes, in: 1024...most, "Of a response body; above: cut off."),
+        .number(
+            "credential-cooldown", \.proxy.credentialCooldown, .milliseconds, in: 0...most, "A refused credential stays out of rotation."),
+        .number("endpoint-cooldown", \.proxy.endpointCooldown, .milliseconds, in: 0...most, "An unreachable endpoint is tried last."),
+
+        .number(
+            "max-journal-bytes", \.proxy.maxJournalBytes, .bytes, in: 1 << 20...most,
+            "Of usage journal not folded yet; above: requests are refused."),
+        .number(
+            "revocation-grace", \.proxy.revocationGrace, .milliseconds, in: 0...most,
+            "A revoked data plane serves on after it has heard of it."),
+        .number("drain-timeout", \.proxy.drainTimeout, .milliseconds, in: 0...most, "Running requests may take to end after SIGTERM."),
+        .number(
+            "drain-delay", \.proxy.drainDelay, .milliseconds, in: 0...most, "Between /health/ready saying 503 and the listener's closing."),
+    ]
+}
