@@ -18,7 +18,7 @@ struct UsageStreamTests {
         record.tenantID = "ten_aaaaaaaaaaaaaaaa"
         record.projectID = "prj_aaaaaaaaaaaaaaaa"
         record.keyID = "key_aaaaaaaaaaaaaaaa"
-        record.model = "m"
+        record.configVersion = 1
         record.admittedAtUs = at
         record.status = .completed
         var batch = Weir_V1_UsageBatch()
@@ -26,6 +26,24 @@ struct UsageStreamTests {
         batch.sequence = sequence
         batch.records = [record]
         return batch
+    }
+
+    /// A data plane, those whom its records name, and the configuration that it was sent.
+    private static func enrolled(_ control: ControlPlane) async throws -> TestDataPlane {
+        let plane = try await control.enroll()
+        try await control.server.services.dataPlanes.willSend(plane.id, configVersion: control.release())
+        try await control.database.transaction { c in
+            let (tenant, project) = (SQLValue.text("ten_aaaaaaaaaaaaaaaa"), SQLValue.text("prj_aaaaaaaaaaaaaaaa"))
+            _ = try c.execute("INSERT INTO tenants VALUES ($1, 'Acme', 'active', 1, 1, 1, 1, NULL)", [tenant])
+            try c.execute("INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)", [project, tenant])
+            try c.execute(
+                """
+                INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision,
+                    created_at, updated_at, directory_revision)
+                VALUES ('key_aaaaaaaaaaaaaaaa', $1, $2, 'k', $3, '[]', '[]', '[]', '{}', 1, 1, 1, 1)
+                """, [project, tenant, .blob([1])])
+        }
+        return plane
     }
 
     /// Sends the batches over one stream and answers the acknowledgements.
@@ -48,7 +66,7 @@ struct UsageStreamTests {
     func once(_ database: TestDatabase) async throws {
         try await database.with { database in
             try await ControlPlane.with(database) { control in
-                let plane = try await control.enroll()
+                let plane = try await Self.enrolled(control)
                 let now = control.clock.nowMicroseconds()
                 let batches = (1...5).map { Self.batch($0, at: now) }
                 try await control.withClient { client in
@@ -67,7 +85,7 @@ struct UsageStreamTests {
     func databaseGone() async throws {
         try await TestDatabases.all[0].with { database in
             try await ControlPlane.with(database) { control in
-                let plane = try await control.enroll()
+                let plane = try await Self.enrolled(control)
                 let batch = Self.batch(1, at: control.clock.nowMicroseconds())
                 try await control.withClient { client in
                     let session = try await plane.session(client)
