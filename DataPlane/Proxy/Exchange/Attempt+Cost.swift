@@ -25,6 +25,7 @@ extension Attempt {
         // Nothing was sent, or nothing was served.
         case .unusable, .unreachable, .exhausted, .notBegun: break
         }
+        if case .notBegun = ending { outcome.sentUpstream = false }
         if case .broken(let why) = ending { outcome.flags.formUnion(why.flags) }
         if case .abandoned(let why) = ending { outcome.flags.formUnion(why.flags) }
         return outcome

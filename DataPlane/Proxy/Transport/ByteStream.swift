@@ -44,6 +44,9 @@ struct Delivery {
     let acknowledged: UInt64
     /// Whether that is all that was written.
     let isComplete: Bool
+    /// Bytes that were written and that the peer's kernel has not acknowledged, of TLS's records where there are any. Once the peer has
+    /// closed, that is what never reached it: its farewell acknowledges all that it had.
+    let outstanding: UInt64
 }
 
 /// Who reads a `ByteStream`. All calls come on its loop.
@@ -52,7 +55,7 @@ protocol ByteStreamUser: AnyObject {
     func opened(_ stream: any ByteStream)
     func received(_ bytes: ByteBuffer)
     func writabilityChanged(isWritable: Bool)
-    /// The stream is over, whoever ended it; the last call. `failure` is nil when it was closed in order or by a reset, else what TLS says.
+    /// The stream is over, whoever ended it; the last call. `delivery` still answers where the peer closed in order. `failure` is nil when it was closed in order or by a reset, else what TLS says.
     func ended(_ failure: StreamFailure?)
 }
 

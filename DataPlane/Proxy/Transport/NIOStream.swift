@@ -49,7 +49,7 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
             }
         case .failed(let failure): done(.tls(failure))
         case .attempt(waitsForTLS: false), .open, .handshaking:
-            guard context != nil else { return done(.refused("the connection was closed")) }
+            guard let context, context.channel.isActive else { return done(.refused("the connection was closed")) }
             opening = .open
             self.user = user
             user.opened(self)
@@ -79,7 +79,10 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
         // Answered at once on the channel's own loop.
         provider.unsafeGetSocketOption(level: .tcp, name: .tcp_info).assumeIsolated().whenSuccess { (info: TCPInfo) in found = info }
         return found.map {
-            Delivery(acknowledged: $0.acknowledged, isComplete: $0.unacknowledged == 0 && $0.notSent == 0 && pendingBytes == 0)
+            let pending = pendingBytes
+            return Delivery(
+                acknowledged: $0.acknowledged, isComplete: $0.unacknowledged == 0 && $0.notSent == 0 && pending == 0,
+                outstanding: $0.outstanding &+ UInt64(max(0, pending)))
         }
     }
 
@@ -130,6 +133,11 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
             case .open, .failed: break
             }
         }
+        if case ChannelEvent.inputClosed = event {
+            // Not left to the channel's end, with which goes what the kernel knows of the delivery.
+            end()
+            context.close(promise: nil)
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -164,10 +172,14 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
 
     func channelInactive(context: ChannelHandlerContext) {
         if case .handshaking(let host, _) = opening { failOpening(.tls(.closedDuringHandshake(host: host))) }
+        end()
+        context.fireChannelInactive()
+    }
+
+    private func end() {
         let user = user
         self.user = nil
         user?.ended(failure)
-        context.fireChannelInactive()
     }
 }
 
@@ -187,4 +199,16 @@ private struct TCPInfo {
     private var segments: (UInt32, UInt32) = (0, 0)
     /// Bytes in the kernel that were not sent.
     private(set) var notSent: UInt32 = 0
+    private var roundTrips: (UInt32, UInt32, UInt32) = (0, 0, 0)
+    private var rates: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    private var deliveries: (UInt32, UInt32) = (0, 0)
+    private var sent: UInt64 = 0
+    private var sentAgain: UInt64 = 0
+
+    /// Bytes that were taken and not acknowledged. The acknowledged ones of a connection that we opened count its SYN.
+    var outstanding: UInt64 {
+        let taken = sent &- min(sent, sentAgain) &+ UInt64(notSent)
+        let arrived = acknowledged &- min(acknowledged, 1)
+        return taken > arrived ? taken &- arrived : 0
+    }
 }

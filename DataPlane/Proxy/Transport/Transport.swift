@@ -74,6 +74,8 @@ struct Transport {
             .connectTimeout(.milliseconds(timeout))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.maxMessagesPerRead, value: 4)
+            // The peer's end is told before the socket is closed.
+            .channelOption(.allowRemoteHalfClosure, value: true)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let context {

@@ -32,6 +32,8 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     private var decoder = ChunkedDecoder()
     private var inbound: ByteBuffer?
     private var keepAlive = true
+    /// Of the current request.
+    private var requestBytes = 0
     /// 1xx responses to the current request.
     private var interim = 0
     private static let maximumInterim = 16
@@ -68,6 +70,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     /// Writes the request. `body` is nil when it stands in `head` already.
     func send(head: ByteBuffer, body: ByteBuffer?) {
         guard let stream else { return }
+        requestBytes = head.readableBytes + (body?.readableBytes ?? 0)
         stream.write(head)
         if let body { stream.write(body) }
         stream.flush()
@@ -300,6 +303,9 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         let attempt = attempt
         let before = state
         self.attempt = nil
+        if case .awaitingHead = before, failure == nil, !hasReceived, let delivery = stream?.delivery {
+            provesUnread = delivery.outstanding >= UInt64(requestBytes)
+        }
         stream = nil
         state = .closed
         deadline = .max

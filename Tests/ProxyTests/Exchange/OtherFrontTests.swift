@@ -39,13 +39,27 @@ struct OtherFrontTests {
     func admitsNobodyWhoseProofOverTheBodyFails(model: String, status: Int) async throws {
         let proxy = try await ProxyFixture(models: ["sim-in5-out1", "sim-in6-out1"])
         // A proof that covers the body, as a signature over its digest does: this one holds for bodies that name one model.
-        let answer = try await PlainFront.ask(proxy, body: #"{"model":"\#(model)","messages":[]}"#) { caller in
-            PendingCaller { body in
-                String(decoding: body, as: UTF8.self).contains("sim-in5") ? .success(caller) : .failure(.invalidKey("The proof fails."))
-            }
-        }
+        let answer = try await PlainFront.ask(
+            proxy, body: #"{"model":"\#(model)","messages":[]}"#,
+            pending: { caller in
+                PendingCaller { body in
+                    String(decoding: body, as: UTF8.self).contains("sim-in5") ? .success(caller) : .failure(.invalidKey("The proof fails."))
+                }
+            })
         #expect(answer.head?.status == status)
         #expect(try await proxy.finish().count == (status == 200 ? 1 : 0))
+    }
+
+    @Test func sendsAgainWhatTheProviderCannotHaveRead() async throws {
+        let provider = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        #expect(try await proxy.chat("m").status == 200)
+        // The provider gives up the idle connection while the request is on its way to it.
+        let answer = try await PlainFront.ask(proxy, body: #"{"model":"m","messages":[]}"#, before: { provider.dropConnections() })
+        #expect(answer.head?.status == 200 && provider.requests.count == 2)
+        let record = try #require(try await proxy.finish().last)
+        #expect(record.attempts == 2 && record.attemptList.map(\.sentUpstream) == [false, true])
+        #expect(record.attemptList.map(\.costNano) == [0, record.costNano] && record.flags == 0)
     }
 
     @Test func getsRejectionsInTheSameWay() async throws {
@@ -72,14 +86,18 @@ private final class PlainFront: ReplySink, @unchecked Sendable {
     private init(_ done: EventLoopPromise<Answer>) { self.done = done }
 
     /// Puts one chat request to an exchange of its own on the data plane's loop.
-    /// - Parameter pending: what to make of the caller that the head proves.
+    /// - Parameters:
+    ///   - before: runs in the turn of the loop in which the request is sent on, before it: what the network brings meanwhile is not seen.
+    ///   - pending: what to make of the caller that the head proves.
     static func ask(
-        _ proxy: ProxyFixture, body: String, pending: (@Sendable (Caller) -> PendingCaller)? = nil
+        _ proxy: ProxyFixture, body: String, before: @escaping @Sendable () -> Void = {},
+        pending: (@Sendable (Caller) -> PendingCaller)? = nil
     ) async throws -> Answer {
         let loop = proxy.server.contexts[0]
         let done = loop.eventLoop.makePromise(of: Answer.self)
         let key = proxy.key
         loop.eventLoop.execute {
+            before()
             let front = PlainFront(done)
             let exchange = Exchange(sink: front, loop: loop)
             // Exchanges do not keep their fronts.

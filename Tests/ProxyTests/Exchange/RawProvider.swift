@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import NIOCore
 import NIOPosix
@@ -48,6 +49,7 @@ final class RawProvider: Sendable {
 
     private final class Seen: Sendable {
         let requests = Mutex<[String]>([])
+        let connections = Mutex<[any Channel]>([])
     }
 
     var port: Int { channel.localAddress?.port ?? 0 }
@@ -65,7 +67,8 @@ final class RawProvider: Sendable {
         let seen = Seen()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                seen.connections.withLock { $0.append(channel) }
+                return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Handler(seen, answer))
                 }
             }
@@ -74,6 +77,15 @@ final class RawProvider: Sendable {
     }
 
     static func start(_ answer: Answer) async throws -> RawProvider { try await start { _ in answer } }
+
+    /// Closes what is open, and returns when the kernel knows. Not to be called on the provider's own loops.
+    func dropConnections() {
+        for connection in seen.connections.withLock({ $0 }) {
+            let closed = DispatchSemaphore(value: 0)
+            connection.close().whenComplete { _ in closed.signal() }
+            closed.wait()
+        }
+    }
 
     func stop() async { try? await channel.close() }
 
