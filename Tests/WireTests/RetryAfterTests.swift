@@ -40,6 +40,12 @@ struct RetryAfterTests {
         #expect(Self.read(nil) == nil)
     }
 
+    @Test("as a date is read back as it is written", arguments: [0, 784_111_777, 951_782_400, 4_102_444_799] as [Int64])
+    func roundTrip(seconds: Int64) {
+        let text = HTTPDate.string(unixSeconds: seconds)
+        #expect(Array(text.utf8).withUnsafeBytes { HTTPDate.seconds($0, nowSeconds: seconds) } == seconds)
+    }
+
     @Test("of two digits a year is the nearest that is not more than fifty years ahead")
     func shortYears() {
         let in2026: Int64 = 1_795_600_000_000

@@ -104,6 +104,26 @@ struct ProviderUsageTests {
     }
 }
 
+@Suite("A stream that dies")
+struct DyingStreamTests {
+    @Test(
+        "inside an event is ended by an error event of its own, which an SDK can read",
+        arguments: ["", #","stream_options":{"include_usage":true}"#])
+    func insideAnEvent(extra: String) async throws {
+        // E10: the error event was glued to the half line.
+        let proxy = try await ProxyFixture(models: ["sim-chunks5-dieinside2"])
+        let response = try await proxy.chat("sim-chunks5-dieinside2", stream: true, extra: extra)
+        let events = response.body.components(separatedBy: "\n\n").filter { !$0.isEmpty }
+        #expect(events.count == 4, "the role, two chunks and the error: \(response.body)")
+        for event in events {
+            #expect(event.hasPrefix("data: ") && (try? JSONValue(parsing: String(event.dropFirst(6)))) != nil, "\(event)")
+        }
+        #expect(try JSONValue(parsing: String(events.last?.dropFirst(6) ?? ""))["error"]?["code"] == "provider_died")
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .failed && record.errorCode == "provider_died" && record.outputTokens > 0)
+    }
+}
+
 @Suite("What a provider says of itself")
 struct ProviderLeakTests {
     @Test(
