@@ -2,7 +2,10 @@
 # What ops/run, ops/test and ops/bench share. Sourced, from the repository's root, by bash with `set -euo pipefail`.
 
 started_at=$SECONDS
+# What `start` started, by index.
 child_pids=()
+child_names=()
+child_logs=()
 
 # say TEXT…: a line of progress with the time since the start.
 say() {
@@ -38,7 +41,7 @@ need_packages() {
 
 # What building needs.
 need_build_tools() {
-    command -v swift >/dev/null || fail "there is no Swift toolchain (6.1 or newer) in PATH: see https://www.swift.org/install"
+    command -v swift >/dev/null || fail "there is no Swift 6.3 toolchain in PATH: see https://www.swift.org/install"
     need_packages libpq-dev libsqlite3-dev zlib1g-dev pkg-config curl jq python3
 }
 
@@ -88,6 +91,8 @@ start() {
     # A process group of its own: Ctrl-C reaches this script first, which then stops them in order.
     setsid "$@" >>"$log" 2>&1 &
     child_pids+=("$!")
+    child_names+=("$name")
+    child_logs+=("$log")
     last_pid=$!
     last_name=$name
     last_log=$log
@@ -122,6 +127,8 @@ stop_children() {
         kill -KILL "$pid" 2>/dev/null || true
     done
     child_pids=()
+    child_names=()
+    child_logs=()
 }
 
 # The newest Postgres of Debian; its programs are not in PATH.
@@ -159,6 +166,11 @@ postgres_start() {
         fail "Postgres did not start; its log is $folder/log"
     printf '%s\n' "$socket" >"$folder/socket" 2>/dev/null || true
     postgres_uri="postgresql://weir@127.0.0.1:$port/postgres"
+}
+
+# postgres_runs FOLDER: whether a server is running on this folder.
+postgres_runs() {
+    [ -f "$1/db/PG_VERSION" ] && as_postgres_owner "$(postgres_bin)/pg_ctl" -D "$1/db" status >/dev/null 2>&1
 }
 
 # postgres_stop FOLDER [MODE]

@@ -6,12 +6,15 @@ struct SavedLogin: Codable {
     var url: String
     var token: String
 
-    /// `$XDG_CONFIG_HOME/weir/config.json`, by default `~/.config/weir/config.json`.
+    /// `$XDG_CONFIG_HOME/weir/config.json`, by default `$HOME/.config/weir/config.json`.
     static var file: URL {
         let environment = ProcessInfo.processInfo.environment
         let base: URL
         if let xdg = environment["XDG_CONFIG_HOME"], xdg.hasPrefix("/") {
             base = URL(fileURLWithPath: xdg, isDirectory: true)
+        } else if let home = environment["HOME"], home.hasPrefix("/") {
+            // Foundation asks the user database and not the environment, which a person changes to keep things apart.
+            base = URL(fileURLWithPath: home, isDirectory: true).appendingPathComponent(".config", isDirectory: true)
         } else {
             base = FileManager.default.homeDirectoryForCurrentUser.appendingPathComponent(".config", isDirectory: true)
         }
