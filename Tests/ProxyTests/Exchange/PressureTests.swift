@@ -20,9 +20,9 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-ok"]) { $0.writeTimeout = 300 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 16_384)
         client.push(String(repeating: "\(line) HTTP/1.1\r\nhost: w\r\n\r\n", count: 60_000))
-        while await proxy.server.sums().connections == 0 { await Task.yield() }
+        while await proxy.server.sums().connections == 0 { await ProxyFixture.pause() }
         // It is cut off, though it has no key and asks for nothing that costs.
-        while await proxy.server.sums().connections > 0 { await Task.yield() }
+        while await proxy.server.sums().connections > 0 { await ProxyFixture.pause() }
         let metrics = await proxy.server.sums().metrics
         #expect((1..<12_000).contains(metrics.answers.reduce(0, +)), "\(metrics.answers)")
         #expect(metrics.deadlinesPassed == 1)
@@ -34,11 +34,11 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-ok"]) { $0.writeTimeout = 60_000 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 16_384)
         let line = "GET /health/live HTTP/1.1\r\nhost: w\r\n"
-        client.push(String(repeating: line + "\r\n", count: 9_999) + line + "connection: close\r\n\r\n")
-        while await proxy.server.sums().metrics.answers[2] == 0 { await Task.yield() }
+        client.push(String(repeating: line + "\r\n", count: 2_999) + line + "connection: close\r\n\r\n")
+        while await proxy.server.sums().metrics.answers[2] == 0 { await ProxyFixture.pause() }
         try await client.listen()
         let text = String(decoding: try await client.readToEnd(), as: UTF8.self)
-        #expect(text.components(separatedBy: "HTTP/1.1 200 OK").count == 10_001)
+        #expect(text.components(separatedBy: "HTTP/1.1 200 OK").count == 3_001)
         _ = try await proxy.finish()
     }
 
@@ -51,7 +51,7 @@ struct PressureTests {
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: 20971520\r\n\r\n{")
             clients.append(client)
         }
-        while await proxy.server.sums().connections < 40 { await Task.yield() }
+        while await proxy.server.sums().connections < 40 { await ProxyFixture.pause() }
         #expect(try await proxy.chat("sim-in1-out1").status == 200)
         for client in clients { await client.close() }
         #expect(try await proxy.finish().count == 1)
@@ -63,13 +63,16 @@ struct PressureTests {
             $0.loops = 1
         }
         // One tenant fills the loop with bodies that wait for the provider or are arriving.
+        let loop = proxy.server.contexts[0]
+        let held = { try await loop.eventLoop.submit { loop.bodies.total }.get() }
         var clients: [RawClient] = []
-        for _ in 0..<4 {
+        for index in 0..<4 {
             let client = try await RawClient.connect(port: proxy.server.port)
             try await client.send(
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: 900000\r\n\r\n"
                     + String(repeating: " ", count: 60_000))
             clients.append(client)
+            while index < 3, try await held() < (index + 1) * 60_000 { await ProxyFixture.pause() }
         }
         // The fourth did not fit.
         let refused = RawResponse(try await clients[3].readToEnd())
@@ -94,8 +97,8 @@ struct PressureTests {
                 + body)
         let loop = proxy.server.contexts[0]
         let held = { try await loop.eventLoop.submit { loop.bodies.total }.get() }
-        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
-        while try await held() > 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { await ProxyFixture.pause() }
+        while try await held() > 0 { await ProxyFixture.pause() }
         #expect(await proxy.server.activeRequests() == 1)
         await client.close()
         _ = try await proxy.finish()
@@ -106,9 +109,9 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-line400"]) { $0.drainTimeout = 60_000 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
         try await client.send(Self.request(proxy.key, "sim-line400", version: version, fields: "connection: close\r\n"))
-        while await proxy.server.sums().metrics.admitted == 0 { await Task.yield() }
+        while await proxy.server.sums().metrics.admitted == 0 { await ProxyFixture.pause() }
         async let records = proxy.finish()
-        while !proxy.server.isDraining { await Task.yield() }
+        while !proxy.server.isDraining { await ProxyFixture.pause() }
         try await client.listen()
         let answer = RawResponse(try await client.readToEnd())
         #expect(answer.status == 200 && answer.body.utf8.count > 400_000)
@@ -119,14 +122,14 @@ struct PressureTests {
 
     @Test func recordsThatTheRestOfAnAnswerWasNotTaken() async throws {
         // All of it fits into this process and the kernels: the provider is done long before the client is.
-        let proxy = try await ProxyFixture(models: ["sim-line200"]) { $0.maxUnsentBytes = 8192 }
+        let proxy = try await ProxyFixture(models: ["sim-line60"]) { $0.maxUnsentBytes = 8192 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
-        try await client.send(Self.request(proxy.key, "sim-line200"))
+        try await client.send(Self.request(proxy.key, "sim-line60"))
         let loop = proxy.server.contexts[0]
         let isWaiting = {
             try await loop.eventLoop.submit { loop.running.items.contains { if case .delivering = $0.stage { true } else { false } } }.get()
         }
-        while !(try await isWaiting()) { await Task.yield() }
+        while !(try await isWaiting()) { await ProxyFixture.pause() }
         await client.close()
         let record = try #require(try await proxy.finish().first)
         #expect(record.status == .failed && record.errorOrigin == .client && record.errorCode == "client_disconnected")
@@ -139,7 +142,7 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-stall"], endpoints: ["http://SIMULATOR/v1", "http://SIMULATOR/v1"])
         let client = try await RawClient.connect(port: proxy.server.port)
         try await client.send(Self.request(proxy.key, "sim-stall"))
-        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { await ProxyFixture.pause() }
         let records = try await proxy.finish()
         let answer = RawResponse(try await client.readToEnd())
         #expect(answer.status == 503 && answer.errorCode == "gateway_stopped" && answer.header("connection") == "close")
@@ -156,7 +159,7 @@ struct PressureTests {
                 + body)
         let loop = proxy.server.contexts[0]
         let hasAnswered = { try await loop.eventLoop.submit { loop.running.items.contains { $0.hasAnswered } }.get() }
-        while !(try await hasAnswered()) { await Task.yield() }
+        while !(try await hasAnswered()) { await ProxyFixture.pause() }
         let record = try #require(try await proxy.finish().first)
         let answer = RawResponse(try await client.readToEnd())
         #expect(answer.isComplete && answer.body.contains(#""code":"gateway_stopped""#) && !answer.body.contains("[DONE]"))
@@ -169,9 +172,9 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-stall"]) { $0.drainTimeout = 600_000 }
         let client = try await RawClient.connect(port: proxy.server.port)
         try await client.send(Self.request(proxy.key, "sim-stall"))
-        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { await ProxyFixture.pause() }
         async let records = proxy.finish()
-        while !proxy.server.isDraining { await Task.yield() }
+        while !proxy.server.isDraining { await ProxyFixture.pause() }
         proxy.server.hurry()
         #expect(try await records.map(\.errorCode) == ["gateway_stopped"])
     }

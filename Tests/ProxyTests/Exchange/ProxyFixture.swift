@@ -133,6 +133,11 @@ final class ProxyFixture: Sendable {
         await OperatorStatus(server: server, snapshots: store, pipeline: pipeline, quarantined: []).page(path)
     }
 
+    /// Between two looks at what the loops do: time for them to do it.
+    static func pause() async {
+        try? await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(2)) {}.futureResult.get()
+    }
+
     /// Stops everything, and answers every usage record there is.
     func finish() async throws -> [Weir_V1_UsageRecord] {
         await server.drain()
