@@ -223,6 +223,6 @@ package struct Field<Content: Sendable>: Sendable {
 extension Field where Content: Sendable {
     /// What people call it.
     package static func name(_ path: any Path<String>, _ about: String = "What people call it.") -> Field {
-        Field("name", path, .name, about).heading("NAME")
+        Field("name", path, .name, about).filter.heading("NAME")
     }
 }

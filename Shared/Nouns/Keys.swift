@@ -36,7 +36,8 @@ package struct VirtualKeyContent: Noun {
     package static let fields: [Field<Self>] = [
         Field("project_id", \.projectID, "The project it belongs to.").fixed.filter.heading("PROJECT"),
         Field("tenant_id", \.tenantID, "Its project's tenant.").shown.filter,
-        .name(\.name),
+        // Not a filter: there may be millions of them, and no index of names.
+        .name(\.name).with { $0.isFilter = false },
         Field(computed: "status", .word(["active", "revoked", "expired"]), "Whether it works.") { .string($0.status) }.heading("STATUS"),
         Field("expires_at", \.expiresAt, .time, "When it ends; null: never.").heading("EXPIRES"),
         Field("models", \.models, .scope(.token), "The models it may use, by name.", or: .all).option("model").heading("MODELS"),

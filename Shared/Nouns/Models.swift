@@ -22,7 +22,7 @@ package struct ModelContent: Noun {
     private static let tokens = FieldKind.integer(0...1_000_000_000)
 
     package static let fields: [Field<Self>] = [
-        Field("name", \.name, .token, "What callers put in \"model\".").heading("NAME"),
+        Field("name", \.name, .token, "What callers put in \"model\".").filter.heading("NAME"),
         Field("capabilities", \.capabilities, .list(.word(Vocabulary.capabilities), 1...16), "What it can do.").option("capability")
             .heading("CAPABILITIES"),
         Field("context_window", \.contextWindow, tokens, "Input and output together.", or: 0).unit("tokens, 0: not known")

@@ -35,6 +35,21 @@ package protocol Noun: Record {
     mutating func seen(at now: Int64)
 }
 
+/// Every noun that is declared.
+package enum DeclaredNouns {
+    package static let all: [any Noun.Type] = [
+        TenantContent.self, ProjectContent.self, VirtualKeyContent.self, ProviderContent.self, CredentialContent.self,
+        EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
+        EnrollmentTokenContent.self,
+    ]
+
+    package static func noun(prefix: String) -> (any Noun.Type)? { all.first { $0.idPrefix == prefix } }
+}
+
 extension Noun {
+    package static var idPrefix: String { Kind.prefix }
+    /// Whether one of them can be found by its name.
+    package static var isFoundByName: Bool { shapes.contains { $0.name == "name" && $0.isFilter } }
+
     package mutating func seen(at now: Int64) {}
 }

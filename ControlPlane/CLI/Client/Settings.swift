@@ -60,8 +60,11 @@ struct ConnectionOptions: ParsableArguments {
     @Option(help: "An administrator's token; better in WEIR_TOKEN or saved by `weir login`, where other users cannot see it.")
     var token: String?
 
-    @Flag(help: "Print the API's JSON.")
+    @Flag(help: "Print the API's JSON: as -o json.")
     var json = false
+
+    @Option(name: [.customShort("o"), .long], help: "How to print the answer: table, json, yaml, or name for the identifiers alone.")
+    var output = OutputFormat.table
 
     @Option(help: "Print only this member of the answer, as it is: `--field id`, `--field timeouts.idle_ms`.")
     var field: String?
@@ -82,6 +85,10 @@ struct ConnectionOptions: ParsableArguments {
     func address() throws -> String {
         url ?? ProcessInfo.processInfo.environment["WEIR_URL"].nonEmpty ?? Self.defaultURL
     }
+}
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table, json, yaml, name
 }
 
 extension String? {

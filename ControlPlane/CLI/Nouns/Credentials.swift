@@ -58,7 +58,7 @@ struct CreateCredential: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        var body = try fields.body()
+        var body = try await client.resolved(try fields.body(), CredentialContent.shapes)
         try requireMembers(body, of: Credentials.self)
         body.set("secret", try secret.read())
         try connection.show(try await client.send("POST", Credentials.path, body: body.json))

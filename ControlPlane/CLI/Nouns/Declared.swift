@@ -56,6 +56,8 @@ struct RecordOptions<Content: Record>: BodyFields, CustomReflectable {
 
     var customMirror: Mirror { Mirror(self, children: FieldOption.all(Content.shapes).map { ($0.key, $0.definition) }) }
 
+    static var shapes: [FieldShape] { Content.shapes }
+
     static var required: [String] { Content.shapes.filter { $0.isRequired && $0.isInput && $0.kind != .secret }.map(\.name) }
 
     static func cleared(_ member: String) throws -> JSONValue {
@@ -94,7 +96,7 @@ struct FilterOptions<Content: Noun>: ListFilters, CustomReflectable {
         }
     }
 
-    private static var shapes: [FieldShape] { Content.shapes.filter(\.isFilter) }
+    static var shapes: [FieldShape] { Content.shapes.filter(\.isFilter) }
     private static var sort: FieldShape { FieldShape("sort", .token, "Sort by created_at or name; a minus turns it round: -created_at.") }
 
     var customMirror: Mirror {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Nouns
 import Primitives
 
 /// A kind of thing of the admin API. What a noun says about itself here is all that its list, show, create, update and delete
@@ -42,16 +43,24 @@ protocol BodyFields: ParsableArguments {
     static var required: [String] { get }
     /// What `--clear` sends for a member.
     static func cleared(_ member: String) throws -> JSONValue
+    /// Of the fields, to find what may be named instead of identified.
+    static var shapes: [FieldShape] { get }
     func body() throws -> Body
 }
 
 extension BodyFields {
     static func cleared(_ member: String) throws -> JSONValue { .null }
+    static var shapes: [FieldShape] { [] }
 }
 
 /// Filters of a list, as options.
 protocol ListFilters: ParsableArguments {
     func query() throws -> [(String, String)]
+    static var shapes: [FieldShape] { get }
+}
+
+extension ListFilters {
+    static var shapes: [FieldShape] { [] }
 }
 
 struct NoFilters: ListFilters {
@@ -115,14 +124,14 @@ struct ShowCommand<N: Resource>: AsyncParsableCommand {
         CommandConfiguration(commandName: "show", abstract: "Show \(N.one).", discussion: example("\(N.command) show \(N.exampleID)"))
     }
 
-    @Argument(help: "Its id.")
+    @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let answer = try await connection.client().send("GET", "\(N.path)/\(AdminClient.segment(id))")
-        try connection.show(answer)
+        let client = try connection.client()
+        try connection.show(try await client.send("GET", try await client.path(N.self, id)))
     }
 }
 
@@ -137,7 +146,7 @@ struct CreateCommand<N: EditableResource>: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        let body = try fields.body()
+        let body = try await client.resolved(try fields.body(), N.Fields.shapes)
         try requireMembers(body, of: N.self)
         try connection.show(try await client.send("POST", N.path, body: body.json))
     }
@@ -150,7 +159,7 @@ struct UpdateCommand<N: EditableResource>: AsyncParsableCommand {
             discussion: example("\(N.command) update \(N.exampleID) \(N.updateExample)"))
     }
 
-    @Argument(help: "Its id.")
+    @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
     @Option(help: ArgumentHelp("Empty this member of the object, named as in the JSON. May be repeated.", valueName: "member"))
@@ -163,7 +172,7 @@ struct UpdateCommand<N: EditableResource>: AsyncParsableCommand {
     func run() async throws {
         var body = try fields.body()
         for member in clear { body.set(member, json: try N.Fields.cleared(member)) }
-        try connection.show(try await connection.update(N.self, id, body, revision: revision))
+        try connection.show(try await connection.update(N.self, id, body, N.Fields.shapes, revision: revision))
     }
 }
 
@@ -172,15 +181,15 @@ struct DeleteCommand<N: Resource>: AsyncParsableCommand {
         CommandConfiguration(commandName: "delete", abstract: "Delete \(N.one).", discussion: example("\(N.command) delete \(N.exampleID)"))
     }
 
-    @Argument(help: "Its id.")
+    @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let path = try "\(N.path)/\(AdminClient.segment(id))"
-        let answer = try await connection.client().change("DELETE", path, ifMatch: revision.header)
+        let client = try connection.client()
+        let answer = try await client.change("DELETE", try await client.path(N.self, id), ifMatch: revision.header)
         try connection.done("Deleted \(id).", answer)
     }
 }
@@ -199,7 +208,7 @@ struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
             discussion: example("\(Action.Target.command) \(Action.verb) \(Action.Target.exampleID)"))
     }
 
-    @Argument(help: "Its id.")
+    @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
     @OptionGroup var revision: RevisionOptions
@@ -212,16 +221,21 @@ struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
 
 extension ConnectionOptions {
     /// Changes the members that `body` holds.
-    func update<N: Resource>(_ noun: N.Type, _ id: String, _ body: Body, revision: RevisionOptions) async throws -> Answer {
+    func update<N: Resource>(
+        _ noun: N.Type, _ id: String, _ body: Body, _ shapes: [FieldShape] = [], revision: RevisionOptions
+    ) async throws -> Answer {
         guard !body.isEmpty else { throw Failure.usage("nothing to change was named; see `weir \(N.command) update --help`") }
-        return try await client().change("PATCH", "\(N.path)/\(AdminClient.segment(id))", body: body.json, ifMatch: revision.header)
+        let client = try client()
+        let body = try await client.resolved(body, shapes)
+        return try await client.change("PATCH", try await client.path(N.self, id), body: body.json, ifMatch: revision.header)
     }
 
     /// Posts a verb of one object. Without `--if-match` it is done whatever the object's revision.
     func act<N: Resource>(
         _ noun: N.Type, _ id: String, _ verb: String, body: JSONValue? = nil, revision: RevisionOptions
     ) async throws -> Answer {
-        try await client().send("POST", "\(N.path)/\(AdminClient.segment(id))/\(verb)", body: body, ifMatch: revision.header)
+        let client = try client()
+        return try await client.send("POST", "\(try await client.path(N.self, id))/\(verb)", body: body, ifMatch: revision.header)
     }
 }
 
@@ -231,6 +245,14 @@ struct RevisionOptions: ParsableArguments {
 
     /// The header's value.
     var header: String? { ifMatch.map { $0.hasPrefix("\"") || $0 == "*" ? $0 : "\"\($0)\"" } }
+}
+
+extension AdminClient {
+    /// Where one of them is, by its id or name.
+    func path<N: Resource>(_ noun: N.Type, _ text: String) async throws -> String {
+        let prefix = String(N.exampleID.prefix { $0 != "_" }) + "_"
+        return "\(N.path)/\(try Self.segment(try await id(text, prefix: prefix)))"
+    }
 }
 
 /// Refuses a creation that cannot succeed before anything is sent.

@@ -1,4 +1,5 @@
 import Foundation
+import Nouns
 import Primitives
 
 /// What a command prints, in the form the caller chose.
@@ -13,12 +14,18 @@ extension ConnectionOptions {
 
     /// A sentence for people; nothing but the API's JSON, if there is any, with `--json`.
     func done(_ sentence: String, _ answer: Answer) throws {
-        if json, answer.text.isEmpty { return }
+        if json || output != .table, answer.text.isEmpty { return }
         try emit(answer) { sentence }
     }
 
     func list(_ path: String, columns: [Column], filters: some ListFilters = NoFilters(), page: PageOptions) async throws {
-        let answer = try await client().list(path, query: filters.query() + page.query(), all: page.all)
+        let client = try client()
+        var query = try filters.query()
+        for (index, (name, text)) in query.enumerated() {
+            guard case .id(let prefix)? = type(of: filters).shapes.first(where: { $0.name == name })?.kind else { continue }
+            query[index].1 = try await client.id(text, prefix: prefix)
+        }
+        let answer = try await client.list(path, query: query + page.query(), all: page.all)
         try emit(answer) {
             let items = answer.json.list("items")
             guard !items.isEmpty else { return "Nothing there." }
@@ -32,10 +39,13 @@ extension ConnectionOptions {
         if let field {
             guard let value = answer.json.at(field) else { throw Failure.usage("the answer has no member \"\(field)\"") }
             print(value.raw)
-        } else if json {
-            print(answer.text.trimmingSuffix("\n"))
         } else {
-            print(try human())
+            switch json ? .json : output {
+            case .json: print(answer.text.trimmingSuffix("\n"))
+            case .yaml: print(answer.json.yaml)
+            case .name: print(answer.names.joined(separator: "\n"))
+            case .table: print(try human())
+            }
         }
     }
 }

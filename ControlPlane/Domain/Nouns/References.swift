@@ -4,18 +4,12 @@ import Storage
 
 /// Every administered noun: who may be referred to, and who refers.
 package enum AdministeredNouns {
-    package static let all: [any Administered.Type] = [
-        TenantContent.self, ProjectContent.self, VirtualKeyContent.self, ProviderContent.self, CredentialContent.self,
-        EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
-        EnrollmentTokenContent.self,
-    ]
+    package static let all = DeclaredNouns.all.compactMap { $0 as? any Administered.Type }
 
     static func noun(prefix: String) -> (any Administered.Type)? { all.first { $0.idPrefix == prefix } }
 }
 
 extension Administered {
-    static var idPrefix: String { Kind.prefix }
-
     /// Each field that names what is not there.
     static func danglingReferences(_ content: Self, _ c: any SQLConnection) throws -> [FieldProblem] {
         var problems: [FieldProblem] = []

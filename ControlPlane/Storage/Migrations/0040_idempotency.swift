@@ -10,6 +10,8 @@ extension Migration {
             )
             """,
             "CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at)",
+            // Projects are unique by name within a tenant only; they are looked for by name alone, too.
+            "CREATE INDEX projects_by_name ON projects (name, id)",
         ]
     }
 }

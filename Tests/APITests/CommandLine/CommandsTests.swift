@@ -52,6 +52,11 @@ struct CommandsTests {
         #expect(try await h.succeed("project list --tenant-id \(tenant)").output.contains(project))
         #expect(try await h.field("name", "project update \(project) --name production") == "production")
         #expect(try await h.field("tenant_id", "project show \(project)") == tenant)
+        // A name does where an id is wanted.
+        #expect(try await h.field("id", "project show production") == project)
+        #expect(try await h.succeed("project list --tenant-id Acme --sort -name -o name").output == project + "\n")
+        #expect(try await h.weir("project list --tenant-id Nobody").error.contains("no tenant is called"))
+        #expect(try await h.succeed("tenant show Acme -o yaml").output.hasPrefix("id: \(tenant)\nname: Acme\nstatus: active\n"))
 
         let created = try await h.succeed(
             "key create --project-id \(project) --name backend --model gpt-x --tag team=search --expires-at 2030-01-31")

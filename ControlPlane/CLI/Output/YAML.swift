@@ -1,0 +1,65 @@
+import Primitives
+
+extension JSONValue {
+    /// Block YAML (1.2). Text that another reader could take for something else stands in quotes, as in JSON.
+    var yaml: String {
+        var lines: [String] = []
+        write(to: &lines, first: "", rest: "")
+        return lines.joined(separator: "\n")
+    }
+
+    private var isNested: Bool {
+        switch self {
+        case .array(let elements): !elements.isEmpty
+        case .object(let object): !object.members.isEmpty
+        default: false
+        }
+    }
+
+    /// - Parameters:
+    ///   - first: What stands before the first line.
+    ///   - rest: What stands before the others.
+    private func write(to lines: inout [String], first: String, rest: String) {
+        switch self {
+        case .object(let object) where isNested:
+            for (index, member) in object.members.enumerated() {
+                let before = index == 0 ? first : rest
+                if member.value.isNested {
+                    lines.append("\(before)\(Self.word(member.name)):")
+                    member.value.write(to: &lines, first: rest + "  ", rest: rest + "  ")
+                } else {
+                    lines.append("\(before)\(Self.word(member.name)): \(member.value.scalar)")
+                }
+            }
+        case .array(let elements) where isNested:
+            for (index, element) in elements.enumerated() {
+                let before = index == 0 ? first : rest
+                if element.isNested {
+                    element.write(to: &lines, first: before + "- ", rest: rest + "  ")
+                } else {
+                    lines.append("\(before)- \(element.scalar)")
+                }
+            }
+        default: lines.append(first + scalar)
+        }
+    }
+
+    private var scalar: String {
+        if case .string(let text) = self { Self.word(text) } else { text }
+    }
+
+    /// Plain where nobody can take it for anything but this text.
+    private static func word(_ text: String) -> String {
+        let plain = text.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || byte == UInt8(ascii: "_")
+        }
+        let reserved: Set = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"]
+        let startsAsWord = text.utf8.first.map { (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) } ?? false
+        return plain && startsAsWord && !reserved.contains(text.lowercased()) ? text : JSONValue.string(text).text
+    }
+}
+
+extension Answer {
+    /// The identifiers of a list's items or of the object.
+    var names: [String] { (json["items"]?.arrayValue ?? [json]).compactMap { $0.string("id") ?? $0.at("version")?.plain } }
+}
