@@ -12,9 +12,9 @@ struct Weir: ParsableCommand {
         version: weirVersion.description,
         subcommands: [
             Login.self, Logout.self,
-            NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self, NounCommand<Credentials>.self,
-            NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self, NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self,
-            NounCommand<Declared<PriceContent>>.self,
+            NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
+            NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
+            NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Declared<PriceContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
             UsageCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self,
         ])

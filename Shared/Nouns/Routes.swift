@@ -11,8 +11,8 @@ package struct RouteTarget: Record {
 
     package static let fields: [Field<Self>] = [
         Field("endpoint_id", \.endpointID, "The endpoint."),
-        Field("upstream_model", \.upstreamModel, .token, "What the provider calls the model, where it is not the model's name.").emptyForNull
-            .option("model"),
+        Field("upstream_model", \.upstreamModel, .token, "What the provider calls the model, where it is not the model's name.")
+            .emptyForNull.option("model"),
         Field("weight", \.weight, .integer(0...1_000_000), "Its share among the targets; 0: only when all others have failed.", or: 1),
     ]
 }

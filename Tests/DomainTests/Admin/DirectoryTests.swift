@@ -73,7 +73,8 @@ struct DirectoryTests {
             let key = try await f.key(in: project)
             func since(_ revision: Int64) async throws -> [String] {
                 try await database.read { c in
-                    try TenantContent.changed(c, since: revision).map(\.id.rawValue) + ProjectContent.changed(c, since: revision).map(\.id.rawValue)
+                    try TenantContent.changed(c, since: revision).map(\.id.rawValue)
+                        + ProjectContent.changed(c, since: revision).map(\.id.rawValue)
                         + VirtualKeyContent.changed(c, since: revision).map(\.id.rawValue)
                 }
             }
