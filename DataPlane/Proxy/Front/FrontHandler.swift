@@ -44,6 +44,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private var untaken = 0
     /// What the client's kernel had acknowledged when it was last looked at, while the client does not keep up; nil while it does.
     private var stalledAt: UInt64?
+    /// An exchange waits for the client to take what was sent.
+    private var awaitsTaking = false
     /// On a connection that lingers: when everything was acknowledged, and until when something more has to be.
     private var deliveredAt: Int64?
     private var patienceEnds = Int64.max
@@ -123,7 +125,11 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
 
     func writabilityChanged(isWritable: Bool) {
         guard isWritable else { return }
-        if case .exchanging = state { keepsUp() }
+        if case .exchanging = state {
+            keepsUp()
+            // Something still waits, and the client has as long again for it.
+            if awaitsTaking { stalls() }
+        }
         exchange.clientIsReady()
     }
 
@@ -423,8 +429,10 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     }
 
     func whenTaken(_ done: @escaping () -> Void) {
+        awaitsTaking = true
         stalls()
         stream?.whenTaken { taken in
+            self.awaitsTaking = false
             guard taken else { return }
             self.untaken = 0
             self.keepsUp()

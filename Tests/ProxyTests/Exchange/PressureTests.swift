@@ -138,6 +138,20 @@ struct PressureTests {
         #expect(record.inputTokens == 9 && record.outputTokens == 8)
     }
 
+    @Test func doesNotWaitForeverForTheRestToBeTaken() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-line60"]) {
+            $0.maxUnsentBytes = 8192
+            $0.writeTimeout = 300
+        }
+        let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
+        try await client.send(Self.request(proxy.key, "sim-line60"))
+        while await proxy.server.sums().metrics.deadlinesPassed == 0 { await ProxyFixture.pause() }
+        while await proxy.server.activeRequests() > 0 { await ProxyFixture.pause() }
+        await client.close()
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.errorOrigin == .client && record.errorCode == "client_stalled" && record.outputTokens == 8)
+    }
+
     @Test func sendsNothingNewWhenItIsForcedToStop() async throws {
         let proxy = try await ProxyFixture(models: ["sim-stall"], endpoints: ["http://SIMULATOR/v1", "http://SIMULATOR/v1"])
         let client = try await RawClient.connect(port: proxy.server.port)
