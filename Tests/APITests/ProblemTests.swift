@@ -182,7 +182,7 @@ struct DatabaseGoneTests {
     func gone(kind: TestDatabase) async throws {
         let outage = Outage()
         try await ControlHarness.run(on: kind, wrapping: { FailingDatabase(inner: $0, outage: outage) }) { h in
-            #expect(try await h.get("/health/ready").json == ["status": "ok", "database": "ok"])
+            #expect(try await h.get("/health/ready").json == ["status": "ok", "database": "ok", "warnings": []])
             outage.begin()
             for path in ["/admin/api/tenants", "/admin/api/audit"] {
                 let answer = try await h.get(path)
@@ -194,7 +194,7 @@ struct DatabaseGoneTests {
             #expect(try await h.post("/admin/api/tenants", ["name": "T"]).status == 503)
             let ready = try await h.get("/health/ready")
             #expect(ready.status == 503)
-            #expect(ready.json == ["status": "not_ready", "database": "unavailable"])
+            #expect(ready.json == ["status": "not_ready", "database": "unavailable", "warnings": []])
             #expect(try await h.get("/health/live").status == 200)
             outage.end()
             #expect(try await h.post("/admin/api/tenants", ["name": "T"]).status == 201)

@@ -181,6 +181,10 @@ struct CommandsTests {
     private func administration(_ h: CommandLineHarness) async throws {
         #expect(try await h.succeed("usage --group-by tenant,model --from 2026-11-01").output == "No usage.\n")
         #expect(try await h.succeed("usage records --limit 5 --status completed").output == "Nothing there.\n")
+        #expect(try await h.succeed("usage quarantine list").output == "Nothing there.\n")
+        for verb in ["release", "discard"] {
+            #expect(try await h.succeed("usage quarantine \(verb) --data-plane-id \(DataPlaneID.random()) --json").output.contains("0"))
+        }
         #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
         let token = try await h.field("id", "token create --name ci --role operator --expires-at 2030-01-31")
         #expect(try await h.field("role", "token update \(token) --role viewer") == "viewer")
