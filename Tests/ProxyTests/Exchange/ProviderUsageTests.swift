@@ -1,3 +1,4 @@
+import Foundation
 import Contract
 import Primitives
 import Simulator
