@@ -1,5 +1,5 @@
-import Foundation
 import Contract
+import Foundation
 import Primitives
 import Simulator
 import Testing
