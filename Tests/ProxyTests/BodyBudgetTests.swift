@@ -9,7 +9,7 @@ struct BodyBudgetTests {
         let share = budget.share(of: [1])
         budget.add(1001, to: share)
         #expect(budget.verdict(share, adding: 1) == .refuse && budget.verdict(nil, adding: 1) == .fits)
-        budget.add(-1001, to: share)
+        budget.remove(1001, from: share)
         #expect(budget.total == 0 && budget.largest == nil && budget.verdict(share, adding: 1) == .fits)
     }
 
@@ -31,11 +31,19 @@ struct BodyBudgetTests {
         var budget = BodyBudget(maximum: 100)
         let first = budget.share(of: [1])
         budget.add(60, to: first)
-        budget.add(-60, to: first)
+        budget.remove(60, from: first)
         let second = budget.share(of: [1])
         #expect(second !== first)
         budget.add(70, to: second)
-        budget.add(0, to: first)
+        budget.remove(0, from: first)
         #expect(budget.share(of: [1]) === second && budget.total == 70)
+    }
+
+    @Test func allConnectionsOfATenantStandInOneShare() {
+        var budget = BodyBudget(maximum: 100)
+        let first = budget.share(of: [1])
+        budget.add(0, to: first)
+        budget.add(60, to: budget.share(of: [1]))
+        #expect(budget.share(of: [1]) === first && budget.verdict(first, adding: 41) == .refuse)
     }
 }

@@ -36,8 +36,13 @@ struct BodyBudget {
 
     mutating func add(_ bytes: Int, to share: Share?) {
         total &+= bytes
+        share?.bytes &+= bytes
+    }
+
+    mutating func remove(_ bytes: Int, from share: Share?) {
+        total &-= bytes
         guard let share else { return }
-        share.bytes &+= bytes
+        share.bytes &-= bytes
         // `===`: a share that was let go and made anew is not this one.
         if share.bytes <= 0, shares[share.holder] === share { shares[share.holder] = nil }
     }

@@ -349,7 +349,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     /// What was counted as a small body's so far is somebody's from now on.
     private func attribute() {
         let share = loop.bodies.share(of: exchange.bodyHolder)
-        loop.bodies.add(-held, to: nil)
+        loop.bodies.remove(held, from: nil)
         loop.bodies.add(held, to: share)
         self.share = share
     }
@@ -373,7 +373,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     }
 
     private func release() {
-        if held > 0 || share != nil { loop.bodies.add(-held, to: share) }
+        if held > 0 || share != nil { loop.bodies.remove(held, from: share) }
         held = 0
         share = nil
     }

@@ -7,10 +7,12 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Clients that do not read, or send less than they announce")
+@Suite("Clients that do not read, or send less than they announce", .timeLimit(.minutes(3)))
 struct PressureTests {
-    private static func request(_ key: String, _ model: String, version: String = "1.1", fields: String = "") -> String {
-        let body = #"{"model":"\#(model)","messages":[]}"#
+    private static func request(_ key: String, _ model: String, version: String = "1.1", fields: String = "", stream: Bool = false)
+        -> String
+    {
+        let body = #"{"model":"\#(model)","messages":[],"stream":\#(stream)}"#
         return "POST /v1/chat/completions HTTP/\(version)\r\nhost: w\r\nauthorization: Bearer \(key)\r\n\(fields)"
             + "content-length: \(body.utf8.count)\r\n\r\n\(body)"
     }
@@ -122,9 +124,9 @@ struct PressureTests {
 
     @Test func recordsThatTheRestOfAnAnswerWasNotTaken() async throws {
         // All of it fits into this process and the kernels: the provider is done long before the client is.
-        let proxy = try await ProxyFixture(models: ["sim-line60"]) { $0.maxUnsentBytes = 8192 }
+        let proxy = try await ProxyFixture(models: ["sim-chunks10-size5000"]) { $0.maxUnsentBytes = 8192 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
-        try await client.send(Self.request(proxy.key, "sim-line60"))
+        try await client.send(Self.request(proxy.key, "sim-chunks10-size5000", stream: true))
         let loop = proxy.server.contexts[0]
         let isWaiting = {
             try await loop.eventLoop.submit { loop.running.items.contains { if case .delivering = $0.stage { true } else { false } } }.get()
@@ -139,12 +141,12 @@ struct PressureTests {
     }
 
     @Test func doesNotWaitForeverForTheRestToBeTaken() async throws {
-        let proxy = try await ProxyFixture(models: ["sim-line60"]) {
+        let proxy = try await ProxyFixture(models: ["sim-chunks10-size5000"]) {
             $0.maxUnsentBytes = 8192
             $0.writeTimeout = 300
         }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
-        try await client.send(Self.request(proxy.key, "sim-line60"))
+        try await client.send(Self.request(proxy.key, "sim-chunks10-size5000", stream: true))
         while await proxy.server.sums().metrics.deadlinesPassed == 0 { await ProxyFixture.pause() }
         while await proxy.server.activeRequests() > 0 { await ProxyFixture.pause() }
         await client.close()

@@ -8,7 +8,7 @@ import X509
 
 @testable import Proxy
 
-@Suite("Connecting to a provider")
+@Suite("Connecting to a provider", .timeLimit(.minutes(3)))
 struct ConnectTests {
     /// A listener that does with each connection what it is told to.
     private static func listen(_ initialize: @escaping @Sendable (any Channel) throws -> Void) async throws -> any Channel {
@@ -113,7 +113,7 @@ struct ConnectTests {
         #expect(try await proxy.chat("sim-in5-out2").status == 200)
         let records = try await proxy.finish()
         #expect(records.map(\.endpointID) == ["ep_1", "ep_1"])
-        #expect(records.map(\.attempts) == [2, 1])
+        #expect(records.map(\.attempts).sorted() == [1, 2])
         try await silent.close()
     }
 
