@@ -114,7 +114,8 @@ struct RowSecurityTests {
                 )
                 .map { try $0.text("name") }
             }
-            #expect(Set(forced) == Set(Self.tables.map(\.0)))
+            // Into the usage records the release before copies, as the owner.
+            #expect(Set(forced) == Set(Self.tables.map(\.0)).subtracting(["usage_records"]))
         }
     }
 }
