@@ -1,4 +1,5 @@
 import Contract
+import Foundation
 import Primitives
 import Testing
 
@@ -145,6 +146,20 @@ struct ProviderFaultTests {
         #expect(response.isComplete && response.body.contains("[DONE]"))
         let record = try #require(try await proxy.finish().first)
         #expect((record.inputTokens, record.outputTokens, record.flags) == (50, 60, 0) && record.status == .completed)
+    }
+
+    @Test(arguments: ["", #","stream_options":{"include_usage":true}"#])
+    func leaveNoHalfEventWhereAStreamDies(extra: String) async throws {
+        // E10: the connection ends inside the second event.
+        let first = #"data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}"#
+        let provider = try await RawProvider.start(
+            .raw(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + first + "\n\n" + first.prefix(30), end: .reset))
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let events = try await proxy.chat("m", stream: true, extra: extra).body.components(separatedBy: "\n\n")
+        #expect(events.count == 3 && events.first == first && events.last == "", "\(events)")
+        #expect(events.dropFirst().first?.contains(#""code":"provider_died""#) == true)
+        #expect(try await proxy.finish().map(\.errorCode) == ["provider_died"])
     }
 
     @Test func areNotRepeatedWhereTheOutcomeIsUnknown() async throws {
