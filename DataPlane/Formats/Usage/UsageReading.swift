@@ -8,6 +8,9 @@ package struct UsageReading: Sendable, Equatable {
             self.rawValue = rawValue
         }
 
+        /// Our own: the standard library's is generic and runs unspecialised in other modules.
+        package init(arrayLiteral flags: Flags...) { rawValue = flags.reduce(0) { $0 | $1.rawValue } }
+
         /// A number was negative, beyond the cap, not an integer or not a number, or the object was not JSON.
         package static let invalid = Flags(rawValue: 1 << 0)
         /// A number, or the usage itself, was given more than once; the last one counts.
