@@ -137,7 +137,7 @@ struct PressureTests {
         #expect(record.status == .failed && record.errorOrigin == .client && record.errorCode == "client_disconnected")
         #expect(UsageFlags(rawValue: record.flags).contains(.clientDisconnected))
         // What the provider stated is charged all the same.
-        #expect(record.inputTokens == 9 && record.outputTokens == 8)
+        #expect(record.inputTokens == 9 && record.outputTokens == 10)
     }
 
     @Test func doesNotWaitForeverForTheRestToBeTaken() async throws {
@@ -151,7 +151,7 @@ struct PressureTests {
         while await proxy.server.activeRequests() > 0 { await ProxyFixture.pause() }
         await client.close()
         let record = try #require(try await proxy.finish().first)
-        #expect(record.errorOrigin == .client && record.errorCode == "client_stalled" && record.outputTokens == 8)
+        #expect(record.errorOrigin == .client && record.errorCode == "client_stalled" && record.outputTokens == 10)
     }
 
     @Test func sendsNothingNewWhenItIsForcedToStop() async throws {
