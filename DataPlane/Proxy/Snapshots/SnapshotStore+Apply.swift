@@ -85,10 +85,15 @@ extension SnapshotStore {
                 // Signed for the tenants of before: whatever it holds, it is not for those of now.
                 return try verifier.checkVersion(document, mark: (version: active.version, digest: active.digest))
             }
+            // Nor does one come back that was dropped because it was for the tenants of before.
+            if let mark, document.version.epoch == mark.version.epoch, document.version.version <= mark.version.version,
+                document.version.revision < state.newestRevision(epoch: mark.version.epoch)
+            {
+                throw DocumentRefusal(.olderVersion, "version \(document.version) is for the tenants of before")
+            }
             if let mark, document.version < mark.version, document.version.epoch == mark.version.epoch {
                 let baseline = state.rollout?.payload.baselineVersion ?? .max
-                let isWanted = document.version.version > baseline || state.lostConfigs.contains(document.version.version)
-                if isWanted, document.version.revision >= state.newestRevision(epoch: mark.version.epoch) { return .newer }
+                if document.version.version > baseline || state.lostConfigs.contains(document.version.version) { return .newer }
             }
         }
         guard try verifier.checkVersion(document, mark: mark) == .same else { return .newer }
