@@ -13,7 +13,7 @@ enum SettingArguments {
             let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = String(parts.first ?? "")
             guard let isFlag = areFlags[name] else {
-                let nearest = settings.map(\.name).min { distance($0, name) < distance($1, name) }
+                let nearest = settings.map(\.name).min { distance($0, toBeginOf: name) < distance($1, toBeginOf: name) }
                 problems.append("--\(name) is no setting" + (nearest.map { "; the nearest is --\($0)" } ?? ""))
                 // What follows is most likely its value.
                 if parts.count == 1, let next = rest.first, !next.hasPrefix("--") { rest.removeFirst() }
@@ -31,6 +31,11 @@ enum SettingArguments {
         }
         guard problems.isEmpty else { throw SettingsError(problems) }
         return found
+    }
+
+    /// As far as it was typed: `max-bdy` is nearer to `max-body-bytes` than to `name`.
+    private static func distance(_ name: String, toBeginOf typed: String) -> Int {
+        distance(String(name.prefix(typed.count + 1)), typed)
     }
 
     /// Levenshtein's distance.

@@ -191,10 +191,11 @@ struct BothPlanesTests {
             let folder = DataFolder()
             let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
             let key = try await control.key(try await control.project())
-            try await control.release(model: "sim-dead", url: "http://127.0.0.1:9/v1")
-            #expect(
-                await plane.snapshot { $0.directory.lookup(key.id) != nil && $0.configs.values.contains { $0.models["sim-dead"] != nil } }
-                    != nil)
+            let version = try await control.release(model: "sim-dead", url: "http://127.0.0.1:9/v1")
+            let isReady = await plane.snapshot {
+                $0.rollout?.baselineVersion == UInt64(version) && $0.credentials.count == 2 && $0.directory.lookup(key.id) != nil
+            }
+            #expect(isReady != nil)
             #expect(try plane.chat(key: key.text, model: "sim-dead").status == 502)
             #expect(try plane.chat(key: key.text, model: Self.model).status == 200)
             let reports = control.server.administration.endpointReports
