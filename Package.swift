@@ -28,6 +28,7 @@ extension Target.Dependency {
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
     static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
@@ -116,6 +117,7 @@ let package = Package(
             "API", "ControlPlane/API",
             [
                 "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore,
+                .nioHTTP1,
                 .logging,
             ]),
         library(
@@ -124,10 +126,13 @@ let package = Package(
                 "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Trust", "Primitives",
                 .nioCore, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
+        library(
+            "Outbound", "ControlPlane/Outbound",
+            ["Domain", "Contract", "Primitives", .nioCore, .nioPosix, .nioHTTP1, .nioSSL]),
         program(
             "weir-control", "ControlPlane/Main",
             [
-                "API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust", "Primitives",
+                "API", "Fleet", "Outbound", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
         program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser]),
@@ -157,9 +162,10 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "weir", "Domain", "Nouns", "Storage", "Contract", "Trust", "Listening", "Telemetry", "Primitives", .hummingbird,
+                "API", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Trust", "Listening", "Telemetry", "Primitives",
+                .hummingbird,
                 .hummingbirdTesting,
-                .httpTypes, .nioCore, .nioEmbedded, .logging,
+                .httpTypes, .nioCore, .nioEmbedded, .nioPosix, .nioHTTP1, .logging,
             ]),
         tests(
             "FleetTests",

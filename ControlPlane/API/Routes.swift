@@ -19,7 +19,7 @@ package enum AdminRoutes {
             NounRoutes(services.models),
             NounRoutes(services.routes),
             NounRoutes(services.prices),
-            ConfigRoutes(drafts: services.drafts, versions: services.configVersions),
+            ConfigRoutes(drafts: services.drafts, versions: services.configVersions, testCalls: services.testCalls),
             RolloutRoutes(rollouts: services.rollouts),
             NounRoutes(services.adminTokens.nouns, showing: "token") { content, actor in
                 let issued = try await services.adminTokens.create(content, by: actor)

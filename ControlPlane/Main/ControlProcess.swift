@@ -4,6 +4,7 @@ import Domain
 import Fleet
 import Hummingbird
 import Logging
+import Outbound
 import Primitives
 import ProcessSettings
 import ServiceLifecycle
@@ -19,14 +20,15 @@ struct ControlProcess: Sendable {
         let metrics = MetricsRegistry()
         metrics.collect { ProcessMetrics.write(component: "weir-control", log: .standardError, to: &$0) }
 
-        let control = ControlServices(installation.domain, cipher: installation.cipher)
+        let control = ControlServices(installation.domain, cipher: installation.cipher, providers: ProviderProbe())
         let usage = UsageIntake(installation.domain, logger: logger, metrics: metrics)
         let fleet = try await Self.fleet(settings, installation, control, usage, metrics, logger)
 
         let responder = APIResponder(
             routes: AdminRoutes.table(control, fleet: fleet.administration, metrics: metrics),
-            authentication: Authentication(admins: control.adminTokens, keys: control.keyAuthentication), metrics: metrics,
-            logger: logger)
+            authentication: Authentication(admins: control.adminTokens, keys: control.keyAuthentication), audit: control.audit,
+            idempotency: control.idempotency,
+            trustedProxies: settings.trustedProxies, metrics: metrics, logger: logger)
         let http = ControlApplication.make(
             responder,
             ControlApplication.Settings(
@@ -35,7 +37,15 @@ struct ControlProcess: Sendable {
         ) { port in
             logger.notice("admin API listening", metadata: ["address": .string("\(settings.http.host):\(port)")])
         }
-        services = [UsageMaintenance(usage: usage, logger: logger), fleet, http]
+        let purge = PurgeService(
+            installation.domain, retentionMilliseconds: Int64(settings.deletedRetentionDays) * 86_400_000)
+        let work = LeasedWork(
+            installation.domain, holder: fleet.replica,
+            jobs: fleet.jobs + [
+                LeasedWork.Job("usage_partitions", every: .seconds(3600)) { try await usage.preparePartitions() },
+                LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
+            ], metrics: metrics, logger: logger)
+        services = [BackgroundWork(work: work), fleet, http]
     }
 
     private static func fleet(
@@ -68,26 +78,11 @@ struct ControlProcess: Sendable {
     }
 }
 
-/// Makes the usage table's partitions ahead of time. Safe on several replicas at once: what is there stays.
-struct UsageMaintenance: Service {
-    let usage: UsageIntake
-    let logger: Logger
-    var period: Duration = .seconds(3600)
-    /// After a failure, such as a database that is gone for a moment.
-    var retryPeriod: Duration = .seconds(30)
+/// What one replica does for all, for as long as the process runs.
+struct BackgroundWork: Service {
+    let work: LeasedWork
 
     func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                var pause = period
-                do {
-                    try await usage.preparePartitions()
-                } catch {
-                    logger.warning("usage partitions could not be prepared", metadata: ["error": .string(String(describing: error))])
-                    pause = retryPeriod
-                }
-                try? await Task.sleep(for: pause)
-            }
-        }
+        await cancelWhenGracefulShutdown { await work.run() }
     }
 }

@@ -44,7 +44,9 @@ struct Installation: Sendable {
     }
 
     private static func openDatabase(_ settings: Settings, _ logger: Logger) async throws -> any Database {
-        let options = DatabaseOptions(maximumConnections: settings.databaseConnections)
+        let options = DatabaseOptions(
+            maximumConnections: settings.databaseConnections, reportConnections: settings.reportConnections,
+            reportTimeoutMilliseconds: settings.reportTimeoutSeconds * 1000)
         let deadline = ContinuousClock.now + .seconds(settings.databasePatienceSeconds)
         while true {
             do {

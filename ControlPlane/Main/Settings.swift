@@ -1,3 +1,4 @@
+import API
 import Foundation
 import Logging
 import Primitives
@@ -8,11 +9,15 @@ struct ControlOptions: Sendable {
     var dataDirectory = "weir-control-data"
     var databaseURL: String?
     var databaseConnections = 8
+    var reportConnections = 2
+    var reportTimeoutSeconds = 20
+    var deletedRetentionDays = 30
     var masterKeyFile: String?
     var secondMasterKeyFile: String?
     var createMasterKey = false
     var httpListen = ListenAddress(host: "127.0.0.1", port: 7080)
     var httpConnections = 1024
+    var trustedProxies: String?
     var fleetListen = ListenAddress(host: "127.0.0.1", port: 7443)
     var fleetAdvertise: String?
     var fleetTLS: String?
@@ -38,6 +43,9 @@ struct ControlOptions: Sendable {
             "database-url", \.databaseURL, placeholder: "url",
             "sqlite:///path/to/file.db or postgresql://user@host:port/database; none: an embedded one in the data directory."),
         .number("database-connections", \.databaseConnections, in: 2...500, "Connections to the database at most."),
+        .number("report-connections", \.reportConnections, in: 1...100, "Connections for reports, beside the others."),
+        .number("report-timeout-seconds", \.reportTimeoutSeconds, in: 1...35, "A report that takes longer is stopped."),
+        .number("deleted-retention-days", \.deletedRetentionDays, in: 1...3650, "After so many days, what was deleted goes for good."),
         .text(
             "master-key-file", \.masterKeyFile, placeholder: "path",
             "File with the 32 bytes, in base64, that encrypt provider credentials; none: master.key in the data directory."),
@@ -47,8 +55,13 @@ struct ControlOptions: Sendable {
         .flag("create-master-key", \.createMasterKey, "Create the master key when the file is missing, on Postgres, too."),
         .address("http-listen", \.httpListen, "Where the admin API, health and metrics are."),
         .number("http-connections", \.httpConnections, in: 8...100_000, "Open HTTP connections at most."),
+        .text(
+            "trusted-proxies", \.trustedProxies, placeholder: "network,…",
+            "Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,::1."),
         .address("fleet-listen", \.fleetListen, "Where data planes connect."),
-        .text("fleet-advertise", \.fleetAdvertise, placeholder: "host:port", "Under which data planes reach it, when that is another."),
+        .text(
+            "fleet-advertise", \.fleetAdvertise, placeholder: "host:port,…",
+            "Under which data planes reach it, when that is another; of all replicas, so that they go to the next when theirs is gone."),
         .text(
             "fleet-tls", \.fleetTLS, placeholder: "generated|files|off",
             "generated (our own authority), files (your certificate) or off; none: generated, or files when a certificate is given."),
@@ -79,6 +92,12 @@ struct Settings: Sendable {
     let databaseURL: String
     /// `--database-connections`, 8: an admin API is not busy, and Postgres has 100 for everybody.
     let databaseConnections: Int
+    /// `--report-connections`, 2: a report can keep a processor of the database busy, and nobody else waits for these.
+    let reportConnections: Int
+    /// `--report-timeout-seconds`, 20: below what an admin API's caller waits for an answer (40 s).
+    let reportTimeoutSeconds: Int
+    /// `--deleted-retention-days`, 30: data planes that were away for less hear of each deletion by itself.
+    let deletedRetentionDays: Int
     /// How long a database that does not answer is waited for at the start, seconds: machines boot in any order.
     let databasePatienceSeconds = 60
     /// How long requests and streams under way may take after SIGTERM, seconds: below what systemd and Kubernetes wait.
@@ -94,9 +113,12 @@ struct Settings: Sendable {
     let http: ListenAddress
     /// `--http-connections`, 1024: bounds memory and file descriptors.
     let httpConnections: Int
+    /// `--trusted-proxies`, none: without one in front, everybody could write the address that the audit log shows.
+    let trustedProxies: TrustedProxies
     /// `--fleet-listen`, 127.0.0.1:7443.
     let fleet: ListenAddress
-    /// `--fleet-advertise`, none: what goes into enrolment tokens instead of the listening address.
+    /// `--fleet-advertise`, none: what goes into enrolment tokens instead of the listening address. With several, data planes go to the next
+    /// one when theirs is gone.
     let fleetAdvertise: String?
     /// `--fleet-tls`, generated.
     let fleetTLS: FleetTLS
@@ -116,6 +138,9 @@ struct Settings: Sendable {
         dataDirectory = directory
         databaseURL = options.databaseURL ?? "sqlite://\(directory)/weir.db"
         databaseConnections = options.databaseConnections
+        reportConnections = options.reportConnections
+        reportTimeoutSeconds = options.reportTimeoutSeconds
+        deletedRetentionDays = options.deletedRetentionDays
         masterKeyFile = options.masterKeyFile.map(Self.absolute) ?? "\(directory)/master.key"
         secondMasterKeyFile = options.secondMasterKeyFile.map(Self.absolute)
         createMasterKey = options.createMasterKey || databaseURL.hasPrefix("sqlite:")
@@ -124,13 +149,16 @@ struct Settings: Sendable {
         fleet = options.fleetListen
         if fleet.port != 0, fleet == http { problems.append("--http-listen and --fleet-listen are the same address") }
         fleetAdvertise = options.fleetAdvertise
-        if let fleetAdvertise {
+        for address in (fleetAdvertise ?? "").split(separator: ",") {
             do throws(SettingProblem) {
-                _ = try ListenAddress(parsing: fleetAdvertise)
+                _ = try ListenAddress(parsing: String(address))
             } catch {
                 problems.append("--fleet-advertise \(error.text)")
             }
         }
+        let proxies = TrustedProxies(options.trustedProxies ?? "")
+        if proxies == nil { problems.append("--trusted-proxies has to be networks like 10.0.0.0/8,::1") }
+        trustedProxies = proxies ?? .none
 
         switch options.fleetTLS ?? (options.fleetTLSCertificate == nil ? "generated" : "files") {
         case "generated": fleetTLS = .generated

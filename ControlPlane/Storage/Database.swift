@@ -158,7 +158,7 @@ package enum TransactionIsolation: Sendable {
     case readCommitted
 }
 
-/// A database of the control plane. Both methods run the closure on a thread of the driver's own; it may run more than once.
+/// A database of the control plane. Its methods run the closure on a thread of the driver's own; it may run more than once.
 package protocol Database: Sendable {
     var dialect: SQLDialect { get }
 
@@ -180,6 +180,15 @@ package protocol Database: Sendable {
     /// From now on everything but `maintain` runs as the role that row-level security holds for, where there is one.
     func confine() async throws
 
+    /// A consistent view for a question that may take long. It runs on connections of its own, of which there are few, and no longer than
+    /// `DatabaseOptions.reportTimeoutMilliseconds`: nothing else waits for it.
+    /// - Throws: also `DatabaseError.timedOut`, and `.overloaded` when too many reports wait already.
+    func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R
+
+    /// One connection outside of any transaction, for what a transaction cannot hold; each statement commits by itself. For migrations.
+    /// - Throws: `DatabaseError`, or what the closure throws.
+    func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R
+
     /// Waits for running closures and closes; whatever is asked for afterwards throws `DatabaseError.closed`.
     func close() async
 }
@@ -188,6 +197,10 @@ extension Database {
     /// With every tenant's rows.
     package func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         try await read(as: .all, body)
+    }
+
+    package func report<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await report(as: .all, body)
     }
 
     package func transaction<R: Sendable>(
@@ -228,6 +241,8 @@ package enum DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
     case unavailable(String)
     /// The statement timeout of the configuration passed.
     case timedOut(String)
+    /// Too many reports wait already.
+    case overloaded(String)
     case closed
     /// The address of the database cannot be used; the text says why without repeating it.
     case invalidAddress(String)
@@ -243,7 +258,7 @@ package enum DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether the same call may succeed later without anything being changed.
     package var isTransient: Bool {
         switch self {
-        case .contended, .unavailable, .timedOut: true
+        case .contended, .unavailable, .timedOut, .overloaded: true
         default: false
         }
     }
@@ -256,6 +271,7 @@ package enum DatabaseError: Error, Hashable, Sendable, CustomStringConvertible {
         case .contended(let detail): "the transaction kept colliding with others: \(detail)"
         case .unavailable(let detail): "the database is unavailable: \(detail)"
         case .timedOut(let detail): "the database took too long: \(detail)"
+        case .overloaded(let detail): "the database is asked for too many reports: \(detail)"
         case .closed: "the database has been closed"
         case .invalidAddress(let detail): "invalid database address: \(detail)"
         case .schemaTooNew(let found, let known):

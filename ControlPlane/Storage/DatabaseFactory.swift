@@ -6,17 +6,27 @@ package struct DatabaseOptions: Sendable {
     package var maximumConnections: Int
     /// A statement that runs longer is cancelled by Postgres.
     package var statementTimeoutMilliseconds: Int
+    /// Connections for reports, beside the others: a report can use up a processor of the database's, so there are few.
+    package var reportConnections: Int
+    /// A report that runs longer is cancelled by Postgres and interrupted in SQLite.
+    package var reportTimeoutMilliseconds: Int
+    /// Reports that may wait for one of their connections; more are refused.
+    package var maximumWaitingReports: Int
     /// How long one attempt to reach Postgres may take, over all its addresses.
     package var connectTimeoutSeconds: Int
     /// How long SQLite waits for a lock that another process holds.
     package var busyTimeoutMilliseconds: Int
 
     package init(
-        maximumConnections: Int = 8, statementTimeoutMilliseconds: Int = 30_000, connectTimeoutSeconds: Int = 5,
+        maximumConnections: Int = 8, statementTimeoutMilliseconds: Int = 30_000, reportConnections: Int = 2,
+        reportTimeoutMilliseconds: Int = 20_000, maximumWaitingReports: Int = 16, connectTimeoutSeconds: Int = 5,
         busyTimeoutMilliseconds: Int = 5000
     ) {
         self.maximumConnections = maximumConnections
         self.statementTimeoutMilliseconds = statementTimeoutMilliseconds
+        self.reportConnections = reportConnections
+        self.reportTimeoutMilliseconds = reportTimeoutMilliseconds
+        self.maximumWaitingReports = maximumWaitingReports
         self.connectTimeoutSeconds = connectTimeoutSeconds
         self.busyTimeoutMilliseconds = busyTimeoutMilliseconds
     }
@@ -31,6 +41,9 @@ package enum DatabaseFactory {
     ) async throws -> any Database {
         guard options.maximumConnections >= 1, options.maximumConnections <= 1000 else {
             throw DatabaseError.invalidAddress("the number of connections must lie between 1 and 1000")
+        }
+        guard options.reportConnections >= 1, options.reportConnections <= 100 else {
+            throw DatabaseError.invalidAddress("the number of connections for reports must lie between 1 and 100")
         }
         if url.hasPrefix("sqlite:") {
             return try SQLiteDatabase.open(path: try sqlitePath(url), options: options, logger: logger)

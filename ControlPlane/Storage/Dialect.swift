@@ -27,6 +27,9 @@ package enum SQLDialect: String, Sendable, Hashable {
         }
     }
 
+    /// The state of a table's index is of interest on Postgres only, where it may be built while others write.
+    var buildsIndexesOnline: Bool { self == .postgres }
+
     /// A statement as this database wants it: SQLite numbers placeholders `?1`; on Postgres the type BLOB is called BYTEA.
     /// Quoted text, quoted names and comments stay as they are.
     package func rewrite(_ sql: String) -> String {

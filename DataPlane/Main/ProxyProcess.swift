@@ -53,7 +53,9 @@ struct ProxyProcess: Sendable {
         .text("name", \.name, placeholder: "text", "Name shown by `weir fleet list`."),
         .address("listen", \.listen, "Where applications connect."),
         .address("operator-listen", \.operatorListen, "Health and metrics for the operator; never on the applications' address."),
-        .text("control-address", \.controlAddress, placeholder: "host:port", "In place of the control plane's address of the enrolment."),
+        .text(
+            "control-address", \.controlAddress, placeholder: "host:port,…",
+            "In place of the control plane's addresses of the enrolment."),
         .text(
             "data-directory", \.proxy.dataDirectory, placeholder: "path", "Identity, snapshots, journal, outbox. One process a directory."),
         .number("loops", \.proxy.loops, in: 0...256, "Event loops; 0 takes one a core."),

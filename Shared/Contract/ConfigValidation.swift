@@ -41,9 +41,22 @@ package enum ConfigValidation {
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         let port = url.port ?? (scheme == "https" ? 443 : 80)
         guard (1...65_535).contains(port) else { return .failure(InvalidBaseURL(reason: "has a port outside 1...65535")) }
+        guard !LocalNetwork.isLinkLocal(host: host) else {
+            return .failure(InvalidBaseURL(reason: "leads to a link-local address, where clouds keep their machines' credentials"))
+        }
+        guard !hasAmbiguousSegments(url.percentEncodedPath) else {
+            return .failure(InvalidBaseURL(reason: "must not hold dot segments, empty segments or encoded slashes in its path"))
+        }
         var path = url.percentEncodedPath
         while path.hasSuffix("/") { path.removeLast() }
         return .success(BaseURL(isTLS: scheme == "https", host: host.lowercased(), port: port, path: path))
+    }
+
+    /// What servers and proxies resolve in different ways: "..", "//" and their encoded forms.
+    private static func hasAmbiguousSegments(_ path: String) -> Bool {
+        let lower = path.lowercased()
+        if lower.contains("//") || lower.contains("\\") || ["%2e", "%2f", "%5c"].contains(where: lower.contains) { return true }
+        return lower.split(separator: "/").contains { $0 == "." || $0 == ".." }
     }
 
     package struct BaseURL: Hashable, Sendable {

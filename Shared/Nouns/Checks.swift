@@ -1,3 +1,4 @@
+import Foundation
 package import Primitives
 
 extension FieldShape {
@@ -130,15 +131,35 @@ package enum Text {
         return problems
     }
 
-    /// Free of what would change how a line is read: controls, and characters of no width or another direction.
+    /// In Unicode's composed form (NFC): two names that look the same are one, whichever keyboard they came from.
+    package static func composed(_ text: String) -> String { text.precomposedStringWithCanonicalMapping }
+
+    /// Free of what would change how a line is read, or could not be seen: controls, characters of no width or another direction, spaces
+    /// that are no plain space. So two texts that look the same are the same.
     package static func isPrintable(_ text: String) -> Bool {
-        text.unicodeScalars.allSatisfy { scalar in
+        let scalars = Array(text.unicodeScalars)
+        return scalars.indices.allSatisfy { index in
+            let scalar = scalars[index]
             switch scalar.properties.generalCategory {
-            case .control, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
-            // Joiners are needed inside of emoji and several scripts; the other format characters hide or turn text.
-            case .format: scalar == "\u{200D}" || scalar == "\u{200C}"
-            default: true
+            case .control, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: return false
+            case .spaceSeparator: return scalar == " " && (index == 0 || scalars[index - 1] != " ")
+            default: break
             }
+            // Looks like a space and is none.
+            if scalar == "\u{2800}" { return false }
+            guard scalar.properties.isDefaultIgnorableCodePoint || scalar.properties.generalCategory == .format else { return true }
+            return joins(scalar, after: index > 0 ? scalars[index - 1] : nil, before: index + 1 < scalars.count ? scalars[index + 1] : nil)
+        }
+    }
+
+    /// Joiners and the emoji selector are needed inside of emoji and several scripts, and are seen there. Between Latin, Greek or Cyrillic
+    /// letters they are not.
+    private static func joins(_ scalar: Unicode.Scalar, after before: Unicode.Scalar?, before after: Unicode.Scalar?) -> Bool {
+        func takesJoiners(_ neighbour: Unicode.Scalar?) -> Bool { neighbour.map { $0.value >= 0x590 } ?? false }
+        switch scalar {
+        case "\u{200C}", "\u{200D}": return takesJoiners(before) && takesJoiners(after)
+        case "\u{FE0F}": return before.map { $0.properties.isEmoji && $0.value > 0x7F } ?? false
+        default: return false
         }
     }
 }

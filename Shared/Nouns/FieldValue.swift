@@ -28,7 +28,12 @@ extension FieldValue {
 }
 
 extension String: FieldValue {
-    package static func read(_ json: JSONValue, as kind: FieldKind) -> String? { json.stringValue }
+    package static func read(_ json: JSONValue, as kind: FieldKind) -> String? {
+        switch kind {
+        case .name, .token: json.stringValue.map(Text.composed)
+        default: json.stringValue
+        }
+    }
     package func json(as kind: FieldKind) -> JSONValue { .string(self) }
     package static func read(_ column: ColumnValue) -> String? { if case .text(let text) = column { text } else { nil } }
     package var column: ColumnValue { .text(self) }

@@ -40,21 +40,22 @@ struct ControlHarness: Sendable {
 
     static func run(
         on kind: TestDatabase, _ setup: TestingSetup = .router, wrapping wrap: @Sendable (any Database) -> any Database = { $0 },
-        limits: APIResponder.Limits = .init(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        limits: APIResponder.Limits = .init(), providers: any ProviderCaller = NoProviderCalls(),
+        _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
-        try await kind.with { try await run(with: wrap($0), setup, limits: limits, body) }
+        try await kind.with { try await run(with: wrap($0), setup, limits: limits, providers: providers, body) }
     }
 
     static func run(
         with database: any Database, _ setup: TestingSetup = .router, limits: APIResponder.Limits = .init(),
-        _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        providers: any ProviderCaller = NoProviderCalls(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
         let clock = ManualClock(milliseconds: 1_800_000_000_000)
         let log = CapturingSink()
         let logger = Logger.structured("test", level: .trace, sink: log)
         let cipher = try #require(AtRestCipher(masterKey: Array(repeating: 7, count: 32)))
         let domain = DomainContext(database: database, clock: clock, signal: ChangeSignal())
-        let services = ControlServices(domain, cipher: cipher)
+        let services = ControlServices(domain, cipher: cipher, providers: providers)
         let context = try await FleetContext.establish(
             domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
         let keys = SigningKeyService(context)
@@ -67,8 +68,7 @@ struct ControlHarness: Sendable {
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
         let responder = APIResponder(
             routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication),
-            idempotency: services.idempotency,
-            metrics: metrics, logger: logger, limits: limits)
+            audit: services.audit, idempotency: services.idempotency, metrics: metrics, logger: logger, limits: limits)
 
         var tokens: [Role: String] = [:]
         for role in Role.allCases {

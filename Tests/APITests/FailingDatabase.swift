@@ -22,6 +22,16 @@ struct FailingDatabase: Database {
         return try await inner.read(as: scope, body)
     }
 
+    func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        if outage.isOn { throw error }
+        return try await inner.report(as: scope, body)
+    }
+
+    func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        if outage.isOn { throw error }
+        return try await inner.session(body)
+    }
+
     func transaction<R: Sendable>(
         as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
@@ -73,6 +83,16 @@ struct HangingDatabase: Database {
     func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         await valve.pass()
         return try await inner.read(as: scope, body)
+    }
+
+    func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        await valve.pass()
+        return try await inner.report(as: scope, body)
+    }
+
+    func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        await valve.pass()
+        return try await inner.session(body)
     }
 
     func transaction<R: Sendable>(

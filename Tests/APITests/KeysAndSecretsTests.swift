@@ -44,6 +44,51 @@ struct KeysAndSecretsTests {
         }
     }
 
+    @Test("a second rotation within the grace is refused unless it is meant: the first secret was promised", arguments: TestDatabases.all)
+    func rotatedTwice(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let c = try await Catalogue(h)
+            let key = try await h.create("/admin/api/keys", ["project_id": .string(c.project), "name": "k"])
+            let first = try #require(key.json["key"]?.stringValue)
+            let path = "/admin/api/keys/\(key.id)/rotate"
+            let rotated = try await h.post(path, nil)
+            let again = try await h.post(path, nil)
+            #expect(again.status == 409 && again.text.contains("force"))
+            let until = try #require(rotated.json["previous_secret_expires_at"]?.stringValue)
+            #expect(again.text.contains(until))
+            #expect(await works(h, first))
+            let second = try #require(rotated.json["key"]?.stringValue)
+            #expect(await works(h, second))
+            // A stale revision is refused, whatever is forced.
+            #expect(try await h.send(.post, path, ["force": true], ifMatch: key.etag).status == 412)
+            let third = try #require(try await h.post(path, ["force": true]).json["key"]?.stringValue)
+            #expect(await !works(h, first))
+            #expect(await works(h, second))
+            #expect(await works(h, third))
+            h.clock.advance(milliseconds: VirtualKeyService.defaultGraceSeconds * 1000)
+            #expect(try await h.post(path, nil).status == 200)
+        }
+    }
+
+    @Test("a key is limited to models that there are", arguments: TestDatabases.all)
+    func modelsOfKeys(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let c = try await Catalogue(h)
+            func create(_ models: JSONValue) async throws -> ControlHarness.Answer {
+                try await h.post("/admin/api/keys", ["project_id": .string(c.project), "name": "k", "models": models])
+            }
+            #expect(try await create(["gpt-x", "no-such-model"]).fields == ["models[1]"])
+            let key = try await create(["gpt-x"])
+            #expect(key.status == 201)
+            // What it was limited to before may stay, whatever became of it.
+            for path in [c.route, c.price].enumerated().map({ ["/admin/api/routes/", "/admin/api/prices/"][$0] + $1 }) + [c.paths[5]] {
+                #expect(try await h.send(.delete, path, ifMatch: "*").status == 204)
+            }
+            #expect(try await h.send(.patch, "/admin/api/keys/\(key.id)", ["name": "other"], ifMatch: "*").status == 200)
+            #expect(try await create(["gpt-x"]).fields == ["models[0]"])
+        }
+    }
+
     @Test("revoked, expired, deleted and disabled: none of them works", arguments: TestDatabases.all)
     func endings(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
@@ -169,7 +214,7 @@ struct KeysAndSecretsTests {
     func credentialInForce(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
             let c = try await Catalogue(h)
-            #expect(try await h.post("/admin/api/config/versions", ["note": "first"]).status == 201)
+            #expect(try await h.send(.post, "/admin/api/config/versions", ["note": "first"], ifMatch: "*").status == 201)
             let rollout = try await h.create("/admin/api/rollouts", ["version": 1])
             let endpoint = "/admin/api/endpoints/\(c.endpoint)"
             let credential = "/admin/api/credentials/\(c.credential)"
@@ -178,14 +223,18 @@ struct KeysAndSecretsTests {
             #expect(try await h.post("/admin/api/rollouts/\(rollout.id)/promote", nil).status == 200)
             #expect(try await h.send(.delete, credential, ifMatch: "*").status == 409)
 
-            // Once another version is in force for all, it may go.
             let other = try await h.create(
                 "/admin/api/credentials", ["provider_id": .string(c.provider), "name": "other", "secret": "sk-other-secret"])
             #expect(try await h.send(.patch, endpoint, ["credential_ids": [.string(other.id)]], ifMatch: "*").status == 200)
-            #expect(try await h.post("/admin/api/config/versions", ["note": "second"]).status == 201)
+            #expect(try await h.send(.post, "/admin/api/config/versions", ["note": "second"], ifMatch: "*").status == 201)
             let second = try await h.create("/admin/api/rollouts", ["version": 2])
             #expect(try await h.send(.delete, credential, ifMatch: "*").status == 409)
             #expect(try await h.post("/admin/api/rollouts/\(second.id)/promote", nil).status == 200)
+            // A rollback would return to it; once it would not, it may go.
+            #expect(try await h.send(.delete, credential, ifMatch: "*").text.contains("version 1, which a rollback returns to"))
+            #expect(try await h.post("/admin/api/config/versions", ["restore": 2]).status == 201)
+            let third = try await h.create("/admin/api/rollouts", ["version": 3])
+            #expect(try await h.post("/admin/api/rollouts/\(third.id)/promote", nil).status == 200)
             #expect(try await h.send(.delete, credential, ifMatch: "*").status == 204)
         }
     }

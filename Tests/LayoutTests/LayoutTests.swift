@@ -21,9 +21,10 @@ struct LayoutTests {
         "Domain": ("ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives"]),
         "API": ("ControlPlane/API", ["Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives"]),
         "Fleet": ("ControlPlane/Fleet", ["Domain", "Nouns", "Contract", "Trust", "Listening", "Telemetry", "Primitives"]),
+        "Outbound": ("ControlPlane/Outbound", ["Domain", "Contract", "Primitives"]),
         "weir-control": (
             "ControlPlane/Main",
-            ["API", "Fleet", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry", "Primitives"]
+            ["API", "Fleet", "Outbound", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry", "Primitives"]
         ),
         "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),

@@ -15,7 +15,7 @@ struct EnrollmentTests {
     func tokens() throws {
         let text = token(#"{"a":"127.0.0.1:7443","t":"abc_def","ca":""}"#)
         let parsed = try EnrollmentTokenText(parsing: "  \(text)\n")
-        #expect(parsed.address == "127.0.0.1:7443")
+        #expect(parsed.addresses == ["127.0.0.1:7443"])
         #expect(parsed.text == text)
         #expect(!"\(parsed)".contains("abc"))
         #expect(!String(reflecting: parsed).contains("abc"))
@@ -32,6 +32,14 @@ struct EnrollmentTests {
     @Test(
         "Anything else is none", arguments: ["", ":1", "host", "host:", "host:0", "host:65536", "::1:7443", "[host]:1", "a b:1", "h/x:1"])
     func badAddresses(text: String) { #expect(FleetAddress(text) == nil) }
+
+    @Test("An installation may have several addresses, all of which have to be ones")
+    func severalAddresses() {
+        #expect(FleetAddress.list("a:1, [::1]:2,b:3")?.map(\.description) == ["a:1", "[::1]:2", "b:3"])
+        for text in ["", "a:1,", "a:1,,b:2", "a:1,b", (1...17).map { "h:\($0)" }.joined(separator: ",")] {
+            #expect(FleetAddress.list(text) == nil, "\(text)")
+        }
+    }
 
     @Test("Keys are made once, kept private, and a damaged one is never replaced")
     func keys() throws {

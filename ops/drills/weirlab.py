@@ -162,7 +162,7 @@ class Lab:
 
     def roll_out(self, note="drill"):
         """Publishes the draft and brings it into force everywhere."""
-        version = self.admin.post("/config/versions", {"note": note})["version"]
+        version = self.admin.send("POST", "/config/versions", {"note": note}, {"If-Match": "*"})[0]["version"]
         rollout = self.admin.post("/rollouts", {"version": version})["id"]
         self.admin.post(f"/rollouts/{rollout}/promote")
         return version

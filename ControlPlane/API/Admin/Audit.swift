@@ -6,7 +6,7 @@ package struct AuditRoutes: RouteGroup {
 
     package func addRoutes(to table: inout RouteTable) {
         // Newest first.
-        table.get("/admin/api/audit", .admin(.readAudit)) { request in
+        table.report("/admin/api/audit", .admin(.readAudit)) { request in
             let query = request.query
             try query.allow(["limit", "cursor", "resource_kind", "resource_id", "actor_id", "tenant_id", "from", "to"])
             let filter = AuditQuery(

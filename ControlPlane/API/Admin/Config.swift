@@ -6,6 +6,7 @@ import Primitives
 package struct ConfigRoutes: RouteGroup {
     let drafts: Drafts
     let versions: ConfigVersions
+    let testCalls: TestCalls
 
     package func addRoutes(to table: inout RouteTable) {
         addDraft(to: &table)
@@ -15,19 +16,31 @@ package struct ConfigRoutes: RouteGroup {
     private func addDraft(to table: inout RouteTable) {
         table.get("/admin/api/config/draft", .admin(.read)) { request in
             try request.query.allow([])
-            return .json(try await drafts.view().json)
+            let draft = try await drafts.view()
+            return .json(draft.json, revision: draft.revision)
+        }
+        table.get("/admin/api/config/draft/changes", .admin(.read)) { request in
+            try request.query.allow([])
+            let changes = try await drafts.changes()
+            return .json(changes.json, revision: changes.revision)
         }
         table.post("/admin/api/config/draft/validate", .admin(.read)) { request in
             try request.expectNoFields()
-            let problems = try await drafts.problems()
-            let list = problems.map { problem -> JSONValue in
-                ["path": .string(problem.field), "message": .string(problem.message), "remedy": .string(problem.remedy)]
-            }
-            return .json(["valid": .bool(problems.isEmpty), "problems": .array(list)])
+            let (problems, warnings) = try await drafts.check()
+            return .json(["valid": .bool(problems.isEmpty), "problems": Self.list(problems), "warnings": Self.list(warnings)])
+        }
+        table.post("/admin/api/config/draft/test-calls", .admin(.operate)) { request in
+            let endpoints =
+                try request.body.isEmpty
+                ? nil : request.fields { fields in fields.has("endpoint_ids") ? fields.identifiers("endpoint_ids") as [EndpointID] : nil }
+            let results = try await testCalls.run(endpoints, actor: request.actor)
+            return .json(["ok": .bool(results.allSatisfy(\.isGood)), "items": .array(results.map(\.json))])
         }
         table.post("/admin/api/config/draft/reset", .admin(.operate)) { request in
             let version = try request.fields { $0.integer("version", in: 1...Int64.max) }
-            return .json(try await drafts.reset(to: version, actor: request.actor).json)
+            let revision = try await request.expectedRevision(current: drafts.revision())
+            let draft = try await drafts.reset(to: version, expecting: revision, actor: request.actor)
+            return .json(draft.json, revision: draft.revision)
         }
     }
 
@@ -37,11 +50,17 @@ package struct ConfigRoutes: RouteGroup {
             return .list(try await versions.versions(request.page(of: ConfigVersions.list))) { $0.json }
         }
         table.post("/admin/api/config/versions", .admin(.operate)) { request in
-            let (note, restore) = try request.fields { fields in
-                (fields.string("note", or: ""), fields.integer("restore", in: 1...Int64.max, or: 0))
+            let (note, restore, acknowledgeRollback) = try request.fields { fields in
+                (
+                    fields.string("note", or: ""), fields.has("restore") ? fields.integer("restore", in: 1...Int64.max) : nil,
+                    fields.bool("acknowledge_rollback", or: false)
+                )
             }
-            let version = try await versions.publish(note: note, restore: restore == 0 ? nil : restore, actor: request.actor)
-            return .json(version.json, status: .created, revision: version.version)
+            // The draft is everybody's: it is published as the caller has seen it. A version never changes.
+            let expecting = restore == nil ? try await request.expectedRevision(current: drafts.revision()) : nil
+            let publication = try await versions.publish(
+                note: note, restore: restore, expecting: expecting, acknowledgeRollback: acknowledgeRollback, actor: request.actor)
+            return .json(publication.json, status: .created, revision: publication.version)
         }
         table.get("/admin/api/config/versions/{id}", .admin(.read)) { request in
             let text = request.parameters["id"] ?? ""
@@ -60,6 +79,11 @@ package struct ConfigRoutes: RouteGroup {
             for member in try await versions.diff(from: from, to: to).json.objectValue?.members ?? [] { answer[member.name] = member.value }
             return .json(.object(answer))
         }
+    }
+
+    private static func list(_ problems: [FieldProblem]) -> JSONValue {
+        .array(
+            problems.map { ["path": .string($0.field), "message": .string($0.message), "remedy": .string($0.remedy)] })
     }
 
     private static func reference(_ request: APIRequest, _ name: String) throws(DomainError) -> ConfigVersions.Reference {

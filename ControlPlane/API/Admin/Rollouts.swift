@@ -12,21 +12,31 @@ package struct RolloutRoutes: RouteGroup {
             return .list(try await rollouts.rollouts(request.page(of: Rollouts.list))) { $0.json }
         }
         table.post("/admin/api/rollouts", .admin(.operate)) { request in
-            let new = try request.fields { fields in
-                let edit = Self.edit(fields)
-                return NewRollout(
-                    version: fields.integer("version", in: 1...Int64.max), tenantIDs: edit.tenantIDs ?? [], regions: edit.regions ?? [],
-                    dataPlaneIDs: edit.dataPlaneIDs ?? [], percentage: edit.percentage ?? .all, effectiveAt: edit.effectiveAt)
-            }
-            let rollout = try await rollouts.create(new, actor: request.actor)
-            return .json(rollout.json, status: .created, revision: rollout.revision)
+            let rollout = try await rollouts.create(try request.fields(Self.new), actor: request.actor)
+            var answer = rollout.json.objectValue ?? JSONObject()
+            // It is created, whether or not there is time to count.
+            answer["reach"] = (try? await rollouts.reach(of: ID(rollout.id)))?.json ?? .null
+            return .json(.object(answer), status: .created, revision: rollout.revision)
+        }
+        // What creating it would do, without doing it.
+        table.post("/admin/api/rollouts/preview", .admin(.read)) { request in
+            .json(try await rollouts.preview(try request.fields(Self.new), actor: request.actor).json)
+        }
+        table.report("/admin/api/rollouts/{id}/keys", .admin(.read)) { request in
+            try request.query.allow(["limit", "cursor"])
+            let page = try await rollouts.keys(of: request.id("rollout"), request.page(of: Rollouts.keyList))
+            return .list(page) { $0.json }
         }
         table.get("/admin/api/rollouts/status", .admin(.read)) { _ in
             .json(try await rollouts.standing().json)
         }
         table.post("/admin/api/rollouts/rollback", .admin(.operate)) { request in
-            try request.expectNoFields()
-            return .json(try await rollouts.rollback(actor: request.actor).json)
+            let order = try request.fields { fields in
+                func version(_ name: String) -> Int64? { fields.has(name) ? fields.integer(name, in: 1...Int64.max) : nil }
+                return RollbackOrder(
+                    undo: version("undo"), to: version("to"), despiteFaults: fields.bool("despite_faults", or: false))
+            }
+            return .json(try await rollouts.rollback(order, actor: request.actor).json)
         }
         table.get("/admin/api/rollouts/{id}", .admin(.read)) { request in
             let rollout = try await rollouts.rollout(request.id("rollout"))
@@ -54,6 +64,13 @@ package struct RolloutRoutes: RouteGroup {
             let rollout = try await decide(id, revision, request.actor)
             return .json(rollout.json, revision: rollout.revision)
         }
+    }
+
+    private static func new(_ fields: FieldReader) -> NewRollout {
+        let edit = edit(fields)
+        return NewRollout(
+            version: fields.integer("version", in: 1...Int64.max), tenantIDs: edit.tenantIDs ?? [], regions: edit.regions ?? [],
+            dataPlaneIDs: edit.dataPlaneIDs ?? [], percentage: edit.percentage ?? .all, effectiveAt: edit.effectiveAt)
     }
 
     private static func edit(_ fields: FieldReader) -> RolloutEdit {

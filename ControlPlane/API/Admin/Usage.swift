@@ -5,18 +5,21 @@ package struct UsageRoutes: RouteGroup {
     let usage: UsageQueries
 
     package func addRoutes(to table: inout RouteTable) {
-        table.get("/admin/api/usage", .admin(.read)) { request in
+        table.report("/admin/api/usage", .admin(.read)) { request in
             try request.query.allow(["from", "to", "group_by", "tenant_id", "project_id", "key_id", "model", "status"])
             let query = try request.usageQuery(now: usage.now)
             let groups = try request.usageGroups(among: UsageGroup.allCases)
             return .usage(try await usage.summary(query, by: groups, for: .administrator), query, groups, for: .administrator)
         }
         // Newest first.
-        table.get("/admin/api/usage/records", .admin(.read)) { request in
+        table.report("/admin/api/usage/records", .admin(.read)) { request in
             try request.query.allow([
                 "limit", "cursor", "from", "to", "tenant_id", "project_id", "key_id", "model", "status", "request_id",
             ])
-            return .list(try await usage.list(request.usageQuery(now: nil), request.page(of: UsageQueries.list))) { $0.json }
+            return .list(
+                try await usage.list(
+                    request.usageQuery(now: request.query["request_id"] == nil ? usage.now : nil), request.page(of: UsageQueries.list))
+            ) { $0.json }
         }
     }
 }

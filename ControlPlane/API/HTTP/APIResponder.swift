@@ -40,14 +40,19 @@ package struct APIResponder: HTTPResponder {
     private let limits: Limits
     private let inWork: Gauge
     private let idempotency: Idempotency?
+    private let reports = ReportGate()
+    private let refusals: RefusalRecord?
+    private let trustedProxies: TrustedProxies
 
     /// - Parameter idempotency: nil: a request that comes again is done again.
     package init(
-        routes: RouteTable, authentication: Authentication, idempotency: IdempotencyService? = nil, metrics: MetricsRegistry,
-        logger: Logger, limits: Limits = Limits()
+        routes: RouteTable, authentication: Authentication, audit: AuditLog? = nil, idempotency: IdempotencyService? = nil,
+        trustedProxies: TrustedProxies = .none, metrics: MetricsRegistry, logger: Logger, limits: Limits = Limits()
     ) {
         self.limits = limits
         self.idempotency = idempotency.map { Idempotency(service: $0, logger: logger) }
+        self.trustedProxies = trustedProxies
+        refusals = audit.map { RefusalRecord($0, metrics: metrics) }
         inWork = metrics.gauge("weir_control_http_requests_in_work", help: "Requests that are being worked on.")
         self.routes = routes
         self.authentication = authentication
@@ -58,9 +63,13 @@ package struct APIResponder: HTTPResponder {
     package func respond(to request: Request, context: APIContext) async throws -> Response {
         let started = MonotonicClock.nowMicroseconds()
         var generator = SystemRandomNumberGenerator()
-        let exchange = Exchange(requestID: RequestID.random(using: &generator).text, remoteAddress: context.remoteAddress?.ipAddress ?? "")
+        let exchange = Exchange(
+            requestID: RequestID.random(using: &generator).text,
+            remoteAddress: trustedProxies.client(
+                peer: context.remoteAddress?.ipAddress ?? "", forwardedFor: request.headers[values: .xForwardedFor]))
         let path = request.uri.path
-        let found = routes.find(request.method == .head ? .get : request.method, path)
+        let form = request.headers[RequestForm.field] ?? RequestForm.problem(target: request.head.path ?? "")
+        let found = form == nil ? routes.find(request.method == .head ? .get : request.method, path) : .nothing
 
         let answer: APIResponse
         var caller = Caller.anonymous
@@ -70,13 +79,16 @@ package struct APIResponder: HTTPResponder {
                 caller = try await withinDeadline(route) { try await authentication.caller(for: route.access, request, exchange) }
                 answer = try await handle(request, route, parameters, caller, exchange)
             } catch {
-                answer = problem(for: error, exchange).response(requestID: exchange.requestID)
+                let problem = problem(for: error, exchange)
+                await refusals?.note(request.method, path, route, caller, problem, exchange)
+                answer = problem.response(requestID: exchange.requestID)
             }
         case .otherMethods(let methods):
             let problem = Problem.methodNotAllowed(request.method.rawValue, allowed: methods.map(\.rawValue))
             answer = problem.response(requestID: exchange.requestID)
         case .nothing:
-            answer = Problem.unknownPath(path).response(requestID: exchange.requestID)
+            let problem = form.map(Problem.ambiguous) ?? Problem.unknownPath(path)
+            answer = problem.response(requestID: exchange.requestID)
         }
 
         let elapsed = MonotonicClock.nowMicroseconds() - started
@@ -93,13 +105,16 @@ package struct APIResponder: HTTPResponder {
             body = try await request.body.collect(upTo: Self.bodyLimitBytes)
         } catch is NIOTooManyBytesError {
             throw DomainError.tooLarge(limitBytes: Self.bodyLimitBytes)
+        } catch {
+            throw BodyCutOff()
         }
         let read = APIRequest(
             method: request.method, path: request.uri.path, parameters: parameters,
             query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
             ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID)
         let key = request.headers[.idempotencyKey]
-        return try await withinDeadline(route) {
+        return try await withinDeadline(route) { [reports] in
+            if route.isReport { return try await reports.run(for: caller) { try await route.handler(read) } }
             guard route.method == .post, let key, let idempotency else { return try await route.handler(read) }
             return try await idempotency.once(key, read, uri: request.uri.string, handler: route.handler)
         }
@@ -123,7 +138,12 @@ package struct APIResponder: HTTPResponder {
         return result
     }
 
+    /// The body did not come as the head said: the client left, or sent what is no HTTP. Nothing of ours has failed.
+    private struct BodyCutOff: Error {}
+
     private func problem(for error: any Error, _ exchange: Exchange) -> Problem {
+        if error is BodyCutOff { return .bodyCutOff }
+        if error is CancellationError { return Problem(.unavailable(detail: "The control plane is stopping.")) }
         if let error = DomainError(translating: error) { return Problem(error) }
         logger.error(
             "request failed", metadata: ["request_id": .string(exchange.requestID), "error": .string(String(describing: error))])
@@ -167,12 +187,13 @@ package struct APIResponder: HTTPResponder {
 /// What belongs to one request and its answer.
 package struct Exchange: Sendable {
     package let requestID: String
-    /// The peer's address as the socket knows it; headers that claim another are not believed.
+    /// The peer's address as the socket knows it, or what a trusted proxy says; others that claim another are not believed.
     package let remoteAddress: String
 }
 
 extension HTTPField.Name {
     static var xRequestID: Self { Self("x-request-id") ?? .date }
+    static var xForwardedFor: Self { Self("x-forwarded-for") ?? .date }
 }
 
 extension RouteTable {

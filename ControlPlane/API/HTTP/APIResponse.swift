@@ -87,6 +87,10 @@ package struct Problem: Sendable {
             self.init(
                 status: .contentTooLarge, code: "too_large", title: "The request's body is too large",
                 detail: "At most \(limit) bytes are read.")
+        case .tooMany(let detail, let seconds):
+            self.init(
+                status: .tooManyRequests, code: "too_many_requests", title: "Too many at one time", detail: detail,
+                headers: [.retryAfter: String(seconds)])
         case .unavailable(let detail):
             self.init(
                 status: .serviceUnavailable, code: "unavailable", title: "Try again shortly", detail: detail, headers: [.retryAfter: "1"])
@@ -97,6 +101,17 @@ package struct Problem: Sendable {
     package static let internalError = Problem(
         status: .internalServerError, code: "internal", title: "Internal error",
         detail: "Something went wrong on our side. The log has it under this request_id.")
+
+    /// The request's form leaves open what is meant, or how another would read it.
+    package static func ambiguous(_ reason: String) -> Problem {
+        Problem(
+            status: .badRequest, code: "ambiguous_request", title: "The request is not written in the one way that is taken",
+            detail: "\(reason.prefix(1).uppercased())\(reason.dropFirst()).")
+    }
+
+    static let bodyCutOff = Problem(
+        status: .badRequest, code: "body_cut_off", title: "The request's body is not complete",
+        detail: "The connection ended, or broke HTTP's rules, before the body had come.")
 
     package static func unknownPath(_ path: String) -> Problem {
         Problem(status: .notFound, code: "unknown_path", title: "Not found", detail: "There is nothing at \(path.prefix(200)).")

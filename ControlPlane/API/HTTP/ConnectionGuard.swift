@@ -1,5 +1,6 @@
 package import Listening
 package import NIOCore
+import NIOHTTP1
 
 /// What a connection may cost: the time until a request is complete and answered, the bytes it may send meanwhile, the time a
 /// client may take to read an answer. Hummingbird bounds idle connections only, and one byte a second is not idle.
@@ -18,8 +19,9 @@ package final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandl
         package var reservedLifetime: TimeAmount = .seconds(5)
         /// How long a client may leave an answer unread.
         package var writeTimeout: TimeAmount = .seconds(30)
-        /// Between two answers; above what a request's head and body may have together.
-        package var maximumRequestBytes = 2 * APIResponder.bodyLimitBytes
+        /// Between two answers. Far above what is taken (`APIResponder.bodyLimitBytes`): who sends more is told so with a 413, which he
+        /// reads only once he has sent the rest, and that is read and thrown away.
+        package var maximumRequestBytes = 64 * APIResponder.bodyLimitBytes
 
         package init() {}
     }
@@ -40,7 +42,11 @@ package final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandl
             let made = ConnectionGuard(limits, gate.place(of: context.channel))
             connectionGuard = made
             // It fails only on a channel that is being torn down, which needs no guard.
-            try? context.pipeline.syncOperations.addHandler(made, position: .first)
+            let pipeline = context.pipeline.syncOperations
+            try? pipeline.addHandler(made, position: .first)
+            if let decoder = try? pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self) {
+                try? pipeline.addHandler(HeadGuard(), position: .after(decoder.handler))
+            }
         }
 
         /// What comes here is parsed: the first thing is a whole head.

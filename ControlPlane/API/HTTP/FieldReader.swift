@@ -1,4 +1,5 @@
 package import Domain
+import Nouns
 package import Primitives
 
 /// The problems found so far in one request, in the order of the document.
@@ -35,8 +36,9 @@ package final class FieldReader {
 
     // MARK: Members that may not be null
 
+    /// A name is taken in Unicode's composed form (NFC): two that look the same are one, whichever keyboard they came from.
     package func string(_ name: String, or absent: String? = nil) -> String {
-        value(name, or: absent, placeholder: "", "a string") { $0.stringValue }
+        value(name, or: absent, placeholder: "", "a string") { value in value.stringValue.map { name == "name" ? Text.composed($0) : $0 } }
     }
 
     package func bool(_ name: String, or absent: Bool? = nil) -> Bool {

@@ -21,6 +21,8 @@ package struct APIRoute: Sendable {
     package let access: Access
     /// What the API's description says of it.
     package internal(set) var docs: RouteDocs?
+    /// It may take long: few at a time for each caller.
+    package var isReport = false
     package let handler: Handler
 
     package init(method: HTTPRequest.Method, pattern: String, access: Access, docs: RouteDocs?, handler: @escaping Handler) {
@@ -33,12 +35,13 @@ package struct APIRoute: Sendable {
 
     /// The parameters when `path` fits the pattern.
     package func match(_ path: some StringProtocol) -> [String: String]? {
-        let wanted = pattern.split(separator: "/")
-        let given = path.split(separator: "/")
+        let wanted = pattern.split(separator: "/", omittingEmptySubsequences: false)
+        let given = path.split(separator: "/", omittingEmptySubsequences: false)
         guard wanted.count == given.count else { return nil }
         var parameters: [String: String] = [:]
         for (pattern, segment) in zip(wanted, given) {
             if pattern.hasPrefix("{"), pattern.hasSuffix("}") {
+                guard !segment.isEmpty else { return nil }
                 parameters[String(pattern.dropFirst().dropLast())] = String(segment)
             } else if pattern != segment {
                 return nil
@@ -56,6 +59,12 @@ package struct RouteTable: Sendable {
 
     package mutating func get(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
         add(.get, pattern, access, docs, handler)
+    }
+
+    /// A GET that may take long: see `ReportGate`.
+    package mutating func report(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
+        add(.get, pattern, access, docs, handler)
+        routes[routes.count - 1].isReport = true
     }
 
     package mutating func post(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {

@@ -92,15 +92,29 @@ enum HandwrittenRoutes {
             $0.answer = .object([.told("epoch", .number, "The epoch in force.")])
         },
 
-        "GET /admin/api/config/draft": RouteDocs("Get the whole draft.") { $0.answer = .anything },
+        "GET /admin/api/config/draft": RouteDocs("Get the whole draft.") {
+            $0.answer = .anything
+            $0.hasRevision = true
+        },
+        "GET /admin/api/config/draft/changes": RouteDocs("Get what publishing the draft would change, and who did it.") {
+            $0.answer = .anything
+            $0.hasRevision = true
+        },
         "POST /admin/api/config/draft/validate": RouteDocs("Check whether the draft can be published.") {
             $0.body = .optionalForm([])
+            $0.answer = .anything
+        },
+        "POST /admin/api/config/draft/test-calls": RouteDocs("Call the draft's endpoints with their credentials, from the control plane.") {
+            $0.body = .optionalForm([
+                FieldShape("endpoint_ids", .list(.id(EndpointKind.prefix), 0...64), "Only these endpoints; else all that are enabled.")
+            ])
             $0.answer = .anything
         },
         "POST /admin/api/config/draft/reset": RouteDocs("Replace the draft by a version's content.") {
             $0.body = .form([required(FieldShape("version", version, "The version."))])
             $0.answer = .anything
-            $0.ifMatch = .optional
+            $0.ifMatch = .required
+            $0.hasRevision = true
         },
         "GET /admin/api/config/versions": RouteDocs("List versions, newest first.") {
             $0.query = RouteDocs.page
@@ -109,10 +123,13 @@ enum HandwrittenRoutes {
         "POST /admin/api/config/versions": RouteDocs("Publish the draft, or an older version's content, as the next version.") {
             $0.body = .form([
                 FieldShape("note", .text(maximum: 1000), "Why."), FieldShape("restore", version, "The version whose content is repeated."),
+                FieldShape("acknowledge_rollback", .flag, "The draft may hold what a version was rolled back for."),
             ])
             $0.answer = .anything
             $0.status = 201
-            $0.ifMatch = .optional
+            // Of the draft; with restore none is needed.
+            $0.ifMatch = .required
+            $0.hasRevision = true
         },
         "GET /admin/api/config/versions/{id}": RouteDocs("Get a version and its content.") {
             $0.answer = .anything
@@ -138,7 +155,19 @@ enum HandwrittenRoutes {
         },
         "GET /admin/api/rollouts/status": RouteDocs("Get what is in force.") { $0.answer = .anything },
         "POST /admin/api/rollouts/rollback": RouteDocs("Go back: withdraw the candidate, or repeat the baseline before.") {
-            $0.body = .optionalForm([])
+            $0.body = .form([
+                FieldShape("undo", version, "The version to leave: the candidate or the baseline."),
+                FieldShape("to", version, "The version whose content is to serve all; else the one before."),
+                FieldShape("despite_faults", .flag, "Although what comes back cannot be served as it was."),
+            ])
+            $0.answer = .anything
+        },
+        "POST /admin/api/rollouts/preview": RouteDocs("Count whom a rollout would reach, without making it.") {
+            $0.body = .form([required(FieldShape("version", version, "The version."))] + selectors)
+            $0.answer = .anything
+        },
+        "GET /admin/api/rollouts/{id}/keys": RouteDocs("List the virtual keys that a rollout selects.") {
+            $0.query = RouteDocs.page
             $0.answer = .anything
         },
         "GET /admin/api/rollouts/{id}": rollout("Get a rollout."),

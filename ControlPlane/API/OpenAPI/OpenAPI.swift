@@ -150,6 +150,7 @@ package struct OpenAPIDocument: Sendable {
         if route.method != .get { problems.append((409, "The state of the system does not allow it.")) }
         if docs.ifMatch != .none { problems.append((412, "It was changed in the meantime.")) }
         if docs.ifMatch == .required { problems.append((428, "If-Match is missing.")) }
+        if route.isReport { problems.append((429, "The caller has as many reports under way as one may.")) }
         if route.method == .post { problems.append((422, "The Idempotency-Key was used for another request.")) }
         return problems.sorted { $0.0 < $1.0 }
     }

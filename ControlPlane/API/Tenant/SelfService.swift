@@ -10,7 +10,7 @@ package struct SelfServiceRoutes: RouteGroup {
     let health: HealthService
 
     package func addRoutes(to table: inout RouteTable) {
-        table.get("/external/v1/usage", .virtualKey) { request in
+        table.report("/external/v1/usage", .virtualKey) { request in
             try request.query.allow(["from", "to", "group_by", "project_id", "key_id", "model"])
             let caller = try request.keyCaller
             try caller.checkChannel("external")

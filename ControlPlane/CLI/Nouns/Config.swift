@@ -24,15 +24,19 @@ struct ConfigCommand: ParsableCommand {
                     case nil: "Nothing was published yet."
                     case let latest?: changed ? "The draft differs from version \(latest)." : "The draft is version \(latest)."
                     }
-                return standing + "\n\n" + resources(draft)
+                let rolledBack = draft.list("rolled_back").map { words(ofRollback: $0) }
+                return ([standing] + rolledBack).joined(separator: "\n") + "\n\n" + resources(draft)
             }
         }
     }
 
     struct Validate: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Name everything that keeps the draft from being published. Ends with 1 when there is something.",
-            discussion: example("config validate"))
+            abstract: "Name what keeps the draft from being published, and what is most likely not meant. Ends with 1 for the former.",
+            discussion: example("config validate", "config validate --test-calls"))
+
+        @Flag(help: "Also call each enabled endpoint with its credentials, from where the control plane stands.")
+        var testCalls = false
 
         @OptionGroup var connection: ConnectionOptions
 
@@ -40,13 +44,27 @@ struct ConfigCommand: ParsableCommand {
             let answer = try await connection.client().send("POST", "config/draft/validate")
             let valid = answer.json.at("valid")?.boolValue == true
             try connection.emit(answer) {
-                if valid { return "The draft can be published." }
-                return answer.json.list("problems").map { problem in
-                    let words = ["path", "message"].map { (problem.string($0) ?? "").visible }.joined(separator: ": ")
-                    return words + (problem.string("remedy").map { "\n  → \($0.visible)" } ?? "")
-                }.joined(separator: "\n")
+                var lines = [valid ? "The draft can be published." : "The draft cannot be published."]
+                lines += answer.json.list("problems").map { words(ofProblem: $0, "error") }
+                lines += answer.json.list("warnings").map { words(ofProblem: $0, "warning") }
+                return lines.joined(separator: "\n")
             }
-            if !valid { throw ExitCode(1) }
+            var isReachable = true
+            if testCalls {
+                let calls = try await connection.client().send("POST", "config/draft/test-calls")
+                isReachable = calls.json.at("ok")?.boolValue == true
+                remark(Self.describe(calls: calls.json))
+            }
+            if !valid || !isReachable { throw ExitCode(1) }
+        }
+
+        private static func describe(calls: JSONValue) -> String {
+            let lines = calls.list("items").map { call in
+                let sign = call.at("ok")?.boolValue == true ? "ok" : "FAILED"
+                let words = ["endpoint_id", "name", "credential_id", "message"].compactMap { call.string($0)?.visible }
+                return "\(sign)  \(words.joined(separator: "  "))"
+            }
+            return lines.isEmpty ? "No endpoint is enabled." : lines.joined(separator: "\n")
         }
     }
 
@@ -61,17 +79,50 @@ struct ConfigCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Publish this version's content again instead of the draft.", valueName: "version"))
         var restore: Int64?
 
+        @Flag(help: "The draft may hold what a version was rolled back for.")
+        var acknowledgeRollback = false
+
+        @OptionGroup var revision: RevisionOptions
+        @OptionGroup var confirmation: ConfirmationOptions
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
+            let client = try connection.client()
             var body = Body()
             body.set("note", note ?? "")
             body.set("restore", restore)
-            let answer = try await connection.client().send("POST", "config/versions", body: body.json)
+            if acknowledgeRollback { body.set("acknowledge_rollback", json: true) }
+            var expected = revision.header
+            if restore == nil {
+                // What is shown is what is published: a change in between is refused.
+                let changes = try await client.send("GET", "config/draft/changes")
+                expected = expected ?? changes.etag
+                remark(Self.describe(changes.json))
+                try confirmation.ask("Publish this?")
+            }
+            let answer = try await client.send("POST", "config/versions", body: body.json, ifMatch: expected)
             try connection.emit(answer) {
                 let version = answer.json.at("version")?.plain ?? "?"
                 return "Published version \(version). Next: weir rollout create --version \(version)"
             }
+        }
+
+        /// What publishing would change, a line each, with who did it.
+        private static func describe(_ changes: JSONValue) -> String {
+            let since = changes.at("since_version")?.intValue
+            var lines = [since.map { "Changes since version \($0):" } ?? "Everything is new:"]
+            for change in changes.list("changes") {
+                let sign = ["added": "+", "removed": "-"][change.string("change") ?? ""] ?? "~"
+                let words = [change.string("resource"), change.string("id"), change.string("name")].compactMap { $0?.visible }
+                var authors: [String] = []
+                for edit in change.list("edits") {
+                    if let name = edit.string("actor.name")?.visible, !authors.contains(name) { authors.append(name) }
+                }
+                lines.append(
+                    "  \(sign) \(words.joined(separator: "  "))" + (authors.isEmpty ? "" : "  (\(authors.joined(separator: ", ")))"))
+            }
+            if changes.list("changes").isEmpty { lines = ["Nothing has changed since version \(since ?? 0)."] }
+            return (lines + changes.list("rolled_back").map { words(ofRollback: $0) }).joined(separator: "\n")
         }
     }
 
@@ -153,13 +204,35 @@ struct ConfigCommand: ParsableCommand {
         @Option(help: "The version.")
         var version: Int64
 
+        @OptionGroup var revision: RevisionOptions
+        @OptionGroup var confirmation: ConfirmationOptions
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            let answer = try await connection.client().send("POST", "config/draft/reset", body: ["version": .int(version)])
+            let client = try connection.client()
+            let draft = try await client.send("GET", "config/draft")
+            if draft.json.at("changed")?.boolValue == true {
+                try confirmation.ask("The draft holds changes that were not published. Replace it by version \(version)?")
+            }
+            let answer = try await client.send(
+                "POST", "config/draft/reset", body: ["version": .int(version)], ifMatch: revision.header ?? draft.etag)
             try connection.done("The draft is version \(version) now.", answer)
         }
     }
+}
+
+/// One problem or warning with what to do about it.
+private func words(ofProblem problem: JSONValue, _ kind: String) -> String {
+    let words = ["path", "message"].map { (problem.string($0) ?? "").visible }.joined(separator: ": ")
+    return "\(kind): \(words)" + (problem.string("remedy").map { "\n  → \($0.visible)" } ?? "")
+}
+
+/// What of a rolled-back version the draft still holds.
+private func words(ofRollback rolledBack: JSONValue) -> String {
+    let held = rolledBack.list("still_in_draft").map { "\(($0.string("resource") ?? "").visible) \(($0.string("name") ?? "").visible)" }
+    return
+        "warning: version \(rolledBack.at("version")?.plain ?? "?") was rolled back by \((rolledBack.string("by") ?? "").visible), and the draft"
+        + " still holds of it: \(held.joined(separator: ", "))"
 }
 
 private let sections = ["providers", "endpoints", "models", "routes", "prices"]

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Nouns
+import Primitives
 
 enum Keys: DeclaredResource {
     typealias Content = VirtualKeyContent
@@ -14,8 +15,11 @@ struct RotateKey: AsyncParsableCommand {
     @Argument(help: "Its id.")
     var id: String
 
-    @Option(help: "For how long the old secret works beside the new one.")
+    @Option(help: "For how long the old secret works beside the new one. (default: 86400, a day)")
     var graceSeconds: Int64?
+
+    @Flag(help: "Also while an earlier rotation's old secret still works: that one ends at once.")
+    var force = false
 
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
@@ -23,6 +27,7 @@ struct RotateKey: AsyncParsableCommand {
     func run() async throws {
         var body = Body()
         body.set("grace_seconds", graceSeconds)
+        if force { body.set("force", json: true) }
         try connection.show(try await connection.act(Keys.self, id, "rotate", body: body.json, revision: revision))
     }
 }

@@ -99,6 +99,15 @@ package struct AuditLog: Sendable {
         return (after ?? before)?["tenant_id"]?.stringValue
     }
 
+    /// An attempt at a change that was refused, so that nothing else was written.
+    /// - Parameter resource: What it was aimed at, as a route names it.
+    package func recordRefusal(_ actor: Actor, resource: String, _ refusal: JSONValue) async throws {
+        let now = domain.clock.nowMilliseconds()
+        try await domain.database.transaction(isolation: .readCommitted) { c in
+            try Self.record(c, actor, "request.refuse", id: resource, before: nil, after: refusal, at: now)
+        }
+    }
+
     /// Newest first.
     package func entries(_ query: AuditQuery, _ page: PageRequest) async throws -> Page<AuditEntry> {
         let filter = AuditFilter(
@@ -110,7 +119,7 @@ package struct AuditLog: Sendable {
             }
             return (cursor.time, sequence)
         }
-        let entries = try await domain.read { c in
+        let entries = try await domain.report { c in
             try AuditTable.list(c, filter, before: before, limit: page.fetchLimit).map { AuditEntry($0) }
         }
         return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: String($0.sequence)) }

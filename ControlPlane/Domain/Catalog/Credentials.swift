@@ -17,25 +17,27 @@ extension CredentialContent: Administered {
         secretHint = ""
     }
 
-    /// - Throws: `DomainError.conflict` naming the endpoints that use it in what data planes serve just now: an edit of the draft must
-    ///   not be able to stop live traffic.
+    /// - Throws: `DomainError.conflict` naming the endpoint that uses it in what data planes serve just now or would serve after a rollback:
+    ///   an edit of the draft must not be able to stop live traffic.
     package static func willDelete(_ credential: Credential, _ change: NounChange) throws {
-        for version in try versionsInForce(change.connection) {
+        for (version, why) in try neededVersions(change.connection) {
             guard let payload = try ConfigVersionsTable.payload(change.connection, version) else { continue }
             let served = try Weir_V1_ConfigPayload(serializedBytes: payload)
             if let endpoint = served.endpoints.first(where: { $0.credentialIds.contains(credential.id.rawValue) }) {
                 throw DomainError.conflict(
-                    "id", "is used by endpoint \(endpoint.id) (\(endpoint.name)) of version \(version), which is in force",
+                    "id", "is used by endpoint \(endpoint.id) (\(endpoint.name)) of version \(version), which \(why)",
                     remedy: "Roll out a version without it first. If the secret has leaked, rotate it: that is in force at once.")
             }
         }
     }
 
-    /// The baseline and the candidate.
-    private static func versionsInForce(_ c: any SQLConnection) throws -> [Int64] {
+    /// The baseline, the candidate and what a rollback would return to; the others are checked again before they are rolled out.
+    private static func neededVersions(_ c: any SQLConnection) throws -> [(version: Int64, why: String)] {
         let state = try RolloutStateTable.get(c)
         let candidate = try state.candidateRolloutID.flatMap { try RolloutsTable.find(c, id: $0)?.version }
-        return [state.baselineVersion, candidate].compactMap { $0 }.filter { $0 > 0 }
+        let before = try BaselinesTable.find(c, version: state.baselineVersion)?.previousVersion
+        return [(state.baselineVersion, "is in force"), (candidate ?? 0, "is in force for some"), (before ?? 0, "a rollback returns to")]
+            .filter { $0.0 > 0 }
     }
 
     /// Takes the secret that was given: it ends up in a header, where a line break would forge others.

@@ -44,7 +44,8 @@ package struct DataPlane: Sendable, Hashable {
     package let reportedAt: Int64?
     package let documents: [DocumentAnswer]
 
-    init(_ row: DataPlaneRow, documents: [DataPlaneDocumentRow], now: Int64) {
+    /// - Parameter replicas: When each replica's lease ends. One that has none has yet to be upgraded.
+    init(_ row: DataPlaneRow, documents: [DataPlaneDocumentRow], replicas: [String: Int64], now: Int64) {
         id = DataPlaneID(row.id)
         name = row.name
         region = row.region
@@ -56,7 +57,9 @@ package struct DataPlane: Sendable, Hashable {
         createdAt = row.createdAt
         updatedAt = row.updatedAt
         revokedAt = row.revokedAt
-        connected = row.connection != nil && row.lastSeenAt.map { now - $0 < DataPlaneService.silenceMilliseconds } ?? false
+        let replicaIsThere = row.replica.flatMap { replicas[$0] }.map { $0 > now } ?? true
+        connected =
+            row.connection != nil && replicaIsThere && row.lastSeenAt.map { now - $0 < DataPlaneService.silenceMilliseconds } ?? false
         replica = connected ? row.replica : nil
         connectedAt = connected ? row.connectedAt : nil
         lastSeenAt = row.lastSeenAt
@@ -133,15 +136,16 @@ package struct DataPlaneService: Sendable {
     package func list(_ page: PageRequest, region: String? = nil) async throws -> Page<DataPlane> {
         let now = fleet.domain.clock.nowMilliseconds()
         let planes = try await fleet.read { c in
-            try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
-                .map { try dataPlane(c, $0, now: now) }
+            let replicas = try ControlReplicasTable.expiries(c)
+            return try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
+                .map { try dataPlane(c, $0, replicas, now: now) }
         }
         return Page(fetched: planes, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id.rawValue) }
     }
 
     package func get(_ id: DataPlaneID) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.read { try dataPlane($0, require($0, id), now: now) }
+        return try await fleet.read { try dataPlane($0, require($0, id), ControlReplicasTable.expiries($0), now: now) }
     }
 
     /// - Parameter expecting: the revision that the change is based on.
@@ -283,7 +287,7 @@ package struct DataPlaneService: Sendable {
     package func forgetSilent() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
         try await fleet.observe { c in
-            try DataPlanesTable.forgetSilent(c, silentSince: now - Self.silenceMilliseconds)
+            try DataPlanesTable.forgetSilent(c, silentSince: now - Self.silenceMilliseconds, now: now)
         }
     }
 
@@ -304,12 +308,12 @@ package struct DataPlaneService: Sendable {
                 throw DomainError.preconditionFailed(current: before.revision + 1)
             }
             try AuditLog.record(c, actor, action, id: row.id, before: Self.json(before), after: Self.json(row), at: now)
-            return try dataPlane(c, require(c, id), now: now)
+            return try dataPlane(c, require(c, id), ControlReplicasTable.expiries(c), now: now)
         }
     }
 
-    private func dataPlane(_ c: any SQLConnection, _ row: DataPlaneRow, now: Int64) throws -> DataPlane {
-        DataPlane(row, documents: try DataPlaneDocumentsTable.of(c, dataPlaneID: row.id), now: now)
+    private func dataPlane(_ c: any SQLConnection, _ row: DataPlaneRow, _ replicas: [String: Int64], now: Int64) throws -> DataPlane {
+        DataPlane(row, documents: try DataPlaneDocumentsTable.of(c, dataPlaneID: row.id), replicas: replicas, now: now)
     }
 
     private func require(_ c: any SQLConnection, _ id: DataPlaneID) throws -> DataPlaneRow {

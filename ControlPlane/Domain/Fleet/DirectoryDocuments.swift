@@ -137,7 +137,9 @@ package struct DirectoryDocuments: Sendable {
         guard let held, held.epoch == epoch,
             let issued = try IssuedDocumentsTable.find(
                 c, dataPlaneID: row.id, kind: DocumentKind.directory.word, epoch: epoch, version: held.version),
-            issued.digest == held.digest, issued.tenantsRevision == row.tenantsRevision
+            issued.digest == held.digest, issued.tenantsRevision == row.tenantsRevision,
+            // What was removed since may be gone from the tables, too.
+            try issued.covered >= CountersTable.current(c, PurgeTables.directoryMark)
         else { return nil }
         return issued
     }

@@ -58,10 +58,11 @@ package struct EndpointReportService: Sendable {
         let now = fleet.domain.clock.nowMilliseconds()
         let (planes, states) = try await fleet.read { c in
             let planes = try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
+            let replicas = try ControlReplicasTable.expiries(c)
             var states: [EndpointState] = []
             for plane in planes.prefix(page.limit) where plane.status == .active {
                 guard let row = try EndpointReportsTable.find(c, dataPlaneID: plane.id) else { continue }
-                states += Self.states(DataPlane(plane, documents: [], now: now), row)
+                states += Self.states(DataPlane(plane, documents: [], replicas: replicas, now: now), row)
             }
             return (planes, states)
         }

@@ -12,6 +12,7 @@ package struct EnrollmentTokenText: Sendable, CustomStringConvertible {
 
     /// `<16>_<52>`: the row's id suffix and 256 random bits.
     package let secret: String
+    /// `host:port`; several separated by commas, which the data plane tries in turn.
     package let address: String
     /// PEM of the fleet listener's certificate authority; empty: plaintext.
     package let authority: String
@@ -36,8 +37,11 @@ package struct EnrollmentTokenText: Sendable, CustomStringConvertible {
     }
 
     package var text: String {
-        let json: JSONValue = ["a": .string(address), "t": .string(secret), "ca": .string(authority)]
-        return Self.prefix + Base64URL.encode(json.bytes)
+        let addresses = address.split(separator: ",").map(String.init)
+        var json: JSONObject = ["a": .string(addresses.first ?? ""), "t": .string(secret), "ca": .string(authority)]
+        // Data planes of the first release know `a` only.
+        if addresses.count > 1 { json["as"] = .strings(addresses) }
+        return Self.prefix + Base64URL.encode(JSONValue.object(json).bytes)
     }
 
     package var description: String { "<redacted>" }
@@ -52,7 +56,7 @@ package struct EnrollmentTokenText: Sendable, CustomStringConvertible {
     }
 }
 
-/// `host:port` under which data planes reach the fleet listener. Set once the listener is bound, where the port is the system's choice.
+/// `host:port` under which data planes reach the fleet listener, or those of all replicas, separated by commas. Set once the listener is bound, where the port is the system's choice.
 package final class FleetAddress: Sendable {
     private let value: Mutex<String>
 

@@ -15,6 +15,13 @@ extension VirtualKeyContent: Administered {
         expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now)
     }
 
+    /// Models that it was not limited to before have to be there: a typing error would be a key that can do nothing.
+    package func problems(id: KeyID, beside c: any SQLConnection) throws -> [FieldProblem] {
+        guard case .only(let names) = models else { return [] }
+        let old = try Self.find(c, id.rawValue)?.content.models
+        return try KeyModels.problems(c, names, besides: old)
+    }
+
     package mutating func forget() {
         previousSHA256 = nil
         previousExpiresAt = nil
@@ -56,13 +63,23 @@ package struct VirtualKeyService: Sendable {
         return Issued(key: try await nouns.create(content, id: id, by: actor), plaintext: text)
     }
 
-    /// A new secret for the same key. The one it replaces works for `graceSeconds` more; one that an earlier rotation left is
-    /// dropped at once. Without a revision, whatever the key is at is rotated.
-    package func rotate(_ id: KeyID, at revision: Int64?, graceSeconds: Int64, by actor: Actor) async throws -> Issued {
+    /// A new secret for the same key. The one it replaces works for `graceSeconds` more. Without a revision, whatever the key is at is
+    /// rotated.
+    /// - Parameter force: Ends the grace that an earlier rotation promised to the secret before the present one.
+    /// - Throws: `DomainError.conflict` while that grace lasts, unless forced: a repeated call must not cut off who still has that secret.
+    package func rotate(
+        _ id: KeyID, at revision: Int64?, graceSeconds: Int64, force: Bool = false, by actor: Actor
+    ) async throws -> Issued {
         let (text, digest) = Self.secret(id)
         let key = try await nouns.change(id, at: revision, "rotate", by: actor) { key, change in
             guard key.revokedAt == nil else {
                 throw DomainError.conflict("id", "is a revoked key, which never works again", remedy: "Create a new key.")
+            }
+            if !force, key.previousSHA256 != nil, let until = key.previousExpiresAt, until > change.now {
+                throw DomainError.conflict(
+                    "id",
+                    "is a key that was rotated already: the secret before its present one works until \(RFC3339.string(milliseconds: until))",
+                    remedy: "Wait until then. To end that secret at once and rotate again, send \"force\": true.")
             }
             key.previousSHA256 = graceSeconds > 0 ? key.sha256 : nil
             key.previousExpiresAt = graceSeconds > 0 ? change.now &+ graceSeconds &* 1000 : nil

@@ -22,7 +22,7 @@ package struct UsageQueries: Sendable {
         _ filter: UsageFilter, by dimensions: Set<UsageDimension>, as scope: TenantScope = .all
     ) async throws -> [UsageSums] {
         try Self.check(filter)
-        let sums = try await domain.read(as: scope) { try UsageSumsQuery.run($0, filter, by: dimensions, limit: Self.maximumGroups + 1) }
+        let sums = try await domain.report(as: scope) { try UsageSumsQuery.run($0, filter, by: dimensions, limit: Self.maximumGroups + 1) }
         guard sums.count <= Self.maximumGroups else {
             throw DomainError.invalid(
                 "group_by", "gives more than \(Self.maximumGroups) groups", remedy: "Choose a shorter time, a filter, or fewer dimensions.")
@@ -40,7 +40,7 @@ package struct UsageQueries: Sendable {
             }
             return (cursor.time, id.bytes)
         }
-        let rows = try await domain.read { try UsageTable.list($0, filter, before: before, limit: page.fetchLimit) }
+        let rows = try await domain.report { try UsageTable.list($0, filter, before: before, limit: page.fetchLimit) }
         // The cursor's time is in microseconds here, as records are ordered.
         return Page(fetched: rows, page) {
             Cursor(list: Self.list, time: $0.admittedAtMicroseconds, id: RequestID(bytes: $0.requestID)?.text ?? "")

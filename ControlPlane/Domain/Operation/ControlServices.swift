@@ -17,6 +17,7 @@ package struct ControlServices: Sendable {
     package let routes: NounService<RouteContent>
     package let prices: NounService<PriceContent>
     package let drafts: Drafts
+    package let testCalls: TestCalls
     package let configVersions: ConfigVersions
     package let rollouts: Rollouts
     package let adminTokens: AdminTokenService
@@ -26,7 +27,8 @@ package struct ControlServices: Sendable {
     package let idempotency: IdempotencyService
     package let quarantine: UsageQuarantine
 
-    package init(_ domain: DomainContext, cipher: AtRestCipher) {
+    /// - Parameter providers: Makes the calls to providers that an operator asks for.
+    package init(_ domain: DomainContext, cipher: AtRestCipher, providers caller: any ProviderCaller = NoProviderCalls()) {
         self.domain = domain
         tenants = NounService(domain)
         projects = NounService(domain)
@@ -39,6 +41,7 @@ package struct ControlServices: Sendable {
         routes = NounService(domain)
         prices = NounService(domain)
         drafts = Drafts(domain)
+        testCalls = TestCalls(domain, credentials: credentials, caller: caller)
         configVersions = ConfigVersions(domain)
         rollouts = Rollouts(domain)
         adminTokens = AdminTokenService(domain)

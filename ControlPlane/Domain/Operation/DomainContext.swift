@@ -25,6 +25,21 @@ package struct DomainContext: Sendable {
         try await translated { try await database.read(as: scope, body) }
     }
 
+    /// A read that may take long, on connections of its own: see `Database.report`.
+    /// - Throws: `DomainError.unavailable` when it took too long or too many reports are being made already.
+    package func report<R: Sendable>(
+        as scope: TenantScope = .all, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        try await translated {
+            do {
+                return try await database.report(as: scope, body)
+            } catch DatabaseError.timedOut {
+                throw DomainError.unavailable(
+                    detail: "The report took too long and was stopped. Ask for a shorter time, or for less with a filter.")
+            }
+        }
+    }
+
     package func write<R: Sendable>(
         as scope: TenantScope = .all, raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil,
         body: @escaping @Sendable (any SQLConnection) throws -> R

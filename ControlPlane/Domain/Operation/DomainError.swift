@@ -15,6 +15,8 @@ package enum DomainError: Error, Hashable, Sendable {
     /// A change without the revision it is based on.
     case preconditionRequired
     case tooLarge(limitBytes: Int)
+    /// The caller has as much under way as one caller may.
+    case tooMany(detail: String, retryAfterSeconds: Int)
     /// Something this process depends on does not answer; trying again is right.
     case unavailable(detail: String)
 
@@ -36,6 +38,7 @@ package enum DomainError: Error, Hashable, Sendable {
         case let error as DatabaseError:
             switch error {
             case .unavailable, .closed: self = .unavailable(detail: "The database does not answer.")
+            case .overloaded: self = .unavailable(detail: "Too many reports are being made already.")
             case .timedOut, .contended: self = .unavailable(detail: "The database is too busy.")
             case .invalidValue(let detail):
                 self = .invalid("body", "cannot be stored: \(detail)", remedy: "Leave the character U+0000 out.")

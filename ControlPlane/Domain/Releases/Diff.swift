@@ -86,7 +86,7 @@ package struct ConfigDiff: Sendable, Hashable {
 }
 
 extension ConfigDiff.Entry {
-    fileprivate var json: JSONValue {
+    var json: JSONValue {
         let fields = fields.map { field -> JSONValue in
             ["path": .string(field.path), "from": field.from ?? .null, "to": field.to ?? .null]
         }

@@ -14,8 +14,29 @@ package enum Draft {
         return config
     }
 
+    /// The number of the draft's last change: the ETag of the draft as a whole.
+    package static func revision(_ c: any SQLConnection) throws -> Int64 {
+        try CountersTable.current(c, ChangeCounter.draft.rawValue)
+    }
+
     /// Everything that keeps a configuration from being published: what both planes check, and what only the control plane knows.
     package static func problems(_ c: any SQLConnection, _ config: Weir_V1_ConfigPayload) throws -> [FieldProblem] {
+        let tenants = Set(try TenantContent.all(c).map(\.id.rawValue))
+        var unknown: [FieldProblem] = []
+        for model in config.models {
+            for (index, id) in model.tenantIds.enumerated() where !tenants.contains(id) {
+                unknown.append(
+                    FieldProblem(
+                        "models[\(model.id)].tenant_ids[\(index)]", "there is no tenant \"\(id)\", or it was deleted",
+                        remedy: "Take it out of the model."))
+            }
+        }
+        return try faults(c, config) + unknown
+    }
+
+    /// What would make requests fail if this configuration, published some time ago, were in force now: above all credentials that were
+    /// deleted since. A tenant that is gone sends none.
+    package static func faults(_ c: any SQLConnection, _ config: Weir_V1_ConfigPayload) throws -> [FieldProblem] {
         var problems = ConfigValidation.validate(config).map { FieldProblem($0.path, $0.message, remedy: $0.remedy) }
         let credentials = Dictionary(
             try CredentialContent.all(c).map { ($0.id.rawValue, $0.content.providerID.rawValue) }, uniquingKeysWith: { first, _ in first })
@@ -38,15 +59,6 @@ package enum Draft {
                 }
             }
         }
-        let tenants = Set(try TenantContent.all(c).map(\.id.rawValue))
-        for model in config.models {
-            for (index, id) in model.tenantIds.enumerated() where !tenants.contains(id) {
-                problems.append(
-                    FieldProblem(
-                        "models[\(model.id)].tenant_ids[\(index)]", "there is no tenant \"\(id)\", or it was deleted",
-                        remedy: "Take it out of the model."))
-            }
-        }
         return problems + unauthenticated(config)
     }
 
@@ -67,6 +79,8 @@ package enum Draft {
 
 /// What is to be seen of the draft at one moment.
 package struct DraftView: Sendable, Hashable {
+    /// Raised with each change: the ETag.
+    package let revision: Int64
     /// `{"providers": […], "endpoints": […], …}`
     package let content: JSONObject
     /// The version the edits started from: the last one published from the draft or reset to.
@@ -74,11 +88,13 @@ package struct DraftView: Sendable, Hashable {
     package let latestVersion: Int64?
     /// Whether publishing would make something new.
     package let changed: Bool
+    /// Versions that were rolled back and of which the draft still holds something.
+    package let rolledBack: [HeldRollback]
 
     package var json: JSONValue {
         var object: JSONObject = [
             "base_version": baseVersion.map(JSONValue.int) ?? .null, "latest_version": latestVersion.map(JSONValue.int) ?? .null,
-            "changed": .bool(changed),
+            "changed": .bool(changed), "rolled_back": .array(rolledBack.map(\.json)),
         ]
         for member in content.members { object[member.name] = member.value }
         return .object(object)
@@ -98,25 +114,46 @@ package struct Drafts: Sendable {
             let config = try Draft.payload(c)
             let latest = try ConfigVersionsTable.latest(c)
             let bytes: [UInt8] = try config.serializedBytes()
+            let resources = ConfigResources(config)
             return DraftView(
-                content: ConfigResources(config).members, baseVersion: try ConfigVersionsTable.draftBase(c),
-                latestVersion: latest?.version,
-                changed: latest?.digest != SHA256Digest.of(bytes))
+                revision: try Draft.revision(c), content: resources.members, baseVersion: try ConfigVersionsTable.draftBase(c),
+                latestVersion: latest?.version, changed: latest?.digest != SHA256Digest.of(bytes),
+                rolledBack: try HeldRollback.all(c, in: resources))
         }
+    }
+
+    /// The number of the draft's last change.
+    package func revision() async throws -> Int64 {
+        try await domain.read { c in try Draft.revision(c) }
+    }
+
+    /// What publishing the draft now would change, and who did it.
+    package func changes() async throws -> DraftChanges {
+        try await domain.read { c in try DraftChanges(c, ConfigResources(Draft.payload(c))) }
     }
 
     /// Everything that keeps the draft from being published; none when it can be.
     package func problems() async throws -> [FieldProblem] {
-        try await domain.read { c in try Draft.problems(c, try Draft.payload(c)) }
+        try await check().problems
+    }
+
+    /// What keeps the draft from being published, and what is allowed and most likely not meant.
+    package func check() async throws -> (problems: [FieldProblem], warnings: [FieldProblem]) {
+        try await domain.read { c in
+            let config = try Draft.payload(c)
+            return (try Draft.problems(c, config), ConfigWarnings.of(config))
+        }
     }
 
     /// Replaces the whole draft by a version's content. What the draft held and was not published is lost; the audit log says what
     /// differed.
-    /// - Throws: `DomainError.invalid` when there is no such version.
-    package func reset(to version: Int64, actor: Actor) async throws -> DraftView {
+    /// - Parameter expecting: The revision of the draft that the caller saw; nil: whatever it is at.
+    /// - Throws: `DomainError.invalid` when there is no such version, `preconditionFailed` when the draft has changed since.
+    package func reset(to version: Int64, expecting: Int64? = nil, actor: Actor) async throws -> DraftView {
         let now = domain.clock.nowMilliseconds()
         try await domain.write { c in
             let revision = try ChangeCounter.draft.next(c)
+            if let expecting { try checkRevision(expecting, current: revision - 1) }
             let before = try Draft.payload(c)
             let wanted = try ConfigVersions.existing(c, version, field: "version")
             let stamp = RowMeta(revision: revision, createdAt: now, updatedAt: now)

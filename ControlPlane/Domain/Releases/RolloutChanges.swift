@@ -1,6 +1,8 @@
+import Contract
 import Nouns
 package import Primitives
 import Storage
+import Trust
 
 /// A wanted rollout.
 package struct NewRollout: Sendable, Hashable {
@@ -46,48 +48,18 @@ package struct RolloutEdit: Sendable, Hashable {
     }
 }
 
-/// What a rollback did.
-package struct Rollback: Sendable, Hashable {
-    /// The candidate that was aborted; nil when the baseline was replaced.
-    package let aborted: Rollout?
-    /// The version published to repeat the previous baseline; nil when a candidate was aborted.
-    package let published: ConfigVersion?
-    /// In force for all now.
-    package let baselineVersion: Int64
-    /// What is wrong with the restored content by now, such as a credential deleted since. It is in force all the same: leaving a
-    /// broken baseline comes first.
-    package let warnings: [FieldProblem]
-
-    package var json: JSONValue {
-        let list = warnings.map { warning -> JSONValue in
-            ["field": .string(warning.field), "message": .string(warning.message), "remedy": .string(warning.remedy)]
-        }
-        return [
-            "aborted": aborted?.json ?? .null, "published": published?.json ?? .null, "baseline_version": .int(baselineVersion),
-            "warnings": .array(list),
-        ]
-    }
-}
-
 extension Rollouts {
     package static let maximumSelectors = 1000
 
     /// Makes a version the candidate.
-    /// - Throws: `invalid` naming each unknown version, tenant or data plane; `conflict` when there is a candidate already or the
-    ///   version is not newer than all that data planes have been offered.
+    /// - Throws: `invalid` naming each unknown version, tenant, region or data plane; `conflict` when there is a candidate already, the
+    ///   version is not newer than all that data planes have been offered, or it cannot be served any more, each fault named.
     package func create(_ new: NewRollout, actor: Actor) async throws -> Rollout {
         let now = domain.clock.nowMilliseconds()
         return try await domain.write(raising: .rollout) { c in
             let document = try ChangeCounter.rollout.next(c)
             var state = try RolloutStateTable.get(c)
-            try Self.checkVersion(c, new.version, state)
-            let row = RolloutRow(
-                id: RolloutID.random().rawValue, version: new.version, baselineVersion: state.baselineVersion,
-                tenantIDs: Self.normalised(new.tenantIDs), regions: Self.normalised(new.regions),
-                dataPlaneIDs: Self.normalised(new.dataPlaneIDs), percentageBasisPoints: new.percentage.basisPoints,
-                salt: Base32.encode(SecureRandom.bytes(10)), effectiveAt: new.effectiveAt ?? now, authorID: actor.id,
-                authorName: actor.name, createdAt: now)
-            try Self.checkSelectors(c, row)
+            let row = try Self.candidate(new, c, state, actor, now)
             try RolloutsTable.insert(c, row)
             state.documentVersion = document
             state.candidateRolloutID = row.id
@@ -96,6 +68,38 @@ extension Rollouts {
             let rollout = Rollout(row, now: now)
             try AuditLog.record(c, actor, "rollout.create", id: row.id, before: nil, after: rollout.json, at: now)
             return rollout
+        }
+    }
+
+    /// The row of a wanted rollout, checked.
+    static func candidate(
+        _ new: NewRollout, _ c: any SQLConnection, _ state: RolloutStateRow, _ actor: Actor, _ now: Int64
+    ) throws -> RolloutRow {
+        try checkVersion(c, new.version, state)
+        let row = RolloutRow(
+            id: RolloutID.random().rawValue, version: new.version, baselineVersion: state.baselineVersion,
+            tenantIDs: normalised(new.tenantIDs), regions: normalised(new.regions), dataPlaneIDs: normalised(new.dataPlaneIDs),
+            percentageBasisPoints: new.percentage.basisPoints, salt: salt(new.version), effectiveAt: new.effectiveAt ?? now,
+            authorID: actor.id, authorName: actor.name, createdAt: now)
+        try checkSelectors(c, row)
+        try checkServable(c, new.version, "be rolled out")
+        return row
+    }
+
+    /// What decides which keys a percentage selects. The same for each rollout of a version, so that a preview counts the very keys that
+    /// get it; another one for each version, so that it is not always the same keys that go first.
+    private static func salt(_ version: Int64) -> String {
+        Base32.encode(Array(SHA256Digest.of(Array("weir rollout of version \(version)".utf8)).prefix(10)))
+    }
+
+    /// - Throws: `conflict` naming each thing that the version needs and that is not there any more.
+    static func checkServable(_ c: any SQLConnection, _ version: Int64, _ what: String) throws {
+        let faults = try Draft.faults(c, ConfigVersions.existing(c, version, field: "version"))
+        guard faults.isEmpty else {
+            throw DomainError.conflict(
+                detail:
+                    "Version \(version) cannot \(what): \(faults.count) thing\(faults.count == 1 ? "" : "s") that it needs would make requests fail, each named under errors.",
+                problems: faults)
         }
     }
 
@@ -116,8 +120,10 @@ extension Rollouts {
 
     /// Makes the candidate the baseline for all, at once.
     /// - Parameter revision: What the caller saw; nil: whatever is there.
+    /// - Throws: `conflict` when it is not the candidate any more or cannot be served any more.
     package func promote(_ id: RolloutID, revision: Int64? = nil, actor: Actor) async throws -> Rollout {
         try await change(id, "rollout.promote", revision: revision, actor: actor) { c, row, state, now in
+            try Self.checkServable(c, row.version, "be promoted")
             try BaselinesTable.insert(
                 c,
                 BaselineRow(
@@ -137,71 +143,7 @@ extension Rollouts {
         }
     }
 
-    /// One call that always leads back: withdraws the candidate or, where there is none, publishes the previous baseline's content
-    /// under a new version and makes that the baseline at once. A second call goes further back.
-    /// - Throws: `conflict` when there is nothing to return to.
-    package func rollback(actor: Actor) async throws -> Rollback {
-        let now = domain.clock.nowMilliseconds()
-        return try await domain.write(raising: .config, .rollout) { c in
-            let state = try RolloutStateTable.get(c)
-            return if let candidate = try Self.candidate(c, state) {
-                try Self.withdraw(c, candidate, state, actor, now)
-            } else {
-                try Self.returnToPrevious(c, state, actor, now)
-            }
-        }
-    }
-
     // MARK: -
-
-    private static func withdraw(
-        _ c: any SQLConnection, _ row: RolloutRow, _ before: RolloutStateRow, _ actor: Actor, _ now: Int64
-    ) throws -> Rollback {
-        var state = before
-        state.documentVersion = try ChangeCounter.rollout.next(c)
-        state.candidateRolloutID = nil
-        let rollout = Rollout(try RolloutsTable.update(c, ended(row, .aborted, by: actor, at: now)), now: now)
-        try RolloutStateTable.set(c, state, at: now)
-        try AuditLog.record(c, actor, "rollout.rollback", id: row.id, before: Rollout(row, now: now).json, after: rollout.json, at: now)
-        return Rollback(aborted: rollout, published: nil, baselineVersion: state.baselineVersion, warnings: [])
-    }
-
-    private static func returnToPrevious(
-        _ c: any SQLConnection, _ before: RolloutStateRow, _ actor: Actor, _ now: Int64
-    ) throws -> Rollback {
-        var state = before
-        guard let left = try BaselinesTable.find(c, version: state.baselineVersion), left.previousVersion != 0,
-            let restored = try BaselinesTable.find(c, version: left.previousVersion),
-            let payload = try ConfigVersionsTable.payload(c, restored.version)
-        else {
-            throw DomainError.conflict(
-                "baseline",
-                state.baselineVersion == 0
-                    ? "does not exist yet: no version is in force" : "is version \(state.baselineVersion), and none came before it",
-                remedy: "Publish the content you want (POST /admin/api/config/versions, with restore for an older one) and roll it out.")
-        }
-        let version = try ConfigVersions.append(
-            c, payload, note: "Rollback of version \(left.version) to version \(restored.version)", restores: restored.version,
-            actor: actor,
-            at: now)
-        state.documentVersion = try ChangeCounter.rollout.next(c)
-        state.baselineVersion = version.version
-        state.highestVersion = max(state.highestVersion, version.version)
-        try BaselinesTable.insert(
-            c,
-            BaselineRow(
-                version: version.version, documentVersion: state.documentVersion, previousVersion: restored.previousVersion, rolloutID: nil,
-                authorID: actor.id, authorName: actor.name, createdAt: now))
-        try RolloutStateTable.set(c, state, at: now)
-        if let id = left.rolloutID, let row = try RolloutsTable.find(c, id: id) {
-            _ = try RolloutsTable.update(c, ended(row, .rolledBack, by: actor, at: now))
-        }
-        try AuditLog.record(
-            c, actor, "rollout.rollback", id: left.rolloutID ?? "baseline", before: ["baseline_version": .int(before.baselineVersion)],
-            after: ["baseline_version": .int(state.baselineVersion)], at: now)
-        let warnings = try Draft.problems(c, try ConfigVersions.existing(c, restored.version, field: "version"))
-        return Rollback(aborted: nil, published: ConfigVersion(version), baselineVersion: version.version, warnings: warnings)
-    }
 
     /// One change of the candidate, under the next version of the rollout document.
     private func change(
@@ -230,7 +172,7 @@ extension Rollouts {
         }
     }
 
-    private static func ended(_ row: RolloutRow, _ state: RolloutRow.State, by actor: Actor, at now: Int64) -> RolloutRow {
+    static func ended(_ row: RolloutRow, _ state: RolloutRow.State, by actor: Actor, at now: Int64) -> RolloutRow {
         var row = row
         row.state = state
         row.endedAt = now
@@ -290,10 +232,12 @@ extension Rollouts {
                 problems.append(FieldProblem("data_planes", "names \(id), which is revoked", remedy: "Leave it out."))
             }
         }
-        for region in row.regions where region.isEmpty || region.utf8.count > 64 {
+        let regions = try row.regions.isEmpty ? [] : DataPlanesTable.regions(c)
+        for region in row.regions where !regions.contains(region) {
             problems.append(
                 FieldProblem(
-                    "regions", "holds a name that is empty or longer than 64 bytes", remedy: "Name regions as enrolment tokens do."))
+                    "regions", "names \(region.prefix(64)), where there is no data plane",
+                    remedy: regions.isEmpty ? "Enrol a data plane first." : "Name one of: \(regions.sorted().joined(separator: ", "))."))
         }
         guard problems.isEmpty else { throw DomainError.invalid(problems) }
     }

@@ -144,19 +144,23 @@ package struct Rollouts: Sendable {
     /// What the rollout document says now and its version; version 0 with an empty payload before the first rollout.
     package static func currentPayload(_ c: any SQLConnection) throws -> (payload: Weir_V1_RolloutPayload, version: Int64) {
         let state = try RolloutStateTable.get(c)
-        var payload = Weir_V1_RolloutPayload()
+        var payload = try candidate(c, state).map(payload(of:)) ?? .init()
         payload.baselineVersion = UInt64(clamping: state.baselineVersion)
-        if let candidate = try candidate(c, state) {
-            payload.rolloutID = candidate.id
-            payload.candidateVersion = UInt64(clamping: candidate.version)
-            payload.tenantIds = candidate.tenantIDs
-            payload.regions = candidate.regions
-            payload.dataPlaneIds = candidate.dataPlaneIDs
-            payload.percentageBasisPoints = UInt32(clamping: candidate.percentageBasisPoints)
-            payload.salt = candidate.salt
-            payload.effectiveAtMs = candidate.effectiveAt
-        }
         return (payload, state.documentVersion)
+    }
+
+    /// The candidate's part of the rollout document.
+    static func payload(of candidate: RolloutRow) -> Weir_V1_RolloutPayload {
+        var payload = Weir_V1_RolloutPayload()
+        payload.rolloutID = candidate.id
+        payload.candidateVersion = UInt64(clamping: candidate.version)
+        payload.tenantIds = candidate.tenantIDs
+        payload.regions = candidate.regions
+        payload.dataPlaneIds = candidate.dataPlaneIDs
+        payload.percentageBasisPoints = UInt32(clamping: candidate.percentageBasisPoints)
+        payload.salt = candidate.salt
+        payload.effectiveAtMs = candidate.effectiveAt
+        return payload
     }
 
     /// The configuration versions that `currentPayload` names, oldest first: what a data plane needs before it can follow it.

@@ -45,6 +45,25 @@ package struct ConfigVersion: Sendable, Hashable {
     }
 }
 
+/// A version that was just published, and what it changed.
+package struct Publication: Sendable, Hashable {
+    package let published: ConfigVersion
+    package let changes: DraftChanges
+
+    init(version: ConfigVersion, changes: DraftChanges) {
+        published = version
+        self.changes = changes
+    }
+
+    package var version: Int64 { published.version }
+
+    package var json: JSONValue {
+        var object = published.json.objectValue ?? JSONObject()
+        object["changes"] = .array(changes.entries.map(\.json))
+        return .object(object)
+    }
+}
+
 /// Publishing, and reading what was published.
 package struct ConfigVersions: Sendable {
     package static let list = "config_versions"
@@ -60,14 +79,21 @@ package struct ConfigVersions: Sendable {
 
     /// Makes the draft, or with `restore` the content of an older version, the next immutable version. It is in force for nobody
     /// until a rollout offers it.
-    /// - Throws: `DomainError.conflict` naming each broken reference, or when the draft is what the last version is already;
-    ///   `invalid` for a note that is too long or a version to restore that does not exist.
-    package func publish(note: String, restore: Int64? = nil, actor: Actor) async throws -> ConfigVersion {
+    /// - Parameters:
+    ///   - expecting: The revision of the draft that the caller saw; nil: whatever it is at.
+    ///   - acknowledgeRollback: The draft may hold what versions that were rolled back had changed.
+    /// - Throws: `DomainError.conflict` naming each broken reference, when the draft is what the last version is already, or when it
+    ///   still holds what a version was rolled back for; `preconditionFailed` when the draft has changed since; `invalid` for a note that
+    ///   is too long or a version to restore that does not exist.
+    package func publish(
+        note: String, restore: Int64? = nil, expecting: Int64? = nil, acknowledgeRollback: Bool = false, actor: Actor
+    ) async throws -> Publication {
         try Self.check(note: note)
         let now = domain.clock.nowMilliseconds()
         return try await domain.write(raising: .config) { c in
             // Drafts do not change under our eyes, and two publications follow each other.
-            _ = try ChangeCounter.draft.next(c)
+            let revision = try ChangeCounter.draft.next(c)
+            if let expecting, restore == nil { try checkRevision(expecting, current: revision - 1) }
             let config: Weir_V1_ConfigPayload
             if let restore {
                 config = try Self.existing(c, restore, field: "restore")
@@ -92,9 +118,15 @@ package struct ConfigVersions: Sendable {
                     "draft", "is the same as version \(last.version)",
                     remedy: "Change the draft first, or roll out version \(last.version) as it is.")
             }
+            let resources = ConfigResources(config)
+            if restore == nil, !acknowledgeRollback { try HeldRollback.refuse(HeldRollback.all(c, in: resources)) }
+            let changes = try DraftChanges(c, resources)
             let row = try Self.append(c, bytes, note: note, restores: restore, actor: actor, at: now)
-            if restore == nil { try ConfigVersionsTable.setDraftBase(c, row.version) }
-            return ConfigVersion(row)
+            if restore == nil {
+                try ConfigVersionsTable.setDraftBase(c, row.version)
+                try HeldRollback.answerAll(c, at: now)
+            }
+            return Publication(version: ConfigVersion(row), changes: changes)
         }
     }
 

@@ -19,7 +19,7 @@ package final class FleetServer: Service {
     private let settings: FleetSettings
     private let address: FleetAddress
     private let server: GRPCServer<HTTP2ServerTransport.Posix>
-    private let reconcilers: FleetReconcilers
+    private let replicas: ReplicaService
     private let logger: Logger
 
     /// Makes what is missing in the database (signing key, authority) and the listener, which `run` opens.
@@ -54,7 +54,7 @@ package final class FleetServer: Service {
         self.logger = logger
         authorityPEM = authority
         server = GRPCServer(transport: transport, services: [service])
-        reconcilers = FleetReconcilers(services: services, logger: logger)
+        replicas = ReplicaService(context, name: settings.replica)
     }
 
     private static func transportConfig(_ gate: ConnectionGate) -> HTTP2ServerTransport.Posix.Config {
@@ -91,6 +91,9 @@ package final class FleetServer: Service {
         }
     }
 
+    /// This replica's name, different from all others'.
+    package var replica: String { settings.replica }
+
     /// For the admin API.
     package var administration: FleetAdministration {
         FleetAdministration(
@@ -114,7 +117,7 @@ package final class FleetServer: Service {
                 group.addTask { try await self.server.serve() }
                 group.addTask { try await self.announce() }
                 group.addTask { await self.hub.run() }
-                group.addTask { await self.reconcilers.run() }
+                group.addTask { await self.beThere() }
                 // The announcement ends at once, the listener with the shutdown; the others only by cancellation.
                 for _ in 0..<2 { try await group.next() }
                 group.cancelAll()
@@ -122,6 +125,23 @@ package final class FleetServer: Service {
         } onGracefulShutdown: {
             self.server.beginGracefulShutdown()
         }
+    }
+
+    /// What one replica has to do for all.
+    package var jobs: [LeasedWork.Job] { FleetReconcilers.jobs(services, replicas: replicas) }
+
+    /// Says every few seconds that this replica is there, until the task is cancelled.
+    private func beThere() async {
+        while !Task.isCancelled {
+            do {
+                try await replicas.renew()
+            } catch {
+                logger.debug("presence not renewed", metadata: ["error": "\(error)"])
+            }
+            try? await Task.sleep(for: .milliseconds(ReplicaService.renewalMilliseconds))
+        }
+        // A task of its own: this one is cancelled.
+        await Task { [replicas] in try? await replicas.leave() }.value
     }
 
     /// Ends `run` as a shutdown does: streams are told to come back elsewhere.
@@ -148,7 +168,8 @@ package final class FleetServer: Service {
         case .generated:
             let now = Date(timeIntervalSince1970: Double(context.domain.clock.nowMilliseconds()) / 1000)
             let certificates = try await FleetCertificates.issue(
-                hosts: [settings.host, hostPart(of: settings.advertisedAddress ?? "")], store: FleetAuthorityStore(context), now: now)
+                hosts: [settings.host] + (settings.advertisedAddress ?? "").split(separator: ",").map { hostPart(of: String($0)) },
+                store: FleetAuthorityStore(context), now: now)
             return (
                 .tls(
                     certificateChain: certificates.chainPEM.map { .bytes(Array($0.utf8), format: .pem) },

@@ -17,7 +17,8 @@ package struct FleetSettings: Sendable {
     package var host: String
     /// 0: any free port.
     package var port: Int
-    /// `host:port` under which data planes reach the listener; nil: `host` and the bound port.
+    /// `host:port` under which data planes reach the listener, or those of all replicas, separated by commas; nil: `host` and the bound
+    /// port.
     package var advertisedAddress: String?
     package var security: FleetSecurity
     /// Tells replicas apart in what the API shows.

@@ -152,7 +152,7 @@ final class Subscription: Sendable {
                 throw RPCError(error)
             } catch let error as RPCError {
                 throw error
-            } catch is SignedAhead {
+            } catch is Overtaken {
                 return
             } catch {
                 // The data plane serves on with what it has; the next wake-up or heartbeat tries again.
@@ -165,7 +165,7 @@ final class Subscription: Sendable {
 
     /// Whether one document could not be made, and others may be.
     private static func isOfThisStep(_ error: any Error) -> Bool {
-        !(error is FleetRefusal || error is RPCError || error is SignedAhead || error is CancellationError)
+        !(error is FleetRefusal || error is RPCError || error is Overtaken || error is CancellationError)
             && !DomainError.isTemporary(error)
     }
 
@@ -198,26 +198,29 @@ final class Subscription: Sendable {
         case .secrets:
             try await sendSecrets(target, writer)
         case .rollout:
-            guard let document = try await services.factory.rollout() else { return }
+            guard let document = try await services.factory.rollout() else { throw Overtaken() }
             try await send(document, target, writer)
         case .directory(let full):
             try await sendDirectory(full: full, target, writer)
         }
     }
 
-    /// The signing key was replaced after the target was read: the data plane has to hear of the new one first, and will, since
-    /// the newer target names its keyring.
-    private struct SignedAhead: Error {}
+    /// Something was changed after the target was read, and the data plane has to hear of something else first: of the keyring that
+    /// announces the new signing key, of the configurations that a later rollout names. It will: the newer target, which wakes this stream,
+    /// names them.
+    private struct Overtaken: Error {}
 
-    private static func check(_ document: IssuedDocument, _ target: FleetTarget) throws(SignedAhead) {
-        if document.envelope.keyID != target.signingKeyID { throw SignedAhead() }
+    private func check(_ document: IssuedDocument, _ target: FleetTarget) throws(Overtaken) {
+        guard document.envelope.keyID == target.signingKeyID, progress.withLock({ $0.state.isDue(document.mark, target) }) else {
+            throw Overtaken()
+        }
     }
 
     /// Noted as sent first: the answer may arrive before `write` returns. A keyring needs no `target`: it is signed as it is.
     private func send(
         _ document: IssuedDocument, _ target: FleetTarget?, _ writer: RPCWriter<Weir_V1_SubscribeResponse>
     ) async throws {
-        if let target { try Self.check(document, target) }
+        if let target { try check(document, target) }
         let now = nowMs
         progress.withLock { $0.state.sent(document.mark, atMs: now) }
         try await write(document, writer)
@@ -253,7 +256,7 @@ final class Subscription: Sendable {
         case .unchanged(let epoch, let covered):
             progress.withLock { $0.state.directoryUnchanged(epoch: epoch, covered: covered) }
         case .document(let document, let covered, let full):
-            try Self.check(document, target)
+            try check(document, target)
             let now = nowMs
             progress.withLock { $0.state.sentDirectory(document.mark, covered: covered, full: full, atMs: now) }
             logger.debug(
@@ -274,7 +277,7 @@ final class Subscription: Sendable {
             let latest =
                 try await services.factory.latest(target, for: audience, withRevision: takesRevisions) + [directory].compactMap { $0 }
             let document = try await services.factory.heartbeat(for: dataPlaneID, latest: latest)
-            try Self.check(document, target)
+            try check(document, target)
             try await write(document, writer)
         } catch let error as RPCError {
             throw error

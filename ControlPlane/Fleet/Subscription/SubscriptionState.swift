@@ -123,6 +123,15 @@ package struct SubscriptionState: Sendable {
             credentials: target.credentials, configVersions: target.configVersions, tenantsRevision: tenantsRevision)
     }
 
+    /// Whether a document that was made for a step is what the target asks for. It is made from what is there when its turn comes, which
+    /// may be newer than the target: a later rollout names configurations that have not been sent. It waits for the newer target.
+    package func isDue(_ mark: DocumentMark, _ target: FleetTarget) -> Bool {
+        switch mark.kind {
+        case .rollout: mark.epoch == target.epoch && mark.version == target.rolloutVersion
+        default: true
+        }
+    }
+
     // MARK: Events
 
     /// A step could not be carried out: left alone until `retry`, the others go on.

@@ -1,5 +1,5 @@
 extension Migration {
-    static let counters = Migration(number: 1, name: "counters") { _ in
+    static let counters = Migration(1, "counters", .breaking) { _ in
         ["CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)"]
     }
 }

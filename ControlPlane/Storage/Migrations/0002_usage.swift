@@ -1,6 +1,6 @@
 /// Usage records as data planes reported them, and how far each has reported.
 extension Migration {
-    static let usage = Migration(number: 2, name: "usage") { dialect in
+    static let usage = Migration(2, "usage", .breaking) { dialect in
         // Postgres: monthly partitions, made ahead and on demand (`UsagePartitions`); there is no DEFAULT one, since rows in it would
         // block the making of their month's.
         let partitioning = dialect == .postgres ? "PARTITION BY RANGE (admitted_at_us)" : ""

@@ -1,6 +1,6 @@
 /// The usage records summed by day, so that a month's report reads thousands of rows and not all of its requests.
 extension Migration {
-    static let usageDaily = Migration(number: 3, name: "usage_daily") { _ in
+    static let usageDaily = Migration(3, "usage_daily", .breaking) { _ in
         let keys = UsageDailyTable.keys.joined(separator: ", ")
         let sums = UsageDailyTable.sums
         return [

@@ -1,6 +1,6 @@
 extension Migration {
     /// What administrators edit, who they are, and the log of what they did.
-    package static let admin = Migration(number: 10, name: "admin") { _ in
+    package static let admin = Migration(10, "admin", .breaking) { _ in
         directory + catalog + administration
     }
 

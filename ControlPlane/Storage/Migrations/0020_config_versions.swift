@@ -1,5 +1,5 @@
 extension Migration {
-    static let configVersions = Migration(20, "config_versions") { _ in
+    static let configVersions = Migration(20, "config_versions", .breaking) { _ in
         [
             // Immutable: no statement ever updates or deletes a row.
             """

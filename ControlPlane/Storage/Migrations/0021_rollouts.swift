@@ -1,5 +1,5 @@
 extension Migration {
-    static let rollouts = Migration(21, "rollouts") { _ in
+    static let rollouts = Migration(21, "rollouts", .breaking) { _ in
         [
             // tenant_ids, regions and data_plane_ids are JSON arrays; an empty one selects all. automatic_rollback is the place for
             // the conditions (error rate, latency against the baseline) under which a candidate is to be withdrawn without an

@@ -1,6 +1,6 @@
 /// What the control plane keeps about its data planes, its signing keys and the documents it issued.
 extension Migration {
-    static let fleet = Migration(number: 30, name: "fleet") { _ in
+    static let fleet = Migration(30, "fleet", .breaking) { _ in
         [
             // The private key is empty once a key is retired: what cannot be used any more is not kept.
             """

@@ -17,5 +17,8 @@ package enum Migrations {
         .masterKeyIDs,
         .rowSecurity,
         .confinement,
+        .work,
+        .rollbacks,
+        .growthIndexes,
     ]
 }

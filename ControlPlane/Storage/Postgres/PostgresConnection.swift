@@ -22,6 +22,15 @@ final class PostgresConnection: SQLConnection {
     private(set) var mustRetry = false
     /// Of the transaction under way.
     private var role: String?
+    /// The names of the statements prepared here, by text and types of the parameters.
+    private var prepared: [PreparedKey: String] = [:]
+    /// What a prepared statement answers with has changed: they have to be made anew, in another transaction.
+    private var preparedAreStale = false
+
+    private struct PreparedKey: Hashable {
+        let text: Int
+        let types: [UInt32]
+    }
 
     var dialect: SQLDialect { .postgres }
     var isLost: Bool { PQstatus(handle) != CONNECTION_OK }
@@ -56,6 +65,11 @@ final class PostgresConnection: SQLConnection {
 
     func beginTransaction(_ beginning: PostgresBeginning) throws {
         mustRetry = false
+        if preparedAreStale {
+            try command("DEALLOCATE ALL")
+            prepared = [:]
+            preparedAreStale = false
+        }
         role = beginning.role
         try command(beginning.statement)
     }
@@ -217,7 +231,8 @@ final class PostgresConnection: SQLConnection {
         buffer.append(0)
         let types = arguments.map(PostgresValues.typeID)
         let formats = [Int32](repeating: 1, count: arguments.count)
-        let text = dialect.rewrite(sql)
+        let text = StatementTexts.of(sql, dialect)
+        let name = try preparedName(text, types)
         let result = buffer.withUnsafeBytes { bytes -> OpaquePointer? in
             var values: [UnsafePointer<CChar>?] = []
             var lengths: [Int32] = []
@@ -228,7 +243,8 @@ final class PostgresConnection: SQLConnection {
                 lengths.append(Int32(truncatingIfNeeded: end - start))
                 start = end
             }
-            return PQexecParams(handle, text, Int32(arguments.count), types, values, lengths, formats, 1)
+            if let name { return PQexecPrepared(handle, name, Int32(arguments.count), values, lengths, formats, 1) }
+            return PQexecParams(handle, text.sql, Int32(arguments.count), types, values, lengths, formats, 1)
         }
         switch PQresultStatus(result) {
         case PGRES_COMMAND_OK, PGRES_TUPLES_OK:
@@ -236,9 +252,31 @@ final class PostgresConnection: SQLConnection {
             throw failure(nil)
         default:
             defer { PQclear(result) }
+            // "cached plan must not change result type": another release has changed the table. Run again, it is planned anew.
+            if name != nil, PostgresErrors.sqlstate(result) == "0A000" {
+                preparedAreStale = true
+                mustRetry = true
+            }
             throw failure(result)
         }
     }
+
+    /// The name under which this text is prepared for these types, which it is now if it was not; nil for what is not kept.
+    private func preparedName(_ text: StatementTexts.Text, _ types: [UInt32]) throws -> String? {
+        guard let number = text.number else { return nil }
+        let key = PreparedKey(text: number, types: types)
+        if let name = prepared[key] { return name }
+        guard prepared.count < Self.maximumPrepared else { return nil }
+        let name = "weir_\(prepared.count)"
+        let result = PQprepare(handle, name, text.sql, Int32(types.count), types)
+        defer { PQclear(result) }
+        guard PQresultStatus(result) == PGRES_COMMAND_OK else { throw failure(result) }
+        prepared[key] = name
+        return name
+    }
+
+    /// Texts times the types that their NULLs leave open; each takes some kilobytes of the server's memory.
+    private static let maximumPrepared = 1024
 
     private func failure(_ result: OpaquePointer?) -> DatabaseError {
         if let state = PostgresErrors.sqlstate(result), PostgresErrors.isRetryable(state) { mustRetry = true }

@@ -2,48 +2,62 @@ import Logging
 import Primitives
 import Synchronization
 
-/// Postgres behind a small pool. A closure holds one connection for one transaction; callers queue for a free one.
+/// Postgres behind two small pools: one for everybody, one for reports. A closure holds one connection; callers queue for a free one.
 final class PostgresDatabase: Database {
     let dialect = SQLDialect.postgres
-    private let workers: [PostgresWorker]
-    private let state: Mutex<State>
+    private let everybody: Pool
+    private let reports: Pool
     /// As which everything but `maintain` is done; nil: as the user that connects.
     private let role = Mutex<String?>(nil)
     private let logger: Logger
 
-    private struct State {
-        /// Indices of free workers; the one used last is on top, so that few connections do the work when there is little.
-        var idle: [Int]
-        var waiting: [Waiter] = []
-        var waitingHead = 0
-        var closed = false
+    private struct Pool: Sendable {
+        let workers: [PostgresWorker]
+        let slots: Slots
+
+        init(_ gate: ConnectGate, count: Int, maximumWaiting: Int = .max) {
+            workers = (0..<count).map { index in PostgresWorker(index: index) { try gate.connect() } }
+            slots = Slots(count, maximumWaiting: maximumWaiting)
+        }
+
+        func close() async {
+            slots.close()
+            // A worker's queue is serial: this waits for what runs there.
+            for worker in workers { await worker.disconnect() }
+        }
     }
 
-    private typealias Waiter = CheckedContinuation<Int?, Never>
-
     init(address: PostgresAddress, options: DatabaseOptions, logger: Logger) {
-        let gate = ConnectGate(address: address, options: options, logger: logger)
-        workers = (0..<options.maximumConnections).map { index in PostgresWorker(index: index) { try gate.connect() } }
-        state = Mutex(State(idle: Array((0..<options.maximumConnections).reversed())))
+        var forReports = options
+        forReports.statementTimeoutMilliseconds = options.reportTimeoutMilliseconds
+        everybody = Pool(ConnectGate(address: address, options: options, logger: logger), count: options.maximumConnections)
+        reports = Pool(
+            ConnectGate(address: address, options: forReports, logger: logger), count: options.reportConnections,
+            maximumWaiting: options.maximumWaitingReports)
         self.logger = logger
     }
 
     func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await run(confined("ISOLATION LEVEL REPEATABLE READ READ ONLY", scope), body)
+        try await run(on: everybody, confined(Self.readOnly, scope), body)
+    }
+
+    func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await run(on: reports, confined(Self.readOnly, scope), body)
     }
 
     func transaction<R: Sendable>(
         as scope: TenantScope, isolation: TransactionIsolation, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         switch isolation {
-        case .serializable: try await run(confined("ISOLATION LEVEL SERIALIZABLE READ WRITE", scope), body)
-        case .readCommitted: try await run(confined("ISOLATION LEVEL READ COMMITTED READ WRITE", scope), body)
+        case .serializable: try await run(on: everybody, confined("ISOLATION LEVEL SERIALIZABLE READ WRITE", scope), body)
+        case .readCommitted: try await run(on: everybody, confined("ISOLATION LEVEL READ COMMITTED READ WRITE", scope), body)
         }
     }
 
     func maintain<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         try await run(
-            PostgresBeginning(mode: "ISOLATION LEVEL READ COMMITTED READ WRITE", role: nil, tenant: TenantScope.all.setting), body)
+            on: everybody, PostgresBeginning(mode: "ISOLATION LEVEL READ COMMITTED READ WRITE", role: nil, tenant: TenantScope.all.setting),
+            body)
     }
 
     /// Looks for the role that this schema's work is done as.
@@ -71,25 +85,25 @@ final class PostgresDatabase: Database {
         PostgresBeginning(mode: mode, role: role.withLock { $0 }, tenant: scope.setting)
     }
 
-    func close() async {
-        let waiting = state.withLock { state -> [Waiter] in
-            state.closed = true
-            defer { state.waiting = [] }
-            return Array(state.waiting.dropFirst(state.waitingHead))
-        }
-        for waiter in waiting { waiter.resume(returning: nil) }
-        // A worker's queue is serial: this waits for what runs there.
-        for worker in workers { await worker.disconnect() }
+    func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await run(on: everybody, nil, body)
     }
 
-    private func run<R: Sendable>(_ beginning: PostgresBeginning, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws
-        -> R
-    {
-        guard let index = await acquire() else { throw DatabaseError.closed }
-        defer { release(index) }
+    func close() async {
+        await reports.close()
+        await everybody.close()
+    }
+
+    private static let readOnly = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+    private func run<R: Sendable>(
+        on pool: Pool, _ beginning: PostgresBeginning?, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        let index = try await pool.slots.acquire()
+        defer { pool.slots.release(index) }
         var attempt = 1
         while true {
-            switch await workers[index].attempt(beginning, body) {
+            switch await pool.workers[index].attempt(beginning, body) {
             case .success(let result): return result
             case .failure(let error): throw error
             case .retry(let error):
@@ -104,37 +118,6 @@ final class PostgresDatabase: Database {
     }
 
     private static let maximumAttempts = 40
-
-    /// - Returns: nil when the database is closed.
-    private func acquire() async -> Int? {
-        await withCheckedContinuation { (waiter: Waiter) in
-            // The lock is taken inside the continuation, never the other way round (swift#85668).
-            let answer: Int?? = state.withLock { state in
-                if state.closed { return .some(nil) }
-                if let index = state.idle.popLast() { return .some(index) }
-                state.waiting.append(waiter)
-                return .none
-            }
-            if let answer { waiter.resume(returning: answer) }
-        }
-    }
-
-    private func release(_ index: Int) {
-        let next = state.withLock { state -> Waiter? in
-            guard state.waitingHead < state.waiting.count else {
-                state.idle.append(index)
-                return nil
-            }
-            let waiter = state.waiting[state.waitingHead]
-            state.waitingHead += 1
-            if state.waitingHead * 2 >= state.waiting.count {
-                state.waiting.removeFirst(state.waitingHead)
-                state.waitingHead = 0
-            }
-            return waiter
-        }
-        next?.resume(returning: index)
-    }
 }
 
 /// Opens connections and, after a failure, lets the next attempts fail at once for a moment: with the server gone, callers should

@@ -23,10 +23,10 @@ final class PostgresWorker: @unchecked Sendable {
         self.connect = connect
     }
 
-    /// Runs `body` once between BEGIN and COMMIT.
-    func attempt<R: Sendable>(_ beginning: PostgresBeginning, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async -> Outcome<
-        R
-    > {
+    /// Runs `body` once between BEGIN and COMMIT; without a beginning, outside of a transaction and as the user that connects.
+    func attempt<R: Sendable>(
+        _ beginning: PostgresBeginning?, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async -> Outcome<R> {
         await withCheckedContinuation { continuation in
             queue.async { continuation.resume(returning: self.run(beginning, body)) }
         }
@@ -41,7 +41,8 @@ final class PostgresWorker: @unchecked Sendable {
         }
     }
 
-    private func run<R: Sendable>(_ beginning: PostgresBeginning, _ body: (any SQLConnection) throws -> R) -> Outcome<R> {
+    private func run<R: Sendable>(_ beginning: PostgresBeginning?, _ body: (any SQLConnection) throws -> R) -> Outcome<R> {
+        guard let beginning else { return runOutsideTransaction(body) }
         let connection: PostgresConnection
         do {
             connection = try begin(beginning)
@@ -55,6 +56,15 @@ final class PostgresWorker: @unchecked Sendable {
         } catch {
             if !connection.rollback() { self.connection = nil }
             if connection.mustRetry { return .retry(error as? DatabaseError ?? .contended("a statement lost against another transaction")) }
+            return .failure(error)
+        }
+    }
+
+    /// On a connection that nobody has used: what `body` does to its session ends with it.
+    private func runOutsideTransaction<R: Sendable>(_ body: (any SQLConnection) throws -> R) -> Outcome<R> {
+        do {
+            return .success(try body(try connect()))
+        } catch {
             return .failure(error)
         }
     }

@@ -10,6 +10,7 @@ struct SQLiteConnection: SQLConnection {
     func query(_ sql: String, _ arguments: [SQLValue]) throws -> [SQLRow] {
         try SQLiteErrors.mapping {
             let statement = try statement(sql, arguments)
+            defer { Self.finish(statement) }
             let cursor = try Row.fetchCursor(statement)
             let columns = SQLRow.Columns(statement.columnNames)
             var rows: [SQLRow] = []
@@ -25,7 +26,9 @@ struct SQLiteConnection: SQLConnection {
         try SQLiteErrors.mapping {
             // DDL leaves `changesCount` as the statement before set it.
             let before = database.totalChangesCount
-            try statement(sql, arguments).execute()
+            let statement = try statement(sql, arguments)
+            defer { Self.finish(statement) }
+            try statement.execute()
             return database.totalChangesCount == before ? 0 : database.changesCount
         }
     }
@@ -44,13 +47,20 @@ struct SQLiteConnection: SQLConnection {
         }
     }
 
-    /// Prepares a statement with its arguments in place.
+    /// A statement with its arguments in place: prepared now, or kept from before.
     private func statement(_ sql: String, _ arguments: [SQLValue]) throws -> Statement {
-        let statement = try database.makeStatement(sql: SQLDialect.sqlite.rewrite(sql))
+        let text = StatementTexts.of(sql, dialect)
+        let statement = try text.number == nil ? database.makeStatement(sql: text.sql) : database.cachedStatement(sql: text.sql)
         // GRDB shall take what is bound as it is.
         statement.setUncheckedArguments(StatementArguments())
         try Self.bind(arguments, to: statement.sqliteStatement)
         return statement
+    }
+
+    /// One that is kept must hold neither a lock nor what it was given, which may be large or secret.
+    private static func finish(_ statement: Statement) {
+        sqlite3_reset(statement.sqliteStatement)
+        sqlite3_clear_bindings(statement.sqliteStatement)
     }
 
     /// Binds without GRDB's `StatementArguments`, which took half of the time of storing a usage record.

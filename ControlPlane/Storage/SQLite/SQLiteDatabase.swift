@@ -10,11 +10,13 @@ import Synchronization
 final class SQLiteDatabase: Database {
     let dialect = SQLDialect.sqlite
     private let pool: DatabasePool
+    private let reports: SQLiteReports
     private let lock: FileLock
     private let closed = Atomic<Bool>(false)
 
-    private init(pool: DatabasePool, lock: FileLock) {
+    private init(pool: DatabasePool, reports: SQLiteReports, lock: FileLock) {
         self.pool = pool
+        self.reports = reports
         self.lock = lock
     }
 
@@ -49,7 +51,7 @@ final class SQLiteDatabase: Database {
                 // A WAL grown by one large transaction gives its disk space back at the next checkpoint. Bytes.
                 _ = try Int.fetchOne(database, sql: "PRAGMA journal_size_limit = 67108864")
             }
-            return SQLiteDatabase(pool: pool, lock: lock)
+            return SQLiteDatabase(pool: pool, reports: try SQLiteReports(path: path, options: options), lock: lock)
         }
     }
 
@@ -88,6 +90,26 @@ final class SQLiteDatabase: Database {
         }
     }
 
+    func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await reports.run(body)
+    }
+
+    func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        guard !closed.load(ordering: .acquiring) else { throw DatabaseError.closed }
+        return try await withCheckedThrowingContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { database in
+                continuation.resume(
+                    with: Result {
+                        do {
+                            return try body(SQLiteConnection(database: database))
+                        } catch {
+                            throw SQLiteErrors.map(error)
+                        }
+                    })
+            }
+        }
+    }
+
     private static func runTransaction<R>(_ database: GRDB.Database, _ body: (any SQLConnection) throws -> R) throws -> R {
         var result: R?
         try database.inTransaction(.immediate) {
@@ -100,6 +122,8 @@ final class SQLiteDatabase: Database {
 
     func close() async {
         guard !closed.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        // Before the pool: who closes last checkpoints, and these cannot.
+        await reports.close()
         await withCheckedContinuation { continuation in
             // Behind every transaction that was asked for before.
             pool.asyncWriteWithoutTransaction { database in

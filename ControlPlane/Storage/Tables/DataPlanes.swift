@@ -126,6 +126,16 @@ package enum DataPlanesTable {
         ).map(DataPlaneRow.init)
     }
 
+    /// Where there are data planes that were not revoked.
+    package static func regions(_ c: any SQLConnection) throws -> Set<String> {
+        Set(try c.query("SELECT DISTINCT region FROM data_planes WHERE status = 'active'").map { try $0.text("region") })
+    }
+
+    /// Every one that was not revoked, by id.
+    package static func active(_ c: any SQLConnection) throws -> [DataPlaneRow] {
+        try c.query("SELECT \(columns) FROM data_planes WHERE status = 'active' ORDER BY id").map(DataPlaneRow.init)
+    }
+
     /// Name, tenants and status with a risen revision. False when the row is no longer at `expectedRevision`.
     package static func update(_ c: any SQLConnection, _ row: DataPlaneRow, expectedRevision: Int64) throws -> Bool {
         try c.execute(
@@ -196,13 +206,14 @@ package enum DataPlanesTable {
             [.text(report), .int(now), .text(id)])
     }
 
-    /// Marks those as not connected that no replica has heard of since: their replica died without saying so.
-    package static func forgetSilent(_ c: any SQLConnection, silentSince: Int64) throws {
+    /// Marks those as not connected whose replica died without saying so, and those that no replica has heard of since.
+    package static func forgetSilent(_ c: any SQLConnection, silentSince: Int64, now: Int64) throws {
         try c.execute(
             """
             UPDATE data_planes SET replica = NULL, connection = NULL, connected_at = NULL
-            WHERE connection IS NOT NULL AND last_seen_at < $1
+            WHERE connection IS NOT NULL
+                AND (last_seen_at < $1 OR replica IN (SELECT name FROM control_replicas WHERE expires_at <= $2))
             """,
-            [.int(silentSince)])
+            [.int(silentSince), .int(now)])
     }
 }

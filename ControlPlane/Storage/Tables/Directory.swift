@@ -66,6 +66,30 @@ package enum DirectoryTables {
             """, arguments)?.int("changes") ?? 0
     }
 
+    /// A key as it is chosen by a rollout.
+    package struct Holder: Sendable, Hashable {
+        package let id: String
+        package let name: String
+        package let projectID: String
+        package let tenantID: String
+    }
+
+    /// Keys that work, by id, from the one after `lastID`.
+    package static func holders(_ c: any SQLConnection, after lastID: String, now: Int64, limit: Int) throws -> [Holder] {
+        try c.query(
+            """
+            SELECT k.id AS id, k.name AS name, k.project_id AS project_id, k.tenant_id AS tenant_id
+            FROM virtual_keys k JOIN projects p ON p.id = k.project_id JOIN tenants t ON t.id = k.tenant_id
+            WHERE k.id > $1 AND k.deleted_at IS NULL AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)
+                AND p.deleted_at IS NULL AND p.status = 'active' AND t.deleted_at IS NULL AND t.status = 'active'
+            ORDER BY k.id LIMIT $3
+            """, [.text(lastID), .int(now), .int(Int64(limit))]
+        ).map {
+            Holder(
+                id: try $0.text("id"), name: try $0.text("name"), projectID: try $0.text("project_id"), tenantID: try $0.text("tenant_id"))
+        }
+    }
+
     /// How many keys there are.
     package static func keyCount(_ c: any SQLConnection, _ scope: DirectoryScope) throws -> Int64 {
         var arguments: [SQLValue] = []

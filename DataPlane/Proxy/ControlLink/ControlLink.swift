@@ -28,7 +28,7 @@ package final class ControlLink: Sendable {
     package struct Settings: Sendable {
         /// How often the control plane is told how this data plane fares.
         package var statusSeconds: Int64 = 10
-        /// In place of the enrolment's address: `host:port`. Empty: the enrolment's.
+        /// In place of the enrolment's addresses: `host:port`, several separated by commas. Empty: the enrolment's.
         package var address = ""
 
         package init() {}
@@ -40,7 +40,10 @@ package final class ControlLink: Sendable {
     private let outbox: any UsageOutbox
     private let status: @Sendable () -> Weir_V1_StatusReport
     private let settings: Settings
-    private let address: FleetAddress
+    private let addresses: [FleetAddress]
+    /// Which of them is spoken to; the next one after a failure.
+    private let position = Mutex(0)
+    private var address: FleetAddress { position.withLock { addresses[$0 % addresses.count] } }
     private let logger: Logger
     private let current = Mutex(ControlLinkState())
     /// The last rollout that referred to a configuration not held.
@@ -60,7 +63,8 @@ package final class ControlLink: Sendable {
         enrollment: Enrollment, identity: IdentityKey, snapshots: SnapshotStore, outbox: any UsageOutbox, settings: Settings = Settings(),
         logger: Logger, status: @escaping @Sendable () -> Weir_V1_StatusReport
     ) throws(EnrollmentError) {
-        guard let address = FleetAddress(settings.address.isEmpty ? enrollment.address : settings.address) else {
+        let wanted = settings.address.isEmpty ? enrollment.addresses.joined(separator: ",") : settings.address
+        guard let addresses = FleetAddress.list(wanted) else {
             throw .token("the control plane's address is not of the form host:port")
         }
         self.enrollment = enrollment
@@ -68,7 +72,7 @@ package final class ControlLink: Sendable {
         self.snapshots = snapshots
         self.outbox = outbox
         self.settings = settings
-        self.address = address
+        self.addresses = addresses
         self.logger = logger
         self.status = status
         outbox.onRecords { [wake] in wake.raise() }
@@ -96,7 +100,13 @@ package final class ControlLink: Sendable {
                     logger.warning("no link to the control plane", metadata: ["address": "\(address)", "reason": "\(text)"])
                 }
             }
-            current.withLock { $0.isConnected = false }
+            let wasConnected = current.withLock { state in
+                defer { state.isConnected = false }
+                return state.isConnected
+            }
+            position.withLock { $0 = ($0 + 1) % addresses.count }
+            // Another replica is most likely there.
+            if addresses.count > 1, wasConnected { backoff.reset() }
             // One that is refused at once, or ends at once, is not tried five times a second for ever.
             if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
             if Task.isCancelled { break }

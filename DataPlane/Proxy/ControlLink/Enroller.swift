@@ -23,15 +23,16 @@ package enum Enroller {
         request.sealingPublicKey = Data(keys.sealing.publicKey)
         request.name = name
         request.version = weirVersion.description
-        let response = try await call(request, token)
+        let response = try await callEach(request, token)
         guard let id = try? DataPlaneID.parse(response.dataPlaneID), !response.deployment.isEmpty else {
             throw .refused("its answer names no data plane or no deployment")
         }
         let trusted = Dictionary(
             response.trustedKeys.map { ($0.keyID, Hex.encode($0.publicKey)) }, uniquingKeysWith: { first, _ in first })
         let enrollment = Enrollment(
-            deployment: response.deployment, dataPlaneID: id, region: response.region, address: token.address,
-            authorityPEM: token.authorityPEM, trustedKeys: trusted)
+            deployment: response.deployment, dataPlaneID: id, region: response.region, address: token.addresses.first ?? "",
+            otherAddresses: token.addresses.count > 1 ? Array(token.addresses.dropFirst()) : nil, authorityPEM: token.authorityPEM,
+            trustedKeys: trusted)
         guard enrollment.trust.keys.count == response.trustedKeys.count, !enrollment.trust.keys.isEmpty else {
             throw .refused("its answer holds a malformed signing key, or none")
         }
@@ -41,10 +42,25 @@ package enum Enroller {
         return enrollment
     }
 
-    private static func call(_ request: Weir_V1_EnrollRequest, _ token: EnrollmentTokenText) async throws(EnrollmentError)
-        -> Weir_V1_EnrollResponse
-    {
-        guard let address = FleetAddress(token.address) else { throw .token("it names no address of the form host:port") }
+    /// The first address that answers.
+    private static func callEach(
+        _ request: Weir_V1_EnrollRequest, _ token: EnrollmentTokenText
+    ) async throws(EnrollmentError) -> Weir_V1_EnrollResponse {
+        var failures: [String] = []
+        for text in token.addresses {
+            guard let address = FleetAddress(text) else { throw .token("it names no address of the form host:port") }
+            do {
+                return try await call(request, token, address)
+            } catch .unreachable(let detail) {
+                failures.append("\(address): \(detail)")
+            }
+        }
+        throw .unreachable(failures.joined(separator: "; "))
+    }
+
+    private static func call(
+        _ request: Weir_V1_EnrollRequest, _ token: EnrollmentTokenText, _ address: FleetAddress
+    ) async throws(EnrollmentError) -> Weir_V1_EnrollResponse {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let outcome: Result<Weir_V1_EnrollResponse, EnrollmentError>
         do {

@@ -4,8 +4,8 @@ package import Trust
 
 /// The text an operator is given to let a data plane in: where the control plane is, how to know it, and a one-time secret.
 package struct EnrollmentTokenText: Sendable, CustomStringConvertible, CustomReflectable {
-    /// `host:port`.
-    package let address: String
+    /// `host:port` each: every replica, or what stands in front of them.
+    package let addresses: [String]
     /// PEM of the listener's certificate authority; empty: plaintext.
     package let authorityPEM: String
     /// The whole text, which is what the control plane is shown.
@@ -17,6 +17,7 @@ package struct EnrollmentTokenText: Sendable, CustomStringConvertible, CustomRef
     package init(parsing text: String) throws(EnrollmentError) {
         struct Content: Decodable {
             let a: String
+            let `as`: [String]?
             let t: String
             let ca: String
         }
@@ -25,9 +26,11 @@ package struct EnrollmentTokenText: Sendable, CustomStringConvertible, CustomRef
             let bytes = Base64URL.decode(trimmed.dropFirst(Self.prefix.count)),
             let content = try? JSONDecoder().decode(Content.self, from: Data(bytes)), !content.t.isEmpty
         else { throw .token("it is not an enrolment token: copy the whole text, which begins with \(Self.prefix)") }
-        guard FleetAddress(content.a) != nil else { throw .token("it names no address of the form host:port") }
+        addresses = content.as ?? [content.a]
+        guard !addresses.isEmpty, addresses.count <= FleetAddress.maximumCount, addresses.allSatisfy({ FleetAddress($0) != nil }) else {
+            throw .token("it names no address of the form host:port")
+        }
         self.text = trimmed
-        address = content.a
         authorityPEM = content.ca
     }
 
@@ -89,11 +92,15 @@ package struct Enrollment: Sendable, Codable, Hashable {
     package let dataPlaneID: DataPlaneID
     package let region: String
     package let address: String
+    /// Beside `address`, which comes first; absent where there are none.
+    package var otherAddresses: [String]?
     package let authorityPEM: String
     /// Key id → hex of the public key: trusted until a keyring says otherwise.
     package let trustedKeys: [String: String]
 
     static let fileName = "enrollment.json"
+
+    package var addresses: [String] { [address] + (otherAddresses ?? []) }
 
     package var trust: TrustStore { TrustStore(trustedKeys.compactMapValues { Hex.decode($0) }) }
 
@@ -140,6 +147,16 @@ package struct FleetAddress: Hashable, Sendable, CustomStringConvertible {
         }
         self.host = host
         self.port = port
+    }
+
+    /// Addresses of one control plane at most.
+    package static let maximumCount = 16
+
+    /// Several, separated by commas; nil when there is none or one of them is no address.
+    package static func list(_ text: String) -> [FleetAddress]? {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
+        let addresses = parts.compactMap { FleetAddress($0) }
+        return addresses.isEmpty || addresses.count != parts.count || parts.count > maximumCount ? nil : addresses
     }
 
     package var description: String { isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)" }

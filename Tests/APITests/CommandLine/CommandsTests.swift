@@ -28,8 +28,8 @@ struct CommandsTests {
         try await CommandLineHarness.run(on: kind) { h in
             let tenant = try await self.directory(h)
             let credential = try await self.catalogue(h, tenant)
-            try await self.releases(h)
-            try await self.fleet(h, tenant)
+            let dataPlane = try await self.releases(h)
+            try await self.fleet(h, tenant, dataPlane)
             try await self.administration(h)
             try await self.deletions(h, tenant, credential)
 
@@ -58,16 +58,18 @@ struct CommandsTests {
         #expect(try await h.weir("project list --tenant-id Nobody").error.contains("no tenant is called"))
         #expect(try await h.succeed("tenant show Acme -o yaml").output.hasPrefix("id: \(tenant)\nname: Acme\nstatus: active\n"))
 
+        let unknown = try await h.weir("key create --project-id \(project) --name backend --model no-such-model")
+        #expect(unknown.status == 1 && unknown.error.contains("models[0]"))
         let created = try await h.succeed(
-            "key create --project-id \(project) --name backend --model gpt-x --tag team=search --expires-at 2030-01-31")
+            "key create --project-id \(project) --name backend --capability chat --tag team=search --expires-at 2030-01-31")
         #expect(created.output.contains("not shown again"))
         let key = try await h.field("items", "key list --project-id \(project)")
         let id = try #require(try JSONValue(parsing: key)[0]?["id"]?.stringValue)
         #expect(!key.contains("weir_"))
         let shown = try await h.succeed("key show \(id) --json").json
-        #expect(shown["expires_at"] == "2030-01-31T00:00:00Z" && shown["models"] == ["gpt-x"] && shown["tags"]?["team"] == "search")
-        let cleared = try await h.succeed("key update \(id) --model all --clear tags --clear expires_at --json").json
-        #expect(cleared["models"] == "all" && cleared["tags"] == [:] && cleared["expires_at"] == .null)
+        #expect(shown["expires_at"] == "2030-01-31T00:00:00Z" && shown["capabilities"] == ["chat"] && shown["tags"]?["team"] == "search")
+        let cleared = try await h.succeed("key update \(id) --clear capabilities --clear tags --clear expires_at --json").json
+        #expect(cleared["capabilities"] == [] && cleared["tags"] == [:] && cleared["expires_at"] == .null)
         #expect(try await h.field("key", "key rotate \(id) --grace-seconds 60").hasPrefix("weir_"))
         #expect(try await h.field("status", "key revoke \(id)") == "revoked")
         try await h.succeed("key delete \(id)")
@@ -117,35 +119,28 @@ struct CommandsTests {
     }
 
     /// Versions and rollouts.
-    private func releases(_ h: CommandLineHarness) async throws {
+    /// - Returns: a data plane's id.
+    private func releases(_ h: CommandLineHarness) async throws -> String {
         #expect(try await h.succeed("config draft").output.contains("Nothing was published yet"))
         #expect(try await h.succeed("config validate").output.contains("can be published"))
-        #expect(try await h.field("version", "config publish --note first") == "1")
+        let published = try await h.succeed("config publish --note first --field version")
+        #expect(published.value == "1" && published.error.contains("Everything is new:"))
         #expect(try await h.weir("config publish").status == 1)
         let provider = try #require(try await h.succeed("provider list --json").json["items"]?[0]?["id"]?.stringValue)
         try await h.succeed("provider update \(provider) --idle-ms 9000")
         #expect(try await h.succeed("config diff --from 1").output.contains("timeouts.idle_ms: 5000 → 9000"))
-        #expect(try await h.field("version", "config publish --note second") == "2")
+        let second = try await h.succeed("config publish --note second --field version")
+        #expect(second.value == "2" && second.error.contains("~ providers") && second.error.contains("(owner)"))
         #expect(try await h.succeed("config versions").output.contains("second"))
         #expect(try await h.succeed("config show 1").output.contains("providers (1)"))
         try await h.succeed("config reset --version 1")
         #expect(try await h.succeed("config diff --from 1 --to draft").output == "No difference.\n")
 
+        let nobody = try await h.weir("rollout create --version 1 --region mars")
+        #expect(nobody.status == 1 && nobody.error.contains("regions"))
         let first = try await h.field("id", "rollout create --version 1 --percentage 100")
+        #expect(try await h.succeed("rollout targets \(first)").output == "Nothing there.\n")
         #expect(try await h.field("state", "rollout promote \(first)") == "promoted")
-        let second = try await h.field("id", "rollout create --version 2 --region eu --percentage 12.5")
-        #expect(try await h.field("candidate.percentage", "rollout status") == "12.5")
-        let wider = try await h.succeed("rollout update \(second) --percentage 20 --clear regions --json").json
-        #expect(wider["percentage"] == 20 && wider["regions"] == [])
-        #expect(try await h.succeed("rollout list").output.contains("promoted"))
-        #expect(try await h.field("state", "rollout abort \(second)") == "aborted")
-        let third = try await h.field("id", "rollout create --version 2")
-        try await h.succeed("rollout promote \(third)")
-        #expect(try await h.succeed("rollout rollback").output.contains("Version 3 serves all: it repeats version 1."))
-        #expect(try await h.field("state", "rollout show \(third)") == "rolled_back")
-    }
-
-    private func fleet(_ h: CommandLineHarness, _ tenant: String) async throws {
         let dataPlane = DataPlaneID.random().rawValue
         try await h.control.database.transaction { c in
             try DataPlanesTable.insert(
@@ -154,6 +149,28 @@ struct CommandsTests {
                     id: dataPlane, name: "eu-1", region: "eu", tenantIDs: [], identityPublicKey: [1], sealingPublicKey: [2],
                     version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 1_800_000_000_000))
         }
+        #expect(try await h.field("data_planes", "rollout create --version 2 --region eu --dry-run") == "1")
+        let created = try await h.succeed("rollout create --version 2 --region eu --percentage 12.5 --field id")
+        #expect(created.error.contains("It reaches "))
+        #expect(try await h.field("candidate.percentage", "rollout status") == "12.5")
+        // There is one under way: it needs no id.
+        let wider = try await h.succeed("rollout update --percentage 20 --clear regions --json").json
+        #expect(wider["percentage"] == 20 && wider["regions"] == [])
+        #expect(try await h.succeed("rollout list").output.contains("promoted"))
+        #expect(try await h.field("state", "rollout abort") == "aborted")
+        #expect(try await h.weir("rollout promote").status == 2)
+        let third = try await h.field("id", "rollout create --version 2")
+        try await h.succeed("rollout promote")
+        // Without a terminal it has to be said what is undone.
+        let unnamed = try await h.weir("rollout rollback")
+        #expect(unnamed.status == 2 && unnamed.error.contains("--undo 2"))
+        for _ in 0..<2 { #expect(try await h.field("baseline_version", "rollout rollback --undo 2") == "3") }
+        #expect(try await h.succeed("rollout rollback --to 1").output.contains("That was done before. Version 3 serves all."))
+        #expect(try await h.field("state", "rollout show \(third)") == "rolled_back")
+        return dataPlane
+    }
+
+    private func fleet(_ h: CommandLineHarness, _ tenant: String, _ dataPlane: String) async throws {
         try await h.control.database.transaction { c in
             try EndpointReportsTable.put(
                 c,
@@ -201,9 +218,12 @@ struct CommandsTests {
         for noun in ["price", "route", "model", "endpoint", "credential", "provider"] {
             // What the configuration in force uses stays until another one is: the empty draft takes its place.
             if noun == "credential" {
-                let version = try await h.field("version", "config publish --note empty")
-                let rollout = try await h.field("id", "rollout create --version \(version)")
-                try await h.succeed("rollout promote \(rollout)")
+                // Twice: a rollback would return to the one before.
+                for publish in ["config publish --note empty", "config publish --restore 4"] {
+                    let version = try await h.field("version", publish)
+                    try await h.succeed("rollout create --version \(version)")
+                    try await h.succeed("rollout promote")
+                }
             }
             let items = try await h.succeed("\(noun) list --all --json").json["items"]?.arrayValue ?? []
             for item in items { try await h.succeed("\(noun) delete \(item["id"]?.stringValue ?? "")") }

@@ -112,9 +112,13 @@ struct RolloutModelTests {
             _ = try await fixture.rollouts.abort(ID(id), actor: actor)
             model.abort()
         default:
-            let outcome = await refusal { try await fixture.rollouts.rollback(actor: actor) }.kind
+            let order = RollbackOrder(undo: model.candidate ?? model.baseline)
+            let outcome = await refusal { try await fixture.rollouts.rollback(order, actor: actor) }.kind
             #expect(outcome == (model.mayRollBack ? "accepted" : "conflict"))
-            if model.mayRollBack { model.rollBack() }
+            guard model.mayRollBack else { return }
+            model.rollBack()
+            // Said twice, it is done once.
+            #expect(try await fixture.rollouts.rollback(order, actor: actor).repeated)
         }
     }
 }

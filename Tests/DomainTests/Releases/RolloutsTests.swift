@@ -15,14 +15,14 @@ struct RolloutsTests {
             let percentage = try #require(Percentage(checking: 25))
             let rollout = try await fixture.rollouts.create(
                 NewRollout(
-                    version: version, tenantIDs: [fixture.tenant], regions: ["us", "eu", "us"], dataPlaneIDs: [fixture.dataPlane],
+                    version: version, tenantIDs: [fixture.tenant], regions: ["eu", "eu"], dataPlaneIDs: [fixture.dataPlane],
                     percentage: percentage, effectiveAt: ReleaseFixture.start + 60_000),
                 actor: fixture.actor)
             #expect(rollout.state == .scheduled)
             let (payload, documentVersion) = try await fixture.document()
             #expect(documentVersion == 1)
             #expect(payload.rolloutID == rollout.id && payload.candidateVersion == 1 && payload.baselineVersion == 0)
-            #expect(payload.regions == ["eu", "us"] && payload.tenantIds == [fixture.tenant] && payload.percentageBasisPoints == 25)
+            #expect(payload.regions == ["eu"] && payload.tenantIds == [fixture.tenant] && payload.percentageBasisPoints == 25)
             #expect(payload.effectiveAtMs == ReleaseFixture.start + 60_000 && payload.salt.count == 16)
             fixture.clock.advance(milliseconds: 60_000)
             #expect(try await fixture.rollouts.rollout(ID(rollout.id)).state == .active)
@@ -123,24 +123,40 @@ struct RolloutsTests {
     func rollback(_ kind: TestDatabase) async throws {
         try await kind.with { database in
             let fixture = try await ReleaseFixture(database)
-            let tooEarly = await refusal { try await fixture.rollouts.rollback(actor: fixture.actor) }.kind
+            func rollback(_ undo: Int64, to: Int64? = nil) async throws -> Rollback {
+                try await fixture.rollouts.rollback(RollbackOrder(undo: undo, to: to), actor: fixture.actor)
+            }
+            let tooEarly = await refusal { try await rollback(1) }.kind
             #expect(tooEarly == "conflict")
+            let nothing = await refusal { try await fixture.rollouts.rollback(RollbackOrder(), actor: fixture.actor) }
+            #expect(nothing.problems.map(\.field) == ["undo"])
             for marker in 1...3 {
                 let version = try await fixture.publish(marker)
                 let rollout = try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
                 _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
             }
             let candidate = try await fixture.rollouts.create(NewRollout(version: fixture.publish(4)), actor: fixture.actor)
-            let withdrawn = try await fixture.rollouts.rollback(actor: fixture.actor)
+            let other = await refusal { try await rollback(3) }
+            #expect(other.kind == "conflict" && other.problems.first?.remedy.contains("version 4") == true)
+            let withdrawn = try await rollback(4)
             #expect(withdrawn.aborted?.id == candidate.id && withdrawn.published == nil && withdrawn.baselineVersion == 3)
+            let again = try await rollback(4)
+            #expect(again.repeated && again.baselineVersion == 3)
 
-            let first = try await fixture.rollouts.rollback(actor: fixture.actor)
-            #expect(first.baselineVersion == 5 && first.published?.restores == 2 && first.warnings.isEmpty)
+            let first = try await rollback(3)
+            #expect(first.baselineVersion == 5 && first.published?.restores == 2 && first.warnings.isEmpty && !first.repeated)
             #expect(try await fixture.content(5) == fixture.content(2))
-            let second = try await fixture.rollouts.rollback(actor: fixture.actor)
+            // Twice goes back once.
+            let repeated = try await rollback(3)
+            #expect(repeated.repeated && repeated.baselineVersion == 5)
+            #expect(try await rollback(3, to: 2).repeated)
+            let second = try await fixture.rollouts.rollback(RollbackOrder(to: 1), actor: fixture.actor)
             #expect(second.baselineVersion == 6 && second.published?.restores == 1)
-            let tooFar = await refusal { try await fixture.rollouts.rollback(actor: fixture.actor) }.kind
+            #expect(try await fixture.rollouts.rollback(RollbackOrder(to: 1), actor: fixture.actor).repeated)
+            let tooFar = await refusal { try await rollback(6) }.kind
             #expect(tooFar == "conflict")
+            let notInForce = await refusal { try await rollback(3) }
+            #expect(notInForce.kind == "conflict" && notInForce.problems.map(\.field) == ["undo"])
 
             let states = try await fixture.rollouts.rollouts(PageRequest()).items
             #expect(states.filter { $0.version == 3 }.map(\.state) == [.rolledBack])
@@ -149,18 +165,94 @@ struct RolloutsTests {
         }
     }
 
-    @Test("A rollback to content that is broken by now succeeds and says what is broken", arguments: TestDatabases.all)
-    func rollbackWarns(_ kind: TestDatabase) async throws {
+    @Test("After a rollout that was refused, the rollback of a script changes nothing", arguments: TestDatabases.all)
+    func rollbackAfterRefusal(_ kind: TestDatabase) async throws {
         try await kind.with { database in
             let fixture = try await ReleaseFixture(database)
             for marker in 1...2 {
                 let rollout = try await fixture.rollouts.create(NewRollout(version: fixture.publish(marker)), actor: fixture.actor)
                 _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
             }
-            try await fixture.edit { c in try c.execute("UPDATE credentials SET deleted_at = 5", []) }
-            let rollback = try await fixture.rollouts.rollback(actor: fixture.actor)
-            #expect(rollback.baselineVersion == 3)
-            #expect(rollback.warnings.map(\.field) == ["endpoints[\(fixture.endpoint)].credential_ids[0]"])
+            let third = try await fixture.publish(3)
+            let refused = await refusal {
+                try await fixture.rollouts.create(NewRollout(version: third, regions: ["mars"]), actor: fixture.actor)
+            }
+            #expect(refused.problems.map(\.field) == ["regions"])
+            let rollback = await refusal { try await fixture.rollouts.rollback(RollbackOrder(undo: third), actor: fixture.actor) }
+            #expect(rollback.kind == "conflict")
+            #expect(try await fixture.document().payload.baselineVersion == 2)
+        }
+    }
+
+    @Test("What cannot be served any more is not rolled out, promoted or returned to, each fault named", arguments: TestDatabases.all)
+    func faults(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            func deleteCredential(_ isDeleted: Bool) async throws {
+                try await fixture.edit { c in
+                    try c.execute("UPDATE credentials SET deleted_at = $1", [isDeleted ? .int(1) : .null])
+                }
+            }
+            let fault = ["endpoints[\(fixture.endpoint)].credential_ids[0]"]
+            let (first, second) = (try await fixture.publish(1), try await fixture.publish(2))
+            try await deleteCredential(true)
+            let created = await refusal { try await fixture.rollouts.create(NewRollout(version: first), actor: fixture.actor) }
+            #expect(created.kind == "conflict" && created.problems.map(\.field) == fault)
+            try await deleteCredential(false)
+            let rollout = try await fixture.rollouts.create(NewRollout(version: first), actor: fixture.actor)
+            try await deleteCredential(true)
+            let promoted = await refusal { try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor) }
+            #expect(promoted.kind == "conflict" && promoted.problems.map(\.field) == fault)
+            try await deleteCredential(false)
+            _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+            let next = try await fixture.rollouts.create(NewRollout(version: second), actor: fixture.actor)
+            _ = try await fixture.rollouts.promote(ID(next.id), actor: fixture.actor)
+            try await deleteCredential(true)
+            let back = await refusal { try await fixture.rollouts.rollback(RollbackOrder(undo: second), actor: fixture.actor) }
+            #expect(back.kind == "conflict" && back.problems.map(\.field) == fault)
+            let forced = try await fixture.rollouts.rollback(
+                RollbackOrder(undo: second, despiteFaults: true), actor: fixture.actor)
+            #expect(forced.baselineVersion == 3 && forced.warnings.map(\.field) == fault)
+            // A tenant that is gone makes no request fail.
+            try await deleteCredential(false)
+            try await fixture.edit { c in try c.execute("UPDATE tenants SET deleted_at = 5") }
+            _ = try await fixture.rollouts.create(
+                NewRollout(version: fixture.versions.publish(note: "", restore: second, actor: fixture.actor).version), actor: fixture.actor
+            )
+        }
+    }
+
+    @Test("After a rollback the draft says what it still holds, and is published only when that was answered", arguments: TestDatabases.all)
+    func rolledBackDraft(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let fixture = try await ReleaseFixture(database)
+            for marker in 1...2 {
+                let rollout = try await fixture.rollouts.create(NewRollout(version: fixture.publish(marker)), actor: fixture.actor)
+                _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+            }
+            #expect(try await fixture.drafts.view().rolledBack.isEmpty)
+            _ = try await fixture.rollouts.rollback(RollbackOrder(undo: 2), actor: fixture.actor)
+            let held = try await fixture.drafts.view().rolledBack
+            #expect(held.map(\.version) == [2] && held.first?.held.map(\.id) == [fixture.provider])
+            // An innocent change of something else.
+            try await fixture.edit { c in try c.execute("UPDATE endpoints SET idle_ms = 7") }
+            let refused = await refusal { try await fixture.versions.publish(note: "", actor: fixture.actor) }
+            #expect(refused.kind == "conflict" && refused.problems.map(\.field) == ["providers[\(fixture.provider)]"])
+            #expect(try await fixture.drafts.changes().rolledBack == held)
+            // Changed, it is another thing.
+            try await fixture.touchDraft(9)
+            #expect(try await fixture.drafts.view().rolledBack.isEmpty)
+            let mended = try await fixture.versions.publish(note: "", actor: fixture.actor)
+            let rollout = try await fixture.rollouts.create(NewRollout(version: mended.version), actor: fixture.actor)
+            // A candidate that was withdrawn is remembered, too; said to be right, it is published.
+            _ = try await fixture.rollouts.rollback(RollbackOrder(undo: mended.version), actor: fixture.actor)
+            #expect(rollout.version == mended.version)
+            try await fixture.edit { c in try c.execute("UPDATE endpoints SET idle_ms = 8") }
+            let again = await refusal { try await fixture.versions.publish(note: "", actor: fixture.actor) }.kind
+            #expect(again == "conflict")
+            _ = try await fixture.versions.publish(note: "", acknowledgeRollback: true, actor: fixture.actor)
+            try await fixture.edit { c in try c.execute("UPDATE endpoints SET idle_ms = 9") }
+            _ = try await fixture.versions.publish(note: "", actor: fixture.actor)
         }
     }
 

@@ -14,7 +14,7 @@ struct VersionsTests {
         try await kind.with { database in
             let fixture = try await ReleaseFixture(database)
             #expect(try await fixture.drafts.view().changed)
-            let version = try await fixture.versions.publish(note: "first", actor: fixture.actor)
+            let version = try await fixture.versions.publish(note: "first", actor: fixture.actor).published
             #expect(version.version == 1)
             #expect(version.authorName == "Ada")
             let bytes = try #require(try await fixture.content(1))
@@ -39,7 +39,7 @@ struct VersionsTests {
             #expect(refused.kind == "conflict")
             #expect(refused.problems.first?.message.contains("version 1") == true)
             _ = try await fixture.publish(2)
-            let restored = try await fixture.versions.publish(note: "back", restore: 1, actor: fixture.actor)
+            let restored = try await fixture.versions.publish(note: "back", restore: 1, actor: fixture.actor).published
             #expect(restored.version == 3 && restored.restores == 1)
             #expect(try await fixture.content(3) == fixture.content(1))
             // The draft is still the one of version 2.

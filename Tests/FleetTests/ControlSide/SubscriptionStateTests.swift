@@ -133,6 +133,29 @@ struct SubscriptionStateTests {
         #expect(state.next(Self.target(directory: 7)) == .directory(full: false))
     }
 
+    @Test("is never a rollout ahead of its configurations, though it was changed while this one was under way")
+    func rolloutChangedMeanwhile() {
+        var state = Self.upToDate()
+        let target = Self.target(configs: [4], rollout: 3)
+        #expect(state.next(target) == .config(version: 4))
+        state.sent(Self.mark(.config, 4), atMs: 0)
+        state.answered(.config, epoch: 1, version: 4, accepted: true)
+        state.sentSecrets(target)
+        #expect(state.next(target) == .rollout)
+        // Between the target and the making of the document an operator rolled out version 5: the document that is made names it.
+        #expect(!state.isDue(Self.mark(.rollout, 4), target))
+        #expect(!state.isDue(Self.mark(.rollout, 3, epoch: 2), target))
+        #expect(state.isDue(Self.mark(.rollout, 3), target))
+        let newer = Self.target(configs: [4, 5], rollout: 4)
+        #expect(state.next(newer) == .config(version: 5))
+        state.sent(Self.mark(.config, 5), atMs: 0)
+        state.sentSecrets(newer)
+        #expect(state.next(newer) == nil, "the rollout waits for its configuration")
+        state.answered(.config, epoch: 1, version: 5, accepted: true)
+        #expect(state.next(newer) == .rollout)
+        #expect(state.isDue(Self.mark(.rollout, 4), newer))
+    }
+
     @Test("is not changed by an answer to what was not sent")
     func stray() {
         var state = Self.upToDate()

@@ -1,0 +1,68 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+
+/// One resource has one spelling: a proxy in front that lets only some paths pass, or sends hosts to different places, must see what we
+/// see. What could be read in two ways is refused, although we would read it well.
+package enum RequestForm {
+    /// Why a request's target is refused; nil when it may pass. RFC 9112 §3.2: origin-form only, and of its path the plain form only,
+    /// which every identifier and word of ours has: no percent-encoding, no empty or dot segments, none at the end.
+    package static func problem(target: String) -> String? {
+        guard target.utf8.first == UInt8(ascii: "/") else { return "the request's target has to be a path" }
+        let path = target.utf8.prefix { $0 != UInt8(ascii: "?") }
+        guard path.allSatisfy(isPlain) else { return "the path holds a character that no path here has, or one that is percent-encoded" }
+        if path.count == 1 { return nil }
+        for segment in path.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+            if segment.isEmpty { return "the path holds an empty segment: two slashes, or one at its end" }
+            if segment.elementsEqual(".".utf8) || segment.elementsEqual("..".utf8) { return "the path holds a dot segment" }
+        }
+        return nil
+    }
+
+    /// Why the Host fields are refused; nil when they may pass. RFC 9112 §3.2: one, and not empty; HTTP/1.0 may have none.
+    static func problem(hosts: [String], isHTTP10: Bool) -> String? {
+        guard let host = hosts.first else { return isHTTP10 ? nil : "the header Host is missing" }
+        guard hosts.count == 1 else { return "the header Host appears more than once" }
+        let isPlain = host.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+            default: "-._:[]".utf8.contains(byte)
+            }
+        }
+        return host.isEmpty || !isPlain ? "the header Host is not host or host:port" : nil
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        default: "/-._~".utf8.contains(byte)
+        }
+    }
+
+    /// Carries what `HeadGuard` found to where a problem document can be made of it.
+    static let field = HTTPField.Name("x-weir-refused-form") ?? .via
+}
+
+/// Stands before HTTP's types lose what the head looked like: which form the target had, and how many Hosts there were.
+final class HeadGuard: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .head(var head) = unwrapInboundIn(data) else {
+            context.fireChannelRead(data)
+            return
+        }
+        // Nobody else may speak for us.
+        head.headers.remove(name: RequestForm.field.rawName)
+        let problem =
+            RequestForm.problem(target: head.uri)
+            ?? RequestForm.problem(hosts: head.headers["host"], isHTTP10: head.version.major == 1 && head.version.minor == 0)
+        if let problem {
+            head.uri = "/"
+            head.headers.replaceOrAdd(name: "host", value: "invalid")
+            head.headers.add(name: RequestForm.field.rawName, value: problem)
+        }
+        context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+}

@@ -1,0 +1,38 @@
+import Primitives
+import Storage
+
+/// Which replicas of the control plane are there. Each says so every few seconds; what a data plane is connected to that has stopped
+/// saying so is out of reach, as all others show then.
+package struct ReplicaService: Sendable {
+    /// How often a replica says that it is there, milliseconds.
+    package static let renewalMilliseconds: Int64 = 3000
+    /// How long one renewal counts: two may be missed. Clocks of replicas are expected to differ by less than a second.
+    package static let leaseMilliseconds: Int64 = 10_000
+    /// A replica that is gone is remembered for so long, to tell it from one that never registered.
+    private static let memoryMilliseconds: Int64 = 86_400_000
+
+    private let fleet: FleetContext
+    private let name: String
+
+    package init(_ fleet: FleetContext, name: String) {
+        self.fleet = fleet
+        self.name = name
+    }
+
+    package func renew() async throws {
+        let now = fleet.domain.clock.nowMilliseconds()
+        try await fleet.observe { [name] c in
+            try ControlReplicasTable.renew(c, name, now: now, until: now + Self.leaseMilliseconds)
+        }
+    }
+
+    /// At the end of an orderly shutdown.
+    package func leave() async throws {
+        try await fleet.observe { [name] c in try ControlReplicasTable.remove(c, name) }
+    }
+
+    package func forgetExpired() async throws {
+        let before = fleet.domain.clock.nowMilliseconds() - Self.memoryMilliseconds
+        try await fleet.observe { c in try ControlReplicasTable.forgetExpired(c, before: before) }
+    }
+}

@@ -1,0 +1,41 @@
+/// Rows that are marked as deleted and were so for long.
+package enum PurgeTables {
+    package enum Table: String, Sendable {
+        case virtualKeys = "virtual_keys"
+        case projects, tenants, credentials
+
+        /// What still refers to a row by a foreign key, and by which column.
+        fileprivate var referrers: [(table: String, column: String)] {
+            switch self {
+            case .virtualKeys, .credentials: []
+            case .projects: [("virtual_keys", "project_id")]
+            case .tenants: [("projects", "tenant_id"), ("virtual_keys", "tenant_id")]
+            }
+        }
+
+        fileprivate var isDirectory: Bool { self != .credentials }
+    }
+
+    /// Those that refer to others come first.
+    package static let inOrder: [Table] = [.virtualKeys, .projects, .tenants, .credentials]
+
+    /// The counter that says up to which change of the directory rows are missing: a delta from before it would not tell of them.
+    package static let directoryMark = "directory_purged"
+
+    /// - Returns: how many rows went.
+    package static func purge(_ c: any SQLConnection, _ table: Table, deletedBefore: Int64, limit: Int) throws -> Int {
+        let name = table.rawValue
+        let free = table.referrers.map { "AND NOT EXISTS (SELECT 1 FROM \($0.table) WHERE \($0.table).\($0.column) = \(name).id)" }
+        let rows = try c.query(
+            """
+            DELETE FROM \(name) WHERE id IN (
+                SELECT id FROM \(name) WHERE deleted_at IS NOT NULL AND deleted_at < $1 \(free.joined(separator: " "))
+                ORDER BY deleted_at LIMIT $2)
+            RETURNING \(table.isDirectory ? "directory_revision" : "revision") AS change
+            """, [.int(deletedBefore), .int(Int64(limit))])
+        if table.isDirectory, let last = try rows.map({ try $0.int("change") }).max() {
+            try CountersTable.raise(c, directoryMark, to: last)
+        }
+        return rows.count
+    }
+}
