@@ -69,5 +69,5 @@ enum Shapes {
             FieldShape("key_id", .id(KeyKind.prefix), "Only this key's."), FieldShape("model", .token, "Only this model's."),
             FieldShape("status", usageStatus, "Only requests that ended so."),
         ]
-    static let groups = FieldShape("group_by", words, "Words with commas between them: what to sum by.")
+    static let groups = FieldShape("group_by", .text(maximum: 200), "Words with commas between them: what to sum by.")
 }
