@@ -322,7 +322,7 @@ def against(options):
                     pairs.append([bench.measured([side.pid], side.port, model, options.seconds, keys=[side.key], stream=stream)
                                   for side in sides])
                 rate = statistics.median(this[0] / other[0] for this, other in pairs)
-                cost = statistics.median(sum(other[3]) / sum(this[3]) for this, other in pairs)
+                cost = statistics.median(sum(other[3]) / max(0.01, sum(this[3])) for this, other in pairs)
                 rates = " / ".join(f"{statistics.median(pair[side][0] for pair in pairs):,.0f}" for side in (0, 1))
                 costs = " / ".join("{:.1f} + {:.1f}".format(*(statistics.median(pair[side][3][part] for pair in pairs) for part in (0, 1)))
                                    for side in (0, 1))
