@@ -80,8 +80,8 @@ struct MigrationTests {
             let wanted = Migration(
                 2, "indexes",
                 indexes: [
-                    OnlineIndex("plain_name", on: "plain", "name, id", where: "name IS NOT NULL"),
-                    OnlineIndex("parts_id", on: "parts", "id"),
+                    OnlineIndex("plain_name", on: "plain", "name, id", where: "name IS NOT NULL", smallTable: 0),
+                    OnlineIndex("parts_id", on: "parts", "id", smallTable: 0),
                 ])
             try await MigrationRunner.run(database, migrations: [tables])
             if database.dialect == .postgres {

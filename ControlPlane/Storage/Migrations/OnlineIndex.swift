@@ -7,17 +7,28 @@ package struct OnlineIndex: Sendable, Hashable {
     package let columns: String
     /// Without the word WHERE; nil: all rows.
     package let condition: String?
+    /// Rows up to which it is built at once, since nobody would notice: so on every new database.
+    package let smallTable: Int
 
-    package init(_ name: String, on table: String, _ columns: String, where condition: String? = nil) {
+    package init(
+        _ name: String, on table: String, _ columns: String, where condition: String? = nil, smallTable: Int = 10_000
+    ) {
         self.name = name
         self.table = table
         self.columns = columns
         self.condition = condition
+        self.smallTable = smallTable
     }
 
     /// Makes it where it is missing; what an interrupted attempt left is made anew. Outside of a transaction.
     func build(_ c: any SQLConnection) throws {
         guard c.dialect.buildsIndexesOnline else {
+            try c.execute("CREATE INDEX IF NOT EXISTS \(name) ON \(table) (\(columns))\(suffix)")
+            return
+        }
+        if try Self.isValid(c, name) == nil, try isSmall(c) {
+            try c.execute("SET lock_timeout = '2s'")
+            defer { _ = try? c.execute("SET lock_timeout = 0") }
             try c.execute("CREATE INDEX IF NOT EXISTS \(name) ON \(table) (\(columns))\(suffix)")
             return
         }
@@ -29,7 +40,7 @@ package struct OnlineIndex: Sendable, Hashable {
         try c.execute("CREATE INDEX IF NOT EXISTS \(name) ON ONLY \(table) (\(columns))\(suffix)")
         guard try Self.isValid(c, name) != true else { return }
         for partition in try Self.partitions(c, of: table) {
-            let part = OnlineIndex("\(partition)_\(name)", on: partition, columns, where: condition)
+            let part = OnlineIndex("\(partition)_\(name)", on: partition, columns, where: condition, smallTable: 0)
             guard try !Self.isAttached(c, part.name, to: name) else { continue }
             try part.buildAlone(c)
             try c.execute("ALTER INDEX \(name) ATTACH PARTITION \(part.name)")
@@ -37,6 +48,10 @@ package struct OnlineIndex: Sendable, Hashable {
     }
 
     private var suffix: String { condition.map { " WHERE \($0)" } ?? "" }
+
+    private func isSmall(_ c: any SQLConnection) throws -> Bool {
+        try smallTable > 0 && c.first("SELECT 1 AS one FROM \(table) LIMIT 1 OFFSET \(smallTable)") == nil
+    }
 
     private func buildAlone(_ c: any SQLConnection) throws {
         switch try Self.isValid(c, name) {
