@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 /// What may take long and what must not wait for it.
-@Suite("A report")
+@Suite("A report", .timeLimit(.minutes(2)))
 struct ReportTests {
     /// More than anybody waits for; it stops when it is stopped.
     private static let endless = """
@@ -64,7 +64,8 @@ struct ReportTests {
                 group.addTask {
                     try await database.report { c in
                         isRunning.raise()
-                        while !mayEnd.isUp { _ = try c.query("SELECT 1 AS one") }
+                        let latest = MonotonicClock.nowMicroseconds() + 60_000_000
+                        while !mayEnd.isUp, MonotonicClock.nowMicroseconds() < latest { _ = try c.query("SELECT 1 AS one") }
                     }
                 }
                 await isRunning.wait()

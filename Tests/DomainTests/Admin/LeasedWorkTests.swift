@@ -7,7 +7,7 @@ import Synchronization
 import Telemetry
 import Testing
 
-@Suite("Background work")
+@Suite("Background work", .timeLimit(.minutes(2)))
 struct LeasedWorkTests {
     private final class Count: Sendable {
         private let value = Mutex(0)
@@ -59,7 +59,7 @@ struct LeasedWorkTests {
                 database: database, clock: ManualClock(milliseconds: 1_800_000_000_000), signal: ChangeSignal())
             let (first, second) = (Replica("a", domain), Replica("b", domain))
             let running = Task { await first.work.run() }
-            while first.count.current == 0 { await Task.yield() }
+            while first.count.current == 0, !Task.isCancelled { await Task.yield() }
             running.cancel()
             await running.value
             await second.work.round()
