@@ -93,7 +93,7 @@ struct ProxyProcess: Sendable {
             "Connections to one endpoint, a loop; above: the next endpoint, else 503."),
         .number("max-response-bytes", \.proxy.maxResponseBytes, .bytes, in: 1024...most, "Of a response body; above: cut off."),
         .number(
-            "credential-cooldown", \.proxy.credentialCooldown, .milliseconds, in: 0...most, "A refused credential stays out of rotation."),
+            "credential-cooldown", \.proxy.credentialCooldown, .milliseconds, in: 0...most, "A refused credential is tried last."),
         .number("endpoint-cooldown", \.proxy.endpointCooldown, .milliseconds, in: 0...most, "An unreachable endpoint is tried last."),
 
         .number(

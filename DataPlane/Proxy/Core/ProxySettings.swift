@@ -60,7 +60,7 @@ package struct ProxySettings: Sendable {
     package var maxUpstreamConnections = 2_000
     /// Bytes of a response body. Above: cut off, recorded and flagged.
     package var maxResponseBytes = 256 << 20
-    /// How long a credential stays out of rotation after the provider refused it.
+    /// How long a credential that the provider refused is tried last.
     package var credentialCooldown = 60_000
     /// How long an endpoint that could not be reached is tried last.
     package var endpointCooldown = 5_000
