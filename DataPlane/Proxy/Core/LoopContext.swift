@@ -9,7 +9,7 @@ import Wire
 /// that loop's thread only, so a request takes no lock and changes no thread from accept to the last byte.
 ///
 /// `@unchecked Sendable`: references cross threads (to be handed `loop.execute` blocks); members are touched on the loop alone, which
-/// `assertOnLoop` checks in debug builds.
+/// `assertOnLoop` checks in debug builds where work enters the loop.
 final class LoopContext: @unchecked Sendable {
     let eventLoop: any EventLoop
     let index: Int
@@ -83,10 +83,11 @@ final class LoopContext: @unchecked Sendable {
         renewDate()
     }
 
-    func assertOnLoop() { eventLoop.assertInEventLoop() }
+    private func assertOnLoop() { eventLoop.assertInEventLoop() }
 
     /// Puts a snapshot in force for the requests that begin from now on, and ends those whose principals lost their standing.
     func activate(_ snapshot: RuntimeSnapshot) {
+        assertOnLoop()
         let before = self.snapshot
         attempts.keep(versions: Set(snapshot.configs.keys))
         self.snapshot = snapshot
@@ -196,6 +197,7 @@ final class LoopContext: @unchecked Sendable {
     }
 
     private func tick() {
+        assertOnLoop()
         isTickScheduled = false
         let starting = sends
         sends.removeAll(keepingCapacity: true)
@@ -255,6 +257,7 @@ final class LoopContext: @unchecked Sendable {
 
     /// One pass over all connections ten times a second is cheaper than a timer for each deadline of each request.
     private func runSweep() {
+        assertOnLoop()
         let now = readClock()
         sweepCount &+= 1
         if sweepCount % 5 == 0 { renewDate() }
