@@ -63,7 +63,10 @@ struct ConnectionOptions: ParsableArguments {
     @Flag(help: "Print the API's JSON: as -o json.")
     var json = false
 
-    @Option(name: [.customShort("o"), .long], help: "How to print the answer: table, json, yaml, or name for the identifiers alone.")
+    // Not --output, which is a price's.
+    @Option(
+        name: [.customShort("o"), .customLong("format")],
+        help: "How to print the answer: table, json, yaml, or name for the identifiers alone.")
     var output = OutputFormat.table
 
     @Option(help: "Print only this member of the answer, as it is: `--field id`, `--field timeouts.idle_ms`.")
