@@ -79,7 +79,9 @@ struct ControlHarness: Sendable {
             tokens[role] = try await services.adminTokens.create(content, by: .system("test")).plaintext.reveal()
         }
         let known = tokens
-        try await Application(responder: responder, logger: logger).test(setup) { client in
+        let application = ControlApplication.make(
+            responder, ControlApplication.Settings(host: "127.0.0.1", port: 0, maximumConnections: 64), metrics: metrics, logger: logger)
+        try await application.test(setup) { client in
             try await body(
                 ControlHarness(
                     database: database, clock: clock, services: services, table: table, metrics: metrics, log: log, client: client,

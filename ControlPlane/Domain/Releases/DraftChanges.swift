@@ -66,7 +66,8 @@ package struct DraftChanges: Sendable, Hashable {
                 attributed += 1
                 let edits =
                     attributed <= Self.maximumAttributed
-                    ? try Self.edits(c, kind: String(section.resource.dropLast()), id: difference.id, since: latest?.createdAt) : []
+                    ? try Self.edits(
+                        c, kind: String(section.resource.dropLast()), id: difference.id, since: latest.map { $0.createdAt + 1 }) : []
                 return Entry(resource: section.resource, difference: difference, edits: edits)
             }
         }

@@ -68,8 +68,8 @@ struct CommandsTests {
         #expect(!key.contains("weir_"))
         let shown = try await h.succeed("key show \(id) --json").json
         #expect(shown["expires_at"] == "2030-01-31T00:00:00Z" && shown["capabilities"] == ["chat"] && shown["tags"]?["team"] == "search")
-        let cleared = try await h.succeed("key update \(id) --clear capabilities --clear tags --clear expires_at --json").json
-        #expect(cleared["capabilities"] == [] && cleared["tags"] == [:] && cleared["expires_at"] == .null)
+        let cleared = try await h.succeed("key update \(id) --capability all --clear tags --clear expires_at --json").json
+        #expect(cleared["capabilities"] == "all" && cleared["tags"] == [:] && cleared["expires_at"] == .null)
         #expect(try await h.field("key", "key rotate \(id) --grace-seconds 60").hasPrefix("weir_"))
         #expect(try await h.field("status", "key revoke \(id)") == "revoked")
         try await h.succeed("key delete \(id)")

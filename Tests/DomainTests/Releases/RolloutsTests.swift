@@ -215,10 +215,9 @@ struct RolloutsTests {
             #expect(forced.baselineVersion == 3 && forced.warnings.map(\.field) == fault)
             // A tenant that is gone makes no request fail.
             try await deleteCredential(false)
+            let again = try await fixture.versions.publish(note: "", restore: second, actor: fixture.actor)
             try await fixture.edit { c in try c.execute("UPDATE tenants SET deleted_at = 5") }
-            _ = try await fixture.rollouts.create(
-                NewRollout(version: fixture.versions.publish(note: "", restore: second, actor: fixture.actor).version), actor: fixture.actor
-            )
+            _ = try await fixture.rollouts.create(NewRollout(version: again.version), actor: fixture.actor)
         }
     }
 
