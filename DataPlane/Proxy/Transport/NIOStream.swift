@@ -152,7 +152,8 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         switch opening {
         case .handshaking(let host, _):
-            failOpening(.tls(TLSFailure(error, host: host, leaf: try? context.pipeline.syncOperations.nioSSL_peerCertificate())))
+            let leaf = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
+            failOpening(.tls(error is IOError ? .closedDuringHandshake(host: host) : TLSFailure(error, host: host, leaf: leaf)))
         case .attempt(waitsForTLS: true): opening = .failed(TLSFailure(error, host: "", leaf: nil))
         case .attempt, .failed: break
         case .open:

@@ -22,9 +22,9 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-ok"]) { $0.writeTimeout = 300 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 16_384)
         client.push(String(repeating: "\(line) HTTP/1.1\r\nhost: w\r\n\r\n", count: 60_000))
-        while await proxy.server.sums().connections == 0 { await ProxyFixture.pause() }
+        while await proxy.server.sums().connections == 0 { try await ProxyFixture.pause() }
         // It is cut off, though it has no key and asks for nothing that costs.
-        while await proxy.server.sums().connections > 0 { await ProxyFixture.pause() }
+        while await proxy.server.sums().connections > 0 { try await ProxyFixture.pause() }
         let metrics = await proxy.server.sums().metrics
         #expect((1..<12_000).contains(metrics.answers.reduce(0, +)), "\(metrics.answers)")
         #expect(metrics.deadlinesPassed == 1)
@@ -37,7 +37,7 @@ struct PressureTests {
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 16_384)
         let line = "GET /health/live HTTP/1.1\r\nhost: w\r\n"
         client.push(String(repeating: line + "\r\n", count: 2_999) + line + "connection: close\r\n\r\n")
-        while await proxy.server.sums().metrics.answers[2] == 0 { await ProxyFixture.pause() }
+        while await proxy.server.sums().metrics.answers[2] == 0 { try await ProxyFixture.pause() }
         try await client.listen()
         let text = String(decoding: try await client.readToEnd(), as: UTF8.self)
         #expect(text.components(separatedBy: "HTTP/1.1 200 OK").count == 3_001)
@@ -53,7 +53,7 @@ struct PressureTests {
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: 20971520\r\n\r\n{")
             clients.append(client)
         }
-        while await proxy.server.sums().connections < 40 { await ProxyFixture.pause() }
+        while await proxy.server.sums().connections < 40 { try await ProxyFixture.pause() }
         #expect(try await proxy.chat("sim-in1-out1").status == 200)
         for client in clients { await client.close() }
         #expect(try await proxy.finish().count == 1)
@@ -74,7 +74,7 @@ struct PressureTests {
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: 900000\r\n\r\n"
                     + String(repeating: " ", count: 60_000))
             clients.append(client)
-            while index < 3, try await held() < (index + 1) * 60_000 { await ProxyFixture.pause() }
+            while index < 3, try await held() < (index + 1) * 60_000 { try await ProxyFixture.pause() }
         }
         // The fourth did not fit.
         let refused = RawResponse(try await clients[3].readToEnd())
@@ -99,8 +99,8 @@ struct PressureTests {
                 + body)
         let loop = proxy.server.contexts[0]
         let held = { try await loop.eventLoop.submit { loop.bodies.total }.get() }
-        while proxy.simulator.requestsTotal == 0 { await ProxyFixture.pause() }
-        while try await held() > 0 { await ProxyFixture.pause() }
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
+        while try await held() > 0 { try await ProxyFixture.pause() }
         #expect(await proxy.server.activeRequests() == 1)
         await client.close()
         _ = try await proxy.finish()
@@ -111,9 +111,9 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-line400"]) { $0.drainTimeout = 60_000 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
         try await client.send(Self.request(proxy.key, "sim-line400", version: version, fields: "connection: close\r\n"))
-        while await proxy.server.sums().metrics.admitted == 0 { await ProxyFixture.pause() }
+        while await proxy.server.sums().metrics.admitted == 0 { try await ProxyFixture.pause() }
         async let records = proxy.finish()
-        while !proxy.server.isDraining { await ProxyFixture.pause() }
+        while !proxy.server.isDraining { try await ProxyFixture.pause() }
         try await client.listen()
         let answer = RawResponse(try await client.readToEnd())
         #expect(answer.status == 200 && answer.body.utf8.count > 400_000)
@@ -131,7 +131,7 @@ struct PressureTests {
         let isWaiting = {
             try await loop.eventLoop.submit { loop.running.items.contains { if case .delivering = $0.stage { true } else { false } } }.get()
         }
-        while !(try await isWaiting()) { await ProxyFixture.pause() }
+        while !(try await isWaiting()) { try await ProxyFixture.pause() }
         await client.close()
         let record = try #require(try await proxy.finish().first)
         #expect(record.status == .failed && record.errorOrigin == .client && record.errorCode == "client_disconnected")
@@ -147,8 +147,8 @@ struct PressureTests {
         }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
         try await client.send(Self.request(proxy.key, "sim-chunks10-size5000", stream: true))
-        while await proxy.server.sums().metrics.deadlinesPassed == 0 { await ProxyFixture.pause() }
-        while await proxy.server.activeRequests() > 0 { await ProxyFixture.pause() }
+        while await proxy.server.sums().metrics.deadlinesPassed == 0 { try await ProxyFixture.pause() }
+        while await proxy.server.activeRequests() > 0 { try await ProxyFixture.pause() }
         await client.close()
         let record = try #require(try await proxy.finish().first)
         #expect(record.errorOrigin == .client && record.errorCode == "client_stalled" && record.outputTokens == 10)
@@ -158,7 +158,7 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-stall"], endpoints: ["http://SIMULATOR/v1", "http://SIMULATOR/v1"])
         let client = try await RawClient.connect(port: proxy.server.port)
         try await client.send(Self.request(proxy.key, "sim-stall"))
-        while proxy.simulator.requestsTotal == 0 { await ProxyFixture.pause() }
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
         let records = try await proxy.finish()
         let answer = RawResponse(try await client.readToEnd())
         #expect(answer.status == 503 && answer.errorCode == "gateway_stopped" && answer.header("connection") == "close")
@@ -175,7 +175,7 @@ struct PressureTests {
                 + body)
         let loop = proxy.server.contexts[0]
         let hasAnswered = { try await loop.eventLoop.submit { loop.running.items.contains { $0.hasAnswered } }.get() }
-        while !(try await hasAnswered()) { await ProxyFixture.pause() }
+        while !(try await hasAnswered()) { try await ProxyFixture.pause() }
         let record = try #require(try await proxy.finish().first)
         let answer = RawResponse(try await client.readToEnd())
         #expect(answer.isComplete && answer.body.contains(#""code":"gateway_stopped""#) && !answer.body.contains("[DONE]"))
@@ -188,9 +188,9 @@ struct PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-stall"]) { $0.drainTimeout = 600_000 }
         let client = try await RawClient.connect(port: proxy.server.port)
         try await client.send(Self.request(proxy.key, "sim-stall"))
-        while proxy.simulator.requestsTotal == 0 { await ProxyFixture.pause() }
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
         async let records = proxy.finish()
-        while !proxy.server.isDraining { await ProxyFixture.pause() }
+        while !proxy.server.isDraining { try await ProxyFixture.pause() }
         proxy.server.hurry()
         #expect(try await records.map(\.errorCode) == ["gateway_stopped"])
     }

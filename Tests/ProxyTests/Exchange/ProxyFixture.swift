@@ -134,7 +134,9 @@ final class ProxyFixture: Sendable {
     }
 
     /// Between two looks at what the loops do: time for them to do it.
-    static func pause() async {
+    /// - Throws: when the test's time is over.
+    static func pause() async throws {
+        try Task.checkCancellation()
         try? await MultiThreadedEventLoopGroup.singleton.next().scheduleTask(in: .milliseconds(2)) {}.futureResult.get()
     }
 
@@ -208,7 +210,13 @@ final class RawClient: Sendable {
 
     func listen() async throws { try await channel.setOption(.autoRead, value: true).get() }
 
-    func readToEnd() async throws -> [UInt8] { try await received.get() }
+    /// What comes until the other side ends, or a minute is over.
+    func readToEnd() async throws -> [UInt8] {
+        let channel = channel
+        let timer = channel.eventLoop.scheduleTask(in: .seconds(60)) { channel.close(promise: nil) }
+        defer { timer.cancel() }
+        return try await received.get()
+    }
 
     func close() async { try? await channel.close() }
 
