@@ -28,7 +28,10 @@ enum StatementTexts {
     private static func of(_ sql: String, _ dialect: SQLDialect, _ cache: borrowing Mutex<[String: Text]>) -> Text {
         if let known = cache.withLock({ $0[sql] }) { return known }
         let rewritten = dialect.rewrite(sql)
-        guard sql.utf8.count <= maximumLength, isRepeated(sql) else { return Text(sql: rewritten, number: nil) }
+        // GRDB notes a kept statement's columns once, and those of `SELECT *` change with the table.
+        guard sql.utf8.count <= maximumLength, isRepeated(sql), !(dialect == .sqlite && sql.contains("SELECT *")) else {
+            return Text(sql: rewritten, number: nil)
+        }
         return cache.withLock { texts in
             if let known = texts[sql] { return known }
             guard texts.count < maximumTexts else { return Text(sql: rewritten, number: nil) }

@@ -86,7 +86,7 @@ struct MigrationTests {
             try await MigrationRunner.run(database, migrations: [tables])
             if database.dialect == .postgres {
                 // What an attempt that died leaves: an index that is not valid, and a parent of which one part is attached.
-                try await database.transaction { c in
+                try await database.maintain { c in
                     try c.execute("CREATE INDEX plain_name ON plain (name)")
                     try c.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'plain_name'::regclass")
                     try c.execute("CREATE INDEX parts_id ON ONLY parts (id)")
