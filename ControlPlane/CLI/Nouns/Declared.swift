@@ -150,7 +150,9 @@ struct FieldOption {
     }
 
     func filter(_ about: String) -> Option<String?> {
-        Option<String?>(name: .customLong(Self.name(shape)), help: ArgumentHelp(about, valueName: shape.kind.valueName))
+        // Whatever follows is the value, also where it begins with a minus: `--sort -name`.
+        Option<String?>(
+            name: .customLong(Self.name(shape)), parsing: .unconditional, help: ArgumentHelp(about, valueName: shape.kind.valueName))
     }
 
     private var text: String {
