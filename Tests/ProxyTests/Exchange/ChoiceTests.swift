@@ -36,7 +36,7 @@ struct ChoiceTests {
         let good = try await RawProvider.start(.good)
         let proxy = try await ProxyFixture(models: ["m"], endpoints: ["http://127.0.0.1:9/v1", good.url])
         for _ in 0..<3 { #expect(try await proxy.chat("m").status == 200) }
-        #expect(try await proxy.finish().map(\.attempts) == [2, 1, 1])
+        #expect(try await proxy.finish().map(\.attempts).sorted() == [1, 1, 2])
     }
 }
 

@@ -152,9 +152,10 @@ struct ProviderFaultTests {
     func leaveNoHalfEventWhereAStreamDies(extra: String) async throws {
         // E10: the connection ends inside the second event.
         let first = #"data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}"#
+        let bytes = first + "\n\n" + first.prefix(30)
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         let provider = try await RawProvider.start(
-            .raw(
-                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + first + "\n\n" + first.prefix(30), end: .reset))
+            .raw(head + String(bytes.utf8.count, radix: 16) + "\r\n" + bytes + "\r\n", end: .close))
         let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
         let events = try await proxy.chat("m", stream: true, extra: extra).body.components(separatedBy: "\n\n")
         #expect(events.count == 3 && events.first == first && events.last == "", "\(events)")
@@ -172,7 +173,7 @@ struct ProviderFaultTests {
             let response = try await proxy.chat("m")
             #expect(response.status == 502 && response.errorCode == "provider_closed")
             #expect(first.requests.count == 2 && second.requests.isEmpty)
-            let record = try #require(try await proxy.finish().last)
+            let record = try #require(try await proxy.finish().first { $0.status == .failed })
             #expect(record.attempts == 1 && record.inputTokens > 0 && UsageFlags(rawValue: record.flags).contains(.estimated))
             #expect(record.costNano > 0)
         }
