@@ -55,11 +55,14 @@ protocol ByteStreamUser: AnyObject {
     func opened(_ stream: any ByteStream)
     func received(_ bytes: ByteBuffer)
     func writabilityChanged(isWritable: Bool)
-    /// The stream is over, whoever ended it; the last call. `delivery` still answers where the peer closed in order. `failure` is nil when it was closed in order or by a reset, else what TLS says.
+    /// The stream is over, whoever ended it; the last call. `delivery` still answers where the peer closed in order.
+    /// - Parameter failure: nil when it was closed in order.
     func ended(_ failure: StreamFailure?)
 }
 
 /// Why a stream broke, in words for a log.
 struct StreamFailure: Error {
     let detail: String
+    /// The peer went away without saying that it was done: by a reset, or without TLS's farewell.
+    let isTorn: Bool
 }

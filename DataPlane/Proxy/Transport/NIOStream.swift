@@ -157,15 +157,17 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
         case .attempt(waitsForTLS: true): opening = .failed(TLSFailure(error, host: "", leaf: nil))
         case .attempt, .failed: break
         case .open:
-            // A reset is a way of closing; anything else comes from TLS.
-            if failure == nil, !(error is IOError), !Self.isTruncation(error) {
-                failure = StreamFailure(detail: TLSFailure(error, host: "", leaf: nil).reason)
+            if failure == nil {
+                failure =
+                    error is IOError || Self.isTruncation(error)
+                    ? StreamFailure(detail: "the connection was torn", isTorn: true)
+                    : StreamFailure(detail: TLSFailure(error, host: "", leaf: nil).reason, isTorn: false)
             }
         }
         context.close(promise: nil)
     }
 
-    /// A peer that ends without TLS's farewell has closed, as many do; whether something is missing is for the framing above to see.
+    /// The peer ended without TLS's farewell, as many do: whether something is missing is for the framing above to see.
     private static func isTruncation(_ error: any Error) -> Bool {
         if case NIOSSLError.uncleanShutdown = error { return true }
         return false

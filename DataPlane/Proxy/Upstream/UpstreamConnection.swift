@@ -303,7 +303,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         let attempt = attempt
         let before = state
         self.attempt = nil
-        if case .awaitingHead = before, failure == nil, !hasReceived, let delivery = stream?.delivery {
+        if case .awaitingHead = before, failure?.isTorn ?? true, !hasReceived, let delivery = stream?.delivery {
             provesUnread = delivery.outstanding >= UInt64(requestBytes)
         }
         stream = nil
@@ -313,7 +313,8 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         pool.closed(self)
         guard let attempt else { return }
         if let failure {
-            attempt.upstreamFailed(.io(failure.detail), connection: self)
+            // Of a response that ends with its connection, nobody can tell whether it is whole.
+            attempt.upstreamFailed(failure.isTorn ? .closed : .io(failure.detail), connection: self)
         } else if case .untilClose = before, !isClosing {
             attempt.upstreamEnded()
         } else {
