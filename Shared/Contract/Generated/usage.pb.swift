@@ -313,7 +313,7 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._reasoningTokens = newValue}
   }
 
-  /// UsageFlags, see Shared/Contract/UsageFlags.swift
+  /// UsageFlags, see Shared/Contract/Pricing.swift
   package var flags: UInt32 {
     get {_storage._flags}
     set {_uniqueStorage()._flags = newValue}
