@@ -122,6 +122,7 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case did = 17
     case dialect = 18
     case tags = 19
+    case ownerID = 44
     case status = 20
     case errorOrigin = 21
     case errorCode = 22

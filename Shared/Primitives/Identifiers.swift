@@ -58,6 +58,9 @@ package enum RolloutKind: IdentifierKind { package static let prefix = "ro_" }
 package enum DataPlaneKind: IdentifierKind { package static let prefix = "dp_" }
 package enum AdminTokenKind: IdentifierKind { package static let prefix = "tok_" }
 package enum EnrollmentTokenKind: IdentifierKind { package static let prefix = "enr_" }
+package enum UserKind: IdentifierKind { package static let prefix = "usr_" }
+package enum AppKind: IdentifierKind { package static let prefix = "app_" }
+package enum BanKind: IdentifierKind { package static let prefix = "ban_" }
 
 package typealias TenantID = ID<TenantKind>
 package typealias ProjectID = ID<ProjectKind>
@@ -72,6 +75,9 @@ package typealias RolloutID = ID<RolloutKind>
 package typealias DataPlaneID = ID<DataPlaneKind>
 package typealias AdminTokenID = ID<AdminTokenKind>
 package typealias EnrollmentTokenID = ID<EnrollmentTokenKind>
+package typealias UserID = ID<UserKind>
+package typealias AppID = ID<AppKind>
+package typealias BanID = ID<BanKind>
 
 /// One request's identity: 128 random bits; `req_` and 26 base32 characters in headers and APIs.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {

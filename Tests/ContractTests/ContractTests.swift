@@ -62,7 +62,7 @@ struct UsageEncoderTests {
             switch field {
             case .requestID, .traceID: encoder.field(field, high: UInt64(index), low: 1)
             case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID,
-                .upstreamModel, .priceID, .appID, .userID, .did, .dialect, .tags:
+                .upstreamModel, .priceID, .appID, .userID, .ownerID, .did, .dialect, .tags:
                 encoder.field(field, Array("text \(field)".utf8))
             case .capability, .status, .errorOrigin: encoder.field(field, UInt64(2))
             case .streaming, .sentUpstream: encoder.field(field, true)

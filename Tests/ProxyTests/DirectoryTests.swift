@@ -14,12 +14,16 @@ struct DirectoryTests {
         var tenants: [TenantID: Weir_V1_Tenant] = [:]
         var projects: [ProjectID: Weir_V1_Project] = [:]
         var keys: [KeyID: Weir_V1_VirtualKey] = [:]
+        var users: [UserID: Weir_V1_User] = [:]
+        var apps: [AppID: Weir_V1_App] = [:]
 
         var full: Weir_V1_DirectoryPayload {
             var payload = Weir_V1_DirectoryPayload()
             payload.tenants = tenants.values.sorted { $0.id < $1.id }
             payload.projects = projects.values.sorted { $0.id < $1.id }
             payload.keys = keys.values.sorted { $0.id < $1.id }
+            payload.users = users.values.sorted { $0.id < $1.id }
+            payload.apps = apps.values.sorted { $0.id < $1.id }
             return payload
         }
     }
@@ -33,11 +37,24 @@ struct DirectoryTests {
         guard let entry else { return "none" }
         let scopes = entry.scopes.map { "\($0.models?.sorted() ?? []) \($0.capabilities?.rawValue ?? 9) \($0.channels?.sorted() ?? [])" }
         let rotated = entry.rotated.map { "\($0.digest) \($0.expiresMilliseconds)" } ?? "-"
+        let user = entry.user.map { "\($0)" } ?? "-"
         return """
             \(String(decoding: entry.idBytes, as: UTF8.self)) \(entry.digest) \(rotated) \(entry.expiresMilliseconds) \(entry.disabled) \
-            \(entry.isCandidate) \(entry.project.id) \(entry.project.disabled) \(entry.tenant.id) \(entry.tenant.disabled) \(scopes ?? "-")
+            \(entry.isCandidate) \(entry.project.id) \(entry.project.disabled) \(entry.tenant.id) \(entry.tenant.disabled) \(scopes ?? "-") \(user)
             """
     }
+
+    private func describe(_ app: AppEntry?) -> String {
+        guard let app else { return "none" }
+        return "\(app.id) \(app.tenant.id) \(String(describing: app.owner)) \(String(describing: app.secret)) \(app.disabled)"
+    }
+
+    private func describe(_ user: UserEntry?) -> String {
+        guard let user else { return "none" }
+        return "\(user.id) \(user.tenant.id) \(user.paidUntilMilliseconds) \(user.disabled)"
+    }
+
+    private func bits<Kind>(_ id: ID<Kind>) throws -> IDBits { try #require(IDBits(id)) }
 
     @Test("Deltas applied one after the other say what a full directory says", arguments: 1...25)
     func equivalence(seed: Int) throws {
@@ -50,11 +67,16 @@ struct DirectoryTests {
         rollout.salt = "s\(seed)"
         let selector = RolloutSelector(payload: rollout, region: "eu", dataPlane: "dp")
         var everSeen: Set<KeyID> = []
+        var others: (users: Set<UserID>, apps: Set<AppID>) = ([], [])
+        var names: Set<String> = []
         for step in 0..<60 {
             var delta = Weir_V1_DirectoryPayload()
             delta.delta = true
             for _ in 0..<Int.random(in: 1...12, using: &random) { change(&model, &delta, &random) }
             everSeen.formUnion(model.keys.keys)
+            others.users.formUnion(model.users.keys)
+            others.apps.formUnion(model.apps.keys)
+            names.formUnion(model.apps.values.map(\.appID))
             directory = try read(delta, base: directory, selector: selector)
             if step % 7 == 0 { directory = directory.selecting(nil).selecting(selector) }
             guard step % 5 == 4 else { continue }
@@ -64,6 +86,19 @@ struct DirectoryTests {
             for key in everSeen {
                 #expect(describe(directory.lookup(key)) == describe(whole.lookup(key)), "seed \(seed) step \(step)")
                 #expect((whole.lookup(key) != nil) == (model.keys[key] != nil))
+            }
+            #expect(directory.principalCount == whole.principalCount && whole.principalCount == model.users.count + model.apps.count)
+            for id in others.users {
+                #expect(describe(directory.user(try bits(id))) == describe(whole.user(try bits(id))), "seed \(seed) step \(step)")
+                guard let user = model.users[id], let tenant = whole.tenants[try bits(TenantID(user.tenantID))] else { continue }
+                let found = user.oid.withBytes { (directory.user(oid: $0, of: tenant), whole.user(oid: $0, of: tenant)) }
+                #expect(found.0?.id == (try bits(id)) && found.1?.id == found.0?.id && found.0?.tenant.id == user.tenantID)
+            }
+            for id in others.apps { #expect(describe(directory.app(try bits(id))) == describe(whole.app(try bits(id)))) }
+            for name in names {
+                let found = name.withBytes { (directory.app(named: $0), whole.app(named: $0)) }
+                #expect(describe(found.0) == describe(found.1))
+                #expect((found.0 != nil) == model.apps.values.contains { $0.appID == name })
             }
         }
     }
@@ -85,7 +120,60 @@ struct DirectoryTests {
             delta.keys.removeAll { $0.id == id.rawValue }
             delta.removedKeyIds.append(id.rawValue)
         }
-        switch Int.random(in: 0..<20, using: &random) {
+        func removeApp(_ id: AppID) {
+            model.apps[id] = nil
+            delta.apps.removeAll { $0.id == id.rawValue }
+            delta.removedAppIds.append(id.rawValue)
+        }
+        switch Int.random(in: 0..<28, using: &random) {
+        case 20, 21:
+            guard let tenant = model.tenants.keys.sorted().randomElement(using: &random) else { return }
+            let id = UserID.random()
+            var user = Weir_V1_User()
+            user.id = id.rawValue
+            user.tenantID = tenant.rawValue
+            // The same in several tenants.
+            user.oid = "oid-\(model.users.values.count { $0.tenantID == tenant.rawValue })-\(random.next() % 3)"
+            guard !model.users.values.contains(where: { $0.tenantID == user.tenantID && $0.oid == user.oid }) else { return }
+            user.paidUntilMs = Int64.random(in: 0...9, using: &random)
+            model.users[id] = user
+            delta.users.append(user)
+        case 22:
+            guard let id = model.users.keys.sorted().randomElement(using: &random) else { return }
+            model.users[id]?.disabled.toggle()
+            delta.users.removeAll { $0.id == id.rawValue }
+            if let user = model.users[id] { delta.users.append(user) }
+        case 23:
+            guard let id = model.users.keys.sorted().randomElement(using: &random) else { return }
+            for (key, value) in model.keys where value.userID == id.rawValue { removeKey(key) }
+            for (app, value) in model.apps where value.ownerID == id.rawValue { removeApp(app) }
+            model.users[id] = nil
+            delta.users.removeAll { $0.id == id.rawValue }
+            delta.removedUserIds.append(id.rawValue)
+        case 24, 25:
+            guard let owner = model.users.values.sorted(by: { $0.id < $1.id }).randomElement(using: &random) else { return }
+            let id = AppID.random()
+            var app = Weir_V1_App()
+            app.id = id.rawValue
+            app.tenantID = owner.tenantID
+            app.ownerID = owner.id
+            app.appID = "app-\(random.next() % 40)"
+            // A name is free again once its app is gone.
+            guard !model.apps.values.contains(where: { $0.appID == app.appID }) else { return }
+            if Bool.random(using: &random) { app.sha256 = Data(SHA256Digest.of(Array("\(random.next())".utf8))) }
+            model.apps[id] = app
+            delta.apps.append(app)
+        case 26:
+            guard let id = model.apps.keys.sorted().randomElement(using: &random), var app = model.apps[id] else { return }
+            app.disabled.toggle()
+            app.previousSha256 = app.sha256
+            app.previousExpiresMs = 7
+            app.sha256 = Data(SHA256Digest.of(Array("\(random.next())".utf8)))
+            model.apps[id] = app
+            delta.apps.removeAll { $0.id == id.rawValue }
+            delta.apps.append(app)
+        case 27:
+            if let id = model.apps.keys.sorted().randomElement(using: &random) { removeApp(id) }
         case 0:
             let id = TenantID.random()
             var tenant = Weir_V1_Tenant()
@@ -131,6 +219,9 @@ struct DirectoryTests {
             if Bool.random(using: &random) { key.models = [["a", "b"], ["c"]].randomElement(using: &random) ?? [] }
             if Bool.random(using: &random) { key.capabilities = [["chat"], ["telepathy"]].randomElement(using: &random) ?? [] }
             if Bool.random(using: &random) { key.channels = ["external"] }
+            let home = model.projects[project]?.tenantID
+            let owners = model.users.values.filter { $0.tenantID == home }.sorted { $0.id < $1.id }
+            if Bool.random(using: &random) { key.userID = owners.randomElement(using: &random)?.id ?? "" }
             touchKey(id, key)
         }
     }
@@ -177,7 +268,11 @@ struct DirectoryTests {
     func hostile(seed: Int) throws {
         var random = SeededGenerator(seed: UInt64(seed))
         let (tenant, project) = (TenantID.random(), ProjectID.random())
-        let payload = SnapshotFixture.smallDirectory((0..<3).map { _ in KeyID.random() }, tenant: tenant, project: project)
+        var payload = SnapshotFixture.smallDirectory((0..<3).map { _ in KeyID.random() }, tenant: tenant, project: project)
+        let (user, app) = SnapshotFixture.caller(tenant: tenant)
+        payload.users = [user]
+        payload.apps = [app]
+        payload.keys[0].userID = user.id
         let good: [UInt8] = try payload.serializedBytes()
         for _ in 0..<500 {
             var bytes = good
@@ -191,6 +286,86 @@ struct DirectoryTests {
             }
             _ = bytes.withUnsafeBytes { try? DirectoryReader.read($0, base: .empty, selector: nil) }
         }
+    }
+
+    @Test("A key, an app and its user: who lost his standing is found by his principal")
+    func standing() throws {
+        let (tenant, project, key) = (TenantID.random(), ProjectID.random(), KeyID.random())
+        var payload = SnapshotFixture.smallDirectory([key], tenant: tenant, project: project)
+        let (user, app) = SnapshotFixture.caller(tenant: tenant)
+        payload.users = [user]
+        payload.apps = [app]
+        payload.keys[0].userID = user.id
+        let directory = try read(payload)
+        let found = try #require("billing".withBytes { directory.app(named: $0) })
+        let held = try #require(directory.lookup(key))
+        #expect(held.user == IDBits(UserID(user.id)) && found.owner == held.user)
+        let byKey = Principal(kind: .key, id: held.id, tenant: held.tenant, project: held.project, user: held.user)
+        let byApp = Principal(kind: .app, id: found.id, tenant: found.tenant, project: nil, user: held.user, owner: found.owner)
+        #expect(directory.interruption(of: byKey) == nil && directory.interruption(of: byApp) == nil)
+        func codes(_ change: (inout Weir_V1_DirectoryPayload) -> Void) throws -> [String?] {
+            var delta = Weir_V1_DirectoryPayload()
+            delta.delta = true
+            change(&delta)
+            let next = try read(delta, base: directory)
+            #expect(next.revocations > directory.revocations)
+            return [byKey, byApp].map { next.interruption(of: $0).map { "\($0.code)" } }
+        }
+        var disabledUser = user
+        disabledUser.disabled = true
+        #expect(try codes { $0.users = [disabledUser] } == ["user_disabled", "user_disabled"])
+        #expect(try codes { $0.removedUserIds = [user.id] } == ["user_disabled", "user_disabled"])
+        var disabledApp = app
+        disabledApp.disabled = true
+        #expect(try codes { $0.apps = [disabledApp] } == [nil, "app_disabled"])
+        #expect(try codes { $0.removedAppIds = [app.id] } == [nil, "app_disabled"])
+    }
+
+    @Test("A user or app of nobody's tenant, or a key of another tenant's user, is refused")
+    func brokenReferences() throws {
+        let (tenant, project, key) = (TenantID.random(), ProjectID.random(), KeyID.random())
+        let (stranger, app) = SnapshotFixture.caller(tenant: .random())
+        var payload = SnapshotFixture.smallDirectory([key], tenant: tenant, project: project)
+        for change: (inout Weir_V1_DirectoryPayload) -> Void in [
+            { $0.users = [stranger] }, { $0.apps = [app] }, { $0.keys[0].userID = stranger.id },
+        ] {
+            var broken = payload
+            change(&broken)
+            #expect(throws: DocumentRefusal.self) { try read(broken) }
+        }
+        payload.users = [SnapshotFixture.caller(tenant: tenant).user]
+        #expect(throws: Never.self) { try read(payload) }
+    }
+
+    @Test("A hundred thousand users and apps beside the keys are found as fast, in few bytes each")
+    func others() throws {
+        let count = 100_000
+        var random = SeededGenerator(seed: 9)
+        var builder = DirectoryBuilder()
+        builder.reserve(keys: 0, principals: count)
+        let tenant = IDBits(high: 1, low: 1)
+        builder.upsertTenant(tenant, disabled: false)
+        func name(_ index: Int) -> IDBits { "oid-\(index)".withBytes { PrincipalName.bits(.user, $0, tenant: tenant) } }
+        var ids: [IDBits] = []
+        for index in 0..<count {
+            let id = IDBits(high: UInt16(truncatingIfNeeded: random.next()), low: random.next())
+            ids.append(id)
+            try builder.upsert(
+                .init(kind: .user, id: id, tenant: tenant, name: name(index), untilMilliseconds: Int64(index), disabled: false))
+        }
+        let directory = builder.finish()
+        #expect(directory.principalCount == count)
+        let home = try #require(directory.tenants[tenant])
+        for index in stride(from: 0, to: count, by: 100) {
+            let user = "oid-\(index)".withBytes { directory.user(oid: $0, of: home) }
+            #expect(user?.id == ids[index] && user?.paidUntilMilliseconds == Int64(index))
+        }
+        #expect("oid-\(count)".withBytes { directory.user(oid: $0, of: home) } == nil)
+        let bytes = directory.principals.shards.reduce(0) {
+            $0 + $1.records.slots.count * MemoryLayout<PrincipalRecord>.stride + $1.names.slots.count * MemoryLayout<NameRecord>.stride
+        }
+        #expect(MemoryLayout<PrincipalRecord>.stride == 48 && MemoryLayout<NameRecord>.stride <= 32)
+        #expect(bytes < count * 130, "\(bytes / count) bytes each")
     }
 
     @Test("Of a million keys each is found in its place, few steps from its home")

@@ -187,6 +187,25 @@ struct SnapshotFixture {
         key.sha256 = Data(SHA256Digest.of(Array(secret.utf8)))
         return key
     }
+
+    /// A user, and an app of the same tenant that the user owns and that has the secret "app-secret".
+    static func caller(tenant: TenantID) -> (user: Weir_V1_User, app: Weir_V1_App) {
+        var user = Weir_V1_User()
+        user.id = UserID.random().rawValue
+        user.tenantID = tenant.rawValue
+        user.oid = "ada"
+        var app = Weir_V1_App()
+        app.id = AppID.random().rawValue
+        app.tenantID = tenant.rawValue
+        app.appID = "billing"
+        app.ownerID = user.id
+        app.sha256 = Data(SHA256Digest.of(Array("app-secret".utf8)))
+        return (user, app)
+    }
+}
+
+extension String {
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R { try Array(utf8).withUnsafeBytes(body) }
 }
 
 extension Weir_V1_Envelope {

@@ -43,7 +43,7 @@ enum Authenticate {
         }
         return .complete(
             Caller(
-                principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project), proof: .virtualKey,
+                principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project, user: key.user), proof: .virtualKey,
                 channel: channel,
                 dialect: dialect, scopes: key.scopes, isCandidate: key.isCandidate))
     }

@@ -5,6 +5,25 @@ struct Principal {
         case app = 2
         case user = 3
         case did = 4
+
+        /// For people.
+        var word: StaticString {
+            switch self {
+            case .key: "key"
+            case .app: "app"
+            case .user: "user"
+            case .did: "DID"
+            }
+        }
+
+        var idPrefix: StaticString {
+            switch self {
+            case .key: KeyEntry.idPrefix
+            case .app: AppEntry.idPrefix
+            case .user: UserEntry.idPrefix
+            case .did: "did_"
+            }
+        }
     }
 
     let kind: Kind
@@ -12,6 +31,10 @@ struct Principal {
     let id: IDBits
     let tenant: TenantEntry
     let project: ProjectEntry?
+    /// On whose behalf it asks: whose key it is, or whom an app named.
+    var user: IDBits?
+    /// The user who pays, where that is not who asks: an app's owner.
+    var owner: IDBits?
 }
 
 /// Proof that it is known who calls. Made by `Authenticate` alone; nothing behind it knows what a key is.

@@ -47,6 +47,9 @@ extension Exchange {
         loop.encoder.field(.tenantID, principal.tenant.idBytes)
         if let project = principal.project { loop.encoder.field(.projectID, project.idBytes) }
         if principal.kind == .key { principal.id.withText(prefix: KeyEntry.idPrefix) { loop.encoder.field(.keyID, $0) } }
+        if principal.kind == .app { principal.id.withText(prefix: AppEntry.idPrefix) { loop.encoder.field(.appID, $0) } }
+        if let user = principal.user { user.withText(prefix: UserEntry.idPrefix) { loop.encoder.field(.userID, $0) } }
+        if let owner = principal.owner { owner.withText(prefix: UserEntry.idPrefix) { loop.encoder.field(.ownerID, $0) } }
         loop.encoder.field(.model, admission.model.nameBytes)
         loop.encoder.field(.routeID, admission.route.idBytes)
         loop.encoder.field(.capability, UInt64(admission.capability.rawValue))

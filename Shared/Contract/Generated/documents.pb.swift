@@ -408,7 +408,8 @@ package nonisolated struct Weir_V1_RolloutPayload: Sendable {
   package init() {}
 }
 
-/// Tenants, projects and virtual keys that one data plane serves. A delta (Header.previous_digest is set) upserts and removes.
+/// Tenants, projects and callers that one data plane serves. A delta (Header.previous_digest is set) upserts and removes. A data plane
+/// passes over the kinds that it does not know.
 package nonisolated struct Weir_V1_DirectoryPayload: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -427,6 +428,14 @@ package nonisolated struct Weir_V1_DirectoryPayload: Sendable {
   package var removedProjectIds: [String] = []
 
   package var removedKeyIds: [String] = []
+
+  package var users: [Weir_V1_User] = []
+
+  package var apps: [Weir_V1_App] = []
+
+  package var removedUserIds: [String] = []
+
+  package var removedAppIds: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -496,6 +505,65 @@ package nonisolated struct Weir_V1_VirtualKey: Sendable {
   package var capabilities: [String] = []
 
   package var channels: [String] = []
+
+  /// whose key it is; empty: nobody's in particular
+  package var userID: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A person on whose behalf an app or a key asks.
+package nonisolated struct Weir_V1_User: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// usr_<16 base32 characters>
+  package var id: String = String()
+
+  package var tenantID: String = String()
+
+  /// what X-User-Oid names; unique in the tenant
+  package var oid: String = String()
+
+  package var disabled: Bool = false
+
+  /// the first millisecond that is not paid for; 0: no end
+  package var paidUntilMs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A program of the operator's own that asks on behalf of users.
+package nonisolated struct Weir_V1_App: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// app_<16 base32 characters>
+  package var id: String = String()
+
+  package var tenantID: String = String()
+
+  /// what X-App-Id names; unique in the deployment
+  package var appID: String = String()
+
+  /// the user who pays
+  package var ownerID: String = String()
+
+  package var disabled: Bool = false
+
+  /// of the app's own secret; empty: it has none
+  package var sha256: Data = Data()
+
+  /// after a rotation: the replaced secret, until previous_expires_ms
+  package var previousSha256: Data = Data()
+
+  package var previousExpiresMs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1257,7 +1325,7 @@ nonisolated extension Weir_V1_RolloutPayload: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DirectoryPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1272,6 +1340,10 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
       case 5: try { try decoder.decodeRepeatedStringField(value: &self.removedTenantIds) }()
       case 6: try { try decoder.decodeRepeatedStringField(value: &self.removedProjectIds) }()
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.removedKeyIds) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.users) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.apps) }()
+      case 10: try { try decoder.decodeRepeatedStringField(value: &self.removedUserIds) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.removedAppIds) }()
       default: break
       }
     }
@@ -1299,6 +1371,18 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
     if !self.removedKeyIds.isEmpty {
       try visitor.visitRepeatedStringField(value: self.removedKeyIds, fieldNumber: 7)
     }
+    if !self.users.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.users, fieldNumber: 8)
+    }
+    if !self.apps.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.apps, fieldNumber: 9)
+    }
+    if !self.removedUserIds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removedUserIds, fieldNumber: 10)
+    }
+    if !self.removedAppIds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removedAppIds, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1310,6 +1394,10 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
     if lhs.removedTenantIds != rhs.removedTenantIds {return false}
     if lhs.removedProjectIds != rhs.removedProjectIds {return false}
     if lhs.removedKeyIds != rhs.removedKeyIds {return false}
+    if lhs.users != rhs.users {return false}
+    if lhs.apps != rhs.apps {return false}
+    if lhs.removedUserIds != rhs.removedUserIds {return false}
+    if lhs.removedAppIds != rhs.removedAppIds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1402,7 +1490,7 @@ nonisolated extension Weir_V1_Project: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1420,6 +1508,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
       case 8: try { try decoder.decodeRepeatedStringField(value: &self.models) }()
       case 9: try { try decoder.decodeRepeatedStringField(value: &self.capabilities) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.channels) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.userID) }()
       default: break
       }
     }
@@ -1456,6 +1545,9 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.channels.isEmpty {
       try visitor.visitRepeatedStringField(value: self.channels, fieldNumber: 10)
     }
+    if !self.userID.isEmpty {
+      try visitor.visitSingularStringField(value: self.userID, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1470,6 +1562,122 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.models != rhs.models {return false}
     if lhs.capabilities != rhs.capabilities {return false}
     if lhs.channels != rhs.channels {return false}
+    if lhs.userID != rhs.userID {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_User: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".User"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}oid\0\u{1}disabled\0\u{3}paid_until_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.oid) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.paidUntilMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 2)
+    }
+    if !self.oid.isEmpty {
+      try visitor.visitSingularStringField(value: self.oid, fieldNumber: 3)
+    }
+    if self.disabled != false {
+      try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 4)
+    }
+    if self.paidUntilMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.paidUntilMs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_User, rhs: Weir_V1_User) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.oid != rhs.oid {return false}
+    if lhs.disabled != rhs.disabled {return false}
+    if lhs.paidUntilMs != rhs.paidUntilMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_App: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".App"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{3}app_id\0\u{3}owner_id\0\u{1}disabled\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.appID) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.ownerID) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.previousSha256) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.previousExpiresMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 2)
+    }
+    if !self.appID.isEmpty {
+      try visitor.visitSingularStringField(value: self.appID, fieldNumber: 3)
+    }
+    if !self.ownerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.ownerID, fieldNumber: 4)
+    }
+    if self.disabled != false {
+      try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 5)
+    }
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 6)
+    }
+    if !self.previousSha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.previousSha256, fieldNumber: 7)
+    }
+    if self.previousExpiresMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.previousExpiresMs, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_App, rhs: Weir_V1_App) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.appID != rhs.appID {return false}
+    if lhs.ownerID != rhs.ownerID {return false}
+    if lhs.disabled != rhs.disabled {return false}
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.previousSha256 != rhs.previousSha256 {return false}
+    if lhs.previousExpiresMs != rhs.previousExpiresMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -149,7 +149,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
 
 }
 
-/// One admitted request. An intent (fields 1-19) is followed by a completion (20 and up); protobuf merges two serialisations
+/// One admitted request. An intent (fields 1-19 and 44) is followed by a completion (20 and up); protobuf merges two serialisations
 /// that stand one after the other, later scalar fields winning, so intent bytes + completion bytes is the whole record. Repeated
 /// fields add up instead: each is written by one of the two only, and by no progress record.
 package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
@@ -383,6 +383,12 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._attemptList = newValue}
   }
 
+  /// the user who pays, where that is not who asked: an app's owner
+  package var ownerID: String {
+    get {_storage._ownerID}
+    set {_uniqueStorage()._ownerID = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -554,7 +560,7 @@ nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -599,6 +605,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _priceID: String = String()
     var _sentUpstream: Bool = false
     var _attemptList: [Weir_V1_UsageAttempt] = []
+    var _ownerID: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -651,6 +658,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _priceID = source._priceID
       _sentUpstream = source._sentUpstream
       _attemptList = source._attemptList
+      _ownerID = source._ownerID
     }
   }
 
@@ -711,6 +719,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 40: try { try decoder.decodeSingularStringField(value: &_storage._priceID) }()
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
         case 42: try { try decoder.decodeRepeatedMessageField(value: &_storage._attemptList) }()
+        case 44: try { try decoder.decodeSingularStringField(value: &_storage._ownerID) }()
         default: break
         }
       }
@@ -845,6 +854,9 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._attemptList.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._attemptList, fieldNumber: 42)
       }
+      if !_storage._ownerID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._ownerID, fieldNumber: 44)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -896,6 +908,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._priceID != rhs_storage._priceID {return false}
         if _storage._sentUpstream != rhs_storage._sentUpstream {return false}
         if _storage._attemptList != rhs_storage._attemptList {return false}
+        if _storage._ownerID != rhs_storage._ownerID {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -1,7 +1,7 @@
 import Contract
 package import Primitives
 
-/// The tenants, projects and virtual keys that this data plane serves: immutable, compiled for lookup by key id.
+/// Everybody that this data plane serves: immutable, compiled for lookup of keys by id and of other principals by id and name.
 package final class Directory: Sendable {
     package static let shardCount = 256
 
@@ -11,14 +11,16 @@ package final class Directory: Sendable {
     let projectIndex: [IDBits: UInt32]
     let tenants: [IDBits: TenantEntry]
     let scopes: [KeyScopes]
+    let principals: PrincipalTable
     package let keyCount: Int
     /// Rises whenever somebody lost what he had: what runs for him is looked for then, and at no other change.
     let revocations: UInt64
 
     init(
         shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes],
-        revocations: UInt64
+        principals: PrincipalTable, revocations: UInt64
     ) {
+        self.principals = principals
         self.revocations = revocations
         self.shards = shards
         self.projects = projects
@@ -29,10 +31,13 @@ package final class Directory: Sendable {
     }
 
     package static let empty = Directory(
-        shards: Array(repeating: KeyShard(), count: shardCount), projects: [], projectIndex: [:], tenants: [:], scopes: [], revocations: 0)
+        shards: Array(repeating: KeyShard(), count: shardCount), projects: [], projectIndex: [:], tenants: [:], scopes: [],
+        principals: PrincipalTable(), revocations: 0)
 
     package var tenantCount: Int { tenants.count }
     package var projectCount: Int { projectIndex.count }
+    /// Of apps, users and all others that are no keys.
+    package var principalCount: Int { principals.count }
 
     /// The key with this id, in a time that does not depend on how many there are. What it may do is the caller's to check:
     /// `KeyEntry.verdict`.
@@ -42,8 +47,9 @@ package final class Directory: Sendable {
         let projectIndex = Int(record.project)
         guard projectIndex < projects.count, let project = projects[projectIndex] else { return nil }
         let scopeIndex = Int(record.scopes) - 1
+        let extra = record.extra == 0 ? nil : shard.extra(record)
         return KeyEntry(
-            id: id, digest: record.digest, rotated: record.rotation == 0 ? nil : shard.rotation(record),
+            id: id, digest: record.digest, rotated: extra?.rotated, user: extra?.user,
             expiresMilliseconds: record.expiresMilliseconds, disabled: record.flags.contains(.disabled),
             isCandidate: record.flags.contains(.candidate), project: project,
             scopes: scopeIndex >= 0 && scopeIndex < scopes.count ? scopes[scopeIndex] : nil)
@@ -59,17 +65,48 @@ package final class Directory: Sendable {
             shards[index].setCandidates { isCandidate($0, selector) }
         }
         return Directory(
-            shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, revocations: revocations)
+            shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, principals: principals,
+            revocations: revocations)
+    }
+
+    func app(_ id: IDBits) -> AppEntry? { principals.find(.app, id).flatMap(entry) }
+    /// - Parameter name: what X-App-Id says.
+    func app(named name: UnsafeRawBufferPointer) -> AppEntry? {
+        principals.find(.app, named: PrincipalName.bits(.app, name, tenant: nil)).flatMap(entry)
+    }
+
+    func user(_ id: IDBits) -> UserEntry? { principals.find(.user, id).flatMap(entry) }
+    /// - Parameter oid: what X-User-Oid says.
+    func user(oid: UnsafeRawBufferPointer, of tenant: TenantEntry) -> UserEntry? {
+        principals.find(.user, named: PrincipalName.bits(.user, oid, tenant: tenant.bits)).flatMap(entry)
+    }
+
+    private func entry(_ record: PrincipalRecord) -> AppEntry? {
+        guard let tenant = tenants[record.tenant] else { return nil }
+        return AppEntry(
+            id: record.id, tenant: tenant, owner: record.link, secret: principals.secret(record), disabled: record.flags.contains(.disabled)
+        )
+    }
+
+    private func entry(_ record: PrincipalRecord) -> UserEntry? {
+        guard let tenant = tenants[record.tenant] else { return nil }
+        return UserEntry(
+            id: record.id, tenant: tenant, paidUntilMilliseconds: record.untilMilliseconds, disabled: record.flags.contains(.disabled))
     }
 
     /// Why nothing may run for a principal any more; nil while it may.
     func interruption(of principal: Principal) -> Interruption? {
         guard let tenant = tenants[principal.tenant.bits], !tenant.disabled else {
-            return .disabled("tenant_disabled", "The key's tenant is disabled.", status: 403)
+            return .disabled("tenant_disabled", "The \(principal.kind.word)'s tenant is disabled.", status: 403)
         }
         if let held = principal.project {
             guard let index = projectIndex[held.bits], let project = projects[Int(index)], !project.disabled else {
                 return .disabled("project_disabled", "The key's project is disabled.", status: 403)
+            }
+        }
+        if let user = principal.user {
+            guard let user = self.user(user), !user.disabled else {
+                return .disabled("user_disabled", "The user is unknown or disabled.", status: 403)
             }
         }
         switch principal.kind {
@@ -77,10 +114,18 @@ package final class Directory: Sendable {
             guard let key = lookup(principal.id), !key.disabled else {
                 return .disabled("key_revoked", "The key was revoked.", status: 401)
             }
-            return nil
-        // Their records come with these kinds.
-        case .app, .user, .did: return nil
+        case .app:
+            guard let app = app(principal.id), !app.disabled else {
+                return .disabled("app_disabled", "The app is unknown or disabled.", status: 403)
+            }
+        case .user:
+            guard let user = user(principal.id), !user.disabled else {
+                return .disabled("user_disabled", "The user is unknown or disabled.", status: 403)
+            }
+        // Their records come with this kind.
+        case .did: break
         }
+        return nil
     }
 
     private func isCandidate(_ record: KeyRecord, _ selector: RolloutSelector?) -> Bool {
@@ -126,6 +171,32 @@ package final class ProjectEntry: Sendable {
     package var id: String { String(decoding: idBytes, as: UTF8.self) }
 }
 
+/// An app as a request sees it.
+struct AppEntry {
+    static let idPrefix: StaticString = "app_"
+
+    let id: IDBits
+    let tenant: TenantEntry
+    /// The user who pays.
+    let owner: IDBits?
+    /// Nil: it has none of its own.
+    let secret: PrincipalSecret?
+    let disabled: Bool
+}
+
+/// A user as a request sees it.
+struct UserEntry {
+    static let idPrefix: StaticString = "usr_"
+
+    let id: IDBits
+    let tenant: TenantEntry
+    /// The first millisecond (Unix) that is not paid for; 0: no end.
+    let paidUntilMilliseconds: Int64
+    let disabled: Bool
+
+    func hasPaid(nowMilliseconds: Int64) -> Bool { paidUntilMilliseconds == 0 || nowMilliseconds < paidUntilMilliseconds }
+}
+
 /// One virtual key as a request sees it.
 package struct KeyEntry: Sendable {
     package static let idPrefix: StaticString = "key_"
@@ -133,6 +204,8 @@ package struct KeyEntry: Sendable {
     package let id: IDBits
     package let digest: DigestWords
     let rotated: RotatedSecret?
+    /// Whose key it is; nil: nobody's in particular.
+    let user: IDBits?
     /// Unix milliseconds; 0 is never.
     package let expiresMilliseconds: Int64
     package let disabled: Bool

@@ -9,6 +9,7 @@ struct DirectoryBuilder {
     private var tenants: [IDBits: TenantEntry]
     private var scopes: [KeyScopes]
     private var scopeIndex: [KeyScopes: UInt32]
+    private var principals: PrincipalTable
     private var touched: Set<Int> = []
     private var revocations: UInt64
     private let selector: RolloutSelector?
@@ -24,12 +25,14 @@ struct DirectoryBuilder {
         projectIndex = directory.projectIndex
         tenants = directory.tenants
         scopes = directory.scopes
+        principals = directory.principals
         scopeIndex = [:]
         for (index, scope) in scopes.enumerated() { scopeIndex[scope] = UInt32(truncatingIfNeeded: index + 1) }
     }
 
     /// Room for this many keys, spread evenly, so that a large directory is not built in doublings.
-    mutating func reserve(keys: Int) {
+    mutating func reserve(keys: Int, principals count: Int = 0) {
+        principals.reserve(count)
         guard keys > Directory.shardCount else { return }
         for index in shards.indices { shards[index].reserve(keys / Directory.shardCount) }
     }
@@ -64,10 +67,11 @@ struct DirectoryBuilder {
         }
     }
 
-    /// Projects of the tenant go with it, and so, unnamed, do their keys.
+    /// Projects, users and apps of the tenant go with it, and so, unnamed, do its keys.
     mutating func removeTenant(_ id: IDBits) {
         guard tenants.removeValue(forKey: id) != nil else { return }
         revocations &+= 1
+        principals.removeAll(of: id)
         for (project, index) in projectIndex where projects[Int(index)]?.tenant.bits == id {
             projects[Int(index)] = nil
             projectIndex[project] = nil
@@ -89,11 +93,15 @@ struct DirectoryBuilder {
         var expiresMilliseconds: Int64
         var disabled: Bool
         var scopes: KeyScopes?
+        var user: IDBits?
     }
 
     mutating func upsertKey(_ key: Key) throws(DocumentRefusal) {
         guard let project = projectIndex[key.project], let tenant = projects[Int(project)]?.tenant else {
             throw DocumentRefusal(.brokenReference, "key \(text(key.id, KeyEntry.idPrefix)) names an unknown project")
+        }
+        if let user = key.user, principals.find(.user, user)?.tenant != tenant.bits {
+            throw DocumentRefusal(.brokenReference, "key \(text(key.id, KeyEntry.idPrefix)) names an unknown user")
         }
         let shard = KeyShard.shard(of: key.id)
         touched.insert(shard)
@@ -107,8 +115,8 @@ struct DirectoryBuilder {
         shards[shard].upsert(
             KeyRecord(
                 low: key.id.low, digest: key.digest, expiresMilliseconds: key.expiresMilliseconds, project: project,
-                scopes: scopes, rotation: 0, high: key.id.high, flags: flags),
-            rotated: key.rotated)
+                scopes: scopes, extra: 0, high: key.id.high, flags: flags),
+            KeyExtra(rotated: key.rotated, user: key.user))
     }
 
     mutating func removeKey(_ id: IDBits) {
@@ -118,12 +126,43 @@ struct DirectoryBuilder {
         shards[shard].remove(id)
     }
 
+    /// One that is no key.
+    struct Other {
+        var kind: Principal.Kind
+        var id: IDBits
+        var tenant: IDBits
+        /// What a request calls it.
+        var name: IDBits
+        var link: IDBits?
+        var untilMilliseconds: Int64 = 0
+        var secret: PrincipalSecret?
+        var disabled: Bool
+    }
+
+    mutating func upsert(_ other: Other) throws(DocumentRefusal) {
+        guard tenants[other.tenant] != nil else {
+            throw DocumentRefusal(.brokenReference, "\(other.kind.word) \(text(other.id, other.kind.idPrefix)) names an unknown tenant")
+        }
+        if other.disabled { revocations &+= 1 }
+        let record = PrincipalRecord(
+            low: other.id.low, tenantLow: other.tenant.low, linkLow: other.link?.low ?? 0, untilMilliseconds: other.untilMilliseconds,
+            secret: 0, high: other.id.high, tenantHigh: other.tenant.high, linkHigh: other.link?.high ?? 0, kind: other.kind.rawValue,
+            flags: other.disabled ? .disabled : [])
+        principals.upsert(record, named: other.name, other.secret)
+    }
+
+    mutating func remove(_ kind: Principal.Kind, _ id: IDBits) {
+        revocations &+= 1
+        principals.remove(kind, id)
+    }
+
     mutating func finish() -> Directory {
-        for shard in touched { shards[shard].compactRotations() }
+        for shard in touched { shards[shard].compactExtras() }
+        principals.compact()
         touched = []
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes,
-            revocations: revocations)
+            principals: principals, revocations: revocations)
     }
 
     private mutating func intern(_ scope: KeyScopes) -> UInt32 {

@@ -14,10 +14,12 @@ enum DirectoryReader {
                 outline.isDelta
                 ? DirectoryBuilder(from: base, selector: selector)
                 : DirectoryBuilder(selector: selector, revocations: base.revocations)
-            if !outline.isDelta { builder.reserve(keys: outline.keys) }
-            // Keys name projects and projects tenants, wherever in the message they stand: one pass a level.
+            if !outline.isDelta { builder.reserve(keys: outline.keys, principals: outline.others) }
+            // Keys name users and projects, those tenants, wherever in the message they stand: one pass a level.
             try tenants(payload, &builder)
             try projects(payload, &builder)
+            // Most directories are all keys: no pass over a million of them for nothing.
+            if outline.others > 0 { try others(payload, &builder) }
             try keys(payload, &builder)
             return builder.finish()
         } catch let problem as DocumentRefusal {
@@ -29,19 +31,28 @@ enum DirectoryReader {
 
     static func isDelta(_ payload: UnsafeRawBufferPointer) -> Bool { (try? outline(payload))?.isDelta ?? false }
 
-    private static func outline(_ payload: UnsafeRawBufferPointer) throws(WireReader.Malformed) -> (isDelta: Bool, keys: Int) {
-        var reader = WireReader(payload)
+    private struct Outline {
         var isDelta = false
         var keys = 0
+        /// Of other kinds, removals included.
+        var others = 0
+    }
+
+    private static func outline(_ payload: UnsafeRawBufferPointer) throws(WireReader.Malformed) -> Outline {
+        var reader = WireReader(payload)
+        var outline = Outline()
         while let field = try reader.next() {
-            if field.number == 1 {
-                isDelta = try reader.varint(field) != 0
-            } else {
-                if field.number == 4 { keys += 1 }
-                try reader.skip(field)
+            switch field.number {
+            case 1:
+                outline.isDelta = try reader.varint(field) != 0
+                continue
+            case 4: outline.keys += 1
+            case 8...11: outline.others += 1
+            default: break
             }
+            try reader.skip(field)
         }
-        return (isDelta, keys)
+        return outline
     }
 
     private static func tenants(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
@@ -105,6 +116,80 @@ enum DirectoryReader {
         }
     }
 
+    /// Apps may name owners that stand behind them, so nothing is asked of those here.
+    private static func others(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
+        var reader = WireReader(payload)
+        while let field = try reader.next() {
+            switch field.number {
+            case 8: try builder.upsert(try user(reader.bytes(field)))
+            case 9: try builder.upsert(try app(reader.bytes(field)))
+            default: try reader.skip(field)
+            }
+        }
+        reader = WireReader(payload)
+        while let field = try reader.next() {
+            switch field.number {
+            case 10: builder.remove(.user, try identifier(reader.bytes(field), UserEntry.idPrefix))
+            case 11: builder.remove(.app, try identifier(reader.bytes(field), AppEntry.idPrefix))
+            default: try reader.skip(field)
+            }
+        }
+    }
+
+    private static func user(_ bytes: UnsafeRawBufferPointer) throws -> DirectoryBuilder.Other {
+        var message = WireReader(bytes)
+        var id: IDBits?
+        var tenant: IDBits?
+        var oid: UnsafeRawBufferPointer?
+        var disabled = false
+        var paidUntil: Int64 = 0
+        while let member = try message.next() {
+            switch member.number {
+            case 1: id = try identifier(message.bytes(member), UserEntry.idPrefix)
+            case 2: tenant = try identifier(message.bytes(member), TenantEntry.idPrefix)
+            case 3: oid = try message.bytes(member)
+            case 4: disabled = try message.varint(member) != 0
+            case 5: paidUntil = try message.int64(member)
+            default: try message.skip(member)
+            }
+        }
+        let home = try required(tenant, "a user without a tenant")
+        return DirectoryBuilder.Other(
+            kind: .user, id: try required(id, "a user without an id"), tenant: home,
+            name: PrincipalName.bits(.user, try required(oid, "a user without an oid"), tenant: home), untilMilliseconds: paidUntil,
+            disabled: disabled)
+    }
+
+    private static func app(_ bytes: UnsafeRawBufferPointer) throws -> DirectoryBuilder.Other {
+        var message = WireReader(bytes)
+        var id: IDBits?
+        var tenant: IDBits?
+        var name: UnsafeRawBufferPointer?
+        var owner: IDBits?
+        var disabled = false
+        var current: DigestWords?
+        var previous: DigestWords?
+        var previousExpires: Int64 = 0
+        while let member = try message.next() {
+            switch member.number {
+            case 1: id = try identifier(message.bytes(member), AppEntry.idPrefix)
+            case 2: tenant = try identifier(message.bytes(member), TenantEntry.idPrefix)
+            case 3: name = try message.bytes(member)
+            case 4: owner = try identifier(message.bytes(member), UserEntry.idPrefix)
+            case 5: disabled = try message.varint(member) != 0
+            case 6: current = try optionalDigest(message.bytes(member))
+            case 7: previous = try optionalDigest(message.bytes(member))
+            case 8: previousExpires = try message.int64(member)
+            default: try message.skip(member)
+            }
+        }
+        let rotated = previous.map { RotatedSecret(digest: $0, expiresMilliseconds: previousExpires) }
+        return DirectoryBuilder.Other(
+            kind: .app, id: try required(id, "an app without an id"), tenant: try required(tenant, "an app without a tenant"),
+            name: PrincipalName.bits(.app, try required(name, "an app without an app id"), tenant: nil), link: owner,
+            secret: current.map { PrincipalSecret(digest: $0, rotated: rotated) }, disabled: disabled)
+    }
+
     private static func keys(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
         var reader = WireReader(payload)
         while let field = try reader.next() {
@@ -136,20 +221,20 @@ enum DirectoryReader {
         var models: Set<String> = []
         var capabilities: Set<String> = []
         var channels: Set<String> = []
+        var user: IDBits?
         while let member = try message.next() {
             switch member.number {
             case 1: id = try identifier(message.bytes(member), KeyEntry.idPrefix)
             case 2: project = try identifier(message.bytes(member), ProjectEntry.idPrefix)
             case 3: digest = try self.digest(message.bytes(member))
-            case 4:
-                let value = try message.bytes(member)
-                if !value.isEmpty { previous = try self.digest(value) }
+            case 4: previous = try optionalDigest(message.bytes(member))
             case 5: previousExpires = try message.int64(member)
             case 6: expires = try message.int64(member)
             case 7: disabled = try message.varint(member) != 0
             case 8: models.insert(try message.string(member))
             case 9: capabilities.insert(try message.string(member))
             case 10: channels.insert(try message.string(member))
+            case 11: user = try identifier(message.bytes(member), UserEntry.idPrefix)
             default: try message.skip(member)
             }
         }
@@ -158,7 +243,8 @@ enum DirectoryReader {
             id: try required(id, "a key without an id"), project: try required(project, "a key without a project"),
             digest: try required(digest, "a key without a digest"),
             rotated: previous.map { RotatedSecret(digest: $0, expiresMilliseconds: previousExpires) }, expiresMilliseconds: expires,
-            disabled: disabled, scopes: unrestricted ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels))
+            disabled: disabled, scopes: unrestricted ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels),
+            user: user)
     }
 
     private static func identifier(_ bytes: UnsafeRawBufferPointer, _ prefix: StaticString) throws(DocumentRefusal) -> IDBits {
@@ -171,9 +257,13 @@ enum DirectoryReader {
 
     private static func digest(_ bytes: UnsafeRawBufferPointer) throws(DocumentRefusal) -> DigestWords {
         guard let words = DigestWords(bytes) else {
-            throw DocumentRefusal(.malformedPayload, "a key's SHA-256 is \(bytes.count) bytes long")
+            throw DocumentRefusal(.malformedPayload, "a SHA-256 is \(bytes.count) bytes long")
         }
         return words
+    }
+
+    private static func optionalDigest(_ bytes: UnsafeRawBufferPointer) throws(DocumentRefusal) -> DigestWords? {
+        bytes.isEmpty ? nil : try digest(bytes)
     }
 
     private static func required<T>(_ value: T?, _ problem: String) throws(DocumentRefusal) -> T {
