@@ -88,9 +88,11 @@ let package = Package(
         // Shared: what both planes stand on.
         .systemLibrary(name: "CLibPQ", path: "Shared/C/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", path: "Shared/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "COpenSSL", path: "Shared/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CSecp256k1", dependencies: ["COpenSSL"], path: "Shared/C/CSecp256k1"),
         library("Primitives", "Shared/Primitives", []),
         library("Nouns", "Shared/Nouns", ["Primitives"]),
-        library("Trust", "Shared/Trust", ["Primitives", .crypto]),
+        library("Trust", "Shared/Trust", ["CSecp256k1", "Primitives", .crypto]),
         library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
         library("Listening", "Shared/Listening", ["Telemetry", "Primitives", .nioCore, .logging]),
         library("ProcessSettings", "Shared/ProcessSettings", ["Primitives", .configuration, .argumentParser]),
@@ -145,7 +147,7 @@ let package = Package(
 
         // Tests mirror the folders.
         tests("PrimitivesTests", ["Primitives"]),
-        tests("TrustTests", ["Trust", "Primitives", .crypto]),
+        tests("TrustTests", ["Trust", "Primitives", .crypto], resources: [.copy("Fixtures")]),
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
         tests("ListeningTests", ["Listening", "Telemetry", "Primitives", .nioCore, .nioPosix, .logging]),
         tests("ProcessSettingsTests", ["ProcessSettings", "weir-proxy", "weir-control", "Proxy", "Primitives", .argumentParser]),

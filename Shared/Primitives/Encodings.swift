@@ -164,3 +164,54 @@ package enum Base64URL {
     package static func encode(_ bytes: some Sequence<UInt8>) -> String { Base64.encodeURL(bytes) }
     package static func decode(_ text: some StringProtocol) -> [UInt8]? { Base64.decodeURL(text) }
 }
+
+/// Base58 with Bitcoin's alphabet (draft-msporny-base58-03). Its time grows with the square of the length, hence the bound.
+package enum Base58 {
+    private static let alphabet: [UInt8] = Array("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".utf8)
+    private static let values: [UInt8] = {
+        var values = [UInt8](repeating: 255, count: 256)
+        for (value, character) in alphabet.enumerated() { values[Int(character)] = UInt8(value) }
+        return values
+    }()
+
+    package static func encode(_ bytes: [UInt8]) -> String {
+        var digits: [UInt8] = []
+        for byte in bytes {
+            var carry = Int(byte)
+            for index in digits.indices {
+                carry += Int(digits[index]) << 8
+                digits[index] = UInt8(carry % 58)
+                carry /= 58
+            }
+            while carry > 0 {
+                digits.append(UInt8(carry % 58))
+                carry /= 58
+            }
+        }
+        let zeros = bytes.prefix { $0 == 0 }.count
+        return String(decoding: [UInt8](repeating: alphabet[0], count: zeros) + digits.reversed().map { alphabet[Int($0)] }, as: UTF8.self)
+    }
+
+    /// Nil for a character outside the alphabet, and for more than `maximumCount` bytes.
+    package static func decode(_ text: some StringProtocol, maximumCount: Int) -> [UInt8]? {
+        guard text.utf8.count <= maximumCount * 138 / 100 + 1 else { return nil }
+        var bytes: [UInt8] = []
+        for character in text.utf8 {
+            let value = values[Int(character)]
+            guard value < 58 else { return nil }
+            var carry = Int(value)
+            for index in bytes.indices {
+                carry += Int(bytes[index]) * 58
+                bytes[index] = UInt8(truncatingIfNeeded: carry)
+                carry >>= 8
+            }
+            while carry > 0 {
+                bytes.append(UInt8(truncatingIfNeeded: carry))
+                carry >>= 8
+            }
+        }
+        let zeros = text.utf8.prefix { $0 == alphabet[0] }.count
+        guard zeros + bytes.count <= maximumCount else { return nil }
+        return [UInt8](repeating: 0, count: zeros) + bytes.reversed()
+    }
+}

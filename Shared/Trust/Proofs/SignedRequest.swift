@@ -1,0 +1,122 @@
+import Crypto
+import Foundation
+import Primitives
+
+/// The parts of a request that a proof by signature covers. `docs/signing.md` says the same to clients.
+package struct SignedRequest: Sendable {
+    package let method: [UInt8]
+    /// As in Host.
+    package let host: [UInt8]
+    /// The target up to `?`, as sent.
+    package let path: [UInt8]
+    /// What follows the first `?`; empty without one.
+    package let query: [UInt8]
+
+    package init(method: [UInt8], host: [UInt8], path: [UInt8], query: [UInt8]) {
+        self.method = method
+        self.host = host
+        self.path = path
+        self.query = query
+    }
+
+    /// Weir's own scheme: who is named in it, and how the bytes are signed.
+    package enum Scheme: String, Sendable {
+        case hmac = "weir-hmac-sha256-v1"
+        case did = "weir-did-v1"
+    }
+
+    /// Nine lines, parted by a line feed (0x0A), none after the last. No part can hold one: HTTP allows it in no method, target or header.
+    ///
+    /// scheme · method · host in lower case · path · query sorted · key id or DID · timestamp · nonce · SHA-256 of the body in lower-case
+    /// hexadecimal.
+    package func canonicalBytes(_ scheme: Scheme, identity: String, timestamp: String, nonce: String, bodyDigest: [UInt8]) -> [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(scheme.rawValue.utf8.count + method.count + host.count + path.count + query.count + identity.utf8.count + 180)
+        out += scheme.rawValue.utf8
+        out.append(10)
+        out += method
+        out.append(10)
+        out += host.lazy.map { $0 >= 65 && $0 <= 90 ? $0 | 32 : $0 }
+        out.append(10)
+        out += path
+        out.append(10)
+        out += sortedQuery
+        out.append(10)
+        out += identity.utf8
+        out.append(10)
+        out += timestamp.utf8
+        out.append(10)
+        out += nonce.utf8
+        out.append(10)
+        out += Hex.encode(bodyDigest).utf8
+        return out
+    }
+
+    /// The parameters between `&`, as sent and percent-encoded as they are, in the order of their bytes.
+    private var sortedQuery: [UInt8] {
+        guard query.contains(UInt8(ascii: "&")) else { return query }
+        let parameters = query.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false)
+        return Array(parameters.sorted { $0.lexicographicallyPrecedes($1) }.joined(separator: [UInt8(ascii: "&")]))
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) with a key's signing secret.
+package enum RequestMAC {
+    package static let byteCount = 32
+
+    package static func of(_ message: [UInt8], secret: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: message, using: SymmetricKey(data: secret)))
+    }
+
+    /// In a time that says nothing about where the two differ.
+    package static func isValid(_ tag: [UInt8], over message: [UInt8], secret: [UInt8]) -> Bool {
+        HMAC<SHA256>.isValidAuthenticationCode(tag, authenticating: message, using: SymmetricKey(data: secret))
+    }
+}
+
+/// The time that a signature states: whole seconds since 1970 in decimal digits.
+package enum SignatureTime {
+    /// - Throws: for what is no such number, or further from `now` than `skew`; the text tells the difference.
+    package static func check(_ text: String, nowMilliseconds: Int64, skewSeconds: Int64) throws(ProofProblem) {
+        guard !text.isEmpty, text.utf8.count <= 19, text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }), text.utf8.first != 48,
+            let seconds = Int64(text)
+        else {
+            throw ProofProblem(
+                "The timestamp \"\(text.prefix(30))\" is no whole number of seconds since 1970, such as \(nowMilliseconds / 1000).")
+        }
+        try check(seconds: seconds, nowMilliseconds: nowMilliseconds, skewSeconds: skewSeconds)
+    }
+
+    package static func check(seconds: Int64, nowMilliseconds: Int64, skewSeconds: Int64) throws(ProofProblem) {
+        guard seconds >= 0 else { throw ProofProblem("The timestamp is a time before 1970: send whole seconds since then.") }
+        guard seconds < 100_000_000_000 else {
+            throw ProofProblem("The timestamp \(seconds) seems to be in milliseconds: send whole seconds since 1970.")
+        }
+        let now = nowMilliseconds / 1000
+        let difference = seconds - now
+        guard abs(difference) <= skewSeconds else {
+            throw ProofProblem(
+                "The timestamp is \(abs(difference)) s \(difference < 0 ? "behind" : "ahead of") this server's clock (\(now)); \(skewSeconds) s are allowed. "
+                    + "Set your clock, and sign each request when you send it.")
+        }
+    }
+}
+
+/// What makes a signed request unique.
+package enum SignatureNonce {
+    /// - Throws: unless it is 16 to 128 visible ASCII characters.
+    package static func check(_ nonce: String) throws(ProofProblem) {
+        guard (16...128).contains(nonce.utf8.count), nonce.utf8.allSatisfy({ $0 > 32 && $0 < 127 }) else {
+            throw ProofProblem("The nonce has to be 16 to 128 visible ASCII characters, new and random for each request.")
+        }
+    }
+}
+
+/// A signature as it stands in a header: base64, base64url or, with `0x`, hexadecimal.
+package enum SignatureText {
+    package static func decode(_ text: String) -> [UInt8]? {
+        guard text.utf8.count <= 256 else { return nil }
+        if text.hasPrefix("0x") { return Hex.decode(text.dropFirst(2)) }
+        return Base64URL.decode(text) ?? Base64.decode(text)
+    }
+}
