@@ -26,16 +26,17 @@ package enum RowSecurity {
     ]
 
     /// Statements of a migration. A session that says nothing of tenants is the release before, which knows of none; this one always does.
-    /// Forced upon the owner, too, but for the usage records: into them the release before copies as the owner, which Postgres would refuse.
-    static func statements(_ dialect: SQLDialect) -> [String] {
+    /// Forced upon the owner, too.
+    static func statements(_ dialect: SQLDialect, _ tables: [(name: String, tenantColumn: String)]) -> [String] {
         guard dialect == .postgres else { return [] }
-        return tables.flatMap { table -> [String] in
+        return tables.flatMap { table in
             let setting = "(SELECT COALESCE(current_setting('weir.tenant', true), '*'))"
             let condition = "\(setting) = '*' OR \(table.tenantColumn) = \(setting)"
             return [
                 "ALTER TABLE \(table.name) ENABLE ROW LEVEL SECURITY",
                 "CREATE POLICY weir_tenant ON \(table.name) USING (\(condition)) WITH CHECK (\(condition))",
-            ] + (table.name == "usage_records" ? [] : ["ALTER TABLE \(table.name) FORCE ROW LEVEL SECURITY"])
+                "ALTER TABLE \(table.name) FORCE ROW LEVEL SECURITY",
+            ]
         }
     }
 
@@ -93,5 +94,13 @@ package enum RowSecurity {
 }
 
 extension Migration {
-    static let rowSecurity = Migration(46, "row_security") { dialect in RowSecurity.statements(dialect) }
+    static let rowSecurity = Migration(46, "row_security") { dialect in
+        // The usage records were not forced by this one: the release before copied into them as the owner, which Postgres would refuse.
+        RowSecurity.statements(dialect, RowSecurity.tables).filter { $0 != forcedRecords }
+    }
+
+    /// The release before copies into the partitions by now, which have no policy: nobody but their owner reads them.
+    static let forcedRowSecurity = Migration(67, "forced_row_security") { dialect in dialect == .postgres ? [forcedRecords] : [] }
+
+    private static let forcedRecords = "ALTER TABLE usage_records FORCE ROW LEVEL SECURITY"
 }

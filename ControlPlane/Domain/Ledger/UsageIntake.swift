@@ -23,6 +23,7 @@ package struct UsageIntake: Sendable {
     private let clock: any WallClock
     private let logger: Logger
     private let parties: UsageParties
+    private let keyUses = KeyUses()
     private let quarantined: [QuarantineReason: Counter]
 
     package init(
@@ -64,7 +65,7 @@ package struct UsageIntake: Sendable {
         let incarnation = batch.incarnation
         // What is stored already needs no rating; the transaction decides, this only spares work.
         let reports = try await reports(of: batch, dataPlaneID: dataPlaneID, sequence: sequence, now: now)
-        let outcome = try await database.transaction(isolation: .readCommitted) { c -> Outcome in
+        let outcome = try await database.transaction(isolation: .readCommitted) { [keyUses] c -> Outcome in
             let mark = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
             guard sequence == mark &+ 1 else { return Outcome(mark: mark, stored: nil) }
             if mark == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
@@ -74,8 +75,12 @@ package struct UsageIntake: Sendable {
             try Self.keepApart(c, apart, dataPlaneID)
             try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: sequence)
             try UsageDailyTable.add(c, stored)
-            return Outcome(mark: sequence, stored: stored.count, repeated: rows.count - stored.count, apart: apart.map(\.reason))
+            let uses = keyUses.due(stored)
+            try KeyUsesTable.note(c, dataPlaneID: dataPlaneID, uses)
+            return Outcome(
+                mark: sequence, stored: stored.count, repeated: rows.count - stored.count, apart: apart.map(\.reason), uses: uses)
         }
+        keyUses.remember(outcome.uses, of: dataPlaneID)
         report(outcome, reports, dataPlaneID, sequence)
         var ack = Weir_V1_UsageAck()
         ack.incarnation = incarnation
@@ -100,6 +105,7 @@ package struct UsageIntake: Sendable {
         let stored: Int?
         var repeated = 0
         var apart: [QuarantineReason] = []
+        var uses: [KeyUse] = []
     }
 
     /// A record as it would be billed, and what already speaks against it.

@@ -2,7 +2,7 @@
 extension Migration {
     static let usageDaily = Migration(3, "usage_daily", .breaking) { _ in
         let keys = UsageDailyTable.keys.joined(separator: ", ")
-        let sums = UsageDailyTable.sums
+        let sums = UsageDailyTable.firstSums
         return [
             """
             CREATE TABLE usage_daily (

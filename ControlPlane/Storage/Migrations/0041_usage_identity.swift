@@ -3,7 +3,7 @@
 extension Migration {
     static let usageIdentity = Migration(41, "usage_identity") { _ in
         let keys = UsageDailyTable.detailedKeys.joined(separator: ", ")
-        let sums = UsageDailyTable.sums.map(\.column)
+        let sums = UsageDailyTable.firstSums.map(\.column)
         let columns = ["app_id", "user_id", "did", "dialect", "tags"].map {
             "ALTER TABLE usage_records ADD COLUMN \($0) TEXT NOT NULL DEFAULT ''"
         }
@@ -35,7 +35,7 @@ extension Migration {
             """
             INSERT INTO usage_daily_detail (\(keys), \(sums.joined(separator: ", ")))
             SELECT admitted_at_us / 86400000000, tenant_id, project_id, key_id, model, status, data_plane_id, '', '', '', '', '', price_id,
-                config_version, \(UsageDailyTable.sums.map { "SUM(\($0.ofRecord))" }.joined(separator: ", "))
+                config_version, \(UsageDailyTable.firstSums.map { "SUM(\($0.ofRecord))" }.joined(separator: ", "))
             FROM usage_records
             GROUP BY admitted_at_us / 86400000000, tenant_id, project_id, key_id, model, status, data_plane_id, price_id, config_version
             """,

@@ -20,5 +20,8 @@ package enum Migrations {
         .work,
         .rollbacks,
         .growthIndexes,
+        .usageOutcomes,
+        .keyUses,
+        .forcedRowSecurity,
     ]
 }

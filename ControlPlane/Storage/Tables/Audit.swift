@@ -104,14 +104,8 @@ package enum AuditTable {
         if let from = filter.from { query.add("at >= ?", .int(from)) }
         if let to = filter.to { query.add("at < ?", .int(to)) }
         if let tenant = filter.tenantID { query.add("tenant_id = ?", .text(tenant)) }
-        if let before { query.add("(at, sequence) < (?, ?)", .int(before.at), .int(before.sequence)) }
-        let limitPlace = query.place(.int(Int64(limit)))
-        let rows = try c.query(
-            """
-            SELECT \(columns.joined(separator: ", ")), sequence FROM audit_log \(query.clause)
-            ORDER BY at DESC, sequence DESC LIMIT \(limitPlace)
-            """, query.arguments)
-        return try rows.map { row in
+        let newest = NewestFirst(table: "audit_log", columns: columns + ["sequence"], order: ("at", "sequence"))
+        return try newest.rows(c, query, before: before.map { ($0.at, .int($0.sequence)) }, limit: limit).map { row in
             AuditRow(
                 id: try row.text("id"), at: try row.int("at"), actorID: try row.text("actor_id"), actorName: try row.text("actor_name"),
                 actorRole: try row.text("actor_role"), remoteAddress: try row.text("remote_address"), requestID: try row.text("request_id"),

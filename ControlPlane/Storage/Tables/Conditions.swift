@@ -28,6 +28,34 @@ package struct Conditions {
         return "$\(arguments.count)"
     }
 
+    /// Placeholders of as many rows of values: `($1, $2), ($3, $4)`.
+    static func places(_ rows: Int, _ columns: Int) -> String {
+        (0..<rows).map { row in "(" + (0..<columns).map { "$\(row * columns + $0 + 1)" }.joined(separator: ", ") + ")" }
+            .joined(separator: ", ")
+    }
+
     /// Empty when there are no conditions.
     package var clause: String { pieces.isEmpty ? "" : "WHERE " + pieces.joined(separator: " AND ") }
+}
+
+/// One page of a table, newest first.
+struct NewestFirst {
+    let table: String
+    let columns: [String]
+    /// What the table is ordered by, the latest first: a time, and what decides among rows of one time.
+    let order: (time: String, tie: String)
+
+    /// - Parameters:
+    ///   - before: Both of the last row that was seen.
+    ///   - conditions: The filters; those of the page are added.
+    func rows(_ c: any SQLConnection, _ conditions: Conditions, before: (time: Int64, tie: SQLValue)?, limit: Int) throws -> [SQLRow] {
+        var conditions = conditions
+        if let before { conditions.add("(\(order.time), \(order.tie)) < (?, ?)", .int(before.time), before.tie) }
+        let limitPlace = conditions.place(.int(Int64(limit)))
+        return try c.query(
+            """
+            SELECT \(columns.joined(separator: ", ")) FROM \(table) \(conditions.clause)
+            ORDER BY \(order.time) DESC, \(order.tie) DESC LIMIT \(limitPlace)
+            """, conditions.arguments)
+    }
 }

@@ -31,8 +31,9 @@ package enum PurgeTables {
             DELETE FROM \(name) WHERE id IN (
                 SELECT id FROM \(name) WHERE deleted_at IS NOT NULL AND deleted_at < $1 \(free.joined(separator: " "))
                 ORDER BY deleted_at LIMIT $2)
-            RETURNING \(table.isDirectory ? "directory_revision" : "revision") AS change
+            RETURNING id, \(table.isDirectory ? "directory_revision" : "revision") AS change
             """, [.int(deletedBefore), .int(Int64(limit))])
+        if table == .virtualKeys { try KeyUsesTable.remove(c, keyIDs: rows.map { try $0.text("id") }) }
         if table.isDirectory, let last = try rows.map({ try $0.int("change") }).max() {
             try CountersTable.raise(c, directoryMark, to: last)
         }

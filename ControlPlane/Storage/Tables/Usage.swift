@@ -52,9 +52,9 @@ package enum UsageTable {
             try c.savepoint { try insertAll(c, rows) }
             return rows
         } catch DatabaseError.uniqueViolation {
-            let places = UsageRow.columns.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
+            let columns = UsageRow.columns
             let sql = """
-                INSERT INTO usage_records (\(UsageRow.columns.joined(separator: ", "))) VALUES (\(places))
+                INSERT INTO usage_records (\(columns.joined(separator: ", "))) VALUES \(Conditions.places(1, columns.count))
                 ON CONFLICT (request_id, data_plane_id, admitted_at_us) DO NOTHING
                 """
             return try rows.filter { try c.execute(sql, $0.values) == 1 }
@@ -78,15 +78,11 @@ package enum UsageTable {
     ) throws -> [UsageRow] {
         var conditions = Conditions()
         filter.add(to: &conditions)
-        if let before { conditions.add("(admitted_at_us, request_id) < (?, ?)", .int(before.admittedAt), .blob(before.requestID)) }
-        let limitPlace = conditions.place(.int(Int64(limit)))
-        return try c.query(
-            """
-            SELECT \(UsageRow.columns.joined(separator: ", ")) FROM usage_records \(conditions.clause)
-            ORDER BY admitted_at_us DESC, request_id DESC LIMIT \(limitPlace)
-            """, conditions.arguments
-        ).map(UsageRow.init)
+        return try newest.rows(c, conditions, before: before.map { ($0.admittedAt, .blob($0.requestID)) }, limit: limit).map(UsageRow.init)
     }
+
+    private static let newest = NewestFirst(
+        table: "usage_records", columns: UsageRow.columns, order: ("admitted_at_us", "request_id"))
 
     /// When the record of the tenant's latest request arrived, Unix milliseconds.
     package static func lastReceived(_ c: any SQLConnection, tenantID: String) throws -> Int64? {

@@ -7,12 +7,30 @@ package enum UsageDailyTable {
     static let detailedKeys = keys + ["app_id", "user_id", "did", "tags", "dialect", "price_id", "config_version"]
 
     /// What is summed: the column here, and the expression over a record.
-    static let sums: [(column: String, ofRecord: String)] = [
+    static let sums = firstSums + laterSums
+
+    /// Those that the tables were made with.
+    static let firstSums: [(column: String, ofRecord: String)] = [
         ("requests", "1"), ("estimated", "flags & 1"), ("mismatches", "(flags & 128) / 128"), ("input_tokens", "input_tokens"),
         ("output_tokens", "output_tokens"), ("cached_input_tokens", "cached_input_tokens"), ("cache_write_tokens", "cache_write_tokens"),
         ("reasoning_tokens", "reasoning_tokens"), ("cost_nano", "cost_nano"),
         ("rerated_cost_nano", "COALESCE(rerated_cost_nano, cost_nano)"),
     ]
+
+    /// Those that the release before does not know, so that what it adds to a sum is missing in these. They count what is known, never
+    /// what is not: the difference to `requests`, and to those that failed, is what nobody knows.
+    static let laterSums: [(column: String, ofRecord: String)] = [
+        ("priced", "CASE WHEN \(unpriced) THEN 0 ELSE 1 END"), ("failed_client", failed(by: 1)), ("failed_weir", failed(by: 2)),
+        ("failed_provider", failed(by: 3)),
+    ]
+
+    /// Whether something of a record's cost is not known: the data plane had no price (256), the control plane could judge that, and there
+    /// was something to be charged.
+    private static let unpriced =
+        "(flags / 256) % 2 = 1 AND rerated_cost_nano IS NOT NULL AND (input_tokens > 0 OR output_tokens > 0 OR status = 1)"
+
+    /// Of a number of `ErrorOrigin`.
+    private static func failed(by origin: Int) -> String { "CASE WHEN status = 2 AND error_origin = \(origin) THEN 1 ELSE 0 END" }
 
     static let microsecondsPerDay: Int64 = 86_400_000_000
 
@@ -101,24 +119,23 @@ package enum UsageDailyTable {
 
     private static func statement(_ table: String, _ keys: [String], groups: Int) -> String {
         let columns = keys + sums.map(\.column)
-        let places = (0..<groups).map { group in
-            "(" + columns.indices.map { "$\(group * columns.count + $0 + 1)" }.joined(separator: ", ") + ")"
-        }
         let updates = sums.map { sum in
             let (old, new) = ("\(table).\(sum.column)", "excluded.\(sum.column)")
             return "\(sum.column) = CASE WHEN \(old) > \(Int64.max) - \(new) THEN \(Int64.max) ELSE \(old) + \(new) END"
         }
         return """
-            INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES \(places.joined(separator: ", "))
+            INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES \(Conditions.places(groups, columns.count))
             ON CONFLICT (\(keys.joined(separator: ", "))) DO UPDATE SET \(updates.joined(separator: ", "))
             """
     }
 
     /// In the order of `sums`.
     private static func amounts(_ row: UsageRow) -> [Int64] {
-        [
+        let failed = row.status == 2
+        return [
             1, row.flags & 1, (row.flags & 128) / 128, row.inputTokens, row.outputTokens, row.cachedInputTokens, row.cacheWriteTokens,
-            row.reasoningTokens, row.costNano, row.reratedCostNano ?? row.costNano,
+            row.reasoningTokens, row.costNano, row.reratedCostNano ?? row.costNano, row.isPriced ? 1 : 0,
+            failed && row.errorOrigin == 1 ? 1 : 0, failed && row.errorOrigin == 2 ? 1 : 0, failed && row.errorOrigin == 3 ? 1 : 0,
         ]
     }
 }

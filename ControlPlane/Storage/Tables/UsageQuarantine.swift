@@ -78,6 +78,9 @@ package struct QuarantineFilter: Sendable, Hashable {
 
 /// Usage that a data plane may not report.
 package enum UsageQuarantineTable {
+    private static let newest = NewestFirst(
+        table: "usage_quarantine", columns: QuarantinedUsageRow.columns, order: ("received_at", "id"))
+
     /// Stores rows and counts them.
     package static func insert(_ c: any SQLConnection, _ rows: [QuarantinedUsageRow]) throws {
         try c.insertMany(into: "usage_quarantine", columns: QuarantinedUsageRow.columns, rows: rows.map(\.values))
@@ -100,22 +103,16 @@ package enum UsageQuarantineTable {
     ) throws -> [QuarantinedUsageRow] {
         var conditions = Conditions()
         filter.add(to: &conditions)
-        if let before { conditions.add("(received_at, id) < (?, ?)", .int(before.receivedAt), .text(before.id)) }
-        let place = conditions.place(.int(Int64(limit)))
-        return try c.query(
-            """
-            SELECT \(QuarantinedUsageRow.columns.joined(separator: ", ")) FROM usage_quarantine \(conditions.clause)
-            ORDER BY received_at DESC, id DESC LIMIT \(place)
-            """, conditions.arguments
-        ).map(QuarantinedUsageRow.init)
+        return try newest.rows(c, conditions, before: before.map { ($0.receivedAt, .text($0.id)) }, limit: limit).map(
+            QuarantinedUsageRow.init)
     }
 
     /// Which of these are still there; locked until the transaction ends.
     package static func lock(_ c: any SQLConnection, ids: [String]) throws -> Set<String> {
         guard !ids.isEmpty else { return [] }
-        let places = (1...ids.count).map { "$\($0)" }.joined(separator: ", ")
         let rows = try c.query(
-            "SELECT id FROM usage_quarantine WHERE id IN (\(places)) ORDER BY id\(c.dialect.forUpdate)", ids.map { .text($0) })
+            "SELECT id FROM usage_quarantine WHERE id IN \(Conditions.places(1, ids.count)) ORDER BY id\(c.dialect.forUpdate)",
+            ids.map { .text($0) })
         return Set(try rows.map { try $0.text("id") })
     }
 
@@ -123,8 +120,7 @@ package enum UsageQuarantineTable {
     package static func remove(_ c: any SQLConnection, _ rows: [QuarantinedUsageRow]) throws {
         for start in stride(from: 0, to: rows.count, by: 500) {
             let part = rows[start..<min(start + 500, rows.count)]
-            let places = (1...part.count).map { "$\($0)" }.joined(separator: ", ")
-            try c.execute("DELETE FROM usage_quarantine WHERE id IN (\(places))", part.map { .text($0.id) })
+            try c.execute("DELETE FROM usage_quarantine WHERE id IN \(Conditions.places(1, part.count))", part.map { .text($0.id) })
         }
         for (key, group) in Dictionary(grouping: rows, by: { [$0.dataPlaneID, $0.reason] }).sorted(by: {
             $0.key.lexicographicallyPrecedes($1.key)

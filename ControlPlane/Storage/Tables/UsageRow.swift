@@ -63,6 +63,11 @@ package struct UsageRow: Sendable, Hashable {
 
     package init() {}
 
+    /// Whether its cost is known. It is not where the data plane had no price in force and there was something to be charged.
+    package var isPriced: Bool {
+        flags & 256 == 0 || reratedCostNano == nil || !(inputTokens > 0 || outputTokens > 0 || status == 1)
+    }
+
     static let columns = [
         "request_id", "data_plane_id", "incarnation", "sequence", "position", "admitted_at_us", "received_at", "tenant_id", "project_id",
         "key_id", "model", "route_id", "capability", "channel", "streaming", "config_version", "estimated_input_tokens", "request_bytes",
