@@ -40,7 +40,8 @@ final class LoopContext: @unchecked Sendable {
     var health: HealthView
     var failureLog = FailureLog()
 
-    private var hidden: [ObjectIdentifier: Hidden] = [:]
+    /// By the endpoint; emptied when another snapshot comes into force.
+    private var places: [ObjectIdentifier: Place] = [:]
     /// Credentials that a provider has sent back.
     private var leaked: Set<String> = []
     private var pools: [PoolKey: UpstreamPool] = [:]
@@ -49,8 +50,8 @@ final class LoopContext: @unchecked Sendable {
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
 
-    private var sends: [PendingExchange] = []
-    private var ends: [PendingExchange] = []
+    private var sends = PendingExchanges()
+    private var ends = PendingExchanges()
     private var isTickScheduled = false
     private var sweep: RepeatedTask?
     private var sweepCount = 0
@@ -58,12 +59,6 @@ final class LoopContext: @unchecked Sendable {
     private(set) var dateLine: [UInt8] = []
     /// Microseconds, monotonic; renewed at each tick of the sweep and by whoever reads the clock anyway.
     private(set) var nowMicroseconds = MonotonicClock.nowMicroseconds()
-
-    /// An exchange as it was when it asked: a connection goes on to its next request while the answer of a lost one is under way.
-    struct PendingExchange {
-        let exchange: Exchange
-        let serial: UInt64
-    }
 
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
@@ -91,7 +86,7 @@ final class LoopContext: @unchecked Sendable {
         let before = self.snapshot
         attempts.keep(versions: Set(snapshot.configs.keys))
         self.snapshot = snapshot
-        hidden.removeAll()
+        places.removeAll()
         if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
         guard let before, before.directory.revocations != snapshot.directory.revocations else { return }
         endExchanges { snapshot.directory.interruption(of: $0) }
@@ -143,20 +138,37 @@ final class LoopContext: @unchecked Sendable {
         return true
     }
 
-    func pool(for endpoint: CompiledEndpoint) -> UpstreamPool {
-        if let pool = pools[endpoint.pool] { return pool }
-        let pool = UpstreamPool(endpoint: endpoint, loop: self)
-        pools[endpoint.pool] = pool
-        return pool
-    }
+    func pool(for endpoint: CompiledEndpoint) -> UpstreamPool { place(of: endpoint).pool }
 
     /// What an error of an endpoint must not show. Made once an endpoint and credential.
     func hiddenTexts(of candidate: Candidate) -> HiddenTexts {
-        let place = ObjectIdentifier(candidate.endpoint)
-        if let known = hidden[place], known.credential === candidate.credential { return known.texts }
+        let place = place(of: candidate.endpoint)
+        if let known = place.hidden, known.credential === candidate.credential { return known.texts }
         let texts = candidate.credential?.hiddenTexts(at: candidate.endpoint) ?? HiddenTexts(hosts: [candidate.endpoint.host])
-        hidden[place] = Hidden(endpoint: candidate.endpoint, credential: candidate.credential, texts: texts)
+        place.hidden = (candidate.credential, texts)
         return texts
+    }
+
+    private func place(of endpoint: CompiledEndpoint) -> Place {
+        if let place = places[ObjectIdentifier(endpoint)] { return place }
+        let pool = pools[endpoint.pool] ?? UpstreamPool(endpoint: endpoint, loop: self)
+        pools[endpoint.pool] = pool
+        let place = Place(endpoint: endpoint, pool: pool)
+        places[ObjectIdentifier(endpoint)] = place
+        return place
+    }
+
+    /// What this loop has of an endpoint.
+    private final class Place {
+        /// Held, so that no other object can take the place that it is found by.
+        let endpoint: CompiledEndpoint
+        let pool: UpstreamPool
+        var hidden: (credential: CredentialEntry?, texts: HiddenTexts)?
+
+        init(endpoint: CompiledEndpoint, pool: UpstreamPool) {
+            self.endpoint = endpoint
+            self.pool = pool
+        }
     }
 
     /// A provider's answer held the credential that was sent to it. Said once a credential: it is for the operator to replace it.
@@ -167,24 +179,17 @@ final class LoopContext: @unchecked Sendable {
             metadata: ["credential": "\(credential.id)", "endpoint": "\(candidate.endpoint.id)"])
     }
 
-    /// Holds what it is found by, so that no other object can take its place.
-    private struct Hidden {
-        let endpoint: CompiledEndpoint
-        let credential: CredentialEntry?
-        let texts: HiddenTexts
-    }
-
     // MARK: The journal's tick
 
     /// The exchange's request goes upstream once its intent, buffered in the journal, is written.
     func sendAfterJournal(_ exchange: Exchange) {
-        sends.append(PendingExchange(exchange: exchange, serial: exchange.serial))
+        sends.append(exchange)
         scheduleTick()
     }
 
     /// The end of the exchange's answer leaves once its completion, buffered in the journal, is written (and synced, if so set).
     func endAfterJournal(_ exchange: Exchange) {
-        ends.append(PendingExchange(exchange: exchange, serial: exchange.serial))
+        ends.append(exchange)
         scheduleTick()
     }
 
@@ -199,38 +204,31 @@ final class LoopContext: @unchecked Sendable {
     private func tick() {
         assertOnLoop()
         isTickScheduled = false
-        let starting = sends
-        sends.removeAll(keepingCapacity: true)
+        let starting = sends.take()
         do {
             try journal.flush()
         } catch {
             metrics.journalFailures &+= 1
-            for pending in starting where pending.serial == pending.exchange.serial {
-                pending.exchange.intentFailed(error)
-            }
+            starting.forEach { $0.intentFailed(error) }
             // Completions keep their place in the journal's buffer; their answers' ends wait with them.
             if !ends.isEmpty || journal.hasBuffered {
                 eventLoop.scheduleTask(in: .milliseconds(20)) { self.scheduleTick() }
             }
             return
         }
-        if !ends.isEmpty {
-            let ending = ends
-            ends.removeAll(keepingCapacity: true)
-            if settings.durability == .power {
-                journal.whenSynced(journal.syncPoint()) { synced in
-                    if !synced { self.metrics.journalFailures &+= 1 }
-                    self.release(ending)
-                }
-            } else {
-                release(ending)
+        if settings.durability == .power, !ends.isEmpty {
+            let ending = ends.take()
+            journal.whenSynced(journal.syncPoint()) { synced in
+                if !synced { self.metrics.journalFailures &+= 1 }
+                ending.forEach { $0.completionIsDurable() }
             }
+        } else if !ends.isEmpty {
+            let ending = ends.take()
+            ending.forEach { $0.completionIsDurable() }
+            ends.reuse(ending)
         }
-        for pending in starting where pending.serial == pending.exchange.serial { pending.exchange.intentIsDurable() }
-    }
-
-    private func release(_ ending: [PendingExchange]) {
-        for pending in ending where pending.serial == pending.exchange.serial { pending.exchange.completionIsDurable() }
+        starting.forEach { $0.intentIsDurable() }
+        sends.reuse(starting)
     }
 
     // MARK: Deadlines
@@ -253,6 +251,7 @@ final class LoopContext: @unchecked Sendable {
         for front in fronts.items { front.close() }
         // Pools and this context hold each other.
         pools.removeAll()
+        places.removeAll()
     }
 
     /// One pass over all connections ten times a second is cheaper than a timer for each deadline of each request.

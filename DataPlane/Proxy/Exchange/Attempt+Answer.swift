@@ -155,7 +155,7 @@ extension Attempt {
             case .other: opening.problem = .unusable("the body is neither JSON nor an event stream")
             case .eventStream where !admission.isStreaming:
                 opening.assembly = Assembly(hiding: loop.hiddenTexts(of: candidate))
-                meter = dialect.meter(.stream, admission, hiding: .none)
+                dialect.begin(&meter, .stream, admission, hiding: .none)
                 assemble(all)
             case .eventStream:
                 write(.stream)
@@ -178,7 +178,7 @@ extension Attempt {
             head.length = .unknown
             head.content = .eventStream
         }
-        meter = dialect.meter(shape, admission, hiding: shape == .stream ? loop.hiddenTexts(of: candidate) : .none)
+        dialect.begin(&meter, shape, admission, hiding: shape == .stream ? loop.hiddenTexts(of: candidate) : .none)
         opening.isWritten = true
         exchange.sink.begin(head)
     }

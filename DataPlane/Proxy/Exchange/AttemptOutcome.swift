@@ -31,7 +31,7 @@ struct AttemptOutcome {
     /// 0: no response head arrived.
     var providerStatus: Int
     var usage = TokenUsage()
-    var flags: UsageFlags = []
+    var flags = UsageFlags()
     var cost = NanoDollars(0)
     /// Monotonic microseconds.
     var startedAt: Int64
@@ -46,7 +46,7 @@ struct AttemptOutcome {
 struct Interruption {
     var origin: Rejection.Fault
     var code: StaticString
-    var flags: UsageFlags = []
+    var flags = UsageFlags()
     /// Of the answer, where nothing of one has left yet.
     var status = 502
     /// For the caller, if it still listens.
@@ -119,7 +119,7 @@ struct AttemptSums {
     var attempts: UInt32 = 0
     var usage = TokenUsage()
     var cost = NanoDollars(0)
-    var flags: UsageFlags = []
+    var flags = UsageFlags()
     var sentUpstream = false
 
     mutating func add(_ outcome: AttemptOutcome) {

@@ -53,16 +53,14 @@ extension Dialect {
         OpenAIErrors.event(message: rejection.message, type: rejection.kind.rawValue, code: "\(rejection.code)")
     }
 
-    /// The meter for an answer in this dialect.
+    /// Makes an attempt's meter ready for an answer in this dialect.
     /// - Parameter hidden: what the caller must not see in an error inside a stream.
-    func meter(_ shape: ResponseMeter.Shape, _ admission: Admission, hiding hidden: HiddenTexts) -> ResponseMeter {
-        var meter = ResponseMeter()
+    func begin(_ meter: inout ResponseMeter, _ shape: ResponseMeter.Shape, _ admission: Admission, hiding hidden: HiddenTexts) {
         switch shape {
         case .none: break
         case .document: meter.beginDocument()
         // Usage that the caller did not ask for is taken out again.
         case .stream: meter.beginStream(admission.isStreaming && !admission.clientWantsUsage ? .strip : .observe, hidden)
         }
-        return meter
     }
 }

@@ -20,7 +20,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case journaling(Admission, Attempt)
         case attempting(Admission, Attempt)
         /// The last attempt has ended well; the answer's last part waits until the client's side has taken all before it.
-        case delivering(Admission, Attempt, AttemptOutcome, Verdict)
+        indirect case delivering(Admission, Attempt, AttemptOutcome, Verdict)
         /// Everything is said; the end of the answer waits for the record.
         case recording(isWhole: Bool)
     }

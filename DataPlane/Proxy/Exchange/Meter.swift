@@ -2,7 +2,7 @@ import Formats
 
 /// The seventh stage: reads along while a response passes. Which meter depends on what the provider answered with.
 ///
-/// Both meters have their place here for good and work in it: as payloads of an enumeration they would be moved out and in for each piece.
+/// Each meter has its place here and works in it: as payloads of an enumeration they would be moved out and in for each piece.
 struct ResponseMeter {
     enum Shape {
         /// It is not known yet.
@@ -14,10 +14,13 @@ struct ResponseMeter {
     }
 
     private(set) var shape = Shape.none
-    private var document = BodyUsageMeter()
-    private var stream = StreamUsageMeter(mode: .observe)
+    private var document: BodyUsageMeter?
+    private var stream: StreamUsageMeter?
 
-    mutating func beginDocument() { shape = .document }
+    mutating func beginDocument() {
+        document = BodyUsageMeter()
+        shape = .document
+    }
 
     mutating func beginStream(_ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts) {
         stream = StreamUsageMeter(mode: mode, hidden: hidden)
@@ -25,16 +28,16 @@ struct ResponseMeter {
     }
 
     /// Reads a piece of a stream and hands on what the caller is to see of it: whole events.
-    mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: StreamUsageMeter.Emit) { stream.relay(bytes, emit: emit) }
+    mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: StreamUsageMeter.Emit) { stream?.relay(bytes, emit: emit) }
 
     /// A part of an event that was too large to be held has gone out.
-    var isInsideSentEvent: Bool { shape == .stream && stream.isInsideSentEvent }
+    var isInsideSentEvent: Bool { stream?.isInsideSentEvent ?? false }
 
     mutating func observe(_ bytes: UnsafeRawBufferPointer) {
         switch shape {
         case .none: return
-        case .document: document.consume(bytes)
-        case .stream: stream.observe(bytes)
+        case .document: document?.consume(bytes)
+        case .stream: stream?.observe(bytes)
         }
     }
 
@@ -42,16 +45,16 @@ struct ResponseMeter {
     mutating func finish(emit: StreamUsageMeter.Emit) {
         switch shape {
         case .none: return
-        case .document: document.finish()
-        case .stream: stream.finish(emit: emit)
+        case .document: document?.finish()
+        case .stream: stream?.finish(emit: emit)
         }
     }
 
     var reading: UsageReading {
         switch shape {
         case .none: .absent
-        case .document: document.reading
-        case .stream: stream.reading
+        case .document: document?.reading ?? .absent
+        case .stream: stream?.reading ?? .absent
         }
     }
 
@@ -59,20 +62,20 @@ struct ResponseMeter {
     var contentBytes: Int64 {
         switch shape {
         case .none: 0
-        case .document: document.contentBytes
-        case .stream: stream.contentBytes
+        case .document: document?.contentBytes ?? 0
+        case .stream: stream?.contentBytes ?? 0
         }
     }
 
     /// The stream said `[DONE]`: nothing that matters follows.
-    var sawDone: Bool { shape == .stream && stream.sawDone }
+    var sawDone: Bool { stream?.sawDone ?? false }
 
     /// An error inside a response of status 200.
     var sawError: Bool {
         switch shape {
         case .none: false
-        case .document: document.sawError
-        case .stream: stream.sawError
+        case .document: document?.sawError ?? false
+        case .stream: stream?.sawError ?? false
         }
     }
 
@@ -80,8 +83,8 @@ struct ResponseMeter {
     var isTelling: Bool {
         switch shape {
         case .none: false
-        case .document: document.hasEnded
-        case .stream: stream.events > 0
+        case .document: document?.hasEnded ?? false
+        case .stream: (stream?.events ?? 0) > 0
         }
     }
 
@@ -89,8 +92,8 @@ struct ResponseMeter {
     var isEmpty: Bool {
         switch shape {
         case .none: true
-        case .document: document.totalBytes == 0
-        case .stream: stream.events == 0
+        case .document: document?.totalBytes ?? 0 == 0
+        case .stream: stream?.events ?? 0 == 0
         }
     }
 }

@@ -10,7 +10,7 @@ struct Verdict {
     var code: StaticString = ""
     /// Of the answer to the caller; 0: none left.
     var status: Int
-    var flags: UsageFlags = []
+    var flags = UsageFlags()
 
     /// An answer passed whole.
     static func answered(status: Int, hadError: Bool) -> Verdict {
