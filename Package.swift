@@ -12,6 +12,14 @@ let settings: [SwiftSetting] = [
 /// by each request (2–3 % of a data plane's time).
 let hotPath = settings + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
+/// What the hot path takes from other modules, in release: without this the compiler inlines and specialises nothing of a `package`
+/// declaration in another module, not even an option set's union.
+let inlinedInPackage: [SwiftSetting] = [
+    .unsafeFlags(
+        ["-enable-library-evolution", "-Xfrontend", "-package-cmo", "-Xfrontend", "-allow-non-resilient-access"],
+        .when(configuration: .release))
+]
+
 /// Names of external products, so that a target's line shows what it uses and nothing else.
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -90,7 +98,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", path: "Shared/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "COpenSSL", path: "Shared/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CSecp256k1", dependencies: ["COpenSSL"], path: "Shared/C/CSecp256k1"),
-        library("Primitives", "Shared/Primitives", []),
+        library("Primitives", "Shared/Primitives", [], settings: settings + inlinedInPackage),
         library("Nouns", "Shared/Nouns", ["Primitives"]),
         library("Trust", "Shared/Trust", ["CSecp256k1", "Primitives", .crypto]),
         library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
@@ -98,11 +106,11 @@ let package = Package(
         library("ProcessSettings", "Shared/ProcessSettings", ["Primitives", .configuration, .argumentParser]),
         library(
             "Contract", "Shared/Contract",
-            ["Primitives", "Trust", .protobuf, .grpcCore, .grpcProtobuf], exclude: ["Protos"]),
+            ["Primitives", "Trust", .protobuf, .grpcCore, .grpcProtobuf], exclude: ["Protos"], settings: hotPath),
 
         // Data plane.
-        library("Wire", "DataPlane/Wire", ["Primitives"], settings: hotPath),
-        library("Formats", "DataPlane/Formats", ["Primitives"], settings: hotPath),
+        library("Wire", "DataPlane/Wire", ["Primitives"], settings: hotPath + inlinedInPackage),
+        library("Formats", "DataPlane/Formats", ["Primitives"], settings: hotPath + inlinedInPackage),
         library(
             "Proxy", "DataPlane/Proxy",
             [
@@ -113,10 +121,10 @@ let package = Package(
         program("weir-proxy", "DataPlane/Main", ["Proxy", "ProcessSettings", "Telemetry", "Primitives", .argumentParser, .logging]),
 
         // Control plane.
-        library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging]),
+        library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging], settings: hotPath),
         library(
             "Domain", "ControlPlane/Domain",
-            ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging]),
+            ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging], settings: hotPath),
         library(
             "API", "ControlPlane/API",
             [

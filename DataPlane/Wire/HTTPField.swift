@@ -1,5 +1,5 @@
 /// Header fields that the gateway acts on, recognised (in any case) while the head is parsed so that nobody compares names later.
-@usableFromInline
+@frozen @usableFromInline
 package enum KnownField: UInt8, Sendable, CaseIterable {
     case host, contentLength, transferEncoding, connection, authorization, apiKey, xAPIKey, contentType, accept, userAgent, expect
     case traceparent, tracestate, openAIBeta, openAIOrganization, openAIProject, idempotencyKey, xRequestID, retryAfter
@@ -20,7 +20,7 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
 }
 
 /// One header field, as offsets into the bytes that were parsed. Valid only beside those bytes.
-@usableFromInline
+@frozen @usableFromInline
 package struct HTTPField: Sendable, Equatable {
     @usableFromInline package var nameStart: Int32
     @usableFromInline package var nameEnd: Int32
