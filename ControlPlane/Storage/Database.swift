@@ -117,7 +117,7 @@ package protocol SQLConnection {
     func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int
 
     /// Inserts all rows: COPY on Postgres, one prepared statement on SQLite. Integers go into BIGINT columns only.
-    func insertMany(into table: String, columns: [String], rows: [[SQLValue]]) throws
+    func insertMany(into table: String, columns: [String], rows: some Collection<[SQLValue]>) throws
 
     /// Runs `body` as the owner of the schema: for tables that are made at work, such as partitions.
     func asOwner<R>(_ body: () throws -> R) throws -> R

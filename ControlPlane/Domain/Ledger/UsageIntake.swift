@@ -72,7 +72,7 @@ package struct UsageIntake: Sendable {
             let (rows, apart) = try Self.divide(c, reports, dataPlaneID, now / 1000)
             try UsagePartitions.ensure(c, Set(rows.map { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }))
             let stored = try UsageTable.insert(c, rows)
-            try Self.keepApart(c, apart, dataPlaneID)
+            try Self.keepApart(c, apart, batch, dataPlaneID)
             try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: sequence)
             try UsageDailyTable.add(c, stored)
             let uses = keyUses.due(stored)
@@ -108,11 +108,18 @@ package struct UsageIntake: Sendable {
         var uses: [KeyUse] = []
     }
 
-    /// A record as it would be billed, and what already speaks against it.
-    private struct Report: Sendable {
+    /// The records of a batch as they would be billed, and for each what already speaks against it. Arrays beside each other: where nothing
+    /// does, as in nearly every batch, the rows go on as they are.
+    private struct Reports: Sendable {
+        var rows: [UsageRow] = []
+        var reasons: [QuarantineReason?] = []
+    }
+
+    /// What is kept apart: the record's place in its batch, its row, and why.
+    private struct Apart {
+        let place: Int
         let row: UsageRow
-        let record: Weir_V1_UsageRecord
-        let reason: QuarantineReason?
+        let reason: QuarantineReason
     }
 
     private static func check(_ batch: Weir_V1_UsageBatch) throws(DomainError) {
@@ -136,57 +143,59 @@ package struct UsageIntake: Sendable {
 
     /// What is billed, and what is not.
     private static func divide(
-        _ c: any SQLConnection, _ reports: [Report], _ dataPlaneID: String, _ now: Int64
-    ) throws -> (rows: [UsageRow], apart: [(report: Report, reason: QuarantineReason)]) {
-        guard !reports.isEmpty else { return ([], []) }
+        _ c: any SQLConnection, _ reports: Reports, _ dataPlaneID: String, _ now: Int64
+    ) throws -> (rows: [UsageRow], apart: [Apart]) {
+        guard !reports.rows.isEmpty else { return ([], []) }
         let scope = try FormerTenantsTable.scope(c, dataPlaneID: dataPlaneID)
         if let scope, scope.former.values.contains(where: { $0.toldAt == nil }) {
             try FormerTenantsTable.told(c, dataPlaneID: dataPlaneID, now: now)
         }
+        let reasons = zip(reports.rows, reports.reasons).map { reason($0, $1, scope, now) }
+        if reasons.allSatisfy({ $0 == nil }) { return (reports.rows, []) }
         var rows: [UsageRow] = []
-        rows.reserveCapacity(reports.count)
-        var apart: [(report: Report, reason: QuarantineReason)] = []
-        for report in reports {
-            if let reason = reason(report, scope, now) { apart.append((report, reason)) } else { rows.append(report.row) }
+        var apart: [Apart] = []
+        for (place, (row, reason)) in zip(reports.rows, reasons).enumerated() {
+            if let reason { apart.append(Apart(place: place, row: row, reason: reason)) } else { rows.append(row) }
         }
         return (rows, apart)
     }
 
-    private static func reason(_ report: Report, _ scope: DataPlaneScope?, _ now: Int64) -> QuarantineReason? {
+    private static func reason(
+        _ row: UsageRow, _ known: QuarantineReason?, _ scope: DataPlaneScope?, _ now: Int64
+    ) -> QuarantineReason? {
         if scope?.isActive == false { return .revokedDataPlane }
-        if report.reason == .unknownTenant { return .unknownTenant }
-        let row = report.row
+        if known == .unknownTenant { return .unknownTenant }
         guard let scope,
             UsageConfinement.serves(scope, row.tenantID, admittedAtMicroseconds: row.admittedAtMicroseconds, now: now)
         else { return .tenantNotServed }
-        return report.reason
+        return known
     }
 
     private static func keepApart(
-        _ c: any SQLConnection, _ apart: [(report: Report, reason: QuarantineReason)], _ dataPlaneID: String
+        _ c: any SQLConnection, _ apart: [Apart], _ batch: Weir_V1_UsageBatch, _ dataPlaneID: String
     ) throws {
         guard !apart.isEmpty else { return }
         let present = try UsageQuarantineTable.totals(c, dataPlaneID: dataPlaneID).reduce(0) { $0 &+ $1.records }
         guard present &+ Int64(apart.count) <= maximumQuarantined else { throw UsageRefusal.quarantineFull }
         try UsageQuarantineTable.insert(
             c,
-            apart.map { report, reason in
+            apart.map { one in
                 QuarantinedUsageRow(
-                    id: "qua_" + Base32.encode(SecureRandom.bytes(10)), receivedAt: report.row.receivedAt, reason: reason.rawValue,
-                    dataPlaneID: dataPlaneID, incarnation: report.row.incarnation, sequence: report.row.sequence,
-                    position: report.row.position, tenantID: report.row.tenantID, record: try report.record.serializedBytes())
+                    id: "qua_" + Base32.encode(SecureRandom.bytes(10)), receivedAt: one.row.receivedAt, reason: one.reason.rawValue,
+                    dataPlaneID: dataPlaneID, incarnation: one.row.incarnation, sequence: one.row.sequence,
+                    position: one.row.position, tenantID: one.row.tenantID, record: try batch.records[one.place].serializedBytes())
             })
     }
 
     // MARK: Rating
 
-    private func reports(of batch: Weir_V1_UsageBatch, dataPlaneID: String, sequence: Int64, now: Int64) async throws -> [Report] {
-        guard !batch.records.isEmpty else { return [] }
+    private func reports(of batch: Weir_V1_UsageBatch, dataPlaneID: String, sequence: Int64, now: Int64) async throws -> Reports {
+        guard !batch.records.isEmpty else { return Reports() }
         let sanitiser = UsageSanitiser(dataPlaneID: dataPlaneID, incarnation: batch.incarnation, sequence: sequence, now: now)
         let known = try await parties.known(batch.records, of: dataPlaneID)
         var configs: [UInt64: PublishedConfig?] = [:]
-        var reports: [Report] = []
-        reports.reserveCapacity(batch.records.count)
+        var reports = Reports()
+        reports.rows.reserveCapacity(batch.records.count)
         for (position, record) in batch.records.enumerated() {
             let config: PublishedConfig?
             if let read = configs[record.configVersion] {
@@ -202,12 +211,13 @@ package struct UsageIntake: Sendable {
             // As the configuration has it, however unusual its characters are.
             if reason == nil { row.model = record.model }
             UsageRating.rate(&row, record, config)
-            reports.append(Report(row: row, record: record, reason: reason))
+            reports.rows.append(row)
+            reports.reasons.append(reason)
         }
         return reports
     }
 
-    private func report(_ outcome: Outcome, _ reports: [Report], _ dataPlaneID: String, _ sequence: Int64) {
+    private func report(_ outcome: Outcome, _ reports: Reports, _ dataPlaneID: String, _ sequence: Int64) {
         let about: Logger.Metadata = ["data_plane": "\(dataPlaneID)", "sequence": "\(sequence)", "mark": "\(outcome.mark)"]
         guard outcome.stored != nil else {
             logger.debug(sequence <= outcome.mark ? "usage batch repeated" : "usage batch ahead of its turn", metadata: about)
@@ -225,7 +235,9 @@ package struct UsageIntake: Sendable {
                 "usage records kept apart: the data plane may not report them; see `weir usage quarantine`",
                 metadata: about.merging(["reasons": "\(words)"]) { a, _ in a })
         }
-        let mismatches = reports.count { $0.reason == nil && $0.row.flags & Int64(UsageFlags.costMismatch.rawValue) != 0 }
+        let mismatches = zip(reports.rows, reports.reasons).count { row, reason in
+            reason == nil && row.flags & Int64(UsageFlags.costMismatch.rawValue) != 0
+        }
         if mismatches > 0 {
             logger.warning("usage records rated differently", metadata: about.merging(["records": "\(mismatches)"]) { a, _ in a })
         }

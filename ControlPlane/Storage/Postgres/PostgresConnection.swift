@@ -136,11 +136,11 @@ final class PostgresConnection: SQLConnection {
     }
 
     /// COPY in the binary format ("COPY", File Formats, in the PostgreSQL documentation).
-    func insertMany(into table: String, columns: [String], rows: [[SQLValue]]) throws {
+    func insertMany(into table: String, columns: [String], rows: some Collection<[SQLValue]>) throws {
         guard !rows.isEmpty else { return }
         // Postgres has no COPY into tables with row-level security.
         if RowSecurity.tables.contains(where: { $0.name == table }) {
-            try insertSecured(into: table, columns: columns, rows: rows)
+            try insertSecured(into: table, columns: columns, rows: Array(rows))
             return
         }
         // Everything is encoded, and so checked, before the first byte is sent.

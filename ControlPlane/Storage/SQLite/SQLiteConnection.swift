@@ -33,7 +33,7 @@ struct SQLiteConnection: SQLConnection {
         }
     }
 
-    func insertMany(into table: String, columns: [String], rows: [[SQLValue]]) throws {
+    func insertMany(into table: String, columns: [String], rows: some Collection<[SQLValue]>) throws {
         guard !rows.isEmpty else { return }
         let names = columns.map(dialect.quoted).joined(separator: ", ")
         let places = columns.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
@@ -42,9 +42,17 @@ struct SQLiteConnection: SQLConnection {
             statement.setUncheckedArguments(StatementArguments())
             for row in rows {
                 try Self.bind(row, to: statement.sqliteStatement)
-                try statement.execute()
+                // Not by way of GRDB, which would look for observers of each row.
+                guard sqlite3_step(statement.sqliteStatement) == SQLITE_DONE else { throw lastError }
             }
         }
+    }
+
+    private var lastError: GRDB.DatabaseError {
+        let connection = database.sqliteConnection
+        return GRDB.DatabaseError(
+            resultCode: ResultCode(rawValue: sqlite3_extended_errcode(connection)),
+            message: sqlite3_errmsg(connection).map { String(cString: $0) })
     }
 
     /// A statement with its arguments in place: prepared now, or kept from before.

@@ -64,11 +64,11 @@ package enum UsageTable {
     /// On Postgres straight into the partitions: the table itself has row-level security, and so takes no COPY.
     private static func insertAll(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
         guard c.dialect == .postgres else {
-            return try c.insertMany(into: "usage_records", columns: UsageRow.columns, rows: rows.map(\.values))
+            return try c.insertMany(into: "usage_records", columns: UsageRow.columns, rows: rows.lazy.map(\.values))
         }
         let months = Dictionary(grouping: rows) { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }
         for (month, rows) in months.sorted(by: { $0.key < $1.key }) {
-            try c.insertMany(into: month.partition, columns: UsageRow.columns, rows: rows.map(\.values))
+            try c.insertMany(into: month.partition, columns: UsageRow.columns, rows: rows.lazy.map(\.values))
         }
     }
 

@@ -57,6 +57,11 @@ package enum UsageDailyTable {
             [.int(day), .text(tenantID), .text(projectID), .text(keyID), .text(model), .int(status), .text(dataPlaneID)]
         }
 
+        func isOf(_ row: UsageRow) -> Bool {
+            day == row.admittedAtMicroseconds / microsecondsPerDay && status == row.status && keyID == row.keyID && model == row.model
+                && projectID == row.projectID && tenantID == row.tenantID && dataPlaneID == row.dataPlaneID
+        }
+
         static func < (a: Key, b: Key) -> Bool {
             (a.day, a.tenantID, a.projectID, a.keyID, a.model, a.status) < (b.day, b.tenantID, b.projectID, b.keyID, b.model, b.status)
         }
@@ -87,6 +92,11 @@ package enum UsageDailyTable {
             key.values + [.text(appID), .text(userID), .text(did), .text(tags), .text(dialect), .text(priceID), .int(configVersion)]
         }
 
+        func isOf(_ row: UsageRow) -> Bool {
+            configVersion == row.configVersion && priceID == row.priceID && appID == row.appID && userID == row.userID && did == row.did
+                && tags == row.tags && dialect == row.dialect && key.isOf(row)
+        }
+
         static func < (a: Detail, b: Detail) -> Bool {
             if a.key != b.key { return a.key < b.key }
             if a.configVersion != b.configVersion { return a.configVersion < b.configVersion }
@@ -96,10 +106,21 @@ package enum UsageDailyTable {
 
     /// Adds records, which have just been stored. Saturating: a data plane that reports nonsense must not stop its own intake.
     package static func add(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
+        guard let first = rows.first else { return }
+        let zeros = [Int64](repeating: 0, count: sums.count)
         var details: [Detail: [Int64]] = [:]
-        for row in rows { details[Detail(row), default: Array(repeating: 0, count: sums.count)].addSaturating(amounts(row)) }
+        // Neighbours are often of one group: what a run of them comes to is looked up once.
+        var (detail, run) = (Detail(first), zeros)
+        for row in rows {
+            if !detail.isOf(row) {
+                details[detail, default: zeros].addSaturating(run)
+                (detail, run) = (Detail(row), zeros)
+            }
+            run.addSaturating(amounts(row))
+        }
+        details[detail, default: zeros].addSaturating(run)
         var groups: [Key: [Int64]] = [:]
-        for (detail, amounts) in details { groups[detail.key, default: Array(repeating: 0, count: sums.count)].addSaturating(amounts) }
+        for (detail, amounts) in details { groups[detail.key, default: zeros].addSaturating(amounts) }
         // In one order always: two incarnations of a data plane may be at it together.
         try add(c, "usage_daily", keys, groups.sorted { $0.key < $1.key }.map { ($0.key.values, $0.value) })
         try add(c, "usage_daily_detail", detailedKeys, details.sorted { $0.key < $1.key }.map { ($0.key.values, $0.value) })
