@@ -51,6 +51,22 @@ package struct UsageEncoder: ~Copyable {
         field(number, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
+    /// Fields that were encoded before: see `fields`.
+    package mutating func append(_ fields: [UInt8]) {
+        guard let start = room(fields.count) else { return }
+        fields.withUnsafeBytes { bytes in
+            if let source = bytes.baseAddress { start.copyMemory(from: source, byteCount: bytes.count) }
+        }
+        count += fields.count
+    }
+
+    /// What `body` writes, to be appended to many records.
+    package static func fields(_ body: (inout UsageEncoder) -> Void) -> [UInt8] {
+        var encoder = UsageEncoder(capacity: 64)
+        body(&encoder)
+        return encoder.buffer
+    }
+
     /// The 16 bytes of a request id or a trace id, big-endian.
     package mutating func field(_ number: UsageField, high: UInt64, low: UInt64) {
         guard let start = begin(number, 16) else { return }

@@ -89,6 +89,9 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
         self.low = low
     }
 
+    /// The high half is mostly time; the low one alone tells requests apart.
+    package func hash(into hasher: inout Hasher) { hasher.combine(low) }
+
     package init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 16 else { return nil }
         var high: UInt64 = 0

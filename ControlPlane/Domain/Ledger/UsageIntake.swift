@@ -150,7 +150,8 @@ package struct UsageIntake: Sendable {
         if let scope, scope.former.values.contains(where: { $0.toldAt == nil }) {
             try FormerTenantsTable.told(c, dataPlaneID: dataPlaneID, now: now)
         }
-        let reasons = zip(reports.rows, reports.reasons).map { reason($0, $1, scope, now) }
+        // By index: an iterator would make a copy of each row, with all its texts.
+        let reasons = reports.rows.indices.map { reason(reports.rows[$0], reports.reasons[$0], scope, now) }
         if reasons.allSatisfy({ $0 == nil }) { return (reports.rows, []) }
         var rows: [UsageRow] = []
         var apart: [Apart] = []
@@ -235,8 +236,8 @@ package struct UsageIntake: Sendable {
                 "usage records kept apart: the data plane may not report them; see `weir usage quarantine`",
                 metadata: about.merging(["reasons": "\(words)"]) { a, _ in a })
         }
-        let mismatches = zip(reports.rows, reports.reasons).count { row, reason in
-            reason == nil && row.flags & Int64(UsageFlags.costMismatch.rawValue) != 0
+        let mismatches = reports.rows.indices.count { place in
+            reports.reasons[place] == nil && reports.rows[place].flags & Int64(UsageFlags.costMismatch.rawValue) != 0
         }
         if mismatches > 0 {
             logger.warning("usage records rated differently", metadata: about.merging(["records": "\(mismatches)"]) { a, _ in a })

@@ -120,8 +120,8 @@ struct UsageSanitiser {
 
         /// At most `limit` bytes, whole characters, without those that show nothing or turn the direction of what stands around them.
         mutating func text(_ text: String, _ limit: Int) -> String {
-            let utf8 = text.utf8
-            if utf8.count <= limit, utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
+            var plain = text
+            if plain.utf8.count <= limit, plain.withUTF8({ bytes in bytes.allSatisfy { $0 >= 0x20 && $0 < 0x7F } }) { return text }
             var kept = String.UnicodeScalarView()
             var bytes = 0
             var isWhole = true

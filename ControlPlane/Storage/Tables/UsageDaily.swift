@@ -111,12 +111,13 @@ package enum UsageDailyTable {
         var details: [Detail: [Int64]] = [:]
         // Neighbours are often of one group: what a run of them comes to is looked up once.
         var (detail, run) = (Detail(first), zeros)
-        for row in rows {
-            if !detail.isOf(row) {
+        // By index: an iterator would make a copy of each row, with all its texts.
+        for index in rows.indices {
+            if !detail.isOf(rows[index]) {
                 details[detail, default: zeros].addSaturating(run)
-                (detail, run) = (Detail(row), zeros)
+                (detail, run) = (Detail(rows[index]), zeros)
             }
-            run.addSaturating(amounts(row))
+            run.addSaturating(amounts(rows[index]))
         }
         details[detail, default: zeros].addSaturating(run)
         var groups: [Key: [Int64]] = [:]

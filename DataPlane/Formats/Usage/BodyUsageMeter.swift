@@ -200,12 +200,12 @@ package struct BodyUsageMeter: Sendable {
             }
             return limit
         }
-        endString(base, start, end, captureStart)
+        endString(base, start, end, limit, captureStart)
         return end &+ 1
     }
 
     @inline(__always)
-    private mutating func endString(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ captureStart: Int) {
+    private mutating func endString(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ limit: Int, _ captureStart: Int) {
         state = .between
         if isText {
             isText = false
@@ -213,6 +213,11 @@ package struct BodyUsageMeter: Sendable {
             isUsageString = false
             finishUsage(base, captureStart, end &+ 1)
         } else if stringBytes <= Self.longestName, !isCapturing {
+            if end &+ 1 < limit {
+                // Most strings are values, as what follows them says at once.
+                let next = ByteScan.byte(base, end &+ 1)
+                if next != 0x3A, !isWhitespace(next) { return }
+            }
             state = .afterString
             guard !stringHead.isEmpty else {
                 name = recognise(base, start, end)
@@ -273,7 +278,7 @@ package struct BodyUsageMeter: Sendable {
     /// A name counts where it means something: `usage` and `error` at the top, texts anywhere.
     private func recognise(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Name {
         let count = end &- start
-        if count > 17 || ByteScan.find(0x5C, base, from: start, limit: end) != nil {
+        if ByteScan.find(0x5C, base, from: start, limit: end) != nil {
             return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.longestName) { buffer in
                 guard count <= Self.longestName, let plainCount = JSONText.unescape(base, start, end, into: buffer),
                     let plain = UnsafeRawPointer(buffer.baseAddress)

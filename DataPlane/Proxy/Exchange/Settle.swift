@@ -70,10 +70,8 @@ extension Exchange {
     }
 
     private func encode(_ candidate: Candidate, _ price: CompiledPrice?) {
-        loop.encoder.field(.endpointID, candidate.endpoint.idBytes)
-        loop.encoder.field(.providerID, candidate.endpoint.providerIDBytes)
+        loop.encoder.append(candidate.target.usageFields)
         if let credential = candidate.credential { loop.encoder.field(.credentialID, credential.idBytes) }
-        loop.encoder.field(.upstreamModel, candidate.target.upstreamModelBytes)
         if let price { loop.encoder.field(.priceID, price.idBytes) }
     }
 
@@ -150,10 +148,8 @@ extension Exchange {
             Self.encode(outcome.usage, outcome.flags, outcome.cost, to: &encoder)
             encoder.field(.latencyUs, outcome.latency)
             if let first = outcome.timeToFirstByte { encoder.field(.timeToFirstByteUs, first) }
-            encoder.field(.endpointID, ended.candidate.endpoint.idBytes)
-            encoder.field(.providerID, ended.candidate.endpoint.providerIDBytes)
+            encoder.append(ended.candidate.target.usageFields)
             if let credential = ended.candidate.credential { encoder.field(.credentialID, credential.idBytes) }
-            encoder.field(.upstreamModel, ended.candidate.target.upstreamModelBytes)
             if let price = ended.price { encoder.field(.priceID, price.idBytes) }
             encoder.field(.sentUpstream, outcome.sentUpstream)
             encoder.field(.startedUs, max(0, startedAfter))

@@ -11,7 +11,7 @@ enum Translate {
         let length = edits.reduce(original) { $0 + $1.replacement.count - $1.range.count }
         let isSmall = length <= 65_536 || !edits.isEmpty
         var buffer = loop.allocator.buffer(capacity: 640 + (isSmall ? length : 0))
-        writeHead(&buffer, admission, candidate, contentLength: length)
+        buffer.writeHead { writeHead(&$0, admission, candidate, contentLength: length) }
         guard isSmall else { return (buffer, admission.body) }
         admission.body.withUnsafeReadableBytes { bytes in
             // The edits are made of this body's own offsets, in order: they cannot lie outside it or overlap.
@@ -20,23 +20,23 @@ enum Translate {
         return (buffer, nil)
     }
 
-    private static func writeHead(_ buffer: inout ByteBuffer, _ admission: Admission, _ candidate: Candidate, contentLength: Int) {
-        buffer.writeStaticString("POST ")
-        buffer.writeBytes(candidate.endpoint.pathPrefix)
-        buffer.writeStaticString(admission.capability.upstreamPath)
-        buffer.writeStaticString(" HTTP/1.1\r\nhost: ")
-        buffer.writeBytes(candidate.endpoint.hostHeader)
-        buffer.writeStaticString("\r\n")
-        buffer.writeBytes(candidate.credentialLine)
-        buffer.writeStaticString("content-type: application/json\r\naccept: ")
-        buffer.writeStaticString(admission.isStreaming ? "text/event-stream" : "application/json")
+    private static func writeHead(_ head: inout HeadWriter, _ admission: Admission, _ candidate: Candidate, contentLength: Int) {
+        head.put("POST ")
+        head.put(candidate.endpoint.pathPrefix)
+        head.put(admission.capability.upstreamPath)
+        head.put(" HTTP/1.1\r\nhost: ")
+        head.put(candidate.endpoint.hostHeader)
+        head.put("\r\n")
+        head.put(candidate.credentialLine)
+        head.put("content-type: application/json\r\naccept: ")
+        head.put(admission.isStreaming ? "text/event-stream" : "application/json")
         // Nothing compressed: a compressed answer could not be metered as it passes.
-        buffer.writeStaticString("\r\naccept-encoding: identity\r\nuser-agent: weir\r\nx-request-id: ")
-        buffer.writeRequestID(admission.requestID)
-        buffer.writeStaticString("\r\n")
-        if !admission.forwardedLines.isEmpty { buffer.writeBytes(admission.forwardedLines) }
-        buffer.writeStaticString("content-length: ")
-        buffer.writeDecimal(contentLength)
-        buffer.writeStaticString("\r\n\r\n")
+        head.put("\r\naccept-encoding: identity\r\nuser-agent: weir\r\nx-request-id: ")
+        head.put(admission.requestID)
+        head.put("\r\n")
+        if !admission.forwardedLines.isEmpty { head.put(admission.forwardedLines) }
+        head.put("content-length: ")
+        head.put(decimal: contentLength)
+        head.put("\r\n\r\n")
     }
 }

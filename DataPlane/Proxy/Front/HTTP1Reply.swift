@@ -55,47 +55,54 @@ struct HTTP1Reply {
         }
         closesConnection = head.closesConnection || !terms.keepAlive
         if case .close = framing { closesConnection = true }
-        out = allocator.buffer(capacity: 384 + body)
-        out.writeStatusLine(head.status)
+        out = allocator.buffer(capacity: 512 + body)
+        let (framing, closes) = (framing, closesConnection)
+        out.writeHead { Self.write(head, terms, framing, closes: closes, dateLine: dateLine, to: &$0) }
+        if terms.isHeadRequest { self.framing = .none }
+    }
+
+    private static func write(
+        _ head: ReplyHead, _ terms: Terms, _ framing: Framing, closes: Bool, dateLine: [UInt8], to out: inout HeadWriter
+    ) {
+        out.put(statusLine: head.status)
         switch head.content {
-        case .json: if head.length != .none { out.writeStaticString("content-type: application/json\r\n") }
-        case .eventStream: out.writeStaticString("content-type: text/event-stream\r\ncache-control: no-cache\r\n")
-        case .other(let value): if !value.isEmpty { writeField("content-type", value) }
+        case .json: if head.length != .none { out.put("content-type: application/json\r\n") }
+        case .eventStream: out.put("content-type: text/event-stream\r\ncache-control: no-cache\r\n")
+        case .other(let value): if !value.isEmpty { write("content-type", value, to: &out) }
         }
         switch framing {
         // These two never have a body, and say so by themselves (RFC 9110 §8.6).
-        case .none: if head.status != 204, head.status != 304 { out.writeStaticString("content-length: 0\r\n") }
+        case .none: if head.status != 204, head.status != 304 { out.put("content-length: 0\r\n") }
         case .length(let length):
-            out.writeStaticString("content-length: ")
-            out.writeDecimal(Int(clamping: length))
-            out.writeStaticString("\r\n")
-        case .chunked: out.writeStaticString("transfer-encoding: chunked\r\n")
+            out.put("content-length: ")
+            out.put(decimal: Int(clamping: length))
+            out.put("\r\n")
+        case .chunked: out.put("transfer-encoding: chunked\r\n")
         case .close: break
         }
-        for field in head.fields { writeField(field.name, field.value) }
-        if !terms.originLines.isEmpty { out.writeBytes(terms.originLines) }
-        out.writeBytes(dateLine)
-        out.writeStaticString("x-request-id: ")
-        out.writeRequestID(head.requestID)
+        for field in head.fields { write(field.name, field.value, to: &out) }
+        if !terms.originLines.isEmpty { out.put(terms.originLines) }
+        out.put(dateLine)
+        out.put("x-request-id: ")
+        out.put(head.requestID)
         if !head.configVersion.isEmpty {
-            out.writeStaticString("\r\nx-weir-config-version: ")
-            out.writeBytes(head.configVersion)
+            out.put("\r\nx-weir-config-version: ")
+            out.put(head.configVersion)
         }
-        if closesConnection {
-            out.writeStaticString("\r\nconnection: close\r\n\r\n")
+        if closes {
+            out.put("\r\nconnection: close\r\n\r\n")
         } else if terms.isHTTP10 {
-            out.writeStaticString("\r\nconnection: keep-alive\r\n\r\n")
+            out.put("\r\nconnection: keep-alive\r\n\r\n")
         } else {
-            out.writeStaticString("\r\n\r\n")
+            out.put("\r\n\r\n")
         }
-        if terms.isHeadRequest { framing = .none }
     }
 
-    private mutating func writeField(_ name: StaticString, _ value: [UInt8]) {
-        out.writeStaticString(name)
-        out.writeStaticString(": ")
-        out.writeBytes(value)
-        out.writeStaticString("\r\n")
+    private static func write(_ name: StaticString, _ value: [UInt8], to out: inout HeadWriter) {
+        out.put(name)
+        out.put(": ")
+        out.put(value)
+        out.put("\r\n")
     }
 
     mutating func write(_ bytes: UnsafeRawBufferPointer) {

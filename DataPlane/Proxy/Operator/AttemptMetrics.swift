@@ -57,16 +57,22 @@ final class AttemptMetrics {
     }
 
     private var series: [Place: Series] = [:]
+    /// The one that was counted into last: most requests go where the one before them went.
+    private var latest: Series?
     /// What is no longer counted into: older versions, and what found no room.
     private var past: [Key: Counts] = [:]
 
     func count(
         _ model: CompiledModel, _ endpoint: CompiledEndpoint, version: UInt64, _ result: AttemptResult, duration: Int64, firstByte: Int64?
     ) {
+        if let latest, latest.model === model, latest.endpoint === endpoint, latest.version == version {
+            return Self.add(&latest.counts, result, duration, firstByte)
+        }
         let place = Place(model: ObjectIdentifier(model), endpoint: ObjectIdentifier(endpoint), version: version)
         guard let series = series[place] ?? make(place, model, endpoint, version) else {
             return Self.add(&past[.other, default: Counts()], result, duration, firstByte)
         }
+        latest = series
         Self.add(&series.counts, result, duration, firstByte)
     }
 
@@ -87,6 +93,7 @@ final class AttemptMetrics {
 
     /// Lets go of versions that are no longer held; what was counted of them stays counted.
     func keep(versions: Set<UInt64>) {
+        latest = nil
         for (place, series) in series where !versions.contains(place.version) {
             self.series[place] = nil
             let key = Key(

@@ -114,7 +114,7 @@ private final class OperatorConnection: ByteStreamUser {
         isAnswering = true
         guard let stream else { return }
         var out = allocator.buffer(capacity: page.body.utf8.count + 160)
-        out.writeStatusLine(page.status)
+        out.writeHead { $0.put(statusLine: page.status) }
         out.writeString(
             "content-type: \(page.contentType)\r\ncontent-length: \(page.body.utf8.count)\r\nconnection: close\r\n\r\n")
         if parser.method != .head { out.writeString(page.body) }

@@ -169,6 +169,8 @@ package final class CompiledTarget: Sendable {
     package let upstreamModelBytes: [UInt8]
     /// The upstream model's name as a JSON string, quotes included: what is spliced into a request's body.
     package let upstreamModelJSON: [UInt8]
+    /// What a usage record says of the target.
+    package let usageFields: [UInt8]
     package let weight: UInt32
     /// The best first: see `price(atMilliseconds:)`.
     private let prices: [CompiledPrice]
@@ -176,7 +178,13 @@ package final class CompiledTarget: Sendable {
     init(endpoint: CompiledEndpoint, upstreamModel: String, weight: UInt32, prices: [CompiledPrice]) {
         self.endpoint = endpoint
         self.upstreamModel = upstreamModel
-        upstreamModelBytes = Array(upstreamModel.utf8)
+        let modelBytes = Array(upstreamModel.utf8)
+        upstreamModelBytes = modelBytes
+        usageFields = UsageEncoder.fields { encoder in
+            encoder.field(.endpointID, endpoint.idBytes)
+            encoder.field(.providerID, endpoint.providerIDBytes)
+            encoder.field(.upstreamModel, modelBytes)
+        }
         upstreamModelJSON = JSONText.quoted(upstreamModel)
         self.weight = weight
         self.prices = prices
