@@ -10,9 +10,12 @@ enum Authenticate {
     /// Length of a whole key.
     static let keyLength = 5 + idLength + 1 + secretLength + checksumLength
 
-    /// - Parameter presented: the value of Authorization (`Bearer …`) or of x-api-key / api-key (the key alone); nil when absent.
+    /// - Parameters:
+    ///   - presented: the value of Authorization (`Bearer …`) or of x-api-key / api-key (the key alone); nil when absent.
+    ///   - memory: of the connection.
     static func caller(
-        presented: UnsafeRawBufferPointer?, isBearer: Bool, channel: Caller.Channel, dialect: Dialect, directory: Directory,
+        presented: UnsafeRawBufferPointer?, isBearer: Bool, memory: inout PresentedKey, channel: Caller.Channel, dialect: Dialect,
+        directory: Directory,
         nowMilliseconds: Int64
     ) throws(Rejection) -> Authentication {
         guard let presented, !presented.isEmpty else { throw .missingKey() }
@@ -20,15 +23,16 @@ enum Authenticate {
         guard text.count == keyLength, ByteScan.begins(text, with: prefix), text[5 + idLength] == UInt8(ascii: "_") else {
             throw .invalidKey("That is not a Weir key: they look like weir_… and have \(keyLength) characters.")
         }
-        guard hasValidChecksum(text) else {
-            throw .invalidKey("The key has a typing error: its checksum does not match. Copy it again.")
+        if !memory.holds(text) {
+            guard hasValidChecksum(text) else {
+                throw .invalidKey("The key has a typing error: its checksum does not match. Copy it again.")
+            }
+            guard let id = IDBits(suffix: UnsafeRawBufferPointer(rebasing: text[5..<5 + idLength])) else {
+                throw .invalidKey("That is not a Weir key.")
+            }
+            memory.keep(text, id)
         }
-        guard let id = IDBits(suffix: UnsafeRawBufferPointer(rebasing: text[5..<5 + idLength])) else {
-            throw .invalidKey("That is not a Weir key.")
-        }
-        let words = SHA256Digest.words(of: text)
-        let digest = DigestWords(words.0, words.1, words.2, words.3)
-        guard let key = directory.lookup(id) else { throw unknown() }
+        guard let (id, digest) = memory.found, let key = directory.lookup(id) else { throw unknown() }
         switch key.verdict(presented: digest, nowMilliseconds: nowMilliseconds) {
         case .accepted: break
         case .wrongSecret: throw unknown()
@@ -70,5 +74,28 @@ enum Authenticate {
             crc >>= 5
         }
         return true
+    }
+}
+
+/// The key that a connection presented last, and what it was found to be: nearly every request of a connection presents the same one, and
+/// need not be hashed again. Whether that key may be used is asked anew each time.
+struct PresentedKey {
+    private var text: [UInt8] = []
+    private(set) var found: (id: IDBits, digest: DigestWords)?
+
+    /// Whether `text` is that key. Takes as long whatever they differ in: before a proxy's connection others may have been.
+    func holds(_ text: UnsafeRawBufferPointer) -> Bool {
+        guard found != nil, text.count == self.text.count else { return false }
+        var difference: UInt8 = 0
+        self.text.withUnsafeBytes { known in
+            for index in known.indices { difference |= known[index] ^ text[index] }
+        }
+        return difference == 0
+    }
+
+    mutating func keep(_ text: UnsafeRawBufferPointer, _ id: IDBits) {
+        let words = SHA256Digest.words(of: text)
+        found = (id, DigestWords(words.0, words.1, words.2, words.3))
+        self.text = Array(text)
     }
 }

@@ -57,7 +57,8 @@ extension Exchange {
             field = head.first(.xAPIKey) ?? head.first(.apiKey)
         }
         let authentication = try Authenticate.caller(
-            presented: field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }, isBearer: isBearer, channel: channel,
+            presented: field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }, isBearer: isBearer, memory: &presentedKey,
+            channel: channel,
             dialect: .openAI, directory: snapshot.directory, nowMilliseconds: receivedAt / 1000)
         // Without a configuration no body is worth waiting for.
         if case .complete(let caller) = authentication { _ = try configuration(snapshot, caller) }
@@ -69,16 +70,13 @@ extension Exchange {
         _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
     ) throws(Rejection) -> (Caller, CompiledConfig) {
         let (authentication, snapshot) = try authenticate(head, bytes, channel)
-        let caller = try UnsafeRawBufferPointer(start: nil, count: 0).caller(authentication)
+        let caller = try authentication.caller(ByteBuffer())
         return (caller, try configuration(snapshot, caller))
     }
 
     /// Authenticate's end, when the body is whole. What was taken from a principal while it arrived counts.
     func complete(_ asked: Asked, _ body: ByteBuffer) throws(Rejection) -> Caller {
-        let result: Result<Caller, Rejection> = body.withUnsafeReadableBytes { bytes in
-            do throws(Rejection) { return .success(try bytes.caller(asked.authentication)) } catch { return .failure(error) }
-        }
-        let caller = try result.get()
+        let caller = try asked.authentication.caller(body)
         if let directory = loop.snapshot?.directory, directory.revocations != asked.snapshot.directory.revocations,
             let why = directory.interruption(of: caller.principal)
         {
@@ -95,12 +93,12 @@ extension Exchange {
     }
 }
 
-extension UnsafeRawBufferPointer {
-    /// The caller, with this as the request's body.
-    fileprivate func caller(_ authentication: Authentication) throws(Rejection) -> Caller {
-        switch authentication {
+extension Authentication {
+    /// The caller of a request with this body.
+    fileprivate func caller(_ body: ByteBuffer) throws(Rejection) -> Caller {
+        switch self {
         case .complete(let caller): caller
-        case .afterBody(let pending): try pending.finish(self).get()
+        case .afterBody(let pending): try body.withUnsafeReadableBytes { pending.finish($0) }.get()
         }
     }
 }

@@ -4,11 +4,12 @@ import Primitives
 
 /// How one try at one endpoint ended. Health, metrics, cost and the usage record hear of attempts through this and nothing else.
 struct AttemptOutcome {
+    /// What is rare and large is kept elsewhere: an outcome is handed from stage to stage.
     enum Ending {
         /// The whole answer passed. `hadError`: with an error inside of it.
         case answered(hadError: Bool)
         /// The provider answered with an error.
-        case refused(ProviderError, retryMilliseconds: Int64?)
+        indirect case refused(ProviderError, retryMilliseconds: Int64?)
         /// The provider answered with what is no answer to this request.
         case unusable(String)
         /// No connection could be had: nothing was sent.
@@ -20,9 +21,9 @@ struct AttemptOutcome {
         /// The request was sent, and what became of it is not known.
         case lost(String, isTimeout: Bool)
         /// The answer broke off after part of it had reached the caller.
-        case broken(Interruption)
+        indirect case broken(Interruption)
         /// Given up by us or by the client, whatever the provider was doing.
-        case abandoned(Interruption)
+        indirect case abandoned(Interruption)
     }
 
     var ending: Ending

@@ -30,6 +30,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Place among the loop's admitted exchanges.
     var listIndex = -1
 
+    /// Outlives requests.
+    var presentedKey = PresentedKey()
     /// Raised at each request: late callbacks compare it.
     private(set) var serial: UInt64 = 0
     var stage = Stage.idle

@@ -5,7 +5,7 @@ import Telemetry
 import Wire
 
 /// What the head of a request asks for; its body is awaited.
-struct Asked {
+final class Asked {
     let authentication: Authentication
     /// Read once: a request sees one consistent state from its head to its record.
     let snapshot: RuntimeSnapshot
@@ -13,6 +13,17 @@ struct Asked {
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     let traceID: TraceID
+
+    init(
+        _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
+        traceID: TraceID
+    ) {
+        self.authentication = authentication
+        self.snapshot = snapshot
+        self.capability = capability
+        self.forwardedLines = forwardedLines
+        self.traceID = traceID
+    }
 }
 
 /// What the head of a request leads to.
@@ -20,8 +31,8 @@ enum HeadDecision {
     /// The body is wanted; `Exchange.run` follows.
     case receiveBody
     /// The answer is known without the body.
-    case answer(LocalAnswer)
-    case reject(Rejection)
+    indirect case answer(LocalAnswer)
+    indirect case reject(Rejection)
 }
 
 /// The spine: every stage is called here, in order.
@@ -37,9 +48,7 @@ extension Exchange {
                 let (authentication, snapshot) = try authenticate(head, bytes, channel)
                 try Accept.checkBody(head, loop)
                 let (lines, traceID) = Accept.forwarded(head, bytes)
-                let asked = Asked(
-                    authentication: authentication, snapshot: snapshot, capability: capability, forwardedLines: lines, traceID: traceID)
-                stage = .receiving(asked)
+                stage = .receiving(Asked(authentication, snapshot, capability, forwardedLines: lines, traceID: traceID))
                 return .receiveBody
             case .listModels(let channel):
                 let (caller, config) = try identify(head, bytes, channel)

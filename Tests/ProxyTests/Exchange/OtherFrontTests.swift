@@ -174,7 +174,7 @@ extension Exchange {
         guard case .receiving(let asked?) = stage, case .complete(let caller) = asked.authentication else { return }
         stage = .receiving(
             Asked(
-                authentication: .afterBody(pending(caller)), snapshot: asked.snapshot, capability: asked.capability,
-                forwardedLines: asked.forwardedLines, traceID: asked.traceID))
+                .afterBody(pending(caller)), asked.snapshot, asked.capability, forwardedLines: asked.forwardedLines,
+                traceID: asked.traceID))
     }
 }
