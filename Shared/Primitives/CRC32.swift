@@ -1,4 +1,7 @@
-/// CRC-32 (IEEE 802.3, reflected, polynomial 0xEDB88320), eight bytes a step ("slicing by eight").
+import CChecksum
+
+/// CRC-32 (IEEE 802.3, reflected, polynomial 0xEDB88320): with the machine's instructions as far as they go, and the rest eight bytes a step
+/// ("slicing by eight").
 package enum CRC32 {
     /// Eight tables of 256, one after the other.
     private static let table: [UInt32] = {
@@ -19,7 +22,7 @@ package enum CRC32 {
     package static func checksum(_ bytes: UnsafeRawBufferPointer, seed: UInt32 = 0) -> UInt32 {
         table.withUnsafeBufferPointer { table in
             var crc = ~seed
-            var index = 0
+            var index = weir_crc32_blocks(&crc, bytes.baseAddress, bytes.count)
             let count = bytes.count
             while index &+ 8 <= count {
                 let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) ^ UInt64(crc)

@@ -30,6 +30,21 @@ struct PrimitivesTests {
         }
     }
 
+    /// Machines have instructions for long stretches, from some place on, and tables for the rest.
+    @Test func checksumsOfEveryLengthAreTheDefinitions() {
+        let bytes = (0..<400).map { UInt8(truncatingIfNeeded: $0 &* 131 &+ $0 >> 3) }
+        var expected: UInt32 = 0xFFFF_FFFF
+        for length in 0...bytes.count {
+            if length > 0 {
+                expected ^= UInt32(bytes[length - 1])
+                for _ in 0..<8 { expected = expected & 1 == 1 ? expected >> 1 ^ 0xEDB8_8320 : expected >> 1 }
+            }
+            #expect(CRC32.checksum(Array(bytes[..<length])) == ~expected, "\(length) bytes")
+            let cut = length * 2 / 3
+            #expect(CRC32.checksum(Array(bytes[cut..<length]), seed: CRC32.checksum(Array(bytes[..<cut]))) == ~expected, "cut at \(cut)")
+        }
+    }
+
     @Test func keysRefuseEverySingleTypingError() throws {
         let key = VirtualKeyText.generate(prefix: "weir", idSuffix: KeyID.random().suffix)
         let parsed = try #require(VirtualKeyText(parsing: key.text, prefix: "weir"))
