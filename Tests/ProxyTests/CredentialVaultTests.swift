@@ -6,7 +6,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Provider credentials")
+@Suite("Provider credentials", .timeLimit(.minutes(3)))
 struct CredentialVaultTests {
     let fixture = SnapshotFixture()
 

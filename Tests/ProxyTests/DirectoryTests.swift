@@ -7,7 +7,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Directory")
+@Suite("Directory", .timeLimit(.minutes(3)))
 struct DirectoryTests {
     /// What the directory should say, kept the plain way.
     struct Model {

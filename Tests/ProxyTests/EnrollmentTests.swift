@@ -5,7 +5,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Enrolment")
+@Suite("Enrolment", .timeLimit(.minutes(3)))
 struct EnrollmentTests {
     let folder = TemporaryFolder()
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Local database")
+@Suite("Local database", .timeLimit(.minutes(3)))
 struct LocalStoreTests {
     let folder = TemporaryFolder()
 

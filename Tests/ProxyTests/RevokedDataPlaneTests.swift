@@ -9,7 +9,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("A revoked data plane")
+@Suite("A revoked data plane", .timeLimit(.minutes(3)))
 struct RevokedDataPlaneTests {
     private let fixture = SnapshotFixture()
     private let key = KeyID.random()
@@ -99,6 +99,24 @@ struct RevokedDataPlaneTests {
         #expect(await store.apply(tampered).reason == "bad_digest")
         #expect(store.current.isServing && store.current.credentials.count == 1)
         #expect(try fixture.store(local).current.isServing)
+    }
+
+    @Test func takesNoRequestWhoseBodyWasArriving() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-ok"])
+        let client = try await RawClient.connect(port: proxy.server.port)
+        let body = #"{"model":"sim-ok","messages":[]}"#
+        try await client.send(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\n"
+                + "content-length: \(body.utf8.count)\r\n\r\n{")
+        while await proxy.server.activeRequests() == 0 { try await ProxyFixture.pause() }
+        #expect(await proxy.store.apply(try proxy.snapshots.revocation()).accepted)
+        // The loop has heard of it.
+        try await proxy.server.contexts[0].eventLoop.submit {}.get()
+        try await client.send(String(body.dropFirst()))
+        let answer = RawResponse(try await client.readToEnd())
+        #expect(answer.status == 503 && answer.errorCode == "gateway_revoked", "\(answer.text)")
+        #expect(proxy.simulator.requestsTotal == 0)
+        #expect(try await proxy.finish().isEmpty)
     }
 
     @Test func saysSoToCallersAndToTheOperatorAndKeepsItsRecords() async throws {

@@ -8,7 +8,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Signed documents")
+@Suite("Signed documents", .timeLimit(.minutes(3)))
 struct SnapshotDocumentTests {
     let fixture = SnapshotFixture()
 

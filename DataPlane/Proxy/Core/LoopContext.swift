@@ -33,8 +33,6 @@ final class LoopContext: @unchecked Sendable {
     var metrics = LoopMetrics()
     let attempts = AttemptMetrics()
     var encoder = UsageEncoder()
-    /// Where a meter puts what it lets through, emptied at each use.
-    var scratch: [UInt8] = []
     var requestIDs = RequestIDSource()
     var bodies: BodyBudget
     var health: HealthView
@@ -112,6 +110,7 @@ final class LoopContext: @unchecked Sendable {
         isStopping = true
         // Ending removes from the list: walk a copy.
         for exchange in running.items { exchange.interrupt(.stopped) }
+        for front in fronts.items { front.interrupt() }
     }
 
     // MARK: Connections

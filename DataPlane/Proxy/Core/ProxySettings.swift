@@ -22,7 +22,8 @@ package struct ProxySettings: Sendable {
     package var maxHeaderFields = 100
     /// Bytes of a request body; it is held in memory while the provider is chosen. Above: 413.
     package var maxBodyBytes = 20 << 20
-    /// Connections of applications. Above: closed at once, so that the open ones stay served.
+    /// Connections of applications. Above: the one that has been silent longest gives way, or one that rests between two requests; where
+    /// all are busy, 503 or closed at once. Lowered to what the limit of open files allows.
     package var maxConnections = 20_000
     /// Bytes of request bodies held at one time, all connections of a loop together. Above: 503 with Retry-After for tenants that hold more
     /// than a fair share; the others may pass it, up to its double.

@@ -325,7 +325,7 @@ extension Attempt {
         if isEnd { return end(.answered(hadError: meter.sawError), .done) }
         if meter.sawDone { return waitForFarewell() }
         setIdleDeadline()
-        if !exchange.sink.flush() { upstream?.pause() }
+        if !exchange.sink.flush() { pause() }
     }
 }
 

@@ -41,6 +41,8 @@ final class Attempt: @unchecked Sendable {
     /// Monotonic microseconds: the endpoint's bound on the whole attempt.
     private(set) var totalDeadline = Int64.max
     private var retryMilliseconds: Int64?
+    /// The client does not keep up: nothing more is read until it does.
+    private var isPaused = false
     var responseBytes: Int64 = 0
     var meter = ResponseMeter()
     /// What is known of an answer before its head is written.
@@ -117,8 +119,21 @@ final class Attempt: @unchecked Sendable {
         upstream?.setDeadline(min(loop.nowMicroseconds &+ idle &* 1000, totalDeadline))
     }
 
+    /// Stops reading until the client has taken what was sent to it. The provider is waited for no longer: what passes now is the client's
+    /// time, which its front bounds.
+    func pause() {
+        isPaused = true
+        upstream?.pause()
+        upstream?.setDeadline(totalDeadline)
+    }
+
     /// The client has taken what was sent to it.
-    func clientIsReady() { upstream?.resume() }
+    func clientIsReady() {
+        guard isPaused else { return }
+        isPaused = false
+        upstream?.resume()
+        if state == .passing { setIdleDeadline() }
+    }
 
     // MARK: Endings
 
@@ -159,7 +174,7 @@ final class Attempt: @unchecked Sendable {
             upstreamEnded()
         case .awaitingHead, .deciding: end(.lost("no answer in time", isTimeout: true), .abandon)
         case .collecting: endRefused(.abandon)
-        case .passing: endBroken(.providerStalled, .abandon)
+        case .passing: endBroken(isPaused ? .clientTooSlow : .providerStalled, .abandon)
         case .connecting, .ended: upstream?.abandon()
         }
     }

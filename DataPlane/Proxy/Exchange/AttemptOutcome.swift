@@ -68,6 +68,10 @@ struct Interruption {
     static let clientStalled = Interruption(
         origin: .client, code: "client_stalled", flags: [.clientDisconnected, .cutByLimit],
         message: "The client did not take what was sent to it.", isClientGone: true)
+    /// It took something now and then, but not all of the answer within the endpoint's bound on the whole attempt.
+    static let clientTooSlow = Interruption(
+        origin: .client, code: "client_too_slow", flags: .cutByLimit,
+        message: "The answer was not taken within the time that it may last.")
 
     static let stopped = Interruption(
         origin: .weir, code: "gateway_stopped", flags: .interrupted, status: 503,

@@ -114,6 +114,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
 
     /// The client is gone, or does not read: the provider is told by closing, and what passed is recorded.
     func clientLeft(_ how: Interruption) {
+        if principal != nil { loop.metrics.clientDisconnects &+= 1 }
         switch stage {
         case .journaling(let admission, let attempt):
             if !loop.journal.abandon(requestID) { settle(admission, attempt, nil, Verdict(how, status: 0)) }

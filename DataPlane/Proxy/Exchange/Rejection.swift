@@ -1,8 +1,8 @@
 import Formats
 import Wire
 
-/// Why a request is not answered by a provider's success, as a value: whose fault it is, what the caller is told, what the log is told,
-/// and whether anything went upstream. One switch (`RejectionResponse`) turns it into an HTTP answer.
+/// Why a request is not answered by a provider's success, as a value: whose fault it is, what the caller is told, what the log is told
+/// and what further fields the answer has. `Exchange.reject` writes it, in the caller's dialect.
 struct Rejection: Error, Sendable {
     enum Fault: UInt8, Sendable {
         case client = 1

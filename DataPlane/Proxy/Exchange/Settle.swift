@@ -75,13 +75,14 @@ extension Exchange {
         if let price { loop.encoder.field(.priceID, price.idBytes) }
     }
 
-    /// After an attempt that another one follows: what it came to is in the journal before the next one is made.
+    /// After an attempt that another one follows: what it came to is in the journal before the next one's answer can be.
     func recordSums() {
         loop.encoder.reset()
         encodeSums()
         loop.encoder.always(.attempts, UInt64(sums.attempts))
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
         loop.journal.progress(requestID, loop.encoder.bytes)
+        loop.scheduleTick()
     }
 
     /// Writes the completion to the journal's buffer.

@@ -71,6 +71,7 @@ extension Exchange {
     func run(body: ByteBuffer) throws(Rejection) {
         guard case .receiving(let asked?) = stage else { throw .notConfigured() }
         if loop.isStopping { throw Rejection(.stopped) }
+        if loop.snapshot?.isRevoked == true { throw .revoked() }
         let caller = try complete(asked, body)
         let config = try configuration(asked.snapshot, caller)
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
@@ -143,7 +144,7 @@ extension Exchange {
                 same.asksForUsage = false
                 return same
             }
-            if error.concern.isOfCredential,
+            if error.concern.isOfCredential || error.concern == .rateLimit,
                 let other = admission.plan.another(than: attempt.candidate, loop.health, admission, now: loop.nowMicroseconds)
             {
                 return other

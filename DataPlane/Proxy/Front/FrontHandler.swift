@@ -50,6 +50,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private var deliveredAt: Int64?
     private var patienceEnds = Int64.max
     private var isProcessing = false
+    /// An empty line ahead of the request that is awaited was passed over.
+    private var hasSkippedLine = false
     /// What this connection added to the loop's budget, and in whose share.
     private var held = 0
     private var share: BodyBudget.Share?
@@ -143,7 +145,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         while true {
             switch state {
             case .head:
-                guard inbound.readableBytes > 0, readHead() else { return }
+                guard skipEmptyLine(), readHead() else { return }
             case .lengthBody(let length):
                 guard hold(min(inbound.readableBytes, length), of: length), inbound.readableBytes >= length,
                     let body = inbound.readSlice(length: length)
@@ -154,6 +156,19 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             case .exchanging, .flushing, .lingering, .closed: return
             }
         }
+    }
+
+    /// One empty line ahead of a request is passed over: some clients send one behind a body (RFC 9112 §2.2).
+    /// - Returns: false when nothing of a request is here.
+    private func skipEmptyLine() -> Bool {
+        let first: UInt8? = inbound.getInteger(at: inbound.readerIndex)
+        guard first == UInt8(ascii: "\r"), !hasSkippedLine else { return first != nil }
+        guard let line: UInt16 = inbound.getInteger(at: inbound.readerIndex) else { return false }
+        guard line == 0x0D0A else { return true }
+        inbound.moveReaderIndex(forwardBy: 2)
+        hasSkippedLine = true
+        if inbound.readableBytes == 0, hasSpoken { deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.keepAliveTimeout) }
+        return inbound.readableBytes > 0
     }
 
     /// False when more bytes are needed.
@@ -173,8 +188,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         case .needMore: return false
         case .invalid(let violation):
             loop.metrics.malformedRequests &+= 1
-            terms.isHeadRequest = false
-            terms.originLines = []
+            terms = HTTP1Reply.Terms()
             exchange.open()
             state = .exchanging
             var rejection = Rejection.badRequest("malformed_request", "The request is not valid HTTP/1.1: \(violation.reason).")
@@ -184,6 +198,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             return true
         case .complete(let headBytes):
             inbound.moveReaderIndex(forwardBy: headBytes)
+            hasSkippedLine = false
             begin(decision ?? .reject(.notConfigured()))
             return true
         }
@@ -545,6 +560,14 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         if hasSpoken { linger() } else { close() }
     }
 
+    /// The time for draining is over: a body that is still arriving is waited for no longer, and whoever sends it is told so.
+    func interrupt() {
+        switch state {
+        case .lengthBody, .chunkedBody: refuseBody(Rejection(.stopped))
+        case .head, .exchanging, .flushing, .lingering, .closed: return
+        }
+    }
+
     func deadlinePassed(_ now: Int64) {
         deadline = .max
         switch state {
@@ -553,7 +576,11 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             close()
         case .head, .lengthBody, .chunkedBody:
             loop.metrics.deadlinesPassed &+= 1
-            if case .head = state { exchange.open() }
+            if case .head = state {
+                // Nothing is known of this request; what the connection's last one asked for says nothing of it.
+                terms = HTTP1Reply.Terms()
+                exchange.open()
+            }
             refuseBody(.slowRequest())
         case .exchanging, .flushing:
             if hasTakenSomething(now) { return }

@@ -28,6 +28,11 @@ enum AttemptResult: Sendable, Hashable {
         }
     }
 
+    /// The provider did what it was asked to.
+    var isSuccess: Bool {
+        if case .answered(200..<300) = self { true } else { false }
+    }
+
     /// For people.
     var words: String {
         switch self {

@@ -54,7 +54,9 @@ final class EndpointStates: Sendable {
         }
         switch result.isFailure {
         case true?: failed(\.endpoints, endpoint.id, endpoint, result, detail, now)
-        case false? where troubled.load(ordering: .relaxed) > 0: worked(endpoint.id, credentialID, now)
+        case false? where troubled.load(ordering: .relaxed) > 0:
+            // A complaint about the request may come before anybody looked at the credential.
+            worked(endpoint.id, result.isSuccess ? credentialID : "", now)
         case false?, nil: return
         }
     }

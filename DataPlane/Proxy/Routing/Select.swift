@@ -14,8 +14,8 @@ struct Candidate {
 }
 
 /// The fourth stage: which endpoint, with which credential; and which one after it, should that fail before a byte has reached the
-/// caller. Each choice is drawn anew, by weight, among what is left: those in good standing first, then endpoints that failed lately, and
-/// last, rather than never, what only a refused credential opens.
+/// caller. Each choice is drawn anew, by weight, among what is left: those in good standing first, then those whose provider said when to
+/// come back, then endpoints that failed lately, and last, rather than never, what only a refused credential opens.
 struct RoutePlan {
     private let route: CompiledRoute
     private var tried: UInt64 = 0
@@ -58,12 +58,12 @@ struct RoutePlan {
         return nil
     }
 
-    /// After a credential was refused: the same endpoint with another one, if there is any in good standing.
+    /// After a credential was refused or limited: the same endpoint with another one, if there is any in good standing.
     mutating func another(than candidate: Candidate, _ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
         guard let credential = candidate.credential, refused.count < Self.maximumRefusals else { return nil }
         refused.append(credential.id)
         guard let other = self.candidate(candidate.target, health, admission, now, without: refused), let second = other.credential,
-            !health.isRefused(second, admission.capability, now: now)
+            standing(second, other.target, health, admission, now) == .well
         else { return nil }
         return other
     }
@@ -71,6 +71,7 @@ struct RoutePlan {
     /// The better comes first.
     private enum Rank: Int, Comparable {
         case well
+        case limited
         case cooling
         case refused
 
@@ -78,18 +79,27 @@ struct RoutePlan {
     }
 
     private func rank(_ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64) -> Rank {
-        if target.endpoint.authScheme != .none {
-            let vault = admission.snapshot.credentials
-            let isOpen = target.endpoint.credentialIDs.contains { id in
-                guard let credential = vault[id] else { return false }
-                return !health.isRefused(credential, admission.capability, now: now)
+        var best = Rank.refused
+        if target.endpoint.authScheme == .none {
+            best = standing(nil, target, health, admission, now)
+        } else {
+            for id in target.endpoint.credentialIDs where best > .well {
+                guard let credential = admission.snapshot.credentials[id] else { continue }
+                best = min(best, standing(credential, target, health, admission, now))
             }
-            if !isOpen { return .refused }
         }
-        return health.isCooling(target, now: now) ? .cooling : .well
+        return health.isCooling(target, now: now) ? max(best, .cooling) : best
     }
 
-    /// The target with a credential of its rotation: one in good standing, else one that was refused lately.
+    /// Of a credential at a target; nil for one that takes none.
+    private func standing(
+        _ credential: CredentialEntry?, _ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64
+    ) -> Rank {
+        if let credential, health.isRefused(credential, admission.capability, now: now) { return .refused }
+        return health.isLimited(target, credential, now: now) ? .limited : .well
+    }
+
+    /// The target with a credential of its rotation: one in good standing, else a limited one, else one that was refused lately.
     private func candidate(
         _ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64, without excluded: [String] = []
     ) -> Candidate? {
@@ -101,17 +111,18 @@ struct RoutePlan {
         guard !ids.isEmpty else { return nil }
         let vault = admission.snapshot.credentials
         let start = Int(truncatingIfNeeded: random >> 8 & 0xFFFF)
-        var lastResort: Candidate?
+        var best: (candidate: Candidate, standing: Rank)?
         for offset in 0..<ids.count {
             let id = ids[(start + offset) % ids.count]
             guard let credential = vault[id], let line = credential.headerLine(at: target.endpoint), !excluded.contains(id) else {
                 continue
             }
             let candidate = Candidate(target: target, credential: credential, credentialLine: line, asksForUsage: asks)
-            if !health.isRefused(credential, admission.capability, now: now) { return candidate }
-            if lastResort == nil { lastResort = candidate }
+            let standing = self.standing(credential, target, health, admission, now)
+            if standing == .well { return candidate }
+            if best.map({ standing < $0.standing }) ?? true { best = (candidate, standing) }
         }
-        return lastResort
+        return best?.candidate
     }
 
     /// SplitMix64's output function: bits that say nothing of those before.

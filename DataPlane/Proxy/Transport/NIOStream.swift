@@ -157,12 +157,15 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
         case .attempt(waitsForTLS: true): opening = .failed(TLSFailure(error, host: "", leaf: nil))
         case .attempt, .failed: break
         case .open:
+            let isTruncation = Self.isTruncation(error)
             if failure == nil {
                 failure =
-                    error is IOError || Self.isTruncation(error)
+                    error is IOError || isTruncation
                     ? StreamFailure(detail: "the connection was torn", isTorn: true)
                     : StreamFailure(detail: TLSFailure(error, host: "", leaf: nil).reason, isTorn: false)
             }
+            // The end follows by itself, and while the channel is open the kernel still knows how much was delivered.
+            if isTruncation { return }
         }
         context.close(promise: nil)
     }

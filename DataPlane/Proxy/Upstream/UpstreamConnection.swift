@@ -34,6 +34,9 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     private var keepAlive = true
     /// Of the current request.
     private var requestBytes = 0
+    private var hasServed = false
+    /// What the provider's kernel had acknowledged before the current request, where TLS puts bytes of its own around ours.
+    private var acknowledgedBefore: UInt64?
     /// 1xx responses to the current request.
     private var interim = 0
     private static let maximumInterim = 16
@@ -71,6 +74,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     func send(head: ByteBuffer, body: ByteBuffer?) {
         guard let stream else { return }
         requestBytes = head.readableBytes + (body?.readableBytes ?? 0)
+        acknowledgedBefore = hasServed && pool.isTLS ? stream.delivery?.acknowledged : nil
         stream.write(head)
         if let body { stream.write(body) }
         stream.flush()
@@ -284,6 +288,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     private func finish(extra: Bool) {
         attempt = nil
         isDiscarding = false
+        hasServed = true
         state = .idle
         if keepAlive, !extra {
             pool.release(self)
@@ -304,7 +309,9 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         let before = state
         self.attempt = nil
         if case .awaitingHead = before, failure?.isTorn ?? true, !hasReceived, let delivery = stream?.delivery {
-            provesUnread = delivery.outstanding >= UInt64(requestBytes)
+            provesUnread =
+                acknowledgedBefore.map { delivery.acknowledged == $0 && delivery.outstanding > 0 }
+                ?? (delivery.outstanding >= UInt64(requestBytes))
         }
         stream = nil
         state = .closed

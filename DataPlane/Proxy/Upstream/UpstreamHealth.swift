@@ -12,6 +12,8 @@ final class UpstreamHealth: Sendable {
         case credential(String)
         /// The credential lacks what one capability needs.
         case scope(credential: String, RequestTarget.Capability)
+        /// The provider has said when to come back: of the credential, or of the endpoint where none is sent.
+        case rateLimit(String)
         /// The endpoint takes no `stream_options`: usage is not asked for there.
         case usageRequest(endpoint: String)
     }
@@ -43,7 +45,7 @@ final class UpstreamHealth: Sendable {
         guard isNews else { return }
         switch subject {
         // One line for each of these, however often they are tried again: `EndpointStates`.
-        case .endpoint, .credential: break
+        case .endpoint, .credential, .rateLimit: break
         case .model(let id, let name):
             logger.error(
                 "an endpoint does not serve a model that a route sends it: it is tried last",
@@ -113,6 +115,15 @@ struct HealthView {
             || isIn(.scope(credential: credential.id, capability), now, credential.revision)
     }
 
+    /// Whether the provider said that it would refuse more of it for now.
+    func isLimited(_ target: CompiledTarget, _ credential: CredentialEntry?, now: Int64) -> Bool {
+        table.isEmpty ? false : isIn(Self.limit(target, credential), now, credential?.revision ?? 0)
+    }
+
+    private static func limit(_ target: CompiledTarget, _ credential: CredentialEntry?) -> UpstreamHealth.Subject {
+        .rateLimit(credential?.id ?? target.endpoint.id)
+    }
+
     /// Whether an endpoint may be asked to state usage in its streams.
     func takesUsageRequests(_ endpoint: CompiledEndpoint, now: Int64) -> Bool {
         table.isEmpty || !isIn(.usageRequest(endpoint: endpoint.id), now)
@@ -134,8 +145,9 @@ extension HealthView {
         switch outcome.ending {
         case .unreachable(let detail, _):
             shared.report(endpoint, until: loop.after(loop.settings.endpointCooldown), now: loop.nowMicroseconds, words: detail)
-        case .refused(let error, _):
+        case .refused(let error, let wait):
             if knows(endpoint) { shared.recovered(endpoint) }
+            if error.concern == .rateLimit, let wait { noteLimit(candidate, milliseconds: wait, loop) }
             guard let subject = Self.blamed(error, attempt) else { return }
             let isOfCredential = error.concern.isOfCredential
             let milliseconds = error.concern == .addedMember ? Self.usageRequestMilliseconds : loop.settings.credentialCooldown
@@ -145,7 +157,8 @@ extension HealthView {
         case .answered:
             if isQuiet { return }
             let known: [UpstreamHealth.Subject] = [
-                endpoint, .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel),
+                endpoint, Self.limit(candidate.target, candidate.credential),
+                .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel),
                 .credential(candidate.credential?.id ?? ""),
                 .scope(credential: candidate.credential?.id ?? "", attempt.admission.capability),
             ]
@@ -153,6 +166,19 @@ extension HealthView {
         case .unusable, .exhausted, .notBegun, .lost, .broken, .abandoned: return
         }
     }
+
+    /// As long as the provider said, so that the others of a route are asked meanwhile.
+    private func noteLimit(_ candidate: Candidate, milliseconds: Int64, _ loop: LoopContext) {
+        let subject = Self.limit(candidate.target, candidate.credential)
+        let until = loop.after(Int(clamping: min(milliseconds, Self.maximumLimitMilliseconds)))
+        // Each refusal of many says about the same.
+        if let known = table[subject], until &- known.until < Self.sameLimitMicroseconds, known.until > loop.nowMicroseconds { return }
+        shared.report(subject, until: until, revision: candidate.credential?.revision ?? 0, now: loop.nowMicroseconds, words: "")
+    }
+
+    /// A provider that names a day is asked again now and then all the same.
+    private static let maximumLimitMilliseconds: Int64 = 600_000
+    private static let sameLimitMicroseconds: Int64 = 250_000
 
     private static func blamed(_ error: ProviderError, _ attempt: Attempt) -> UpstreamHealth.Subject? {
         let candidate = attempt.candidate

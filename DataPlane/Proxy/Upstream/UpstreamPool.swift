@@ -17,6 +17,8 @@ final class UpstreamPool {
         self.loop = loop
     }
 
+    var isTLS: Bool { origin.isTLS }
+
     enum Failure: Error {
         /// This data plane's own bounds, or its machine's.
         case exhausted

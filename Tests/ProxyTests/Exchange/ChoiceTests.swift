@@ -1,11 +1,12 @@
 import Contract
 import Logging
 import Primitives
+import Telemetry
 import Testing
 
 @testable import Proxy
 
-@Suite("Which endpoint, and which one after it")
+@Suite("Which endpoint, and which one after it", .timeLimit(.minutes(3)))
 struct ChoiceTests {
     @Test func isDrawnAnewAmongWhatIsLeft() async throws {
         let first = try await RawProvider.start(.json(503, "{}"))
@@ -32,6 +33,75 @@ struct ChoiceTests {
         #expect(try await proxy.finish().isEmpty)
     }
 
+    private static let limit = #"{"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}}"#
+
+    @Test func asksTheOthersForAsLongAsAProviderSaid() async throws {
+        let first = try await RawProvider.start { $0 == 0 ? .json(429, Self.limit, fields: "retry-after: 60\r\n") : .good }
+        let second = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url])
+        for _ in 0..<4 { #expect(try await proxy.chat("m").status == 200) }
+        #expect(first.requests.count == 1 && second.requests.count == 4)
+        #expect(try await proxy.finish().map(\.attempts).sorted() == [1, 1, 1, 2])
+    }
+
+    @Test func comesBackToALimitedEndpointWhenItsTimeIsOver() async throws {
+        let log = CapturingSink()
+        let first = try await RawProvider.start { $0 == 0 ? .json(429, Self.limit, fields: "retry-after-ms: 700\r\n") : .good }
+        let second = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url], log: log)
+        while first.requests.count < 2 { #expect(try await proxy.chat("m").status == 200) }
+        #expect(second.requests.count >= 1)
+        #expect(log.lines.count { $0.contains("an endpoint is failing") && $0.contains("429") } == 1)
+        // The next one is the first's again.
+        let answered = first.requests.count
+        #expect(try await proxy.chat("m").status == 200)
+        #expect(first.requests.count == answered + 1)
+        _ = try await proxy.finish()
+    }
+
+    @Test func asksALimitedEndpointWhereThereIsNoOther() async throws {
+        let only = try await RawProvider.start { $0 == 0 ? .json(429, Self.limit, fields: "retry-after: 60\r\n") : .good }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [only.url])
+        #expect(try await proxy.chat("m").status == 429)
+        #expect(try await proxy.chat("m").status == 200)
+        _ = try await proxy.finish()
+    }
+
+    @Test func limitsOneCredentialAndNotItsEndpoint() async throws {
+        let endpoint = try await RawProvider.start { $0 == 0 ? .json(429, Self.limit, fields: "retry-after: 60\r\n") : .good }
+        let spare = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [endpoint.url, spare.url]) { _ in
+        } adjustConfig: {
+            $0.endpoints[0].credentialIds = ["cred_a", "cred_b"]
+        }
+        var secrets = Weir_V1_SealedSecrets()
+        secrets.secrets = [try proxy.snapshots.sealed("sk-upstream-secret"), try proxy.snapshots.sealed("sk-two", id: "cred_b")]
+        await proxy.store.apply(secrets)
+        try await proxy.server.contexts[0].eventLoop.submit {}.get()
+        for _ in 0..<12 { #expect(try await proxy.chat("m").status == 200) }
+        #expect(spare.requests.isEmpty && endpoint.requests.count == 13)
+        // The limited one is sent once, whichever was drawn first.
+        let limited = endpoint.requests[0].contains("sk-two") ? "sk-two" : "sk-upstream-secret"
+        #expect(endpoint.requests.count { $0.contains(limited) } == 1)
+        _ = try await proxy.finish()
+    }
+
+    @Test func hasWhatAnAttemptCameToInTheJournalBeforeTheNextOneEnds() async throws {
+        let first = try await RawProvider.start(.json(503, "{}"))
+        let second = try await RawProvider.start(.raw("", end: .silence))
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url])
+        let client = try await RawClient.connect(port: proxy.server.port)
+        let body = #"{"model":"m","messages":[]}"#
+        try await client.send(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\n"
+                + "content-length: \(body.utf8.count)\r\n\r\n\(body)")
+        while second.requests.isEmpty { try await ProxyFixture.pause() }
+        let loop = proxy.server.contexts[0]
+        #expect(try await loop.eventLoop.submit { loop.journal.hasBuffered }.get() == false)
+        await client.close()
+        _ = try await proxy.finish()
+    }
+
     @Test func triesEndpointsThatCannotBeReachedLast() async throws {
         let good = try await RawProvider.start(.good)
         let proxy = try await ProxyFixture(models: ["m"], endpoints: ["http://127.0.0.1:9/v1", good.url])
@@ -40,7 +110,7 @@ struct ChoiceTests {
     }
 }
 
-@Suite("What is known of endpoints and credentials")
+@Suite("What is known of endpoints and credentials", .timeLimit(.minutes(3)))
 struct UpstreamHealthTests {
     private let health = UpstreamHealth(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("An exchange through the data plane")
+@Suite("An exchange through the data plane", .timeLimit(.minutes(3)))
 struct ExchangeTests {
     @Test func answersAndRecordsWhatTheProviderStated() async throws {
         let proxy = try await ProxyFixture(models: ["sim-in120-out64"])
@@ -158,9 +158,10 @@ struct ExchangeTests {
         try await client.send(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
         )
-        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
         await client.close()
-        while await proxy.server.activeRequests() > 0 { await Task.yield() }
+        while await proxy.server.activeRequests() > 0 { try await ProxyFixture.pause() }
+        #expect(await proxy.server.sums().metrics.clientDisconnects == 1)
         let record = try #require(try await proxy.finish().first)
         #expect(UsageFlags(rawValue: record.flags).isSuperset(of: [.clientDisconnected, .estimated]))
         #expect(record.errorOrigin == .client && record.status == .failed)
@@ -173,8 +174,8 @@ struct ExchangeTests {
         try await client.send(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
         )
-        while await proxy.server.activeRequests() == 0 { await Task.yield() }
-        while await proxy.server.activeRequests() > 0 { await Task.yield() }
+        while await proxy.server.activeRequests() == 0 { try await ProxyFixture.pause() }
+        while await proxy.server.activeRequests() > 0 { try await ProxyFixture.pause() }
         let record = try #require(try await proxy.finish().first)
         #expect(record.errorCode == "client_stalled" && UsageFlags(rawValue: record.flags).contains(.cutByLimit))
         // The client's window, what may wait in the kernel, and NIO's own buffer; without the bound it would be the kernel's megabytes.

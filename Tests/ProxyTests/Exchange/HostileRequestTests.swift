@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Requests that are wrong, hostile or slow")
+@Suite("Requests that are wrong, hostile or slow", .timeLimit(.minutes(3)))
 struct HostileRequestTests {
     @Test func refusesKeysWithAReason() async throws {
         let proxy = try await ProxyFixture(models: ["sim-ok"])
@@ -23,6 +23,23 @@ struct HostileRequestTests {
         #expect(unknown.status == 401 && unknown.body == guessed.body)
         #expect(try await proxy.send("GET /v1/models", headers: ["api-key: \(proxy.key)"], authorised: false).status == 200)
         #expect(try await proxy.finish().isEmpty)
+    }
+
+    @Test func passesOverAnEmptyLineBehindABody() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-ok"])
+        let line = "GET /health/live HTTP/1.1\r\nhost: w\r\n"
+        let answers = try await proxy.raw("\r\n" + line + "\r\n\r\n" + line + "connection: close\r\n\r\n")
+        #expect(answers.text.components(separatedBy: "HTTP/1.1 200 OK").count == 3, "\(answers.text)")
+        #expect(try await proxy.raw("\r\n\r\n\(line)\r\n").errorCode == "malformed_request")
+        _ = try await proxy.finish()
+    }
+
+    @Test func answersAHeadThatDoesNotComeWholeWhateverTheOneBeforeItWas() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-ok"]) { $0.headTimeout = 300 }
+        let answers = try await proxy.raw("HEAD /health/live HTTP/1.1\r\nhost: w\r\n\r\nPOST /v1/ch")
+        let late = RawResponse(Array(answers.text.components(separatedBy: "\r\n\r\n").dropFirst().joined(separator: "\r\n\r\n").utf8))
+        #expect(late.status == 408 && late.errorCode == "request_timeout", "\(answers.text)")
+        _ = try await proxy.finish()
     }
 
     @Test(arguments: [

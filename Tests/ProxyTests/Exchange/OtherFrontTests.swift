@@ -5,8 +5,10 @@ import Wire
 
 @testable import Proxy
 
-@Suite("An exchange behind a front that is not HTTP/1.1")
+@Suite("An exchange behind a front that is not HTTP/1.1", .timeLimit(.minutes(3)))
 struct OtherFrontTests {
+    typealias Answer = RawProvider.Answer
+
     @Test func answersInNoProtocol() async throws {
         let proxy = try await ProxyFixture(models: ["sim-in12-out4"])
         let answer = try await PlainFront.ask(proxy, body: #"{"model":"sim-in12-out4","messages":[]}"#)
@@ -60,6 +62,37 @@ struct OtherFrontTests {
         let record = try #require(try await proxy.finish().first { $0.attempts != 1 })
         #expect(record.attempts == 2 && record.attemptList.map(\.sentUpstream) == [false, true])
         #expect(record.attemptList.map(\.costNano) == [0, record.costNano] && record.flags == 0)
+    }
+
+    @Test(arguments: [true, false])
+    func sendsAgainOverTLSAsWell(withFarewell: Bool) async throws {
+        let authority = try TestAuthority()
+        let provider = try await RawProvider.start(tls: try authority.server()) { _ in .good }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: ["https://127.0.0.1:\(provider.port)/v1"]) { _ in
+        } adjustConfig: {
+            $0.providers[0].caPem = authority.pem
+        }
+        #expect(try await proxy.chat("m").status == 200)
+        let answer = try await PlainFront.ask(
+            proxy, body: #"{"model":"m","messages":[]}"#, before: { provider.dropConnections(withFarewell: withFarewell) })
+        #expect(answer.head?.status == 200 && provider.requests.count == 2, "\(answer)")
+        let record = try #require(try await proxy.finish().first { $0.attempts != 1 })
+        #expect(record.attempts == 2 && record.attemptList.map(\.sentUpstream) == [false, true] && record.flags == 0)
+    }
+
+    @Test(arguments: [Answer.End.close, .reset])
+    func doesNotSendAgainOverTLSWhatTheProviderHasRead(end: Answer.End) async throws {
+        let authority = try TestAuthority()
+        let provider = try await RawProvider.start(tls: try authority.server()) { $0 == 0 ? .good : .raw("", end: end) }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: ["https://127.0.0.1:\(provider.port)/v1"]) { _ in
+        } adjustConfig: {
+            $0.providers[0].caPem = authority.pem
+        }
+        #expect(try await proxy.chat("m").status == 200)
+        let answer = try await proxy.chat("m")
+        #expect(answer.status == 502 && answer.errorCode == "provider_closed" && provider.requests.count == 2)
+        let record = try #require(try await proxy.finish().first { $0.status == .failed })
+        #expect(record.attempts == 1 && record.costNano > 0)
     }
 
     @Test func getsRejectionsInTheSameWay() async throws {

@@ -154,6 +154,39 @@ struct PressureTests {
         #expect(record.errorOrigin == .client && record.errorCode == "client_stalled" && record.outputTokens == 10)
     }
 
+    @Test func doesNotBlameTheProviderForAClientThatReadsLate() async throws {
+        // The provider has more to give all the time, and is not asked for it: its own bound between two reads passes many times.
+        let proxy = try await ProxyFixture(models: ["sim-endless"]) {
+            $0.upstreamIdleTimeout = 1_000
+            $0.upstreamTotalTimeout = 3_000
+            $0.writeTimeout = 60_000
+        }
+        let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true, window: 8192)
+        try await client.send(Self.request(proxy.key, "sim-endless", fields: "connection: close\r\n", stream: true))
+        while await proxy.server.sums().metrics.deadlinesPassed == 0 { try await ProxyFixture.pause() }
+        try await client.listen()
+        let answer = RawResponse(try await client.readToEnd())
+        #expect(answer.body.contains(#""code":"client_too_slow""#) && answer.isComplete)
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.errorOrigin == .client && record.errorCode == "client_too_slow")
+        #expect(UsageFlags(rawValue: record.flags).isDisjoint(with: [.upstreamDied]))
+    }
+
+    @Test func tellsWhoIsStillSendingWhenItIsForcedToStop() async throws {
+        for body in ["content-length: 900\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n3\r\n{  \r\n"] {
+            let proxy = try await ProxyFixture(models: ["sim-ok"])
+            let client = try await RawClient.connect(port: proxy.server.port)
+            try await client.send(
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\n\(body)")
+            while await proxy.server.activeRequests() == 0 { try await ProxyFixture.pause() }
+            let records = try await proxy.finish()
+            let answer = RawResponse(try await client.readToEnd())
+            #expect(
+                answer.status == 503 && answer.errorCode == "gateway_stopped" && answer.header("connection") == "close", "\(answer.text)")
+            #expect(records.isEmpty)
+        }
+    }
+
     @Test func sendsNothingNewWhenItIsForcedToStop() async throws {
         let proxy = try await ProxyFixture(models: ["sim-stall"], endpoints: ["http://SIMULATOR/v1", "http://SIMULATOR/v1"])
         let client = try await RawClient.connect(port: proxy.server.port)

@@ -2,6 +2,7 @@ import Dispatch
 import Foundation
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// A provider that sends the bytes it is told, whatever HTTP says of them.
@@ -62,13 +63,16 @@ final class RawProvider: Sendable {
         self.seen = seen
     }
 
-    /// - Parameter answer: to the request of that number, from 0.
-    static func start(_ answer: @escaping @Sendable (Int) -> Answer) async throws -> RawProvider {
+    /// - Parameters:
+    ///   - tls: nil for none.
+    ///   - answer: to the request of that number, from 0.
+    static func start(tls: NIOSSLContext? = nil, _ answer: @escaping @Sendable (Int) -> Answer) async throws -> RawProvider {
         let seen = Seen()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 seen.connections.withLock { $0.append(channel) }
                 return channel.eventLoop.makeCompletedFuture {
+                    if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                     try channel.pipeline.syncOperations.addHandler(Handler(seen, answer))
                 }
             }
@@ -79,10 +83,17 @@ final class RawProvider: Sendable {
     static func start(_ answer: Answer) async throws -> RawProvider { try await start { _ in answer } }
 
     /// Closes what is open, and returns when the kernel knows. Not to be called on the provider's own loops.
-    func dropConnections() {
+    /// - Parameter withFarewell: TLS's, as far as there is TLS; nobody waits for the answer to it.
+    func dropConnections(withFarewell: Bool = true) {
         for connection in seen.connections.withLock({ $0 }) {
             let closed = DispatchSemaphore(value: 0)
-            connection.close().whenComplete { _ in closed.signal() }
+            connection.eventLoop.execute {
+                let tls = try? connection.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+                if tls == nil || withFarewell { connection.close(promise: nil) }
+                // Past the handler, which would wait for the peer's farewell.
+                tls?.close(promise: nil)
+                connection.closeFuture.whenComplete { _ in closed.signal() }
+            }
             closed.wait()
         }
     }

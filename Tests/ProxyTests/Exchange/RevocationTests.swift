@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("What runs for a principal ends with its standing")
+@Suite("What runs for a principal ends with its standing", .timeLimit(.minutes(3)))
 struct RevocationTests {
     enum Loss: String, CaseIterable {
         case keyDisabled, keyRemoved, projectDisabled, tenantDisabled
@@ -36,7 +36,7 @@ struct RevocationTests {
         try await client.send(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\nconnection: close\r\n"
                 + "content-length: \(body.utf8.count)\r\n\r\n\(body)")
-        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
         var directory = proxy.directory
         loss.apply(&directory)
         let accepted = await proxy.store.apply(try proxy.snapshots.directory(2, directory)).accepted
@@ -56,7 +56,7 @@ struct RevocationTests {
     @Test func leavesOthersAlone() async throws {
         let proxy = try await ProxyFixture(models: ["sim-chunks40-pace5ms"])
         let streaming = Task { try await proxy.chat("sim-chunks40-pace5ms", stream: true) }
-        while proxy.simulator.requestsTotal == 0 { await Task.yield() }
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
         var directory = proxy.directory
         var other = SnapshotFixture.key(KeyID.random(), project: proxy.project)
         other.disabled = true
