@@ -158,7 +158,7 @@ let package = Package(
         tests("PrimitivesTests", ["Primitives"]),
         tests("TrustTests", ["Trust", "Primitives", .crypto], resources: [.copy("Fixtures")]),
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
-        tests("ListeningTests", ["Listening", "Telemetry", "Primitives", .nioCore, .nioPosix, .logging]),
+        tests("ListeningTests", ["Listening", "Telemetry", "Primitives", .nioCore, .nioEmbedded, .nioPosix, .logging]),
         tests("ProcessSettingsTests", ["ProcessSettings", "weir-proxy", "weir-control", "Proxy", "Primitives", .argumentParser]),
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),

@@ -68,7 +68,9 @@ struct ProxyProcess: Sendable {
         .number("max-head-bytes", \.proxy.maxHeadBytes, .bytes, in: 1024...most, "Of a request's head; above: 431."),
         .number("max-header-fields", \.proxy.maxHeaderFields, in: 8...most, "Fields of a request's head; above: 431."),
         .number("max-body-bytes", \.proxy.maxBodyBytes, .bytes, in: 1024...most, "Of a request's body; above: 413."),
-        .number("max-connections", \.proxy.maxConnections, in: 1...most, "Open connections of applications; above: closed at once."),
+        .number(
+            "max-connections", \.proxy.maxConnections, in: 1...most,
+            "Open connections of applications; above: silent and idle ones give way, else 503."),
         .number(
             "max-buffered-bytes", \.proxy.maxBufferedBytes, .bytes, in: 1024...most,
             "Of request bodies held at one time, a loop; above: 503."),
@@ -80,7 +82,7 @@ struct ProxyProcess: Sendable {
         .number(
             "max-unsent-bytes", \.proxy.maxUnsentBytes, .bytes, in: 4096...most, "Of an answer that wait in the kernel for one client."),
 
-        .number("connect-timeout", \.proxy.connectTimeout, .milliseconds, in: 10...most, "To connect to a provider."),
+        .number("connect-timeout", \.proxy.connectTimeout, .milliseconds, in: 10...most, "To connect to a provider, TLS included."),
         .number("first-byte-timeout", \.proxy.firstByteTimeout, .milliseconds, in: 10...most, "Until a provider's response head."),
         .number(
             "upstream-idle-timeout", \.proxy.upstreamIdleTimeout, .milliseconds, in: 10...most, "Between two reads of a response's body."),

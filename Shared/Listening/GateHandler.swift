@@ -1,12 +1,17 @@
 package import NIOCore
 
 /// Puts a `ConnectionGate` into a listener: first in the pipeline of its server channel, before the connections that come get handlers of
-/// their own. An accept that fails is counted; NIO tries again after a second and does not end the listener.
+/// their own. An accept that fails is counted, does not end the listener, and is tried again after a pause: what could not be accepted waits
+/// in the kernel meanwhile, and asking for it at once would take the whole loop.
 package final class GateHandler: ChannelInboundHandler, RemovableChannelHandler {
     package typealias InboundIn = any Channel
     package typealias InboundOut = any Channel
 
     private let gate: ConnectionGate
+    private var isPausing = false
+
+    /// Long enough to cost nothing, short enough that nobody misses a descriptor that has become free.
+    static let pause = TimeAmount.milliseconds(200)
 
     package init(_ gate: ConnectionGate) { self.gate = gate }
 
@@ -23,7 +28,21 @@ package final class GateHandler: ChannelInboundHandler, RemovableChannelHandler 
     }
 
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is IOError { gate.refuse(.accept, detail: "\(error)") }
+        if error is IOError {
+            gate.refuse(.accept, detail: "\(error)")
+            pause(context)
+        }
         context.fireErrorCaught(error)
+    }
+
+    private func pause(_ context: ChannelHandlerContext) {
+        guard !isPausing, (try? context.channel.syncOptions?.getOption(.autoRead)) == true else { return }
+        isPausing = true
+        let channel = context.channel
+        channel.setOption(.autoRead, value: false).whenFailure { _ in }
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
+            self.isPausing = false
+            channel.setOption(.autoRead, value: true).whenFailure { _ in }
+        }
     }
 }

@@ -1,5 +1,8 @@
+import Glibc
 import Listening
 import Logging
+import NIOCore
+import NIOEmbedded
 import Primitives
 import Synchronization
 import Telemetry
@@ -85,6 +88,19 @@ struct ConnectionGateTests {
         }
         _ = Peer().enter(gate, now: 60_000)
         #expect(asked.current == 2)
+    }
+
+    @Test func pausesWhereTheSystemHasNoDescriptorForAConnection() {
+        let (gate, _) = gate(10)
+        let loop = EmbeddedEventLoop()
+        let channel = EmbeddedChannel(handler: GateHandler(gate), loop: loop)
+        func accepts() -> Bool? { channel.options.last { $0.option is ChannelOptions.Types.AutoReadOption }?.value as? Bool }
+        for _ in 0..<2 { channel.pipeline.fireErrorCaught(IOError(errnoCode: EMFILE, reason: "accept")) }
+        #expect(accepts() == false && gate.refused(.accept) == 2)
+        loop.advanceTime(by: .milliseconds(200))
+        #expect(accepts() == true)
+        channel.pipeline.fireErrorCaught(IOError(errnoCode: EMFILE, reason: "accept"))
+        #expect(accepts() == false)
     }
 
     @Test func theMaximumFitsTheDescriptors() {

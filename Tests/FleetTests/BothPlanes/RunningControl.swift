@@ -87,7 +87,20 @@ final class RunningControl: Sendable {
     /// One model, routed to an OpenAI-compatible provider at this address, published and in force for all.
     @discardableResult
     func release(model: String, url: String, secret: String = "sk-provider", tenants: [TenantID] = []) async throws -> Int64 {
+        try await release(models: [model], url: url, secret: secret, tenants: tenants) {
+            $0.input = NanoDollars(2_500_000_000)
+            $0.output = NanoDollars(10_000_000_000)
+        }
+    }
+
+    /// Models, all routed to one provider.
+    /// - Parameter price: of each of them.
+    @discardableResult
+    func release(
+        models: [String], url: String, secret: String = "sk-provider", tenants: [TenantID] = [], price: (inout PriceContent) -> Void
+    ) async throws -> Int64 {
         let actor = Self.administrator
+        let model = models[0]
         let provider = try await services.providers.create(
             ProviderContent {
                 $0.name = "p-\(model)"
@@ -105,25 +118,25 @@ final class RunningControl: Sendable {
                 $0.name = "e-\(model)"
                 $0.credentialIDs = [credential.id]
             }, by: actor)
-        let entry = try await services.models.create(
-            ModelContent {
-                $0.name = model
-                $0.capabilities = ["chat"]
-                $0.ownedBy = "test"
-                if !tenants.isEmpty { $0.tenantIDs = .only(tenants) }
-            }, by: actor)
-        _ = try await services.routes.create(
-            RouteContent {
-                $0.modelID = entry.id
-                $0.name = "r-\(model)"
-                $0.targets = [RouteTarget { $0.endpointID = endpoint.id }]
-            }, by: actor)
-        _ = try await services.prices.create(
-            PriceContent {
-                $0.modelID = entry.id
-                $0.input = NanoDollars(2_500_000_000)
-                $0.output = NanoDollars(10_000_000_000)
-            }, by: actor)
+        for model in models {
+            let entry = try await services.models.create(
+                ModelContent {
+                    $0.name = model
+                    $0.capabilities = ["chat"]
+                    $0.ownedBy = "test"
+                    if !tenants.isEmpty { $0.tenantIDs = .only(tenants) }
+                }, by: actor)
+            _ = try await services.routes.create(
+                RouteContent {
+                    $0.modelID = entry.id
+                    $0.name = "r-\(model)"
+                    $0.targets = [RouteTarget { $0.endpointID = endpoint.id }]
+                }, by: actor)
+            var content = PriceContent()
+            content.modelID = entry.id
+            price(&content)
+            _ = try await services.prices.create(content, by: actor)
+        }
         let version = try await services.configVersions.publish(note: "", actor: actor).version
         let rollout = try await services.rollouts.create(NewRollout(version: version), actor: actor)
         let id = try RolloutID.parse(rollout.id)

@@ -99,8 +99,9 @@ final class RunningDataPlane: Sendable {
     }
 
     /// A chat completion through the listener: the status and the body.
-    func chat(key: String, model: String) throws -> (status: Int, body: String) {
-        let body = #"{"model":"\#(model)","messages":[{"role":"user","content":"hello"}]}"#
+    /// - Parameter content: of the one message, as JSON.
+    func chat(key: String, model: String, stream: Bool = false, content: String = #""hello""#) throws -> (status: Int, body: String) {
+        let body = #"{"model":"\#(model)","stream":\#(stream),"messages":[{"role":"user","content":\#(content)}]}"#
         let request =
             "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(key)\r\nContent-Type: application/json\r\n"
             + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n\(body)"

@@ -80,7 +80,7 @@ struct ProviderUsageTests {
     func image(leaves: Bool) async throws {
         // U7: 1.2 MB of base64 were 300,037 tokens.
         let model = leaves ? "sim-stall" : "sim-nousage-out4"
-        let proxy = try await ProxyFixture(models: [model], change: { $0.firstByteTimeout = 200 })
+        let proxy = try await ProxyFixture(models: [model], change: { if leaves { $0.firstByteTimeout = 200 } })
         let base64 = String(repeating: "QUJDRA==", count: 150_000)
         let content = #"[{"type":"text","text":"hi"},{"type":"image_url","image_url":{"url":"data:image/png;base64,\#(base64)"}}]"#
         let body = #"{"model":"\#(model)","messages":[{"role":"user","content":\#(content)}]}"#
