@@ -75,11 +75,13 @@ extension Exchange {
         if let price { loop.encoder.field(.priceID, price.idBytes) }
     }
 
-    /// After an attempt that another one follows: what it came to is in the journal before the next one's answer can be.
-    func recordSums() {
+    /// After an attempt that another one follows: what it came to, and where the request goes now, is in the journal before the next one's
+    /// answer can be.
+    func recordSums(before next: Attempt) {
         loop.encoder.reset()
         encodeSums()
-        loop.encoder.always(.attempts, UInt64(sums.attempts))
+        loop.encoder.always(.attempts, UInt64(sums.attempts) &+ 1)
+        encode(next.candidate, next.price)
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
         loop.journal.progress(requestID, loop.encoder.bytes)
         loop.scheduleTick()
@@ -184,6 +186,7 @@ extension Exchange {
         encode(soFar.usage, soFar.flags, soFar.cost)
         loop.encoder.always(.upstreamStatus, UInt64(attempt.providerStatus))
         loop.encoder.always(.responseBytes, UInt64(max(0, attempt.responseBytes)))
+        loop.encoder.always(.attempts, UInt64(soFar.attempts))
         if soFar.attempts > 1 { encode(attempt.candidate, attempt.price) }
         loop.encoder.field(.sentUpstream, true)
         loop.journal.progress(requestID, loop.encoder.bytes)

@@ -157,9 +157,9 @@ extension Exchange {
         to candidate: Candidate, _ admission: Admission, after attempt: Attempt, _ outcome: AttemptOutcome, fresh: Bool = false
     ) {
         earlier.append(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome))
-        recordSums()
         loop.metrics.retries &+= 1
         let next = Attempt(candidate, admission, of: self)
+        recordSums(before: next)
         stage = .attempting(admission, next)
         next.start(fresh: fresh)
     }
