@@ -40,7 +40,7 @@ struct UsageFormsTests {
     ]
 
     private static let image: String = {
-        let base64 = String(repeating: "QUJDRA==", count: 150_000)
+        let base64 = String(repeating: "QUJDRA==", count: 15_000)
         return #"[{"type":"text","text":"hi"},{"type":"image_url","image_url":{"url":"data:image/png;base64,\#(base64)"}}]"#
     }()
 
@@ -87,7 +87,7 @@ struct UsageFormsTests {
             #expect(
                 input == expected && output == form.output && cost == form.cost && flags == [], "\(form.row): \(input) \(output) \(cost)")
         } else {
-            // Some words, or an image's figure: nothing of the 300,000 that its base64 would be as text.
+            // Some words, or an image's figure: nothing of the 30,000 that its base64 would be as text.
             #expect((1..<1_300).contains(input) && flags.contains(.estimated), "\(form.row): \(input)")
             #expect(cost == input * 1_000 + output * 2_000, "\(form.row): \(cost)")
         }
