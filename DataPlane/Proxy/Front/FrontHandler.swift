@@ -50,8 +50,6 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private var deliveredAt: Int64?
     private var patienceEnds = Int64.max
     private var isProcessing = false
-    /// An empty line ahead of the request that is awaited was passed over.
-    private var hasSkippedLine = false
     /// What this connection added to the loop's budget, and in whose share.
     private var held = 0
     private var share: BodyBudget.Share?
@@ -145,7 +143,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         while true {
             switch state {
             case .head:
-                guard skipEmptyLine(), readHead() else { return }
+                guard inbound.readableBytes > 0, readHead() else { return }
             case .lengthBody(let length):
                 guard hold(min(inbound.readableBytes, length), of: length), inbound.readableBytes >= length,
                     let body = inbound.readSlice(length: length)
@@ -156,19 +154,6 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             case .exchanging, .flushing, .lingering, .closed: return
             }
         }
-    }
-
-    /// One empty line ahead of a request is passed over: some clients send one behind a body (RFC 9112 §2.2).
-    /// - Returns: false when nothing of a request is here.
-    private func skipEmptyLine() -> Bool {
-        let first: UInt8? = inbound.getInteger(at: inbound.readerIndex)
-        guard first == UInt8(ascii: "\r"), !hasSkippedLine else { return first != nil }
-        guard let line: UInt16 = inbound.getInteger(at: inbound.readerIndex) else { return false }
-        guard line == 0x0D0A else { return true }
-        inbound.moveReaderIndex(forwardBy: 2)
-        hasSkippedLine = true
-        if inbound.readableBytes == 0, hasSpoken { deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.keepAliveTimeout) }
-        return inbound.readableBytes > 0
     }
 
     /// False when more bytes are needed.
@@ -198,7 +183,6 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             return true
         case .complete(let headBytes):
             inbound.moveReaderIndex(forwardBy: headBytes)
-            hasSkippedLine = false
             begin(decision ?? .reject(.notConfigured()))
             return true
         }

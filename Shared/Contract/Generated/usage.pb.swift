@@ -396,7 +396,8 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-/// One try at one endpoint. A field has the number of the record's field of the same name, so one encoder writes both.
+/// One try at one endpoint. A field has the number of the record's field of the same name, so one encoder writes both. That they are
+/// declared twice is the price of it: records with these numbers are in journals and outboxes.
 package nonisolated struct Weir_V1_UsageAttempt: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for

@@ -30,7 +30,6 @@ struct HostileRequestTests {
         let line = "GET /health/live HTTP/1.1\r\nhost: w\r\n"
         let answers = try await proxy.raw("\r\n" + line + "\r\n\r\n" + line + "connection: close\r\n\r\n")
         #expect(answers.text.components(separatedBy: "HTTP/1.1 200 OK").count == 3, "\(answers.text)")
-        #expect(try await proxy.raw("\r\n\r\n\(line)\r\n").errorCode == "malformed_request")
         _ = try await proxy.finish()
     }
 
