@@ -69,13 +69,6 @@ package final class JournalFolder: @unchecked Sendable {
         recovery = JournalRecovery(estimate: estimate, report: report)
     }
 
-    /// Earlier boots' records are all taken over.
-    package var isRecovered: Bool {
-        turn.lock()
-        defer { turn.unlock() }
-        return recovered
-    }
-
     /// Folds what the loops have published, up to `bytesPerFold`.
     /// - Throws: what SQLite, a participant or the file system refused. Nothing is changed then, and the next call tries the same again.
     package func foldOnce() throws -> FoldOutcome {

@@ -100,8 +100,6 @@ enum UsageTables {
 
     // MARK: Pending intents
 
-    static func pendingCount(_ db: Database) throws -> Int { try Int.fetchOne(db, sql: "SELECT count(*) FROM pending_usage") ?? 0 }
-
     static func insertPending(_ db: Database, _ id: RequestID, intent: [UInt8], progress: [UInt8]?) throws {
         try db.cachedStatement(
             sql: """

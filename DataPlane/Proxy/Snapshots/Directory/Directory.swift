@@ -34,8 +34,6 @@ package final class Directory: Sendable {
         shards: Array(repeating: KeyShard(), count: shardCount), projects: [], projectIndex: [:], tenants: [:], scopes: [],
         principals: PrincipalTable(), revocations: 0)
 
-    package var tenantCount: Int { tenants.count }
-    package var projectCount: Int { projectIndex.count }
     /// Of apps, users and all others that are no keys.
     package var principalCount: Int { principals.count }
 
