@@ -38,6 +38,19 @@ struct ProviderErrorTests {
             ),
             // The caller's words, quoted, are not the provider's.
             Case(status: 403, body: #"{"error":{"message":"We do not answer \"incorrect api key\" here"}}"#, concern: .unknown),
+            Case(
+                status: 400,
+                body: #"{"error":{"message":"Invalid value: 'x' incorrect api key ''. Try 'user'.","param":"messages[0].role"}}"#,
+                concern: .request),
+            Case(status: 400, body: #"{"error":{"message":"Bad role 'x' incorrect api key ' given"}}"#, concern: .request),
+            Case(status: 400, body: #"{"error":{"message":"Bad role \"it's an unknown model"}}"#, concern: .request),
+            Case(
+                status: 422, body: #"{"detail":[{"loc":["body","messages",0,"role"],"msg":"no such role: billing"}]}"#, concern: .request),
+            Case(
+                status: 400,
+                body:
+                    #"{"error":{"message":"Bad role '\#(String(repeating: "a", count: 1_990))' incorrect api key \#(String(repeating: "b", count: 99))'"}}"#,
+                concern: .request),
             Case(status: 403, body: #"{"error":{"message":"Nope","type":"authentication_error"}}"#, concern: .credential),
             Case(status: 403, body: #"{"error":{"message":"Country not supported","code":"unsupported_country"}}"#, concern: .unknown),
             Case(

@@ -95,6 +95,8 @@ package struct ProviderError: Sendable, Equatable {
         case 429: return words.areOfAccount ? .account : .rateLimit
         case 400, 422:
             if words.areOfContent { return .content }
+            // What blames a part of the request may quote it, and nobody's text decides over the operator's credential.
+            if words.nameAPartOfTheRequest { return .request }
             if words.areOfCredential { return .credential }
             if words.areOfModel { return .model }
             return words.areOfAccount ? .account : .request
@@ -117,9 +119,10 @@ private struct ErrorWords {
     private let statusNumber: Int?
 
     init(_ error: ErrorBody) {
-        let text = String((error.message ?? "").prefix(2_000)).lowercased()
+        let whole = error.message ?? ""
+        let text = String(whole.prefix(2_000)).lowercased()
         quoted = text
-        message = Self.withoutQuotes(text)
+        message = Self.withoutQuotes(text, isWhole: whole.count <= 2_000)
         names = [error.type, error.code].compactMap { $0?.stringValue?.lowercased() }
         param = error.param?.stringValue?.lowercased() ?? ""
         locations = error.locations.map { $0.lowercased() }
@@ -128,21 +131,23 @@ private struct ErrorWords {
         statusNumber = error.status.flatMap { Int(exactly: $0) }
     }
 
-    private static func withoutQuotes(_ text: String) -> String {
-        var result = ""
-        var open: Character?
-        var previous: Character = " "
-        for character in text {
-            if let quote = open {
-                if character == quote { open = nil }
-            } else if character == "\"" || character == "`" || (character == "'" && !previous.isLetter) {
-                open = character
-            } else {
-                result.append(character)
+    /// What stands ahead of the first quotation mark and behind the last one: a text that is quoted may hold such marks itself.
+    private static func withoutQuotes(_ text: String, isWhole: Bool) -> String {
+        let characters = Array(text)
+        func isMark(_ index: Int) -> Bool {
+            switch characters[index] {
+            case "\"", "`": return true
+            case "'":
+                // Between two letters it is an apostrophe.
+                guard index > 0, index + 1 < characters.count else { return true }
+                return !characters[index - 1].isLetter || !characters[index + 1].isLetter
+            default: return false
             }
-            previous = character
         }
-        return result
+        guard let first = characters.indices.first(where: isMark) else { return text }
+        let ahead = String(characters[..<first])
+        guard isWhole, let last = characters.indices.last(where: isMark), last > first else { return ahead }
+        return ahead + " " + String(characters[(last + 1)...])
     }
 
     private func names(_ candidates: String...) -> Bool { names.contains { name in candidates.contains { name.contains($0) } } }
@@ -184,7 +189,8 @@ private struct ErrorWords {
 
     /// A parameter other than the model: what was not found is something the caller named (a file, an earlier response).
     var nameAPartOfTheRequest: Bool {
-        !param.isEmpty && param != "model" || names("previous_response_not_found", "file_not_found", "conversation_not_found")
+        !param.isEmpty && param != "model" || locations.contains { !$0.contains("model") }
+            || names("previous_response_not_found", "file_not_found", "conversation_not_found")
     }
 
     /// Of what the gateway added to ask for usage. The caller has not sent the member, so who names it speaks of the gateway's; and who

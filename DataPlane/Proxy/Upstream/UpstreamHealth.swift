@@ -150,11 +150,16 @@ extension HealthView {
             if error.concern == .rateLimit, let wait { noteLimit(candidate, milliseconds: wait, loop) }
             guard let subject = Self.blamed(error, attempt) else { return }
             let isOfCredential = error.concern.isOfCredential
-            let milliseconds = error.concern == .addedMember ? Self.usageRequestMilliseconds : loop.settings.credentialCooldown
             shared.report(
-                subject, until: loop.after(milliseconds), revision: isOfCredential ? candidate.credential?.revision ?? 0 : 0,
+                subject, until: loop.after(loop.settings.credentialCooldown),
+                revision: isOfCredential ? candidate.credential?.revision ?? 0 : 0,
                 now: loop.nowMicroseconds, words: error.shown?.message ?? "status \(error.status)")
         case .answered:
+            if let complaint = Self.complaint(ahead: attempt) {
+                shared.report(
+                    .usageRequest(endpoint: candidate.endpoint.id), until: loop.after(Self.usageRequestMilliseconds),
+                    now: loop.nowMicroseconds, words: complaint.shown?.message ?? "status \(complaint.status)")
+            }
             if isQuiet { return }
             let known: [UpstreamHealth.Subject] = [
                 endpoint, Self.limit(candidate.target, candidate.credential),
@@ -186,9 +191,17 @@ extension HealthView {
         case .credential, .account: return candidate.credential.map { .credential($0.id) }
         case .scope: return candidate.credential.map { .scope(credential: $0.id, attempt.admission.capability) }
         case .model, .endpoint: return .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel)
-        case .addedMember: return .usageRequest(endpoint: candidate.endpoint.id)
-        case .request, .content, .rateLimit, .fault, .unknown: return nil
+        case .request, .content, .addedMember, .rateLimit, .fault, .unknown: return nil
         }
+    }
+
+    /// What the provider said of a question for usage, where the caller's own bytes then did. Its words alone prove nothing: they may be a
+    /// quotation of the caller's.
+    private static func complaint(ahead attempt: Attempt) -> ProviderError? {
+        guard case .refused(let error, _)? = attempt.exchange.earlier.last?.outcome.ending, error.concern == .addedMember else {
+            return nil
+        }
+        return error
     }
 
     /// What an endpoint understands changes with its software.

@@ -105,6 +105,16 @@ struct ProviderFaultTests {
         #expect(try await proxy.finish().map(\.status) == [.completed, .completed])
     }
 
+    @Test func asksForUsageAgainWhereTheComplaintWasOfTheCallersOwnWords() async throws {
+        let refusal = #"{"error":{"message":"Invalid value: 'stream_options'. Supported: 'user'.","code":"invalid_value"}}"#
+        let provider = try await RawProvider.start { $0 < 2 ? .json(400, refusal) : .goodStream }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        #expect(try await proxy.chat("m", stream: true).status == 400)
+        #expect(try await proxy.chat("m", stream: true).status == 200)
+        #expect(provider.requests.map { $0.contains("stream_options") } == [true, false, true])
+        _ = try await proxy.finish()
+    }
+
     @Test func tryARefusedCredentialLastAndNotNever() async throws {
         // E6: a single 401 from the only credential of the only endpoint.
         let provider = try await RawProvider.start { $0 == 0 ? .json(401, "{}") : .good }
