@@ -27,6 +27,15 @@ package enum SQLDialect: String, Sendable, Hashable {
         }
     }
 
+    /// A table of the texts in a column that holds a JSON array or nothing: its column `value`.
+    func elements(of column: String) -> String {
+        let array = "CASE WHEN \(column) = '' THEN '[]' ELSE \(column) END"
+        switch self {
+        case .sqlite: return "json_each(\(array))"
+        case .postgres: return "jsonb_array_elements_text(CAST(\(array) AS JSONB)) AS elements (value)"
+        }
+    }
+
     /// The state of a table's index is of interest on Postgres only, where it may be built while others write.
     var buildsIndexesOnline: Bool { self == .postgres }
 

@@ -25,6 +25,10 @@ package struct FieldShape: Sendable, Hashable {
     /// It is not kept: other fields are made of it.
     package var isTransient = false
     package var isNullable = false
+    /// It comes with use, not with a change: it is no part of what the audit log keeps.
+    package var isObserved = false
+    /// It is in an answer only where it was asked for.
+    package var isSometimes = false
     /// It has to be given when the object is made.
     package var isRequired = false
     /// What it is when it is left out; nil where `defaultWords` say it, or it is required.

@@ -25,6 +25,8 @@ package struct VirtualKeyContent: Noun {
     package var previousExpiresAt: Int64?
     /// When it is looked at.
     private var now: Int64 = 0
+    /// Unix milliseconds; nil: never, or nobody has looked.
+    package var lastUsedAt: Int64?
 
     package init() {}
 
@@ -50,6 +52,12 @@ package struct VirtualKeyContent: Noun {
             "What its holder may read beside the key's own usage: its project's, its tenant's.", or: []
         ).option("right"),
         Field("revoked_at", \.revokedAt, .time, "When it was ended for good.").shown,
+        Field(computed: "last_used_at", .time, "When it was used last, to the minute; null: never.") { $0.lastUsedAt.json(as: .time) }.with
+        {
+            $0.isNullable = true
+            $0.isObserved = true
+            $0.heading = "LAST USED"
+        },
         Field("sha256", \.sha256, "The secret's digest.").hidden,
         Field("previous_sha256", \.previousSHA256, "The digest of the secret before.").hidden,
         Field("previous_expires_at", \.previousExpiresAt, .time, "Until when the secret before works.").hidden,

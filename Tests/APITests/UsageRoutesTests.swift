@@ -111,7 +111,7 @@ struct UsageRoutesTests {
             #expect(texts(days, "day") == ["2027-01-14", "2027-01-15", "2027-01-13", "2027-01-14", "2027-01-15"])
             #expect(days.json["group_by"] == ["model", "day"])
             #expect(numbers(try await h.get("/admin/api/usage?status=failed"), "requests") == [1])
-            #expect(numbers(try await h.get("/admin/api/usage?from=2027-01-15T00:00:00Z&to=2027-01-16T00:00:00Z"), "requests") == [3])
+            #expect(numbers(try await h.get("/admin/api/usage?from=2027-01-15T00:00:00Z&until=2027-01-16T00:00:00Z"), "requests") == [3])
             #expect(numbers(try await h.get("/admin/api/usage?key_id=\(customers.keyIDs[1])&model=gpt"), "requests") == [1])
         }
     }
@@ -120,7 +120,10 @@ struct UsageRoutesTests {
     func refusals(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
             for (query, field) in [
-                ("group_by=provider", "group_by"), ("from=yesterday", "from"), ("from=2027-01-02T00:00:00Z&to=2027-01-01T00:00:00Z", "to"),
+                ("group_by=weather", "group_by"), ("from=yesterday", "from"),
+                ("from=2027-01-02T00:00:00Z&until=2027-01-01T00:00:00Z", "until"), ("time_zone=Mars/Olympus", "time_zone"),
+                ("sort=colour", "sort"), ("limit=0", "limit"), ("tag=search", "tag"), ("error_origin=me", "error_origin"),
+                ("group_by=endpoint&from=2026-01-01T00:00:00Z", "from"), ("from=1990-01-01T00:00:00Z", "from"),
                 ("tenant_id=prj_a", "tenant_id"), ("status=done", "status"), ("tenant=x", "tenant"), ("model=%00", "query"),
             ] {
                 let answer = try await h.get("/admin/api/usage?\(query)")
@@ -154,6 +157,85 @@ struct UsageRoutesTests {
             #expect(texts(failed, "error_origin") == ["provider"])
             let one = try await h.get("/admin/api/usage/records?request_id=\(RequestID(high: 0, low: 0).text)")
             #expect(one.json["items"]?[0]?["flags"] == ["estimated", "cost_mismatch"])
+            #expect(one.json["items"]?[0]?["tenant"] == "Acme" && one.json["items"]?[0]?["key"] == "k")
+            let path = "/admin/api/usage/records/\(RequestID(high: 0, low: 0).text)"
+            #expect(try await h.get(path, as: .viewer).json == one.json["items"]?[0])
+            #expect(try await h.get("/admin/api/usage/records/\(RequestID(high: 9, low: 0).text)").status == 404)
+            #expect(try await h.get("/admin/api/usage/records/abc").status == 404)
+        }
+    }
+
+    @Test(
+        "records come as CSV and as lines of JSON, all of the window, with what a spreadsheet would run marked as text",
+        arguments: TestDatabases.all)
+    func formats(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let customers = try await Customers(h)
+            _ = try await h.send(.patch, "/admin/api/tenants/\(customers.tenants[0])", ["name": "=1+1, \"Acme\""], ifMatch: "*")
+            let csv = try await h.get("/admin/api/usage/records?format=csv&status=completed")
+            #expect(csv.headers[.contentType] == "text/csv; charset=utf-8")
+            let lines = csv.text.split(separator: "\r\n")
+            #expect(lines.count == 7 && lines.first?.hasPrefix("request_id,admitted_at,tenant_id,tenant,") == true)
+            #expect(lines.filter { $0.contains(#","'=1+1, ""Acme""","#) }.count == 4)
+            let jsonl = try await h.get("/admin/api/usage/records?format=jsonl")
+            let records = try jsonl.text.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+            #expect(records.count == 7 && records.allSatisfy { $0["request_id"] != nil })
+            #expect(try await h.get("/admin/api/usage/records?format=xml").fields == ["format"])
+            // Longer than one piece.
+            var batch = Weir_V1_UsageBatch()
+            batch.incarnation = "j"
+            batch.sequence = 1
+            batch.records = (0..<450).map { index in
+                var record = Weir_V1_UsageRecord()
+                record.requestID = Data(RequestID(high: 5, low: UInt64(index)).bytes)
+                record.tenantID = customers.tenants[1]
+                record.projectID = customers.projects[1]
+                record.keyID = customers.keyIDs[1]
+                record.model = "gpt"
+                record.configVersion = 1
+                record.admittedAtUs = h.clock.nowMicroseconds() - Int64(index / 10)
+                record.status = .completed
+                return record
+            }
+            _ = try await UsageIntake(h.services.domain).store(dataPlaneID: Customers.dataPlane, batch: batch)
+            let many = try await h.get("/admin/api/usage/records?format=csv&tenant_id=\(customers.tenants[1])").text.split(
+                separator: "\r\n")
+            #expect(many.count == 1 + 452)
+            #expect(Set(many.map { $0.prefix { $0 != "," } }).count == 1 + 452)
+        }
+    }
+
+    @Test("a report carries its window, its totals, names, and what is not among its groups", arguments: TestDatabases.all)
+    func report(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let customers = try await Customers(h)
+            let report = try await h.get("/admin/api/usage?group_by=tenant&sort=-requests&limit=1&time_zone=Europe/Berlin").json
+            #expect(report["until"] == "2027-01-16T00:00:00+01:00" && report["from"] == "2026-12-16T00:00:00+01:00")
+            #expect(report["time_zone"] == "Europe/Berlin" && report["as_of"] != .null && report["behind"] == [])
+            #expect(report["items"]?[0]?["tenant_id"] == .string(customers.tenants[0]) && report["items"]?[0]?["tenant"] == "Acme")
+            #expect(report["others"]?["groups"] == 1 && report["others"]?["requests"] == 2 && report["totals"]?["requests"] == 7)
+            #expect(report["totals"]?["failed_provider"] == 1 && report["totals"]?["failed_client"] == 0)
+            let hours = try await h.get("/admin/api/usage?group_by=status,hour&error_origin=provider").json
+            #expect(hours["items"]?[0]?["status"] == "failed" && hours["items"]?[0]?["hour"] != nil)
+        }
+    }
+
+    @Test("a key's last use is shown with it, and changes neither its revision nor the audit log", arguments: TestDatabases.all)
+    func lastUse(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let customers = try await Customers(h)
+            let unused = try await h.create("/admin/api/keys", ["project_id": .string(customers.projects[0]), "name": "unused"])
+            #expect(unused.json["last_used_at"] == .null)
+            let path = "/admin/api/keys/\(customers.keyIDs[0])"
+            let key = try await h.get(path)
+            #expect(key.json["last_used_at"] == .time(h.clock.nowMilliseconds()))
+            let listed = try await h.get("/admin/api/keys?project_id=\(customers.projects[0])")
+            let uses = (listed.json["items"]?.arrayValue ?? []).map { ($0["id"]?.stringValue ?? "", $0["last_used_at"]) }
+            #expect(Dictionary(uses, uniquingKeysWith: { a, _ in a }) == [key.id: key.json["last_used_at"], unused.id: .null])
+            let changed = try await h.send(.patch, path, ["name": "renamed"], ifMatch: key.headers[.eTag])
+            #expect(changed.status == 200 && changed.json["last_used_at"] == key.json["last_used_at"])
+            let audit = try await h.get("/admin/api/audit?resource_id=\(customers.keyIDs[0])").json["items"]?.arrayValue ?? []
+            #expect(audit.count == 2 && audit.allSatisfy { $0["after"]?["last_used_at"] == nil })
         }
     }
 

@@ -31,9 +31,9 @@ struct UsageConfinementTests {
         }
     }
 
-    private static func billed(_ database: any Database) async throws -> [String?: Int64] {
-        let sums = try await Support.queries(database).sums(Support.everything, by: [.tenant])
-        return Dictionary(sums.map { ($0.tenantID, $0.requests) }, uniquingKeysWith: +)
+    private static func billed(_ database: any Database) async throws -> [SQLValue?: Int64] {
+        let sums = try await Support.queries(database).sums(Support.everything, by: [.tenant], as: .all).rows
+        return Dictionary(sums.map { ($0.group.first, $0.requests) }, uniquingKeysWith: +)
     }
 
     private static func apart(_ database: any Database) async throws -> [String: Int64] {

@@ -26,7 +26,7 @@ struct UsageIntakeTests {
                 try await send(1, 6...6, "i2"),
             ]
             #expect(answers == [0, 1, 1, 1, 2, 3, 3, 3, 1])
-            let sums = try await Support.queries(database).sums(Support.everything, by: [])
+            let sums = try await Support.queries(database).sums(Support.everything, by: [], as: .all).rows
             #expect(sums.first?.requests == 6)
             #expect(sums.first?.inputTokens == 600)
             #expect(sums.first?.costNano == 6 * Support.record(1).costNano)
@@ -66,7 +66,7 @@ struct UsageIntakeTests {
             record.attemptList[1].outputTokens = 20
             record.attemptList[1].priceID = "price_a"
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, [record]))
-            let page = try await Support.queries(database).records(Support.everything, PageRequest())
+            let page = try await Support.queries(database).records(Support.everything, PageRequest(), as: .all)
             let row = try #require(page.items.first)
             #expect(row.requestID == Array(record.requestID) && row.traceID == Array(record.traceID))
             #expect(row.dataPlaneID == "dp_a" && row.incarnation == "i" && row.sequence == 1 && row.position == 0)
@@ -88,10 +88,9 @@ struct UsageIntakeTests {
             #expect(attempts == record.attemptList)
             // Each attempt is rated by itself: a failed one that used nothing costs nothing.
             #expect(row.reratedCostNano == Pricing.rate(TokenUsage(input: 100, output: 20), Support.price).rawValue)
-            let by: Set<UsageDimension> = [.app, .user, .did, .tags, .dialect, .price, .configVersion]
-            let sums = try await Support.queries(database).sums(Support.everything, by: by)
-            #expect(sums.map(\.appID) == ["app_a"] && sums.map(\.userID) == ["usr_a"] && sums.map(\.did) == ["did:key:z6Mk"])
-            #expect(sums.map(\.tags) == [row.tags] && sums.map(\.dialect) == ["anthropic"] && sums.map(\.configVersion) == [1])
+            let by = [UsageColumn.app, .user, .did, .tag, .dialect, .configVersion].map(UsageDimension.column)
+            let sums = try await Support.queries(database).sums(Support.everything, by: by, as: .all).rows
+            #expect(sums.map(\.group) == [["app_a", "usr_a", "did:key:z6Mk", .text(row.tags), "anthropic", 1]])
             #expect(sums.map(\.costNano) == [record.costNano])
         }
     }
@@ -137,11 +136,11 @@ struct UsageIntakeTests {
             let batch = Support.batch("i", 1, [low, high, low, high])
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
             let queries = Support.queries(database)
-            let sums = try await queries.sums(Support.everything, by: [])
+            let sums = try await queries.sums(Support.everything, by: [], as: .all).rows
             #expect(sums.first?.requests == 4)
             #expect(sums.first?.inputTokens == 20_000_000_000)
             #expect(sums.first?.costNano == 2_000_000_000_000_000)
-            let rows = try await queries.records(Support.everything, PageRequest()).items
+            let rows = try await queries.records(Support.everything, PageRequest(), as: .all).items
             #expect(rows.allSatisfy { UsageFlags(rawValue: UInt32(truncatingIfNeeded: $0.flags)).contains(.clampedAtIntake) })
             #expect(Set(rows.map(\.requestID)).count == 4)
             #expect(rows.allSatisfy { abs($0.admittedAtMicroseconds - Support.now * 1000) <= 400 * 86_400_000_000 })
@@ -183,7 +182,7 @@ struct UsageIntakeTests {
             #expect(try await intake.store(dataPlaneID: "dp_a", batch: second).storedSequence == 2)
             // Another data plane's requests are its own.
             _ = try await intake.store(dataPlaneID: "dp_b", batch: Support.batch("i", 1, [Support.record(1)]))
-            #expect(try await Support.queries(database).sums(Support.everything, by: []).first?.requests == 5)
+            #expect(try await Support.queries(database).sums(Support.everything, by: [], as: .all).rows.first?.requests == 5)
         }
     }
 
@@ -202,14 +201,14 @@ struct UsageIntakeTests {
             refused.costNano = 0
             let batch = Support.batch("i", 1, [cheap, unknownPrice, unpriced, refused, Support.record(6)])
             _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: batch)
-            let page = try await Support.queries(database).records(Support.everything, PageRequest())
+            let page = try await Support.queries(database).records(Support.everything, PageRequest(), as: .all)
             let rows = page.items.sorted { $0.position < $1.position }
             let cost = Support.record(1).costNano
             #expect(rows.map(\.reratedCostNano) == [cost, nil, 0, 0, cost])
             let mismatch = Int64(UsageFlags.costMismatch.rawValue)
             let missing = Int64(UsageFlags.priceMissing.rawValue)
             #expect(rows.map { $0.flags & (mismatch | missing) } == [mismatch, missing, mismatch, 0, 0])
-            let sums = try await Support.queries(database).sums(Support.everything, by: [])
+            let sums = try await Support.queries(database).sums(Support.everything, by: [], as: .all).rows
             #expect(sums.first?.costMismatches == 2)
             #expect(sums.first?.reratedCostNano == 3 * cost)
         }
@@ -260,7 +259,7 @@ struct UsageIntakeTests {
             #expect(
                 try await database.read { try UsagePartitions.names($0) }
                     == (kind.name == "postgres" ? ahead.union(["usage_records_2026_02", "usage_records_2026_03"]) : []))
-            #expect(try await Support.queries(database).sums(Support.everything, by: []).first?.requests == 18)
+            #expect(try await Support.queries(database).sums(Support.everything, by: [], as: .all).rows.first?.requests == 18)
         }
     }
 
@@ -276,7 +275,7 @@ struct UsageIntakeTests {
                     let ack = try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", UInt64(sequence), records))
                     #expect(ack.storedSequence == UInt64(max(round - 1, sequence)))
                 }
-                #expect(try await Support.queries(database).sums(Support.everything, by: []).first?.requests == Int64(round))
+                #expect(try await Support.queries(database).sums(Support.everything, by: [], as: .all).rows.first?.requests == Int64(round))
                 await database.close()
                 await #expect(throws: DatabaseError.closed) {
                     try await intake.store(dataPlaneID: "dp_a", batch: Support.batch("i", 9, []))

@@ -107,9 +107,10 @@ struct UsageSimulationTests {
 
     static func stored(_ database: any Database) async throws -> [String: Truth] {
         var found: [String: Truth] = [:]
-        for sums in try await Support.queries(database).sums(Support.everything, by: [.tenant]) {
+        for sums in try await Support.queries(database).sums(Support.everything, by: [.tenant], as: .all).rows {
             #expect(sums.costMismatches == 0)
-            found[sums.tenantID ?? ""] = Truth(
+            guard case .text(let tenant)? = sums.group.first else { continue }
+            found[tenant] = Truth(
                 requests: sums.requests, input: sums.inputTokens, output: sums.outputTokens, cost: sums.reratedCostNano)
         }
         return found

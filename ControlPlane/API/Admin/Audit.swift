@@ -8,10 +8,10 @@ package struct AuditRoutes: RouteGroup {
         // Newest first.
         table.report("/admin/api/audit", .admin(.readAudit)) { request in
             let query = request.query
-            try query.allow(["limit", "cursor", "resource_kind", "resource_id", "actor_id", "tenant_id", "from", "to"])
+            try query.allow(["limit", "cursor", "resource_kind", "resource_id", "actor_id", "tenant_id", "from", "until"])
             let filter = AuditQuery(
                 resourceKind: query["resource_kind"], resourceID: query["resource_id"], actorID: query["actor_id"],
-                tenantID: query["tenant_id"], from: try query.time("from"), to: try query.time("to"))
+                tenantID: query["tenant_id"], from: try query.time("from"), to: try query.time("until"))
             return .list(try await audit.entries(filter, request.page(of: AuditLog.list))) { $0.json }
         }
     }

@@ -1,78 +1,161 @@
 package import Domain
+import Nouns
 import Primitives
 
 package struct UsageRoutes: RouteGroup {
     let usage: UsageQueries
 
     package func addRoutes(to table: inout RouteTable) {
-        table.report("/admin/api/usage", .admin(.read)) { request in
-            try request.query.allow(["from", "to", "group_by", "tenant_id", "project_id", "key_id", "model", "status"])
-            let query = try request.usageQuery(now: usage.now)
-            let groups = try request.usageGroups(among: UsageGroup.allCases)
-            return .usage(try await usage.summary(query, by: groups, for: .administrator), query, groups, for: .administrator)
+        table.report("/admin/api/usage", .admin(.read), UsageDocs.summary(for: .administrator)) { request in
+            .json(try await usage.report(request.usageReport(for: .administrator), for: .administrator).json)
         }
         // Newest first.
-        table.report("/admin/api/usage/records", .admin(.read)) { request in
-            try request.query.allow([
-                "limit", "cursor", "from", "to", "tenant_id", "project_id", "key_id", "model", "status", "request_id",
-            ])
-            return .list(
-                try await usage.list(
-                    request.usageQuery(now: request.query["request_id"] == nil ? usage.now : nil), request.page(of: UsageQueries.list))
-            ) { $0.json }
+        table.report("/admin/api/usage/records", .admin(.read), UsageDocs.records) { request in
+            try request.query.allow(Set(UsageDocs.records.query.map(\.name)))
+            let query = try request.usageQuery(UsageField.allCases)
+            let page = try request.page(of: UsageQueries.list)
+            guard let format = try request.usageFormat else { return .list(try await usage.list(query, page)) { $0.json } }
+            return try await .streamed(contentType: format.contentType, after: page.after) { after in
+                let isFirst = after == page.after
+                let next = try await usage.list(query, PageRequest(limit: PageRequest.maximumLimit, after: after))
+                return (format.lines(next.items.map(\.json), withTitles: isFirst), next.next)
+            }
+        }
+        table.report("/admin/api/usage/records/{id}", .admin(.read), UsageDocs.record) { request in
+            try request.query.allow([])
+            let text = request.parameters["id"] ?? ""
+            guard let id = RequestID(text: text) else { throw DomainError.notFound(kind: "usage record", id: String(text.prefix(64))) }
+            return .json(try await usage.record(id).json)
         }
     }
 }
 
+/// How records are written for other programs.
+enum UsageFormat: String, CaseIterable {
+    case csv, jsonl
+
+    var contentType: String {
+        switch self {
+        case .csv: "text/csv; charset=utf-8"
+        case .jsonl: "application/jsonl"
+        }
+    }
+
+    /// The members of a record that are columns, in their order.
+    private static let columns = [
+        "request_id", "admitted_at", "tenant_id", "tenant", "project_id", "project", "key_id", "key", "app_id", "user_id", "did", "model",
+        "endpoint_id", "endpoint", "provider_id", "provider", "config_version", "status", "http_status", "error_origin", "error_code",
+        "attempts", "input_tokens", "output_tokens", "cached_input_tokens", "cost", "latency_us", "time_to_first_byte_us", "dialect",
+        "tags",
+        "trace_id",
+    ]
+
+    /// One line for each record; of CSV (RFC 4180) the first one may be the columns' names.
+    func lines(_ records: [JSONValue], withTitles: Bool) -> [UInt8] {
+        var out: [UInt8] = []
+        switch self {
+        case .jsonl:
+            for record in records { out += record.bytes + [0x0A] }
+        case .csv:
+            if withTitles { out += Array((Self.columns.joined(separator: ",") + "\r\n").utf8) }
+            for record in records {
+                out += Array((Self.columns.map { Self.cell(record[$0] ?? .null) }.joined(separator: ",") + "\r\n").utf8)
+            }
+        }
+        return out
+    }
+
+    private static func cell(_ value: JSONValue) -> String {
+        switch value {
+        case .null: return ""
+        case .string(let text): return quoted(text)
+        case .array(let values): return quoted(values.compactMap(\.stringValue).joined(separator: " "))
+        default: return value.text
+        }
+    }
+
+    /// What a spreadsheet would take for a formula is marked as text.
+    private static func quoted(_ text: String) -> String {
+        let isFormula = text.utf8.first.map { [0x3D, 0x2B, 0x2D, 0x40, 0x09, 0x0D].contains($0) } ?? false
+        let text = isFormula ? "'" + text : text
+        guard text.utf8.contains(where: { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D }) else { return text }
+        return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+}
+
+extension UsageReader {
+    /// What it may narrow a summary to, and group it by. Endpoints, providers, prices and data planes are the operator's.
+    var fields: [UsageField] {
+        switch self {
+        case .administrator: UsageField.allCases.filter { $0 != .request && $0 != .trace && $0 != .latency }
+        case .tenant: [.project, .key, .app, .user, .did, .model, .status, .dialect, .configVersion, .tag]
+        }
+    }
+
+    func mayGroup(by group: UsageGroup) -> Bool {
+        switch (self, group) {
+        case (.administrator, _): true
+        case (.tenant, .tenant), (.tenant, .endpoint), (.tenant, .provider), (.tenant, .price), (.tenant, .dataPlane): false
+        case (.tenant, _): true
+        }
+    }
+
+    var groupWords: [String] { UsageGroup.words.filter { mayGroup(by: $0.group) }.map(\.word) + ["tag:NAME"] }
+}
+
 extension APIRequest {
-    /// - Parameter now: Unix milliseconds; where it is given, a query that names no beginning is about the last month only.
-    func usageQuery(now: Int64?) throws(DomainError) -> UsageQuery {
-        var result = UsageQuery(
-            from: try query.time("from"), to: try query.time("to"), tenantID: try query.id("tenant_id"),
-            projectID: try query.id("project_id"), keyID: try query.id("key_id"), model: query["model"])
-        if result.from == nil, let now {
-            // From the start of a day (UTC), so that the oldest one shown is whole.
-            let start = (result.to ?? now) - UsageQueries.defaultWindow
-            result.from = start - start % 86_400_000
-        }
-        if let word = query["status"] {
-            guard let status = UsageStatus(rawValue: word) else {
-                let words = UsageStatus.allCases.map(\.rawValue).joined(separator: ", ")
-                throw .invalid("status", "is not the status of a request", remedy: "Pass one of: \(words).")
-            }
-            result.status = status
-        }
-        if let text = query["request_id"] {
-            guard let id = RequestID(text: text) else {
-                throw .invalid("request_id", "is not a request's id", remedy: "Pass an id that starts with req_.")
-            }
-            result.requestID = id
+    /// - Throws: `DomainError.invalid` for each parameter that does not fit.
+    func usageQuery(_ fields: [UsageField]) throws(DomainError) -> UsageQuery {
+        var result = UsageQuery(from: try query.time("from"), until: try query.time("until"))
+        for field in fields {
+            if let text = query[field.rawValue] { try result.narrow(field, to: text) }
         }
         return result
     }
 
-    /// `?group_by=tenant,day`.
-    func usageGroups(among allowed: [UsageGroup]) throws(DomainError) -> Set<UsageGroup> {
-        var groups: Set<UsageGroup> = []
-        for word in (query["group_by"] ?? "").split(separator: ",") {
-            guard let group = UsageGroup(rawValue: String(word.trimmingSpaces)), allowed.contains(group) else {
-                let words = allowed.map(\.rawValue).joined(separator: ", ")
-                throw .invalid("group_by", "cannot group by this", remedy: "Pass some of these, with commas: \(words).")
+    func usageReport(for reader: UsageReader) throws(DomainError) -> UsageReportRequest {
+        try query.allow(Set(UsageDocs.summary(for: reader).query.map(\.name)))
+        var report = UsageReportRequest()
+        report.query = try usageQuery(reader.fields)
+        if let name = query["time_zone"] { report.timeZone = try ReaderTimeZone(named: name) }
+        report.groups = try usageGroups(for: reader)
+        if let word = query["sort"] {
+            guard let order = UsageReportRequest.Order(word: word) else {
+                let words = UsageReportRequest.Order.words.joined(separator: ", ")
+                throw .invalid("sort", "cannot sort by this", remedy: "Pass one of: \(words).")
             }
-            groups.insert(group)
+            report.order = order
+        }
+        let limit = try query.integer("limit", in: 1...Int64(UsageReportRequest.maximumLimit))
+        report.limit = limit.map { Int($0) } ?? UsageReportRequest.defaultLimit
+        return report
+    }
+
+    /// `?group_by=tenant,day`, in that order.
+    private func usageGroups(for reader: UsageReader) throws(DomainError) -> [UsageGroup] {
+        var groups: [UsageGroup] = []
+        for word in (query["group_by"] ?? "").split(separator: ",") {
+            guard let group = UsageGroup(word: String(word.trimmingSpaces)), reader.mayGroup(by: group) else {
+                throw .invalid(
+                    "group_by", "cannot group by this",
+                    remedy: "Pass some of these, with commas: \(reader.groupWords.joined(separator: ", ")).")
+            }
+            if !groups.contains(group) { groups.append(group) }
+        }
+        guard groups.count <= UsageReportRequest.maximumGroups else {
+            throw .invalid("group_by", "has more than \(UsageReportRequest.maximumGroups) words", remedy: "Group by fewer.")
         }
         return groups
     }
-}
 
-extension APIResponse {
-    /// The sums, with the window they are about.
-    static func usage(_ summaries: [UsageSummary], _ query: UsageQuery, _ groups: Set<UsageGroup>, for reader: UsageReader) -> APIResponse {
-        .json([
-            "from": query.from.map { .string(RFC3339.string(milliseconds: $0)) } ?? .null,
-            "to": query.to.map { .string(RFC3339.string(milliseconds: $0)) } ?? .null,
-            "group_by": .strings(UsageGroup.allCases.filter(groups.contains).map(\.rawValue)),
-            "items": .array(summaries.map { $0.json(for: reader) }),
-        ])
+    /// Nil: a page of JSON.
+    fileprivate var usageFormat: UsageFormat? {
+        get throws(DomainError) {
+            guard let word = query["format"], word != "json" else { return nil }
+            guard let format = UsageFormat(rawValue: word) else {
+                throw .invalid("format", "is not known", remedy: "Pass one of: json, csv, jsonl.")
+            }
+            return format
+        }
     }
 }

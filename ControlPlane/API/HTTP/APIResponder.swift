@@ -162,7 +162,22 @@ package struct APIResponder: HTTPResponder {
         if request.method == .head || answer.status == .notModified {
             return Response(status: answer.status, headers: answer.headers)
         }
-        return Response(status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
+        guard let more = answer.more else {
+            return Response(
+                status: answer.status, headers: answer.headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
+        }
+        let first = answer.body
+        let body = ResponseBody { writer in
+            try await writer.write(ByteBuffer(bytes: first))
+            var after: Cursor? = more.after
+            while after != nil {
+                let (bytes, next) = try await more.piece(after)
+                try await writer.write(ByteBuffer(bytes: bytes))
+                after = next
+            }
+            try await writer.finish(nil)
+        }
+        return Response(status: answer.status, headers: answer.headers, body: body)
     }
 
     /// One line a request. The path goes in without its query, and no header or body ever does.

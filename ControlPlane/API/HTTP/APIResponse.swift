@@ -7,6 +7,10 @@ package struct APIResponse: Sendable {
     package var status: HTTPResponse.Status
     package var headers: HTTPFields
     package var body: [UInt8]
+    /// More than `body`, read and sent piece by piece: a piece and where the next one begins; nil: that was the last.
+    var more: (after: Cursor, piece: Piece)?
+
+    typealias Piece = @Sendable (_ after: Cursor?) async throws -> (bytes: [UInt8], next: Cursor?)
 
     package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: [UInt8] = []) {
         self.status = status
@@ -18,6 +22,15 @@ package struct APIResponse: Sendable {
         var headers: HTTPFields = [.contentType: "application/json"]
         if let revision { headers[.eTag] = "\"\(revision)\"" }
         return APIResponse(status: status, headers: headers, body: value.bytes)
+    }
+
+    /// A list of any length, of which one piece is held at a time. What goes wrong with the first is answered as a problem; what goes wrong
+    /// later breaks the answer off.
+    static func streamed(contentType: String, after: Cursor?, _ piece: @escaping Piece) async throws -> APIResponse {
+        let first = try await piece(after)
+        var response = APIResponse(status: .ok, headers: [.contentType: contentType], body: first.bytes)
+        response.more = first.next.map { ($0, piece) }
+        return response
     }
 
     package static let noContent = APIResponse(status: .noContent)

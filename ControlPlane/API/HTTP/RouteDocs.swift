@@ -31,6 +31,8 @@ package struct RouteDocs: Sendable {
     package var query: [FieldShape] = []
     package var body = Body.none
     package var answer = Answer.nothing
+    /// Media types that the answer may have beside JSON, if it is asked for in them.
+    package var otherTypes: [String] = []
     package var status = 200
     package var ifMatch = Precondition.none
     /// Whether the answer has an ETag.

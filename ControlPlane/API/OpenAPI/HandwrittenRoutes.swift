@@ -22,15 +22,6 @@ enum HandwrittenRoutes {
             $0.answer = .anything
         },
 
-        "GET /admin/api/usage": RouteDocs("Sum up usage.") {
-            $0.query = Shapes.usageFilters + [Shapes.groups]
-            $0.answer = .anything
-        },
-        "GET /admin/api/usage/records": RouteDocs("List usage records, newest first.") {
-            $0.query =
-                RouteDocs.page + Shapes.usageFilters + [FieldShape("request_id", .token, "Only this request.")]
-            $0.answer = .anything
-        },
         "GET /admin/api/usage/quarantine": RouteDocs("List what data planes reported and may not report, newest first.") {
             $0.query =
                 RouteDocs.page + [
@@ -44,10 +35,6 @@ enum HandwrittenRoutes {
         },
         "POST /admin/api/usage/quarantine/discard": RouteDocs("Throw away what was kept apart.") {
             $0.body = .form([required(reporter), reason])
-            $0.answer = .anything
-        },
-        "GET /external/v1/usage": RouteDocs("Sum up the key's usage, or its project's or tenant's where it has the right.") {
-            $0.query = Shapes.usageFilters.filter { !["tenant_id", "status"].contains($0.name) } + [Shapes.groups]
             $0.answer = .anything
         },
         "GET /external/v1/health": RouteDocs("Whether the key, its project and its tenant are in order.") { $0.answer = .anything },

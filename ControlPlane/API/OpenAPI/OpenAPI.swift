@@ -125,6 +125,11 @@ package struct OpenAPIDocument: Sendable {
                 ]
             ]
         }
+        if !docs.otherTypes.isEmpty {
+            var content = good["content"]?.objectValue ?? JSONObject()
+            for type in docs.otherTypes { content[type] = ["schema": ["type": "string"]] }
+            good["content"] = .object(content)
+        }
         if docs.hasRevision {
             good["headers"] = ["ETag": ["description": "The object's revision, for If-Match.", "schema": ["type": "string"]]]
         }

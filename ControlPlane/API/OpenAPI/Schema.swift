@@ -9,10 +9,10 @@ enum Schema {
         return object(given, required: isChange ? [] : given.filter(\.isRequired), isInput: true)
     }
 
-    /// What is answered: every member is always there.
+    /// What is answered: every member is always there, but for those that are there sometimes.
     static func output(_ shapes: [FieldShape]) -> JSONValue {
         let shown = shapes.filter(\.isShown)
-        return object(shown, required: shown, isInput: false)
+        return object(shown, required: shown.filter { !$0.isSometimes }, isInput: false)
     }
 
     private static func object(_ shapes: [FieldShape], required: [FieldShape], isInput: Bool) -> JSONValue {

@@ -57,17 +57,6 @@ enum Shapes {
     ]
 
     static let window: [FieldShape] = [
-        FieldShape("from", .time, "From when on; included."), FieldShape("to", .time, "Until when; not included."),
+        FieldShape("from", .time, "From when on; included."), FieldShape("until", .time, "Until when; not included."),
     ]
-
-    static let usageStatus = FieldKind.word(UsageStatus.allCases.map(\.rawValue))
-
-    static let usageFilters: [FieldShape] =
-        window + [
-            FieldShape("tenant_id", .id(TenantKind.prefix), "Only this tenant's."),
-            FieldShape("project_id", .id(ProjectKind.prefix), "Only this project's."),
-            FieldShape("key_id", .id(KeyKind.prefix), "Only this key's."), FieldShape("model", .token, "Only this model's."),
-            FieldShape("status", usageStatus, "Only requests that ended so."),
-        ]
-    static let groups = FieldShape("group_by", .text(maximum: 200), "Words with commas between them: what to sum by.")
 }

@@ -10,14 +10,13 @@ package struct SelfServiceRoutes: RouteGroup {
     let health: HealthService
 
     package func addRoutes(to table: inout RouteTable) {
-        table.report("/external/v1/usage", .virtualKey) { request in
-            try request.query.allow(["from", "to", "group_by", "project_id", "key_id", "model"])
+        table.report("/external/v1/usage", .virtualKey, UsageDocs.summary(for: .tenant(TenantID("")))) { request in
             let caller = try request.keyCaller
             try caller.checkChannel("external")
-            let query = try caller.narrowed(request.usageQuery(now: usage.now))
-            let groups = try request.usageGroups(among: [.project, .key, .model, .day])
             let reader = UsageReader.tenant(caller.tenantID)
-            return .usage(try await usage.summary(query, by: groups, for: reader), query, groups, for: reader)
+            var report = try request.usageReport(for: reader)
+            report.query = try caller.narrowed(report.query)
+            return .json(try await usage.report(report, for: reader).json)
         }
 
         table.get("/external/v1/health", .virtualKey) { request in

@@ -24,11 +24,12 @@ struct AuditCommand: AsyncParsableCommand {
         var from: Moment?
 
         @Option(help: "Up to this time.")
-        var to: Moment?
+        var until: Moment?
 
         func query() -> [(String, String)] {
             pairs(
-                ("resource_kind", resourceKind), ("resource_id", resourceID), ("actor_id", actorID), ("from", from?.text), ("to", to?.text))
+                ("resource_kind", resourceKind), ("resource_id", resourceID), ("actor_id", actorID), ("from", from?.text),
+                ("until", until?.text))
         }
     }
 

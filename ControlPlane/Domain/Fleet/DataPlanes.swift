@@ -272,13 +272,15 @@ package struct DataPlaneService: Sendable {
 
     package func reported(_ id: String, _ report: Weir_V1_StatusReport) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        let json: JSONValue = [
+        var json: JSONObject = [
             "requests_total": .int(Int64(clamping: report.requestsTotal)), "active_requests": .int(Int64(clamping: report.activeRequests)),
             "outbox_batches": .int(Int64(clamping: report.outboxBatches)), "ready": .bool(report.ready),
             "state": .string(Self.cut(report.state)), "draining": .bool(report.draining),
         ]
+        if report.hasUsageLagMs { json["usage_lag_ms"] = .int(max(0, report.usageLagMs)) }
+        let text = JSONValue.object(json).text
         try await fleet.observe { c in
-            try DataPlanesTable.reported(c, id: id, report: json.text, now: now)
+            try DataPlanesTable.reported(c, id: id, report: text, now: now)
             try EndpointReportsTable.put(c, EndpointReportService.row(id, report, now: now))
         }
     }

@@ -255,7 +255,15 @@ package struct DirectoryDocuments: Sendable {
         if row.models != "[]" { key.models = try names(row.models) }
         if row.capabilities != "[]" { key.capabilities = try names(row.capabilities) }
         if row.channels != "[]" { key.channels = try names(row.channels) }
+        if row.tags != "{}" { key.tags = UsageTags.fitting(try tags(row.tags)) }
         return key
+    }
+
+    private static func tags(_ column: String) throws -> [String] {
+        guard case .object(let tags) = try JSONValue(parsing: column) else {
+            throw DatabaseError.unexpectedValue("a key's tags are not an object")
+        }
+        return tags.members.map { "\($0.name)=\($0.value.stringValue ?? "")" }
     }
 
     private static func names(_ column: String) throws -> [String] {

@@ -34,17 +34,17 @@ package struct KeyCaller: Sendable, Hashable {
     /// - Throws: `DomainError.forbidden` when it asks for more.
     package func narrowed(_ query: UsageQuery) throws(DomainError) -> UsageQuery {
         var query = query
-        query.tenantID = tenantID
+        query[.tenant] = tenantID.rawValue
         guard reach != .tenant else { return query }
-        guard query.projectID == nil || query.projectID == projectID else {
+        guard query[.project] ?? projectID.rawValue == projectID.rawValue else {
             throw .forbidden(detail: "The key may not read other projects' usage: that takes its right tenant:read.")
         }
-        query.projectID = projectID
+        query[.project] = projectID.rawValue
         guard reach != .project else { return query }
-        guard query.keyID == nil || query.keyID == keyID else {
+        guard query[.key] ?? keyID.rawValue == keyID.rawValue else {
             throw .forbidden(detail: "The key may not read other keys' usage: that takes its right project:read or tenant:read.")
         }
-        query.keyID = keyID
+        query[.key] = keyID.rawValue
         return query
     }
 }

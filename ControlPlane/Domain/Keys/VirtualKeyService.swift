@@ -22,6 +22,11 @@ extension VirtualKeyContent: Administered {
         return try KeyModels.problems(c, names, besides: old)
     }
 
+    package static func observe(_ items: inout [VirtualKey], _ c: any SQLConnection) throws {
+        let uses = try KeyUsesTable.latest(c, keyIDs: items.map(\.id.rawValue))
+        for index in items.indices { items[index].content.lastUsedAt = uses[items[index].id.rawValue] }
+    }
+
     package mutating func forget() {
         previousSHA256 = nil
         previousExpiresAt = nil

@@ -19,11 +19,12 @@ final class KeyUses: Sendable {
     func due(_ rows: [UsageRow]) -> [KeyUse] {
         guard let dataPlaneID = rows.first?.dataPlaneID else { return [] }
         var latest: [String: KeyUse] = [:]
-        for row in rows where !row.keyID.isEmpty {
+        // By index: an iterator would make a copy of each row, with all its texts.
+        for index in rows.indices where !rows[index].keyID.isEmpty {
             // A data plane whose clock is ahead does not use keys in the future.
-            let usedAt = min(row.admittedAtMicroseconds / 1000, row.receivedAt)
-            if let known = latest[row.keyID], known.usedAt >= usedAt { continue }
-            latest[row.keyID] = KeyUse(keyID: row.keyID, tenantID: row.tenantID, usedAt: usedAt)
+            let usedAt = min(rows[index].admittedAtMicroseconds / 1000, rows[index].receivedAt)
+            if let known = latest[rows[index].keyID], known.usedAt >= usedAt { continue }
+            latest[rows[index].keyID] = KeyUse(keyID: rows[index].keyID, tenantID: rows[index].tenantID, usedAt: usedAt)
         }
         return noted.withLock { noted in
             latest.values.filter { use in

@@ -22,6 +22,8 @@ struct UsageSanitiser {
         /// A did:jwk holds a whole key.
         static let didBytes = 512
         static let dialectBytes = 32
+        /// A label's name and text.
+        static let tagBytes = 330
         /// Of all tags, as they are stored.
         static let tagsBytes = 512
         static let attemptsKept = 64
@@ -149,20 +151,12 @@ struct UsageSanitiser {
             }
         }
 
-        /// Sorted, so that the same tags are one group of sums; as a JSON array.
+        /// As a JSON array.
         mutating func tags(_ tags: [String]) -> String {
             guard !tags.isEmpty else { return "" }
-            var kept: [String] = []
-            var bytes = 2
-            for tag in Set(tags).sorted() {
-                let tag = text(tag, Limits.identifierBytes)
-                bytes += JSONValue.string(tag).bytes.count + 1
-                guard bytes <= Limits.tagsBytes else {
-                    didClamp = true
-                    break
-                }
-                kept.append(tag)
-            }
+            let cleaned = tags.map { text($0, Limits.tagBytes) }
+            let kept = UsageTags.fitting(cleaned)
+            if kept.count < Set(cleaned).count { didClamp = true }
             return kept.isEmpty ? "" : JSONValue.strings(kept).text
         }
 
@@ -190,5 +184,20 @@ struct UsageSanitiser {
             didClamp = true
             return substitute()
         }
+    }
+}
+
+/// Tags as records carry them.
+enum UsageTags {
+    /// Sorted, so that the same tags are one group of sums; those for which there is room. A key's are cut so before a data plane gets them.
+    static func fitting(_ tags: [String]) -> [String] {
+        var kept: [String] = []
+        var bytes = 2
+        for tag in Set(tags).sorted() where tag.utf8.count <= UsageSanitiser.Limits.tagBytes {
+            bytes += JSONValue.string(tag).bytes.count + 1
+            guard bytes <= UsageSanitiser.Limits.tagsBytes else { break }
+            kept.append(tag)
+        }
+        return kept
     }
 }

@@ -52,6 +52,8 @@ package protocol Administered: Noun {
     func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem]
     /// Of a deleted one whose row stays: what must not.
     mutating func forget()
+    /// Adds what comes with use and stands elsewhere.
+    static func observe(_ items: inout [Entity<Self>], _ c: any SQLConnection) throws
     /// Before a deletion, once nothing refers to it.
     static func willDelete(_ entity: Entity<Self>, _ change: NounChange) throws
 }
@@ -77,6 +79,7 @@ extension Administered {
     package func problems(replacing old: Self?, now: Int64) -> [FieldProblem] { [] }
     package func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem] { [] }
     package mutating func forget() {}
+    package static func observe(_ items: inout [Entity<Self>], _ c: any SQLConnection) throws {}
     package static func willDelete(_ entity: Entity<Self>, _ change: NounChange) throws {}
 
     // MARK: Rows

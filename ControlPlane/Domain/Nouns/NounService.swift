@@ -33,10 +33,12 @@ package struct NounService<Content: Administered>: Sendable {
     ) async throws -> Page<Item> {
         let now = now
         let items = try await domain.read { c in
-            try Content.table.list(
+            var items = try Content.table.list(
                 c, matching: filters.map { ($0.column, SQLValue($0.value)) }, order: order.columns, after: page.after.flatMap(order.place),
                 limit: page.fetchLimit
             ).map { try Item($0).seen(at: now) }
+            try Content.observe(&items, c)
+            return items
         }
         return Page(fetched: items, page) { order.cursor(after: $0, list: list(sortedBy: order)) }
     }
@@ -44,7 +46,7 @@ package struct NounService<Content: Administered>: Sendable {
     /// - Throws: `DomainError.notFound`.
     package func get(_ id: Key) async throws -> Item {
         let now = now
-        return try await domain.read { c in try Content.present(c, id).seen(at: now) }
+        return try await domain.read { c in try Self.observed(Content.present(c, id).seen(at: now), c) }
     }
 
     package func create(_ content: Content, id: Key = .random(), by actor: Actor) async throws -> Item {
@@ -93,8 +95,14 @@ package struct NounService<Content: Administered>: Sendable {
             try Self.update(&item, over: old, change)
             item = item.seen(at: change.now)
             try Self.record(change, verb, before: old, after: item)
-            return item
+            return try Self.observed(item, change.connection)
         }
+    }
+
+    private static func observed(_ item: Item, _ c: any SQLConnection) throws -> Item {
+        var items = [item]
+        try Content.observe(&items, c)
+        return items.first ?? item
     }
 
     /// - Throws: `DomainError.conflict` naming everything that refers to it.
@@ -137,7 +145,7 @@ package struct NounService<Content: Administered>: Sendable {
     private static func record(_ change: NounChange, _ verb: String, before: Item?, after: Item?) throws {
         guard let id = (after ?? before)?.id.rawValue else { return }
         try AuditLog.record(
-            change.connection, change.actor, "\(Content.words.auditName).\(verb)", id: id, before: before?.json, after: after?.json,
+            change.connection, change.actor, "\(Content.words.auditName).\(verb)", id: id, before: before?.audited, after: after?.audited,
             at: change.now)
     }
 

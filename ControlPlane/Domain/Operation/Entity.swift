@@ -26,9 +26,17 @@ package struct Entity<Content: Noun>: Sendable, Hashable {
     package var createdAt: Int64 { meta.createdAt }
     package var updatedAt: Int64 { meta.updatedAt }
 
-    package var json: JSONValue {
+    package var json: JSONValue { json { _ in true } }
+
+    /// Without what comes with use.
+    var audited: JSONValue {
+        let observed = Set(Content.shapes.filter(\.isObserved).map(\.name))
+        return json { !observed.contains($0) }
+    }
+
+    private func json(_ isWanted: (String) -> Bool) -> JSONValue {
         var object: JSONObject = ["id": .string(id.rawValue)]
-        for member in content.members.members { object[member.name] = member.value }
+        for member in content.members.members where isWanted(member.name) { object[member.name] = member.value }
         object["created_at"] = .time(createdAt)
         object["updated_at"] = .time(updatedAt)
         return .object(object)

@@ -47,6 +47,8 @@ package enum DirectoryTables {
         package let models: String
         package let capabilities: String
         package let channels: String
+        /// A JSON object.
+        package let tags: String
         package let removed: Bool
     }
 
@@ -142,7 +144,7 @@ package enum DirectoryTables {
             """
             SELECT k.id AS id, k.project_id AS project_id, k.sha256 AS sha256, k.previous_sha256 AS previous_sha256,
                 k.previous_expires_at AS previous_expires_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at,
-                k.models AS models, k.capabilities AS capabilities, k.channels AS channels,
+                k.models AS models, k.capabilities AS capabilities, k.channels AS channels, k.tags AS tags,
                 COALESCE(k.deleted_at, p.deleted_at, t.deleted_at) AS deleted_at
             FROM virtual_keys k JOIN projects p ON p.id = k.project_id JOIN tenants t ON t.id = k.tenant_id
             WHERE k.id > $1 AND \(wanted) \(condition) ORDER BY k.id LIMIT $2
@@ -153,6 +155,7 @@ package enum DirectoryTables {
                 previousSHA256: try row.optionalBlob("previous_sha256"), previousExpiresAt: try row.optionalInt("previous_expires_at"),
                 expiresAt: try row.optionalInt("expires_at"), revoked: try row.optionalInt("revoked_at") != nil,
                 models: try row.text("models"), capabilities: try row.text("capabilities"), channels: try row.text("channels"),
+                tags: try row.text("tags"),
                 removed: try row.optionalInt("deleted_at") != nil)
         }
     }

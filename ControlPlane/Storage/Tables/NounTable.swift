@@ -155,6 +155,14 @@ package struct NounTable: Sendable {
         try c.insertMany(into: name, columns: allColumns, rows: rows.map(allValues))
     }
 
+    /// Rows with these ids, in any order; removed ones that stay are among them.
+    package func find(_ c: any SQLConnection, ids: [String]) throws -> [NounRow] {
+        try stride(from: 0, to: ids.count, by: 500).flatMap { start in
+            let part = ids[start..<min(start + 500, ids.count)]
+            return try c.query("\(selection) WHERE id IN \(Conditions.places(1, part.count))", part.map { .text($0) }).map(row)
+        }
+    }
+
     /// What changed after the number `change`, removed rows included.
     package func changed(_ c: any SQLConnection, since change: Int64) throws -> [NounRow] {
         guard let changeColumn else { return [] }

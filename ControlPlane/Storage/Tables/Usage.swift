@@ -1,45 +1,88 @@
-/// What records are wanted; nil is everything.
+/// What usage can be narrowed to. The raw value is the column.
+package enum UsageColumn: String, CaseIterable, Sendable {
+    case tenant = "tenant_id"
+    case project = "project_id"
+    case key = "key_id"
+    case model, status
+    case dataPlane = "data_plane_id"
+    case app = "app_id"
+    case user = "user_id"
+    case did, dialect
+    case price = "price_id"
+    case configVersion = "config_version"
+    /// One of the tags: `team=search`.
+    case tag = "tags"
+    case endpoint = "endpoint_id"
+    case provider = "provider_id"
+    case errorOrigin = "error_origin"
+    case errorCode = "error_code"
+    /// Microseconds, at least.
+    case latency = "latency_us"
+    case trace = "trace_id"
+    case request = "request_id"
+
+    /// Which tables have it: what has it has all that stands before it, too.
+    enum Detail: Int, Comparable {
+        /// `usage_daily`, `usage_daily_detail` and the records.
+        case days, details, records
+
+        static func < (a: Detail, b: Detail) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    var detail: Detail {
+        switch self {
+        case .tenant, .project, .key, .model, .status, .dataPlane: .days
+        case .app, .user, .did, .dialect, .price, .configVersion, .tag: .details
+        case .endpoint, .provider, .errorOrigin, .errorCode, .latency, .trace, .request: .records
+        }
+    }
+
+    /// Whether an index leads to what has one value of it, however long the window is.
+    package var isIndexed: Bool { self == .tenant || self == .request }
+
+    func add(_ value: SQLValue, to conditions: inout Conditions, _ dialect: SQLDialect) {
+        switch self {
+        case .tag: conditions.add("EXISTS (SELECT 1 FROM \(dialect.elements(of: rawValue)) WHERE value = ?)", value)
+        case .latency: conditions.add("\(rawValue) >= ?", value)
+        default: conditions.add("\(rawValue) = ?", value)
+        }
+    }
+}
+
+/// What records are wanted.
 package struct UsageFilter: Sendable, Hashable {
     /// Unix microseconds of admission, included.
     package var from: Int64
     /// Unix microseconds of admission, not included.
     package var to: Int64
-    package var tenantID: String?
-    package var projectID: String?
-    package var keyID: String?
-    package var model: String?
-    /// A number of `UsageStatus`.
-    package var status: Int64?
-    package var requestID: [UInt8]?
+    /// What each of these columns has to hold.
+    package var values: [UsageColumn: SQLValue]
 
-    package init(
-        from: Int64, to: Int64, tenantID: String? = nil, projectID: String? = nil, keyID: String? = nil, model: String? = nil,
-        status: Int64? = nil, requestID: [UInt8]? = nil
-    ) {
+    package init(from: Int64, to: Int64, _ values: [UsageColumn: SQLValue] = [:]) {
         self.from = from
         self.to = to
-        self.tenantID = tenantID
-        self.projectID = projectID
-        self.keyID = keyID
-        self.model = model
-        self.status = status
-        self.requestID = requestID
+        self.values = values
     }
 
-    func add(to conditions: inout Conditions) {
+    package subscript(column: UsageColumn) -> SQLValue? {
+        get { values[column] }
+        set { values[column] = newValue }
+    }
+
+    var detail: UsageColumn.Detail { values.keys.map(\.detail).max() ?? .days }
+
+    /// Of records.
+    func add(to conditions: inout Conditions, _ dialect: SQLDialect) {
         conditions.add("admitted_at_us >= ?", .int(from))
         conditions.add("admitted_at_us < ?", .int(to))
-        addParties(to: &conditions)
-        if let requestID { conditions.add("request_id = ?", .blob(requestID)) }
+        addValues(to: &conditions, dialect)
     }
 
-    /// Those that the daily sums have, too.
-    func addParties(to conditions: inout Conditions) {
-        if let tenantID { conditions.add("tenant_id = ?", .text(tenantID)) }
-        if let projectID { conditions.add("project_id = ?", .text(projectID)) }
-        if let keyID { conditions.add("key_id = ?", .text(keyID)) }
-        if let model { conditions.add("model = ?", .text(model)) }
-        if let status { conditions.add("status = ?", .int(status)) }
+    func addValues(to conditions: inout Conditions, _ dialect: SQLDialect) {
+        // In one order, so that the same filters are the same statement.
+        for column in UsageColumn.allCases {
+            if let value = values[column] { column.add(value, to: &conditions, dialect) }
+        }
     }
 }
 
@@ -77,7 +120,7 @@ package enum UsageTable {
         _ c: any SQLConnection, _ filter: UsageFilter, before: (admittedAt: Int64, requestID: [UInt8])?, limit: Int
     ) throws -> [UsageRow] {
         var conditions = Conditions()
-        filter.add(to: &conditions)
+        filter.add(to: &conditions, c.dialect)
         return try newest.rows(c, conditions, before: before.map { ($0.admittedAt, .blob($0.requestID)) }, limit: limit).map(UsageRow.init)
     }
 

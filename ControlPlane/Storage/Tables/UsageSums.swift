@@ -1,59 +1,17 @@
-/// What sums can be grouped by.
-package enum UsageDimension: String, CaseIterable, Sendable {
-    case tenant, project, key, model, day
-    case app, user, did, tags, dialect, price
-    case configVersion = "config_version"
-
-    /// Whether only the detailed sums know it.
-    fileprivate var isDetailed: Bool {
-        switch self {
-        case .tenant, .project, .key, .model, .day: false
-        case .app, .user, .did, .tags, .dialect, .price, .configVersion: true
-        }
-    }
-
-    /// Its column in `usage_daily` or `usage_daily_detail`, and among sums.
-    fileprivate var column: String {
-        switch self {
-        case .app: "app_id"
-        case .user: "user_id"
-        case .did: "did"
-        case .tags: "tags"
-        case .dialect: "dialect"
-        case .price: "price_id"
-        case .configVersion: "config_version"
-        case .tenant: "tenant_id"
-        case .project: "project_id"
-        case .key: "key_id"
-        case .model: "model"
-        case .day: "day"
-        }
-    }
-
-    fileprivate var ofRecord: String {
-        self == .day ? "admitted_at_us / \(UsageDailyTable.microsecondsPerDay)" : column
-    }
-}
-
 /// Sums over the records of one group.
 package struct UsageSums: Sendable, Hashable {
-    /// By the dimensions that were asked for; a day as a number of days since 1970-01-01.
-    package var tenantID: String?
-    package var projectID: String?
-    package var keyID: String?
-    package var model: String?
-    package var day: Int64?
-    package var appID: String?
-    package var userID: String?
-    package var did: String?
-    package var tags: String?
-    package var dialect: String?
-    package var priceID: String?
-    package var configVersion: Int64?
+    /// The group's value of each dimension that was asked for, in their order.
+    package var group: [SQLValue] = []
 
     package var requests: Int64 = 0
     package var failed: Int64 = 0
+    /// Of those that failed: by whose fault. The rest is not known.
+    package var failedByClient: Int64 = 0
+    package var failedByWeir: Int64 = 0
+    package var failedByProvider: Int64 = 0
     package var estimated: Int64 = 0
+    /// Requests of which the whole cost is known.
+    package var priced: Int64 = 0
     package var costMismatches: Int64 = 0
     package var inputTokens: Int64 = 0
     package var outputTokens: Int64 = 0
@@ -67,108 +25,181 @@ package struct UsageSums: Sendable, Hashable {
 
     package init() {}
 
-    fileprivate init(_ row: SQLRow, _ dimensions: [UsageDimension]) throws {
-        if dimensions.contains(.tenant) { tenantID = try row.text("tenant_id") }
-        if dimensions.contains(.project) { projectID = try row.text("project_id") }
-        if dimensions.contains(.key) { keyID = try row.text("key_id") }
-        if dimensions.contains(.model) { model = try row.text("model") }
-        if dimensions.contains(.day) { day = try row.int("day") }
-        if dimensions.contains(.app) { appID = try row.text("app_id") }
-        if dimensions.contains(.user) { userID = try row.text("user_id") }
-        if dimensions.contains(.did) { did = try row.text("did") }
-        if dimensions.contains(.tags) { tags = try row.text("tags") }
-        if dimensions.contains(.dialect) { dialect = try row.text("dialect") }
-        if dimensions.contains(.price) { priceID = try row.text("price_id") }
-        if dimensions.contains(.configVersion) { configVersion = try row.int("config_version") }
-        requests = try Self.sum(row, "requests")
-        failed = try Self.sum(row, "failed")
-        estimated = try Self.sum(row, "estimated")
-        costMismatches = try Self.sum(row, "mismatches")
-        inputTokens = try Self.sum(row, "input_tokens")
-        outputTokens = try Self.sum(row, "output_tokens")
-        cachedInputTokens = try Self.sum(row, "cached_input_tokens")
-        cacheWriteTokens = try Self.sum(row, "cache_write_tokens")
-        reasoningTokens = try Self.sum(row, "reasoning_tokens")
-        costNano = try Self.sum(row, "cost_nano")
-        reratedCostNano = try Self.sum(row, "rerated_cost_nano")
+    /// Each sum and its column.
+    package static let columns: [(name: String, path: any WritableKeyPath<UsageSums, Int64> & Sendable)] = [
+        ("requests", \.requests), ("failed", \.failed), ("failed_client", \.failedByClient), ("failed_weir", \.failedByWeir),
+        ("failed_provider", \.failedByProvider), ("estimated", \.estimated), ("priced", \.priced), ("mismatches", \.costMismatches),
+        ("input_tokens", \.inputTokens), ("output_tokens", \.outputTokens), ("cached_input_tokens", \.cachedInputTokens),
+        ("cache_write_tokens", \.cacheWriteTokens), ("reasoning_tokens", \.reasoningTokens), ("cost_nano", \.costNano),
+        ("rerated_cost_nano", \.reratedCostNano),
+    ]
+
+    fileprivate init(_ row: SQLRow, groups: [String]) throws {
+        group = try groups.map { try row.value($0) }
+        for (name, path) in Self.columns {
+            let high = try row.optionalInt("\(name)_high") ?? 0
+            let low = try row.optionalInt("\(name)_low") ?? 0
+            self[keyPath: path] = Int64(clamping: Int128(high) * Int128(UsageSumsQuery.half) + Int128(low))
+        }
     }
 
-    private static func sum(_ row: SQLRow, _ column: String) throws -> Int64 {
-        let high = try row.optionalInt("\(column)_high") ?? 0
-        let low = try row.optionalInt("\(column)_low") ?? 0
-        return Int64(clamping: Int128(high) * Int128(UsageSumsQuery.half) + Int128(low))
+    /// Saturating.
+    package mutating func add(_ other: UsageSums) {
+        for (_, path) in Self.columns {
+            let (sum, overflow) = self[keyPath: path].addingReportingOverflow(other[keyPath: path])
+            self[keyPath: path] = overflow ? .max : sum
+        }
+    }
+
+    package mutating func subtract(_ other: UsageSums) {
+        for (_, path) in Self.columns { self[keyPath: path] = max(0, self[keyPath: path] &- other[keyPath: path]) }
     }
 }
 
-/// Sums of whole days come from `usage_daily` (or its detailed sister), those of a window's broken days at its ends from the records. Both are read in one
-/// view of the database, so every record counts once.
-package enum UsageSumsQuery {
+/// The groups that were asked for, and what all of them come to.
+package struct UsageGroups: Sendable, Hashable {
+    package var rows: [UsageSums] = []
+    /// Of all groups.
+    package var totals = UsageSums()
+    /// How many there are beyond those in `rows`.
+    package var others: Int64 = 0
+}
+
+/// Sums of whole days come from `usage_daily` (or its detailed sister), the rest from the records: the broken days at a window's ends, days
+/// in which a month of the reader's begins, and everything that the daily sums do not know. All is read in one view of the database, so
+/// every record counts once.
+package struct UsageSumsQuery: Sendable {
+    package enum Order: Sendable, Hashable {
+        /// By the groups' values.
+        case groups
+        /// By the column of a sum.
+        case sum(String, isDescending: Bool)
+    }
+
     /// Sums are carried in two parts, as SQLite's SUM fails beyond 64 bits.
     fileprivate static let half: Int64 = 1_000_000_000
 
-    /// One group of sums a combination of the dimensions' values, in their order; without dimensions one, of everything.
-    package static func run(
-        _ c: any SQLConnection, _ filter: UsageFilter, by dimensions: Set<UsageDimension>, limit: Int
-    ) throws -> [UsageSums] {
-        let ordered = UsageDimension.allCases.filter(dimensions.contains)
-        var conditions = Conditions()
-        let sources = Self.sources(filter, ordered, &conditions)
-        let columns = ordered.map(\.column)
-        let sums = (UsageDailyTable.sums.map(\.column) + ["failed"]).flatMap { name in
-            ["SUM(\(name) / \(half)) AS \(name)_high", "SUM(\(name) % \(half)) AS \(name)_low"]
-        }
-        let list = columns.joined(separator: ", ")
-        let grouping = columns.isEmpty ? "" : "GROUP BY \(list) ORDER BY \(list)"
-        let limitPlace = conditions.place(.int(Int64(limit)))
-        let rows = try c.query(
-            """
-            SELECT \((columns + sums).joined(separator: ", ")) FROM (\(sources.joined(separator: " UNION ALL "))) AS usage
-            \(grouping) LIMIT \(limitPlace)
-            """, conditions.arguments)
-        return try rows.map { try UsageSums($0, ordered) }
-    }
+    private let filter: UsageFilter
+    private let dimensions: [UsageDimension]
+    private let order: Order
+    private let limit: Int
 
-    /// The SELECTs to be united; their arguments go to `arguments`.
-    private static func sources(_ filter: UsageFilter, _ dimensions: [UsageDimension], _ arguments: inout Conditions) -> [String] {
-        let day = UsageDailyTable.microsecondsPerDay
+    /// - Parameter limit: At most so many groups.
+    package init(_ filter: UsageFilter, by dimensions: [UsageDimension], order: Order = .groups, limit: Int) {
         var filter = filter
         filter.from = min(max(0, filter.from), .max / 2)
+        self.filter = filter
+        self.dimensions = dimensions
+        self.order = order
+        self.limit = limit
+    }
+
+    /// Whether only the records can tell, so that the whole window of them is read.
+    package var readsRecordsOnly: Bool { detail == .records }
+
+    private var detail: UsageColumn.Detail { max(filter.detail, dimensions.map(\.detail).max() ?? .days) }
+
+    package func run(_ c: any SQLConnection) throws -> UsageGroups {
+        var found = UsageGroups()
+        found.rows = try rows(c)
+        // One more than is wanted shows that there are others.
+        if found.rows.count > limit {
+            found.rows.removeLast(found.rows.count - limit)
+            found.others = try count(c) - Int64(limit)
+            found.totals = try UsageSumsQuery(filter, by: [], limit: 1).rows(c).first ?? UsageSums()
+        } else {
+            for row in found.rows { found.totals.add(row) }
+        }
+        return found
+    }
+
+    private var groups: [String] { dimensions.indices.map { "group_\($0)" } }
+
+    private func rows(_ c: any SQLConnection) throws -> [UsageSums] {
+        var arguments = Conditions()
+        let sources = sources(&arguments, c.dialect)
+        let sums = UsageSums.columns.flatMap { name, _ in
+            ["SUM(\(name) / \(Self.half)) AS \(name)_high", "SUM(\(name) % \(Self.half)) AS \(name)_low"]
+        }
+        var grouping = ""
+        if !groups.isEmpty {
+            grouping = "GROUP BY \(groups.joined(separator: ", ")) ORDER BY \((sortedBy + groups).joined(separator: ", "))"
+        }
+        let limitPlace = arguments.place(.int(Int64(limit) + 1))
+        let rows = try c.query(
+            """
+            SELECT \((groups + sums).joined(separator: ", ")) FROM (\(sources)) AS usage \(grouping) LIMIT \(limitPlace)
+            """, arguments.arguments)
+        return try rows.map { try UsageSums($0, groups: groups) }
+    }
+
+    private func count(_ c: any SQLConnection) throws -> Int64 {
+        var arguments = Conditions()
+        let sources = sources(&arguments, c.dialect)
+        let list = groups.joined(separator: ", ")
+        return try c.first(
+            "SELECT COUNT(*) AS groups FROM (SELECT \(list) FROM (\(sources)) AS usage GROUP BY \(list)) AS counted", arguments.arguments
+        )?.int("groups") ?? 0
+    }
+
+    private var sortedBy: [String] {
+        guard case .sum(let column, let isDescending) = order, UsageSums.columns.contains(where: { $0.name == column }) else { return [] }
+        let turn = isDescending ? " DESC" : ""
+        // Both parts, the lower one carried into the upper.
+        return [
+            "SUM(\(column) / \(Self.half)) + (SUM(\(column) % \(Self.half)) - SUM(\(column) % \(Self.half)) % \(Self.half)) / \(Self.half)\(turn)",
+            "SUM(\(column) % \(Self.half)) % \(Self.half)\(turn)",
+        ]
+    }
+
+    // MARK: Where it is read
+
+    /// The SELECTs that are united; their arguments go to `arguments`.
+    private func sources(_ arguments: inout Conditions, _ dialect: SQLDialect) -> String {
+        let day = UsageDailyTable.microsecondsPerDay
         let first = filter.from == 0 ? 0 : (filter.from - 1) / day + 1
         // Without an end it reaches further than any record.
         let end = filter.to == .max ? Int64.max : max(0, filter.to) / day
-        guard first < end, filter.requestID == nil else { return [records(filter, filter.from, filter.to, dimensions, &arguments)] }
-        var sources = [daily(filter, first, end, dimensions, &arguments)]
-        if filter.from < first * day { sources.append(records(filter, filter.from, first * day, dimensions, &arguments)) }
-        if end < .max, end * day < filter.to { sources.append(records(filter, end * day, filter.to, dimensions, &arguments)) }
-        return sources
+        guard first < end, detail < .records else { return records(filter.from, filter.to, &arguments, dialect) }
+        var parts: [(from: Int64, to: Int64)] = []
+        if filter.from < first * day { parts.append((filter.from, first * day)) }
+        let broken = Set(dimensions.flatMap(\.borders).filter { $0 % day != 0 }.map { $0 / day }.filter { first <= $0 && $0 < end })
+        for number in broken.sorted() { parts.append((number * day, (number + 1) * day)) }
+        if end < .max, end * day < filter.to { parts.append((end * day, filter.to)) }
+        var sources = [daily(first, end, without: broken.sorted(), &arguments, dialect)]
+        for part in parts { sources.append(records(part.from, part.to, &arguments, dialect)) }
+        return sources.joined(separator: " UNION ALL ")
     }
 
-    private static func daily(
-        _ filter: UsageFilter, _ first: Int64, _ end: Int64, _ dimensions: [UsageDimension], _ arguments: inout Conditions
+    private func daily(
+        _ first: Int64, _ end: Int64, without broken: [Int64], _ arguments: inout Conditions, _ dialect: SQLDialect
     ) -> String {
+        let groups = named(time: "day * \(UsageDailyTable.microsecondsPerDay)", &arguments, dialect)
         var conditions = Conditions(continuing: arguments)
         conditions.add("day >= ?", .int(first))
         conditions.add("day < ?", .int(end))
-        filter.addParties(to: &conditions)
+        for day in broken { conditions.add("day <> ?", .int(day)) }
+        filter.addValues(to: &conditions, dialect)
         arguments = Conditions(continuing: conditions)
-        let columns =
-            dimensions.map(\.column) + UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
-        let table = dimensions.contains(where: \.isDetailed) ? "usage_daily_detail" : "usage_daily"
-        return "SELECT \(columns.joined(separator: ", ")) FROM \(table) \(conditions.clause)"
+        let sums = UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
+        let table = detail == .details ? "usage_daily_detail" : "usage_daily"
+        return "SELECT \((groups + sums).joined(separator: ", ")) FROM \(table) \(conditions.clause)"
     }
 
-    private static func records(
-        _ filter: UsageFilter, _ from: Int64, _ to: Int64, _ dimensions: [UsageDimension], _ arguments: inout Conditions
-    ) -> String {
+    private func records(_ from: Int64, _ to: Int64, _ arguments: inout Conditions, _ dialect: SQLDialect) -> String {
         var narrowed = filter
         narrowed.from = from
         narrowed.to = to
+        let groups = named(time: "admitted_at_us", &arguments, dialect)
         var conditions = Conditions(continuing: arguments)
-        narrowed.add(to: &conditions)
+        narrowed.add(to: &conditions, dialect)
         arguments = Conditions(continuing: conditions)
-        let columns =
-            dimensions.map { "\($0.ofRecord) AS \($0.column)" } + UsageDailyTable.sums.map { "\($0.ofRecord) AS \($0.column)" }
-            + ["CASE WHEN status = 2 THEN 1 ELSE 0 END AS failed"]
-        return "SELECT \(columns.joined(separator: ", ")) FROM usage_records \(conditions.clause)"
+        let sums =
+            UsageDailyTable.sums.map { "\($0.ofRecord) AS \($0.column)" } + ["CASE WHEN status = 2 THEN 1 ELSE 0 END AS failed"]
+        return "SELECT \((groups + sums).joined(separator: ", ")) FROM usage_records \(conditions.clause)"
+    }
+
+    private func named(time: String, _ arguments: inout Conditions, _ dialect: SQLDialect) -> [String] {
+        zip(dimensions, groups).map { "\($0.expression(time: time, &arguments, dialect)) AS \($1)" }
     }
 }

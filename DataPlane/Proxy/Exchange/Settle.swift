@@ -60,6 +60,9 @@ extension Exchange {
         loop.encoder.field(.estimatedInputTokens, admission.estimatedInputTokens)
         loop.encoder.field(.requestBytes, admission.requestBytes)
         if admission.traceID != .absent { loop.encoder.field(.traceID, high: admission.traceID.high, low: admission.traceID.low) }
+        if let scopes = admission.caller.scopes {
+            for tag in scopes.tags { loop.encoder.field(.tags, tag) }
+        }
         // Where it is going first, so that a record cut short by a crash can be priced.
         encode(attempt.candidate, attempt.price)
         do throws(JournalRefusal) {

@@ -42,6 +42,7 @@ final class StatusReporter: Sendable {
         report.ready = readiness.isReady
         report.state = (readiness.problems + readiness.warnings).first ?? "ok"
         report.draining = server.isDraining
+        if let lag = await pipeline.lagMilliseconds() { report.usageLagMs = lag }
         let troubles = server.endpointStates.troubles
         report.endpoints = Self.endpoints(snapshots.current, sums.attempts, troubles.endpoints)
         report.credentials = troubles.credentials.sorted { $0.key < $1.key }.prefix(Self.maximumEntries).map { id, trouble in

@@ -62,6 +62,11 @@ package final class UsageOutboxStore: Sendable {
     /// Calls `body` after each transaction that added records, on the folder's thread: it should only wake somebody.
     package func onRecords(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.listeners.append(body) } }
 
+    /// When the oldest batch that waits was begun, Unix milliseconds; `.max` when none waits.
+    func oldestMilliseconds() async throws -> Int64 {
+        try await database.read { try Int64.fetchOne($0, sql: "SELECT first_at FROM usage_outbox ORDER BY sequence LIMIT 1") ?? .max }
+    }
+
     // MARK: Shipping
 
     /// The oldest batches with a number above `sequence`, in order. Blocks on SQLite.

@@ -12,6 +12,7 @@ package final class UsagePipeline: Sendable {
     package let folder: JournalFolder
     package let keeper: JournalKeeper
     private let state = Mutex(State())
+    private let clock: any WallClock
     private let logger: Logger
 
     private struct State {
@@ -19,6 +20,8 @@ package final class UsagePipeline: Sendable {
         /// What the last fold was refused with; nil when it succeeded.
         var failure: String?
         var failures = 0
+        /// When the journal was last found folded to its end, Unix milliseconds.
+        var foldedAt: Int64?
     }
 
     private static let keeperPause = 100
@@ -36,6 +39,7 @@ package final class UsagePipeline: Sendable {
         estimateInterrupted estimate: @escaping @Sendable (Weir_V1_UsageRecord) -> [UInt8]
     ) throws {
         self.logger = logger
+        self.clock = clock
         // A batch that was shipped must not come back with another content under the same number, and a segment goes once SQLite has it:
         // neither may depend on the machine keeping its power. A few commits a second, on this thread, can afford the fsync.
         try store.queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
@@ -86,6 +90,18 @@ package final class UsagePipeline: Sendable {
         keeper.step()
     }
 
+    /// For how long what ended has waited to be told: whatever ended before was acknowledged. Nil: nobody knows just now.
+    package func lagMilliseconds() async -> Int64? {
+        guard let foldedAt = state.withLock({ $0.foldedAt }) else { return nil }
+        var known = foldedAt
+        if counters.outboxRows.load(ordering: .relaxed) > 0 {
+            guard let oldest = try? await outbox.oldestMilliseconds() else { return nil }
+            // What is in a batch ended between two folds.
+            known = min(known, oldest - Int64(Self.foldPause))
+        }
+        return max(0, clock.nowMilliseconds() - known)
+    }
+
     /// What is wrong with taking usage down, for `/health/ready`; empty when all is well.
     package var health: [String] {
         var problems: [String] = []
@@ -102,9 +118,11 @@ package final class UsagePipeline: Sendable {
     /// - Returns: the milliseconds to the next fold.
     private func fold() -> Int {
         do {
+            let begunAt = clock.nowMilliseconds()
             while try !folder.foldOnce().isDrained {}
             let recovered = state.withLock { state in
                 defer {
+                    state.foldedAt = begunAt
                     state.failure = nil
                     state.failures = 0
                 }

@@ -509,6 +509,9 @@ package nonisolated struct Weir_V1_VirtualKey: Sendable {
   /// whose key it is; empty: nobody's in particular
   package var userID: String = String()
 
+  /// for the records of what it is used for: name=text
+  package var tags: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1490,7 +1493,7 @@ nonisolated extension Weir_V1_Project: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1509,6 +1512,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
       case 9: try { try decoder.decodeRepeatedStringField(value: &self.capabilities) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.channels) }()
       case 11: try { try decoder.decodeSingularStringField(value: &self.userID) }()
+      case 12: try { try decoder.decodeRepeatedStringField(value: &self.tags) }()
       default: break
       }
     }
@@ -1548,6 +1552,9 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.userID.isEmpty {
       try visitor.visitSingularStringField(value: self.userID, fieldNumber: 11)
     }
+    if !self.tags.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.tags, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1563,6 +1570,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.capabilities != rhs.capabilities {return false}
     if lhs.channels != rhs.channels {return false}
     if lhs.userID != rhs.userID {return false}
+    if lhs.tags != rhs.tags {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -276,9 +276,21 @@ package nonisolated struct Weir_V1_StatusReport: Sendable {
   /// those that a provider refuses, at most 256
   package var credentials: [Weir_V1_CredentialStatus] = []
 
+  /// what ended so long before this report, or earlier, was told and acknowledged
+  package var usageLagMs: Int64 {
+    get {_usageLagMs ?? 0}
+    set {_usageLagMs = newValue}
+  }
+  /// Returns true if `usageLagMs` has been explicitly set.
+  package var hasUsageLagMs: Bool {self._usageLagMs != nil}
+  /// Clears the value of `usageLagMs`. Subsequent reads from it will return its default value.
+  package mutating func clearUsageLagMs() {self._usageLagMs = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _usageLagMs: Int64? = nil
 }
 
 package nonisolated struct Weir_V1_EndpointStatus: Sendable {
@@ -935,7 +947,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatusReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -951,12 +963,17 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
       case 6: try { try decoder.decodeSingularBoolField(value: &self.draining) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.credentials) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self._usageLagMs) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.requestsTotal != 0 {
       try visitor.visitSingularUInt64Field(value: self.requestsTotal, fieldNumber: 1)
     }
@@ -981,6 +998,9 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if !self.credentials.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.credentials, fieldNumber: 8)
     }
+    try { if let v = self._usageLagMs {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -993,6 +1013,7 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.draining != rhs.draining {return false}
     if lhs.endpoints != rhs.endpoints {return false}
     if lhs.credentials != rhs.credentials {return false}
+    if lhs._usageLagMs != rhs._usageLagMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

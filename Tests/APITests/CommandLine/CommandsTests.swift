@@ -196,8 +196,11 @@ struct CommandsTests {
     }
 
     private func administration(_ h: CommandLineHarness) async throws {
-        #expect(try await h.succeed("usage --group-by tenant,model --from 2026-11-01").output == "No usage.\n")
+        let usage = try await h.succeed("usage --group-by tenant,model --from 2026-11-01 --time-zone Europe/Berlin").output
+        #expect(usage.hasPrefix("No usage.\n\nFrom 2026-11-01T01:00:00+01:00 until "))
         #expect(try await h.succeed("usage records --limit 5 --status completed").output == "Nothing there.\n")
+        #expect(try await h.succeed("usage records --csv --from 2026-11-01").output.hasPrefix("REQUEST,AT,KEY,MODEL,"))
+        #expect(try await h.weir("usage record req_aaaaaaaaaaaaaaaaaaaaaaaaaa").error.contains("404"))
         #expect(try await h.succeed("usage quarantine list").output == "Nothing there.\n")
         for verb in ["release", "discard"] {
             #expect(try await h.succeed("usage quarantine \(verb) --data-plane-id \(DataPlaneID.random()) --json").output.contains("0"))

@@ -65,6 +65,41 @@ struct BothPlanesTests {
         }
     }
 
+    @Test("What a key's tags were at admission is in the records, and its last use beside the key", arguments: TestDatabases.all)
+    func tags(database: TestDatabase) async throws {
+        try await with(database) { control, _, _ in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let project = try await control.project()
+            let plain = try await control.key(project)
+            let tagged = try await control.key(project, tags: ["team": "search", "env": "prod"])
+            let isThere = await plane.snapshot { $0.isServing && $0.credentials.count == 1 && $0.directory.lookup(tagged.id) != nil }
+            #expect(isThere != nil)
+            #expect(try plane.chat(key: plain.text, model: Self.model).status == 200)
+            #expect(try plane.chat(key: tagged.text, model: Self.model).status == 200)
+            // What they are afterwards says nothing of what was.
+            let keys = control.services.keys.nouns
+            let present = try await keys.get(tagged.id)
+            var content = present.content
+            content.tags = ["team": "sales"]
+            _ = try await keys.replace(tagged.id, at: present.revision, with: content, by: RunningControl.administrator)
+            #expect(await plane.snapshot { $0.directory.lookup(tagged.id)?.scopes?.tags == [Array("team=sales".utf8)] } != nil)
+            #expect(try plane.chat(key: tagged.text, model: Self.model).status == 200)
+            #expect(try await control.usage(reaching: 3).records == 3)
+            var request = UsageReportRequest()
+            request.groups = [.tag("team"), .tags]
+            let report = try await control.services.usage.report(request, for: .administrator).json
+            let items = report["items"]?.arrayValue ?? []
+            #expect(items.map { $0["tag"] } == [[:], ["team": "sales"], ["team": "search"]])
+            #expect(items.map { $0["tags"] } == [[], ["team=sales"], ["env=prod", "team=search"]])
+            #expect(items.map { $0["requests"] } == [1, 1, 1])
+            #expect(try await keys.get(plain.id).content.lastUsedAt != nil)
+            let now = SystemClock().nowMilliseconds()
+            #expect(try await control.usageKnown(until: now) >= now)
+            await plane.stop()
+        }
+    }
+
     @Test("With the control plane gone requests are served, and each is accounted once when it is back", arguments: TestDatabases.all)
     func outage(database: TestDatabase) async throws {
         try await with(database) { control, database, provider in

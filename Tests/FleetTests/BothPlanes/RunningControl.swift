@@ -75,11 +75,12 @@ final class RunningControl: Sendable {
     }
 
     /// A key of the project; its plaintext.
-    func key(_ project: ProjectID) async throws -> (id: KeyID, text: String) {
+    func key(_ project: ProjectID, tags: [String: String] = [:]) async throws -> (id: KeyID, text: String) {
         let issued = try await services.keys.create(
             VirtualKeyContent {
                 $0.projectID = project
                 $0.name = "k"
+                $0.tags = tags
             }, by: Self.administrator)
         return (issued.key.id, issued.plaintext.reveal())
     }
@@ -167,6 +168,17 @@ final class RunningControl: Sendable {
             }
             if mark >= count || MonotonicClock.nowMicroseconds() > deadline { return mark }
             try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// Waits until all usage up to a moment is known (Unix milliseconds); answers up to when it is when the time is up.
+    func usageKnown(until moment: Int64, seconds: Int64 = 30) async throws -> Int64 {
+        let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
+        while true {
+            let asOf = try await services.usage.report(UsageReportRequest(), for: .administrator).json["as_of"]?.stringValue
+            let known = asOf.flatMap(RFC3339.milliseconds) ?? 0
+            if known >= moment || MonotonicClock.nowMicroseconds() > deadline { return known }
+            try await Task.sleep(for: .milliseconds(50))
         }
     }
 

@@ -245,13 +245,16 @@ package struct KeyEntry: Sendable {
     }
 }
 
-/// What a key is restricted to; nil members are unrestricted. Shared by all keys with the same restriction.
+/// What a key is restricted to; nil members are unrestricted. And what its records carry. Shared by all keys with the same.
 package final class KeyScopes: Sendable, Hashable {
     package let models: Set<String>?
     package let capabilities: CapabilitySet?
     package let channels: Set<String>?
+    /// UTF-8: `name=text`.
+    let tags: [[UInt8]]
 
-    init(models: Set<String>, capabilities: Set<String>, channels: Set<String>) {
+    init(models: Set<String>, capabilities: Set<String>, channels: Set<String>, tags: [[UInt8]] = []) {
+        self.tags = tags
         self.models = models.isEmpty ? nil : models
         // A restriction to capabilities that this release does not know allows nothing, rather than everything.
         self.capabilities = capabilities.isEmpty ? nil : CapabilitySet(names: capabilities)
@@ -263,13 +266,14 @@ package final class KeyScopes: Sendable, Hashable {
     package func allows(channel: String) -> Bool { channels?.contains(channel) ?? true }
 
     package static func == (a: KeyScopes, b: KeyScopes) -> Bool {
-        a === b || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels)
+        a === b || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels && a.tags == b.tags)
     }
 
     package func hash(into hasher: inout Hasher) {
         hasher.combine(models)
         hasher.combine(capabilities)
         hasher.combine(channels)
+        hasher.combine(tags)
     }
 }
 

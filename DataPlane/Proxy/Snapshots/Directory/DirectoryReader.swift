@@ -222,6 +222,7 @@ enum DirectoryReader {
         var capabilities: Set<String> = []
         var channels: Set<String> = []
         var user: IDBits?
+        var tags: [[UInt8]] = []
         while let member = try message.next() {
             switch member.number {
             case 1: id = try identifier(message.bytes(member), KeyEntry.idPrefix)
@@ -235,15 +236,17 @@ enum DirectoryReader {
             case 9: capabilities.insert(try message.string(member))
             case 10: channels.insert(try message.string(member))
             case 11: user = try identifier(message.bytes(member), UserEntry.idPrefix)
+            case 12: tags.append([UInt8](try message.bytes(member)))
             default: try message.skip(member)
             }
         }
-        let unrestricted = models.isEmpty && capabilities.isEmpty && channels.isEmpty
+        let isPlain = models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty
         return DirectoryBuilder.Key(
             id: try required(id, "a key without an id"), project: try required(project, "a key without a project"),
             digest: try required(digest, "a key without a digest"),
             rotated: previous.map { RotatedSecret(digest: $0, expiresMilliseconds: previousExpires) }, expiresMilliseconds: expires,
-            disabled: disabled, scopes: unrestricted ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels),
+            disabled: disabled,
+            scopes: isPlain ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels, tags: tags),
             user: user)
     }
 

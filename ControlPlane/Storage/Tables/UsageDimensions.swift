@@ -1,0 +1,112 @@
+/// How a reader's time zone lies to UTC within a window, and where its months begin.
+package struct UsageTimes: Hashable, Sendable {
+    /// From an instant on (Unix microseconds), local time is so much later than UTC.
+    package struct Stretch: Hashable, Sendable {
+        package let from: Int64
+        package let offset: Int64
+
+        package init(from: Int64, offset: Int64) {
+            self.from = from
+            self.offset = offset
+        }
+    }
+
+    /// In their order; the first also holds before it.
+    package let stretches: [Stretch]
+    /// The months of the window: the first instant of each (Unix microseconds), and year · 12 + month - 1. The first also holds before it.
+    package let months: [(start: Int64, number: Int64)]
+
+    package init(stretches: [Stretch], months: [(start: Int64, number: Int64)]) {
+        self.stretches = stretches
+        self.months = months
+    }
+
+    package static let utc = UsageTimes(stretches: [Stretch(from: 0, offset: 0)], months: [])
+
+    /// Whether days are those of UTC.
+    var isUTC: Bool { stretches.allSatisfy { $0.offset == 0 } }
+
+    package static func == (a: UsageTimes, b: UsageTimes) -> Bool {
+        a.stretches == b.stretches && a.months.map(\.start) == b.months.map(\.start)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(stretches)
+        hasher.combine(months.map(\.start))
+    }
+
+    /// `time` is an expression; its value at `index` of the ordered `starts` is `values`'.
+    private static func pick(_ time: String, _ starts: [Int64], _ values: [Int64], _ arguments: inout Conditions) -> String {
+        guard let last = values.last, values.count > 1 else { return arguments.place(.int(values.first ?? 0)) }
+        var sql = "CASE"
+        for (value, next) in zip(values, starts.dropFirst()) {
+            sql += " WHEN \(time) < \(arguments.place(.int(next))) THEN \(arguments.place(.int(value)))"
+        }
+        return "\(sql) ELSE \(arguments.place(.int(last))) END"
+    }
+
+    func offset(at time: String, _ arguments: inout Conditions) -> String {
+        Self.pick(time, stretches.map(\.from), stretches.map(\.offset), &arguments)
+    }
+
+    func month(at time: String, _ arguments: inout Conditions) -> String {
+        Self.pick(time, months.map(\.start), months.map(\.number), &arguments)
+    }
+}
+
+/// What sums can be grouped by.
+package enum UsageDimension: Hashable, Sendable {
+    case column(UsageColumn)
+    /// The text of a tag `name=text`; empty where there is none.
+    case tag(String)
+    /// Unix microseconds of the first instant of the hour.
+    case hour(UsageTimes)
+    /// Days since 1970-01-01.
+    case day(UsageTimes)
+    /// Year · 12 + month - 1.
+    case month(UsageTimes)
+
+    package static let tenant = column(.tenant)
+    package static let project = column(.project)
+    package static let key = column(.key)
+    package static let model = column(.model)
+    package static let day = day(.utc)
+
+    /// Where it is to be found.
+    var detail: UsageColumn.Detail {
+        switch self {
+        case .column(let column): column.detail
+        case .tag: .details
+        case .hour: .records
+        case .day(let times): times.isUTC ? .days : .records
+        case .month: .days
+        }
+    }
+
+    /// Instants that daily sums must not reach across: days in which one group ends and the next begins.
+    var borders: [Int64] {
+        if case .month(let times) = self { return times.months.map(\.start) }
+        return []
+    }
+
+    /// Its value.
+    /// - Parameter time: The expression for a row's time, Unix microseconds: a record's, or the beginning of a day.
+    func expression(time: String, _ arguments: inout Conditions, _ dialect: SQLDialect) -> String {
+        let (hour, day) = (3_600_000_000 as Int64, UsageDailyTable.microsecondsPerDay)
+        switch self {
+        case .column(let column): return column.rawValue
+        case .tag(let name):
+            let prefix = arguments.place(.text(name + "="))
+            let length = name.unicodeScalars.count + 1
+            return """
+                COALESCE((SELECT MIN(SUBSTR(value, \(length + 1))) FROM \(dialect.elements(of: "tags"))
+                    WHERE SUBSTR(value, 1, \(length)) = \(prefix)), '')
+                """
+        case .hour(let times):
+            let (before, after) = (times.offset(at: time, &arguments), times.offset(at: time, &arguments))
+            return "(\(time) + \(before)) / \(hour) * \(hour) - \(after)"
+        case .day(let times): return times.isUTC ? "\(time) / \(day)" : "(\(time) + \(times.offset(at: time, &arguments))) / \(day)"
+        case .month(let times): return times.month(at: time, &arguments)
+        }
+    }
+}
