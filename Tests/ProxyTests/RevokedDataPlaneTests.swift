@@ -1,6 +1,7 @@
 import Contract
 import Foundation
 import GRDB
+import NIOCore
 import Primitives
 import Simulator
 import Telemetry
