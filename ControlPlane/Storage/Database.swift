@@ -1,4 +1,5 @@
 import Glibc
+package import Primitives
 
 /// A value that goes into or comes out of SQL. Booleans are 0 and 1, times Unix milliseconds, money nano-dollars.
 package enum SQLValue: Sendable, Hashable {
@@ -108,6 +109,8 @@ package struct SQLRow: Sendable {
 /// statement whose failure is expected in `savepoint`.
 package protocol SQLConnection {
     var dialect: SQLDialect { get }
+    /// Whose rows the transaction may touch: what its queries filter by.
+    var scope: TenantScope { get }
 
     /// Rows of a SELECT or of a `… RETURNING`. Placeholders are `$1`, `$2`, …
     func query(_ sql: String, _ arguments: [SQLValue]) throws -> [SQLRow]

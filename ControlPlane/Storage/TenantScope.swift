@@ -1,10 +1,6 @@
-/// Whose rows a read or a write may touch. The queries filter by it; on Postgres the database does as well (`RowSecurity`), so that a filter
-/// that was forgotten shows nothing of others.
-package enum TenantScope: Sendable, Hashable {
-    /// The installation's own work, and its operators.
-    case all
-    case tenant(String)
+import Primitives
 
+extension TenantScope {
     /// What the session's setting `weir.tenant` says. An id that is none of ours would be no tenant's.
     var setting: String {
         switch self {
@@ -20,10 +16,13 @@ package enum TenantScope: Sendable, Hashable {
 /// statement, whoever the control plane connects as; only migrations and partitions are made as the owner.
 package enum RowSecurity {
     /// Tables whose rows belong to tenants, and the column that says to which.
-    static let tables: [(name: String, tenantColumn: String)] = [
+    package static let tables: [(name: String, tenantColumn: String)] = [
         ("tenants", "id"), ("projects", "tenant_id"), ("virtual_keys", "tenant_id"), ("usage_records", "tenant_id"),
         ("usage_daily", "tenant_id"), ("usage_daily_detail", "tenant_id"), ("audit_log", "tenant_id"),
     ]
+
+    /// Tables that name tenants and are nobody's but the installation's: nothing is read of them for a tenant.
+    package static let ofTheInstallation: Set<String> = ["usage_quarantine", "data_plane_former_tenants"]
 
     /// Statements of a migration. A session that says nothing of tenants is the release before, which knows of none; this one always does.
     /// Forced upon the owner, too.

@@ -82,7 +82,7 @@ struct IdempotencyTests {
     @Test("an attempt whose process died is taken over, and can commit nothing any more", arguments: TestDatabases.all)
     func takenOver(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
-            let actor = Actor(id: "tok_a", name: "a", role: .owner)
+            let actor = Actor(id: "tok_a", name: "a", role: .owner, scope: .all)
             let request = Array("POST /x".utf8)
             guard case .attempt(let dead) = try await h.services.idempotency.begin(actor, key: "k", request: request) else {
                 Issue.record("not begun")

@@ -171,7 +171,7 @@ struct UsageConfinementTests {
             let domain = DomainContext(database: database, clock: clock, signal: ChangeSignal())
             let quarantine = UsageQuarantine(domain)
             let selection = UsageQuarantine.Selection(dataPlaneID: DataPlaneID("dp_mine"))
-            let actor = Actor(id: "tok_a", name: "Ada", role: .owner)
+            let actor = Actor(id: "tok_a", name: "Ada", role: .owner, scope: .all)
             #expect(try await quarantine.release(selection, by: actor) == UsageQuarantine.Decision(decided: 2, left: 1))
             #expect(try await Self.billed(database) == ["ten_b": 2])
             #expect(try await quarantine.release(selection, by: actor) == UsageQuarantine.Decision(decided: 0, left: 1))

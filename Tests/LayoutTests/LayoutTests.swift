@@ -103,6 +103,16 @@ struct LayoutTests {
         }
     }
 
+    /// Whose rows a transaction may touch is said, outside of the storage itself: there is no everybody by default.
+    @Test func everyReadAndWriteNamesItsTenants() {
+        let unscoped = ["read {", "read(_", "report {", "transaction {", "transaction(isolation:", "transaction(_"].map { "database.\($0)" }
+        for folder in ["Domain", "Fleet", "API", "Main", "Outbound"] {
+            for (path, text) in Self.sources("ControlPlane/\(folder)") {
+                for call in unscoped { #expect(!text.contains(call), "\(path): \(call) – say `as:`") }
+            }
+        }
+    }
+
     /// Words without which no line of a source can match a banned pattern. Looking for them in the bytes of a whole file first spares the
     /// patterns most of the lines: regular expressions are slow in a debug build.
     private static let telling = ["try!", "as! ", "fatalError(", "precondition", "public ", "TODO", "FIXME", "XXX", "print("].map {

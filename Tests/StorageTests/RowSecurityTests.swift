@@ -40,10 +40,28 @@ struct RowSecurityTests {
         }
     }
 
-    private static let tables: [(String, String)] = [
-        ("tenants", "id"), ("projects", "tenant_id"), ("virtual_keys", "tenant_id"), ("usage_records", "tenant_id"),
-        ("usage_daily", "tenant_id"), ("usage_daily_detail", "tenant_id"), ("audit_log", "tenant_id"), ("virtual_key_uses", "tenant_id"),
-    ]
+    private static let tables = RowSecurity.tables
+
+    @Test("covers every table that says whose a row is")
+    func coverage() async throws {
+        try await Self.with { (database) async throws -> Void in
+            let naming = try await database.read { c in
+                try c.query(
+                    """
+                    SELECT c.relname AS name FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+                    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                        AND a.attname = 'tenant_id' AND NOT a.attisdropped
+                    """
+                ).map { try $0.text("name") }
+            }
+            let covered = Set(Self.tables.map(\.name)).union(RowSecurity.ofTheInstallation)
+            #expect(Set(naming).subtracting(covered).isEmpty, "add it to RowSecurity.tables, with a migration for its policy")
+            let policies = try await database.read { c in
+                try c.query("SELECT tablename AS name FROM pg_policies WHERE schemaname = current_schema()").map { try $0.text("name") }
+            }
+            #expect(Set(policies) == Set(Self.tables.map(\.name)))
+        }
+    }
 
     @Test("shows a tenant's rows only, without any filter in the query")
     func reads() async throws {

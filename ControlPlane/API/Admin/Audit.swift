@@ -12,7 +12,7 @@ package struct AuditRoutes: RouteGroup {
             let filter = AuditQuery(
                 resourceKind: query["resource_kind"], resourceID: query["resource_id"], actorID: query["actor_id"],
                 tenantID: query["tenant_id"], from: try query.time("from"), to: try query.time("until"))
-            return .list(try await audit.entries(filter, request.page(of: AuditLog.list))) { $0.json }
+            return .list(try await audit.entries(filter, request.page(of: AuditLog.list), as: request.actor.scope)) { $0.json }
         }
     }
 }

@@ -45,7 +45,9 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             }
             _ = try request.query.filter(sort)
             let order = request.query["sort"].flatMap(NounOrder.init(rawValue:)) ?? .oldestFirst
-            return .list(try await service.items(wanted, request.page(of: service.list(sortedBy: order)), sortedBy: order)) { $0.json }
+            return .list(
+                try await service.items(wanted, request.page(of: service.list(sortedBy: order)), sortedBy: order, as: request.actor.scope)
+            ) { $0.json }
         }
         let creation = RouteDocs("Create \(words.oneOfIt).") {
             $0.body = .form(shapes)
@@ -58,7 +60,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } }, status: .created)
         }
         table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
-            .item(try await service.get(request.id(words.name)))
+            .item(try await service.get(request.id(words.name), as: request.actor.scope))
         }
         if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }
         let deletion = RouteDocs("Delete \(words.oneOfIt).") {
@@ -66,7 +68,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             $0.ifMatch = .required
         }
         table.delete("\(path)/{id}", .admin(Content.permission), deletion) { request in
-            let present = try await service.get(request.id(words.name))
+            let present = try await service.get(request.id(words.name), as: request.actor.scope)
             let revision = try request.expectedRevision(current: present.revision)
             try await service.delete(present.id, at: revision, by: request.actor)
             return .noContent
@@ -80,7 +82,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             $0.ifMatch = .required
         }
         table.patch("\(path)/{id}", .admin(Content.permission), change) { request in
-            let present = try await service.get(request.id(words.name))
+            let present = try await service.get(request.id(words.name), as: request.actor.scope)
             let revision = try request.expectedRevision(current: present.revision)
             let content = try request.form(over: present.content)
             return .item(try await service.replace(present.id, at: revision, with: content, by: request.actor))
@@ -99,7 +101,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
         }
         table.post("\(path)/{id}/\(verb)", .admin(Content.permission), docs) { request in
             let body: Body = try request.form(mayBeEmpty: true)
-            let present = try await service.get(request.id(Content.words.name))
+            let present = try await service.get(request.id(Content.words.name), as: request.actor.scope)
             let (item, secret) = try await act(present.id, request.optionalRevision(current: present.revision), body, request.actor)
             return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } })
         }

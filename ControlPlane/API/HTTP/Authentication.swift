@@ -24,7 +24,8 @@ package struct Authentication: Sendable {
             let token = try bearer(request, "Send an administrator's token: Authorization: Bearer wadm_….")
             let admin = try await admins.authenticate(token)
             let actor = Actor(
-                id: admin.id.rawValue, name: admin.content.name, role: admin.content.role, remoteAddress: exchange.remoteAddress,
+                id: admin.id.rawValue, name: admin.content.name, role: admin.content.role, scope: .all,
+                remoteAddress: exchange.remoteAddress,
                 requestID: exchange.requestID)
             guard actor.may(permission) else {
                 let roles = permission.roles.map(\.rawValue).sorted().joined(separator: ", ")

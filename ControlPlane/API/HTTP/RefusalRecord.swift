@@ -59,7 +59,8 @@ final class RefusalRecord: Sendable {
             actor = known
         } else {
             actor = Actor(
-                id: "anonymous", name: "anonymous", role: .viewer, remoteAddress: exchange.remoteAddress, requestID: exchange.requestID)
+                id: "anonymous", name: "anonymous", role: .viewer, scope: .all, remoteAddress: exchange.remoteAddress,
+                requestID: exchange.requestID)
         }
         let name = actor.id == "anonymous" ? exchange.remoteAddress : actor.id
         let now = MonotonicClock.nowMicroseconds()

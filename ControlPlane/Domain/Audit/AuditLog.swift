@@ -48,7 +48,8 @@ package struct AuditEntry: Sendable, Hashable {
         tenantID = row.tenantID
         at = row.at
         actor = Actor(
-            id: row.actorID, name: row.actorName, role: Role(rawValue: row.actorRole) ?? .viewer, remoteAddress: row.remoteAddress,
+            id: row.actorID, name: row.actorName, role: Role(rawValue: row.actorRole) ?? .viewer, scope: .all,
+            remoteAddress: row.remoteAddress,
             requestID: row.requestID)
         action = row.action
         resourceKind = row.resourceKind
@@ -103,13 +104,13 @@ package struct AuditLog: Sendable {
     /// - Parameter resource: What it was aimed at, as a route names it.
     package func recordRefusal(_ actor: Actor, resource: String, _ refusal: JSONValue) async throws {
         let now = domain.clock.nowMilliseconds()
-        try await domain.database.transaction(isolation: .readCommitted) { c in
+        try await domain.database.transaction(as: .all, isolation: .readCommitted) { c in
             try Self.record(c, actor, "request.refuse", id: resource, before: nil, after: refusal, at: now)
         }
     }
 
     /// Newest first.
-    package func entries(_ query: AuditQuery, _ page: PageRequest) async throws -> Page<AuditEntry> {
+    package func entries(_ query: AuditQuery, _ page: PageRequest, as scope: TenantScope) async throws -> Page<AuditEntry> {
         let filter = AuditFilter(
             resourceKind: query.resourceKind, resourceID: query.resourceID, actorID: query.actorID, tenantID: query.tenantID,
             from: query.from, to: query.to)
@@ -119,7 +120,7 @@ package struct AuditLog: Sendable {
             }
             return (cursor.time, sequence)
         }
-        let entries = try await domain.report { c in
+        let entries = try await domain.report(as: scope) { c in
             try AuditTable.list(c, filter, before: before, limit: page.fetchLimit).map { AuditEntry($0) }
         }
         return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: String($0.sequence)) }

@@ -122,16 +122,16 @@ package struct CredentialService: Sendable {
     /// Every credential with its secret.
     /// - Throws: `TrustError.opening` when the master key is not the one they were encrypted with.
     package func decryptAll() async throws -> [DecryptedCredential] {
-        try await nouns.domain.read { c in try CredentialContent.all(c) }.map { try decrypted($0) }
+        try await nouns.domain.read(as: .all) { c in try CredentialContent.all(c) }.map { try decrypted($0) }
     }
 
     package func decrypt(_ id: CredentialID) async throws -> DecryptedCredential {
-        try decrypted(try await nouns.get(id))
+        try decrypted(try await nouns.get(id, as: .all))
     }
 
     /// What changed after `revision`.
     package func changes(since revision: Int64) async throws -> CredentialChanges {
-        let rows = try await nouns.domain.read { c in try CredentialContent.changed(c, since: revision) }
+        let rows = try await nouns.domain.read(as: .all) { c in try CredentialContent.changed(c, since: revision) }
         return CredentialChanges(
             revision: rows.map(\.revision).max() ?? revision,
             present: try rows.filter { $0.deletedAt == nil }.map { try decrypted($0) },

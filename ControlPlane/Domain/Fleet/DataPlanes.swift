@@ -135,7 +135,7 @@ package struct DataPlaneService: Sendable {
 
     package func list(_ page: PageRequest, region: String? = nil) async throws -> Page<DataPlane> {
         let now = fleet.domain.clock.nowMilliseconds()
-        let planes = try await fleet.read { c in
+        let planes = try await fleet.read(as: .all) { c in
             let replicas = try ControlReplicasTable.expiries(c)
             return try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
                 .map { try dataPlane(c, $0, replicas, now: now) }
@@ -145,7 +145,7 @@ package struct DataPlaneService: Sendable {
 
     package func get(_ id: DataPlaneID) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.read { try dataPlane($0, require($0, id), ControlReplicasTable.expiries($0), now: now) }
+        return try await fleet.read(as: .all) { try dataPlane($0, require($0, id), ControlReplicasTable.expiries($0), now: now) }
     }
 
     /// - Parameter expecting: the revision that the change is based on.
@@ -186,7 +186,7 @@ package struct DataPlaneService: Sendable {
     /// Of those that exist.
     package func standings(_ ids: [String]) async throws -> [String: DataPlaneStanding] {
         guard !ids.isEmpty else { return [:] }
-        return try await fleet.read { c in
+        return try await fleet.read(as: .all) { c in
             try DataPlanesTable.standings(c, ids: ids).mapValues {
                 DataPlaneStanding(active: $0.status == .active, connection: $0.connection)
             }
@@ -197,7 +197,7 @@ package struct DataPlaneService: Sendable {
     /// - Parameter revokedToo: whether a revoked one may have this stream.
     /// - Throws: `FleetRefusal.revoked`, or `.unauthenticated` when there is none of this id.
     package func admitted(_ id: DataPlaneID, revokedToo: Bool = false) async throws -> AdmittedDataPlane {
-        let row = try await fleet.read { try DataPlanesTable.find($0, id: id.rawValue) }
+        let row = try await fleet.read(as: .all) { try DataPlanesTable.find($0, id: id.rawValue) }
         guard let row else { throw FleetRefusal.unauthenticated("there is no data plane \(id)") }
         guard row.status == .active || revokedToo else { throw FleetRefusal.revoked }
         return AdmittedDataPlane(
@@ -207,7 +207,7 @@ package struct DataPlaneService: Sendable {
     /// A subscription began. What the hello lists replaces what was known; refusals of documents that it does not hold are kept.
     package func connected(_ id: String, replica: String, connection: String, hello: Weir_V1_Hello) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.write { c in
+        try await fleet.write(as: .all) { c in
             try DataPlanesTable.connected(c, id: id, replica: replica, connection: connection, version: hello.version, now: now)
             try FormerTenantsTable.told(c, dataPlaneID: id, now: now)
             let known = try DataPlaneDocumentsTable.of(c, dataPlaneID: id)
@@ -231,12 +231,12 @@ package struct DataPlaneService: Sendable {
     /// A configuration is about to be sent: what the data plane reports may name it from now on.
     package func willSend(_ id: String, configVersion: Int64) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.observe { c in try DataPlaneConfigsTable.insert(c, dataPlaneID: id, version: configVersion, now: now) }
+        try await fleet.observe(as: .all) { c in try DataPlaneConfigsTable.insert(c, dataPlaneID: id, version: configVersion, now: now) }
     }
 
     package func disconnected(_ id: String, connection: String) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.observe { c in
+        try await fleet.observe(as: .all) { c in
             try DataPlanesTable.disconnected(c, id: id, connection: connection, now: now)
         }
     }
@@ -247,7 +247,7 @@ package struct DataPlaneService: Sendable {
         let row = DataPlaneDocumentRow(
             dataPlaneID: id, kind: mark.kind.word, epoch: mark.epoch, version: mark.version, digest: mark.digest, accepted: accepted,
             reason: accepted ? "" : Self.cut(reason), detail: accepted ? "" : Self.cut(detail), answeredAt: now)
-        try await fleet.observe { c in
+        try await fleet.observe(as: .all) { c in
             if accepted { try Self.forgetOvertaken(c, by: row, kind: mark.kind) }
             try DataPlaneDocumentsTable.put(c, row)
         }
@@ -279,7 +279,7 @@ package struct DataPlaneService: Sendable {
         ]
         if report.hasUsageLagMs { json["usage_lag_ms"] = .int(max(0, report.usageLagMs)) }
         let text = JSONValue.object(json).text
-        try await fleet.observe { c in
+        try await fleet.observe(as: .all) { c in
             try DataPlanesTable.reported(c, id: id, report: text, now: now)
             try EndpointReportsTable.put(c, EndpointReportService.row(id, report, now: now))
         }
@@ -288,7 +288,7 @@ package struct DataPlaneService: Sendable {
     /// For the reconciler: data planes whose replica died are not shown as connected for ever.
     package func forgetSilent() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.observe { c in
+        try await fleet.observe(as: .all) { c in
             try DataPlanesTable.forgetSilent(c, silentSince: now - Self.silenceMilliseconds, now: now)
         }
     }
@@ -300,7 +300,7 @@ package struct DataPlaneService: Sendable {
         _ apply: @escaping @Sendable (any SQLConnection, inout DataPlaneRow) throws -> Void
     ) async throws -> DataPlane {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.write(raising: .directory) { c in
+        return try await fleet.write(as: actor.scope, raising: .directory) { c in
             let before = try require(c, id)
             if let expecting { try checkRevision(expecting, current: before.revision) }
             var row = before

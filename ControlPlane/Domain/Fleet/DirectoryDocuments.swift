@@ -45,7 +45,7 @@ package struct DirectoryDocuments: Sendable {
     /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
     package func next(for dataPlaneID: String, held: DocumentMark?, full: Bool) async throws -> Outcome {
         let content: Content
-        if !full, let delta = try await small.run({ try await fleet.read { c in try read(c, dataPlaneID, held: held) } }) {
+        if !full, let delta = try await small.run({ try await fleet.read(as: .all) { c in try read(c, dataPlaneID, held: held) } }) {
             content = delta
         } else {
             content = try await whole(for: dataPlaneID)
@@ -55,7 +55,7 @@ package struct DirectoryDocuments: Sendable {
 
     /// The whole directory of the data plane's tenants. Those of one list of tenants share what is built at one time.
     private func whole(for dataPlaneID: String) async throws -> Content {
-        let (row, epoch, counter, had) = try await fleet.read { c in
+        let (row, epoch, counter, had) = try await fleet.read(as: .all) { c in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
             let epoch = try FleetCounter.epoch(c)
             let issued = try IssuedDocumentsTable.latest(c, dataPlaneID: row.id, kind: DocumentKind.directory.word, epoch: epoch)
@@ -63,7 +63,7 @@ package struct DirectoryDocuments: Sendable {
         }
         let scope = DirectoryScope(tenantIDs: row.tenantIDs)
         let whole = try await wholes.directory(of: scope, counter: counter, notBelow: had) {
-            try await fleet.read { c in
+            try await fleet.read(as: .all) { c in
                 let covered = try CountersTable.current(c, FleetCounter.directory)
                 let payload = try self.whole(c, scope)
                 // Here, on the database's thread: the digest of a million keys takes a while.
@@ -80,7 +80,7 @@ package struct DirectoryDocuments: Sendable {
         let digest = content.digest
         let now = fleet.domain.clock.nowMilliseconds()
         // The version is taken and written down before the document leaves; another document of the same version never does.
-        let (version, key) = try await fleet.write { c in
+        let (version, key) = try await fleet.write(as: .all) { c in
             let version = try newVersion(c, dataPlaneID, content, held: held)
             try IssuedDocumentsTable.insert(
                 c,

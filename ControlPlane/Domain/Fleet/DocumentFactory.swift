@@ -98,13 +98,13 @@ package final class DocumentFactory: Sendable {
     }
 
     package func target() async throws -> FleetTarget {
-        try await fleet.read { try FleetTarget.read($0) }
+        try await fleet.read(as: .all) { try FleetTarget.read($0) }
     }
 
     /// For whom the data plane's configurations are made now.
     /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
     package func audience(of dataPlaneID: String) async throws -> ConfigAudience {
-        let row = try await fleet.read { try DataPlanesTable.find($0, id: dataPlaneID) }
+        let row = try await fleet.read(as: .all) { try DataPlanesTable.find($0, id: dataPlaneID) }
         guard let row, row.status == .active else { throw FleetRefusal.revoked }
         return ConfigAudience(row)
     }
@@ -115,7 +115,7 @@ package final class DocumentFactory: Sendable {
         guard audience.revision > 0 else { return try await config(version: version) }
         let now = fleet.domain.clock.nowMilliseconds()
         let (payload, digest) = try await part(of: version, for: audience)
-        let (key, epoch) = try await fleet.read { c in (try self.keys.active(c), try FleetCounter.epoch(c)) }
+        let (key, epoch) = try await fleet.read(as: .all) { c in (try self.keys.active(c), try FleetCounter.epoch(c)) }
         let revision = withRevision ? audience.revision : 0
         var header = header(audience: audience.dataPlaneID, epoch: epoch, version: version, now: now)
         header.revision = UInt64(clamping: revision)
@@ -130,7 +130,7 @@ package final class DocumentFactory: Sendable {
         let part = Part(version: version, tenants: tenants?.key ?? "")
         if let known = parts.withLock({ $0[part] }) { return known }
         let now = fleet.domain.clock.nowMilliseconds()
-        let stored = try await fleet.read { c in
+        let stored = try await fleet.read(as: .all) { c in
             if let tenants, let stored = try ConfigProjectionsTable.payload(c, version: version, scope: tenants.key) {
                 return (payload: stored, isMade: true)
             }
@@ -143,7 +143,7 @@ package final class DocumentFactory: Sendable {
         }
         var payload = stored.payload
         if let tenants, !stored.isMade {
-            payload = try await fleet.observe { c in
+            payload = try await fleet.observe(as: .all) { c in
                 try ConfigProjectionsTable.putIfAbsent(c, version: version, scope: tenants.key, payload: stored.payload, now: now)
             }
         }
@@ -159,7 +159,7 @@ package final class DocumentFactory: Sendable {
     }
 
     private func config(version: Int64) async throws -> IssuedDocument {
-        try await fleet.read { c in
+        try await fleet.read(as: .all) { c in
             try self.document(c, .config, version: version) {
                 guard let payload = try ConfigVersionsTable.payload(c, version) else {
                     throw DomainError.notFound(kind: "configuration version", id: String(version))
@@ -171,7 +171,7 @@ package final class DocumentFactory: Sendable {
 
     /// The rollout document in force; nil before the first.
     package func rollout() async throws -> IssuedDocument? {
-        try await fleet.read { c in
+        try await fleet.read(as: .all) { c in
             let (payload, version) = try Rollouts.currentPayload(c)
             guard version > 0 else { return nil }
             return try self.document(c, .rollout, version: version) { try payload.serializedBytes() }
@@ -180,7 +180,7 @@ package final class DocumentFactory: Sendable {
 
     /// The keyrings after (epoch, version), oldest first, at most `limit` of them.
     package func keyrings(afterEpoch epoch: Int64, version: Int64, limit: Int = 4) async throws -> [IssuedDocument] {
-        try await fleet.read { c in
+        try await fleet.read(as: .all) { c in
             try KeyringsTable.after(c, epoch: epoch, version: version, limit: limit).map { row in
                 IssuedDocument(
                     mark: DocumentMark(kind: .keyring, epoch: row.epoch, version: row.version, digest: row.digest),
@@ -203,7 +203,7 @@ package final class DocumentFactory: Sendable {
             }
         }
         if let rollout = try await rollout() { marks.append(rollout.mark) }
-        if let keyring = try await fleet.read({ try KeyringsTable.latest($0) }) {
+        if let keyring = try await fleet.read(as: .all, { try KeyringsTable.latest($0) }) {
             marks.append(DocumentMark(kind: .keyring, epoch: keyring.epoch, version: keyring.version, digest: keyring.digest))
         }
         return marks
@@ -216,7 +216,7 @@ package final class DocumentFactory: Sendable {
         payload.issuedAtMs = now
         payload.latest = latest.map(\.proto)
         let bytes: [UInt8] = try payload.serializedBytes()
-        let (key, epoch, version) = try await fleet.observe { c in
+        let (key, epoch, version) = try await fleet.observe(as: .all) { c in
             (try self.keys.active(c), try FleetCounter.epoch(c), try CountersTable.next(c, FleetCounter.heartbeat))
         }
         let header = header(
@@ -230,7 +230,7 @@ package final class DocumentFactory: Sendable {
     package func revocation(for dataPlaneID: String, revokedAt: Int64) async throws -> Weir_V1_Envelope {
         var payload = Weir_V1_RevocationPayload()
         payload.revokedAtMs = revokedAt
-        let (key, epoch) = try await fleet.read { c in (try self.keys.active(c), try FleetCounter.epoch(c)) }
+        let (key, epoch) = try await fleet.read(as: .all) { c in (try self.keys.active(c), try FleetCounter.epoch(c)) }
         var header = header(audience: dataPlaneID, epoch: epoch, version: max(1, revokedAt), now: revokedAt)
         // It is for data planes of every age.
         header.minimumDataPlaneVersion = ""

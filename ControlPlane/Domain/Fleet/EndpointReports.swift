@@ -56,7 +56,7 @@ package struct EndpointReportService: Sendable {
     /// - Parameter inTrouble: only what is failing or refused.
     package func list(_ page: PageRequest, region: String? = nil, inTrouble: Bool = false) async throws -> Page<EndpointState> {
         let now = fleet.domain.clock.nowMilliseconds()
-        let (planes, states) = try await fleet.read { c in
+        let (planes, states) = try await fleet.read(as: .all) { c in
             let planes = try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
             let replicas = try ControlReplicasTable.expiries(c)
             var states: [EndpointState] = []

@@ -118,7 +118,7 @@ package struct EnrollmentService: Sendable {
         try fleet.checkVersion(request.version)
         let now = fleet.domain.clock.nowMilliseconds()
         let proposedID = DataPlaneID.random()
-        return try await fleet.write { c in
+        return try await fleet.write(as: .all) { c in
             guard let token = try EnrollmentTokenContent.find(c, reference.id.rawValue),
                 ConstantTime.equal(token.content.sha256.bytes, reference.digest), token.content.expiresAt > now
             else { throw unknown }

@@ -19,7 +19,7 @@ package struct FleetAuthorityStore: Sendable {
         _ make: @escaping @Sendable () throws -> (certificatePEM: String, privateKeyPEM: String)
     ) async throws -> (certificatePEM: String, privateKeyPEM: String) {
         let binding = Self.binding
-        let (certificate, encrypted) = try await fleet.write { c in
+        let (certificate, encrypted) = try await fleet.write(as: .all) { c in
             if let certificate = try FleetStateTable.value(c, Self.certificateName),
                 let encrypted = try FleetStateTable.value(c, Self.privateKeyName)
             {

@@ -26,7 +26,7 @@ package struct FleetContext: Sendable {
         domain: DomainContext, cipher: AtRestCipher, minimumVersion: SoftwareVersion, name: String? = nil
     ) async throws -> FleetContext {
         let proposed = name ?? "weir-" + Base32.encode(SecureRandom.bytes(10))
-        let stored = try await domain.database.transaction { c in
+        let stored = try await domain.database.transaction(as: .all, isolation: .serializable) { c in
             try FleetStateTable.value(c, "deployment") ?? FleetStateTable.putIfAbsent(c, "deployment", Array(proposed.utf8))
         }
         return FleetContext(
@@ -36,17 +36,17 @@ package struct FleetContext: Sendable {
     // What data planes are told when the database fails is one thing: try again. So every failure that may pass becomes
     // `DomainError.unavailable`, not only a server that cannot be reached.
 
-    func read<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await translated { try await domain.database.read(body) }
+    func read<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+        try await translated { try await domain.database.read(as: scope, body) }
     }
 
     /// A serializable transaction; after it has committed, `topics` are raised.
     func write<R: Sendable>(
-        raising topics: ChangeSignal.Topic..., body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, raising topics: ChangeSignal.Topic..., body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         let attempt = IdempotentAttempt.current
         let result = try await translated {
-            try await domain.database.transaction { c in
+            try await domain.database.transaction(as: scope, isolation: .serializable) { c in
                 try attempt?.commit(c)
                 return try body(c)
             }
@@ -56,8 +56,10 @@ package struct FleetContext: Sendable {
     }
 
     /// A transaction for what was observed: single statements that need no order among each other.
-    func observe<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await translated { try await domain.database.transaction(isolation: .readCommitted, body) }
+    func observe<R: Sendable>(
+        as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        try await translated { try await domain.database.transaction(as: scope, isolation: .readCommitted, body) }
     }
 
     private func translated<R: Sendable>(_ work: () async throws -> R) async throws -> R {

@@ -21,18 +21,18 @@ package struct ReplicaService: Sendable {
 
     package func renew() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.observe { [name] c in
+        try await fleet.observe(as: .all) { [name] c in
             try ControlReplicasTable.renew(c, name, now: now, until: now + Self.leaseMilliseconds)
         }
     }
 
     /// At the end of an orderly shutdown.
     package func leave() async throws {
-        try await fleet.observe { [name] c in try ControlReplicasTable.remove(c, name) }
+        try await fleet.observe(as: .all) { [name] c in try ControlReplicasTable.remove(c, name) }
     }
 
     package func forgetExpired() async throws {
         let before = fleet.domain.clock.nowMilliseconds() - Self.memoryMilliseconds
-        try await fleet.observe { c in try ControlReplicasTable.forgetExpired(c, before: before) }
+        try await fleet.observe(as: .all) { c in try ControlReplicasTable.forgetExpired(c, before: before) }
     }
 }

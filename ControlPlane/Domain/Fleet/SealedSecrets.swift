@@ -23,7 +23,7 @@ package struct SealedSecretsService: Sendable {
     package func next(
         for dataPlaneID: String, configVersions: [Int64], held: [String: UInt64]
     ) async throws -> (message: Weir_V1_SealedSecrets, holds: [String: UInt64])? {
-        let (row, present) = try await fleet.read { c in
+        let (row, present) = try await fleet.read(as: .all) { c in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
             let wanted = try factory.credentialIDs(c, configVersions: configVersions, for: ConfigAudience(row))
             let present = try wanted.sorted().compactMap { id in

@@ -43,7 +43,7 @@ package struct SessionService: Sendable {
         let now = fleet.domain.clock.nowMilliseconds()
         let nonce = Array(request.nonce)
         let expires = try checkNonce(nonce, dataPlaneID: request.dataPlaneID, now: now)
-        let row = try await fleet.read { try DataPlanesTable.find($0, id: request.dataPlaneID) }
+        let row = try await fleet.read(as: .all) { try DataPlanesTable.find($0, id: request.dataPlaneID) }
         // An unknown data plane and a wrong signature get the same answer: it tells nobody which ids exist.
         let body = SessionChallenge.body(deployment: fleet.deployment, dataPlaneID: request.dataPlaneID, nonce: nonce)
         guard let row,
@@ -54,7 +54,7 @@ package struct SessionService: Sendable {
         // One that is too old to be served is not too old to be told that it is revoked.
         if !isRevoked { try fleet.checkVersion(request.version) }
         let digest = SHA256Digest.of(nonce)
-        let fresh = try await fleet.observe { c in
+        let fresh = try await fleet.observe(as: .all) { c in
             guard try SessionNoncesTable.use(c, nonce: digest, expiresAt: expires) else { return false }
             try DataPlanesTable.sawVersion(c, id: row.id, version: request.version, now: now)
             return true
@@ -83,7 +83,7 @@ package struct SessionService: Sendable {
     /// Forgets the nonces that would be refused for their age anyway. For the reconciler.
     package func purgeNonces() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        try await fleet.observe { c in
+        try await fleet.observe(as: .all) { c in
             // Another replica's clock may be behind.
             try SessionNoncesTable.purge(c, expiredBefore: now - 10 * Self.nonceLifetimeMilliseconds)
         }

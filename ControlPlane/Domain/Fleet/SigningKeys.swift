@@ -59,7 +59,7 @@ package struct SigningKeyService: Sendable {
     package func establish() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
         do {
-            try await fleet.write { c in
+            try await fleet.write(as: .all) { c in
                 guard try SigningKeysTable.active(c) == nil else { return }
                 let key = SigningKey()
                 try insert(c, row(for: key, now: now))
@@ -73,7 +73,7 @@ package struct SigningKeyService: Sendable {
 
     /// Newest first.
     package func list() async throws -> [SigningKeyInfo] {
-        try await fleet.read { try SigningKeysTable.all($0).map(SigningKeyInfo.init) }
+        try await fleet.read(as: .all) { try SigningKeysTable.all($0).map(SigningKeyInfo.init) }
     }
 
     /// Replaces the active key. The new one is announced by a keyring that the old one signs; from then on everything is signed
@@ -85,7 +85,7 @@ package struct SigningKeyService: Sendable {
         }
         let now = fleet.domain.clock.nowMilliseconds()
         let key = SigningKey()
-        return try await fleet.write(raising: .keyring) { c in
+        return try await fleet.write(as: actor.scope, raising: .keyring) { c in
             guard let old = try SigningKeysTable.active(c) else { throw DomainError.unavailable(detail: "There is no signing key yet.") }
             let oldKey = try decrypt(old)
             try SigningKeysTable.startRetiring(c, id: old.id, trustedUntil: now + graceSeconds * 1000)
@@ -102,8 +102,8 @@ package struct SigningKeyService: Sendable {
     /// Retires the keys whose grace is over and tells the data planes. For the reconciler: repeating it changes nothing.
     package func retireExpired() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
-        guard try await fleet.read({ try SigningKeysTable.hasExpired($0, now: now) }) else { return }
-        try await fleet.write(raising: .keyring) { c in
+        guard try await fleet.read(as: .all, { try SigningKeysTable.hasExpired($0, now: now) }) else { return }
+        try await fleet.write(as: .all, raising: .keyring) { c in
             guard try SigningKeysTable.retireExpired(c, now: now) > 0, let active = try SigningKeysTable.active(c) else { return }
             try issueKeyring(c, signedWith: decrypt(active), now: now)
         }
@@ -113,7 +113,7 @@ package struct SigningKeyService: Sendable {
     /// planes would refuse everything as older than what they hold. Answers the new epoch.
     package func raiseEpoch(_ actor: Actor) async throws -> Int64 {
         let now = fleet.domain.clock.nowMilliseconds()
-        return try await fleet.write(raising: .keyring, .rollout, .config, .directory) { c in
+        return try await fleet.write(as: actor.scope, raising: .keyring, .rollout, .config, .directory) { c in
             let old = try FleetCounter.epoch(c)
             try CountersTable.raise(c, FleetCounter.epoch, to: old + 1)
             guard let active = try SigningKeysTable.active(c) else { throw DomainError.unavailable(detail: "There is no signing key yet.") }

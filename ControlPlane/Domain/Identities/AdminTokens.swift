@@ -56,7 +56,7 @@ package struct AdminTokenService: Sendable {
         let refusal = DomainError.unauthenticated(detail: "The token is not valid.")
         guard let text = VirtualKeyText(parsing: plaintext, prefix: VirtualKeyText.adminTokenPrefix) else { throw refusal }
         let digest = SHA256Digest.of(Array(plaintext.utf8))
-        let token = try await nouns.domain.read { c in try AdminTokenContent.find(c, AdminTokenKind.prefix + text.idSuffix) }
+        let token = try await nouns.domain.read(as: .all) { c in try AdminTokenContent.find(c, AdminTokenKind.prefix + text.idSuffix) }
         guard let token, ConstantTime.equal(token.content.sha256.bytes, digest) else { throw refusal }
         if let expires = token.content.expiresAt, expires <= nouns.now { throw refusal }
         return token

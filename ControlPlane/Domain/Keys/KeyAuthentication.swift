@@ -64,7 +64,7 @@ package struct KeyAuthentication: Sendable {
         guard let text = VirtualKeyText(parsing: plaintext, prefix: VirtualKeyText.virtualKeyPrefix) else { throw refusal }
         let digest = SHA256Digest.of(Array(plaintext.utf8))
         let now = domain.clock.nowMilliseconds()
-        let found = try await domain.read { c -> KeyCaller? in
+        let found = try await domain.read(as: .all) { c -> KeyCaller? in
             guard let key = try VirtualKeyContent.find(c, KeyKind.prefix + text.idSuffix)?.seen(at: now),
                 let project = try ProjectContent.find(c, key.content.projectID.rawValue),
                 let tenant = try TenantContent.find(c, project.content.tenantID.rawValue)

@@ -95,7 +95,7 @@ package struct VirtualKeyService: Sendable {
 
     /// Shuts the key for good, the secret in its grace period included. Revoking a revoked key changes nothing.
     package func revoke(_ id: KeyID, at revision: Int64?, by actor: Actor) async throws -> VirtualKey {
-        let present = try await nouns.get(id)
+        let present = try await nouns.get(id, as: actor.scope)
         if present.content.revokedAt != nil { return present }
         return try await nouns.change(id, at: revision, "revoke", by: actor) { key, change in
             key.revokedAt = key.revokedAt ?? change.now

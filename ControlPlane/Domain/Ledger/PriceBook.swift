@@ -1,4 +1,5 @@
 package import Contract
+import Primitives
 package import Storage
 import SwiftProtobuf
 import Synchronization
@@ -52,7 +53,7 @@ package final class PublishedPriceBook: PriceBook {
     package func config(version: Int64) async throws -> PublishedConfig? {
         if let known = cached(version) { return known }
         // That there is none is not remembered: somebody may have asked before it was published.
-        guard let payload = try await database.read({ try ConfigVersionsTable.payload($0, version) }) else { return nil }
+        guard let payload = try await database.read(as: .all, { try ConfigVersionsTable.payload($0, version) }) else { return nil }
         // A payload that does not parse prices nothing; that must not stop usage from being stored.
         let config = PublishedConfig((try? Weir_V1_ConfigPayload(serializedBytes: payload)) ?? Weir_V1_ConfigPayload())
         keep(version, config)

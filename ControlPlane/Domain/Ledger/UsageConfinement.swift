@@ -71,7 +71,7 @@ final class UsageParties: Sendable {
         }
         let before = known
         if missing.isEmpty, known.held == versions, records.allSatisfy({ known.isOf($0) }) { return known }
-        let read = try await database.read { c in
+        let read = try await database.read(as: .all) { c in
             var known = before
             known.keys.merge(try UsagePartiesTable.keys(c, missing)) { first, _ in first }
             if let dataPlaneID {

@@ -65,7 +65,7 @@ package struct UsageIntake: Sendable {
         let incarnation = batch.incarnation
         // What is stored already needs no rating; the transaction decides, this only spares work.
         let reports = try await reports(of: batch, dataPlaneID: dataPlaneID, sequence: sequence, now: now)
-        let outcome = try await database.transaction(isolation: .readCommitted) { [keyUses] c -> Outcome in
+        let outcome = try await database.transaction(as: .all, isolation: .readCommitted) { [keyUses] c -> Outcome in
             let mark = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
             guard sequence == mark &+ 1 else { return Outcome(mark: mark, stored: nil) }
             if mark == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
@@ -93,7 +93,7 @@ package struct UsageIntake: Sendable {
     package func preparePartitions() async throws {
         let current = UsageMonth(containingMicroseconds: clock.nowMicroseconds())
         let months: Set = [current, current.next, current.next.next]
-        let made = try await database.transaction(isolation: .readCommitted) { try UsagePartitions.ensure($0, months) }
+        let made = try await database.transaction(as: .all, isolation: .readCommitted) { try UsagePartitions.ensure($0, months) }
         if !made.isEmpty {
             logger.info("usage partitions made", metadata: ["months": "\(made.map(\.description).joined(separator: " "))"])
         }

@@ -75,7 +75,7 @@ package struct UsageQuarantine: Sendable {
         dataPlaneID: DataPlaneID?, tenantID: TenantID?, reason: QuarantineReason?, _ page: PageRequest
     ) async throws -> Page<QuarantinedUsage> {
         let filter = QuarantineFilter(dataPlaneID: dataPlaneID?.rawValue, reason: reason?.rawValue, tenantID: tenantID?.rawValue)
-        let items = try await domain.read { c in
+        let items = try await domain.read(as: .all) { c in
             try UsageQuarantineTable.list(c, filter, before: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit)
                 .map(QuarantinedUsage.init)
         }
@@ -84,7 +84,7 @@ package struct UsageQuarantine: Sendable {
 
     /// How much there is, by data plane and reason.
     package func totals() async throws -> [QuarantineTotal] {
-        try await domain.read { try UsageQuarantineTable.totals($0) }
+        try await domain.read(as: .all) { try UsageQuarantineTable.totals($0) }
     }
 
     /// Bills the records after all: somebody has found that they are honest. A record whose tenant, project or key does not exist stays.
@@ -121,14 +121,16 @@ package struct UsageQuarantine: Sendable {
         var before: (receivedAt: Int64, id: String)?
         while true {
             let place = before
-            let rows = try await domain.read { try UsageQuarantineTable.list($0, selection.filter, before: place, limit: Self.chunk) }
+            let rows = try await domain.read(as: .all) {
+                try UsageQuarantineTable.list($0, selection.filter, before: place, limit: Self.chunk)
+            }
             guard let last = rows.last else { return decision }
             before = (last.receivedAt, last.id)
             let chosen = try await choose(rows)
             decision.left += Int64(rows.count - chosen.count)
             guard !chosen.isEmpty else { continue }
             let now = domain.clock.nowMilliseconds()
-            decision.decided += try await domain.database.transaction(isolation: .readCommitted) { c in
+            decision.decided += try await domain.database.transaction(as: .all, isolation: .readCommitted) { c in
                 // Somebody else may have decided meanwhile.
                 let present = try UsageQuarantineTable.lock(c, ids: chosen.map(\.row.id))
                 let decided = chosen.filter { present.contains($0.row.id) }

@@ -39,6 +39,8 @@ package protocol Administered: Noun {
     static var permission: Permission { get }
     static var readPermission: Permission { get }
     static var tableName: String { get }
+    /// Says whose one of them is: what is done for a tenant finds that tenant's only. Nil: the installation's.
+    static var tenantColumn: String? { get }
     /// What a second one of the same name (or moment) is told.
     static var taken: FieldProblem { get }
     /// Holds for those that keep what they refer to from being deleted; nil: all do.
@@ -72,6 +74,7 @@ extension Administered {
     package static var permission: Permission { .operate }
     package static var readPermission: Permission { .read }
     package static var tableName: String { String(words.path.map { $0 == "-" ? "_" : $0 }) }
+    package static var tenantColumn: String? { columns.contains("tenant_id") ? "tenant_id" : nil }
     package static var taken: FieldProblem { FieldProblem("name", "is taken by another \(words.name)", remedy: "Choose another name.") }
     package static var holding: String? { nil }
     package static var deletionCounters: [ChangeCounter] { [] }
@@ -85,7 +88,8 @@ extension Administered {
     // MARK: Rows
 
     package static var table: NounTable {
-        NounTable(tableName, columns: columns, changeColumn: scope.changeColumn, keepsDeleted: scope.keepsDeleted)
+        NounTable(
+            tableName, columns: columns, changeColumn: scope.changeColumn, keepsDeleted: scope.keepsDeleted, tenantColumn: tenantColumn)
     }
 
     package static func find(_ c: any SQLConnection, _ id: String) throws -> Entity<Self>? { try table.find(c, id).map(Entity.init) }

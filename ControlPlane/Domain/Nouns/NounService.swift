@@ -29,10 +29,11 @@ package struct NounService<Content: Administered>: Sendable {
 
     /// `filters` are columns of ours and the values they must have.
     package func items(
-        _ filters: [(column: String, value: ColumnValue)] = [], _ page: PageRequest, sortedBy order: NounOrder = .oldestFirst
+        _ filters: [(column: String, value: ColumnValue)] = [], _ page: PageRequest, sortedBy order: NounOrder = .oldestFirst,
+        as scope: TenantScope
     ) async throws -> Page<Item> {
         let now = now
-        let items = try await domain.read { c in
+        let items = try await domain.read(as: scope) { c in
             var items = try Content.table.list(
                 c, matching: filters.map { ($0.column, SQLValue($0.value)) }, order: order.columns, after: page.after.flatMap(order.place),
                 limit: page.fetchLimit
@@ -44,9 +45,9 @@ package struct NounService<Content: Administered>: Sendable {
     }
 
     /// - Throws: `DomainError.notFound`.
-    package func get(_ id: Key) async throws -> Item {
+    package func get(_ id: Key, as scope: TenantScope) async throws -> Item {
         let now = now
-        return try await domain.read { c in try Self.observed(Content.present(c, id).seen(at: now), c) }
+        return try await domain.read(as: scope) { c in try Self.observed(Content.present(c, id).seen(at: now), c) }
     }
 
     package func create(_ content: Content, id: Key = .random(), by actor: Actor) async throws -> Item {
@@ -159,7 +160,7 @@ package struct NounService<Content: Administered>: Sendable {
     ) async throws -> R {
         let now = now
         let counters = ChangeCounter.allCases.filter { (Content.scope.counters + more).contains($0) }
-        return try await domain.write(waking: Content.scope.topics, taken: Content.taken) { c in
+        return try await domain.write(as: actor.scope, waking: Content.scope.topics, taken: Content.taken) { c in
             var numbers: [ChangeCounter: Int64] = [:]
             for counter in counters { numbers[counter] = try counter.next(c) }
             let number = Content.scope.counters.first.flatMap { numbers[$0] } ?? 0

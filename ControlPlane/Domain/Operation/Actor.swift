@@ -1,4 +1,5 @@
 package import Nouns
+package import Primitives
 
 /// What a route asks of its caller.
 package enum Permission: String, CaseIterable, Sendable {
@@ -30,22 +31,25 @@ package struct Actor: Sendable, Hashable {
     package let id: String
     package let name: String
     package let role: Role
+    /// Whose things it sees and changes.
+    package let scope: TenantScope
     /// As the socket saw it; empty when there is none.
     package let remoteAddress: String
     /// The request that this change belongs to; empty outside of requests.
     package let requestID: String
 
-    package init(id: String, name: String, role: Role, remoteAddress: String = "", requestID: String = "") {
+    package init(id: String, name: String, role: Role, scope: TenantScope, remoteAddress: String = "", requestID: String = "") {
         self.id = id
         self.name = name
         self.role = role
+        self.scope = scope
         self.remoteAddress = remoteAddress
         self.requestID = requestID
     }
 
     /// The control plane itself, `name` saying which part of it.
     package static func system(_ name: String) -> Actor {
-        Actor(id: "system", name: name, role: .owner)
+        Actor(id: "system", name: name, role: .owner, scope: .all)
     }
 
     package func may(_ permission: Permission) -> Bool {

@@ -17,10 +17,12 @@ package struct DomainContext: Sendable {
         self.signal = signal
     }
 
-    /// - Parameter scope: Whose rows it may see. What is done for a tenant says so: the database then shows no others', whatever the query
-    ///   forgot.
+    // Nothing is read or written without saying for whom: what is done for a tenant finds no other's rows (`NounTable`), and on Postgres the
+    // database shows none, whatever a query forgot. `.all` is the installation's own work.
+
+    /// - Parameter scope: Whose rows it may see.
     package func read<R: Sendable>(
-        as scope: TenantScope = .all, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         try await translated { try await database.read(as: scope, body) }
     }
@@ -28,7 +30,7 @@ package struct DomainContext: Sendable {
     /// A read that may take long, on connections of its own: see `Database.report`.
     /// - Throws: `DomainError.unavailable` when it took too long or too many reports are being made already.
     package func report<R: Sendable>(
-        as scope: TenantScope = .all, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+        as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         try await translated {
             do {
@@ -41,7 +43,7 @@ package struct DomainContext: Sendable {
     }
 
     package func write<R: Sendable>(
-        as scope: TenantScope = .all, raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil,
+        as scope: TenantScope, raising topics: ChangeSignal.Topic..., taken: FieldProblem? = nil,
         body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         try await write(as: scope, waking: Set(topics), taken: taken, body: body)
@@ -50,7 +52,7 @@ package struct DomainContext: Sendable {
     /// One transaction; after it has committed, `topics` are raised. The body may run more than once.
     /// - Parameter taken: What a violated unique index means to the caller: the conflict that is thrown for it.
     package func write<R: Sendable>(
-        as scope: TenantScope = .all, waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?,
+        as scope: TenantScope, waking topics: Set<ChangeSignal.Topic>, taken: FieldProblem?,
         body: @escaping @Sendable (any SQLConnection) throws -> R
     ) async throws -> R {
         let result: R
@@ -71,8 +73,10 @@ package struct DomainContext: Sendable {
     }
 
     /// A transaction of single statements that need no order among each other.
-    func observe<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await translated { try await database.transaction(isolation: .readCommitted, body) }
+    func observe<R: Sendable>(
+        as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R
+    ) async throws -> R {
+        try await translated { try await database.transaction(as: scope, isolation: .readCommitted, body) }
     }
 
     private func translated<R: Sendable>(_ work: () async throws -> R) async throws -> R {

@@ -1,3 +1,4 @@
+import Primitives
 import Storage
 
 /// Whether this process can do its work, and if not, what is missing.
@@ -44,7 +45,7 @@ package actor HealthService {
     private func ask() -> Task<[QuarantineTotal], any Error> {
         Task { [database] in
             defer { asking = nil }
-            return try await database.read { try UsageQuarantineTable.totals($0) }
+            return try await database.read(as: .all) { try UsageQuarantineTable.totals($0) }
         }
     }
 }

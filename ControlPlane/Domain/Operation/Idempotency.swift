@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 import Storage
 package import Trust
 
@@ -54,7 +54,7 @@ package struct IdempotencyService: Sendable {
             actorID: actor.id, key: key, fingerprint: SHA256Digest.of(request), attempt: Base32.encode(SecureRandom.bytes(10)),
             createdAt: now)
         let attempt = IdempotentAttempt(id: row.attempt, actorID: row.actorID, key: key)
-        return try await domain.observe { c in
+        return try await domain.observe(as: .all) { c in
             try IdempotencyTable.purge(c, before: now - Self.retentionMilliseconds)
             if try IdempotencyTable.insert(c, row) { return .attempt(attempt) }
             guard let found = try IdempotencyTable.find(c, actorID: row.actorID, key: key) else { return .underWay }
@@ -72,14 +72,14 @@ package struct IdempotencyService: Sendable {
     package func finish(_ attempt: IdempotentAttempt, answer: [UInt8]) async throws {
         // It may hold a secret that is shown this once.
         let encrypted = try cipher.encrypt(answer, aad: Self.binding(attempt))
-        try await domain.observe { c in
+        try await domain.observe(as: .all) { c in
             try IdempotencyTable.answer(c, attempt: attempt.id, actorID: attempt.actorID, key: attempt.key, encrypted)
         }
     }
 
     /// Forgets an attempt that was refused or failed, unless its change stands.
     package func abandon(_ attempt: IdempotentAttempt) async throws {
-        try await domain.observe { c in
+        try await domain.observe(as: .all) { c in
             try IdempotencyTable.forget(c, attempt: attempt.id, actorID: attempt.actorID, key: attempt.key)
         }
     }

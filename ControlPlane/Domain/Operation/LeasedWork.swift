@@ -73,7 +73,7 @@ package final class LeasedWork: Sendable {
         }
         // A task of its own: this one is cancelled.
         await Task { [domain, holder] in
-            try? await domain.database.transaction(isolation: .readCommitted) { try WorkLeasesTable.release($0, holder: holder) }
+            try? await domain.database.transaction(as: .all, isolation: .readCommitted) { try WorkLeasesTable.release($0, holder: holder) }
         }.value
         for gauge in owned.values { gauge.set(0) }
     }
@@ -102,7 +102,7 @@ package final class LeasedWork: Sendable {
     private func take(_ job: Job) async throws -> Bool {
         let now = domain.clock.nowMilliseconds()
         let until = now + Self.milliseconds(job.period + Self.leaseMargin)
-        return try await domain.database.transaction(isolation: .readCommitted) { [holder] c in
+        return try await domain.database.transaction(as: .all, isolation: .readCommitted) { [holder] c in
             try WorkLeasesTable.take(c, job.name, holder: holder, now: now, until: until)
         }
     }

@@ -1,3 +1,4 @@
+import Primitives
 import Storage
 package import Trust
 
@@ -16,14 +17,14 @@ package struct MasterKeyCheck: Sendable {
 
     /// Whether the database has been used with a master key.
     package func isBound() async throws -> Bool {
-        try await domain.read { c in try FleetStateTable.value(c, Self.name) != nil }
+        try await domain.read(as: .all) { c in try FleetStateTable.value(c, Self.name) != nil }
     }
 
     /// Binds a new database to this key.
     /// - Returns: whether the database is bound to this key now.
     package func bind(_ cipher: AtRestCipher) async throws -> Bool {
         let proposed = try cipher.encrypt(Self.text, aad: Self.binding)
-        let stored = try await domain.write { c in
+        let stored = try await domain.write(as: .all) { c in
             if let stored = try FleetStateTable.value(c, Self.name) { return stored }
             let stored = try FleetStateTable.putIfAbsent(c, Self.name, proposed)
             if stored == proposed { try CiphertextsTable.mark(c, .fleetState, key: Self.name, keyID: cipher.keyID) }

@@ -33,7 +33,7 @@ package struct MasterKeyRotation: Sendable {
         var result = Result()
         for place in CiphertextsTable.Place.allCases { try await run(place, &result) }
         let (now, done, keyID) = (domain.clock.nowMilliseconds(), result, cipher.keyID)
-        try await domain.write { c in
+        try await domain.write(as: .all) { c in
             try AuditLog.record(
                 c, actor, "master_key.rotate", id: keyID, before: nil,
                 after: ["reencrypted": .int(Int64(done.reencrypted)), "unreadable": .strings(done.unreadable)], at: now)
@@ -47,7 +47,7 @@ package struct MasterKeyRotation: Sendable {
         var last = ""
         while true {
             let after = last
-            let rows = try await domain.read { c in
+            let rows = try await domain.read(as: .all) { c in
                 try CiphertextsTable.list(c, place, names: Self.secretNames, after: after, limit: Self.chunk)
             }
             guard let end = rows.last else { return }
@@ -61,7 +61,7 @@ package struct MasterKeyRotation: Sendable {
                     continue
                 }
                 let ciphertext = try cipher.encrypt(plaintext, aad: aad)
-                let isDone = try await domain.write { c in
+                let isDone = try await domain.write(as: .all) { c in
                     try CiphertextsTable.replace(c, place, row, with: ciphertext, keyID: cipher.keyID)
                 }
                 if isDone { result.reencrypted += 1 }

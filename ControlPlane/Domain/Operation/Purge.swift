@@ -24,7 +24,8 @@ package struct PurgeService: Sendable {
         // Keys before their projects, projects before their tenants.
         for table in PurgeTables.inOrder {
             while !Task.isCancelled {
-                let gone = try await domain.write { c in try PurgeTables.purge(c, table, deletedBefore: before, limit: Self.batch) }
+                let gone = try await domain.write(as: .all) { c in try PurgeTables.purge(c, table, deletedBefore: before, limit: Self.batch)
+                }
                 total += gone
                 if gone < Self.batch { break }
             }

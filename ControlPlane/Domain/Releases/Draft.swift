@@ -110,7 +110,7 @@ package struct Drafts: Sendable {
     }
 
     package func view() async throws -> DraftView {
-        try await domain.read { c in
+        try await domain.read(as: .all) { c in
             let config = try Draft.payload(c)
             let latest = try ConfigVersionsTable.latest(c)
             let bytes: [UInt8] = try config.serializedBytes()
@@ -124,12 +124,12 @@ package struct Drafts: Sendable {
 
     /// The number of the draft's last change.
     package func revision() async throws -> Int64 {
-        try await domain.read { c in try Draft.revision(c) }
+        try await domain.read(as: .all) { c in try Draft.revision(c) }
     }
 
     /// What publishing the draft now would change, and who did it.
     package func changes() async throws -> DraftChanges {
-        try await domain.read { c in try DraftChanges(c, ConfigResources(Draft.payload(c))) }
+        try await domain.read(as: .all) { c in try DraftChanges(c, ConfigResources(Draft.payload(c))) }
     }
 
     /// Everything that keeps the draft from being published; none when it can be.
@@ -139,7 +139,7 @@ package struct Drafts: Sendable {
 
     /// What keeps the draft from being published, and what is allowed and most likely not meant.
     package func check() async throws -> (problems: [FieldProblem], warnings: [FieldProblem]) {
-        try await domain.read { c in
+        try await domain.read(as: .all) { c in
             let config = try Draft.payload(c)
             return (try Draft.problems(c, config), ConfigWarnings.of(config))
         }
@@ -151,7 +151,7 @@ package struct Drafts: Sendable {
     /// - Throws: `DomainError.invalid` when there is no such version, `preconditionFailed` when the draft has changed since.
     package func reset(to version: Int64, expecting: Int64? = nil, actor: Actor) async throws -> DraftView {
         let now = domain.clock.nowMilliseconds()
-        try await domain.write { c in
+        try await domain.write(as: actor.scope) { c in
             let revision = try ChangeCounter.draft.next(c)
             if let expecting { try checkRevision(expecting, current: revision - 1) }
             let before = try Draft.payload(c)

@@ -55,7 +55,7 @@ extension Rollouts {
                 "undo", "is missing", remedy: "Name the version to leave; GET /admin/api/rollouts/status says which are in force.")
         }
         let now = domain.clock.nowMilliseconds()
-        return try await domain.write(raising: .config, .rollout) { c in
+        return try await domain.write(as: actor.scope, raising: .config, .rollout) { c in
             let state = try RolloutStateTable.get(c)
             let candidate = try Self.candidate(c, state)
             switch try Self.step(order, c, state, candidate) {

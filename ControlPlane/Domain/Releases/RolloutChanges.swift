@@ -56,7 +56,7 @@ extension Rollouts {
     ///   version is not newer than all that data planes have been offered, or it cannot be served any more, each fault named.
     package func create(_ new: NewRollout, actor: Actor) async throws -> Rollout {
         let now = domain.clock.nowMilliseconds()
-        return try await domain.write(raising: .rollout) { c in
+        return try await domain.write(as: actor.scope, raising: .rollout) { c in
             let document = try ChangeCounter.rollout.next(c)
             var state = try RolloutStateTable.get(c)
             let row = try Self.candidate(new, c, state, actor, now)
@@ -151,7 +151,7 @@ extension Rollouts {
         _ apply: @escaping @Sendable (any SQLConnection, RolloutRow, inout RolloutStateRow, _ now: Int64) throws -> RolloutRow
     ) async throws -> Rollout {
         let now = domain.clock.nowMilliseconds()
-        return try await domain.write(raising: .rollout) { c in
+        return try await domain.write(as: actor.scope, raising: .rollout) { c in
             let document = try ChangeCounter.rollout.next(c)
             var state = try RolloutStateTable.get(c)
             let row = try Self.existing(c, id)

@@ -45,20 +45,20 @@ extension Rollouts {
     /// Whom a rollout would reach; it is checked as `create` does and not made.
     package func preview(_ new: NewRollout, actor: Actor) async throws -> RolloutReach {
         let now = domain.clock.nowMilliseconds()
-        return try await domain.report { c in
+        return try await domain.report(as: .all) { c in
             try Self.reach(c, Self.candidate(new, c, RolloutStateTable.get(c), actor, now), now)
         }
     }
 
     package func reach(of id: RolloutID) async throws -> RolloutReach {
         let now = domain.clock.nowMilliseconds()
-        return try await domain.report { c in try Self.reach(c, Self.existing(c, id), now) }
+        return try await domain.report(as: .all) { c in try Self.reach(c, Self.existing(c, id), now) }
     }
 
     /// The keys that a rollout selects, by id.
     package func keys(of id: RolloutID, _ page: PageRequest) async throws -> Page<RolloutKey> {
         let now = domain.clock.nowMilliseconds()
-        let keys = try await domain.report { c -> [RolloutKey] in
+        let keys = try await domain.report(as: .all) { c -> [RolloutKey] in
             let choice = try Choice(c, Self.existing(c, id))
             var found: [RolloutKey] = []
             try Self.eachKey(c, after: page.after?.id ?? "", now) { key in

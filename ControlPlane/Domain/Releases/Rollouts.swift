@@ -116,7 +116,7 @@ package struct Rollouts: Sendable {
     /// Newest first.
     package func rollouts(_ page: PageRequest) async throws -> Page<Rollout> {
         let now = domain.clock.nowMilliseconds()
-        let rows = try await domain.read { c in
+        let rows = try await domain.read(as: .all) { c in
             try RolloutsTable.list(c, before: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit)
         }
         return Page(fetched: rows.map { Rollout($0, now: now) }, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id) }
@@ -124,12 +124,12 @@ package struct Rollouts: Sendable {
 
     package func rollout(_ id: RolloutID) async throws -> Rollout {
         let now = domain.clock.nowMilliseconds()
-        return try await domain.read { c in Rollout(try Self.existing(c, id), now: now) }
+        return try await domain.read(as: .all) { c in Rollout(try Self.existing(c, id), now: now) }
     }
 
     package func standing() async throws -> RolloutStanding {
         let now = domain.clock.nowMilliseconds()
-        return try await domain.read { c in
+        return try await domain.read(as: .all) { c in
             let state = try RolloutStateTable.get(c)
             let previous = try BaselinesTable.find(c, version: state.baselineVersion)?.previousVersion
             return RolloutStanding(

@@ -78,7 +78,7 @@ package struct TestCalls: Sendable {
     /// - Throws: `DomainError.invalid` naming each endpoint that is not in the draft, or when it would be too many calls.
     package func run(_ endpoints: [EndpointID]?, actor: Actor) async throws -> [Result] {
         let now = domain.clock.nowMilliseconds()
-        let plans = try await domain.write { c in
+        let plans = try await domain.write(as: .all) { c in
             let plans = try Self.plans(c, endpoints)
             let called: JSONValue = .strings(plans.map(\.endpoint.id.rawValue))
             try AuditLog.record(c, actor, "config_draft.test_calls", id: "draft", before: nil, after: ["endpoint_ids": called], at: now)

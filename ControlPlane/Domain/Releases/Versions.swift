@@ -90,7 +90,7 @@ package struct ConfigVersions: Sendable {
     ) async throws -> Publication {
         try Self.check(note: note)
         let now = domain.clock.nowMilliseconds()
-        return try await domain.write(raising: .config) { c in
+        return try await domain.write(as: actor.scope, raising: .config) { c in
             // Drafts do not change under our eyes, and two publications follow each other.
             let revision = try ChangeCounter.draft.next(c)
             if let expecting, restore == nil { try checkRevision(expecting, current: revision - 1) }
@@ -132,7 +132,7 @@ package struct ConfigVersions: Sendable {
 
     /// Newest first.
     package func versions(_ page: PageRequest) async throws -> Page<ConfigVersion> {
-        let rows = try await domain.read { c in
+        let rows = try await domain.read(as: .all) { c in
             try ConfigVersionsTable.list(c, before: page.after?.time, limit: page.fetchLimit)
         }
         // Versions are unique and rising: the version alone is the place in the list.
@@ -141,7 +141,7 @@ package struct ConfigVersions: Sendable {
 
     /// A version and its content: `{"providers": […], …}`.
     package func version(_ version: Int64) async throws -> (version: ConfigVersion, content: JSONObject) {
-        try await domain.read { c in
+        try await domain.read(as: .all) { c in
             guard let row = try ConfigVersionsTable.find(c, version) else {
                 throw DomainError.notFound(kind: "configuration version", id: String(version))
             }
@@ -164,7 +164,7 @@ package struct ConfigVersions: Sendable {
 
     /// - Throws: `DomainError.invalid` naming `from` or `to` when that version does not exist.
     package func diff(from: Reference, to: Reference) async throws -> ConfigDiff {
-        try await domain.read { c in
+        try await domain.read(as: .all) { c in
             func payload(_ reference: Reference, _ field: String) throws -> Weir_V1_ConfigPayload {
                 switch reference {
                 case .draft: try Draft.payload(c)

@@ -5,6 +5,7 @@ package typealias Tenant = Entity<TenantContent>
 /// The operator's customers.
 extension TenantContent: Administered {
     package static var scope: NounScope { .directory }
+    package static var tenantColumn: String? { "id" }
     /// Models of the draft may name it.
     package static var deletionCounters: [ChangeCounter] { [.draft] }
 }

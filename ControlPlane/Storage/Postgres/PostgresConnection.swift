@@ -1,16 +1,17 @@
 import CLibPQ
+import Primitives
 
 /// How a transaction begins: what it may see of others, as whom it works, and for which tenant.
 struct PostgresBeginning: Sendable {
     let mode: String
     /// Nil: as the user that connected.
     let role: String?
-    let tenant: String
+    let scope: TenantScope
 
-    /// One message to the server. `tenant` holds nothing that would need quoting (`TenantScope.setting`).
+    /// One message to the server. The scope's setting holds nothing that would need quoting (`TenantScope.setting`).
     var statement: String {
         let asRole = role.map { "; SET LOCAL ROLE \(SQLDialect.postgres.quoted($0))" } ?? ""
-        return "BEGIN \(mode)\(asRole); SET LOCAL weir.tenant = '\(tenant)'"
+        return "BEGIN \(mode)\(asRole); SET LOCAL weir.tenant = '\(scope.setting)'"
     }
 }
 
@@ -22,6 +23,7 @@ final class PostgresConnection: SQLConnection {
     private(set) var mustRetry = false
     /// Of the transaction under way.
     private var role: String?
+    private(set) var scope = TenantScope.all
     /// The names of the statements prepared here, by text and types of the parameters.
     private var prepared: [PreparedKey: String] = [:]
     /// What a prepared statement answers with has changed: they have to be made anew, in another transaction.
@@ -71,6 +73,7 @@ final class PostgresConnection: SQLConnection {
             preparedAreStale = false
         }
         role = beginning.role
+        scope = beginning.scope
         try command(beginning.statement)
     }
 

@@ -56,7 +56,7 @@ final class PostgresDatabase: Database {
 
     func maintain<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         try await run(
-            on: everybody, PostgresBeginning(mode: "ISOLATION LEVEL READ COMMITTED READ WRITE", role: nil, tenant: TenantScope.all.setting),
+            on: everybody, PostgresBeginning(mode: "ISOLATION LEVEL READ COMMITTED READ WRITE", role: nil, scope: .all),
             body)
     }
 
@@ -82,7 +82,7 @@ final class PostgresDatabase: Database {
     }
 
     private func confined(_ mode: String, _ scope: TenantScope) -> PostgresBeginning {
-        PostgresBeginning(mode: mode, role: role.withLock { $0 }, tenant: scope.setting)
+        PostgresBeginning(mode: mode, role: role.withLock { $0 }, scope: scope)
     }
 
     func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {

@@ -1,9 +1,11 @@
 import GRDB
 import GRDBSQLite
+import Primitives
 
 /// GRDB's connection as the rest of the control plane sees one.
 struct SQLiteConnection: SQLConnection {
     let database: GRDB.Database
+    let scope: TenantScope
 
     var dialect: SQLDialect { .sqlite }
 

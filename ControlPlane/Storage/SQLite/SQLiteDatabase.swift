@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Logging
+import Primitives
 import Synchronization
 
 /// The embedded database: one connection writes and checkpoints, a few others read (WAL).
@@ -63,7 +64,7 @@ final class SQLiteDatabase: Database {
                 continuation.resume(
                     with: Result {
                         do {
-                            return try body(SQLiteConnection(database: connection.get()))
+                            return try body(SQLiteConnection(database: connection.get(), scope: scope))
                         } catch {
                             throw SQLiteErrors.map(error)
                         }
@@ -81,7 +82,7 @@ final class SQLiteDatabase: Database {
                 continuation.resume(
                     with: Result {
                         do {
-                            return try Self.runTransaction(database, body)
+                            return try Self.runTransaction(database, scope, body)
                         } catch {
                             throw SQLiteErrors.map(error)
                         }
@@ -91,7 +92,7 @@ final class SQLiteDatabase: Database {
     }
 
     func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await reports.run(body)
+        try await reports.run(as: scope, body)
     }
 
     func session<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
@@ -101,7 +102,7 @@ final class SQLiteDatabase: Database {
                 continuation.resume(
                     with: Result {
                         do {
-                            return try body(SQLiteConnection(database: database))
+                            return try body(SQLiteConnection(database: database, scope: .all))
                         } catch {
                             throw SQLiteErrors.map(error)
                         }
@@ -110,10 +111,12 @@ final class SQLiteDatabase: Database {
         }
     }
 
-    private static func runTransaction<R>(_ database: GRDB.Database, _ body: (any SQLConnection) throws -> R) throws -> R {
+    private static func runTransaction<R>(
+        _ database: GRDB.Database, _ scope: TenantScope, _ body: (any SQLConnection) throws -> R
+    ) throws -> R {
         var result: R?
         try database.inTransaction(.immediate) {
-            result = try body(SQLiteConnection(database: database))
+            result = try body(SQLiteConnection(database: database, scope: scope))
             return .commit
         }
         guard let result else { throw DatabaseError.unexpectedValue("the transaction ended without a result") }

@@ -51,7 +51,7 @@ final class SQLiteReports: Sendable {
         }
     }
 
-    func run<R: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
+    func run<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
         let index = try await slots.acquire()
         defer { slots.release(index) }
         let reader = readers[index]
@@ -63,7 +63,7 @@ final class SQLiteReports: Sendable {
                         reader.deadline.set(MonotonicClock.nowMicroseconds() + timeout)
                         defer { reader.deadline.set(.max) }
                         do {
-                            return try body(SQLiteConnection(database: connection.get()))
+                            return try body(SQLiteConnection(database: connection.get(), scope: scope))
                         } catch {
                             throw SQLiteErrors.map(error)
                         }

@@ -98,6 +98,7 @@ package enum AuditTable {
         _ c: any SQLConnection, _ filter: AuditFilter, before: (at: Int64, sequence: Int64)?, limit: Int
     ) throws -> [AuditRow] {
         var query = Conditions()
+        query.confine("tenant_id", to: c.scope)
         if let kind = filter.resourceKind { query.add("resource_kind = ?", .text(kind)) }
         if let id = filter.resourceID { query.add("resource_id = ?", .text(id)) }
         if let actor = filter.actorID { query.add("actor_id = ?", .text(actor)) }

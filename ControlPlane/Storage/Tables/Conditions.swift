@@ -1,3 +1,5 @@
+package import Primitives
+
 /// The WHERE clause of a query whose filters are optional: fixed pieces of SQL with `?` for each value, numbered `$1, $2, …` in
 /// the order they are added. Values are always arguments, never text.
 package struct Conditions {
@@ -20,6 +22,11 @@ package struct Conditions {
             }
         }
         pieces.append(sql)
+    }
+
+    /// Only rows whose owner `column` is, where the transaction is for one tenant.
+    package mutating func confine(_ column: String, to scope: TenantScope) {
+        if case .tenant(let id) = scope { add("\(column) = ?", .text(id)) }
     }
 
     /// Adds an argument that stands outside of the WHERE clause and returns its placeholder.

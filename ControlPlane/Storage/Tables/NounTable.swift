@@ -1,3 +1,5 @@
+import Primitives
+
 /// What every row has that an administrator edits.
 package struct RowMeta: Sendable, Hashable {
     /// Raised with each change; what an ETag shows and an UPDATE insists on.
@@ -48,10 +50,13 @@ package struct NounTable: Sendable {
     /// Where `NounRow.change` is kept; may be the revision itself.
     private let changeColumn: String?
     private let keepsDeleted: Bool
+    /// Says whose a row is; nil: the installation's. A transaction for one tenant finds, makes and changes no other's.
+    private let tenantColumn: String?
 
-    package init(_ name: String, columns: [String], changeColumn: String?, keepsDeleted: Bool) {
+    package init(_ name: String, columns: [String], changeColumn: String?, keepsDeleted: Bool, tenantColumn: String?) {
         self.name = name
         self.columns = columns
+        self.tenantColumn = tenantColumn
         self.changeColumn = changeColumn
         self.keepsDeleted = keepsDeleted
     }
@@ -73,11 +78,26 @@ package struct NounTable: Sendable {
     }
 
     private var selection: String { "SELECT \(allColumns.joined(separator: ", ")) FROM \(name)" }
-    private var present: String? { keepsDeleted ? "deleted_at IS NULL" : nil }
+
+    /// What holds for all rows that this transaction may find.
+    private func conditions(_ c: any SQLConnection, removedToo: Bool = false) -> Conditions {
+        var conditions = Conditions()
+        if keepsDeleted, !removedToo { conditions.add("deleted_at IS NULL") }
+        if let tenantColumn { conditions.confine(tenantColumn, to: c.scope) }
+        return conditions
+    }
+
+    /// - Throws: `DatabaseError.constraintViolation` for a row that a transaction for another tenant would write.
+    private func checkOwner(_ c: any SQLConnection, _ row: NounRow) throws {
+        guard let tenantColumn, case .tenant(let id) = c.scope else { return }
+        let owner = zip(allColumns, allValues(row)).first { $0.0 == tenantColumn }?.1
+        if owner != .text(id) { throw DatabaseError.constraintViolation(constraint: "\(name).\(tenantColumn)") }
+    }
 
     /// Every present row, oldest first.
     package func all(_ c: any SQLConnection) throws -> [NounRow] {
-        try c.query("\(selection)\(present.map { " WHERE \($0)" } ?? "") ORDER BY created_at, id", []).map(row)
+        let conditions = conditions(c)
+        return try c.query("\(selection) \(conditions.clause) ORDER BY created_at, id", conditions.arguments).map(row)
     }
 
     /// How a list is sorted: by a column of ours, then by id.
@@ -99,8 +119,7 @@ package struct NounTable: Sendable {
         _ c: any SQLConnection, matching filters: [(column: String, value: SQLValue)] = [], condition: String? = nil,
         order: Order = .oldestFirst, after: (value: SQLValue, id: String)? = nil, limit: Int
     ) throws -> [NounRow] {
-        var conditions = Conditions()
-        if let present { conditions.add(present) }
+        var conditions = conditions(c)
         if let condition { conditions.add(condition) }
         for filter in filters { conditions.add("\(filter.column) = ?", filter.value) }
         if let after {
@@ -115,8 +134,7 @@ package struct NounTable: Sendable {
 
     /// The present rows whose JSON column mentions this id.
     package func mentioning(_ c: any SQLConnection, _ id: String, in column: String, condition: String?, limit: Int) throws -> [NounRow] {
-        var conditions = Conditions()
-        if let present { conditions.add(present) }
+        var conditions = conditions(c)
         if let condition { conditions.add(condition) }
         conditions.add("\(column) LIKE ?", .text("%\"\(id)\"%"))
         let place = conditions.place(.int(Int64(limit)))
@@ -125,10 +143,13 @@ package struct NounTable: Sendable {
 
     /// The present row with this id.
     package func find(_ c: any SQLConnection, _ id: String) throws -> NounRow? {
-        try c.query("\(selection) WHERE id = $1\(present.map { " AND \($0)" } ?? "")", [.text(id)]).first.map(row)
+        var conditions = conditions(c)
+        conditions.add("id = ?", .text(id))
+        return try c.query("\(selection) \(conditions.clause)", conditions.arguments).first.map(row)
     }
 
     package func insert(_ c: any SQLConnection, _ row: NounRow) throws {
+        try checkOwner(c, row)
         let places = (1...allColumns.count).map { "$\($0)" }.joined(separator: ", ")
         try c.execute("INSERT INTO \(name) (\(allColumns.joined(separator: ", "))) VALUES (\(places))", allValues(row))
     }
@@ -136,6 +157,7 @@ package struct NounTable: Sendable {
     /// Writes all columns if the row is still at `revision`; `row.meta` holds the revision that it gets.
     /// - Returns: whether it was.
     package func update(_ c: any SQLConnection, _ row: NounRow, expecting revision: Int64) throws -> Bool {
+        try checkOwner(c, row)
         let columns = allColumns.dropFirst()
         let assignments = columns.enumerated().map { "\($1) = $\($0 + 1)" }.joined(separator: ", ")
         let changed = try c.execute(
@@ -146,7 +168,9 @@ package struct NounTable: Sendable {
 
     /// Removes the row if it is still at `revision`.
     package func delete(_ c: any SQLConnection, _ id: String, expecting revision: Int64) throws -> Bool {
-        try c.execute("DELETE FROM \(name) WHERE id = $1 AND revision = $2", [.text(id), .int(revision)]) == 1
+        var conditions = conditions(c, removedToo: true)
+        conditions.add("id = ? AND revision = ?", .text(id), .int(revision))
+        return try c.execute("DELETE FROM \(name) \(conditions.clause)", conditions.arguments) == 1
     }
 
     /// Removes every row and puts these in their place.
@@ -166,6 +190,8 @@ package struct NounTable: Sendable {
     /// What changed after the number `change`, removed rows included.
     package func changed(_ c: any SQLConnection, since change: Int64) throws -> [NounRow] {
         guard let changeColumn else { return [] }
-        return try c.query("\(selection) WHERE \(changeColumn) > $1 ORDER BY \(changeColumn), id", [.int(change)]).map(row)
+        var conditions = conditions(c, removedToo: true)
+        conditions.add("\(changeColumn) > ?", .int(change))
+        return try c.query("\(selection) \(conditions.clause) ORDER BY \(changeColumn), id", conditions.arguments).map(row)
     }
 }

@@ -136,7 +136,7 @@ struct DirectoryTests {
             let f = try AdminFixture(database)
             _ = try await f.tenant("A")
             await #expect(throws: DomainError.self) { _ = try await f.tenant("A") }
-            let page = try await f.services.audit.entries(AuditQuery(), PageRequest())
+            let page = try await f.services.audit.entries(AuditQuery(), PageRequest(), as: .all)
             #expect(page.items.count == 1)
             #expect(page.items.first?.action == "tenant.create")
         }

@@ -9,7 +9,7 @@ import Trust
 struct MasterKeyRotationTests {
     private static let old = [UInt8](repeating: 1, count: 32)
     private static let new = [UInt8](repeating: 2, count: 32)
-    private static let actor = Actor(id: "tok_a", name: "Ada", role: .owner)
+    private static let actor = Actor(id: "tok_a", name: "Ada", role: .owner, scope: .all)
 
     /// What of an installation stands under a master key.
     private struct Secrets {

@@ -105,7 +105,7 @@ struct ReachTests {
 
 @Suite("What publishing would change")
 struct DraftChangesTests {
-    private static let grace = Actor(id: "tok_grace", name: "Grace", role: .operator)
+    private static let grace = Actor(id: "tok_grace", name: "Grace", role: .operator, scope: .all)
 
     @Test("is told with who did it, and a change in between is refused", arguments: TestDatabases.all)
     func changes(_ kind: TestDatabase) async throws {
@@ -118,7 +118,7 @@ struct DraftChangesTests {
             #expect(try await fixture.drafts.changes().entries.isEmpty)
             fixture.clock.advance(milliseconds: 1000)
 
-            let model = try await models.get(ID(fixture.model))
+            let model = try await models.get(ID(fixture.model), as: .all)
             var content = model.content
             content.ownedBy = "Grace's"
             let seen = try await fixture.drafts.changes()

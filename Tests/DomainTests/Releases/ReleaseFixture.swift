@@ -12,7 +12,7 @@ struct ReleaseFixture {
     let database: any Database
     let clock = ManualClock(milliseconds: Self.start)
     let signal = ChangeSignal()
-    let actor = Actor(id: "tok_test", name: "Ada", role: .operator)
+    let actor = Actor(id: "tok_test", name: "Ada", role: .operator, scope: .all)
 
     let tenant = TenantID.random().rawValue
     let provider = ProviderID.random().rawValue

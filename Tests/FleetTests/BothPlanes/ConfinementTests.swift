@@ -35,7 +35,7 @@ struct ConfinementTests {
             let url = "http://127.0.0.1:\(provider.port)/v1"
             let mine = try await control.project(of: "mine")
             let others = try await control.project(of: "others")
-            let tenants = try await [mine, others].asyncMap { try await control.services.projects.get($0).content.tenantID }
+            let tenants = try await [mine, others].asyncMap { try await control.services.projects.get($0, as: .all).content.tenantID }
             let theirKey = try await control.key(others)
             try await control.release(model: "sim-in120-out64", url: url)
             try await control.release(model: "sim-in50-out10", url: url, secret: "sk-private-of-others", tenants: [tenants[1]])
@@ -98,7 +98,7 @@ struct ConfinementTests {
             let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
             #expect(await plane.snapshot { $0.isServing && $0.directory.lookup(key.id) != nil } != nil)
             // What a data plane of another tenant would look like that got hold of this tenant's key.
-            let other = try await control.services.projects.get(try await control.project(of: "other")).content.tenantID
+            let other = try await control.services.projects.get(try await control.project(of: "other"), as: .all).content.tenantID
             try await database.transaction { c in
                 _ = try c.execute("UPDATE data_planes SET tenant_ids = $1", [.text(#"["\#(other.rawValue)"]"#)])
             }

@@ -10,7 +10,7 @@ import Trust
 
 /// A control plane with its services and its fleet listener, which can be stopped and started again at the same address.
 final class RunningControl: Sendable {
-    static let administrator = Actor(id: "tok_test", name: "Ada", role: .owner)
+    static let administrator = Actor(id: "tok_test", name: "Ada", role: .owner, scope: .all)
 
     let services: ControlServices
     let server: FleetServer

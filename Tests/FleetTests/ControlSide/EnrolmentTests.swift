@@ -94,9 +94,9 @@ struct EnrolmentTests {
                 #expect(parsed.authority.contains("BEGIN CERTIFICATE"))
                 control.clock.advance(milliseconds: 1)
                 _ = try await control.token(name: "b")
-                let page = try await control.server.enrollment.nouns.items([], PageRequest(limit: 1))
+                let page = try await control.server.enrollment.nouns.items([], PageRequest(limit: 1), as: .all)
                 #expect(page.items.map(\.content.name) == ["a"])
-                let rest = try await control.server.enrollment.nouns.items([], PageRequest(limit: 5, after: page.next))
+                let rest = try await control.server.enrollment.nouns.items([], PageRequest(limit: 5, after: page.next), as: .all)
                 #expect(rest.items.map(\.content.name) == ["b"])
                 #expect(!(page.items + rest.items).contains { $0.json.text.contains(parsed.secret) })
                 await #expect(throws: DomainError.self) {

@@ -83,7 +83,7 @@ struct SubscriptionTests {
                         #expect(try delta.directory().keys.map(\.id) == [new.rawValue])
                         #expect(try delta.directory().tenants.isEmpty)
                         let keys = VirtualKeyService(control.domain)
-                        try await keys.nouns.delete(old, at: keys.nouns.get(old).revision, by: ControlPlane.administrator)
+                        try await keys.nouns.delete(old, at: keys.nouns.get(old, as: .all).revision, by: ControlPlane.administrator)
                         #expect(try await link.document(.directory).directory().removedKeyIds == [old.rawValue])
                     }
                     let again = try await plane.subscribed(client, wantsFullDirectory: true) { try await $0.document(.directory) }
@@ -273,7 +273,7 @@ struct SubscriptionTests {
                     }
                     // No version in force names it any more: taken back, whether or not it is deleted as well.
                     try await control.release()
-                    let revision = try await credentials.nouns.get(used).revision
+                    let revision = try await credentials.nouns.get(used, as: .all).revision
                     try await credentials.nouns.delete(used, at: revision, by: ControlPlane.administrator)
                     let last = try await plane.subscribed(client) { try await $0.secrets() }
                     #expect(last.secrets.isEmpty)

@@ -17,7 +17,7 @@ import Trust
 struct ControlPlane: Sendable {
     typealias FleetClient = Weir_V1_Fleet.Client<HTTP2ClientTransport.Posix>
 
-    static let administrator = Actor(id: "tok_test", name: "Ada", role: .owner)
+    static let administrator = Actor(id: "tok_test", name: "Ada", role: .owner, scope: .all)
     static let masterKey = [UInt8](repeating: 7, count: 32)
 
     let database: any Database
