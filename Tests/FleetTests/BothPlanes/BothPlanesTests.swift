@@ -2,6 +2,7 @@ import Contract
 import Domain
 import Fleet
 import Foundation
+import Nouns
 import Primitives
 import Simulator
 import Storage
