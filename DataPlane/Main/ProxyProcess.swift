@@ -36,6 +36,11 @@ struct ProxyProcess: Sendable {
         if settings.maxHeadBytes > settings.maxBufferedBytes {
             problems.append("--max-head-bytes is above --max-buffered-bytes")
         }
+        if let secret = settings.gatewaySecret, secret.utf8.count < ProxySettings.minimumGatewaySecret {
+            problems.append(
+                "--gateway-shared-secret is shorter than \(ProxySettings.minimumGatewaySecret) bytes: whoever guesses it may ask for any user; "
+                    + "take 32 random bytes, as `openssl rand -base64 32` makes them")
+        }
         if settings.listenPort != 0, settings.listenPort == settings.operatorPort, settings.listenHost == settings.operatorHost {
             problems.append("--listen and --operator-listen are the same address: health and metrics are not for applications")
         }
@@ -62,6 +67,10 @@ struct ProxyProcess: Sendable {
         .list(
             "cross-origins", \.proxy.crossOrigins, placeholder: "origin,…",
             "Origins whose pages may call from a browser (CORS); * for all."),
+        .text(
+            "gateway-shared-secret", \.proxy.gatewaySecret, placeholder: "secret", isSecret: true, alsoNamed: "GATEWAY_SHARED_SECRET",
+            "What internal callers may send as X-Gateway-Secret beside their app's own; at least 32 bytes. Better as a variable: flags show in ps."
+        ),
         .choice("log-level", \.logLevel, "What is logged, as JSON lines on standard error."),
         .choice("durability", \.proxy.durability, "process: usage survives kill -9. power: answers also wait for an fsync."),
 

@@ -170,7 +170,8 @@ package struct FieldSection: Sendable {
             expectsContinue = true
             return nil
         case .authorization where isRequest, .apiKey where isRequest, .xAPIKey where isRequest, .contentType where isRequest,
-            .contentEncoding where isRequest, .idempotencyKey where isRequest:
+            .contentEncoding where isRequest, .idempotencyKey where isRequest, .xGatewaySecret where isRequest, .xAppID where isRequest,
+            .xUserOID where isRequest:
             return has(known) ? .repeatedField : nil
         default:
             return nil

@@ -5,6 +5,7 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
     case traceparent, tracestate, openAIBeta, openAIOrganization, openAIProject, idempotencyKey, xRequestID, retryAfter
     case contentEncoding, acceptEncoding, cacheControl, keepAlive, te, trailer, upgrade, proxyConnection, proxyAuthorization
     case proxyAuthenticate, date, server, cookie, setCookie, forwarded, xForwardedFor, location
+    case xGatewaySecret, xAppID, xUserOID
     case other
 
     /// Whether the field concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).

@@ -33,7 +33,9 @@ extension KnownField {
         // The last eight bytes overlap the first eight in names shorter than sixteen; sixteen bytes decide every name but the longest.
         let tail = lowercasedWord(base, start &+ count &- 8)
         switch count {
-        case 8: return head == word("location") ? .location : .other
+        case 8:
+            if head == word("x-app-id") { return .xAppID }
+            return head == word("location") ? .location : .other
         case 9:
             if head == word("x-api-ke") && tail == word("-api-key") { return .xAPIKey }
             return head == word("forwarde") && tail == word("orwarded") ? .forwarded : .other
@@ -42,6 +44,7 @@ extension KnownField {
             case word("connecti"): return tail == word("nnection") ? .connection : .other
             case word("user-age"): return tail == word("er-agent") ? .userAgent : .other
             case word("tracesta"): return tail == word("acestate") ? .tracestate : .other
+            case word("x-user-o"): return tail == word("user-oid") ? .xUserOID : .other
             case word("keep-ali"): return tail == word("ep-alive") ? .keepAlive : .other
             default: return head == word("set-cook") && tail == word("t-cookie") ? .setCookie : .other
             }
@@ -64,6 +67,7 @@ extension KnownField {
             return head == word("x-forwar") && tail == word("rded-for") ? .xForwardedFor : .other
         case 16:
             if head == word("content-") && tail == word("encoding") { return .contentEncoding }
+            if head == word("x-gatewa") && tail == word("y-secret") { return .xGatewaySecret }
             return head == word("proxy-co") && tail == word("nnection") ? .proxyConnection : .other
         case 17:
             guard head == word("transfer") && tail == word("encoding") else { return .other }
@@ -115,6 +119,9 @@ extension KnownField {
         case .forwarded: "forwarded"
         case .xForwardedFor: "x-forwarded-for"
         case .location: "location"
+        case .xGatewaySecret: "x-gateway-secret"
+        case .xAppID: "x-app-id"
+        case .xUserOID: "x-user-oid"
         case .other: nil
         }
     }

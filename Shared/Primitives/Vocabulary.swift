@@ -5,7 +5,7 @@ package enum Vocabulary {
     /// Whose API a provider speaks.
     package static let providerKinds = ["openai"]
     /// The ways into a data plane that a key may be limited to: `/v1/…` is the default one, `/external/v1/…` the external one.
-    package static let channels = ["default", "external"]
+    package static let channels = ["default", "external", "internal"]
     /// Through self-service a key reads its own usage. `project:read`: its project's as well; `tenant:read`: its whole tenant's.
     package static let keyRights = ["project:read", "tenant:read"]
 }

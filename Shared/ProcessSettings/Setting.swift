@@ -27,19 +27,23 @@ package struct Setting<Target>: Sendable {
     package let help: String
     let kind: Kind
     package let isSecret: Bool
+    /// Another environment variable that holds it, where ours does not.
+    let alias: String?
     /// The value in a target, for people; nil: none is set.
     let show: @Sendable (Target) -> String?
     /// - Throws: what the value should have been.
     let put: @Sendable (Value, inout Target) throws(SettingProblem) -> Void
 
     private init(
-        _ name: String, _ kind: Kind, _ help: String, isSecret: Bool = false, show: @escaping @Sendable (Target) -> String?,
+        _ name: String, _ kind: Kind, _ help: String, isSecret: Bool = false, alias: String? = nil,
+        show: @escaping @Sendable (Target) -> String?,
         put: @escaping @Sendable (Value, inout Target) throws(SettingProblem) -> Void
     ) {
         self.name = name
         self.kind = kind
         self.help = help
         self.isSecret = isSecret
+        self.alias = alias
         self.show = show
         self.put = put
     }
@@ -70,11 +74,14 @@ package struct Setting<Target>: Sendable {
     }
 
     /// A text that may be missing.
-    /// - Parameter isSecret: never shown.
+    /// - Parameters:
+    ///   - isSecret: never shown.
+    ///   - alias: another environment variable by which it is known elsewhere.
     package static func text(
-        _ name: String, _ path: any WritableKeyPath<Target, String?> & Sendable, placeholder: String, isSecret: Bool = false, _ help: String
+        _ name: String, _ path: any WritableKeyPath<Target, String?> & Sendable, placeholder: String, isSecret: Bool = false,
+        alsoNamed alias: String? = nil, _ help: String
     ) -> Setting {
-        Setting(name, .text(placeholder: placeholder), help, isSecret: isSecret, show: { $0[keyPath: path] }) {
+        Setting(name, .text(placeholder: placeholder), help, isSecret: isSecret, alias: alias, show: { $0[keyPath: path] }) {
             value, target throws(SettingProblem) in
             guard case .text(let text) = value, !text.isEmpty else { throw SettingProblem("has to be a text") }
             target[keyPath: path] = text

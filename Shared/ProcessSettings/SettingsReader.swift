@@ -47,7 +47,11 @@ package struct SettingsReader<Target: Sendable>: Sendable {
     /// - Throws: `SettingsError` with everything that is wrong.
     package func read(arguments: [String], environment: [String: String]) throws(SettingsError) -> EffectiveSettings<Target> {
         // An empty variable counts as none: compose files and unit files leave such behind.
-        let environment = environment.filter { !$0.value.isEmpty }
+        var environment = environment.filter { !$0.value.isEmpty }
+        for setting in settings {
+            guard let alias = setting.alias, let value = environment[alias] else { continue }
+            environment[setting.environmentName] = environment[setting.environmentName] ?? value
+        }
         let (flags, path) = try flags(arguments, environment)
         var providers: [any ConfigProvider] = [
             InMemoryProvider(name: "flags", values: flags),

@@ -42,6 +42,7 @@ enum Authenticate {
         case .projectDisabled: throw .forbidden("project_disabled", "The key's project is disabled.")
         case .tenantDisabled: throw .forbidden("tenant_disabled", "The key's tenant is disabled.")
         }
+        if let user = key.user { try checkUser(directory.user(user), of: "key", nowMilliseconds) }
         if let scopes = key.scopes, !scopes.allows(channel: channel.rawValue) {
             throw .forbidden("channel_not_allowed", "The key may not be used on the \(channel.rawValue) channel.")
         }
@@ -50,6 +51,14 @@ enum Authenticate {
                 principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project, user: key.user), proof: .virtualKey,
                 channel: channel,
                 dialect: dialect, scopes: key.scopes, isCandidate: key.isCandidate))
+    }
+
+    /// Whether a user who is asked for, or who pays, may be served now.
+    static func checkUser(_ user: UserEntry?, of what: StaticString, _ nowMilliseconds: Int64) throws(Rejection) {
+        guard let user, !user.disabled else { throw .forbidden("user_disabled", "The \(what)'s user is unknown or disabled.") }
+        guard user.hasPaid(nowMilliseconds: nowMilliseconds) else {
+            throw .forbidden("payment_expired", "What was paid for the \(what)'s user has run out.")
+        }
     }
 
     /// The same words for a key that is not there and for a wrong secret: nobody learns which ids exist.

@@ -63,12 +63,27 @@ struct Caller {
     /// How a caller proved itself.
     enum Proof {
         case virtualKey
+        /// The secret that all internal callers of the deployment share.
+        case sharedSecret
+        /// An app's own.
+        case appSecret
     }
 
-    /// Which of the two doors a request came through; each has its own scope on a key.
+    /// Which door a request came through; each has its own scope on a key.
     enum Channel: String, Sendable {
         case standard = "default"
         case external = "external"
+        /// Of programs of the operator's own, which name the user that they ask for.
+        case `internal` = "internal"
+
+        /// As the usage record has it.
+        var word: StaticString {
+            switch self {
+            case .standard: "default"
+            case .external: "external"
+            case .internal: "internal"
+            }
+        }
     }
 }
 

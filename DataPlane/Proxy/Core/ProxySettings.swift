@@ -32,6 +32,15 @@ package struct ProxySettings: Sendable {
     /// Origins whose pages may call this data plane from a browser (`https://app.example`), `*` for all; none: CORS is off.
     package var crossOrigins: [String] = []
 
+    /// What internal callers may prove themselves with whatever their app; nil: each app has its own secret, or there are none.
+    package var gatewaySecret: String? {
+        didSet { gatewaySharedSecret = gatewaySecret.map { Array($0.utf8).withUnsafeBytes { DigestWords(digestOf: $0) } } }
+    }
+    /// SHA-256 of `gatewaySecret`: what is compared.
+    private(set) var gatewaySharedSecret: DigestWords?
+    /// Bytes. A shorter one could be guessed.
+    package static let minimumGatewaySecret = 32
+
     // MARK: Deadlines towards applications (milliseconds)
 
     /// From the connection, or the first byte after an idle time, to a whole head: a byte a second gets no further.

@@ -50,6 +50,18 @@ extension Exchange {
         guard let snapshot = loop.snapshot else { throw .notConfigured() }
         // Before the key: an empty directory would call every key a wrong one.
         if snapshot.isRevoked { throw .revoked() }
+        // Beside a gateway secret no key counts: SDKs always send one, be it made up.
+        if channel == .internal || (channel == .standard && head.has(.xGatewaySecret)) {
+            func value(_ field: KnownField) -> UnsafeRawBufferPointer? {
+                head.first(field).map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }
+            }
+            let asking = AppCall(secret: value(.xGatewaySecret), appID: value(.xAppID), userOID: value(.xUserOID))
+            let caller = try Authenticate.caller(
+                asking, sharedSecret: loop.settings.gatewaySharedSecret, dialect: .openAI, directory: snapshot.directory,
+                nowMilliseconds: receivedAt / 1000)
+            _ = try configuration(snapshot, caller)
+            return (.complete(caller), snapshot)
+        }
         var isBearer = true
         var field = head.first(.authorization)
         if field == nil {

@@ -53,7 +53,7 @@ extension Exchange {
         loop.encoder.field(.model, admission.model.nameBytes)
         loop.encoder.field(.routeID, admission.route.idBytes)
         loop.encoder.field(.capability, UInt64(admission.capability.rawValue))
-        loop.encoder.field(.channel, admission.caller.channel == .external ? "external" : "default")
+        loop.encoder.field(.channel, admission.caller.channel.word)
         loop.encoder.field(.streaming, admission.isStreaming)
         loop.encoder.field(.admittedAtUs, admission.admittedAt)
         loop.encoder.field(.configVersion, admission.config.version)

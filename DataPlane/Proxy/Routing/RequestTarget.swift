@@ -51,7 +51,11 @@ enum RequestRouter {
         var start = path.lowerBound
         let end = path.upperBound
         var channel = Caller.Channel.standard
-        if matches(bytes, start, end, "/external") { (start, channel) = (start + 9, .external) }
+        if matches(bytes, start, end, "/external") {
+            (start, channel) = (start + 9, .external)
+        } else if matches(bytes, start, end, "/internal") {
+            (start, channel) = (start + 9, .internal)
+        }
         let found: RequestTarget
         // A base URL with `/v1` and one without lead to the same: SDKs and their users write either.
         let rest = matches(bytes, start, end, "/v1/") ? start + 3 : start

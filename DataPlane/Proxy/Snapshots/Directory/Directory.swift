@@ -62,6 +62,8 @@ package final class Directory: Sendable {
         for index in shards.indices {
             shards[index].setCandidates { isCandidate($0, selector) }
         }
+        var principals = principals
+        principals.setCandidates(selector)
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, principals: principals,
             revocations: revocations)
@@ -82,8 +84,9 @@ package final class Directory: Sendable {
     private func entry(_ record: PrincipalRecord) -> AppEntry? {
         guard let tenant = tenants[record.tenant] else { return nil }
         return AppEntry(
-            id: record.id, tenant: tenant, owner: record.link, secret: principals.secret(record), disabled: record.flags.contains(.disabled)
-        )
+            id: record.id, tenant: tenant, owner: record.link, secret: principals.secret(record),
+            disabled: record.flags.contains(.disabled),
+            isCandidate: record.flags.contains(.candidate))
     }
 
     private func entry(_ record: PrincipalRecord) -> UserEntry? {
@@ -180,6 +183,8 @@ struct AppEntry {
     /// Nil: it has none of its own.
     let secret: PrincipalSecret?
     let disabled: Bool
+    /// Whether the rollout in force gives this app's requests the candidate version.
+    let isCandidate: Bool
 }
 
 /// A user as a request sees it.

@@ -144,10 +144,11 @@ struct DirectoryBuilder {
             throw DocumentRefusal(.brokenReference, "\(other.kind.word) \(text(other.id, other.kind.idPrefix)) names an unknown tenant")
         }
         if other.disabled { revocations &+= 1 }
-        let record = PrincipalRecord(
+        var record = PrincipalRecord(
             low: other.id.low, tenantLow: other.tenant.low, linkLow: other.link?.low ?? 0, untilMilliseconds: other.untilMilliseconds,
             secret: 0, high: other.id.high, tenantHigh: other.tenant.high, linkHigh: other.link?.high ?? 0, kind: other.kind.rawValue,
             flags: other.disabled ? .disabled : [])
+        if record.isChosen(by: selector) { record.flags.insert(.candidate) }
         principals.upsert(record, named: other.name, other.secret)
     }
 

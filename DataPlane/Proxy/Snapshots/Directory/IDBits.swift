@@ -1,4 +1,5 @@
 package import Primitives
+import Trust
 
 /// The 80 random bits of an identifier as integers: what the indexes are keyed by.
 package struct IDBits: Hashable, Sendable {
@@ -75,6 +76,12 @@ package struct DigestWords: Hashable, Sendable {
         self.b = b
         self.c = c
         self.d = d
+    }
+
+    @inline(__always)
+    init(digestOf bytes: UnsafeRawBufferPointer) {
+        let words = SHA256Digest.words(of: bytes)
+        self.init(words.0, words.1, words.2, words.3)
     }
 
     /// Nil unless there are 32 bytes.

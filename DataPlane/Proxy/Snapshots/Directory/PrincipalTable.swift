@@ -1,3 +1,4 @@
+import Contract
 import Primitives
 import Trust
 
@@ -22,6 +23,8 @@ struct PrincipalRecord: CompactRecord {
         let rawValue: UInt8
         static let occupied = Flags(rawValue: 1)
         static let disabled = Flags(rawValue: 2)
+        /// The rollout in force gives it the candidate version.
+        static let candidate = Flags(rawValue: 4)
     }
 
     static let empty = PrincipalRecord(
@@ -29,6 +32,13 @@ struct PrincipalRecord: CompactRecord {
 
     var isOccupied: Bool { flags.contains(.occupied) }
     var tenant: IDBits { IDBits(high: tenantHigh, low: tenantLow) }
+    /// As keys are, by its identifier. A user asks through a key or an app, which is what is chosen.
+    func isChosen(by selector: RolloutSelector?) -> Bool {
+        guard let selector, selector.concernsThisDataPlane, let kind = Principal.Kind(rawValue: kind), kind != .user else { return false }
+        func text(_ id: IDBits, _ prefix: StaticString) -> String { String(decoding: id.bytes(prefix: prefix), as: UTF8.self) }
+        return selector.isCandidate(keyID: text(id, kind.idPrefix), tenantID: text(tenant, TenantEntry.idPrefix))
+    }
+
     var link: IDBits? { linkLow == 0 && linkHigh == 0 ? nil : IDBits(high: linkHigh, low: linkLow) }
 }
 
@@ -130,6 +140,17 @@ struct PrincipalTable: Sendable {
     mutating func remove(_ kind: Principal.Kind, _ id: IDBits) {
         guard find(kind, id) != nil else { return }
         shards[Self.shard(of: id)].records.remove(id)
+    }
+
+    mutating func setCandidates(_ selector: RolloutSelector?) {
+        for index in shards.indices {
+            shards[index].records.update { record in
+                guard record.isChosen(by: selector) != record.flags.contains(.candidate) else { return nil }
+                var record = record
+                record.flags.formSymmetricDifference(.candidate)
+                return record
+            }
+        }
     }
 
     mutating func removeAll(of tenant: IDBits) {
