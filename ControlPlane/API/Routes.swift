@@ -13,6 +13,8 @@ package enum AdminRoutes {
             NounRoutes(services.tenants),
             NounRoutes(services.projects),
             KeyRoutes(keys: services.keys),
+            UserRoutes(users: services.users),
+            AppRoutes(apps: services.apps),
             NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
             NounRoutes(services.endpoints),

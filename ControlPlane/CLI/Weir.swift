@@ -13,6 +13,7 @@ struct Weir: ParsableCommand {
         subcommands: [
             Login.self, Logout.self,
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
+            NounCommand<Users>.self, NounCommand<Apps>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Declared<PriceContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,

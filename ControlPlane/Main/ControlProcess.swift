@@ -43,6 +43,7 @@ struct ControlProcess: Sendable {
             installation.domain, holder: fleet.replica,
             jobs: fleet.jobs + [
                 LeasedWork.Job("usage_partitions", every: .seconds(3600)) { try await usage.preparePartitions() },
+                LeasedWork.Job("sync_payments", every: .seconds(600)) { _ = try await control.users.syncAll(by: .system("payments")) },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]

@@ -9,6 +9,8 @@ package struct VirtualKeyContent: Noun {
     /// Its project's, which never changes.
     package var tenantID = TenantID("")
     package var name = ""
+    /// Whose key it is; nil: nobody's in particular.
+    package var userID: UserID?
     /// Unix milliseconds; nil: never.
     package var expiresAt: Int64?
     package var models = Scope<String>.all
@@ -40,6 +42,7 @@ package struct VirtualKeyContent: Noun {
         Field("tenant_id", \.tenantID, "Its project's tenant.").shown.filter,
         // Not a filter: there may be millions of them, and no index of names.
         .name(\.name).with { $0.isFilter = false },
+        Field("user_id", \.userID, "The user it belongs to: goes and is blocked with that one.").fixed.filter,
         Field(computed: "status", .word(["active", "revoked", "expired"]), "Whether it works.") { .string($0.status) }.heading("STATUS"),
         Field("expires_at", \.expiresAt, .time, "When it ends; null: never.").heading("EXPIRES"),
         Field("models", \.models, .scope(.token), "The models it may use, by name.", or: .all).option("model").heading("MODELS"),

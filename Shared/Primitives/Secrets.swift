@@ -25,6 +25,7 @@ package enum ConstantTime {
 package struct VirtualKeyText: Sendable, CustomStringConvertible {
     package static let virtualKeyPrefix = "weir"
     package static let adminTokenPrefix = "wadm"
+    package static let appSecretPrefix = "wapp"
 
     package let text: String
     /// The 16 characters that follow the prefix of the row's id.

@@ -49,6 +49,11 @@ struct UsageConfinementTests {
                 change(&record)
                 return record
             }
+            func asApp(_ record: inout Weir_V1_UsageRecord, _ app: String, user: String = "usr_a", owner: String = "usr_a") {
+                record.keyID = ""
+                record.projectID = ""
+                (record.appID, record.userID, record.ownerID) = (app, user, owner)
+            }
             let cases: [(QuarantineReason, Weir_V1_UsageRecord)] = [
                 (.tenantNotServed, Support.record(1, tenant: "ten_b")),
                 (.unknownTenant, record(2) { $0.tenantID = "ten_nobody" }),
@@ -57,6 +62,18 @@ struct UsageConfinementTests {
                 (.unknownKey, record(5) { $0.keyID = "key_nothing" }),
                 (.unknownKey, record(6) { $0.keyID = "key_c" }),
                 (.unknownKey, record(7) { $0.projectID = "prj_of_ten_b" }),
+                (.unknownUser, record(14) { $0.userID = "usr_nobody" }),
+                (.unknownUser, record(15) { $0.userID = "usr_b" }),
+                (.unknownApp, record(16) { asApp(&$0, "app_b") }),
+                (.unknownApp, record(17) { asApp(&$0, "app_nothing") }),
+                (.unknownUser, record(18) { asApp(&$0, "app_a", user: "usr_b") }),
+                (.unknownUser, record(19) { asApp(&$0, "app_a", owner: "usr_b") }),
+                (
+                    .unknownProject,
+                    record(22) {
+                        $0.keyID = ""; $0.projectID = ""
+                    }
+                ),
                 (.unknownModel, record(8) { $0.model = "g\u{202E}pt" }),
                 (.unknownModel, record(9) { $0.model = String(repeating: "<script>", count: 1000) }),
                 (.unknownModel, record(10) { $0.model = "private-b" }),
@@ -64,10 +81,14 @@ struct UsageConfinementTests {
                 (.unknownConfigVersion, record(12) { $0.configVersion = .max }),
                 (.configVersionNotHeld, record(13) { $0.configVersion = 2 }),
             ]
-            let batch = Support.batch("i", 1, cases.map(\.1) + [Support.record(20), Support.record(21, key: "key_b")])
+            let honest = [
+                Support.record(20), Support.record(21, key: "key_b"), record(23) { asApp(&$0, "app_a") },
+                record(24) { $0.userID = "usr_a" },
+            ]
+            let batch = Support.batch("i", 1, cases.map(\.1) + honest)
             #expect(try await intake.store(dataPlaneID: "dp_mine", batch: batch).storedSequence == 1)
             #expect(try await intake.store(dataPlaneID: "dp_mine", batch: batch).storedSequence == 1)
-            #expect(try await Self.billed(database) == ["ten_a": 2])
+            #expect(try await Self.billed(database) == ["ten_a": 4])
             let rows = try await database.read { try UsageQuarantineTable.list($0, QuarantineFilter(), before: nil, limit: 100) }
                 .sorted { $0.position < $1.position }
             #expect(rows.map(\.reason) == cases.map(\.0.rawValue))

@@ -61,6 +61,19 @@ enum UsageSupport {
                     "INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)", [.text("prj_of_" + tenant), .text(tenant)])
                 try insertKeys(c, [key(of: tenant)], of: tenant)
             }
+            for (tenant, name) in [("ten_a", "a"), ("ten_b", "b")] {
+                try c.execute(
+                    """
+                    INSERT INTO users (id, tenant_id, oid, status, synced_status, revision, created_at, updated_at, directory_revision)
+                    VALUES ($1, $2, $1, 'active', 'active', 1, 1, 1, 1)
+                    """, [.text("usr_" + name), .text(tenant)])
+                try c.execute(
+                    """
+                    INSERT INTO apps (id, tenant_id, app_id, name, description, owner_id, status, revision, created_at, updated_at,
+                        directory_revision)
+                    VALUES ($1, $2, $1, $1, '', $3, 'active', 1, 1, 1, 1)
+                    """, [.text("app_" + name), .text(tenant), .text("usr_" + name)])
+            }
             try insertKeys(c, ["key_b"], of: "ten_a")
             try insertKeys(c, ["key_c"], of: "ten_b")
             for name in ["a", "b", "0", "1", "2", "3", "4", "5"] { try insertDataPlane(c, "dp_" + name, tenants: []) }

@@ -12,6 +12,13 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
     /// The member that shows a new one's secret.
     let once: String?
     let create: Creation
+    /// Parameters beside those that every list and creation have.
+    var listQuery: [FieldShape] = []
+    var createQuery: [FieldShape] = []
+    /// Of what says which one is meant, where the path's name is not enough.
+    var pathQuery: [FieldShape] = []
+    /// Brings a list's or a creation's request into the form that the declaration reads.
+    var prepare: @Sendable (APIRequest) async throws -> APIRequest = { $0 }
     var path: String { "/admin/api/\(Content.words.path)" }
 
     init(_ service: NounService<Content>) {
@@ -35,11 +42,14 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
         let docs = RouteDocs("List \(words.path.map { $0 == "-" ? " " : String($0) }.joined()).") {
             $0.query =
                 RouteDocs.page + [sort]
-                + filters.map { filter in FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)") }
+                + filters.filter { filter in !listQuery.contains { $0.name == filter.name } }.map { filter in
+                    FieldShape(filter.name, filter.kind, "Only those with this. \(filter.about)")
+                } + listQuery
             $0.answer = .list(shown)
         }
         table.get(path, .admin(Content.readPermission), docs) { request in
             try request.query.allow(Set(docs.query.map(\.name)))
+            let request = try await prepare(request)
             let wanted = try filters.compactMap { shape in
                 try request.query.filter(shape).map { (column: shape.name, value: $0) }
             }
@@ -50,25 +60,27 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             ) { $0.json }
         }
         let creation = RouteDocs("Create \(words.oneOfIt).") {
+            $0.query = createQuery
             $0.body = .form(shapes)
             $0.answer = .object(shown + (once.map { [.told($0, .text(maximum: 4096), "Its secret, shown this once.")] } ?? []))
             $0.status = 201
             $0.hasRevision = true
         }
         table.post(path, .admin(Content.permission), creation) { request in
-            let (item, secret) = try await create(try request.form(), request.actor)
+            let (item, secret) = try await create(try await prepare(request).form(), request.actor)
             return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } }, status: .created)
         }
         table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
-            .item(try await service.get(request.id(words.name), as: request.actor.scope))
+            .item(try await named(request))
         }
         if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }
         let deletion = RouteDocs("Delete \(words.oneOfIt).") {
             $0.status = 204
+            $0.query = pathQuery
             $0.ifMatch = .required
         }
         table.delete("\(path)/{id}", .admin(Content.permission), deletion) { request in
-            let present = try await service.get(request.id(words.name), as: request.actor.scope)
+            let present = try await named(request)
             let revision = try request.expectedRevision(current: present.revision)
             try await service.delete(present.id, at: revision, by: request.actor)
             return .noContent
@@ -82,7 +94,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             $0.ifMatch = .required
         }
         table.patch("\(path)/{id}", .admin(Content.permission), change) { request in
-            let present = try await service.get(request.id(words.name), as: request.actor.scope)
+            let present = try await named(request)
             let revision = try request.expectedRevision(current: present.revision)
             let content = try request.form(over: present.content)
             return .item(try await service.replace(present.id, at: revision, with: content, by: request.actor))
@@ -101,14 +113,23 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
         }
         table.post("\(path)/{id}/\(verb)", .admin(Content.permission), docs) { request in
             let body: Body = try request.form(mayBeEmpty: true)
-            let present = try await service.get(request.id(Content.words.name), as: request.actor.scope)
+            let present = try await named(request)
             let (item, secret) = try await act(present.id, request.optionalRevision(current: present.revision), body, request.actor)
             return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } })
         }
     }
 
+    /// The one that the path names, by its id or by the noun's alias.
+    func named(_ request: APIRequest) async throws -> Entity<Content> {
+        guard Content.alias != nil, let text = QueryParameters.decodedSegment(request.parameters["id"] ?? "") else {
+            return try await service.get(request.id(Content.words.name), as: request.actor.scope)
+        }
+        return try await service.find(text, in: request.query["tenant_id"], as: request.actor.scope)
+    }
+
     private func answering(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {
         RouteDocs(summary) {
+            $0.query = pathQuery
             $0.answer = .object(Content.shown)
             $0.hasRevision = true
             more(&$0)

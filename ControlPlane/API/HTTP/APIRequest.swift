@@ -35,6 +35,12 @@ package struct APIRequest: Sendable {
         self.requestID = requestID
     }
 
+    func with(query: QueryParameters? = nil, body: [UInt8]? = nil) -> APIRequest {
+        APIRequest(
+            method: method, path: path, parameters: parameters, query: query ?? self.query, body: body ?? self.body, ifMatch: ifMatch,
+            caller: caller, requestID: requestID)
+    }
+
     /// The administrator that asks. Routes that declare a permission always have one.
     package var actor: Actor {
         get throws(DomainError) {

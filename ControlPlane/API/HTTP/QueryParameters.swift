@@ -30,6 +30,17 @@ package struct QueryParameters: Sendable {
         values[name].flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    func with(_ name: String, _ value: String) -> QueryParameters {
+        var values = values
+        values[name] = value
+        return QueryParameters(values: values)
+    }
+
+    /// A path's segment, decoded; nil where it is not percent-encoded UTF-8. A plus is a plus there.
+    static func decodedSegment(_ text: String) -> String? {
+        decoded(Substring(text.replacing("+", with: "%2B")))
+    }
+
     package var names: some Collection<String> { values.keys }
 
     package func integer(_ name: String, in range: ClosedRange<Int64>) throws(DomainError) -> Int64? {

@@ -15,20 +15,12 @@ struct RotateKey: AsyncParsableCommand {
     @Argument(help: "Its id.")
     var id: String
 
-    @Option(help: "For how long the old secret works beside the new one. (default: 86400, a day)")
-    var graceSeconds: Int64?
-
-    @Flag(help: "Also while an earlier rotation's old secret still works: that one ends at once.")
-    var force = false
-
+    @OptionGroup var rotation: RotationOptions
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        var body = Body()
-        body.set("grace_seconds", graceSeconds)
-        if force { body.set("force", json: true) }
-        try connection.show(try await connection.act(Keys.self, id, "rotate", body: body.json, revision: revision))
+        try connection.show(try await connection.act(Keys.self, id, "rotate", body: rotation.body, revision: revision))
     }
 }
 

@@ -156,11 +156,14 @@ package struct DirectoryDocuments: Sendable {
         head.tenants = try DirectoryTables.tenants(c, scope, after: nil).map(Self.proto)
         head.projects = try DirectoryTables.projects(c, scope, after: nil).map(Self.proto)
         var bytes: [UInt8] = try head.serializedBytes()
-        try eachPage(c, scope, after: nil) { page in
+        func append(_ change: (inout Weir_V1_DirectoryPayload) throws -> Void) throws {
             var part = Weir_V1_DirectoryPayload()
-            part.keys = try page.map(Self.proto)
+            try change(&part)
             bytes += try part.serializedBytes() as [UInt8]
         }
+        try eachPage(c, scope, after: nil, DirectoryTables.users, \.id) { page in try append { $0.users = page.map(Self.proto) } }
+        try eachPage(c, scope, after: nil, DirectoryTables.apps, \.id) { page in try append { $0.apps = page.map(Self.proto) } }
+        try eachPage(c, scope, after: nil, DirectoryTables.keys, \.id) { page in try append { $0.keys = try page.map(Self.proto) } }
         return bytes
     }
 
@@ -181,7 +184,15 @@ package struct DirectoryDocuments: Sendable {
             if project.removed { removedProjects.insert(project.id) } else { payload.projects.append(Self.proto(project)) }
         }
         for project in removedProjects { removedKeys.formUnion(try DirectoryTables.keyIDs(c, projectID: project)) }
-        try eachPage(c, scope, after: revision) { page in
+        try eachPage(c, scope, after: revision, DirectoryTables.users, \.id) { page in
+            for user in page {
+                if user.removed { payload.removedUserIds.append(user.id) } else { payload.users.append(Self.proto(user)) }
+            }
+        }
+        try eachPage(c, scope, after: revision, DirectoryTables.apps, \.id) { page in
+            for app in page { if app.removed { payload.removedAppIds.append(app.id) } else { payload.apps.append(Self.proto(app)) } }
+        }
+        try eachPage(c, scope, after: revision, DirectoryTables.keys, \.id) { page in
             for key in page {
                 if key.removed { removedKeys.insert(key.id) } else { payload.keys.append(try Self.proto(key)) }
             }
@@ -191,15 +202,17 @@ package struct DirectoryDocuments: Sendable {
         return try payload.serializedBytes()
     }
 
-    private func eachPage(
-        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, _ body: ([DirectoryTables.Key]) throws -> Void
+    private func eachPage<Row>(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?,
+        _ rows: (any SQLConnection, DirectoryScope, Int64?, String, Int) throws -> [Row], _ id: KeyPath<Row, String>,
+        _ body: ([Row]) throws -> Void
     ) throws {
         var lastID = ""
         while true {
-            let page = try DirectoryTables.keys(c, scope, after: revision, lastID: lastID, limit: Self.pageSize)
+            let page = try rows(c, scope, revision, lastID, Self.pageSize)
             try body(page)
             guard page.count == Self.pageSize, let last = page.last else { return }
-            lastID = last.id
+            lastID = last[keyPath: id]
         }
     }
 
@@ -251,6 +264,7 @@ package struct DirectoryDocuments: Sendable {
         }
         key.expiresMs = row.expiresAt ?? 0
         key.disabled = row.revoked
+        key.userID = row.userID ?? ""
         // Nearly every key has no scopes: not a million JSON parsers for nothing.
         if row.models != "[]" { key.models = try names(row.models) }
         if row.capabilities != "[]" { key.capabilities = try names(row.capabilities) }
@@ -264,6 +278,31 @@ package struct DirectoryDocuments: Sendable {
             throw DatabaseError.unexpectedValue("a key's tags are not an object")
         }
         return tags.members.map { "\($0.name)=\($0.value.stringValue ?? "")" }
+    }
+
+    private static func proto(_ row: DirectoryTables.User) -> Weir_V1_User {
+        var user = Weir_V1_User()
+        user.id = row.id
+        user.tenantID = row.tenantID
+        user.oid = row.oid
+        user.disabled = row.disabled
+        user.paidUntilMs = UserContent { $0.paymentValidUntil = row.paymentValidUntil }.paidUntil ?? 0
+        return user
+    }
+
+    private static func proto(_ row: DirectoryTables.App) -> Weir_V1_App {
+        var app = Weir_V1_App()
+        app.id = row.id
+        app.tenantID = row.tenantID
+        app.appID = row.appID
+        app.ownerID = row.ownerID
+        app.disabled = row.disabled
+        app.sha256 = Data(row.sha256 ?? [])
+        if let previous = row.previousSHA256 {
+            app.previousSha256 = Data(previous)
+            app.previousExpiresMs = row.previousExpiresAt ?? 0
+        }
+        return app
     }
 
     private static func names(_ column: String) throws -> [String] {

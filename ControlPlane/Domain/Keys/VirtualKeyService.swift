@@ -17,6 +17,11 @@ extension VirtualKeyContent: Administered {
 
     /// Models that it was not limited to before have to be there: a typing error would be a key that can do nothing.
     package func problems(id: KeyID, beside c: any SQLConnection) throws -> [FieldProblem] {
+        if let userID, let user = try UserContent.find(c, userID.rawValue),
+            try ProjectContent.find(c, projectID.rawValue)?.content.tenantID != user.content.tenantID
+        {
+            return [FieldProblem("user_id", "is a user of another tenant", remedy: "Name a user of the project's tenant.")]
+        }
         guard case .only(let names) = models else { return [] }
         let old = try Self.find(c, id.rawValue)?.content.models
         return try KeyModels.problems(c, names, besides: old)

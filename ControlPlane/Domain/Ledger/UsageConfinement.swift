@@ -13,6 +13,10 @@ package enum QuarantineReason: String, CaseIterable, Sendable {
     case unknownProject = "unknown_project"
     /// The project has no such key, and never had.
     case unknownKey = "unknown_key"
+    /// The tenant has no such app, and never had.
+    case unknownApp = "unknown_app"
+    /// The tenant has no such user, and never had.
+    case unknownUser = "unknown_user"
     /// The configuration has no such model for this tenant.
     case unknownModel = "unknown_model"
     /// No configuration of this version was published.
@@ -22,14 +26,15 @@ package enum QuarantineReason: String, CaseIterable, Sendable {
     case revokedDataPlane = "revoked_data_plane"
 }
 
-/// Whose virtual keys are, and which configurations data planes were sent. A key never changes its project, nor a project its tenant, and
-/// what was sent stays sent: what was read once is kept, deleted keys included.
+/// Whose virtual keys, apps and users are, and which configurations data planes were sent. A key never changes its project, nor a project, an
+/// app or a user its tenant, and what was sent stays sent: what was read once is kept, deleted keys included.
 final class UsageParties: Sendable {
     /// About 20 MB of ids.
     private static let capacity = 100_000
 
     private let database: any Database
     private let keys = Mutex<[String: UsagePartiesTable.Party]>([:])
+    private let identities = Mutex<[String: String]>([:])
     private let configs = Mutex<Set<Held>>([])
 
     private struct Held: Hashable {
@@ -44,6 +49,8 @@ final class UsageParties: Sendable {
     /// What is known of the parties that records name.
     struct Known: Sendable {
         var keys: [String: UsagePartiesTable.Party] = [:]
+        /// The tenants of apps and users.
+        var identities: [String: String] = [:]
         /// Of records whose key is not theirs: those that there are.
         var projects: Set<String> = []
         var tenants: Set<String> = []
@@ -53,7 +60,10 @@ final class UsageParties: Sendable {
         var published: Set<Int64> = []
 
         func isOf(_ record: Weir_V1_UsageRecord) -> Bool {
-            keys[record.keyID].map { $0.projectID == record.projectID && $0.tenantID == record.tenantID } ?? false
+            guard record.identities.allSatisfy({ identities[$0] == record.tenantID }) else { return false }
+            // An app's requests are of no project.
+            if record.keyID.isEmpty, record.projectID.isEmpty, !record.appID.isEmpty { return true }
+            return keys[record.keyID].map { $0.projectID == record.projectID && $0.tenantID == record.tenantID } ?? false
         }
     }
 
@@ -64,16 +74,22 @@ final class UsageParties: Sendable {
         keys.withLock { keys in
             for id in named { known.keys[id] = keys[id] }
         }
+        let identified = Set(records.lazy.flatMap(\.identities))
+        identities.withLock { identities in
+            for id in identified { known.identities[id] = identities[id] }
+        }
+        let missingIdentities = identified.filter { known.identities[$0] == nil && Self.isID($0) }
         let missing = named.filter { known.keys[$0] == nil && Self.isID($0) }
         let versions = dataPlaneID == nil ? [] : Set(records.lazy.compactMap { Int64(exactly: $0.configVersion) })
         configs.withLock { configs in
             known.held = versions.filter { configs.contains(Held(dataPlaneID: dataPlaneID ?? "", version: $0)) }
         }
         let before = known
-        if missing.isEmpty, known.held == versions, records.allSatisfy({ known.isOf($0) }) { return known }
+        if missing.isEmpty, missingIdentities.isEmpty, known.held == versions, records.allSatisfy({ known.isOf($0) }) { return known }
         let read = try await database.read(as: .all) { c in
             var known = before
             known.keys.merge(try UsagePartiesTable.keys(c, missing)) { first, _ in first }
+            known.identities.merge(try UsagePartiesTable.identities(c, missingIdentities)) { first, _ in first }
             if let dataPlaneID {
                 known.held.formUnion(try DataPlaneConfigsTable.held(c, dataPlaneID: dataPlaneID, among: versions.subtracting(known.held)))
                 known.published = try ConfigVersionsTable.existing(c, among: versions.subtracting(known.held))
@@ -86,6 +102,10 @@ final class UsageParties: Sendable {
         keys.withLock { keys in
             if keys.count + missing.count > Self.capacity { keys.removeAll() }
             keys.merge(read.keys) { first, _ in first }
+        }
+        identities.withLock { identities in
+            if identities.count + missingIdentities.count > Self.capacity { identities.removeAll() }
+            identities.merge(read.identities) { first, _ in first }
         }
         if let dataPlaneID {
             configs.withLock { configs in
@@ -102,6 +122,11 @@ final class UsageParties: Sendable {
     }
 }
 
+extension Weir_V1_UsageRecord {
+    /// The app and the users that it names.
+    fileprivate var identities: [String] { [appID, userID, ownerID].filter { !$0.isEmpty } }
+}
+
 /// Judges what a data plane reports by what it may report.
 enum UsageConfinement {
     /// A data plane that was told that it no longer serves a tenant needs a moment to act on it, and the clocks of the planes differ.
@@ -116,6 +141,8 @@ enum UsageConfinement {
         if !known.isOf(record) {
             // A key that exists says of its own whose it is.
             if known.keys[record.keyID]?.tenantID != record.tenantID, !known.tenants.contains(record.tenantID) { return .unknownTenant }
+            if !record.appID.isEmpty, known.identities[record.appID] != record.tenantID { return .unknownApp }
+            if record.identities.contains(where: { known.identities[$0] != record.tenantID }) { return .unknownUser }
             if known.keys[record.keyID]?.projectID != record.projectID, !known.projects.contains(record.projectID) {
                 return .unknownProject
             }

@@ -73,6 +73,7 @@ struct UsageSanitiser {
         row.configVersion = check.clamp(Int64(clamping: record.configVersion), 0...Int64.max)
         row.appID = check.text(record.appID, Limits.identifierBytes)
         row.userID = check.text(record.userID, Limits.identifierBytes)
+        row.ownerID = check.text(record.ownerID, Limits.identifierBytes)
         row.did = check.text(record.did, Limits.didBytes)
         row.dialect = check.text(record.dialect, Limits.dialectBytes)
         row.tags = check.tags(record.tags)

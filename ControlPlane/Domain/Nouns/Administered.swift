@@ -45,6 +45,10 @@ package protocol Administered: Noun {
     static var taken: FieldProblem { get }
     /// Holds for those that keep what they refer to from being deleted; nil: all do.
     static var holding: String? { get }
+    /// A column by whose value it is found, too, in paths: what the operator's other systems call it.
+    static var alias: String? { get }
+    /// Nouns that refer to it and do not keep it: `willDelete` takes them along.
+    static var goingAlong: [any Administered.Type] { get }
     /// Counters that a deletion takes beside the scope's: of those who may refer to it.
     static var deletionCounters: [ChangeCounter] { get }
 
@@ -77,6 +81,8 @@ extension Administered {
     package static var tenantColumn: String? { columns.contains("tenant_id") ? "tenant_id" : nil }
     package static var taken: FieldProblem { FieldProblem("name", "is taken by another \(words.name)", remedy: "Choose another name.") }
     package static var holding: String? { nil }
+    package static var alias: String? { nil }
+    package static var goingAlong: [any Administered.Type] { [] }
     package static var deletionCounters: [ChangeCounter] { [] }
 
     package func problems(replacing old: Self?, now: Int64) -> [FieldProblem] { [] }

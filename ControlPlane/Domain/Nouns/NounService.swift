@@ -50,6 +50,26 @@ package struct NounService<Content: Administered>: Sendable {
         return try await domain.read(as: scope) { c in try Self.observed(Content.present(c, id).seen(at: now), c) }
     }
 
+    /// The one of this identifier, or of this value of the noun's alias.
+    /// - Throws: `DomainError.notFound`; `.invalid` when several tenants have one and none of them is named.
+    package func find(_ text: String, in tenantID: String? = nil, as scope: TenantScope) async throws -> Item {
+        if let id = try? Key.parse(text), let item = try? await get(id, as: scope) { return item }
+        let kind = Content.words.name
+        guard let alias = Content.alias else { throw DomainError.notFound(kind: kind, id: String(text.prefix(64))) }
+        let now = now
+        let filters: [(column: String, value: SQLValue)] = [(alias, .text(text))] + (tenantID.map { [("tenant_id", .text($0))] } ?? [])
+        let found = try await domain.read(as: scope) { c in
+            try Content.table.list(c, matching: filters, limit: 2).map { try Item($0).seen(at: now) }
+        }
+        guard let item = found.first else { throw DomainError.notFound(kind: kind, id: String(text.prefix(64))) }
+        guard found.count == 1 else {
+            throw DomainError.invalid(
+                "tenant_id", "is missing, and several tenants have \(Content.words.oneOfIt) of this \(alias)",
+                remedy: "Name the tenant in the query, or the \(kind) by its id.")
+        }
+        return item
+    }
+
     package func create(_ content: Content, id: Key = .random(), by actor: Actor) async throws -> Item {
         try Self.check(content.fieldProblems(replacing: nil) + content.problems(replacing: nil, now: now))
         return try await write(by: actor) { change in try insert(content, id: id, change) }

@@ -38,7 +38,10 @@ extension Administered {
     }
 
     static func referrers(to id: ID<Kind>, _ c: any SQLConnection) throws -> [Referrer] {
-        try AdministeredNouns.all.flatMap { try $0.referring(to: id.rawValue, prefix: Kind.prefix, c) }
+        let along = goingAlong.map { ObjectIdentifier($0) }
+        return try AdministeredNouns.all.filter { !along.contains(ObjectIdentifier($0)) }.flatMap {
+            try $0.referring(to: id.rawValue, prefix: Kind.prefix, c)
+        }
     }
 }
 

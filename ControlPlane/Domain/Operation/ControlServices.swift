@@ -9,6 +9,8 @@ package struct ControlServices: Sendable {
     package let tenants: NounService<TenantContent>
     package let projects: NounService<ProjectContent>
     package let keys: VirtualKeyService
+    package let users: UserService
+    package let apps: AppService
     package let keyAuthentication: KeyAuthentication
     package let credentials: CredentialService
     package let providers: NounService<ProviderContent>
@@ -33,6 +35,8 @@ package struct ControlServices: Sendable {
         tenants = NounService(domain)
         projects = NounService(domain)
         keys = VirtualKeyService(domain)
+        users = UserService(domain)
+        apps = AppService(domain)
         keyAuthentication = KeyAuthentication(domain)
         credentials = CredentialService(domain, cipher: cipher)
         providers = NounService(domain)

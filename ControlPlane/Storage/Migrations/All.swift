@@ -23,5 +23,7 @@ package enum Migrations {
         .usageOutcomes,
         .keyUses,
         .forcedRowSecurity,
+        .identities,
+        .identityIndexes,
     ]
 }

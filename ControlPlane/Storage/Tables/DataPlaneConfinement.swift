@@ -108,6 +108,15 @@ package enum UsagePartiesTable {
         return found
     }
 
+    /// The tenants of apps and users, by id.
+    package static func identities(_ c: any SQLConnection, _ ids: Set<String>) throws -> [String: String] {
+        var found: [String: String] = [:]
+        for table in ["users", "apps"] {
+            try each(c, ids, "SELECT id, tenant_id FROM \(table) WHERE id") { found[try $0.text("id")] = try $0.text("tenant_id") }
+        }
+        return found
+    }
+
     /// Which of these projects there are, or were.
     package static func projects(_ c: any SQLConnection, _ ids: Set<String>) throws -> Set<String> {
         var found = Set<String>()

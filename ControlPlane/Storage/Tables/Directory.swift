@@ -47,8 +47,30 @@ package enum DirectoryTables {
         package let models: String
         package let capabilities: String
         package let channels: String
+        package let userID: String?
         /// A JSON object.
         package let tags: String
+        package let removed: Bool
+    }
+
+    package struct User: Sendable {
+        package let id: String
+        package let tenantID: String
+        package let oid: String
+        package let disabled: Bool
+        package let paymentValidUntil: Int64?
+        package let removed: Bool
+    }
+
+    package struct App: Sendable {
+        package let id: String
+        package let tenantID: String
+        package let appID: String
+        package let ownerID: String
+        package let disabled: Bool
+        package let sha256: [UInt8]?
+        package let previousSHA256: [UInt8]?
+        package let previousExpiresAt: Int64?
         package let removed: Bool
     }
 
@@ -58,12 +80,16 @@ package enum DirectoryTables {
         let tenants = scope.condition("id", &arguments)
         let projects = scope.condition("tenant_id", &arguments)
         let keys = scope.condition("tenant_id", &arguments)
+        let users = scope.condition("tenant_id", &arguments)
+        let apps = scope.condition("tenant_id", &arguments)
         return try c.first(
             """
             SELECT COUNT(*) AS changes FROM (
                 SELECT 1 AS one FROM tenants WHERE directory_revision > $1 \(tenants)
                 UNION ALL SELECT 1 AS one FROM projects WHERE directory_revision > $1 \(projects)
                 UNION ALL SELECT 1 AS one FROM virtual_keys WHERE directory_revision > $1 \(keys)
+                UNION ALL SELECT 1 AS one FROM users WHERE directory_revision > $1 \(users)
+                UNION ALL SELECT 1 AS one FROM apps WHERE directory_revision > $1 \(apps)
                 LIMIT $2) AS changed
             """, arguments)?.int("changes") ?? 0
     }
@@ -144,7 +170,7 @@ package enum DirectoryTables {
             """
             SELECT k.id AS id, k.project_id AS project_id, k.sha256 AS sha256, k.previous_sha256 AS previous_sha256,
                 k.previous_expires_at AS previous_expires_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at,
-                k.models AS models, k.capabilities AS capabilities, k.channels AS channels, k.tags AS tags,
+                k.user_id AS user_id, k.models AS models, k.capabilities AS capabilities, k.channels AS channels, k.tags AS tags,
                 COALESCE(k.deleted_at, p.deleted_at, t.deleted_at) AS deleted_at
             FROM virtual_keys k JOIN projects p ON p.id = k.project_id JOIN tenants t ON t.id = k.tenant_id
             WHERE k.id > $1 AND \(wanted) \(condition) ORDER BY k.id LIMIT $2
@@ -155,9 +181,56 @@ package enum DirectoryTables {
                 previousSHA256: try row.optionalBlob("previous_sha256"), previousExpiresAt: try row.optionalInt("previous_expires_at"),
                 expiresAt: try row.optionalInt("expires_at"), revoked: try row.optionalInt("revoked_at") != nil,
                 models: try row.text("models"), capabilities: try row.text("capabilities"), channels: try row.text("channels"),
-                tags: try row.text("tags"),
+                userID: try row.optionalText("user_id"), tags: try row.text("tags"),
                 removed: try row.optionalInt("deleted_at") != nil)
         }
+    }
+
+    /// One page of users by id, from the one after `lastID`.
+    package static func users(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, lastID: String, limit: Int
+    ) throws -> [User] {
+        try others(c, scope, "users", "x.oid AS oid, x.payment_valid_until AS payment_valid_until", revision, lastID, limit).map { row in
+            User(
+                id: try row.text("id"), tenantID: try row.text("tenant_id"), oid: try row.text("oid"),
+                disabled: try row.text("status") != "active", paymentValidUntil: try row.optionalInt("payment_valid_until"),
+                removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+
+    /// One page of apps by id, from the one after `lastID`.
+    package static func apps(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, lastID: String, limit: Int
+    ) throws -> [App] {
+        let columns =
+            "x.app_id AS app_id, x.owner_id AS owner_id, x.sha256 AS sha256, x.previous_sha256 AS previous_sha256, "
+            + "x.previous_expires_at AS previous_expires_at"
+        return try others(c, scope, "apps", columns, revision, lastID, limit).map { row in
+            App(
+                id: try row.text("id"), tenantID: try row.text("tenant_id"), appID: try row.text("app_id"),
+                ownerID: try row.text("owner_id"), disabled: try row.text("status") != "active", sha256: try row.optionalBlob("sha256"),
+                previousSHA256: try row.optionalBlob("previous_sha256"), previousExpiresAt: try row.optionalInt("previous_expires_at"),
+                removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+
+    /// Rows of a table of tenants' callers, `x`.
+    private static func others(
+        _ c: any SQLConnection, _ scope: DirectoryScope, _ table: String, _ columns: String, _ revision: Int64?, _ lastID: String,
+        _ limit: Int
+    ) throws -> [SQLRow] {
+        var arguments: [SQLValue] = [.text(lastID), .int(Int64(limit))]
+        var wanted = "x.deleted_at IS NULL AND t.deleted_at IS NULL"
+        if let revision {
+            arguments.append(.int(revision))
+            wanted = "x.directory_revision > $3"
+        }
+        let condition = scope.condition("x.tenant_id", &arguments)
+        return try c.query(
+            """
+            SELECT x.id AS id, x.tenant_id AS tenant_id, x.status AS status, \(columns), COALESCE(x.deleted_at, t.deleted_at) AS deleted_at
+            FROM \(table) x JOIN tenants t ON t.id = x.tenant_id WHERE x.id > $1 AND \(wanted) \(condition) ORDER BY x.id LIMIT $2
+            """, arguments)
     }
 
     /// What goes with a removed tenant or project, whether or not it was marked itself.

@@ -2,14 +2,16 @@
 package enum PurgeTables {
     package enum Table: String, Sendable {
         case virtualKeys = "virtual_keys"
-        case projects, tenants, credentials
+        case projects, tenants, credentials, users, apps
 
         /// What still refers to a row by a foreign key, and by which column.
         fileprivate var referrers: [(table: String, column: String)] {
             switch self {
             case .virtualKeys, .credentials: []
             case .projects: [("virtual_keys", "project_id")]
-            case .tenants: [("projects", "tenant_id"), ("virtual_keys", "tenant_id")]
+            case .tenants: [("projects", "tenant_id"), ("virtual_keys", "tenant_id"), ("apps", "tenant_id"), ("users", "tenant_id")]
+            case .users: [("apps", "owner_id"), ("virtual_keys", "user_id")]
+            case .apps: []
             }
         }
 
@@ -17,7 +19,7 @@ package enum PurgeTables {
     }
 
     /// Those that refer to others come first.
-    package static let inOrder: [Table] = [.virtualKeys, .projects, .tenants, .credentials]
+    package static let inOrder: [Table] = [.virtualKeys, .apps, .users, .projects, .tenants, .credentials]
 
     /// The counter that says up to which change of the directory rows are missing: a delta from before it would not tell of them.
     package static let directoryMark = "directory_purged"

@@ -58,6 +58,8 @@ package struct UsageRow: Sendable, Hashable {
     package var dialect: String = ""
     /// A JSON array of texts; empty: none.
     package var tags: String = ""
+    /// The user who pays, where that is not who asked.
+    package var ownerID: String = ""
     /// A serialised `UsageRecord` that holds the attempts and nothing else; nil: there was one, or none.
     package var attemptList: [UInt8]?
 
@@ -74,7 +76,7 @@ package struct UsageRow: Sendable, Hashable {
         "trace_id", "status", "error_origin", "error_code", "http_status", "upstream_status", "input_tokens", "output_tokens",
         "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "flags", "cost_nano", "rerated_cost_nano", "latency_us",
         "time_to_first_byte_us", "attempts", "response_bytes", "endpoint_id", "provider_id", "credential_id", "upstream_model",
-        "price_id", "sent_upstream", "app_id", "user_id", "did", "dialect", "tags", "attempt_list",
+        "price_id", "sent_upstream", "app_id", "user_id", "did", "dialect", "tags", "attempt_list", "owner_id",
     ]
 
     /// In the order of `columns`.
@@ -87,7 +89,7 @@ package struct UsageRow: Sendable, Hashable {
             .int(outputTokens), .int(cachedInputTokens), .int(cacheWriteTokens), .int(reasoningTokens), .int(flags), .int(costNano),
             .optional(reratedCostNano), .int(latencyMicroseconds), .int(timeToFirstByteMicroseconds), .int(attempts), .int(responseBytes),
             .text(endpointID), .text(providerID), .text(credentialID), .text(upstreamModel), .text(priceID), .bool(sentUpstream),
-            .text(appID), .text(userID), .text(did), .text(dialect), .text(tags), .optional(attemptList),
+            .text(appID), .text(userID), .text(did), .text(dialect), .text(tags), .optional(attemptList), .text(ownerID),
         ]
     }
 
@@ -136,6 +138,7 @@ package struct UsageRow: Sendable, Hashable {
         sentUpstream = try row.bool("sent_upstream")
         appID = try row.text("app_id")
         userID = try row.text("user_id")
+        ownerID = try row.text("owner_id")
         did = try row.text("did")
         dialect = try row.text("dialect")
         tags = try row.text("tags")

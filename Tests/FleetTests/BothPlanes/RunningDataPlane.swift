@@ -101,9 +101,15 @@ final class RunningDataPlane: Sendable {
     /// A chat completion through the listener: the status and the body.
     /// - Parameter content: of the one message, as JSON.
     func chat(key: String, model: String, stream: Bool = false, content: String = #""hello""#) throws -> (status: Int, body: String) {
+        try chat(headers: ["Authorization: Bearer \(key)"], model: model, stream: stream, content: content)
+    }
+
+    func chat(
+        headers: [String], path: String = "/v1/chat/completions", model: String, stream: Bool = false, content: String = #""hello""#
+    ) throws -> (status: Int, body: String) {
         let body = #"{"model":"\#(model)","stream":\#(stream),"messages":[{"role":"user","content":\#(content)}]}"#
         let request =
-            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \(key)\r\nContent-Type: application/json\r\n"
+            "POST \(path) HTTP/1.1\r\nHost: x\r\n\(headers.joined(separator: "\r\n"))\r\nContent-Type: application/json\r\n"
             + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n\(body)"
         let answer = try Self.exchange(port: server.port, request)
         let status = answer.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
