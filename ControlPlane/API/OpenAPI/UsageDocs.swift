@@ -134,7 +134,7 @@ enum UsageDocs {
         [
             told("request_id", words, "As the caller was told it."), told("admitted_at", .time, "By the data plane's clock."),
             told("received_at", .time, "By the control plane's."),
-        ] + ["tenant", "project", "key", "app", "user"].flatMap(named) + [
+        ] + ["tenant", "project", "key", "app", "user", "owner"].flatMap(named) + [
             told("did", words, "Who asked, where that was proved by a DID.", nullable: true),
             told("model", words, "As the caller named it."),
             told("capability", words, "What was asked for.", nullable: true), told("channel", words, "By which door it came."),

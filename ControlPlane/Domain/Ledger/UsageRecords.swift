@@ -23,6 +23,7 @@ package struct UsageRecord: Sendable, Hashable {
         addNamed("key", row.keyID, to: &object)
         addNamed("app", row.appID, to: &object)
         addNamed("user", row.userID, to: &object)
+        addNamed("owner", row.ownerID, to: &object)
         object["did"] = Self.optional(row.did)
         object["model"] = .string(row.model)
         object["capability"] = Self.word(Weir_V1_Capability(rawValue: Int(row.capability)))
@@ -100,7 +101,7 @@ package struct UsageRecord: Sendable, Hashable {
 
     /// Everything in a record that has a name of its own.
     static func ids(_ row: UsageRow) -> [String] {
-        let parties = [row.tenantID, row.projectID, row.keyID, row.appID, row.userID, row.endpointID, row.providerID]
+        let parties = [row.tenantID, row.projectID, row.keyID, row.appID, row.userID, row.ownerID, row.endpointID, row.providerID]
         return parties + attempts(row).flatMap { [$0.endpointID, $0.providerID] }
     }
 
