@@ -75,7 +75,7 @@ struct UsageQueriesTests {
         try await kind.with { (database) async throws -> Void in
             let queries = Support.queries(database)
             #expect(try await queries.sums(Support.everything, by: [], as: .all).rows == [UsageSums()])
-            #expect(try await queries.sums(Support.everything, by: [.tenant], as: .all) == UsageGroups())
+            #expect(try await queries.sums(Support.everything, by: [.tenant], as: .all).rows.isEmpty)
             #expect(try await queries.lastReceived(tenantID: TenantID("ten_a")) == nil)
         }
     }

@@ -80,7 +80,7 @@ struct BothPlanesTests {
             #expect(try plane.chat(key: tagged.text, model: Self.model).status == 200)
             // What they are afterwards says nothing of what was.
             let keys = control.services.keys.nouns
-            let present = try await keys.get(tagged.id)
+            let present = try await keys.get(tagged.id, as: .all)
             var content = present.content
             content.tags = ["team": "sales"]
             _ = try await keys.replace(tagged.id, at: present.revision, with: content, by: RunningControl.administrator)
