@@ -290,12 +290,18 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         isDiscarding = false
         hasServed = true
         state = .idle
-        if keepAlive, !extra {
+        if keepAlive, !extra, hasSentAll {
             pool.release(self)
         } else {
             close()
         }
     }
+
+    /// Who answers before the whole request was sent may leave the rest of it unread: what came behind would be read as if it were that rest,
+    /// or that rest as the next request.
+    private var hasSentAll: Bool { requestBytes <= Self.smallRequest || stream?.pendingBytes == 0 }
+    /// What the kernel takes at once.
+    private static let smallRequest = 16_384
 
     private func fail(_ failure: UpstreamFailure) {
         let attempt = attempt

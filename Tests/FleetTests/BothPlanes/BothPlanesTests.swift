@@ -94,7 +94,7 @@ struct BothPlanesTests {
             #expect(items.map { $0["tag"] } == [[:], ["team": "sales"], ["team": "search"]])
             #expect(items.map { $0["tags"] } == [[], ["team=sales"], ["env=prod", "team=search"]])
             #expect(items.map { $0["requests"] } == [1, 1, 1])
-            #expect(try await keys.get(plain.id).content.lastUsedAt != nil)
+            #expect(try await keys.get(plain.id, as: .all).content.lastUsedAt != nil)
             let now = SystemClock().nowMilliseconds()
             #expect(try await control.usageKnown(until: now) >= now)
             await plane.stop()

@@ -173,6 +173,19 @@ struct ProviderFaultTests {
         #expect(try await proxy.finish().map(\.errorCode) == ["provider_died"])
     }
 
+    @Test func leaveNoConnectionForTheNextRequestWhereTheBodyWasNotTaken() async throws {
+        let refusal = RawProvider.Answer.json(413, #"{"error":{"message":"too large"}}"#)
+        let provider = try await RawProvider.start(readsBodies: false) { _ in refusal }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let large = #"{"model":"m","messages":[],"user":"\#(String(repeating: "u", count: 8 << 20))"}"#
+        for _ in 0..<2 {
+            let response = try await proxy.send("POST /v1/chat/completions", body: large)
+            #expect(response.status == 413 && response.field("message") == "too large", "\(response.text.prefix(500))")
+        }
+        #expect(provider.connectionCount == 2)
+        _ = try await proxy.finish()
+    }
+
     @Test func areNotRepeatedWhereTheOutcomeIsUnknown() async throws {
         // 4: the first request of a connection is answered, the second gets the connection closed after it was read.
         for end in [Answer.End.close, .reset] {

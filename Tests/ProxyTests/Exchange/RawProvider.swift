@@ -55,6 +55,7 @@ final class RawProvider: Sendable {
 
     var port: Int { channel.localAddress?.port ?? 0 }
     var url: String { "http://127.0.0.1:\(port)/v1" }
+    var connectionCount: Int { seen.connections.withLock { $0.count } }
     /// Heads and bodies as they came.
     var requests: [String] { seen.requests.withLock { $0 } }
 
@@ -65,17 +66,21 @@ final class RawProvider: Sendable {
 
     /// - Parameters:
     ///   - tls: nil for none.
+    ///   - readsBodies: false answers a head at once and reads nothing more of that connection.
     ///   - answer: to the request of that number, from 0.
-    static func start(tls: NIOSSLContext? = nil, _ answer: @escaping @Sendable (Int) -> Answer) async throws -> RawProvider {
+    static func start(
+        tls: NIOSSLContext? = nil, readsBodies: Bool = true, _ answer: @escaping @Sendable (Int) -> Answer
+    ) async throws -> RawProvider {
         let seen = Seen()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 seen.connections.withLock { $0.append(channel) }
                 return channel.eventLoop.makeCompletedFuture {
                     if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try channel.pipeline.syncOperations.addHandler(Handler(seen, answer))
+                    try channel.pipeline.syncOperations.addHandler(Handler(seen, readsBodies: readsBodies, answer))
                 }
             }
+            .childChannelOption(.socketOption(.so_rcvbuf), value: readsBodies ? 131_072 : 8192)
             .bind(host: "127.0.0.1", port: 0).get()
         return RawProvider(channel, seen)
     }
@@ -104,16 +109,27 @@ final class RawProvider: Sendable {
         typealias InboundIn = ByteBuffer
         private let seen: Seen
         private let answer: @Sendable (Int) -> Answer
+        private let readsBodies: Bool
         private var received = ""
 
-        init(_ seen: Seen, _ answer: @escaping @Sendable (Int) -> Answer) {
+        init(_ seen: Seen, readsBodies: Bool, _ answer: @escaping @Sendable (Int) -> Answer) {
             self.seen = seen
+            self.readsBodies = readsBodies
             self.answer = answer
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             received += String(buffer: unwrapInboundIn(data))
             while let head = received.range(of: "\r\n\r\n") {
+                guard readsBodies else {
+                    let number = seen.requests.withLock { requests in
+                        requests.append(String(received[..<head.upperBound]))
+                        return requests.count - 1
+                    }
+                    received = ""
+                    context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
+                    return send(answer(number), context)
+                }
                 let length =
                     received[..<head.lowerBound].lowercased().split(separator: "\r\n").first { $0.hasPrefix("content-length:") }
                     .flatMap { Int($0.dropFirst(15).drop { $0 == " " }) } ?? 0
