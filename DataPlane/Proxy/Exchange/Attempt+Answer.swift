@@ -35,6 +35,8 @@ extension Attempt {
 
     /// Bytes of an answer that are held until it is known to be one.
     private static let heldBytes: Int64 = 65_536
+    /// Of what gathers one read, while a stream waits for the next one.
+    private static let keptCapacity = 4096
     /// A stream that begins with comments is held no longer than this: they are there to keep the caller waiting.
     private static let heldMicroseconds: Int64 = 5_000_000
     /// What follows `[DONE]` counts, and is waited for no longer than this.
@@ -110,6 +112,7 @@ extension Attempt {
         if isEnd, !opening.isDamaged, let inflater = opening.inflater {
             do throws(Inflater.Failure) { try inflater.finish() } catch { damaged(error) }
         }
+        handOn()
         switch state {
         case .collecting: if isEnd { endRefused() }
         case .deciding:
@@ -186,16 +189,25 @@ extension Attempt {
     private func forward(_ bytes: UnsafeRawBufferPointer) {
         responseBytes &+= Int64(bytes.count)
         if meter.shape == .stream {
-            meter.relay(bytes) { send($0) }
+            // Events often come in many small chunks at once: they are looked through, and handed on, together.
+            meter.relay(bytes) { gathered.append(contentsOf: $0) }
         } else {
             meter.observe(bytes)
             send(bytes)
         }
     }
 
+    /// Hands on what was gathered from one read.
+    private func handOn() {
+        if gathered.isEmpty { return }
+        gathered.withUnsafeBytes { send($0) }
+        gathered.removeAll(keepingCapacity: gathered.capacity <= Self.keptCapacity)
+    }
+
     /// Nothing follows: hands on what was held back.
     private func finishSending() {
-        meter.finish { send($0) }
+        meter.finish { gathered.append(contentsOf: $0) }
+        handOn()
         opening.keeper?.finish { exchange.sink.write($0) }
     }
 

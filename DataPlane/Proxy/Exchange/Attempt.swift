@@ -47,6 +47,8 @@ final class Attempt: @unchecked Sendable {
     var meter = ResponseMeter()
     /// What is known of an answer before its head is written.
     var opening = Opening()
+    /// What the caller may have of a stream's read, until `endPieces`.
+    var gathered: [UInt8] = []
 
     /// The words of an error are worth waiting for, but not long.
     private static let errorBodyMicroseconds: Int64 = 2_000_000
