@@ -75,7 +75,7 @@ extension Attempt {
         {
             responseBytes &+= Int64(count)
             piece.withUnsafeReadableBytes { meter.observe($0) }
-            exchange.sink.write(piece)
+            sink.write(piece)
         } else {
             buffer.withUnsafeReadableBytes { take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
             buffer.moveReaderIndex(forwardBy: count)
@@ -183,7 +183,7 @@ extension Attempt {
         }
         dialect.begin(&meter, shape, admission, hiding: shape == .stream ? loop.hiddenTexts(of: candidate) : .none)
         opening.isWritten = true
-        exchange.sink.begin(head)
+        sink.begin(head)
     }
 
     private func forward(_ bytes: UnsafeRawBufferPointer) {
@@ -208,14 +208,14 @@ extension Attempt {
     private func finishSending() {
         meter.finish { gathered.append(contentsOf: $0) }
         handOn()
-        opening.keeper?.finish { exchange.sink.write($0) }
+        opening.keeper?.finish { sink.write($0) }
     }
 
     private func isClean(_ bytes: UnsafeRawBufferPointer) -> Bool { opening.keeper?.isClean(bytes) ?? true }
 
     private func send(_ bytes: UnsafeRawBufferPointer) {
-        if isClean(bytes) { return exchange.sink.write(bytes) }
-        opening.keeper?.pass(bytes) { exchange.sink.write($0) }
+        if isClean(bytes) { return sink.write(bytes) }
+        opening.keeper?.pass(bytes) { sink.write($0) }
         if opening.keeper?.hasMasked == true { loop.noteLeak(of: candidate) }
     }
 
@@ -307,9 +307,9 @@ extension Attempt {
             var head = ReplyHead(status: providerStatus, length: .known(Int64(body.count)), requestID: admission.requestID)
             head.configVersion = admission.config.versionText
             meter.finish { _ in }
-            exchange.sink.begin(head)
+            sink.begin(head)
             body.withUnsafeBytes { send($0) }
-            opening.keeper?.finish { exchange.sink.write($0) }
+            opening.keeper?.finish { sink.write($0) }
             opening.isWritten = true
             opening.isJudged = true
         } catch {
@@ -337,7 +337,7 @@ extension Attempt {
         if isEnd { return end(.answered(hadError: meter.sawError), .done) }
         if meter.sawDone { return waitForFarewell() }
         setIdleDeadline()
-        if !exchange.sink.flush() { pause() }
+        if !sink.flush() { pause() }
     }
 }
 

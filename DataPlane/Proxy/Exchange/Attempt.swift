@@ -27,6 +27,8 @@ final class Attempt: @unchecked Sendable {
     let admission: Admission
     let candidate: Candidate
     let exchange: Exchange
+    /// The exchange's, which does not hold it: held here for as long as an answer may come.
+    let sink: any ReplySink
     let loop: LoopContext
     /// Monotonic microseconds.
     let startedAt: Int64
@@ -57,6 +59,7 @@ final class Attempt: @unchecked Sendable {
         self.candidate = candidate
         self.admission = admission
         self.exchange = exchange
+        sink = exchange.sink
         loop = exchange.loop
         startedAt = exchange.loop.nowMicroseconds
     }
@@ -208,7 +211,7 @@ final class Attempt: @unchecked Sendable {
 
     func end(_ ending: AttemptOutcome.Ending, _ rest: Rest = .done) {
         guard state != .ended else { return }
-        if state == .deciding, opening.isWritten { exchange.sink.discard() }
+        if state == .deciding, opening.isWritten { sink.discard() }
         state = .ended
         switch rest {
         case .done: break
