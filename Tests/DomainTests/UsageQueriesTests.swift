@@ -70,6 +70,22 @@ struct UsageQueriesTests {
         }
     }
 
+    @Test("show a tenant its own usage only, whatever is asked for", arguments: TestDatabases.all)
+    func confined(_ kind: TestDatabase) async throws {
+        try await Self.filled(kind) { queries in
+            let scope = TenantScope.tenant("ten_b")
+            let endless = Support.everything
+            let hours = UsageFilter(from: 0, to: Support.now * 1000 + 1)
+            for filter in [endless, hours] {
+                for by in [[UsageDimension.tenant], [.tenant, .column(.endpoint)], [.tenant, .column(.user)]] {
+                    #expect(try await queries.sums(filter, by: by, as: scope).rows.map { $0.group[0] } == ["ten_b"])
+                }
+                #expect(try await queries.records(filter, PageRequest(), as: scope).items.map(\.tenantID) == ["ten_b", "ten_b"])
+            }
+            #expect(try await queries.sums(UsageFilter(from: 0, to: .max, [.tenant: "ten_a"]), by: [.tenant], as: scope).rows.isEmpty)
+        }
+    }
+
     @Test("sum nothing to zeroes", arguments: TestDatabases.all)
     func nothing(_ kind: TestDatabase) async throws {
         try await kind.with { (database) async throws -> Void in

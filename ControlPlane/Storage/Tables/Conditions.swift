@@ -29,6 +29,12 @@ package struct Conditions {
         if case .tenant(let id) = scope { add("\(column) = ?", .text(id)) }
     }
 
+    /// The column has one of these values, of which there is one at least.
+    mutating func add(among column: String, _ values: some Sequence<String>) {
+        let places = values.map { place(.text($0)) }
+        pieces.append("\(column) IN (\(places.joined(separator: ", ")))")
+    }
+
     /// Adds an argument that stands outside of the WHERE clause and returns its placeholder.
     package mutating func place(_ value: SQLValue) -> String {
         arguments.append(value)

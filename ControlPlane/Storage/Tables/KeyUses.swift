@@ -35,9 +35,11 @@ package enum KeyUsesTable {
     /// Unix milliseconds, by key; those that were never used are not there.
     package static func latest(_ c: any SQLConnection, keyIDs: [String]) throws -> [String: Int64] {
         guard !keyIDs.isEmpty else { return [:] }
+        var conditions = Conditions()
+        conditions.add(among: "key_id", keyIDs)
+        conditions.confine("tenant_id", to: c.scope)
         let rows = try c.query(
-            "SELECT key_id, MAX(used_at) AS used_at FROM virtual_key_uses WHERE key_id IN \(Conditions.places(1, keyIDs.count)) GROUP BY key_id",
-            keyIDs.map { .text($0) })
+            "SELECT key_id, MAX(used_at) AS used_at FROM virtual_key_uses \(conditions.clause) GROUP BY key_id", conditions.arguments)
         return try Dictionary(rows.map { (try $0.text("key_id"), try $0.int("used_at")) }, uniquingKeysWith: max)
     }
 

@@ -182,8 +182,9 @@ package struct NounTable: Sendable {
     /// Rows with these ids, in any order; removed ones that stay are among them.
     package func find(_ c: any SQLConnection, ids: [String]) throws -> [NounRow] {
         try stride(from: 0, to: ids.count, by: 500).flatMap { start in
-            let part = ids[start..<min(start + 500, ids.count)]
-            return try c.query("\(selection) WHERE id IN \(Conditions.places(1, part.count))", part.map { .text($0) }).map(row)
+            var conditions = conditions(c, removedToo: true)
+            conditions.add(among: "id", ids[start..<min(start + 500, ids.count)])
+            return try c.query("\(selection) \(conditions.clause)", conditions.arguments).map(row)
         }
     }
 

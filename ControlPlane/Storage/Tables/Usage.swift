@@ -72,16 +72,18 @@ package struct UsageFilter: Sendable, Hashable {
     var detail: UsageColumn.Detail { values.keys.map(\.detail).max() ?? .days }
 
     /// Of records.
-    func add(to conditions: inout Conditions, _ dialect: SQLDialect) {
+    func add(to conditions: inout Conditions, _ c: any SQLConnection) {
         conditions.add("admitted_at_us >= ?", .int(from))
         conditions.add("admitted_at_us < ?", .int(to))
-        addValues(to: &conditions, dialect)
+        addValues(to: &conditions, c)
     }
 
-    func addValues(to conditions: inout Conditions, _ dialect: SQLDialect) {
+    /// The values, and whose rows the transaction may see.
+    func addValues(to conditions: inout Conditions, _ c: any SQLConnection) {
+        conditions.confine("tenant_id", to: c.scope)
         // In one order, so that the same filters are the same statement.
         for column in UsageColumn.allCases {
-            if let value = values[column] { column.add(value, to: &conditions, dialect) }
+            if let value = values[column] { column.add(value, to: &conditions, c.dialect) }
         }
     }
 }
@@ -120,7 +122,7 @@ package enum UsageTable {
         _ c: any SQLConnection, _ filter: UsageFilter, before: (admittedAt: Int64, requestID: [UInt8])?, limit: Int
     ) throws -> [UsageRow] {
         var conditions = Conditions()
-        filter.add(to: &conditions, c.dialect)
+        filter.add(to: &conditions, c)
         return try newest.rows(c, conditions, before: before.map { ($0.admittedAt, .blob($0.requestID)) }, limit: limit).map(UsageRow.init)
     }
 

@@ -63,6 +63,8 @@ package struct UsageGroups: Sendable, Hashable {
     package var totals = UsageSums()
     /// How many there are beyond those in `rows`.
     package var others: Int64 = 0
+
+    package init() {}
 }
 
 /// Sums of whole days come from `usage_daily` (or its detailed sister), the rest from the records: the broken days at a window's ends, days
@@ -117,7 +119,7 @@ package struct UsageSumsQuery: Sendable {
 
     private func rows(_ c: any SQLConnection) throws -> [UsageSums] {
         var arguments = Conditions()
-        let sources = sources(&arguments, c.dialect)
+        let sources = sources(&arguments, c)
         let sums = UsageSums.columns.flatMap { name, _ in
             ["SUM(\(name) / \(Self.half)) AS \(name)_high", "SUM(\(name) % \(Self.half)) AS \(name)_low"]
         }
@@ -135,7 +137,7 @@ package struct UsageSumsQuery: Sendable {
 
     private func count(_ c: any SQLConnection) throws -> Int64 {
         var arguments = Conditions()
-        let sources = sources(&arguments, c.dialect)
+        let sources = sources(&arguments, c)
         let list = groups.joined(separator: ", ")
         return try c.first(
             "SELECT COUNT(*) AS groups FROM (SELECT \(list) FROM (\(sources)) AS usage GROUP BY \(list)) AS counted", arguments.arguments
@@ -155,51 +157,51 @@ package struct UsageSumsQuery: Sendable {
     // MARK: Where it is read
 
     /// The SELECTs that are united; their arguments go to `arguments`.
-    private func sources(_ arguments: inout Conditions, _ dialect: SQLDialect) -> String {
+    private func sources(_ arguments: inout Conditions, _ c: any SQLConnection) -> String {
         let day = UsageDailyTable.microsecondsPerDay
         let first = filter.from == 0 ? 0 : (filter.from - 1) / day + 1
         // Without an end it reaches further than any record.
         let end = filter.to == .max ? Int64.max : max(0, filter.to) / day
-        guard first < end, detail < .records else { return records(filter.from, filter.to, &arguments, dialect) }
+        guard first < end, detail < .records else { return records(filter.from, filter.to, &arguments, c) }
         var parts: [(from: Int64, to: Int64)] = []
         if filter.from < first * day { parts.append((filter.from, first * day)) }
         let broken = Set(dimensions.flatMap(\.borders).filter { $0 % day != 0 }.map { $0 / day }.filter { first <= $0 && $0 < end })
         for number in broken.sorted() { parts.append((number * day, (number + 1) * day)) }
         if end < .max, end * day < filter.to { parts.append((end * day, filter.to)) }
-        var sources = [daily(first, end, without: broken.sorted(), &arguments, dialect)]
-        for part in parts { sources.append(records(part.from, part.to, &arguments, dialect)) }
+        var sources = [daily(first, end, without: broken.sorted(), &arguments, c)]
+        for part in parts { sources.append(records(part.from, part.to, &arguments, c)) }
         return sources.joined(separator: " UNION ALL ")
     }
 
     private func daily(
-        _ first: Int64, _ end: Int64, without broken: [Int64], _ arguments: inout Conditions, _ dialect: SQLDialect
+        _ first: Int64, _ end: Int64, without broken: [Int64], _ arguments: inout Conditions, _ c: any SQLConnection
     ) -> String {
-        let groups = named(time: "day * \(UsageDailyTable.microsecondsPerDay)", &arguments, dialect)
+        let groups = named(time: "day * \(UsageDailyTable.microsecondsPerDay)", &arguments, c)
         var conditions = Conditions(continuing: arguments)
         conditions.add("day >= ?", .int(first))
         conditions.add("day < ?", .int(end))
         for day in broken { conditions.add("day <> ?", .int(day)) }
-        filter.addValues(to: &conditions, dialect)
+        filter.addValues(to: &conditions, c)
         arguments = Conditions(continuing: conditions)
         let sums = UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
         let table = detail == .details ? "usage_daily_detail" : "usage_daily"
         return "SELECT \((groups + sums).joined(separator: ", ")) FROM \(table) \(conditions.clause)"
     }
 
-    private func records(_ from: Int64, _ to: Int64, _ arguments: inout Conditions, _ dialect: SQLDialect) -> String {
+    private func records(_ from: Int64, _ to: Int64, _ arguments: inout Conditions, _ c: any SQLConnection) -> String {
         var narrowed = filter
         narrowed.from = from
         narrowed.to = to
-        let groups = named(time: "admitted_at_us", &arguments, dialect)
+        let groups = named(time: "admitted_at_us", &arguments, c)
         var conditions = Conditions(continuing: arguments)
-        narrowed.add(to: &conditions, dialect)
+        narrowed.add(to: &conditions, c)
         arguments = Conditions(continuing: conditions)
         let sums =
             UsageDailyTable.sums.map { "\($0.ofRecord) AS \($0.column)" } + ["CASE WHEN status = 2 THEN 1 ELSE 0 END AS failed"]
         return "SELECT \((groups + sums).joined(separator: ", ")) FROM usage_records \(conditions.clause)"
     }
 
-    private func named(time: String, _ arguments: inout Conditions, _ dialect: SQLDialect) -> [String] {
-        zip(dimensions, groups).map { "\($0.expression(time: time, &arguments, dialect)) AS \($1)" }
+    private func named(time: String, _ arguments: inout Conditions, _ c: any SQLConnection) -> [String] {
+        zip(dimensions, groups).map { "\($0.expression(time: time, &arguments, c.dialect)) AS \($1)" }
     }
 }
