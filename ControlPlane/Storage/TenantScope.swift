@@ -16,7 +16,11 @@ extension TenantScope {
 /// statement, whoever the control plane connects as; only migrations and partitions are made as the owner.
 package enum RowSecurity {
     /// Tables whose rows belong to tenants, and the column that says to which.
-    package static let tables: [(name: String, tenantColumn: String)] = [
+    package static let tables: [(name: String, tenantColumn: String)] =
+        first + ["virtual_key_uses", "users", "apps"].map { (name: $0, tenantColumn: "tenant_id") }
+
+    /// Those that were there when this began; a later table's migration brings its own policy.
+    static let first: [(name: String, tenantColumn: String)] = [
         ("tenants", "id"), ("projects", "tenant_id"), ("virtual_keys", "tenant_id"), ("usage_records", "tenant_id"),
         ("usage_daily", "tenant_id"), ("usage_daily_detail", "tenant_id"), ("audit_log", "tenant_id"),
     ]
@@ -95,7 +99,7 @@ package enum RowSecurity {
 extension Migration {
     static let rowSecurity = Migration(46, "row_security") { dialect in
         // The usage records were not forced by this one: the release before copied into them as the owner, which Postgres would refuse.
-        RowSecurity.statements(dialect, RowSecurity.tables).filter { $0 != forcedRecords }
+        RowSecurity.statements(dialect, RowSecurity.first).filter { $0 != forcedRecords }
     }
 
     /// The release before copies into the partitions by now, which have no policy: nobody but their owner reads them.

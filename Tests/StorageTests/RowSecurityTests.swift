@@ -20,6 +20,17 @@ struct RowSecurityTests {
                             created_at, updated_at, directory_revision)
                         VALUES ($1, $2, $3, 'k', $4, '[]', '[]', '[]', '{}', 1, 1, 1, 1)
                         """, [.text("key_" + tenant), .text("prj_" + tenant), .text(tenant), .blob([1])])
+                    try c.execute(
+                        """
+                        INSERT INTO users (id, tenant_id, oid, status, synced_status, revision, created_at, updated_at, directory_revision)
+                        VALUES ($1, $2, 'u', 'active', 'active', 1, 1, 1, 1)
+                        """, [.text("usr_" + tenant), .text(tenant)])
+                    try c.execute(
+                        """
+                        INSERT INTO apps (id, tenant_id, app_id, name, description, owner_id, status, revision, created_at, updated_at,
+                            directory_revision)
+                        VALUES ($1, $2, $1, 'a', '', $3, 'active', 1, 1, 1, 1)
+                        """, [.text("app_" + tenant), .text(tenant), .text("usr_" + tenant)])
                     try AuditTable.insert(
                         c,
                         AuditRow(
