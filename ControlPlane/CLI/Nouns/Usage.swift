@@ -79,7 +79,8 @@ struct UsageCommand: ParsableCommand {
         static var shapes: [FieldShape] {
             [
                 FieldShape("tenant_id", .id(TenantKind.prefix), ""), FieldShape("project_id", .id(ProjectKind.prefix), ""),
-                FieldShape("key_id", .id(KeyKind.prefix), ""), FieldShape("endpoint_id", .id(EndpointKind.prefix), ""),
+                FieldShape("key_id", .id(KeyKind.prefix), ""), FieldShape("app_id", .id(AppKind.prefix), ""),
+                FieldShape("user_id", .id(UserKind.prefix), ""), FieldShape("endpoint_id", .id(EndpointKind.prefix), ""),
                 FieldShape("provider_id", .id(ProviderKind.prefix), ""),
             ]
         }
