@@ -72,7 +72,7 @@ struct UsageQueriesTests {
 
     @Test("show a tenant its own usage only, whatever is asked for", arguments: TestDatabases.all)
     func confined(_ kind: TestDatabase) async throws {
-        try await Self.filled(kind) { queries in
+        try await Self.filled(kind) { (queries) async throws -> Void in
             let scope = TenantScope.tenant("ten_b")
             let endless = Support.everything
             let hours = UsageFilter(from: 0, to: Support.now * 1000 + 1)
