@@ -54,19 +54,3 @@ struct Serve: AsyncParsableCommand {
         }
     }
 }
-
-struct ShowConfig: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "config", abstract: "Show the settings in force and where each comes from: flag, environment, file or default.",
-        discussion: "Example:\n  weir-control config --settings-file /etc/weir/control.json")
-
-    @Flag(help: "As JSON.")
-    var json = false
-    @OptionGroup var options: SettingsOptions
-
-    func run() throws {
-        let reader = ControlOptions.reader
-        let effective = try options.read(reader)
-        print(json ? effective.json(reader.settings) : effective.table(reader.settings), terminator: json ? "\n" : "")
-    }
-}

@@ -5,7 +5,10 @@ import Primitives
 import ProcessSettings
 
 /// What `weir-control` is told, before it is checked and completed by `Settings`, which says what each is for and why.
-struct ControlOptions: Sendable {
+struct ControlOptions: Sendable, ConfiguredProgram {
+    static let program = "weir-control"
+    static let settingsFile = "/etc/weir/control.json"
+
     var dataDirectory = "weir-control-data"
     var databaseURL: String?
     var databaseConnections = 8

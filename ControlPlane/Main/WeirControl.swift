@@ -1,5 +1,6 @@
 import ArgumentParser
 import Primitives
+import ProcessSettings
 
 @main
 struct WeirControl: AsyncParsableCommand {
@@ -14,7 +15,7 @@ struct WeirControl: AsyncParsableCommand {
               weir-control serve
             """,
         version: "weir-control \(weirVersion)",
-        subcommands: [Serve.self, ShowConfig.self, BootstrapAdmin.self, MasterKeyCommand.self, RotateMasterKey.self],
+        subcommands: [Serve.self, ShowConfig<ControlOptions>.self, BootstrapAdmin.self, MasterKeyCommand.self, RotateMasterKey.self],
         defaultSubcommand: Serve.self)
 
     @MainActor static func main() async {

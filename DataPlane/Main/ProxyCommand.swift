@@ -21,7 +21,7 @@ struct ProxyCommand: AsyncParsableCommand {
             \(ProxyProcess.reader.help)
             """,
         version: "weir-proxy \(weirVersion)",
-        subcommands: [Serve.self, ShowConfig.self],
+        subcommands: [Serve.self, ShowConfig<ProxyProcess>.self],
         defaultSubcommand: Serve.self)
 
     @MainActor static func main() async {
@@ -50,21 +50,5 @@ struct Serve: AsyncParsableCommand {
             logger.critical("weir-proxy has failed", metadata: ["reason": "\(error)"])
             throw ExitCode.failure
         }
-    }
-}
-
-struct ShowConfig: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "config", abstract: "Show the settings in force and where each comes from: flag, environment, file or default.",
-        discussion: "Example:\n  weir-proxy config --settings-file /etc/weir/proxy.json")
-
-    @Flag(help: "As JSON.")
-    var json = false
-    @OptionGroup var options: SettingsOptions
-
-    func run() throws {
-        let reader = ProxyProcess.reader
-        let effective = try options.read(reader)
-        print(json ? effective.json(reader.settings) : effective.table(reader.settings), terminator: json ? "\n" : "")
     }
 }

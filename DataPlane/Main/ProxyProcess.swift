@@ -4,7 +4,10 @@ import ProcessSettings
 import Proxy
 
 /// What `weir-proxy` is told: the settings of the data plane, and those of the process around it.
-struct ProxyProcess: Sendable {
+struct ProxyProcess: Sendable, ConfiguredProgram {
+    static let program = "weir-proxy"
+    static let settingsFile = "/etc/weir/proxy.json"
+
     var proxy = ProxySettings()
     /// A one-time enrolment token. A flag shows in `ps`; the variable does not.
     var enroll: String?

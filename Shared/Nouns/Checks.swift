@@ -15,8 +15,8 @@ extension FieldKind {
         switch self {
         case .id(let prefix): text.hasPrefix(prefix) && Base32.decode(text.dropFirst(prefix.count))?.count == 10 ? .text(text) : nil
         case .word(let words): words.contains(text) ? .text(text) : nil
-        case .integer(let range): Int64(text).flatMap { range.contains($0) ? .int($0) : nil }
         case .flag: text == "true" ? .int(1) : text == "false" ? .int(0) : nil
+        case .integer(let range): Int64(text).flatMap { range.contains($0) ? .int($0) : nil }
         case .name, .token, .label: problems(of: .string(text), at: "").isEmpty ? .text(text) : nil
         default: nil
         }

@@ -161,6 +161,14 @@ package struct Field<Content: Sendable>: Sendable {
     package var fixed: Field { with { $0.use = .fixed } }
     /// Told by the system.
     package var shown: Field { with { $0.use = .shown } }
+    /// Told by the system, which heard or saw it.
+    package var observed: Field {
+        with {
+            $0.use = .shown
+            $0.isObserved = true
+        }
+    }
+    package var nullable: Field { with { $0.isNullable = true } }
     /// Kept for the system.
     package var hidden: Field { with { $0.use = .hidden } }
     /// A list can be narrowed by it.

@@ -47,6 +47,12 @@ package struct FieldShape: Sendable, Hashable {
         self.about = about
     }
 
+    package func with(nullable: Bool) -> FieldShape {
+        var shape = self
+        shape.isNullable = nullable
+        return shape
+    }
+
     package var isInput: Bool { use == .given || use == .fixed || use == .secret }
     package var isShown: Bool { !isTransient && (use == .given || use == .fixed || use == .shown) }
 }

@@ -66,7 +66,7 @@ package struct VirtualKeyContent: Noun {
         Field("previous_expires_at", \.previousExpiresAt, .time, "Until when the secret before works.").hidden,
         Field(computed: "previous_secret_expires_at", .time, "Until when the secret that a rotation replaced still works.") { key in
             key.previousExpiresAt.flatMap { $0 > key.now ? $0.json(as: .time) : nil } ?? .null
-        }.with { $0.isNullable = true },
+        }.nullable,
     ]
 
     package var title: String { name }

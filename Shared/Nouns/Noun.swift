@@ -40,7 +40,7 @@ package enum DeclaredNouns {
     package static let all: [any Noun.Type] = [
         TenantContent.self, ProjectContent.self, VirtualKeyContent.self, ProviderContent.self, CredentialContent.self,
         EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
-        EnrollmentTokenContent.self, UserContent.self, AppContent.self,
+        EnrollmentTokenContent.self, UserContent.self, AppContent.self, RolloutContent.self, DataPlaneContent.self,
     ]
 
     package static func noun(prefix: String) -> (any Noun.Type)? { all.first { $0.idPrefix == prefix } }

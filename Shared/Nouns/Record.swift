@@ -21,6 +21,10 @@ extension Record {
 
     package static var shapes: [FieldShape] { fields.map(\.shape) }
     package static var columns: [String] { fields.flatMap(\.columns) }
+    /// Where a field of one column is kept.
+    package static func column(of shape: FieldShape) -> String {
+        fields.first { $0.shape.name == shape.name }?.columns.first ?? shape.name
+    }
 
     /// What the API shows of it. Never a secret.
     package var json: JSONValue { .object(members) }

@@ -26,6 +26,7 @@ package struct RouteContent: Noun {
     /// 0: one attempt per target.
     package var maxAttempts: Int64 = 0
     package var disabled = false
+    package var repeatUnknownOutcomes = false
 
     package init() {}
 
@@ -40,6 +41,10 @@ package struct RouteContent: Noun {
         Field(objects: "targets", \.targets, maximum: 64, "The endpoints it leads to.").option("target").heading("TARGETS"),
         Field("max_attempts", \.maxAttempts, .integer(0...64), "How many targets are tried at most; 0: all.", or: 0),
         Field("disabled", \.disabled, "Whether it is left out.", or: false).heading("DISABLED"),
+        Field(
+            "repeat_unknown_outcomes", \.repeatUnknownOutcomes,
+            "Whether a request that was sent, and of which no answer came, goes to the next target: it may be served and charged twice.",
+            or: false),
     ]
 
     package var title: String { name }

@@ -71,29 +71,76 @@ struct OpenAPITests {
 
 @Suite("Declarations of nouns")
 struct DeclarationTests {
-    @Test("nothing is forgotten of a noun: words, columns in the database, a route, a command", arguments: TestDatabases.all)
+    /// The last word of its command, where that is not the noun's own.
+    private static let commands = ["data plane": "fleet"]
+
+    /// What a noun lacks of everything that makes one whole.
+    private static func forgotten(of noun: any Administered.Type, _ h: ControlHarness, commands: [String]) async throws -> [String] {
+        let words = noun.words
+        var forgotten: [String] = []
+        func expect(_ isThere: Bool, _ what: String) { if !isThere { forgotten.append(what) } }
+        expect(DeclaredNouns.all.contains { $0.idPrefix == noun.idPrefix }, "a line in DeclaredNouns")
+        expect(!words.about.isEmpty, "words")
+        let routes = h.table.routes.filter { $0.pattern.hasPrefix("/admin/api/\(words.path)") }
+        expect(Set(routes.map(\.pattern)).isSuperset(of: ["/admin/api/\(words.path)", "/admin/api/\(words.path)/{id}"]), "routes")
+        let isMade = routes.contains { $0.method == .post && $0.pattern == "/admin/api/\(words.path)" }
+        expect(!isMade || !words.createExample.isEmpty, "an example of creating one")
+        expect(routes.isEmpty || words.createExample.isEmpty || isMade, "a route that creates one")
+        // The table has a column for every field: a page of it works, whichever field it is narrowed by.
+        let table = noun.table
+        let columns: [String?] = [nil] + noun.shapes.filter(\.isFilter).map { noun.column(of: $0) }
+        for column in columns {
+            let page = try? await h.database.read { c in
+                let filters: [(column: String, value: SQLValue)] = column.map { [(column: $0, value: SQLValue.null)] } ?? []
+                return try table.list(c, matching: filters, limit: 1).count
+            }
+            expect(page != nil, column.map { "the column \($0)" } ?? "a table with its columns")
+        }
+        let names = noun.shapes.map(\.name)
+        expect(Set(names).count == names.count, "another name for a field that is there twice")
+        for shape in noun.shapes where shape.isInput || shape.isShown { expect(!shape.about.isEmpty, "words for \(shape.name)") }
+        let command = Self.commands[words.name] ?? words.name.split(separator: " ").last.map(String.init)
+        expect(commands.contains { $0.split(separator: " ").last.map(String.init) == command }, "a command in Weir.swift")
+        return forgotten
+    }
+
+    @Test("nothing is forgotten of a noun: words, columns in the database, routes, a command", arguments: TestDatabases.all)
     func complete(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
-            let patterns = Set(h.table.routes.map(\.pattern))
-            for noun in AdministeredNouns.all {
-                let words = noun.words
-                #expect(!words.about.isEmpty && !words.createExample.isEmpty, "\(words.name)")
-                #expect(patterns.contains("/admin/api/\(words.path)") && patterns.contains("/admin/api/\(words.path)/{id}"))
-                // The table has a column for every field: a read and a page of it work.
-                #expect(try await h.get("/admin/api/\(words.path)?limit=1").status == 200, "\(words.path)")
-                let names = noun.shapes.map(\.name)
-                #expect(Set(names).count == names.count, "\(words.name) has a field twice")
-                for shape in noun.shapes where shape.isInput || shape.isShown {
-                    #expect(!shape.about.isEmpty, "\(words.name).\(shape.name)")
-                }
-            }
             let commands = try await CommandDescription.all().map { $0.path.joined(separator: " ") }
             for noun in AdministeredNouns.all {
-                let isThere = commands.contains {
-                    $0.split(separator: " ").last.map(String.init) == noun.words.name.split(separator: " ").last.map(String.init)
-                }
-                #expect(isThere, "no command for \(noun.words.name): see Weir.swift")
+                #expect(try await Self.forgotten(of: noun, h, commands: commands) == [], "\(noun.words.name)")
+                #expect(try await h.get("/admin/api/\(noun.words.path)?limit=1").status == 200, "\(noun.words.path)")
             }
+            #expect(AdministeredNouns.all.count == DeclaredNouns.all.count, "a noun without its scope: see Administered")
         }
     }
+
+    @Test("of a noun that is declared and nothing more, everything else is asked for")
+    func incomplete() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind) { h in
+            let forgotten = try await Self.forgotten(of: GadgetContent.self, h, commands: [])
+            #expect(
+                forgotten == [
+                    "a line in DeclaredNouns", "routes", "a table with its columns", "the column name", "words for colour",
+                    "a command in Weir.swift",
+                ])
+        }
+    }
+}
+
+private enum GadgetKind: IdentifierKind { static let prefix = "gad_" }
+
+/// A noun that somebody has begun.
+private struct GadgetContent: Administered {
+    typealias Kind = GadgetKind
+
+    var name = ""
+    var colour = ""
+
+    static let words = NounWords("gadget", path: "gadgets", "Things.", create: "--name a", update: "")
+    static let fields: [Field<Self>] = [.name(\.name), Field("colour", \.colour, .token, "")]
+    static var scope: NounScope { .administration }
+    var title: String { name }
 }

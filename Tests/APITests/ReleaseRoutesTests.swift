@@ -44,7 +44,7 @@ struct ReleaseRoutesTests {
             #expect(try await h.send(.post, "/admin/api/config/versions", [:], ifMatch: "*").status == 201)
             #expect(try await h.post("/admin/api/rollouts/preview", ["version": 1]).json["all_keys"] == 1)
             let rollout = try await h.create("/admin/api/rollouts", ["version": 1])
-            #expect(rollout.json["reach"]?["warnings"]?[0]?["field"] == "data_planes")
+            #expect(rollout.json["reach"]?["warnings"]?[0]?["field"] == "data_plane_ids")
             #expect(try await h.get("/admin/api/rollouts/\(rollout.id)/keys").json["items"] == [])
             #expect(try await h.post("/admin/api/rollouts/rollback", [:]).fields == ["undo"])
             #expect(try await h.post("/admin/api/rollouts/rollback", ["undo": 2]).status == 409)

@@ -55,6 +55,23 @@ struct RequestFormTests {
         func text() async -> String { await stream.reduce(into: "") { $0 += $1 } }
     }
 
+    @Test("a head above the limits is answered with a problem, and the connection ends")
+    func largeHead() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind, .live) { h in
+            let long = String(repeating: "x", count: 20_000)
+            for head in [
+                "GET /health/live HTTP/1.1\r\nHost: a\r\nX-Long: \(long)\r\n\r\n", "GET /health/live?\(long) HTTP/1.1\r\nHost: a\r\n\r\n",
+                "GET /health/live HTTP/1.1\r\nHost: a\r\n"
+                    + (0..<9).map { "X-\($0): \(long.prefix(9000))\r\n" }.joined() + "\r\n",
+            ] {
+                let answer = try await answer(h, head)
+                #expect(answer.hasPrefix("HTTP/1.1 431 "), "\(answer.prefix(200))")
+                #expect(answer.contains("content-type: application/problem+json") && answer.contains("urn:weir:problem:head_too_large"))
+            }
+        }
+    }
+
     @Test("a request that names two hosts, none, or another in its target is told so")
     func hosts() async throws {
         let kind = try #require(TestDatabases.all.first)

@@ -15,6 +15,19 @@ struct MigrationTests {
         #expect(Set(Migrations.all.map(\.name)).count == numbers.count)
     }
 
+    @Test("take nothing away from the release before, unless they say so")
+    func additive() {
+        for migration in Migrations.all where migration.compatibility == .expanding {
+            for dialect in [SQLDialect.sqlite, .postgres] {
+                for statement in migration.statements(dialect) {
+                    for taken in ["DROP TABLE", "DROP COLUMN", "RENAME ", "SET NOT NULL"] {
+                        #expect(!statement.uppercased().contains(taken), "migration \(migration.number): \(taken)")
+                    }
+                }
+            }
+        }
+    }
+
     @Test("give the same schema when they are replayed", arguments: TestDatabases.all)
     func replay(_ kind: TestDatabase) async throws {
         try await kind.with(migrated: false) { database in

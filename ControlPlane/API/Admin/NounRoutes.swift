@@ -9,8 +9,14 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
     typealias Creation = @Sendable (Content, Actor) async throws -> (item: Entity<Content>, secret: Secret?)
 
     let service: NounService<Content>
+    /// Not everything can be made or deleted by hand.
+    enum Verb {
+        case create, delete
+    }
+
     /// The member that shows a new one's secret.
     let once: String?
+    let missing: Set<Verb>
     let create: Creation
     /// Parameters beside those that every list and creation have.
     var listQuery: [FieldShape] = []
@@ -21,12 +27,15 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
     var prepare: @Sendable (APIRequest) async throws -> APIRequest = { $0 }
     var path: String { "/admin/api/\(Content.words.path)" }
 
-    init(_ service: NounService<Content>) {
-        self.init(service, showing: nil) { content, actor in (try await service.create(content, by: actor), nil) }
+    init(_ service: NounService<Content>, without missing: Set<Verb> = []) {
+        self.init(service, without: missing, showing: nil) { content, actor in (try await service.create(content, by: actor), nil) }
     }
 
-    init(_ service: NounService<Content>, showing once: String?, creating create: @escaping Creation) {
+    init(
+        _ service: NounService<Content>, without missing: Set<Verb> = [], showing once: String?, creating create: @escaping Creation
+    ) {
         self.service = service
+        self.missing = missing
         self.once = once
         self.create = create
     }
@@ -51,7 +60,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             try request.query.allow(Set(docs.query.map(\.name)))
             let request = try await prepare(request)
             let wanted = try filters.compactMap { shape in
-                try request.query.filter(shape).map { (column: shape.name, value: $0) }
+                try request.query.filter(shape).map { (column: Content.column(of: shape), value: $0) }
             }
             _ = try request.query.filter(sort)
             let order = request.query["sort"].flatMap(NounOrder.init(rawValue:)) ?? .oldestFirst
@@ -59,10 +68,20 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
                 try await service.items(wanted, request.page(of: service.list(sortedBy: order)), sortedBy: order, as: request.actor.scope)
             ) { $0.json }
         }
+        if !missing.contains(.create) { addCreation(to: &table) }
+        table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
+            .item(try await named(request))
+        }
+        if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }
+        if !missing.contains(.delete) { addDeletion(to: &table) }
+    }
+
+    private func addCreation(to table: inout RouteTable) {
+        let words = Content.words
         let creation = RouteDocs("Create \(words.oneOfIt).") {
             $0.query = createQuery
-            $0.body = .form(shapes)
-            $0.answer = .object(shown + (once.map { [.told($0, .text(maximum: 4096), "Its secret, shown this once.")] } ?? []))
+            $0.body = .form(Content.shapes)
+            $0.answer = .object(Content.shown + (once.map { [.told($0, .text(maximum: 4096), "Its secret, shown this once.")] } ?? []))
             $0.status = 201
             $0.hasRevision = true
         }
@@ -70,10 +89,10 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             let (item, secret) = try await create(try await prepare(request).form(), request.actor)
             return .item(item, once: secret.flatMap { secret in once.map { ($0, secret) } }, status: .created)
         }
-        table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
-            .item(try await named(request))
-        }
-        if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }
+    }
+
+    private func addDeletion(to table: inout RouteTable) {
+        let words = Content.words
         let deletion = RouteDocs("Delete \(words.oneOfIt).") {
             $0.status = 204
             $0.query = pathQuery

@@ -122,6 +122,10 @@ package struct Problem: Sendable {
             detail: "\(reason.prefix(1).uppercased())\(reason.dropFirst()).")
     }
 
+    static let headTooLarge = Problem(
+        status: .requestHeaderFieldsTooLarge, code: "head_too_large", title: "The request's head is too large",
+        detail: "Its target and each of its header fields may have 16 KiB, all together 64 KiB, and there may be 100 fields.")
+
     static let bodyCutOff = Problem(
         status: .badRequest, code: "body_cut_off", title: "The request's body is not complete",
         detail: "The connection ended, or broke HTTP's rules, before the body had come.")

@@ -1,6 +1,7 @@
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
+import Primitives
 
 /// One resource has one spelling: a proxy in front that lets only some paths pass, or sends hosts to different places, must see what we
 /// see. What could be read in two ways is refused, although we would read it well.
@@ -44,15 +45,25 @@ package enum RequestForm {
 }
 
 /// Stands before HTTP's types lose what the head looked like: which form the target had, and how many Hosts there were.
-final class HeadGuard: ChannelInboundHandler, RemovableChannelHandler {
+final class HeadGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    /// For how long what follows a head that is too large is read and thrown away, so that its sender can read what it is told.
+    private static let lingering = TimeAmount.seconds(1)
+
+    /// Heads that have come and whose answers have not ended.
+    private var unanswered = 0
+    private var isRefused = false
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard case .head(var head) = unwrapInboundIn(data) else {
             context.fireChannelRead(data)
             return
         }
+        unanswered += 1
         // Nobody else may speak for us.
         head.headers.remove(name: RequestForm.field.rawName)
         let problem =
@@ -64,5 +75,29 @@ final class HeadGuard: ChannelInboundHandler, RemovableChannelHandler {
             head.headers.add(name: RequestForm.field.rawName, value: problem)
         }
         context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) { unanswered -= 1 }
+        context.write(data, promise: promise)
+    }
+
+    /// A head beyond the limits has no handler: it is answered here. RFC 6585 §5.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if isRefused { return }
+        guard case HTTPParserError.headerOverflow = error, unanswered == 0 else { return context.fireErrorCaught(error) }
+        isRefused = true
+        var generator = SystemRandomNumberGenerator()
+        let response = Problem.headTooLarge.response(requestID: RequestID.random(using: &generator).text)
+        let head = HTTPResponseHead(
+            version: .http1_1, status: .requestHeaderFieldsTooLarge,
+            headers: [
+                "content-type": "application/problem+json", "content-length": String(response.body.count), "connection": "close",
+            ])
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body)))), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        let channel = context.channel
+        context.eventLoop.scheduleTask(in: Self.lingering) { channel.close(promise: nil) }
     }
 }

@@ -19,7 +19,7 @@ enum HandwrittenRoutes {
                     FieldShape("actor_id", .token, "Only what this administrator did."),
                     FieldShape("tenant_id", .token, "Only what concerns this tenant."),
                 ]
-            $0.answer = .anything
+            $0.answer = .list(Shapes.auditEntry)
         },
 
         "GET /admin/api/usage/quarantine": RouteDocs("List what data planes reported and may not report, newest first.") {
@@ -38,20 +38,6 @@ enum HandwrittenRoutes {
             $0.answer = .anything
         },
         "GET /external/v1/health": RouteDocs("Whether the key, its project and its tenant are in order.") { $0.answer = .anything },
-
-        "GET /admin/api/data-planes": RouteDocs("List data planes, newest first.") {
-            $0.query = RouteDocs.page + [FieldShape("region", .label, "Only this region's.")]
-            $0.answer = .list(Shapes.dataPlane)
-        },
-        "GET /admin/api/data-planes/{id}": dataPlane("Get a data plane."),
-        "PATCH /admin/api/data-planes/{id}": dataPlane("Update a data plane: its name, and which tenants it serves.") {
-            $0.body = .change(DataPlaneChange.shapes)
-            $0.ifMatch = .required
-        },
-        "POST /admin/api/data-planes/{id}/revoke": dataPlane("Shut a data plane out for good.") {
-            $0.body = .optionalForm([])
-            $0.ifMatch = .optional
-        },
 
         "GET /admin/api/fleet/endpoints": RouteDocs(
             "How endpoints and credentials fare at each data plane, by what it said last. A page is of data planes: it holds all that they said."
@@ -80,46 +66,46 @@ enum HandwrittenRoutes {
         },
 
         "GET /admin/api/config/draft": RouteDocs("Get the whole draft.") {
-            $0.answer = .anything
+            $0.answer = .object(Shapes.draft)
             $0.hasRevision = true
         },
         "GET /admin/api/config/draft/changes": RouteDocs("Get what publishing the draft would change, and who did it.") {
-            $0.answer = .anything
+            $0.answer = .object(Shapes.draftChanges)
             $0.hasRevision = true
         },
         "POST /admin/api/config/draft/validate": RouteDocs("Check whether the draft can be published.") {
             $0.body = .optionalForm([])
-            $0.answer = .anything
+            $0.answer = .object(Shapes.validation)
         },
         "POST /admin/api/config/draft/test-calls": RouteDocs("Call the draft's endpoints with their credentials, from the control plane.") {
             $0.body = .optionalForm([
                 FieldShape("endpoint_ids", .list(.id(EndpointKind.prefix), 0...64), "Only these endpoints; else all that are enabled.")
             ])
-            $0.answer = .anything
+            $0.answer = .object(Shapes.testCalls)
         },
         "POST /admin/api/config/draft/reset": RouteDocs("Replace the draft by a version's content.") {
             $0.body = .form([required(FieldShape("version", version, "The version."))])
-            $0.answer = .anything
+            $0.answer = .object(Shapes.draft)
             $0.ifMatch = .required
             $0.hasRevision = true
         },
         "GET /admin/api/config/versions": RouteDocs("List versions, newest first.") {
             $0.query = RouteDocs.page
-            $0.answer = .anything
+            $0.answer = .list(Shapes.version)
         },
         "POST /admin/api/config/versions": RouteDocs("Publish the draft, or an older version's content, as the next version.") {
             $0.body = .form([
                 FieldShape("note", .text(maximum: 1000), "Why."), FieldShape("restore", version, "The version whose content is repeated."),
                 FieldShape("acknowledge_rollback", .flag, "The draft may hold what a version was rolled back for."),
             ])
-            $0.answer = .anything
+            $0.answer = .object(Shapes.publication)
             $0.status = 201
             // Of the draft; with restore none is needed.
             $0.ifMatch = .required
             $0.hasRevision = true
         },
         "GET /admin/api/config/versions/{id}": RouteDocs("Get a version and its content.") {
-            $0.answer = .anything
+            $0.answer = .object(Shapes.versionWithContent)
             $0.hasRevision = true
         },
         "GET /admin/api/config/diff": RouteDocs("Compare two versions, or a version and the draft.") {
@@ -127,48 +113,7 @@ enum HandwrittenRoutes {
                 required(FieldShape("from", .token, "A version's number, or draft.")),
                 required(FieldShape("to", .token, "A version's number, or draft.")),
             ]
-            $0.answer = .anything
-        },
-
-        "GET /admin/api/rollouts": RouteDocs("List rollouts, newest first.") {
-            $0.query = RouteDocs.page
-            $0.answer = .anything
-        },
-        "POST /admin/api/rollouts": RouteDocs("Make a version the candidate.") {
-            $0.body = .form([required(FieldShape("version", version, "The version."))] + selectors)
-            $0.answer = .anything
-            $0.status = 201
-            $0.hasRevision = true
-        },
-        "GET /admin/api/rollouts/status": RouteDocs("Get what is in force.") { $0.answer = .anything },
-        "POST /admin/api/rollouts/rollback": RouteDocs("Go back: withdraw the candidate, or repeat the baseline before.") {
-            $0.body = .form([
-                FieldShape("undo", version, "The version to leave: the candidate or the baseline."),
-                FieldShape("to", version, "The version whose content is to serve all; else the one before."),
-                FieldShape("despite_faults", .flag, "Although what comes back cannot be served as it was."),
-            ])
-            $0.answer = .anything
-        },
-        "POST /admin/api/rollouts/preview": RouteDocs("Count whom a rollout would reach, without making it.") {
-            $0.body = .form([required(FieldShape("version", version, "The version."))] + selectors)
-            $0.answer = .anything
-        },
-        "GET /admin/api/rollouts/{id}/keys": RouteDocs("List the virtual keys that a rollout selects.") {
-            $0.query = RouteDocs.page
-            $0.answer = .anything
-        },
-        "GET /admin/api/rollouts/{id}": rollout("Get a rollout."),
-        "PATCH /admin/api/rollouts/{id}": rollout("Update the candidate: widen, narrow or postpone it.") {
-            $0.body = .change(selectors)
-            $0.ifMatch = .required
-        },
-        "POST /admin/api/rollouts/{id}/promote": rollout("Make the candidate the baseline for all.") {
-            $0.body = .optionalForm([])
-            $0.ifMatch = .optional
-        },
-        "POST /admin/api/rollouts/{id}/abort": rollout("Withdraw the candidate.") {
-            $0.body = .optionalForm([])
-            $0.ifMatch = .optional
+            $0.answer = .object(Shapes.diff)
         },
     ]
 
@@ -178,33 +123,9 @@ enum HandwrittenRoutes {
 
     private static let version = FieldKind.integer(1...Int64.max)
 
-    private static let selectors: [FieldShape] = [
-        FieldShape("tenants", .list(.id(TenantKind.prefix), 0...1000), "Only these tenants."),
-        FieldShape("regions", .list(.label, 0...1000), "Only data planes of these regions."),
-        FieldShape("data_planes", .list(.id(DataPlaneKind.prefix), 0...1000), "Only these data planes."),
-        FieldShape("percentage", .percentage, "Percent of the virtual keys."),
-        FieldShape("effective_at", .time, "From when on.") { $0.isNullable = true },
-    ]
-
     private static func required(_ shape: FieldShape) -> FieldShape {
         var shape = shape
         shape.isRequired = true
         return shape
-    }
-
-    private static func dataPlane(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {
-        RouteDocs(summary) {
-            $0.answer = .object(Shapes.dataPlane)
-            $0.hasRevision = true
-            more(&$0)
-        }
-    }
-
-    private static func rollout(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {
-        RouteDocs(summary) {
-            $0.answer = .anything
-            $0.hasRevision = true
-            more(&$0)
-        }
     }
 }

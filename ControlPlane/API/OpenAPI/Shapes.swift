@@ -15,27 +15,13 @@ enum Shapes {
         [told("field", words, "Which one."), told("message", words, "What is wrong."), told("remedy", words, "What to do about it.")],
         maximum: 100_000)
 
-    static let dataPlane: [FieldShape] = [
-        told("id", .id(DataPlaneKind.prefix), "Its identifier."), told("name", words, "What people call it."),
-        told("region", words, "Its region."), told("tenant_ids", .scope(.id(TenantKind.prefix)), "The tenants it serves."),
-        told("version", words, "Of its software."), told("status", .word(["active", "revoked"]), "Whether it may connect."),
-        told("state", words, "What is wrong with it, if anything; ok otherwise."), told("connected", .flag, "Whether it is connected."),
-        told("replica", words, "The control plane it is connected to.", nullable: true),
-        told("connected_at", .time, "Since when.", nullable: true), told("last_seen_at", .time, "When it was heard last.", nullable: true),
-        told("documents", .anything, "What it said of the documents it was sent."),
-        told("outbox_batches", .anything, "Batches of usage that it has not delivered yet."),
-        told("report", .anything, "Its last status report."), told("reported_at", .time, "When it reported last.", nullable: true),
-        told("revoked_at", .time, "When it was shut out.", nullable: true), told("created_at", .time, "When it enrolled."),
-        told("updated_at", .time, "When it was changed last."),
-    ]
-
     static let endpointState: [FieldShape] = [
         told("data_plane_id", .id(DataPlaneKind.prefix), "Whose report it is."), told("data_plane", words, "What people call it."),
         told("region", words, "Its region."), told("connected", .flag, "Whether it is connected: else the report may be old."),
         told("endpoint_id", words, "The endpoint; null for a credential.", nullable: true),
         told("credential_id", words, "The credential; null for an endpoint.", nullable: true),
         told("provider_id", words, "Whose it is."),
-        told("state", .word(EndpointState.State.allCases.map(\.rawValue)), "How it fares; refused is of a credential."),
+        told("status", .word(EndpointState.Status.allCases.map(\.rawValue)), "How it fares; refused is of a credential."),
         told("since", .time, "Since when it has been failing or refused.", nullable: true),
         told("attempts", .anything, "Since the data plane started; null for a credential."),
         told("failures", .anything, "How many of these failed."), told("last", words, "What went wrong last.", nullable: true),
@@ -43,17 +29,25 @@ enum Shapes {
     ]
 
     static let signingKey: [FieldShape] = [
-        told("id", words, "Its identifier."), told("state", words, "active, retiring or retired."),
+        told("id", words, "Its identifier."), told("status", words, "active, retiring or retired."),
         told("created_at", .time, "When it was made."), told("trusted_until", .time, "Until when data planes take it.", nullable: true),
         told("retired_at", .time, "When it ended.", nullable: true), told("public_key", words, "Ed25519, base64."),
         told("updated_at", .time, "When it was changed last."),
     ]
 
     static let auditEntry: [FieldShape] = [
-        told("id", words, "Its identifier."), told("at", .time, "When."), told("actor", .anything, "Who."),
+        told("id", words, "Its identifier."), told("sequence", .number, "Orders entries of one moment."), told("at", .time, "When."),
+        told("tenant_id", words, "Whose the thing is; null: the installation's.", nullable: true),
+        told(
+            "actor",
+            .object([
+                told("id", words, "Of the administrator."), told("name", words, "What people call it."),
+                told("role", .word(Role.allCases.map(\.rawValue)), "What it may do."),
+            ]), "Who."),
         told("remote_address", words, "From where."), told("request_id", words, "The request it was part of."),
         told("action", words, "What was done: noun and verb."), told("resource_kind", words, "To what kind of thing."),
-        told("resource_id", words, "To which one."), told("before", .anything, "What it was."), told("after", .anything, "What it became."),
+        told("resource_id", words, "To which one."), told("before", .anything, "What it was; null: not there."),
+        told("after", .anything, "What it became; null: it is gone."),
     ]
 
     static let window: [FieldShape] = [

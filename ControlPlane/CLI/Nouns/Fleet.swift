@@ -3,19 +3,11 @@ import Nouns
 import Primitives
 
 /// `weir fleet`: the data planes and what they trust.
-enum Fleet: EditableResource {
-    typealias Fields = RecordOptions<DataPlaneChange>
-    static let createExample = ""
-    static let updateExample = "--tenant-id \(TenantKind.example)"
+enum Fleet: DeclaredResource {
+    typealias Content = DataPlaneContent
     static let name = "fleet"
     static let thing = "data plane"
-    static let abstract = "The data planes: what they hold, how they are enrolled, which keys sign for them."
-    static let path = "data-planes"
-    static let columns: [Column] = [
-        .id, .name, Column("REGION", "region"), Column("VERSION", "version"), Column("STATE", "state"), Column("CONNECTED", "connected"),
-        Column("LAST SEEN", "last_seen_at", .id), Column("REFUSES", "documents", .derived(refusals)),
-    ]
-    static let exampleID = "dp_aaaaaaaaaaaaaaaa"
+    static var columns: [Column] { [.id] + Content.shapes.compactMap(Column.init) + [Column("REFUSES", "documents", .derived(refusals))] }
 
     /// The documents it did not take, with its reasons.
     @Sendable private static func refusals(_ dataPlane: JSONValue) -> String {
@@ -29,15 +21,6 @@ enum Fleet: EditableResource {
             ListCommand<Self>.self, ShowCommand<Self>.self, UpdateCommand<Self>.self, ActionCommand<RevokeDataPlane>.self,
             FleetEndpoints.self, NounCommand<EnrollmentTokens>.self, SigningKeys.self, RotateSigningKey.self, RaiseEpoch.self,
         ]
-    }
-}
-
-extension Fleet {
-    struct Filters: ListFilters {
-        @Option(help: "Only this region's.")
-        var region: String?
-
-        func query() -> [(String, String)] { pairs(("region", region)) }
     }
 }
 
@@ -65,7 +48,7 @@ struct FleetEndpoints: AsyncParsableCommand {
 
     static let columns = [
         Column("DATA PLANE", "data_plane"), Column("REGION", "region"), Column("ENDPOINT", "endpoint_id", .id),
-        Column("CREDENTIAL", "credential_id", .id), Column("STATE", "state"), Column("SINCE", "since", .id),
+        Column("CREDENTIAL", "credential_id", .id), Column("STATUS", "status"), Column("SINCE", "since", .id),
         Column("ATTEMPTS", "attempts", .number), Column("FAILURES", "failures", .number), Column("LAST FAILURE", "last"),
         Column("REPORTED", "reported_at", .id),
     ]
@@ -94,7 +77,8 @@ struct SigningKeys: AsyncParsableCommand {
         commandName: "signing-keys", abstract: "List the keys that documents are signed with.", discussion: example("fleet signing-keys"))
 
     static let columns = [
-        Column.id, Column("STATE", "state"), .created, Column("TRUSTED UNTIL", "trusted_until", .id), Column("RETIRED", "retired_at", .id),
+        Column.id, Column("STATUS", "status"), .created, Column("TRUSTED UNTIL", "trusted_until", .id),
+        Column("RETIRED", "retired_at", .id),
     ]
 
     @OptionGroup var connection: ConnectionOptions

@@ -1,49 +1,14 @@
 import ArgumentParser
+import Nouns
 import Primitives
 
-enum RolloutNoun: Resource {
-    static let name = "rollout"
-    static let abstract = "Bring a configuration version into force: for some at first, then for all; or go back."
-    static let path = "rollouts"
-    static let columns: [Column] = [
-        .id, Column("VERSION", "version", .number), Column("STATE", "state"), Column("PERCENT", "percentage", .number),
-        Column("TENANTS", "tenants"), Column("REGIONS", "regions"), Column("DATA PLANES", "data_planes"),
-        Column("EFFECTIVE", "effective_at", .id),
-    ]
-    static let exampleID = "ro_aaaaaaaaaaaaaaaa"
+enum RolloutNoun: DeclaredResource {
+    typealias Content = RolloutContent
     static var subcommands: [any ParsableCommand.Type] {
         [
             CreateRollout.self, ListCommand<Self>.self, ShowCommand<Self>.self, UpdateRollout.self, DecisionCommand<PromoteRollout>.self,
             DecisionCommand<AbortRollout>.self, RolloutTargets.self, Rollback.self, RolloutStatus.self,
         ]
-    }
-}
-
-/// Whom a rollout selects; all that is given has to match.
-struct SelectorOptions: ParsableArguments {
-    @Option(name: .customLong("tenant"), help: ArgumentHelp("Only this tenant; may be repeated.", valueName: "id"))
-    var tenants: [String] = []
-
-    @Option(name: .customLong("region"), help: ArgumentHelp("Only data planes of this region; may be repeated.", valueName: "name"))
-    var regions: [String] = []
-
-    @Option(name: .customLong("data-plane"), help: ArgumentHelp("Only this data plane; may be repeated.", valueName: "id"))
-    var dataPlanes: [String] = []
-
-    @Option(help: "Percent of the virtual keys, with up to two decimals: 0.25. The same keys each time. (default when created: 100)")
-    var percentage: String?
-
-    @Option(help: "From when on: 2027-01-31 or 2027-01-31T12:00:00Z. (default when created: at once)")
-    var effectiveAt: Moment?
-
-    func body() -> Body {
-        var body = Body()
-        body.set("tenants", tenants)
-        body.set("regions", regions)
-        body.set("data_planes", dataPlanes)
-        body.set("percentage", percentage)
-        body.set("effective_at", effectiveAt?.text)
-        return body
     }
 }
 
@@ -53,27 +18,24 @@ struct CreateRollout: AsyncParsableCommand {
         abstract: "Make a version the candidate. It replaces the baseline for those it selects, who are counted first.",
         discussion: example("rollout create --version 4 --region eu --percentage 5", "rollout create --version 4 --percentage 5 --dry-run"))
 
-    @Option(help: "The configuration version.")
-    var version: Int64
-
     @Flag(help: "Count whom it would reach, and do nothing.")
     var dryRun = false
 
-    @OptionGroup var selectors: SelectorOptions
+    @OptionGroup var fields: RecordOptions<RolloutContent>
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        var body = selectors.body()
-        body.set("version", version)
         let client = try connection.client()
+        let body = try await client.resolved(try fields.body(), RolloutContent.shapes)
+        try requireMembers(body, of: RolloutNoun.self)
         let reach = try await client.send("POST", "\(RolloutNoun.path)/preview", body: body.json)
         if dryRun {
             try connection.emit(reach) { describe(reach: reach.json) }
             return
         }
         remark(describe(reach: reach.json))
-        try confirmation.ask("Make version \(version) the candidate?")
+        try confirmation.ask("Make version \(body.object["version"]?.plain ?? "?") the candidate?")
         try connection.show(try await client.send("POST", RolloutNoun.path, body: body.json))
     }
 }
@@ -109,17 +71,14 @@ struct UpdateRollout: AsyncParsableCommand {
     @Argument(help: "Its id. (default: the one that is under way)")
     var id: String?
 
-    @Option(help: ArgumentHelp("Drop this selector: tenants, regions or data_planes. May be repeated.", valueName: "selector"))
-    var clear: [String] = []
-
-    @OptionGroup var selectors: SelectorOptions
+    @OptionGroup var fields: RecordOptions<RolloutContent>
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        var body = selectors.body()
-        for selector in clear { body.set(selector, json: []) }
-        try connection.show(try await connection.update(RolloutNoun.self, connection.rolloutID(id), body, revision: revision))
+        let body = try fields.body()
+        try connection.show(
+            try await connection.update(RolloutNoun.self, connection.rolloutID(id), body, RolloutContent.shapes, revision: revision))
     }
 }
 

@@ -34,7 +34,7 @@ extension CredentialContent: Administered {
     /// The baseline, the candidate and what a rollback would return to; the others are checked again before they are rolled out.
     private static func neededVersions(_ c: any SQLConnection) throws -> [(version: Int64, why: String)] {
         let state = try RolloutStateTable.get(c)
-        let candidate = try state.candidateRolloutID.flatMap { try RolloutsTable.find(c, id: $0)?.version }
+        let candidate = try state.candidateRolloutID.flatMap { try RolloutContent.find(c, $0)?.content.version }
         let before = try BaselinesTable.find(c, version: state.baselineVersion)?.previousVersion
         return [(state.baselineVersion, "is in force"), (candidate ?? 0, "is in force for some"), (before ?? 0, "a rollback returns to")]
             .filter { $0.0 > 0 }

@@ -71,6 +71,8 @@ package final class DocumentFactory: Sendable {
     /// Documents a data plane has not activated by then it never will; an active one stays in force.
     static let lifetimeMilliseconds: Int64 = 24 * 3_600_000
     package static let heartbeatLifetimeMilliseconds: Int64 = 60_000
+    /// A data plane takes no more.
+    private static let maximumAddresses = 16
 
     private struct CacheKey: Hashable {
         let kind: DocumentKind
@@ -215,10 +217,14 @@ package final class DocumentFactory: Sendable {
         var payload = Weir_V1_HeartbeatPayload()
         payload.issuedAtMs = now
         payload.latest = latest.map(\.proto)
-        let bytes: [UInt8] = try payload.serializedBytes()
-        let (key, epoch, version) = try await fleet.observe(as: .all) { c in
-            (try self.keys.active(c), try FleetCounter.epoch(c), try CountersTable.next(c, FleetCounter.heartbeat))
+        let (key, epoch, version, addresses) = try await fleet.observe(as: .all) { c in
+            (
+                try self.keys.active(c), try FleetCounter.epoch(c), try CountersTable.next(c, FleetCounter.heartbeat),
+                try ControlReplicasTable.addresses(c, now: now)
+            )
         }
+        payload.controlAddresses = Array(addresses.prefix(Self.maximumAddresses))
+        let bytes: [UInt8] = try payload.serializedBytes()
         let header = header(
             audience: dataPlaneID, epoch: epoch, version: version, now: now, lifetime: Self.heartbeatLifetimeMilliseconds)
         return IssuedDocument(

@@ -1,10 +1,11 @@
 import Contract
+import Nouns
 package import Primitives
 import Storage
 
 /// How an endpoint fares at one data plane, or how a provider takes one of its credentials there, by what that data plane said last.
 package struct EndpointState: Sendable, Hashable {
-    package enum State: String, Sendable, CaseIterable {
+    package enum Status: String, Sendable, CaseIterable {
         case ok, failing, unused
         /// Of a credential.
         case refused
@@ -19,7 +20,7 @@ package struct EndpointState: Sendable, Hashable {
     package let endpointID: String?
     package let credentialID: String?
     package let providerID: String
-    package let state: State
+    package let status: Status
     package let since: Int64?
     /// Since the data plane started.
     package let attempts: Int64?
@@ -32,7 +33,7 @@ package struct EndpointState: Sendable, Hashable {
         [
             "data_plane_id": .string(dataPlaneID), "data_plane": .string(dataPlaneName), "region": .string(region),
             "connected": .bool(connected), "endpoint_id": .optional(endpointID), "credential_id": .optional(credentialID),
-            "provider_id": .string(providerID), "state": .string(state.rawValue), "since": .time(since),
+            "provider_id": .string(providerID), "status": .string(status.rawValue), "since": .time(since),
             "attempts": attempts.map(JSONValue.int) ?? .null, "failures": .int(failures), "last": .optional(last),
             "reported_at": .time(reportedAt),
         ]
@@ -57,26 +58,30 @@ package struct EndpointReportService: Sendable {
     package func list(_ page: PageRequest, region: String? = nil, inTrouble: Bool = false) async throws -> Page<EndpointState> {
         let now = fleet.domain.clock.nowMilliseconds()
         let (planes, states) = try await fleet.read(as: .all) { c in
-            let planes = try DataPlanesTable.list(c, after: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit, region: region)
-            let replicas = try ControlReplicasTable.expiries(c)
+            let filters: [(column: String, value: SQLValue)] = region.map { [("region", .text($0))] } ?? []
+            let rows = try DataPlaneContent.table.list(
+                c, matching: filters, order: .newestFirst, after: page.after.map { (.int($0.time), $0.id) }, limit: page.fetchLimit)
+            var planes = try rows.map { try DataPlane($0).seen(at: now) }
+            try DataPlaneContent.observe(&planes, c)
             var states: [EndpointState] = []
-            for plane in planes.prefix(page.limit) where plane.status == .active {
-                guard let row = try EndpointReportsTable.find(c, dataPlaneID: plane.id) else { continue }
-                states += Self.states(DataPlane(plane, documents: [], replicas: replicas, now: now), row)
+            for plane in planes.prefix(page.limit) where plane.content.standing == .active {
+                guard let row = try EndpointReportsTable.find(c, dataPlaneID: plane.id.rawValue) else { continue }
+                states += Self.states(plane, row)
             }
             return (planes, states)
         }
-        let next = Page(fetched: planes, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id) }.next
-        return Page(items: states.filter { !inTrouble || $0.state == .failing || $0.state == .refused }, next: next)
+        let next = Page(fetched: planes, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id.rawValue) }.next
+        return Page(items: states.filter { !inTrouble || $0.status == .failing || $0.status == .refused }, next: next)
     }
 
     private static func states(_ plane: DataPlane, _ row: EndpointReportRow) -> [EndpointState] {
         func entries(_ text: String) -> [JSONValue] { (try? JSONValue(parsing: text))?.arrayValue ?? [] }
-        func state(_ entry: JSONValue, _ state: EndpointState.State) -> EndpointState {
+        func state(_ entry: JSONValue, _ status: EndpointState.Status) -> EndpointState {
             EndpointState(
-                dataPlaneID: plane.id.rawValue, dataPlaneName: plane.name, region: plane.region, connected: plane.connected,
+                dataPlaneID: plane.id.rawValue, dataPlaneName: plane.content.name, region: plane.content.region,
+                connected: plane.content.isConnected,
                 endpointID: entry["endpoint_id"]?.stringValue, credentialID: entry["credential_id"]?.stringValue,
-                providerID: entry["provider_id"]?.stringValue ?? "", state: state, since: entry["since"]?.intValue,
+                providerID: entry["provider_id"]?.stringValue ?? "", status: status, since: entry["since"]?.intValue,
                 attempts: entry["attempts"]?.intValue, failures: entry["failures"]?.intValue ?? 0, last: entry["last"]?.stringValue,
                 reportedAt: row.reportedAt)
         }

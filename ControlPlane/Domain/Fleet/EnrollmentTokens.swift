@@ -64,6 +64,13 @@ package final class FleetAddress: Sendable {
 
     package var text: String { value.withLock { $0 } }
     package func set(_ text: String) { value.withLock { $0 = text } }
+
+    /// Those that name a host and a port; an address that stands for every interface of this machine leads nowhere from another one.
+    var reachable: [String] {
+        text.split(separator: ",").map(String.init).filter { address in
+            !address.hasSuffix(":0") && !["0.0.0.0:", "[::]:", ":::"].contains { address.hasPrefix($0) }
+        }
+    }
 }
 
 package typealias EnrollmentToken = Entity<EnrollmentTokenContent>
@@ -161,15 +168,5 @@ package struct EnrollmentService: Sendable {
             c, .system("enrolment"), "data_plane.enroll", id: row.id, before: nil,
             after: ["name": .string(row.name), "region": .string(row.region), "enrollment_token_id": .string(token.id.rawValue)], at: now)
         return row
-    }
-}
-
-enum FleetFields {
-    /// Each tenant that is named and is not there.
-    static func unknownTenants(_ c: any SQLConnection, _ scope: Scope<TenantID>) throws -> [FieldProblem] {
-        try (scope.named ?? []).enumerated().compactMap { index, id in
-            guard try TenantContent.find(c, id.rawValue) == nil else { return nil }
-            return FieldProblem("tenant_ids[\(index)]", "names no tenant", remedy: "Give ids of existing tenants, or \"all\".")
-        }
     }
 }

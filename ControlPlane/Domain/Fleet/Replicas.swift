@@ -13,16 +13,20 @@ package struct ReplicaService: Sendable {
 
     private let fleet: FleetContext
     private let name: String
+    private let address: FleetAddress
 
-    package init(_ fleet: FleetContext, name: String) {
+    /// - Parameter address: Where data planes reach it: they are told, so that they know where else to go.
+    package init(_ fleet: FleetContext, name: String, address: FleetAddress) {
         self.fleet = fleet
         self.name = name
+        self.address = address
     }
 
     package func renew() async throws {
         let now = fleet.domain.clock.nowMilliseconds()
+        let addresses = address.reachable.joined(separator: ",")
         try await fleet.observe(as: .all) { [name] c in
-            try ControlReplicasTable.renew(c, name, now: now, until: now + Self.leaseMilliseconds)
+            try ControlReplicasTable.renew(c, name, addresses: addresses, now: now, until: now + Self.leaseMilliseconds)
         }
     }
 

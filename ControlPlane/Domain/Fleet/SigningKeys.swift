@@ -11,7 +11,7 @@ package struct SigningKeyInfo: Sendable, Hashable {
     package let id: String
     package let publicKey: [UInt8]
     /// `active`, `retiring` or `retired`.
-    package let state: String
+    package let status: String
     package let createdAt: Int64
     /// Of a retiring key, Unix milliseconds.
     package let trustedUntil: Int64?
@@ -20,7 +20,7 @@ package struct SigningKeyInfo: Sendable, Hashable {
     init(_ row: SigningKeyRow) {
         id = row.id
         publicKey = row.publicKey
-        state = row.state.rawValue
+        status = row.state.rawValue
         createdAt = row.createdAt
         trustedUntil = row.trustedUntil
         retiredAt = row.retiredAt
@@ -28,7 +28,7 @@ package struct SigningKeyInfo: Sendable, Hashable {
 
     package var json: JSONValue {
         [
-            "id": .string(id), "public_key": .string(Base64.encode(publicKey)), "state": .string(state),
+            "id": .string(id), "public_key": .string(Base64.encode(publicKey)), "status": .string(status),
             "trusted_until": .time(trustedUntil), "retired_at": .time(retiredAt), "created_at": .time(createdAt),
             "updated_at": .time(retiredAt ?? createdAt),
         ]

@@ -56,6 +56,10 @@ package protocol Administered: Noun {
     func problems(replacing old: Self?, now: Int64) -> [FieldProblem]
     /// What is wrong with it beside the others. That what it refers to exists was checked.
     func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem]
+    /// Before it is written: what the system adds, and what keeps it from being so.
+    mutating func willWrite(_ id: ID<Kind>, replacing old: Self?, _ change: NounChange) throws
+    /// After it was written, in the same transaction: what follows from it.
+    static func didWrite(_ entity: Entity<Self>, replacing old: Entity<Self>?, _ change: NounChange) throws
     /// Of a deleted one whose row stays: what must not.
     mutating func forget()
     /// Adds what comes with use and stands elsewhere.
@@ -87,6 +91,8 @@ extension Administered {
 
     package func problems(replacing old: Self?, now: Int64) -> [FieldProblem] { [] }
     package func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem] { [] }
+    package mutating func willWrite(_ id: ID<Kind>, replacing old: Self?, _ change: NounChange) throws {}
+    package static func didWrite(_ entity: Entity<Self>, replacing old: Entity<Self>?, _ change: NounChange) throws {}
     package mutating func forget() {}
     package static func observe(_ items: inout [Entity<Self>], _ c: any SQLConnection) throws {}
     package static func willDelete(_ entity: Entity<Self>, _ change: NounChange) throws {}

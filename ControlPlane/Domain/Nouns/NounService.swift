@@ -78,14 +78,15 @@ package struct NounService<Content: Administered>: Sendable {
     /// Inside a transaction of `write`.
     func insert(_ content: Content, id: Key, _ change: NounChange) throws -> Item {
         let c = change.connection
-        try Self.check(try Content.danglingReferences(content, c))
-        try Self.check(try content.problems(id: id, beside: c))
+        try Self.checkBeside(content, id: id, c)
         var content = content
         try complete(&content, id, c)
+        try content.willWrite(id, replacing: nil, change)
         var item = Item(id: id.rawValue, meta: .new(at: change.now), content: content, change: change.number)
         if Content.scope.numbersRevisions { item.meta.revision = change.number }
         try Content.insert(c, item)
         item = item.seen(at: change.now)
+        try Content.didWrite(item, replacing: nil, change)
         try Self.record(change, "create", before: nil, after: item)
         return item
     }
@@ -96,8 +97,7 @@ package struct NounService<Content: Administered>: Sendable {
             try Self.check(content.fieldProblems(replacing: present) + content.problems(replacing: present, now: change.now))
             var content = content
             content.keep(of: present)
-            try Self.check(try Content.danglingReferences(content, change.connection))
-            try Self.check(try content.problems(id: id, beside: change.connection))
+            try Self.checkBeside(content, id: id, change.connection)
             present = content
         }
     }
@@ -113,8 +113,10 @@ package struct NounService<Content: Administered>: Sendable {
             if let revision { try checkRevision(revision, current: old.revision) }
             var item = old
             try edit(&item.content, change)
+            try item.content.willWrite(id, replacing: old.content, change)
             try Self.update(&item, over: old, change)
             item = item.seen(at: change.now)
+            try Content.didWrite(item, replacing: old, change)
             try Self.record(change, verb, before: old, after: item)
             return try Self.observed(item, change.connection)
         }
@@ -168,6 +170,11 @@ package struct NounService<Content: Administered>: Sendable {
         try AuditLog.record(
             change.connection, change.actor, "\(Content.words.auditName).\(verb)", id: id, before: before?.audited, after: after?.audited,
             at: change.now)
+    }
+
+    static func checkBeside(_ content: Content, id: Key, _ c: any SQLConnection) throws {
+        try check(try Content.danglingReferences(content, c))
+        try check(try content.problems(id: id, beside: c))
     }
 
     static func check(_ problems: [FieldProblem]) throws(DomainError) {

@@ -72,8 +72,9 @@ package struct IdempotencyService: Sendable {
     package func finish(_ attempt: IdempotentAttempt, answer: [UInt8]) async throws {
         // It may hold a secret that is shown this once.
         let encrypted = try cipher.encrypt(answer, aad: Self.binding(attempt))
-        try await domain.observe(as: .all) { c in
-            try IdempotencyTable.answer(c, attempt: attempt.id, actorID: attempt.actorID, key: attempt.key, encrypted)
+        try await domain.observe(as: .all) { [cipher] c in
+            try IdempotencyTable.answer(
+                c, attempt: attempt.id, actorID: attempt.actorID, key: attempt.key, encrypted, masterKeyID: cipher.keyID)
         }
     }
 
@@ -84,5 +85,6 @@ package struct IdempotencyService: Sendable {
         }
     }
 
-    private static func binding(_ attempt: IdempotentAttempt) -> [UInt8] { Array("idempotency\0\(attempt.actorID)\0\(attempt.key)".utf8) }
+    private static func binding(_ attempt: IdempotentAttempt) -> [UInt8] { binding(actorID: attempt.actorID, key: attempt.key) }
+    static func binding(actorID: String, key: String) -> [UInt8] { Array("idempotency\0\(actorID)\0\(key)".utf8) }
 }

@@ -76,6 +76,9 @@ package struct MasterKeyRotation: Sendable {
         switch place {
         case .credentials: CredentialContent.binding(row.key, row.providerID)
         case .signingKeys: SigningKeyService.binding(row.key)
+        case .answers:
+            IdempotencyService.binding(
+                actorID: String(row.key.prefix { $0 != " " }), key: String(row.key.drop { $0 != " " }.dropFirst()))
         case .fleetState: row.key == MasterKeyCheck.name ? MasterKeyCheck.binding : FleetAuthorityStore.binding
         }
     }

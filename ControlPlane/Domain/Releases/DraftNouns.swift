@@ -5,14 +5,26 @@ import Storage
 
 /// A noun of the draft, and its message in a configuration. What comes back from a message is what it was made from.
 protocol DraftNoun: Administered {
-    associatedtype Message: Sendable
+    associatedtype Message: ConfigMessage
     static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Message]> { get }
-    static func id(of message: Message) -> String
     /// The time of its creation where that is part of its content: Unix milliseconds of a whole second.
     static func createdAt(of message: Message) -> Int64?
-    static func message(_ item: Entity<Self>) -> Message
+    /// What of the content stands in the message; its id is there.
+    static func fill(_ message: inout Message, of item: Entity<Self>)
     init(_ message: Message)
 }
+
+/// A part of a configuration that has an identifier.
+protocol ConfigMessage: Sendable {
+    var id: String { get set }
+    init()
+}
+
+extension Weir_V1_Provider: ConfigMessage {}
+extension Weir_V1_Endpoint: ConfigMessage {}
+extension Weir_V1_Model: ConfigMessage {}
+extension Weir_V1_Route: ConfigMessage {}
+extension Weir_V1_Price: ConfigMessage {}
 
 /// The nouns that make up a configuration, in the payload's order.
 enum DraftNouns {
@@ -26,16 +38,21 @@ extension DraftNoun {
 
     /// In the order of ids, so that the same draft always gives the same bytes.
     static func fill(_ config: inout Weir_V1_ConfigPayload, _ c: any SQLConnection) throws {
-        config[keyPath: messages] = try all(c).sorted { $0.id < $1.id }.map(message)
+        config[keyPath: messages] = try all(c).sorted { $0.id < $1.id }.map { item in
+            var message = Message()
+            message.id = item.id.rawValue
+            fill(&message, of: item)
+            return message
+        }
     }
 
     static func resources(of config: Weir_V1_ConfigPayload) -> [ConfigResource] {
         config[keyPath: messages].map { message in
             let content = Self(message)
-            var object: JSONObject = ["id": .string(id(of: message))]
+            var object: JSONObject = ["id": .string(message.id)]
             for member in content.members.members { object[member.name] = member.value }
             if let created = createdAt(of: message) { object["created_at"] = .time(created) }
-            return ConfigResource(id: id(of: message), name: configName(content), object: object)
+            return ConfigResource(id: message.id, name: configName(content), object: object)
         }
     }
 
@@ -50,7 +67,7 @@ extension DraftNoun {
         let present = Dictionary(try all(c).map { ($0.id.rawValue, $0) }, uniquingKeysWith: { first, _ in first })
         let wanted = config[keyPath: messages].map { message -> Entity<Self> in
             let created = createdAt(of: message)
-            var item = Entity(id: id(of: message), meta: stamp, content: Self(message))
+            var item = Entity(id: message.id, meta: stamp, content: Self(message))
             if let created { item.meta.createdAt = created }
             guard let old = present[item.id.rawValue] else { return item }
             let sameSecond = created.map { old.createdAt / 1000 == $0 / 1000 } ?? true
@@ -63,11 +80,8 @@ extension DraftNoun {
 
 extension ProviderContent: DraftNoun {
     static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Provider]> { \.providers }
-    static func id(of message: Weir_V1_Provider) -> String { message.id }
 
-    static func message(_ item: Entity<Self>) -> Weir_V1_Provider {
-        var message = Weir_V1_Provider()
-        message.id = item.id.rawValue
+    static func fill(_ message: inout Weir_V1_Provider, of item: Entity<Self>) {
         message.name = item.content.name
         message.kind = item.content.kind
         message.baseURL = item.content.baseURL
@@ -75,7 +89,6 @@ extension ProviderContent: DraftNoun {
         message.authHeader = item.content.auth.header ?? ""
         message.caPem = item.content.caPEM ?? ""
         if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
-        return message
     }
 
     init(_ message: Weir_V1_Provider) {
@@ -92,18 +105,14 @@ extension ProviderContent: DraftNoun {
 
 extension EndpointContent: DraftNoun {
     static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Endpoint]> { \.endpoints }
-    static func id(of message: Weir_V1_Endpoint) -> String { message.id }
 
-    static func message(_ item: Entity<Self>) -> Weir_V1_Endpoint {
-        var message = Weir_V1_Endpoint()
-        message.id = item.id.rawValue
+    static func fill(_ message: inout Weir_V1_Endpoint, of item: Entity<Self>) {
         message.name = item.content.name
         message.providerID = item.content.providerID.rawValue
         message.baseURL = item.content.baseURL ?? ""
         message.credentialIds = item.content.credentialIDs.map(\.rawValue)
         message.disabled = item.content.disabled
         if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
-        return message
     }
 
     init(_ message: Weir_V1_Endpoint) {
@@ -119,12 +128,9 @@ extension EndpointContent: DraftNoun {
 
 extension ModelContent: DraftNoun {
     static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Model]> { \.models }
-    static func id(of message: Weir_V1_Model) -> String { message.id }
     static func createdAt(of message: Weir_V1_Model) -> Int64? { message.createdS &* 1000 }
 
-    static func message(_ item: Entity<Self>) -> Weir_V1_Model {
-        var message = Weir_V1_Model()
-        message.id = item.id.rawValue
+    static func fill(_ message: inout Weir_V1_Model, of item: Entity<Self>) {
         message.name = item.content.name
         message.capabilities = item.content.capabilities
         message.contextWindow = UInt64(clamping: item.content.contextWindow)
@@ -133,7 +139,6 @@ extension ModelContent: DraftNoun {
         message.tenantIds = item.content.tenantIDs.named?.map(\.rawValue) ?? []
         message.ownedBy = item.content.ownedBy
         message.createdS = item.createdAt / 1000
-        return message
     }
 
     init(_ message: Weir_V1_Model) {
@@ -149,11 +154,8 @@ extension ModelContent: DraftNoun {
 
 extension RouteContent: DraftNoun {
     static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Route]> { \.routes }
-    static func id(of message: Weir_V1_Route) -> String { message.id }
 
-    static func message(_ item: Entity<Self>) -> Weir_V1_Route {
-        var message = Weir_V1_Route()
-        message.id = item.id.rawValue
+    static func fill(_ message: inout Weir_V1_Route, of item: Entity<Self>) {
         message.name = item.content.name
         message.modelID = item.content.modelID.rawValue
         message.targets = item.content.targets.map { target in
@@ -165,7 +167,7 @@ extension RouteContent: DraftNoun {
         }
         message.maxAttempts = UInt32(clamping: item.content.maxAttempts)
         message.disabled = item.content.disabled
-        return message
+        message.repeatUnknownOutcomes = item.content.repeatUnknownOutcomes
     }
 
     init(_ message: Weir_V1_Route) {
@@ -181,16 +183,14 @@ extension RouteContent: DraftNoun {
         }
         maxAttempts = Int64(message.maxAttempts)
         disabled = message.disabled
+        repeatUnknownOutcomes = message.repeatUnknownOutcomes
     }
 }
 
 extension PriceContent: DraftNoun {
     static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Price]> { \.prices }
-    static func id(of message: Weir_V1_Price) -> String { message.id }
 
-    static func message(_ item: Entity<Self>) -> Weir_V1_Price {
-        var message = Weir_V1_Price()
-        message.id = item.id.rawValue
+    static func fill(_ message: inout Weir_V1_Price, of item: Entity<Self>) {
         message.modelID = item.content.modelID.rawValue
         message.endpointID = item.content.endpointID?.rawValue ?? ""
         message.input = item.content.input.rawValue
@@ -199,7 +199,6 @@ extension PriceContent: DraftNoun {
         message.cacheWrite = item.content.cacheWrite.rawValue
         message.perRequest = item.content.perRequest.rawValue
         message.effectiveFromMs = item.content.effectiveFrom
-        return message
     }
 
     init(_ message: Weir_V1_Price) {

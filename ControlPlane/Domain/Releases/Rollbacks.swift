@@ -69,14 +69,14 @@ extension Rollouts {
     }
 
     private enum Step {
-        case withdraw(RolloutRow)
+        case withdraw(Rollout)
         case restore(leaving: BaselineRow, to: Int64)
         /// It was done already.
         case nothing
     }
 
     private static func step(
-        _ order: RollbackOrder, _ c: any SQLConnection, _ state: RolloutStateRow, _ candidate: RolloutRow?
+        _ order: RollbackOrder, _ c: any SQLConnection, _ state: RolloutStateRow, _ candidate: Rollout?
     ) throws -> Step {
         let baseline = try BaselinesTable.find(c, version: state.baselineVersion)
         /// Whether the baseline is this version or repeats its content.
@@ -84,13 +84,13 @@ extension Rollouts {
             try state.baselineVersion == version || ConfigVersionsTable.find(c, state.baselineVersion)?.restores == version
         }
         if let candidate {
-            guard order.undo ?? candidate.version == candidate.version else {
+            guard order.undo ?? candidate.content.version == candidate.content.version else {
                 throw try refusal(order, c, state, candidate)
             }
             if let to = order.to, try !isInForce(to) {
                 throw DomainError.conflict(
                     "to", "names version \(to); version \(state.baselineVersion) serves all once the candidate is withdrawn",
-                    remedy: "Roll back version \(candidate.version) first.")
+                    remedy: "Roll back version \(candidate.content.version) first.")
             }
             return .withdraw(candidate)
         }
@@ -122,10 +122,10 @@ extension Rollouts {
 
     /// What is in force instead of what the order names.
     private static func refusal(
-        _ order: RollbackOrder, _ c: any SQLConnection, _ state: RolloutStateRow, _ candidate: RolloutRow?
+        _ order: RollbackOrder, _ c: any SQLConnection, _ state: RolloutStateRow, _ candidate: Rollout?
     ) throws -> DomainError {
         let inForce =
-            candidate.map { "version \($0.version) is the candidate beside version \(state.baselineVersion)" }
+            candidate.map { "version \($0.content.version) is the candidate beside version \(state.baselineVersion)" }
             ?? (state.baselineVersion == 0 ? "no version is" : "version \(state.baselineVersion) is, for all")
         let undo = order.undo ?? 0
         let left = try RollbacksTable.find(c, leftVersion: undo).map { " It was rolled back by \($0.authorName) before." } ?? ""
@@ -134,21 +134,22 @@ extension Rollouts {
             problems: [
                 FieldProblem(
                     "undo", "names version \(undo), which is not in force: \(inForce)",
-                    remedy: candidate.map { "To withdraw the candidate, name version \($0.version)." }
+                    remedy: candidate.map { "To withdraw the candidate, name version \($0.content.version)." }
                         ?? "To leave what is in force, name that version.")
             ])
     }
 
     private static func withdraw(
-        _ c: any SQLConnection, _ row: RolloutRow, _ before: RolloutStateRow, _ actor: Actor, _ now: Int64
+        _ c: any SQLConnection, _ row: Rollout, _ before: RolloutStateRow, _ actor: Actor, _ now: Int64
     ) throws -> Rollback {
         var state = before
         state.documentVersion = try ChangeCounter.rollout.next(c)
         state.candidateRolloutID = nil
-        let rollout = Rollout(try RolloutsTable.update(c, ended(row, .aborted, by: actor, at: now)), now: now)
+        let rollout = try end(c, row, .aborted, by: actor, at: now)
         try RolloutStateTable.set(c, state, at: now)
-        try remember(c, left: row.version, restored: state.baselineVersion, state, row.id, actor, now)
-        try AuditLog.record(c, actor, "rollout.rollback", id: row.id, before: Rollout(row, now: now).json, after: rollout.json, at: now)
+        try remember(c, left: row.content.version, restored: state.baselineVersion, state, row.id.rawValue, actor, now)
+        try AuditLog.record(
+            c, actor, "rollout.rollback", id: row.id.rawValue, before: row.seen(at: now).audited, after: rollout.audited, at: now)
         return Rollback(aborted: rollout, published: nil, baselineVersion: state.baselineVersion, warnings: [], repeated: false)
     }
 
@@ -178,8 +179,8 @@ extension Rollouts {
                 version: published.version, documentVersion: state.documentVersion, previousVersion: restored.previousVersion,
                 rolloutID: nil, authorID: actor.id, authorName: actor.name, createdAt: now))
         try RolloutStateTable.set(c, state, at: now)
-        if let id = left.rolloutID, let row = try RolloutsTable.find(c, id: id) {
-            _ = try RolloutsTable.update(c, ended(row, .rolledBack, by: actor, at: now))
+        if let id = left.rolloutID, let rollout = try RolloutContent.find(c, id) {
+            _ = try end(c, rollout, .rolledBack, by: actor, at: now)
         }
         try remember(c, left: left.version, restored: version, state, left.rolloutID, actor, now)
         try AuditLog.record(

@@ -1,5 +1,5 @@
 import Contract
-import Nouns
+package import Nouns
 package import Primitives
 import Storage
 
@@ -43,23 +43,28 @@ extension Rollouts {
     private static let keyPage = 5000
 
     /// Whom a rollout would reach; it is checked as `create` does and not made.
-    package func preview(_ new: NewRollout, actor: Actor) async throws -> RolloutReach {
-        let now = domain.clock.nowMilliseconds()
-        return try await domain.report(as: .all) { c in
-            try Self.reach(c, Self.candidate(new, c, RolloutStateTable.get(c), actor, now), now)
+    package func preview(_ wanted: RolloutContent, by actor: Actor) async throws -> RolloutReach {
+        let now = nouns.now
+        return try await domain.report(as: actor.scope) { c in
+            let id = RolloutID.random()
+            try NounService<RolloutContent>.check(wanted.fieldProblems(replacing: nil))
+            try NounService<RolloutContent>.checkBeside(wanted, id: id, c)
+            var content = wanted
+            try content.begin(c, by: actor, at: now)
+            return try Self.reach(c, id, content, now)
         }
     }
 
     package func reach(of id: RolloutID) async throws -> RolloutReach {
-        let now = domain.clock.nowMilliseconds()
-        return try await domain.report(as: .all) { c in try Self.reach(c, Self.existing(c, id), now) }
+        let now = nouns.now
+        return try await domain.report(as: .all) { c in try Self.reach(c, id, RolloutContent.present(c, id).content, now) }
     }
 
     /// The keys that a rollout selects, by id.
     package func keys(of id: RolloutID, _ page: PageRequest) async throws -> Page<RolloutKey> {
-        let now = domain.clock.nowMilliseconds()
+        let now = nouns.now
         let keys = try await domain.report(as: .all) { c -> [RolloutKey] in
-            let choice = try Choice(c, Self.existing(c, id))
+            let choice = try Choice(c, id, RolloutContent.present(c, id).content)
             var found: [RolloutKey] = []
             try Self.eachKey(c, after: page.after?.id ?? "", now) { key in
                 if choice.selects(key) {
@@ -79,8 +84,8 @@ extension Rollouts {
         /// Nil: every tenant is served by one of them.
         private let served: Set<String>?
 
-        init(_ c: any SQLConnection, _ row: RolloutRow) throws {
-            let payload = Rollouts.payload(of: row)
+        init(_ c: any SQLConnection, _ id: RolloutID, _ rollout: RolloutContent) throws {
+            let payload = Rollouts.payload(of: id, rollout)
             let chosen = try DataPlanesTable.active(c).compactMap { plane -> (plane: DataPlaneRow, selector: RolloutSelector)? in
                 let selector = RolloutSelector(payload: payload, region: plane.region, dataPlane: plane.id)
                 return selector.concernsThisDataPlane ? (plane, selector) : nil
@@ -102,8 +107,10 @@ extension Rollouts {
         }
     }
 
-    private static func reach(_ c: any SQLConnection, _ row: RolloutRow, _ now: Int64) throws -> RolloutReach {
-        let choice = try Choice(c, row)
+    private static func reach(
+        _ c: any SQLConnection, _ id: RolloutID, _ rollout: RolloutContent, _ now: Int64
+    ) throws -> RolloutReach {
+        let choice = try Choice(c, id, rollout)
         var (selected, all) = (Int64(0), Int64(0))
         var tenants = Set<String>()
         try eachKey(c, after: "", now) { key in
@@ -116,15 +123,15 @@ extension Rollouts {
         }
         return RolloutReach(
             keys: selected, allKeys: all, tenants: Int64(tenants.count), dataPlanes: Int64(choice.dataPlanes),
-            warnings: warnings(row, keys: selected, all: all, dataPlanes: choice.dataPlanes))
+            warnings: warnings(rollout, keys: selected, all: all, dataPlanes: choice.dataPlanes))
     }
 
-    private static func warnings(_ row: RolloutRow, keys: Int64, all: Int64, dataPlanes: Int) -> [FieldProblem] {
-        if row.percentageBasisPoints == 0 {
+    private static func warnings(_ rollout: RolloutContent, keys: Int64, all: Int64, dataPlanes: Int) -> [FieldProblem] {
+        if rollout.percentage.basisPoints == 0 {
             return [FieldProblem("percentage", "is 0: nobody gets the candidate", remedy: "Raise it when you are ready.")]
         }
         if dataPlanes == 0 {
-            return [FieldProblem("data_planes", "none matches: nobody gets the candidate", remedy: "Change the regions or data planes.")]
+            return [FieldProblem("data_plane_ids", "none matches: nobody gets the candidate", remedy: "Change the regions or data planes.")]
         }
         guard keys == 0 else { return [] }
         if all == 0 { return [FieldProblem("keys", "there are none that work yet: nobody gets the candidate", remedy: "Create keys.")] }

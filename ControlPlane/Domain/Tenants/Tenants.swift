@@ -6,6 +6,6 @@ package typealias Tenant = Entity<TenantContent>
 extension TenantContent: Administered {
     package static var scope: NounScope { .directory }
     package static var tenantColumn: String? { "id" }
-    /// Models of the draft may name it.
-    package static var deletionCounters: [ChangeCounter] { [.draft] }
+    /// Models of the draft and rollouts may name it.
+    package static var deletionCounters: [ChangeCounter] { [.draft, .rollout] }
 }

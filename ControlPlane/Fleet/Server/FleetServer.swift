@@ -54,7 +54,7 @@ package final class FleetServer: Service {
         self.logger = logger
         authorityPEM = authority
         server = GRPCServer(transport: transport, services: [service])
-        replicas = ReplicaService(context, name: settings.replica)
+        replicas = ReplicaService(context, name: settings.replica, address: address)
     }
 
     private static func transportConfig(_ gate: ConnectionGate) -> HTTP2ServerTransport.Posix.Config {

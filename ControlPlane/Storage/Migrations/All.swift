@@ -23,6 +23,10 @@ package enum Migrations {
         .usageOutcomes,
         .keyUses,
         .forcedRowSecurity,
+        .fleetFilters,
+        .unknownOutcomes,
+        .replicaAddresses,
+        .answersMasterKey,
         .identities,
         .identityIndexes,
     ]

@@ -1,14 +1,23 @@
 /// Everything that is encrypted with the master key, whatever table it rests in.
 package enum CiphertextsTable {
     package enum Place: String, CaseIterable, Sendable {
-        case credentials, signingKeys = "signing_keys", fleetState = "fleet_state"
+        case credentials, signingKeys = "signing_keys", fleetState = "fleet_state", answers = "idempotency_keys"
 
-        fileprivate var key: String { self == .fleetState ? "name" : "id" }
-        fileprivate var column: String {
+        /// Of an answer: the actor, which has no space, and the key that it sent.
+        fileprivate var key: String {
+            switch self {
+            case .credentials, .signingKeys: "id"
+            case .fleetState: "name"
+            case .answers: "(actor_id || ' ' || idempotency_key)"
+            }
+        }
+
+        package var column: String {
             switch self {
             case .credentials: "ciphertext"
             case .signingKeys: "private_key"
             case .fleetState: "value"
+            case .answers: "answer"
             }
         }
     }

@@ -106,26 +106,6 @@ package enum DataPlanesTable {
             .first.map(DataPlaneRow.init)
     }
 
-    /// Newest first; `after` is the last row of the page before.
-    package static func list(
-        _ c: any SQLConnection, after: (time: Int64, id: String)?, limit: Int, region: String? = nil
-    ) throws -> [DataPlaneRow] {
-        let position = after ?? (time: Int64.max, id: "")
-        var arguments: [SQLValue] = [.int(position.time), .text(position.id), .int(Int64(limit))]
-        var filter = ""
-        if let region {
-            arguments.append(.text(region))
-            filter = "AND region = $4"
-        }
-        return try c.query(
-            """
-            SELECT \(columns) FROM data_planes WHERE (created_at < $1 OR (created_at = $1 AND id < $2)) \(filter)
-            ORDER BY created_at DESC, id DESC LIMIT $3
-            """,
-            arguments
-        ).map(DataPlaneRow.init)
-    }
-
     /// Where there are data planes that were not revoked.
     package static func regions(_ c: any SQLConnection) throws -> Set<String> {
         Set(try c.query("SELECT DISTINCT region FROM data_planes WHERE status = 'active'").map { try $0.text("region") })
@@ -134,20 +114,6 @@ package enum DataPlanesTable {
     /// Every one that was not revoked, by id.
     package static func active(_ c: any SQLConnection) throws -> [DataPlaneRow] {
         try c.query("SELECT \(columns) FROM data_planes WHERE status = 'active' ORDER BY id").map(DataPlaneRow.init)
-    }
-
-    /// Name, tenants and status with a risen revision. False when the row is no longer at `expectedRevision`.
-    package static func update(_ c: any SQLConnection, _ row: DataPlaneRow, expectedRevision: Int64) throws -> Bool {
-        try c.execute(
-            """
-            UPDATE data_planes SET name = $1, tenant_ids = $2, tenants_revision = $3, status = $4, revoked_at = $5, updated_at = $6,
-                revision = revision + 1
-            WHERE id = $7 AND revision = $8
-            """,
-            [
-                .text(row.name), .text(TextList.encode(row.tenantIDs)), .int(row.tenantsRevision), .text(row.status.rawValue),
-                .optional(row.revokedAt), .int(row.updatedAt), .text(row.id), .int(expectedRevision),
-            ]) == 1
     }
 
     /// What of a data plane decides over its streams.

@@ -66,10 +66,15 @@ package enum IdempotencyTable {
             [.text(actorID), .text(key), .text(attempt)]) == 1
     }
 
-    package static func answer(_ c: any SQLConnection, attempt: String, actorID: String, key: String, _ answer: [UInt8]) throws {
+    /// - Parameter masterKeyID: Names the master key that the answer is encrypted with.
+    package static func answer(
+        _ c: any SQLConnection, attempt: String, actorID: String, key: String, _ answer: [UInt8], masterKeyID: String
+    ) throws {
         try c.execute(
-            "UPDATE idempotency_keys SET committed = 1, answer = $1 WHERE actor_id = $2 AND idempotency_key = $3 AND attempt = $4",
-            [.blob(answer), .text(actorID), .text(key), .text(attempt)])
+            """
+            UPDATE idempotency_keys SET committed = 1, answer = $1, master_key_id = $2
+            WHERE actor_id = $3 AND idempotency_key = $4 AND attempt = $5
+            """, [.blob(answer), .text(masterKeyID), .text(actorID), .text(key), .text(attempt)])
     }
 
     /// Forgets an attempt that changed nothing.

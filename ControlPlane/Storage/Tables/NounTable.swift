@@ -111,6 +111,7 @@ package struct NounTable: Sendable {
         }
 
         package static let oldestFirst = Order("created_at")
+        package static let newestFirst = Order("created_at", isDescending: true)
     }
 
     /// Some of the present rows. `condition` is a piece of SQL of ours that holds for them, too.

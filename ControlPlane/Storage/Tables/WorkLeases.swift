@@ -19,12 +19,24 @@ package enum WorkLeasesTable {
 
 /// The replicas that are there: a row counts until it expires.
 package enum ControlReplicasTable {
-    package static func renew(_ c: any SQLConnection, _ name: String, now: Int64, until: Int64) throws {
+    /// - Parameter addresses: `host:port` each, with commas between them.
+    package static func renew(_ c: any SQLConnection, _ name: String, addresses: String, now: Int64, until: Int64) throws {
         try c.execute(
             """
-            INSERT INTO control_replicas (name, started_at, expires_at) VALUES ($1, $2, $3)
-            ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at
-            """, [.text(name), .int(now), .int(until)])
+            INSERT INTO control_replicas (name, started_at, expires_at, addresses) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at, addresses = excluded.addresses
+            """, [.text(name), .int(now), .int(until), .text(addresses)])
+    }
+
+    /// Of those that are there, each once, in the order of their names.
+    package static func addresses(_ c: any SQLConnection, now: Int64) throws -> [String] {
+        let rows = try c.query("SELECT addresses FROM control_replicas WHERE expires_at > $1 ORDER BY name", [.int(now)])
+        var addresses: [String] = []
+        for address in try rows.flatMap({ try $0.text("addresses").split(separator: ",").map(String.init) })
+        where !addresses.contains(address) {
+            addresses.append(address)
+        }
+        return addresses
     }
 
     package static func remove(_ c: any SQLConnection, _ name: String) throws {

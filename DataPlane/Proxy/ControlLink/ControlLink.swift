@@ -28,7 +28,8 @@ package final class ControlLink: Sendable {
     package struct Settings: Sendable {
         /// How often the control plane is told how this data plane fares.
         package var statusSeconds: Int64 = 10
-        /// In place of the enrolment's addresses: `host:port`, several separated by commas. Empty: the enrolment's.
+        /// In place of the enrolment's addresses: `host:port`, several separated by commas. Empty: the enrolment's, and those that the
+        /// control plane has named since.
         package var address = ""
 
         package init() {}
@@ -40,10 +41,9 @@ package final class ControlLink: Sendable {
     private let outbox: any UsageOutbox
     private let status: @Sendable () -> Weir_V1_StatusReport
     private let settings: Settings
-    private let addresses: [FleetAddress]
-    /// Which of them is spoken to; the next one after a failure.
-    private let position = Mutex(0)
-    private var address: FleetAddress { position.withLock { addresses[$0 % addresses.count] } }
+    /// Which address is spoken to; the next one after a failure.
+    private let ring: Mutex<AddressRing>
+    private var address: FleetAddress { ring.withLock { $0.current } }
     private let logger: Logger
     private let current = Mutex(ControlLinkState())
     /// The last rollout that referred to a configuration not held.
@@ -64,7 +64,7 @@ package final class ControlLink: Sendable {
         logger: Logger, status: @escaping @Sendable () -> Weir_V1_StatusReport
     ) throws(EnrollmentError) {
         let wanted = settings.address.isEmpty ? enrollment.addresses.joined(separator: ",") : settings.address
-        guard let addresses = FleetAddress.list(wanted) else {
+        guard let ring = FleetAddress.list(wanted).flatMap({ AddressRing($0) }) else {
             throw .token("the control plane's address is not of the form host:port")
         }
         self.enrollment = enrollment
@@ -72,7 +72,7 @@ package final class ControlLink: Sendable {
         self.snapshots = snapshots
         self.outbox = outbox
         self.settings = settings
-        self.addresses = addresses
+        self.ring = Mutex(ring)
         self.logger = logger
         self.status = status
         outbox.onRecords { [wake] in wake.raise() }
@@ -104,9 +104,11 @@ package final class ControlLink: Sendable {
                 defer { state.isConnected = false }
                 return state.isConnected
             }
-            position.withLock { $0 = ($0 + 1) % addresses.count }
+            // Addresses that the operator gave are the only ones; else the control plane's own word counts as well.
+            let heard = settings.address.isEmpty ? snapshots.controlAddresses.all : []
+            let isAnother = ring.withLock { $0.advance(heard: heard) }
             // Another replica is most likely there.
-            if addresses.count > 1, wasConnected { backoff.reset() }
+            if isAnother, wasConnected { backoff.reset() }
             // One that is refused at once, or ends at once, is not tried five times a second for ever.
             if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
             if Task.isCancelled { break }

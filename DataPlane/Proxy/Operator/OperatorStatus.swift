@@ -97,7 +97,7 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_deadlines_total", "counter", "Deadlines passed, towards clients and providers.", loops.deadlinesPassed)
         out.one("weir_proxy_credential_refusals_total", "counter", "Times a provider refused a credential.", loops.credentialRefusals)
         out.one(
-            "weir_proxy_credentials_out_of_rotation", "gauge", "Credentials a provider refused lately.",
+            "weir_proxy_credentials_refused", "gauge", "Credentials that their provider refused lately: tried last, not never.",
             UInt64(sums.refusedCredentials.count))
         out.one("weir_proxy_input_tokens_total", "counter", "Tokens read.", loops.inputTokens)
         out.one("weir_proxy_output_tokens_total", "counter", "Tokens written.", loops.outputTokens)

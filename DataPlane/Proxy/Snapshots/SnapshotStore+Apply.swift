@@ -196,7 +196,12 @@ extension SnapshotStore {
         guard let payload = try? Weir_V1_HeartbeatPayload(serializedBytes: document.payload) else {
             throw DocumentRefusal(.malformedPayload, "the payload is not a HeartbeatPayload")
         }
-        try commit(next, .heartbeat) { _, _ in }
+        let addresses = ControlAddresses.usable(payload.controlAddresses)
+        let isNews = !addresses.isEmpty && addresses != controlAddresses.all
+        try commit(next, .heartbeat) { db, _ in
+            if isNews { try ControlAddresses.store(addresses, db) }
+        }
+        if isNews { controlAddresses.set(addresses) }
         state = next
         var latest: [DocumentKind: DocumentVersion] = [:]
         for mark in payload.latest {

@@ -43,6 +43,8 @@ package final class SnapshotStore: Sendable {
     let state: Mutex<SnapshotState>
     private let publication: Mutex<Publication>
     let report: Mutex<SnapshotReport>
+    /// Where its replicas are, as the control plane said last.
+    let controlAddresses: ControlAddresses
     /// Documents are applied one after the other on a thread of their own: a directory of a million keys takes seconds.
     /// How long a revoked data plane serves on after it has heard of it.
     let revocationGraceMilliseconds: Int64
@@ -71,6 +73,7 @@ package final class SnapshotStore: Sendable {
         report = Mutex(
             SnapshotReport(startedMilliseconds: clock.nowMilliseconds(), problems: booted.problems, state: booted.state))
         publication = Mutex(Publication(current: booted.state.snapshot()))
+        controlAddresses = try ControlAddresses(local)
         HeapMemory.returnUnused()
         resumeRevocation()
     }

@@ -5,7 +5,7 @@ import GRDB
 extension LocalMigration {
     /// Documents are kept as the envelopes they came in, so that what is on the disk is verified again at each boot.
     static let snapshots = LocalMigration(
-        name: "0010 snapshots",
+        name: "0010 snapshots", .breaking,
         sql: """
             -- Configuration versions that the rollout refers to (or may refer to next).
             CREATE TABLE config_document (
@@ -45,6 +45,22 @@ extension LocalMigration {
                 PRIMARY KEY (epoch, version, revision)) WITHOUT ROWID;
             INSERT INTO config_revision_seen (epoch, version, revision, digest) SELECT epoch, version, 0, digest FROM config_seen;
             DROP TABLE config_seen;
+            """)
+
+    /// What the step before took from releases that know no revisions, and what keeps the two tables the same whoever writes.
+    static let configSeenByOlder = LocalMigration(
+        name: "0012 configurations seen, for older releases",
+        sql: """
+            CREATE TABLE config_seen (
+                epoch INTEGER NOT NULL, version INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (epoch, version)) WITHOUT ROWID;
+            INSERT INTO config_seen (epoch, version, digest) SELECT epoch, version, digest FROM config_revision_seen WHERE revision = 0;
+            CREATE TRIGGER config_seen_forward AFTER INSERT ON config_seen BEGIN
+                INSERT OR IGNORE INTO config_revision_seen (epoch, version, revision, digest)
+                VALUES (NEW.epoch, NEW.version, 0, NEW.digest);
+            END;
+            CREATE TRIGGER config_seen_back AFTER INSERT ON config_revision_seen WHEN NEW.revision = 0 BEGIN
+                INSERT OR IGNORE INTO config_seen (epoch, version, digest) VALUES (NEW.epoch, NEW.version, NEW.digest);
+            END;
             """)
 }
 

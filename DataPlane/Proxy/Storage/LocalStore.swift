@@ -131,15 +131,43 @@ package final class LocalStore: Sendable {
         }
     }
 
+    /// What an older release has to know of stands in GRDB's list, which every release reads and refuses to go beyond; the rest in a list
+    /// of our own (`local_expansions`), of which an older release does not know, and a newer one's entries mean nothing to this one.
     private static func migrate(_ queue: DatabaseQueue, _ migrations: [LocalMigration], _ path: String) throws {
         var migrator = DatabaseMigrator()
-        for migration in migrations {
+        for migration in migrations where migration.compatibility == .breaking {
             migrator.registerMigration(migration.name) { db in try db.execute(sql: migration.sql) }
+        }
+        var expanded = try queue.write { db in
+            try db.execute(sql: "CREATE TABLE IF NOT EXISTS local_expansions (name TEXT PRIMARY KEY) WITHOUT ROWID")
+            // Written by a release that had one list for both.
+            if try db.tableExists("grdb_migrations") {
+                for migration in migrations where migration.compatibility == .expanding {
+                    try db.execute(
+                        sql: "INSERT OR IGNORE INTO local_expansions SELECT identifier FROM grdb_migrations WHERE identifier = ?",
+                        arguments: [migration.name])
+                    try db.execute(sql: "DELETE FROM grdb_migrations WHERE identifier = ?", arguments: [migration.name])
+                }
+            }
+            return Set(try String.fetchAll(db, sql: "SELECT name FROM local_expansions"))
         }
         guard try !queue.read(migrator.hasBeenSuperseded) else {
             throw LocalStoreError.unusable(path: path, detail: "was written by a newer release of weir-proxy; run that release")
         }
-        try migrator.migrate(queue)
+        for migration in migrations {
+            switch migration.compatibility {
+            case .breaking:
+                if try !queue.read(migrator.appliedIdentifiers).contains(migration.name) {
+                    try migrator.migrate(queue, upTo: migration.name)
+                }
+            case .expanding:
+                guard expanded.insert(migration.name).inserted else { continue }
+                try queue.write { db in
+                    try db.execute(sql: migration.sql)
+                    try db.execute(sql: "INSERT INTO local_expansions (name) VALUES (?)", arguments: [migration.name])
+                }
+            }
+        }
     }
 
     private static func incarnation(_ queue: DatabaseQueue) throws(LocalStoreError) -> String {

@@ -5,7 +5,7 @@ import Primitives
 extension LocalMigration {
     /// What the journal is folded into.
     package static let usage = LocalMigration(
-        name: "0020 usage",
+        name: "0020 usage", .breaking,
         sql: """
             -- Batches to be shipped, each the `records` fields of a weir.v1.UsageBatch one after the other.
             CREATE TABLE usage_outbox (

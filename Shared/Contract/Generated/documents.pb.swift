@@ -320,6 +320,9 @@ package nonisolated struct Weir_V1_Route: Sendable {
 
   package var disabled: Bool = false
 
+  /// a request that may have been served goes to the next target, too
+  package var repeatUnknownOutcomes: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -581,6 +584,9 @@ package nonisolated struct Weir_V1_HeartbeatPayload: Sendable {
   package var issuedAtMs: Int64 = 0
 
   package var latest: [Weir_V1_DocumentMark] = []
+
+  /// host:port of every replica that is there: where to go when this one is not
+  package var controlAddresses: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1093,7 +1099,7 @@ nonisolated extension Weir_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Route"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1107,6 +1113,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.targets) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.maxAttempts) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.repeatUnknownOutcomes) }()
       default: break
       }
     }
@@ -1131,6 +1138,9 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.disabled != false {
       try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 6)
     }
+    if self.repeatUnknownOutcomes != false {
+      try visitor.visitSingularBoolField(value: self.repeatUnknownOutcomes, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1141,6 +1151,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.targets != rhs.targets {return false}
     if lhs.maxAttempts != rhs.maxAttempts {return false}
     if lhs.disabled != rhs.disabled {return false}
+    if lhs.repeatUnknownOutcomes != rhs.repeatUnknownOutcomes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1693,7 +1704,7 @@ nonisolated extension Weir_V1_App: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension Weir_V1_HeartbeatPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HeartbeatPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}issued_at_ms\0\u{1}latest\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}issued_at_ms\0\u{1}latest\0\u{3}control_addresses\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1703,6 +1714,7 @@ nonisolated extension Weir_V1_HeartbeatPayload: SwiftProtobuf.Message, SwiftProt
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.issuedAtMs) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.latest) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.controlAddresses) }()
       default: break
       }
     }
@@ -1715,12 +1727,16 @@ nonisolated extension Weir_V1_HeartbeatPayload: SwiftProtobuf.Message, SwiftProt
     if !self.latest.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.latest, fieldNumber: 2)
     }
+    if !self.controlAddresses.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.controlAddresses, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_HeartbeatPayload, rhs: Weir_V1_HeartbeatPayload) -> Bool {
     if lhs.issuedAtMs != rhs.issuedAtMs {return false}
     if lhs.latest != rhs.latest {return false}
+    if lhs.controlAddresses != rhs.controlAddresses {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

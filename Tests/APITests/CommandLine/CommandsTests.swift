@@ -140,7 +140,7 @@ struct CommandsTests {
         #expect(nobody.status == 1 && nobody.error.contains("regions"))
         let first = try await h.field("id", "rollout create --version 1 --percentage 100")
         #expect(try await h.succeed("rollout targets \(first)").output == "Nothing there.\n")
-        #expect(try await h.field("state", "rollout promote \(first)") == "promoted")
+        #expect(try await h.field("status", "rollout promote \(first)") == "promoted")
         let dataPlane = DataPlaneID.random().rawValue
         try await h.control.database.transaction { c in
             try DataPlanesTable.insert(
@@ -154,10 +154,10 @@ struct CommandsTests {
         #expect(created.error.contains("It reaches "))
         #expect(try await h.field("candidate.percentage", "rollout status") == "12.5")
         // There is one under way: it needs no id.
-        let wider = try await h.succeed("rollout update --percentage 20 --clear regions --json").json
-        #expect(wider["percentage"] == 20 && wider["regions"] == [])
+        let wider = try await h.succeed("rollout update --percentage 20 --region all --json").json
+        #expect(wider["percentage"] == 20 && wider["regions"] == "all")
         #expect(try await h.succeed("rollout list").output.contains("promoted"))
-        #expect(try await h.field("state", "rollout abort") == "aborted")
+        #expect(try await h.field("status", "rollout abort") == "aborted")
         #expect(try await h.weir("rollout promote").status == 2)
         let third = try await h.field("id", "rollout create --version 2")
         try await h.succeed("rollout promote")
@@ -166,7 +166,7 @@ struct CommandsTests {
         #expect(unnamed.status == 2 && unnamed.error.contains("--undo 2"))
         for _ in 0..<2 { #expect(try await h.field("baseline_version", "rollout rollback --undo 2") == "3") }
         #expect(try await h.succeed("rollout rollback --to 1").output.contains("That was done before. Version 3 serves all."))
-        #expect(try await h.field("state", "rollout show \(third)") == "rolled_back")
+        #expect(try await h.field("status", "rollout show \(third)") == "rolled_back")
         return dataPlane
     }
 

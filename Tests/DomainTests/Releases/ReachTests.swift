@@ -48,17 +48,17 @@ struct ReachTests {
             let fixture = try await Self.fixture(database, keys: 41)
             let version = try await fixture.publish(1)
             let half = try #require(Percentage(50))
-            let wanted = NewRollout(version: version, percentage: half)
-            let preview = try await fixture.rollouts.preview(wanted, actor: fixture.actor)
+            let asked = wanted(version) { $0.percentage = half }
+            let preview = try await fixture.rollouts.preview(asked, by: fixture.actor)
             #expect(preview.allKeys == 80 && preview.dataPlanes == 2 && preview.tenants == 2)
             #expect((20...60).contains(preview.keys) && preview.warnings.isEmpty)
             #expect(try await fixture.document().version == 0, "nothing was made")
-            let rollout = try await fixture.rollouts.create(wanted, actor: fixture.actor)
-            #expect(try await fixture.rollouts.reach(of: ID(rollout.id)) == preview)
+            let rollout = try await fixture.rollouts.create(asked, by: fixture.actor)
+            #expect(try await fixture.rollouts.reach(of: rollout.id) == preview)
             var keys: [RolloutKey] = []
             var cursor: Cursor?
             repeat {
-                let page = try await fixture.rollouts.keys(of: ID(rollout.id), PageRequest(limit: 7, after: cursor))
+                let page = try await fixture.rollouts.keys(of: rollout.id, PageRequest(limit: 7, after: cursor))
                 keys += page.items
                 cursor = page.next
             } while cursor != nil
@@ -80,25 +80,23 @@ struct ReachTests {
         try await kind.with { database in
             let fixture = try await Self.fixture(database, keys: 3)
             let version = try await fixture.publish(1)
-            func preview(_ change: (inout NewRollout) -> Void) async throws -> RolloutReach {
-                var wanted = NewRollout(version: version)
-                change(&wanted)
-                return try await fixture.rollouts.preview(wanted, actor: fixture.actor)
+            func preview(_ change: (inout RolloutContent) -> Void) async throws -> RolloutReach {
+                try await fixture.rollouts.preview(wanted(version, change), by: fixture.actor)
             }
             // The data plane of the region serves the other tenant only.
             let unserved = try await preview {
-                $0.tenantIDs = [fixture.tenant]
-                $0.regions = ["us"]
+                $0.tenantIDs = .only([ID(fixture.tenant)])
+                $0.regions = .only(["us"])
             }
             #expect(unserved.keys == 0 && unserved.dataPlanes == 1 && unserved.warnings.count == 1)
-            let served = try await preview { $0.regions = ["us"] }
+            let served = try await preview { $0.regions = .only(["us"]) }
             #expect(served.keys == 2 && served.tenants == 1 && served.warnings.isEmpty)
             let none = try #require(Percentage(0))
             #expect(try await preview { $0.percentage = none }.warnings.map(\.field) == ["percentage"])
             let mars = await refusal {
-                try await fixture.rollouts.preview(NewRollout(version: version, regions: ["mars"]), actor: fixture.actor)
+                try await fixture.rollouts.preview(wanted(version) { $0.regions = .only(["mars"]) }, by: fixture.actor)
             }
-            #expect(mars.problems.map(\.field) == ["regions"] && mars.problems.first?.remedy.contains("eu, us") == true)
+            #expect(mars.problems.map(\.field) == ["regions[0]"] && mars.problems.first?.remedy.contains("eu, us") == true)
         }
     }
 }

@@ -114,6 +114,14 @@ struct ReleaseFixture {
     }
 }
 
+/// A rollout that is asked for.
+func wanted(_ version: Int64, _ change: (inout RolloutContent) -> Void = { _ in }) -> RolloutContent {
+    RolloutContent {
+        $0.version = version
+        change(&$0)
+    }
+}
+
 /// The problems of a refusal; fails the test by returning none when something else, or nothing, was thrown.
 func refusal(_ work: () async throws -> some Sendable) async -> (kind: String, problems: [FieldProblem]) {
     do {

@@ -100,16 +100,16 @@ struct RolloutModelTests {
         case 3...5:
             // Mostly a version that exists, now and then one that does not.
             let version = Int64.random(in: 1...((model.published.last ?? 0) + 1), using: &random)
-            let outcome = await refusal { try await fixture.rollouts.create(NewRollout(version: version), actor: actor) }.kind
+            let outcome = await refusal { try await fixture.rollouts.create(wanted(version), by: actor) }.kind
             #expect((outcome == "accepted") == model.mayCreate(version), "version \(version): \(outcome)")
             if model.mayCreate(version) { model.create(version) }
         case 6...7:
             guard let id = candidateID else { return #expect(model.candidate == nil) }
-            _ = try await fixture.rollouts.promote(ID(id), actor: actor)
+            _ = try await fixture.rollouts.promote(id, by: actor)
             model.promote()
         case 8:
             guard let id = candidateID else { return #expect(model.candidate == nil) }
-            _ = try await fixture.rollouts.abort(ID(id), actor: actor)
+            _ = try await fixture.rollouts.abort(id, by: actor)
             model.abort()
         default:
             let order = RollbackOrder(undo: model.candidate ?? model.baseline)

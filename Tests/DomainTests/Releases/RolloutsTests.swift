@@ -1,5 +1,6 @@
 import Contract
 import Domain
+import Nouns
 import Primitives
 import Storage
 import Testing
@@ -14,21 +15,24 @@ struct RolloutsTests {
             #expect(try await fixture.document().version == 0)
             let percentage = try #require(Percentage(checking: 25))
             let rollout = try await fixture.rollouts.create(
-                NewRollout(
-                    version: version, tenantIDs: [fixture.tenant], regions: ["eu", "eu"], dataPlaneIDs: [fixture.dataPlane],
-                    percentage: percentage, effectiveAt: ReleaseFixture.start + 60_000),
-                actor: fixture.actor)
-            #expect(rollout.state == .scheduled)
+                wanted(version) {
+                    $0.tenantIDs = .only([ID(fixture.tenant)])
+                    $0.regions = .only(["eu"])
+                    $0.dataPlaneIDs = .only([ID(fixture.dataPlane)])
+                    $0.percentage = percentage
+                    $0.effectiveAt = ReleaseFixture.start + 60_000
+                }, by: fixture.actor)
+            #expect(rollout.content.status == .scheduled)
             let (payload, documentVersion) = try await fixture.document()
             #expect(documentVersion == 1)
-            #expect(payload.rolloutID == rollout.id && payload.candidateVersion == 1 && payload.baselineVersion == 0)
+            #expect(payload.rolloutID == rollout.id.rawValue && payload.candidateVersion == 1 && payload.baselineVersion == 0)
             #expect(payload.regions == ["eu"] && payload.tenantIds == [fixture.tenant] && payload.percentageBasisPoints == 25)
             #expect(payload.effectiveAtMs == ReleaseFixture.start + 60_000 && payload.salt.count == 16)
             fixture.clock.advance(milliseconds: 60_000)
-            #expect(try await fixture.rollouts.rollout(ID(rollout.id)).state == .active)
+            #expect(try await fixture.rollouts.nouns.get(rollout.id, as: .all).content.status == .active)
 
-            let promoted = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
-            #expect(promoted.state == .promoted && promoted.endedBy == "Ada")
+            let promoted = try await fixture.rollouts.promote(rollout.id, by: fixture.actor)
+            #expect(promoted.content.status == .promoted && promoted.content.endedBy == "Ada")
             let after = try await fixture.document()
             #expect(after.version == 2 && after.payload.baselineVersion == 1 && after.payload.candidateVersion == 0)
             #expect(after.payload.rolloutID.isEmpty)
@@ -42,22 +46,30 @@ struct RolloutsTests {
     func unknown(_ kind: TestDatabase) async throws {
         try await kind.with { database in
             let fixture = try await ReleaseFixture(database)
-            let missing = await refusal { try await fixture.rollouts.create(NewRollout(version: 1), actor: fixture.actor) }
+            let missing = await refusal { try await fixture.rollouts.create(wanted(1), by: fixture.actor) }
             #expect(missing.problems.map(\.field) == ["version"])
             let version = try await fixture.publish(1)
             let refused = await refusal {
                 try await fixture.rollouts.create(
-                    NewRollout(
-                        version: version, tenantIDs: [fixture.tenant, "ten_nobody"], regions: [""],
-                        dataPlaneIDs: ["dp_nowhere", fixture.dataPlane]), actor: fixture.actor)
+                    wanted(version) {
+                        $0.tenantIDs = .only([ID(fixture.tenant), ID("ten_nobody")])
+                        $0.dataPlaneIDs = .only([ID("dp_nowhere"), ID(fixture.dataPlane)])
+                    }, by: fixture.actor)
             }
             #expect(refused.kind == "invalid")
-            #expect(refused.problems.map(\.field) == ["tenants", "data_planes", "regions"])
-            #expect(refused.problems.first?.message.contains("ten_nobody") == true)
-            #expect(refused.problems.dropFirst().first?.message.contains("dp_nowhere") == true)
+            #expect(refused.problems.map(\.field) == ["tenant_ids[1]", "data_plane_ids[0]"])
+            // Naming nobody is no way of saying everybody.
+            let nobody = await refusal {
+                try await fixture.rollouts.create(
+                    wanted(version) {
+                        $0.tenantIDs = .only([])
+                        $0.regions = .only([])
+                    }, by: fixture.actor)
+            }
+            #expect(nobody.problems.map(\.field) == ["tenant_ids", "regions"])
             try await fixture.edit { c in try c.execute("UPDATE data_planes SET status = 'revoked'", []) }
             let revoked = await refusal {
-                try await fixture.rollouts.create(NewRollout(version: version, dataPlaneIDs: [fixture.dataPlane]), actor: fixture.actor)
+                try await fixture.rollouts.create(wanted(version) { $0.dataPlaneIDs = .only([ID(fixture.dataPlane)]) }, by: fixture.actor)
             }
             #expect(revoked.problems.first?.message.contains("revoked") == true)
             #expect(try await fixture.document().version == 0)
@@ -70,9 +82,9 @@ struct RolloutsTests {
             let fixture = try await ReleaseFixture(database)
             for marker in 1...3 { _ = try await fixture.publish(marker) }
             func create(_ version: Int64) async throws -> Rollout {
-                try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
+                try await fixture.rollouts.create(wanted(version), by: fixture.actor)
             }
-            _ = try await fixture.rollouts.promote(ID(create(2).id), actor: fixture.actor)
+            _ = try await fixture.rollouts.promote(create(2).id, by: fixture.actor)
             let same = await refusal { try await create(2) }
             #expect(same.problems.first?.message.contains("baseline") == true)
             let older = await refusal { try await create(1) }
@@ -80,12 +92,12 @@ struct RolloutsTests {
             #expect(older.problems.first?.remedy.contains("restore: 1") == true)
             let third = try await create(3)
             let second = await refusal { try await create(3) }
-            #expect(second.problems.first?.message.contains(third.id) == true)
-            _ = try await fixture.rollouts.abort(ID(third.id), actor: fixture.actor)
+            #expect(second.problems.first?.message.contains(third.id.rawValue) == true)
+            _ = try await fixture.rollouts.abort(third.id, by: fixture.actor)
             // The very same version may be tried again; an older one would be refused by data planes that had version 3.
             let again = try await create(3)
             #expect(again.id != third.id)
-            _ = try await fixture.rollouts.abort(ID(again.id), actor: fixture.actor)
+            _ = try await fixture.rollouts.abort(again.id, by: fixture.actor)
         }
     }
 
@@ -95,26 +107,27 @@ struct RolloutsTests {
             let fixture = try await ReleaseFixture(database)
             let version = try await fixture.publish(1)
             let one = try #require(Percentage(1)), twenty = try #require(Percentage(.number("20.5")))
-            let rollout = try await fixture.rollouts.create(NewRollout(version: version, percentage: one), actor: fixture.actor)
+            let rollout = try await fixture.rollouts.create(wanted(version) { $0.percentage = one }, by: fixture.actor)
             let salt = try await fixture.document().payload.salt
-            let wider = try await fixture.rollouts.update(
-                ID(rollout.id), RolloutEdit(regions: ["eu"], percentage: twenty), revision: rollout.revision, actor: fixture.actor)
+            var content = rollout.content
+            content.regions = .only(["eu"])
+            content.percentage = twenty
+            let changed = content
+            let wider = try await fixture.rollouts.nouns.replace(rollout.id, at: rollout.revision, with: changed, by: fixture.actor)
             let (payload, documentVersion) = try await fixture.document()
             #expect(payload.salt == salt && payload.percentageBasisPoints == 2050 && payload.regions == ["eu"] && documentVersion == 2)
             let stale = await refusal {
-                try await fixture.rollouts.update(
-                    ID(rollout.id), RolloutEdit(percentage: .all), revision: rollout.revision, actor: fixture.actor)
+                try await fixture.rollouts.nouns.replace(rollout.id, at: rollout.revision, with: changed, by: fixture.actor)
             }
             #expect(stale.kind == "preconditionFailed")
-            _ = try await fixture.rollouts.abort(ID(rollout.id), revision: wider.revision, actor: fixture.actor)
+            _ = try await fixture.rollouts.abort(rollout.id, at: wider.revision, by: fixture.actor)
             let over = await refusal {
-                try await fixture.rollouts.update(
-                    ID(rollout.id), RolloutEdit(percentage: .all), revision: wider.revision + 1, actor: fixture.actor)
+                try await fixture.rollouts.nouns.replace(rollout.id, at: wider.revision + 1, with: changed, by: fixture.actor)
             }
             #expect(over.kind == "conflict")
-            let promoted = await refusal { try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor) }.kind
+            let promoted = await refusal { try await fixture.rollouts.promote(rollout.id, by: fixture.actor) }.kind
             #expect(promoted == "conflict")
-            let unknown = await refusal { try await fixture.rollouts.promote(RolloutID.random(), actor: fixture.actor) }.kind
+            let unknown = await refusal { try await fixture.rollouts.promote(RolloutID.random(), by: fixture.actor) }.kind
             #expect(unknown == "notFound")
         }
     }
@@ -132,10 +145,10 @@ struct RolloutsTests {
             #expect(nothing.problems.map(\.field) == ["undo"])
             for marker in 1...3 {
                 let version = try await fixture.publish(marker)
-                let rollout = try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
-                _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+                let rollout = try await fixture.rollouts.create(wanted(version), by: fixture.actor)
+                _ = try await fixture.rollouts.promote(rollout.id, by: fixture.actor)
             }
-            let candidate = try await fixture.rollouts.create(NewRollout(version: fixture.publish(4)), actor: fixture.actor)
+            let candidate = try await fixture.rollouts.create(wanted(fixture.publish(4)), by: fixture.actor)
             let other = await refusal { try await rollback(3) }
             #expect(other.kind == "conflict" && other.problems.first?.remedy.contains("version 4") == true)
             let withdrawn = try await rollback(4)
@@ -158,9 +171,9 @@ struct RolloutsTests {
             let notInForce = await refusal { try await rollback(3) }
             #expect(notInForce.kind == "conflict" && notInForce.problems.map(\.field) == ["undo"])
 
-            let states = try await fixture.rollouts.rollouts(PageRequest()).items
-            #expect(states.filter { $0.version == 3 }.map(\.state) == [.rolledBack])
-            #expect(states.filter { $0.version == 4 }.map(\.state) == [.aborted])
+            let states = try await fixture.rollouts.nouns.items([], PageRequest(), as: .all).items
+            #expect(states.filter { $0.content.version == 3 }.map(\.content.status) == [.rolledBack])
+            #expect(states.filter { $0.content.version == 4 }.map(\.content.status) == [.aborted])
             #expect(try await fixture.document().payload.baselineVersion == 6)
         }
     }
@@ -170,14 +183,14 @@ struct RolloutsTests {
         try await kind.with { database in
             let fixture = try await ReleaseFixture(database)
             for marker in 1...2 {
-                let rollout = try await fixture.rollouts.create(NewRollout(version: fixture.publish(marker)), actor: fixture.actor)
-                _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+                let rollout = try await fixture.rollouts.create(wanted(fixture.publish(marker)), by: fixture.actor)
+                _ = try await fixture.rollouts.promote(rollout.id, by: fixture.actor)
             }
             let third = try await fixture.publish(3)
             let refused = await refusal {
-                try await fixture.rollouts.create(NewRollout(version: third, regions: ["mars"]), actor: fixture.actor)
+                try await fixture.rollouts.create(wanted(third) { $0.regions = .only(["mars"]) }, by: fixture.actor)
             }
-            #expect(refused.problems.map(\.field) == ["regions"])
+            #expect(refused.problems.map(\.field) == ["regions[0]"])
             let rollback = await refusal { try await fixture.rollouts.rollback(RollbackOrder(undo: third), actor: fixture.actor) }
             #expect(rollback.kind == "conflict")
             #expect(try await fixture.document().payload.baselineVersion == 2)
@@ -196,17 +209,17 @@ struct RolloutsTests {
             let fault = ["endpoints[\(fixture.endpoint)].credential_ids[0]"]
             let (first, second) = (try await fixture.publish(1), try await fixture.publish(2))
             try await deleteCredential(true)
-            let created = await refusal { try await fixture.rollouts.create(NewRollout(version: first), actor: fixture.actor) }
+            let created = await refusal { try await fixture.rollouts.create(wanted(first), by: fixture.actor) }
             #expect(created.kind == "conflict" && created.problems.map(\.field) == fault)
             try await deleteCredential(false)
-            let rollout = try await fixture.rollouts.create(NewRollout(version: first), actor: fixture.actor)
+            let rollout = try await fixture.rollouts.create(wanted(first), by: fixture.actor)
             try await deleteCredential(true)
-            let promoted = await refusal { try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor) }
+            let promoted = await refusal { try await fixture.rollouts.promote(rollout.id, by: fixture.actor) }
             #expect(promoted.kind == "conflict" && promoted.problems.map(\.field) == fault)
             try await deleteCredential(false)
-            _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
-            let next = try await fixture.rollouts.create(NewRollout(version: second), actor: fixture.actor)
-            _ = try await fixture.rollouts.promote(ID(next.id), actor: fixture.actor)
+            _ = try await fixture.rollouts.promote(rollout.id, by: fixture.actor)
+            let next = try await fixture.rollouts.create(wanted(second), by: fixture.actor)
+            _ = try await fixture.rollouts.promote(next.id, by: fixture.actor)
             try await deleteCredential(true)
             let back = await refusal { try await fixture.rollouts.rollback(RollbackOrder(undo: second), actor: fixture.actor) }
             #expect(back.kind == "conflict" && back.problems.map(\.field) == fault)
@@ -217,7 +230,7 @@ struct RolloutsTests {
             try await deleteCredential(false)
             let again = try await fixture.versions.publish(note: "", restore: second, actor: fixture.actor)
             try await fixture.edit { c in try c.execute("UPDATE tenants SET deleted_at = 5") }
-            _ = try await fixture.rollouts.create(NewRollout(version: again.version), actor: fixture.actor)
+            _ = try await fixture.rollouts.create(wanted(again.version), by: fixture.actor)
         }
     }
 
@@ -226,8 +239,8 @@ struct RolloutsTests {
         try await kind.with { database in
             let fixture = try await ReleaseFixture(database)
             for marker in 1...2 {
-                let rollout = try await fixture.rollouts.create(NewRollout(version: fixture.publish(marker)), actor: fixture.actor)
-                _ = try await fixture.rollouts.promote(ID(rollout.id), actor: fixture.actor)
+                let rollout = try await fixture.rollouts.create(wanted(fixture.publish(marker)), by: fixture.actor)
+                _ = try await fixture.rollouts.promote(rollout.id, by: fixture.actor)
             }
             #expect(try await fixture.drafts.view().rolledBack.isEmpty)
             _ = try await fixture.rollouts.rollback(RollbackOrder(undo: 2), actor: fixture.actor)
@@ -242,10 +255,10 @@ struct RolloutsTests {
             try await fixture.touchDraft(9)
             #expect(try await fixture.drafts.view().rolledBack.isEmpty)
             let mended = try await fixture.versions.publish(note: "", actor: fixture.actor)
-            let rollout = try await fixture.rollouts.create(NewRollout(version: mended.version), actor: fixture.actor)
+            let rollout = try await fixture.rollouts.create(wanted(mended.version), by: fixture.actor)
             // A candidate that was withdrawn is remembered, too; said to be right, it is published.
             _ = try await fixture.rollouts.rollback(RollbackOrder(undo: mended.version), actor: fixture.actor)
-            #expect(rollout.version == mended.version)
+            #expect(rollout.content.version == mended.version)
             try await fixture.edit { c in try c.execute("UPDATE endpoints SET idle_ms = 8") }
             let again = await refusal { try await fixture.versions.publish(note: "", actor: fixture.actor) }.kind
             #expect(again == "conflict")
@@ -261,12 +274,12 @@ struct RolloutsTests {
             let fixture = try await ReleaseFixture(database)
             let version = try await fixture.publish(1)
             let actor = fixture.actor
-            let created = await together(4) { try await fixture.rollouts.create(NewRollout(version: version), actor: actor) }
+            let created = await together(4) { try await fixture.rollouts.create(wanted(version), by: actor) }
             #expect(created == ["accepted", "conflict", "conflict", "conflict"])
             let id = try #require(try await fixture.rollouts.standing().candidate?.id)
             let decided = await together(4) { number in
                 number % 2 == 0
-                    ? try await fixture.rollouts.promote(ID(id), actor: actor) : try await fixture.rollouts.abort(ID(id), actor: actor)
+                    ? try await fixture.rollouts.promote(id, by: actor) : try await fixture.rollouts.abort(id, by: actor)
             }
             #expect(decided == ["accepted", "conflict", "conflict", "conflict"])
             #expect(try await fixture.document().version == 2)
@@ -291,7 +304,7 @@ struct RolloutsTests {
             var changes = fixture.signal.changes().makeAsyncIterator()
             let version = try await fixture.publish(1)
             #expect(await changes.next() == [.config])
-            _ = try await fixture.rollouts.create(NewRollout(version: version), actor: fixture.actor)
+            _ = try await fixture.rollouts.create(wanted(version), by: fixture.actor)
             #expect(await changes.next() == [.rollout])
         }
     }

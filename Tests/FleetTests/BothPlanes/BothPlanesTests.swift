@@ -131,6 +131,50 @@ struct BothPlanesTests {
         }
     }
 
+    @Test(
+        "A replica that goes leaves its data plane to another one, of which that had heard, also after a restart",
+        arguments: TestDatabases.all)
+    func replicas(database: TestDatabase) async throws {
+        try await database.withURL { url in
+            let first = try await DatabaseFactory.open(url: url)
+            try await MigrationRunner.run(first)
+            // SQLite belongs to one process: its replicas share a connection.
+            let second = first.dialect == .postgres ? try await DatabaseFactory.open(url: url) : first
+            let one = try await RunningControl.start(first)
+            let two = try await RunningControl.start(second)
+            let folder = DataFolder()
+            // Its token names the first alone.
+            var plane = try await RunningDataPlane.start(folder.path, token: try await one.token())
+            func eventually(_ isTrue: () async throws -> Bool) async throws -> Bool {
+                let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+                while MonotonicClock.nowMicroseconds() < deadline {
+                    if try await isTrue() { return true }
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                return false
+            }
+            func server() async throws -> String? {
+                try await two.server.services.dataPlanes.nouns.get(plane.enrollment.dataPlaneID, as: .all).content.replica
+            }
+            #expect(try await eventually { try await server() == one.server.replica })
+            #expect(try await eventually { plane.snapshots.controlAddresses.all.contains { $0.port == two.port } })
+
+            await one.stop()
+            #expect(try await eventually { try await server() == two.server.replica })
+            let key = try await two.key(try await two.project())
+            #expect(await plane.snapshot { $0.directory.lookup(key.id) != nil } != nil)
+
+            await plane.stop()
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            #expect(try await eventually { plane.link.state.isConnected })
+            #expect(try await eventually { try await server() == two.server.replica })
+            await plane.stop()
+            await two.stop()
+            await first.close()
+            if first.dialect == .postgres { await second.close() }
+        }
+    }
+
     @Test("The control plane restarted again and again under load, nothing is lost or doubled")
     func restarts() async throws {
         try await with(TestDatabases.all[0]) { control, database, provider in
@@ -237,12 +281,12 @@ struct BothPlanesTests {
             let reports = control.server.administration.endpointReports
             var states: [EndpointState] = []
             let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
-            while states.filter({ $0.state == .ok }).isEmpty, MonotonicClock.nowMicroseconds() < deadline {
+            while states.filter({ $0.status == .ok }).isEmpty, MonotonicClock.nowMicroseconds() < deadline {
                 try await Task.sleep(for: .milliseconds(20))
                 states = try await reports.list(PageRequest()).items
             }
-            #expect(states.map(\.state).sorted { $0.rawValue < $1.rawValue } == [.failing, .ok])
-            let failing = try #require(states.first { $0.state == .failing })
+            #expect(states.map(\.status).sorted { $0.rawValue < $1.rawValue } == [.failing, .ok])
+            let failing = try #require(states.first { $0.status == .failing })
             #expect(failing.attempts == 1 && failing.failures == 1 && failing.last?.hasPrefix("no connection") == true)
             #expect(failing.connected && failing.region == "eu")
             #expect(try await reports.list(PageRequest(), inTrouble: true).items == [failing])
@@ -267,7 +311,7 @@ struct BothPlanesTests {
                 database, port: control.port,
                 beforeServing: { administration in
                     for _ in 0..<2 { _ = try await administration.signingKeys.rotate(RunningControl.administrator, graceSeconds: 0) }
-                    _ = try await administration.dataPlanes.revoke(RunningControl.administrator, plane.enrollment.dataPlaneID)
+                    _ = try await administration.dataPlanes.revoke(plane.enrollment.dataPlaneID, by: RunningControl.administrator)
                 })
             #expect(await plane.snapshot { $0.isRevoked && $0.credentials.count == 0 } != nil)
             #expect(try plane.chat(key: key.text, model: Self.model).status == 503)

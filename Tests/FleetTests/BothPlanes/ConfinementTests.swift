@@ -52,13 +52,10 @@ struct ConfinementTests {
             func serve(_ ids: [TenantID]) async throws {
                 let dataPlanes = control.server.services.dataPlanes
                 let id = plane.enrollment.dataPlaneID
-                let row = try await dataPlanes.get(id)
-                _ = try await dataPlanes.update(
-                    RunningControl.administrator, id,
-                    DataPlaneChange {
-                        $0.name = row.name
-                        $0.tenantIDs = ids.isEmpty ? .all : .only(ids)
-                    }, expecting: row.revision)
+                let row = try await dataPlanes.nouns.get(id, as: .all)
+                var content = row.content
+                content.tenantIDs = ids.isEmpty ? .all : .only(ids)
+                _ = try await dataPlanes.nouns.replace(id, at: row.revision, with: content, by: RunningControl.administrator)
             }
             // Given the other tenant as well: the same versions come again, with that tenant's part.
             try await serve(tenants)
@@ -82,7 +79,9 @@ struct ConfinementTests {
             // All tenants: the whole again, under a revision of its own.
             try await serve([])
             #expect(await plane.snapshot { holds(["sim-in120-out64", "sim-in50-out10"], $0) } != nil)
-            let documents = try await control.server.services.dataPlanes.get(plane.enrollment.dataPlaneID).documents
+            let documents = try await control.server.services.dataPlanes.nouns.get(
+                plane.enrollment.dataPlaneID, as: .all
+            ).content.documents
             #expect(documents.allSatisfy { $0.accepted }, "\(documents.filter { !$0.accepted })")
             await plane.stop()
         }

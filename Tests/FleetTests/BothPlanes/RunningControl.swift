@@ -139,9 +139,8 @@ final class RunningControl: Sendable {
             _ = try await services.prices.create(content, by: actor)
         }
         let version = try await services.configVersions.publish(note: "", actor: actor).version
-        let rollout = try await services.rollouts.create(NewRollout(version: version), actor: actor)
-        let id = try RolloutID.parse(rollout.id)
-        _ = try await services.rollouts.promote(id, actor: actor)
+        let rollout = try await services.rollouts.create(RolloutContent { $0.version = version }, by: actor)
+        _ = try await services.rollouts.promote(rollout.id, by: actor)
         return version
     }
 

@@ -26,10 +26,10 @@ struct EnrolmentTests {
                     try await first.enroll(client, token: token)
                     #expect(first.id == id)
                 }
-                let planes = try await control.server.services.dataPlanes.list(PageRequest())
-                #expect(planes.items.map(\.name) == ["eu-1"])
-                #expect(planes.items.first?.region == "eu-west-1")
-                #expect(planes.items.first?.connected == false)
+                let planes = try await control.server.services.dataPlanes.nouns.items([], PageRequest(), as: .all)
+                #expect(planes.items.map(\.content.name) == ["eu-1"])
+                #expect(planes.items.first?.content.region == "eu-west-1")
+                #expect(planes.items.first?.content.isConnected == false)
             }
         }
     }
@@ -48,7 +48,7 @@ struct EnrolmentTests {
                     }
                 }
                 #expect(admitted == 1)
-                #expect(try await control.server.services.dataPlanes.list(PageRequest()).items.count == 1)
+                #expect(try await control.server.services.dataPlanes.nouns.items([], PageRequest(), as: .all).items.count == 1)
             }
         }
     }

@@ -3,6 +3,7 @@ import Domain
 import Fleet
 import Foundation
 import GRPCCore
+import Nouns
 import Primitives
 import Storage
 import SwiftProtobuf
@@ -71,7 +72,7 @@ struct SessionTests {
                     let code = try await rpcCode {
                         try await plane.subscribed(client, session: session, hello: plane.hello()) { link in
                             try await link.document(.directory)
-                            _ = try await dataPlanes.revoke(ControlPlane.administrator, DataPlaneID(plane.id))
+                            _ = try await dataPlanes.revoke(DataPlaneID(plane.id), by: ControlPlane.administrator)
                             while true { _ = try await link.next() }
                         }
                     }
@@ -93,7 +94,7 @@ struct SessionTests {
                         }
                     }
                 }
-                #expect(try await dataPlanes.get(DataPlaneID(plane.id)).state == "revoked")
+                #expect(try await dataPlanes.nouns.get(DataPlaneID(plane.id), as: .all).content.status == "revoked")
             }
         }
     }
@@ -115,7 +116,7 @@ struct SessionTests {
                             try await plane.subscribed(client, session: session, hello: plane.hello()) { link in
                                 try await link.document(.directory)
                                 // The other replica revokes it: this one finds out by looking.
-                                _ = try await one.server.services.dataPlanes.revoke(ControlPlane.administrator, DataPlaneID(plane.id))
+                                _ = try await one.server.services.dataPlanes.revoke(DataPlaneID(plane.id), by: ControlPlane.administrator)
                                 while true { _ = try await link.next() }
                             }
                         }

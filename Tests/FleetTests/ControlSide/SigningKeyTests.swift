@@ -37,7 +37,7 @@ struct SigningKeyTests {
                         #expect(last.header.keyID == second.id)
                     }
                 }
-                let states = try await keys.list().map(\.state)
+                let states = try await keys.list().map(\.status)
                 #expect(states.sorted() == ["active", "retired"])
                 let kept = try await database.read { try SigningKeysTable.all($0).filter { !$0.encryptedPrivateKey.isEmpty }.count }
                 #expect(kept == 1)

@@ -131,13 +131,11 @@ struct SubscriptionTests {
                         #expect(seen == [mineToo.rawValue])
                         // Another list of tenants: the whole directory anew.
                         let dataPlanes = control.server.services.dataPlanes
-                        let row = try await dataPlanes.get(DataPlaneID(plane.id))
-                        _ = try await dataPlanes.update(
-                            ControlPlane.administrator, row.id,
-                            DataPlaneChange {
-                                $0.name = row.name
-                                $0.tenantIDs = .only([others])
-                            }, expecting: row.revision)
+                        let row = try await dataPlanes.nouns.get(DataPlaneID(plane.id), as: .all)
+                        var content = row.content
+                        content.tenantIDs = .only([others])
+                        _ = try await dataPlanes.nouns.replace(
+                            row.id, at: row.revision, with: content, by: ControlPlane.administrator)
                         let moved = try await link.document(.directory)
                         #expect(!moved.isDelta)
                         #expect(try moved.directory().tenants.map(\.id) == [others.rawValue])
@@ -172,18 +170,18 @@ struct SubscriptionTests {
                         _ = try await link.document(.config)
                         guard case .document(let second) = try await link.next() else { throw TestFailure("no document") }
                         #expect(second.kind == .rollout)
-                        let answers = try await dataPlanes.get(id).documents
+                        let answers = try await dataPlanes.nouns.get(id, as: .all).content.documents
                         let refused = answers.filter { !$0.accepted }
                         #expect(refused.map(\.kind).sorted() == ["config", "rollout"])
                         #expect(refused.first?.version == bad)
                         #expect(refused.first?.reason == "broken_reference")
                         #expect(refused.first?.detail == "endpoint x names no provider")
-                        #expect(try await dataPlanes.get(id).state == "refusing documents")
+                        #expect(try await dataPlanes.nouns.get(id, as: .all).content.status == "refusing documents")
                         await link.accept(second)
                         // What was overtaken is forgotten.
                         try await control.release()
                         try await link.document(.rollout)
-                        let later = try await dataPlanes.get(id).documents
+                        let later = try await dataPlanes.nouns.get(id, as: .all).content.documents
                         #expect(later.allSatisfy { $0.accepted })
                         #expect(later.contains { $0.kind == "config" && $0.version >= good })
                         #expect(await link.order.filter { $0 == "config" }.count == 3)
@@ -304,10 +302,10 @@ struct SubscriptionTests {
                             try await link.document(.rollout)
                             _ = try await control.release()
                             try await link.document(.rollout)
-                            let seen = try await dataPlanes.get(id)
-                            #expect(seen.connected)
-                            #expect(seen.state == "ok")
-                            #expect(seen.report?["requests_total"]?.intValue == Int64.max)
+                            let seen = try await dataPlanes.nouns.get(id, as: .all).content
+                            #expect(seen.isConnected)
+                            #expect(seen.status == "ok")
+                            #expect(seen.report?.value["requests_total"]?.intValue == Int64.max)
                             try await plane.subscribed(client) { newer in
                                 try await newer.document(.heartbeat)
                                 while true { _ = try await link.next() }

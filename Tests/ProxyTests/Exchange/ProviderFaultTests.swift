@@ -201,4 +201,25 @@ struct ProviderFaultTests {
             #expect(record.costNano > 0)
         }
     }
+
+    @Test func areRepeatedWhereTheRouteSaysSoAndPaidForTwice() async throws {
+        for end in [Answer.End.close, .reset] {
+            let first = try await RawProvider.start { $0 == 0 ? .good : .raw("", end: end) }
+            let second = try await RawProvider.start(.good)
+            let proxy = try await ProxyFixture(
+                models: ["m"], endpoints: [first.url, second.url],
+                adjustConfig: { config in
+                    for index in config.routes.indices { config.routes[index].repeatUnknownOutcomes = true }
+                })
+            #expect(try await proxy.chat("m").status == 200)
+            #expect(try await proxy.chat("m").status == 200)
+            #expect(first.requests.count == 2 && second.requests.count == 1)
+            let record = try #require(try await proxy.finish().first { $0.attempts == 2 })
+            #expect(record.status == .completed && record.attemptList.map(\.endpointID) == ["ep_0", "ep_1"])
+            // What may have been served is charged as estimated, beside what was.
+            let costs = record.attemptList.map(\.costNano)
+            #expect(costs.allSatisfy { $0 > 0 } && record.costNano == costs.reduce(0, +))
+            #expect(UsageFlags(rawValue: record.flags).contains(.estimated))
+        }
+    }
 }

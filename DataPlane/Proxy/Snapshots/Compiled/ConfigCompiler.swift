@@ -60,7 +60,9 @@ struct ConfigCompiler {
                 endpoint: endpoint, upstreamModel: target.upstreamModel.isEmpty ? model.name : target.upstreamModel,
                 weight: target.weight, prices: order(prices, for: endpoint.id))
         }
-        return targets.isEmpty ? nil : CompiledRoute(id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts))
+        guard !targets.isEmpty else { return nil }
+        return CompiledRoute(
+            id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts), repeatsUnknownOutcomes: route.repeatUnknownOutcomes)
     }
 
     /// In the order in which `Pricing.priceInForce` prefers them, so that the first whose date has come is the one in force.

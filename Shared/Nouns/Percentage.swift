@@ -6,7 +6,7 @@ package struct Percentage: Sendable, Hashable {
 
     package let basisPoints: Int64
 
-    fileprivate init(basisPoints: Int64) { self.basisPoints = basisPoints }
+    private init(basisPoints: Int64) { self.basisPoints = basisPoints }
 
     package init?(checking basisPoints: Int64) {
         guard (0...10_000).contains(basisPoints) else { return nil }
@@ -36,4 +36,12 @@ package struct Percentage: Sendable, Hashable {
         if rest == 0 { return String(whole) }
         return rest % 10 == 0 ? "\(whole).\(rest / 10)" : "\(whole).\(rest < 10 ? "0" : "")\(rest)"
     }
+}
+
+extension Percentage: FieldValue {
+    package static var kind: FieldKind? { .percentage }
+    package static func read(_ json: JSONValue, as kind: FieldKind) -> Percentage? { Percentage(json) }
+    package func json(as kind: FieldKind) -> JSONValue { json }
+    package static func read(_ column: ColumnValue) -> Percentage? { Int64.read(column).flatMap(Percentage.init(checking:)) }
+    package var column: ColumnValue { .int(basisPoints) }
 }
