@@ -158,8 +158,8 @@ struct UsageRoutesTests {
             let one = try await h.get("/admin/api/usage/records?request_id=\(RequestID(high: 0, low: 0).text)")
             #expect(one.json["items"]?[0]?["flags"] == ["estimated", "cost_mismatch"])
             #expect(one.json["items"]?[0]?["tenant"] == "Acme" && one.json["items"]?[0]?["key"] == "k")
-            let path = "/admin/api/usage/records/\(RequestID(high: 0, low: 0).text)"
-            #expect(try await h.get(path, as: .viewer).json == one.json["items"]?[0])
+            let whole = "/admin/api/usage/records/\(RequestID(high: 0, low: 0).text)"
+            #expect(try await h.get(whole, as: .viewer).json == one.json["items"]?[0])
             #expect(try await h.get("/admin/api/usage/records/\(RequestID(high: 9, low: 0).text)").status == 404)
             #expect(try await h.get("/admin/api/usage/records/abc").status == 404)
         }
