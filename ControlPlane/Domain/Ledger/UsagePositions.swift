@@ -25,9 +25,9 @@ struct UsagePositions: Sendable, Hashable {
 
     /// - Parameter tenantID: Only data planes that serve this tenant; nil: all.
     init(_ c: any SQLConnection, servingTenant tenantID: String?, now: Int64) throws {
-        let planes = try DataPlanesTable.list(c, after: nil, limit: .max).filter { row in
+        let planes = try DataPlanesTable.active(c).filter { row in
             // One that never told anything has served nothing.
-            guard row.status == .active, row.reportedAt != nil else { return false }
+            guard row.reportedAt != nil else { return false }
             return tenantID.map { row.tenantIDs.isEmpty || row.tenantIDs.contains($0) } ?? true
         }
         let positions = planes.map { Position(dataPlaneID: $0.id, name: $0.name, knownUntil: Self.knownUntil($0)) }

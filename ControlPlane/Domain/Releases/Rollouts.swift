@@ -166,7 +166,7 @@ package struct Rollouts: Sendable {
     /// What the rollout document says now and its version; version 0 with an empty payload before the first rollout.
     package static func currentPayload(_ c: any SQLConnection) throws -> (payload: Weir_V1_RolloutPayload, version: Int64) {
         let state = try RolloutStateTable.get(c)
-        var payload = try candidate(c, state).map { payload(of: $0.id, $0.content) } ?? .init()
+        var payload = try candidate(c, state).map { Self.payload(of: $0.id, $0.content) } ?? Weir_V1_RolloutPayload()
         payload.baselineVersion = UInt64(clamping: state.baselineVersion)
         return (payload, state.documentVersion)
     }
