@@ -148,7 +148,7 @@ let package = Package(
                 "API", "Fleet", "Outbound", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
-        program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser]),
+        program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser, .yams]),
 
         // The provider simulator: for tests, drills, benchmarks and the demonstration.
         library("Simulator", "Simulator/Core", ["Wire", "Primitives", .nioCore, .nioPosix, .nioSSL]),

@@ -37,6 +37,7 @@ package enum AdminRoutes {
             UsageRoutes(usage: services.usage),
             UsageQuarantineRoutes(quarantine: services.quarantine),
             AuditRoutes(audit: services.audit),
+            DeclarativeRoutes(declarative: services.declarative),
             SelfServiceRoutes(usage: services.usage, health: services.health),
             HealthRoutes(health: services.health, metrics: metrics),
         ]

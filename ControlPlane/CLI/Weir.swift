@@ -11,7 +11,7 @@ struct Weir: ParsableCommand {
         discussion: example("login --url http://127.0.0.1:7080", "tenant create --name Acme", "rollout status"),
         version: weirVersion.description,
         subcommands: [
-            Login.self, Logout.self,
+            Login.self, Logout.self, Export.self, Apply.self,
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
             NounCommand<Users>.self, NounCommand<Apps>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,

@@ -43,6 +43,7 @@ package struct AppContent: Noun {
         }.with { $0.isNullable = true },
     ]
 
+    package static let identity = ["app_id"]
     package var title: String { name }
     package mutating func seen(at now: Int64) { self.now = now }
 }

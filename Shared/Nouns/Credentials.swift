@@ -31,5 +31,7 @@ package struct CredentialContent: Noun {
             .heading("SECRET"),
     ]
 
+    /// Whatever its provider: a name is taken once.
+    package static let identity = ["name"]
     package var title: String { name }
 }

@@ -61,4 +61,13 @@ package indirect enum FieldKind: Sendable, Hashable {
         case .anything: "a value"
         }
     }
+    /// The prefixes of the identifiers that are in it.
+    package var references: Set<String> {
+        switch self {
+        case .id(let prefix): [prefix]
+        case .list(let element, _), .scope(let element): element.references
+        case .object(let shapes), .objects(let shapes, _): shapes.reduce(into: []) { $0.formUnion($1.kind.references) }
+        default: []
+        }
+    }
 }

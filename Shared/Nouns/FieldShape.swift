@@ -56,3 +56,18 @@ package struct FieldShape: Sendable, Hashable {
     package var isInput: Bool { use == .given || use == .fixed || use == .secret }
     package var isShown: Bool { !isTransient && (use == .given || use == .fixed || use == .shown) }
 }
+
+extension FieldShape {
+    /// Whether a document that declares things holds it.
+    package var isDeclared: Bool { isInput && !isTransient }
+
+    /// What it is called in such a document, where things are called by their names: `provider_id` is `provider`, `tenant_ids` are `tenants`.
+    package var declaredName: String {
+        switch kind {
+        case .id, .list(.id, _), .scope(.id): break
+        default: return name
+        }
+        if name.hasSuffix("_ids") { return name.dropLast(4) + "s" }
+        return name.hasSuffix("_id") ? String(name.dropLast(3)) : name
+    }
+}

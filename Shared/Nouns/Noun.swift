@@ -29,6 +29,9 @@ package struct NounWords: Sendable, Hashable {
 package protocol Noun: Record {
     associatedtype Kind: IdentifierKind
     static var words: NounWords { get }
+    /// The fields that together tell one from all others of its noun, the one that it is called by last. Where it has a name: that, within
+    /// what it belongs to for good.
+    static var identity: [String] { get }
     /// What it is called in messages.
     var title: String { get }
     /// It is looked at now, Unix milliseconds: for fields that tell whether a time has passed.
@@ -48,6 +51,12 @@ package enum DeclaredNouns {
 
 extension Noun {
     package static var idPrefix: String { Kind.prefix }
+    package static var identity: [String] {
+        shapes.filter { shape in
+            if case .id = shape.kind { shape.use == .fixed } else { false }
+        }.map(\.name) + ["name"]
+    }
+
     /// Whether one of them can be found by its name.
     package static var isFoundByName: Bool { shapes.contains { $0.name == "name" && $0.isFilter } }
 

@@ -39,5 +39,6 @@ package struct PriceContent: Noun {
         Field("effective_from", \.effectiveFrom, .time, "From when on; the beginning of 1970 is since ever.", or: 0).heading("FROM"),
     ]
 
+    package static let identity = ["model_id", "endpoint_id", "effective_from"]
     package var title: String { RFC3339.string(milliseconds: effectiveFrom) }
 }

@@ -52,6 +52,13 @@ extension Record {
         return content
     }
 
+    /// A whole one, of which nothing is known yet: what is left out is as in a new one, and a secret may be left out.
+    package static func declared(_ object: JSONObject, problems: inout [FieldProblem]) -> Self {
+        var content = Self()
+        content.take(object, isNew: true, needsSecrets: false, prefix: "", &problems)
+        return content
+    }
+
     /// This one with what a request gives in place of what it has.
     package func changed(_ object: JSONObject, problems: inout [FieldProblem]) -> Self {
         var content = self
@@ -76,12 +83,14 @@ extension Record {
     }
 
     /// Reads each member, fills in what is left out, and notes everything that is wrong at once.
-    mutating func take(_ object: JSONObject, isNew: Bool, prefix: String, _ problems: inout [FieldProblem]) {
+    mutating func take(
+        _ object: JSONObject, isNew: Bool, needsSecrets: Bool = true, prefix: String, _ problems: inout [FieldProblem]
+    ) {
         let before = self
         for field in Self.fields where field.shape.isInput {
             let name = prefix + field.shape.name
             guard let value = object[field.shape.name] else {
-                guard isNew else { continue }
+                guard isNew, needsSecrets || field.shape.use != .secret else { continue }
                 if let fill = field.fill {
                     fill(&self)
                 } else {

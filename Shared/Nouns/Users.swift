@@ -45,6 +45,7 @@ package struct UserContent: Noun {
         Field("synced_status", \.syncedStatus, "The payment's status when it was synchronised last.", or: .active).hidden,
     ]
 
+    package static let identity = ["tenant_id", "oid"]
     package var title: String { oid }
     package mutating func seen(at now: Int64) { self.now = now }
 

@@ -21,7 +21,7 @@ package struct APIContext: RequestContext, RemoteAddressRequestContext {
 /// The spine of an HTTP request: find the route, authenticate, authorise, read the body, call the handler, turn what it throws
 /// into a problem document, and write one access line. Nothing is read from the body before the caller is known.
 package struct APIResponder: HTTPResponder {
-    /// Far above every legitimate admin request, far below what would hurt.
+    /// Far above every legitimate admin request, far below what would hurt. A route that takes more says so.
     package static let bodyLimitBytes = 1 << 20
 
     package struct Limits: Sendable {
@@ -102,9 +102,9 @@ package struct APIResponder: HTTPResponder {
     ) async throws -> APIResponse {
         let body: ByteBuffer
         do {
-            body = try await request.body.collect(upTo: Self.bodyLimitBytes)
+            body = try await request.body.collect(upTo: route.bodyLimitBytes)
         } catch is NIOTooManyBytesError {
-            throw DomainError.tooLarge(limitBytes: Self.bodyLimitBytes)
+            throw DomainError.tooLarge(limitBytes: route.bodyLimitBytes)
         } catch {
             throw BodyCutOff()
         }

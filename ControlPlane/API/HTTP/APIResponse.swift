@@ -99,7 +99,12 @@ package struct Problem: Sendable {
         case .tooLarge(let limit):
             self.init(
                 status: .contentTooLarge, code: "too_large", title: "The request's body is too large",
-                detail: "At most \(limit) bytes are read.")
+                detail: "At most \(limit) bytes are read.",
+                errors: [
+                    FieldProblem(
+                        "body", "is larger than \(limit) bytes",
+                        remedy: "Send it in parts: of a document, list by list, first what others refer to.")
+                ])
         case .tooMany(let detail, let seconds):
             self.init(
                 status: .tooManyRequests, code: "too_many_requests", title: "Too many at one time", detail: detail,

@@ -34,6 +34,12 @@ package final class FieldReader {
 
     package func has(_ name: String) -> Bool { object[name] != nil }
 
+    /// A member that is read elsewhere; nil when it is absent.
+    package func raw(_ name: String) -> JSONValue? {
+        known.insert(name)
+        return object[name]
+    }
+
     // MARK: Members that may not be null
 
     /// A name is taken in Unicode's composed form (NFC): two that look the same are one, whichever keyboard they came from.

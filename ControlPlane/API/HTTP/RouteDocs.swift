@@ -17,6 +17,8 @@ package struct RouteDocs: Sendable {
         case nothing
         case text
         case object([FieldShape])
+        /// The same, whose members are left out where they are at their defaults.
+        case partial([FieldShape])
         /// An object that is not described further.
         case anything
         /// One page of a list.

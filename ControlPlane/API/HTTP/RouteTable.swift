@@ -23,6 +23,7 @@ package struct APIRoute: Sendable {
     package internal(set) var docs: RouteDocs?
     /// It may take long: few at a time for each caller.
     package var isReport = false
+    package var bodyLimitBytes = APIResponder.bodyLimitBytes
     package let handler: Handler
 
     package init(method: HTTPRequest.Method, pattern: String, access: Access, docs: RouteDocs?, handler: @escaping Handler) {
@@ -67,8 +68,12 @@ package struct RouteTable: Sendable {
         routes[routes.count - 1].isReport = true
     }
 
-    package mutating func post(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
+    package mutating func post(
+        _ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, upTo bodyLimitBytes: Int = APIResponder.bodyLimitBytes,
+        _ handler: @escaping APIRoute.Handler
+    ) {
         add(.post, pattern, access, docs, handler)
+        routes[routes.count - 1].bodyLimitBytes = bodyLimitBytes
     }
 
     package mutating func patch(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {

@@ -112,6 +112,7 @@ package struct OpenAPIDocument: Sendable {
         case .nothing: break
         case .text: good["content"] = ["text/plain": ["schema": ["type": "string"]]]
         case .object(let shapes): good["content"] = ["application/json": ["schema": Schema.output(shapes)]]
+        case .partial(let shapes): good["content"] = ["application/json": ["schema": Schema.input(shapes, isChange: false)]]
         case .anything: good["content"] = ["application/json": ["schema": ["type": "object"]]]
         case .list(let shapes):
             good["content"] = [

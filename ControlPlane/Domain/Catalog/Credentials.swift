@@ -105,7 +105,13 @@ package struct CredentialService: Sendable {
     private let cipher: AtRestCipher
 
     package init(_ domain: DomainContext, cipher: AtRestCipher) {
-        nouns = NounService(domain) { content, id, c in try content.seal(id, c, with: cipher) }
+        nouns = NounService(
+            domain,
+            comparing: { present, given in
+                guard let secret = given.secret, let held = try? Self.decrypted(present, with: cipher) else { return false }
+                return ConstantTime.equal(Array(held.secret.reveal().utf8), Array(secret.reveal().utf8))
+            },
+            completing: { content, id, c in try content.seal(id, c, with: cipher) })
         self.cipher = cipher
     }
 
@@ -138,7 +144,9 @@ package struct CredentialService: Sendable {
             removed: rows.filter { $0.deletedAt != nil }.map(\.id))
     }
 
-    private func decrypted(_ credential: Credential) throws -> DecryptedCredential {
+    private func decrypted(_ credential: Credential) throws -> DecryptedCredential { try Self.decrypted(credential, with: cipher) }
+
+    private static func decrypted(_ credential: Credential, with cipher: AtRestCipher) throws -> DecryptedCredential {
         let content = credential.content
         let bytes = try cipher.decrypt(
             content.ciphertext.bytes, aad: CredentialContent.binding(credential.id.rawValue, content.providerID.rawValue))

@@ -10,7 +10,7 @@ extension EndpointContent: Administered {
     }
 
     /// One provider's secret is never sent to another.
-    package func problems(id: EndpointID, beside c: any SQLConnection) throws -> [FieldProblem] {
+    package func problems(id: EndpointID, replacing old: EndpointContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         try credentialIDs.enumerated().compactMap { index, credential in
             guard try CredentialContent.find(c, credential.rawValue)?.content.providerID != providerID else { return nil }
             return FieldProblem(

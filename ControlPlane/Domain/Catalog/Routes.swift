@@ -5,7 +5,7 @@ package import Storage
 extension RouteContent: Administered {
     package static var scope: NounScope { .draft }
 
-    package func problems(id: RouteID, beside c: any SQLConnection) throws -> [FieldProblem] {
+    package func problems(id: RouteID, replacing old: RouteContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         guard !disabled else { return [] }
         let others = try RouteContent.table.list(c, matching: [("model_id", .text(modelID.rawValue)), ("disabled", .int(0))], limit: 2)
         guard let other = try others.first(where: { $0.id != id.rawValue }).map(Entity<RouteContent>.init) else { return [] }

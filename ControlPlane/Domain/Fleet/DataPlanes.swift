@@ -7,7 +7,7 @@ package typealias DataPlane = Entity<DataPlaneContent>
 
 extension NounScope {
     /// Data planes: their directories change with their tenants. They are enrolled and shut out, never made or deleted.
-    package static let dataPlanes = NounScope(counters: [.directory], topics: [.directory], changeColumn: nil)
+    package static let dataPlanes = NounScope(counters: [.directory], topics: [.directory], changeColumn: nil, isDeclared: false)
 }
 
 extension DataPlaneContent: Administered {

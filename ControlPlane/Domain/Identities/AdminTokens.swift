@@ -16,17 +16,17 @@ extension AdminTokenContent: Administered {
     }
 
     /// An owner whose token does not run out stays: nobody could let anybody in again.
-    package func problems(id: AdminTokenID, beside c: any SQLConnection) throws -> [FieldProblem] {
-        if role != .owner || expiresAt != nil { try Self.checkAnotherOwner(c, than: id) }
+    package func problems(id: AdminTokenID, replacing old: AdminTokenContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
+        if role != .owner || expiresAt != nil { try Self.checkAnotherOwner(c, than: id, old) }
         return []
     }
 
     package static func willDelete(_ token: AdminToken, _ change: NounChange) throws {
-        try checkAnotherOwner(change.connection, than: token.id)
+        try checkAnotherOwner(change.connection, than: token.id, token.content)
     }
 
-    private static func checkAnotherOwner(_ c: any SQLConnection, than id: AdminTokenID) throws {
-        guard try find(c, id.rawValue)?.content.isLastingOwner == true else { return }
+    private static func checkAnotherOwner(_ c: any SQLConnection, than id: AdminTokenID, _ present: AdminTokenContent?) throws {
+        guard present?.isLastingOwner == true else { return }
         if try !all(c).contains(where: { $0.id != id && $0.content.isLastingOwner }) {
             throw DomainError.conflict(
                 "id", "is the last owner whose token does not expire", remedy: "Create another owner without an expiry first.")

@@ -14,7 +14,7 @@ extension AppContent: Administered {
         FieldProblem("app_id", "is taken by another app of this deployment", remedy: "Choose another app id.")
     }
 
-    package func problems(id: AppID, beside c: any SQLConnection) throws -> [FieldProblem] {
+    package func problems(id: AppID, replacing old: AppContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         guard let owner = try UserContent.find(c, ownerID.rawValue), owner.content.tenantID != tenantID else { return [] }
         return [FieldProblem("owner_id", "is a user of another tenant", remedy: "Name a user of the app's own tenant.")]
     }
@@ -38,7 +38,7 @@ package struct AppService: Sendable {
     private let users: NounService<UserContent>
 
     package init(_ domain: DomainContext) {
-        nouns = NounService(domain)
+        nouns = NounService(domain, issuing: Self.issue) { _, _, _ in }
         users = NounService(domain)
     }
 
@@ -48,9 +48,8 @@ package struct AppService: Sendable {
             throw DomainError.invalid("owner_id", "is missing", remedy: "Name the user who pays, in the body or the query.")
         }
         let id = AppID.random()
-        let (text, digest) = Self.secret(id)
         var content = content
-        content.sha256 = digest
+        let text = Self.issue(&content, id)
         if content.tenantID.rawValue.isEmpty {
             let owner = content.ownerID.rawValue
             // Where there is no such user the reference is refused.
@@ -97,6 +96,13 @@ package struct AppService: Sendable {
             app.sha256 = digest
         }
         return Issued(app: app, plaintext: text)
+    }
+
+    /// Gives a new app its secret.
+    @Sendable private static func issue(_ content: inout AppContent, _ id: AppID) -> Secret {
+        let (text, digest) = secret(id)
+        content.sha256 = digest
+        return text
     }
 
     private static func secret(_ id: AppID) -> (text: Secret, digest: StoredBytes) {

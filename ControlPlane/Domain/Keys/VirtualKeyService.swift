@@ -16,15 +16,14 @@ extension VirtualKeyContent: Administered {
     }
 
     /// Models that it was not limited to before have to be there: a typing error would be a key that can do nothing.
-    package func problems(id: KeyID, beside c: any SQLConnection) throws -> [FieldProblem] {
+    package func problems(id: KeyID, replacing old: VirtualKeyContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         if let userID, let user = try UserContent.find(c, userID.rawValue),
             try ProjectContent.find(c, projectID.rawValue)?.content.tenantID != user.content.tenantID
         {
             return [FieldProblem("user_id", "is a user of another tenant", remedy: "Name a user of the project's tenant.")]
         }
         guard case .only(let names) = models else { return [] }
-        let old = try Self.find(c, id.rawValue)?.content.models
-        return try KeyModels.problems(c, names, besides: old)
+        return try KeyModels.problems(c, names, besides: old?.models)
     }
 
     package static func observe(_ items: inout [VirtualKey], _ c: any SQLConnection) throws {
@@ -60,17 +59,23 @@ package struct VirtualKeyService: Sendable {
     package let nouns: NounService<VirtualKeyContent>
 
     package init(_ domain: DomainContext) {
-        nouns = NounService(domain) { content, _, c in
+        nouns = NounService(domain, issuing: Self.issue) { content, _, c in
             if let project = try ProjectContent.find(c, content.projectID.rawValue) { content.tenantID = project.content.tenantID }
         }
     }
 
     package func create(_ content: VirtualKeyContent, by actor: Actor) async throws -> Issued {
         let id = KeyID.random()
-        let (text, digest) = Self.secret(id)
         var content = content
-        content.sha256 = digest
+        let text = Self.issue(&content, id)
         return Issued(key: try await nouns.create(content, id: id, by: actor), plaintext: text)
+    }
+
+    /// Gives a new key its secret.
+    @Sendable private static func issue(_ content: inout VirtualKeyContent, _ id: KeyID) -> Secret {
+        let (text, digest) = secret(id)
+        content.sha256 = digest
+        return text
     }
 
     /// A new secret for the same key. The one it replaces works for `graceSeconds` more. Without a revision, whatever the key is at is

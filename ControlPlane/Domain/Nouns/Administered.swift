@@ -5,13 +5,19 @@ package import Storage
 /// Where a noun belongs, which decides over its counter, whom a change wakes, and what a deletion leaves.
 package struct NounScope: Sendable {
     /// Taken by every change, which orders changes and keeps what was checked true until the commit.
-    let counters: [ChangeCounter]
+    package let counters: [ChangeCounter]
     let topics: Set<ChangeSignal.Topic>
     /// Where the rows keep the number of their last change, for those who have yet to hear of it. Such rows stay when they are deleted.
     let changeColumn: String?
     var keepsDeleted: Bool
+    /// Whether its things are in an export and made by an application of a document: what an operator decides, but for who may decide.
+    package let isDeclared: Bool
 
-    init(counters: [ChangeCounter], topics: Set<ChangeSignal.Topic>, changeColumn: String?, keepsDeleted: Bool? = nil) {
+    init(
+        counters: [ChangeCounter], topics: Set<ChangeSignal.Topic>, changeColumn: String?, keepsDeleted: Bool? = nil,
+        isDeclared: Bool = true
+    ) {
+        self.isDeclared = isDeclared
         self.counters = counters
         self.topics = topics
         self.changeColumn = changeColumn
@@ -26,8 +32,8 @@ package struct NounScope: Sendable {
     /// that a data plane's copy can be told from this one.
     package static let secrets = NounScope(counters: [.credentials, .draft], topics: [.credentials], changeColumn: "revision")
     /// Permissions of data planes: a used one stays on record.
-    package static let fleet = NounScope(counters: [], topics: [], changeColumn: nil, keepsDeleted: true)
-    package static let administration = NounScope(counters: [.administrators], topics: [], changeColumn: nil)
+    package static let fleet = NounScope(counters: [], topics: [], changeColumn: nil, keepsDeleted: true, isDeclared: false)
+    package static let administration = NounScope(counters: [.administrators], topics: [], changeColumn: nil, isDeclared: false)
 
     var numbersRevisions: Bool { changeColumn == "revision" }
 }
@@ -49,13 +55,16 @@ package protocol Administered: Noun {
     static var alias: String? { get }
     /// Nouns that refer to it and do not keep it: `willDelete` takes them along.
     static var goingAlong: [any Administered.Type] { get }
+    /// Whether an application of a document may delete those that it does not name.
+    static var isPruned: Bool { get }
     /// Counters that a deletion takes beside the scope's: of those who may refer to it.
     static var deletionCounters: [ChangeCounter] { get }
 
     /// What is wrong with it beyond its fields' kinds. `old` is what it replaces; `now` is Unix milliseconds.
     func problems(replacing old: Self?, now: Int64) -> [FieldProblem]
-    /// What is wrong with it beside the others. That what it refers to exists was checked.
-    func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem]
+    /// What is wrong with it beside the others. That what it refers to exists was checked. `old` is what it replaces; it may be written
+    /// already.
+    func problems(id: ID<Kind>, replacing old: Self?, beside c: any SQLConnection) throws -> [FieldProblem]
     /// Before it is written: what the system adds, and what keeps it from being so.
     mutating func willWrite(_ id: ID<Kind>, replacing old: Self?, _ change: NounChange) throws
     /// After it was written, in the same transaction: what follows from it.
@@ -87,10 +96,11 @@ extension Administered {
     package static var holding: String? { nil }
     package static var alias: String? { nil }
     package static var goingAlong: [any Administered.Type] { [] }
+    package static var isPruned: Bool { true }
     package static var deletionCounters: [ChangeCounter] { [] }
 
     package func problems(replacing old: Self?, now: Int64) -> [FieldProblem] { [] }
-    package func problems(id: ID<Kind>, beside c: any SQLConnection) throws -> [FieldProblem] { [] }
+    package func problems(id: ID<Kind>, replacing old: Self?, beside c: any SQLConnection) throws -> [FieldProblem] { [] }
     package mutating func willWrite(_ id: ID<Kind>, replacing old: Self?, _ change: NounChange) throws {}
     package static func didWrite(_ entity: Entity<Self>, replacing old: Entity<Self>?, _ change: NounChange) throws {}
     package mutating func forget() {}

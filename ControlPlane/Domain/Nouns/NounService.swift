@@ -8,17 +8,30 @@ package struct NounService<Content: Administered>: Sendable {
     package typealias Key = ID<Content.Kind>
 
     let domain: DomainContext
-    private let complete: Completion
+    /// Nil: one has no secret of ours.
+    let issue: Issue?
+    /// Nil: one is given no secret.
+    let holds: SecretComparison?
+    let complete: Completion
 
-    /// What the system adds to a new one before it is written. Throws what is wrong with it.
+    /// What the system adds to a new one, or to one that is given another secret, before it is written. Throws what is wrong with it.
     typealias Completion = @Sendable (inout Content, Key, any SQLConnection) throws -> Void
+    /// Gives a new one its secret, which is shown this once.
+    typealias Issue = @Sendable (inout Content, Key) -> Secret
+    /// Whether the secret that a content brings is the one that is there.
+    typealias SecretComparison = @Sendable (Item, Content) -> Bool
 
     package init(_ domain: DomainContext) {
         self.init(domain) { _, _, _ in }
     }
 
-    init(_ domain: DomainContext, completing complete: @escaping Completion) {
+    init(
+        _ domain: DomainContext, issuing issue: Issue? = nil, comparing holds: SecretComparison? = nil,
+        completing complete: @escaping Completion
+    ) {
         self.domain = domain
+        self.issue = issue
+        self.holds = holds
         self.complete = complete
     }
 
@@ -77,8 +90,13 @@ package struct NounService<Content: Administered>: Sendable {
 
     /// Inside a transaction of `write`.
     func insert(_ content: Content, id: Key, _ change: NounChange) throws -> Item {
+        try Self.checkBeside(content, id: id, replacing: nil, change.connection)
+        return try add(content, id: id, change)
+    }
+
+    /// Writes a new one whose place beside the others was checked, or will be in the same transaction.
+    func add(_ content: Content, id: Key, _ change: NounChange) throws -> Item {
         let c = change.connection
-        try Self.checkBeside(content, id: id, c)
         var content = content
         try complete(&content, id, c)
         try content.willWrite(id, replacing: nil, change)
@@ -97,7 +115,7 @@ package struct NounService<Content: Administered>: Sendable {
             try Self.check(content.fieldProblems(replacing: present) + content.problems(replacing: present, now: change.now))
             var content = content
             content.keep(of: present)
-            try Self.checkBeside(content, id: id, change.connection)
+            try Self.checkBeside(content, id: id, replacing: present, change.connection)
             present = content
         }
     }
@@ -111,14 +129,9 @@ package struct NounService<Content: Administered>: Sendable {
         try await write(by: actor) { change in
             let old = try Content.present(change.connection, id).seen(at: change.now)
             if let revision { try checkRevision(revision, current: old.revision) }
-            var item = old
-            try edit(&item.content, change)
-            try item.content.willWrite(id, replacing: old.content, change)
-            try Self.update(&item, over: old, change)
-            item = item.seen(at: change.now)
-            try Content.didWrite(item, replacing: old, change)
-            try Self.record(change, verb, before: old, after: item)
-            return try Self.observed(item, change.connection)
+            var content = old.content
+            try edit(&content, change)
+            return try Self.observed(try Self.put(content, over: old, verb, change), change.connection)
         }
     }
 
@@ -128,17 +141,35 @@ package struct NounService<Content: Administered>: Sendable {
         return items.first ?? item
     }
 
+    /// Writes a content with the next revision, and records both states under `verb`.
+    @discardableResult
+    static func put(_ content: Content, over old: Item, _ verb: String, _ change: NounChange) throws -> Item {
+        var item = old
+        item.content = content
+        try item.content.willWrite(old.id, replacing: old.content, change)
+        try update(&item, over: old, change)
+        item = item.seen(at: change.now)
+        try Content.didWrite(item, replacing: old, change)
+        try record(change, verb, before: old, after: item)
+        return item
+    }
+
     /// - Throws: `DomainError.conflict` naming everything that refers to it.
     package func delete(_ id: Key, at revision: Int64, by actor: Actor) async throws {
         try await write(by: actor, taking: Content.deletionCounters) { change in
             let c = change.connection
             let old = try Content.present(c, id).seen(at: change.now)
             try checkRevision(revision, current: old.revision)
-            let referrers = try Content.referrers(to: id, c)
-            guard referrers.isEmpty else { throw Referrer.refusal(of: Content.words.name, referrers) }
-            try Content.willDelete(old, change)
-            try Self.remove(old, change)
+            try Self.delete(old, change)
         }
+    }
+
+    /// Removes one that nothing refers to, inside a transaction of `write`.
+    static func delete(_ old: Item, _ change: NounChange) throws {
+        let referrers = try Content.referrers(to: old.id, change.connection)
+        guard referrers.isEmpty else { throw Referrer.refusal(of: Content.words.name, referrers) }
+        try Content.willDelete(old, change)
+        try remove(old, change)
     }
 
     /// Removes one inside a transaction of `write`.
@@ -172,9 +203,9 @@ package struct NounService<Content: Administered>: Sendable {
             at: change.now)
     }
 
-    static func checkBeside(_ content: Content, id: Key, _ c: any SQLConnection) throws {
+    static func checkBeside(_ content: Content, id: Key, replacing old: Content? = nil, _ c: any SQLConnection) throws {
         try check(try Content.danglingReferences(content, c))
-        try check(try content.problems(id: id, beside: c))
+        try check(try content.problems(id: id, replacing: old, beside: c))
     }
 
     static func check(_ problems: [FieldProblem]) throws(DomainError) {

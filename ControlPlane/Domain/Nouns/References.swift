@@ -29,7 +29,7 @@ extension Administered {
     /// Those of this noun that refer to `id`, up to a hundred.
     private static func referring(to id: String, prefix: String, _ c: any SQLConnection) throws -> [Referrer] {
         try fields.filter(\.shape.isInput).flatMap { field -> [NounRow] in
-            guard field.shape.kind.refers(to: prefix), let column = field.columns.first else { return [] }
+            guard field.shape.kind.references.contains(prefix), let column = field.columns.first else { return [] }
             if case .id = field.shape.kind {
                 return try table.list(c, matching: [(column, .text(id))], condition: holding, limit: 100)
             }
@@ -46,14 +46,6 @@ extension Administered {
 }
 
 extension FieldKind {
-    fileprivate func refers(to prefix: String) -> Bool {
-        switch self {
-        case .id(prefix), .list(.id(prefix), _), .scope(.id(prefix)): true
-        case .objects(let shapes, _): shapes.contains { $0.kind.refers(to: prefix) }
-        default: false
-        }
-    }
-
     /// Calls `body` with the prefix, the identifier and the place of everything that is named.
     fileprivate func visitReferences(in value: JSONValue, at name: String, _ body: (String, String, String) throws -> Void) rethrows {
         switch self {

@@ -28,6 +28,7 @@ package struct ControlServices: Sendable {
     package let usage: UsageQueries
     package let idempotency: IdempotencyService
     package let quarantine: UsageQuarantine
+    package let declarative: DeclarativeService
 
     /// - Parameter providers: Makes the calls to providers that an operator asks for.
     package init(_ domain: DomainContext, cipher: AtRestCipher, providers caller: any ProviderCaller = NoProviderCalls()) {
@@ -54,5 +55,6 @@ package struct ControlServices: Sendable {
         usage = UsageQueries(domain)
         idempotency = IdempotencyService(domain, cipher: cipher)
         quarantine = UsageQuarantine(domain)
+        declarative = DeclarativeService(domain, services: [keys.nouns, credentials.nouns, apps.nouns])
     }
 }

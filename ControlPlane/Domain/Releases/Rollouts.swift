@@ -8,7 +8,7 @@ package typealias Rollout = Entity<RolloutContent>
 
 extension NounScope {
     /// What is in force for whom: each change is the next version of the signed rollout document.
-    package static let rollout = NounScope(counters: [.rollout], topics: [.rollout], changeColumn: nil)
+    package static let rollout = NounScope(counters: [.rollout], topics: [.rollout], changeColumn: nil, isDeclared: false)
 }
 
 extension RolloutContent: Administered {
@@ -20,7 +20,7 @@ extension RolloutContent: Administered {
     }
 
     /// Selectors that select nothing.
-    package func problems(id: RolloutID, beside c: any SQLConnection) throws -> [FieldProblem] {
+    package func problems(id: RolloutID, replacing old: RolloutContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         var problems = try (dataPlaneIDs.named ?? []).enumerated().compactMap { index, id in
             try DataPlaneContent.find(c, id.rawValue)?.content.standing == .revoked
                 ? FieldProblem("data_plane_ids[\(index)]", "is revoked", remedy: "Leave it out.") : nil

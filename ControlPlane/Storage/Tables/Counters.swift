@@ -13,6 +13,18 @@ package enum CountersTable {
         return try row.int("value")
     }
 
+    /// Holds the counter until the transaction ends without raising it, and answers its value: who takes it next waits.
+    package static func hold(_ c: any SQLConnection, _ name: String) throws -> Int64 {
+        let rows = try c.query(
+            """
+            INSERT INTO counters (name, value) VALUES ($1, 0)
+            ON CONFLICT (name) DO UPDATE SET value = counters.value
+            RETURNING value
+            """, [.text(name)])
+        guard let row = rows.first else { throw DatabaseError.unexpectedValue("counter \(name) returned no value") }
+        return try row.int("value")
+    }
+
     /// The value taken last; 0 when none was.
     package static func current(_ c: any SQLConnection, _ name: String) throws -> Int64 {
         try c.first("SELECT value FROM counters WHERE name = $1", [.text(name)])?.int("value") ?? 0

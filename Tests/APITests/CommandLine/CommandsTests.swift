@@ -206,6 +206,8 @@ struct CommandsTests {
             #expect(try await h.succeed("usage quarantine \(verb) --data-plane-id \(DataPlaneID.random()) --json").output.contains("0"))
         }
         #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
+        let export = try await h.succeed("export").output
+        #expect(try await h.succeed("apply -f -", input: export).output == "Nothing to change.\n")
         let token = try await h.field("id", "token create --name ci --role operator --expires-at 2030-01-31")
         #expect(try await h.field("role", "token update \(token) --role viewer") == "viewer")
         #expect(try await h.field("name", "token show \(token)") == "ci")

@@ -1,0 +1,117 @@
+import Domain
+import HTTPTypes
+import Nouns
+import Primitives
+import Storage
+import Testing
+
+/// A whole configuration as a document: one thing at least of each noun.
+enum SampleDocument {
+    static let secret = Catalogue.secret
+
+    private static let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+    static let json: JSONValue = [
+        "format": "weir/1",
+        "tenants": [["name": "Acme"], ["name": "Brown", "status": "disabled"]],
+        // Two of one name: what refers to them says whose.
+        "projects": [
+            ["tenant": "Acme", "name": "Search"], ["tenant": "Brown", "name": "Search", "status": "disabled"],
+            ["tenant": "Acme", "name": "Chat"],
+        ],
+        "keys": [
+            [
+                "project": ["tenant": "Acme", "name": "Search"], "name": "backend", "user": "ada", "models": ["gpt-x"],
+                "tags": ["team": "a", "area": "b"],
+                "expires_at": "2030-01-01T00:00:00Z",
+            ],
+            ["project": "Chat", "name": "backend", "channels": ["external"], "rights": ["project:read"]],
+        ],
+        "users": [
+            ["tenant": "Acme", "oid": "ada", "email": "ada@example.org", "payment_valid_until": "2030-01-31T00:00:00Z"],
+            ["tenant": "Acme", "oid": "bob", "status": "disabled"],
+        ],
+        "apps": [
+            [
+                "tenant": "Acme", "app_id": "billing", "name": "Billing", "description": "Asks for invoices.", "owner": "ada",
+                "status": "disabled",
+            ]
+        ],
+        "providers": [
+            [
+                "name": "openai", "base_url": "https://api.openai.com/v1", "auth": ["scheme": "header", "header": "api-key"],
+                "timeouts": ["idle_ms": 5000],
+            ],
+            ["name": "spare", "base_url": "https://spare.example.com/v1", "ca_pem": .string(certificate)],
+        ],
+        "credentials": [["provider": "openai", "name": "main", "secret": .string(secret)]],
+        "endpoints": [
+            ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000]],
+            ["provider": "openai", "name": "us", "disabled": true, "base_url": "https://us.example.com/v1"],
+        ],
+        "models": [
+            ["name": "gpt-x", "capabilities": ["chat", "embeddings"], "context_window": 128_000, "owned_by": "openai"],
+            ["name": "gpt-private", "capabilities": ["chat"], "tenants": ["Acme"], "max_output_tokens": 4096],
+        ],
+        "routes": [
+            [
+                "model": "gpt-x", "name": "default",
+                "targets": [["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0]],
+                "max_attempts": 2,
+            ],
+            ["model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true],
+        ],
+        "prices": [
+            ["model": "gpt-x", "input": "2.50", "output": 10],
+            [
+                "model": "gpt-x", "endpoint": "us", "input": "2", "output": 8, "per_request": "0.001",
+                "effective_from": "2026-01-01T00:00:00Z",
+            ],
+        ],
+    ]
+
+    /// The sample with one of its lists, or what it was not, in place of what is there.
+    static func with(_ list: String, _ items: JSONValue) -> JSONValue {
+        var object = json.objectValue ?? JSONObject()
+        object[list] = items
+        return .object(object)
+    }
+}
+
+extension ControlHarness {
+    func apply(
+        _ document: JSONValue, dryRun: Bool = false, prune: Bool = false, ifMatch: String? = nil, idempotencyKey: String? = nil
+    ) async throws -> Answer {
+        try await send(
+            .post, "/admin/api/apply", ["document": document, "dry_run": .bool(dryRun), "prune": .bool(prune)], ifMatch: ifMatch,
+            idempotencyKey: idempotencyKey)
+    }
+
+    func export(_ query: String = "") async throws -> Answer { try await get("/admin/api/export\(query)") }
+
+    /// Everything that an application may change, as it is in the database, and how often something was.
+    func everything() async throws -> [String] {
+        try await database.read(as: .all) { c in
+            var rows: [String] = []
+            for noun in AdministeredNouns.all {
+                for row in try c.query("SELECT * FROM \(noun.tableName) ORDER BY id", []) { rows.append("\(noun.tableName) \(row.values)") }
+            }
+            return rows + [
+                try c.query("SELECT COUNT(*) AS entries FROM audit_log WHERE action <> 'request.refuse'", []).map { "\($0.values)" }
+                    .joined()
+            ]
+        }
+    }
+}
+
+extension ControlHarness.Answer {
+    /// How many things were created, updated, deleted and left.
+    var counts: [Int64] { ["created", "updated", "deleted", "unchanged"].map { json[$0]?.intValue ?? -1 } }
+
+    /// `created model gpt-x`
+    var changes: [String] {
+        (json["changes"]?.arrayValue ?? []).filter { $0["change"] != "unchanged" }.map { change in
+            ["change", "noun", "name"].map { change[$0]?.stringValue ?? "?" }.joined(separator: " ")
+        }
+    }
+}
