@@ -33,6 +33,8 @@ final class LoopContext: @unchecked Sendable {
     var metrics = LoopMetrics()
     let attempts = AttemptMetrics()
     var encoder = UsageEncoder()
+    /// Memory for what a read of a stream brings, without content.
+    var spareBytes: [UInt8] = []
     var requestIDs = RequestIDSource()
     var bodies: BodyBudget
     var health: HealthView

@@ -35,8 +35,8 @@ extension Attempt {
 
     /// Bytes of an answer that are held until it is known to be one.
     private static let heldBytes: Int64 = 65_536
-    /// Of what gathers one read, while a stream waits for the next one.
-    private static let keptCapacity = 4096
+    /// The most memory that is kept for gathering.
+    private static let sparedBytes = 262_144
     /// A stream that begins with comments is held no longer than this: they are there to keep the caller waiting.
     private static let heldMicroseconds: Int64 = 5_000_000
     /// What follows `[DONE]` counts, and is waited for no longer than this.
@@ -190,6 +190,7 @@ extension Attempt {
         responseBytes &+= Int64(bytes.count)
         if meter.shape == .stream {
             // Events often come in many small chunks at once: they are looked through, and handed on, together.
+            if gathered.capacity == 0 { swap(&gathered, &loop.spareBytes) }
             meter.relay(bytes) { gathered.append(contentsOf: $0) }
         } else {
             meter.observe(bytes)
@@ -197,11 +198,12 @@ extension Attempt {
         }
     }
 
-    /// Hands on what was gathered from one read.
+    /// Hands on what was gathered from one read. The memory, emptied, serves the next stream that brings something.
     private func handOn() {
-        if gathered.isEmpty { return }
-        gathered.withUnsafeBytes { send($0) }
-        gathered.removeAll(keepingCapacity: gathered.capacity <= Self.keptCapacity)
+        if gathered.capacity == 0 { return }
+        if !gathered.isEmpty { gathered.withUnsafeBytes { send($0) } }
+        gathered.removeAll(keepingCapacity: gathered.capacity <= Self.sparedBytes)
+        swap(&gathered, &loop.spareBytes)
     }
 
     /// Nothing follows: hands on what was held back.
