@@ -113,7 +113,8 @@ enum DocumentShapes {
 
     private static let change: [FieldShape] = [
         .told("noun", Shapes.words, "What it is."), .told("list", Shapes.words, "The document's list for it."),
-        .told("id", Shapes.words, "Its identifier."), .told("name", Shapes.words, "What it is called, within what it belongs to."),
+        .told("id", Shapes.words, "Its identifier; null for what a dry run would make.", nullable: true),
+        .told("name", Shapes.words, "What it is called, within what it belongs to."),
         .told("change", .word(AppliedChange.Change.allCases.map(\.rawValue)), "What becomes of it."),
         .told(
             "secret", .word(AppliedChange.SecretChange.allCases.map(\.rawValue)), "What becomes of its secret; null where it has none.",
@@ -149,7 +150,8 @@ extension AppliedDocument {
 extension AppliedChange {
     fileprivate var json: JSONValue {
         [
-            "noun": .string(noun), "list": .string(path), "id": .string(id), "name": .string(name), "change": .string(change.rawValue),
+            "noun": .string(noun), "list": .string(path), "id": id.map { .string($0) } ?? .null, "name": .string(name),
+            "change": .string(change.rawValue),
             "secret": secret.map { .string($0.rawValue) } ?? .null, "shown_once": issued.map { .string($0.reveal()) } ?? .null,
             "fields": .array(fields.map { ["path": .string($0.path), "from": $0.from ?? .null, "to": $0.to] }),
         ]

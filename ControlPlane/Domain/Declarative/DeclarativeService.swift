@@ -23,7 +23,8 @@ package struct AppliedChange: Sendable {
     package let noun: String
     /// The noun's list in a document.
     package let path: String
-    package let id: String
+    /// Nil for what a dry run would make.
+    package let id: String?
     package let name: String
     package let change: Change
     package let fields: [Field]
@@ -108,7 +109,7 @@ package struct DeclarativeService: Sendable {
         let result: AppliedDocument
         do {
             result = try await domain.write(as: actor.scope, waking: [], taken: nil) { c in
-                let session = DocumentSession(c, actor: actor, now: now)
+                let session = DocumentSession(c, actor: actor, now: now, isDryRun: isDryRun)
                 let result = try apply(lists, isDryRun: isDryRun, prunes: prunes, revisions: revisions, session)
                 // It was tried in earnest; nothing of it stays.
                 if isDryRun { throw Rehearsed(result: result) }

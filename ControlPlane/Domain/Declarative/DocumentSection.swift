@@ -256,12 +256,16 @@ final class DocumentSection<Content: Administered>: AnyDocumentSection {
             default: fields = []
             }
             return AppliedChange(
-                noun: words.name, path: words.path, id: item.id.rawValue, name: session.names.title(item.id.rawValue, Content.idPrefix),
+                noun: words.name, path: words.path, id: isImagined(item, session) ? nil : item.id.rawValue,
+                name: session.names.title(item.id.rawValue, Content.idPrefix),
                 change: item.change,
                 fields: fields, secret: secret == nil || item.change == .deleted ? nil : item.bringsSecret ? .set : .unchanged,
-                issued: item.issued)
+                issued: isImagined(item, session) ? nil : item.issued)
         }
     }
+
+    /// Whether it was made for a comparison only: nobody shall keep its identifier or secret.
+    private func isImagined(_ item: Planned, _ session: DocumentSession) -> Bool { session.isDryRun && item.change == .created }
 
     /// Every value by its path; of a list, the whole.
     private func flattened(_ object: JSONObject) -> [(String, JSONValue)] {

@@ -8,6 +8,7 @@ final class DocumentSession {
     let actor: Actor
     /// Unix milliseconds.
     let now: Int64
+    let isDryRun: Bool
     var names = DocumentNames()
     /// What the document does not say rightly, and what the state of the system does not allow.
     var problems: [FieldProblem] = []
@@ -17,7 +18,8 @@ final class DocumentSession {
     var pruned: Set<String> = []
     var numbers: [ChangeCounter: Int64] = [:]
 
-    init(_ connection: any SQLConnection, actor: Actor, now: Int64) {
+    init(_ connection: any SQLConnection, actor: Actor, now: Int64, isDryRun: Bool = false) {
+        self.isDryRun = isDryRun
         self.connection = connection
         self.actor = actor
         self.now = now
