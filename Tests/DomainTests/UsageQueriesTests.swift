@@ -285,7 +285,7 @@ struct UsageQueriesTests {
             #expect(try await report()["as_of"] == .null)
             #expect(try await report("ten_a")["behind"] == nil)
             // One that does not serve a tenant holds back nothing of it.
-            try await database.transaction { try $0.execute("UPDATE data_planes SET tenant_ids = '[\"ten_b\"]' WHERE id = 'dp_b'") }
+            _ = try await database.transaction { try $0.execute("UPDATE data_planes SET tenant_ids = '[\"ten_b\"]' WHERE id = 'dp_b'") }
             #expect(try await report("ten_a")["as_of"] == .time(Support.now - 2500))
         }
     }
