@@ -14,6 +14,7 @@ struct Weir: ParsableCommand {
             Login.self, Logout.self, Export.self, Apply.self,
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
             NounCommand<Users>.self, NounCommand<Apps>.self,
+            NounCommand<SigningSecretNoun>.self, NounCommand<Declared<DIDContent>>.self, NounCommand<RevokedGrantNoun>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Declared<PriceContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,

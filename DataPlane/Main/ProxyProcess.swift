@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import Primitives
 import ProcessSettings
 import Proxy
 
@@ -47,6 +48,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         if settings.listenPort != 0, settings.listenPort == settings.operatorPort, settings.listenHost == settings.operatorHost {
             problems.append("--listen and --operator-listen are the same address: health and metrics are not for applications")
         }
+        if TrustedProxies(settings.trustedProxies.joined(separator: ",")) == nil {
+            problems.append("--trusted-proxies has what is no network: write them as 10.0.0.0/8,::1")
+        }
         return problems
     }
 
@@ -86,6 +90,15 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number(
             "max-buffered-bytes", \.proxy.maxBufferedBytes, .bytes, in: 1024...most,
             "Of request bodies held at one time, a loop; above: 503."),
+        .list(
+            "trusted-proxies", \.proxy.trustedProxies, placeholder: "network,…",
+            "Whose X-Forwarded-For is believed, for keys that are limited to some addresses."),
+        .number(
+            "signature-skew", \.proxy.signatureSkew, in: 1...3600,
+            "Seconds that a signature's time may be off this machine's clock; nonces are kept for twice as long."),
+        .number("max-nonces", \.proxy.maxNonces, in: 1000...most, "Of signed requests, kept at one time; above: 503."),
+        .number("freeze-after", \.proxy.freezeAfter, in: 0...most, "Wrong signatures within a minute that freeze a key; 0: none do."),
+        .number("freeze-time", \.proxy.freezeTime, .milliseconds, in: 1000...most, "A key stays frozen."),
         .number("head-timeout", \.proxy.headTimeout, .milliseconds, in: 100...most, "For a whole request head."),
         .number("body-timeout", \.proxy.bodyTimeout, .milliseconds, in: 100...most, "For a whole request body."),
         .number(

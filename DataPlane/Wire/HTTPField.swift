@@ -6,6 +6,7 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
     case contentEncoding, acceptEncoding, cacheControl, keepAlive, te, trailer, upgrade, proxyConnection, proxyAuthorization
     case proxyAuthenticate, date, server, cookie, setCookie, forwarded, xForwardedFor, location
     case xGatewaySecret, xAppID, xUserOID
+    case xWeirGrant
     case other
 
     /// Whether the field concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).

@@ -54,6 +54,7 @@ extension KnownField {
             return head == word("retry-af") && tail == word("ry-after") ? .retryAfter : .other
         case 12:
             if head == word("content-") && tail == word("ent-type") { return .contentType }
+            if head == word("x-weir-g") && tail == word("ir-grant") { return .xWeirGrant }
             return head == word("x-reques") && tail == word("quest-id") ? .xRequestID : .other
         case 13:
             if head == word("authoriz") && tail == word("rization") { return .authorization }
@@ -122,6 +123,7 @@ extension KnownField {
         case .xGatewaySecret: "x-gateway-secret"
         case .xAppID: "x-app-id"
         case .xUserOID: "x-user-oid"
+        case .xWeirGrant: "x-weir-grant"
         case .other: nil
         }
     }

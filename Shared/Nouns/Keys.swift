@@ -19,6 +19,9 @@ package struct VirtualKeyContent: Noun {
     package var tags: [String: String] = [:]
     /// What its holder may read about others than the key itself.
     package var rights: [String] = []
+    /// From where it may be used; empty: anywhere.
+    package var networks: [String] = []
+    package var domains: [String] = []
     package var revokedAt: Int64?
     /// SHA-256 of the whole plaintext.
     package var sha256 = StoredBytes()
@@ -54,6 +57,14 @@ package struct VirtualKeyContent: Noun {
             "rights", \.rights, .list(.word(Vocabulary.keyRights), 0...2),
             "What its holder may read beside the key's own usage: its project's, its tenant's.", or: []
         ).option("right"),
+        Field(
+            "networks", \.networks, .list(.token, 0...64),
+            "Networks from which it may be used (10.0.0.0/8, fd00::/16, 192.0.2.7); empty: from anywhere.", or: []
+        ).option("network"),
+        Field(
+            "domains", \.domains, .list(.token, 0...64),
+            "Hosts whose pages may use it (app.example, *.app.example), by what their browsers say; empty: any.", or: []
+        ).option("domain"),
         Field("revoked_at", \.revokedAt, .time, "When it was ended for good.").shown,
         Field(computed: "last_used_at", .time, "When it was used last, to the minute; null: never.") { $0.lastUsedAt.json(as: .time) }.with
         {

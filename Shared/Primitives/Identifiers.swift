@@ -61,6 +61,9 @@ package enum EnrollmentTokenKind: IdentifierKind { package static let prefix = "
 package enum UserKind: IdentifierKind { package static let prefix = "usr_" }
 package enum AppKind: IdentifierKind { package static let prefix = "app_" }
 package enum BanKind: IdentifierKind { package static let prefix = "ban_" }
+package enum DIDKind: IdentifierKind { package static let prefix = "did_" }
+package enum RevokedGrantKind: IdentifierKind { package static let prefix = "rvk_" }
+package enum SigningSecretKind: IdentifierKind { package static let prefix = "sig_" }
 
 package typealias TenantID = ID<TenantKind>
 package typealias ProjectID = ID<ProjectKind>
@@ -78,6 +81,9 @@ package typealias EnrollmentTokenID = ID<EnrollmentTokenKind>
 package typealias UserID = ID<UserKind>
 package typealias AppID = ID<AppKind>
 package typealias BanID = ID<BanKind>
+package typealias DIDEntryID = ID<DIDKind>
+package typealias RevokedGrantID = ID<RevokedGrantKind>
+package typealias SigningSecretID = ID<SigningSecretKind>
 
 /// One request's identity: 128 random bits; `req_` and 26 base32 characters in headers and APIs.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {

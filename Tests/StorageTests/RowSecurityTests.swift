@@ -31,6 +31,22 @@ struct RowSecurityTests {
                             directory_revision)
                         VALUES ($1, $2, $1, 'a', '', $3, 'active', 1, 1, 1, 1)
                         """, [.text("app_" + tenant), .text(tenant), .text("usr_" + tenant)])
+                    try c.execute(
+                        """
+                        INSERT INTO signing_secrets (id, key_id, tenant_id, ciphertext, revision, created_at, updated_at)
+                        VALUES ($1, $2, $3, $4, 1, 1, 1)
+                        """, [.text("sig_" + tenant), .text("key_" + tenant), .text(tenant), .blob([1])])
+                    try c.execute(
+                        """
+                        INSERT INTO dids (id, tenant_id, did, status, fingerprint, revision, created_at, updated_at, directory_revision)
+                        VALUES ($1, $2, 'did:key:z', 'active', $3, 1, 1, 1, 1)
+                        """, [.text("did_" + tenant), .text(tenant), .blob(Array(tenant.utf8))])
+                    try c.execute(
+                        """
+                        INSERT INTO revoked_grants (id, did_id, tenant_id, grant_id, grant_name, revision, created_at, updated_at,
+                            directory_revision)
+                        VALUES ($1, $2, $3, 'g', $4, 1, 1, 1, 1)
+                        """, [.text("rvk_" + tenant), .text("did_" + tenant), .text(tenant), .blob(Array(tenant.utf8))])
                     try AuditTable.insert(
                         c,
                         AuditRow(

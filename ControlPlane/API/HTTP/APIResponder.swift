@@ -4,7 +4,7 @@ package import Hummingbird
 package import Logging
 import NIOCore
 import Nouns
-import Primitives
+package import Primitives
 package import Telemetry
 
 /// Where a request came from, beside what Hummingbird itself keeps.

@@ -164,6 +164,10 @@ package struct DirectoryDocuments: Sendable {
         try eachPage(c, scope, after: nil, DirectoryTables.users, \.id) { page in try append { $0.users = page.map(Self.proto) } }
         try eachPage(c, scope, after: nil, DirectoryTables.apps, \.id) { page in try append { $0.apps = page.map(Self.proto) } }
         try eachPage(c, scope, after: nil, DirectoryTables.keys, \.id) { page in try append { $0.keys = try page.map(Self.proto) } }
+        try eachPage(c, scope, after: nil, DirectoryTables.dids, \.id) { page in try append { $0.dids = page.map(Self.proto) } }
+        try eachPage(c, scope, after: nil, DirectoryTables.revokedGrants, \.id) { page in
+            try append { $0.revokedGrants = page.map(Self.proto) }
+        }
         return bytes
     }
 
@@ -196,6 +200,14 @@ package struct DirectoryDocuments: Sendable {
             for key in page {
                 if key.removed { removedKeys.insert(key.id) } else { payload.keys.append(try Self.proto(key)) }
             }
+        }
+        try eachPage(c, scope, after: revision, DirectoryTables.dids, \.id) { page in
+            payload.dids += page.filter { !$0.removed }.map(Self.proto)
+            payload.removedDidIds += page.filter(\.removed).map(\.id)
+        }
+        try eachPage(c, scope, after: revision, DirectoryTables.revokedGrants, \.id) { page in
+            payload.revokedGrants += page.filter { !$0.removed }.map(Self.proto)
+            payload.removedRevokedGrantIds += page.filter(\.removed).map(\.id)
         }
         payload.removedProjectIds = removedProjects.sorted()
         payload.removedKeyIds = removedKeys.sorted()
@@ -269,6 +281,8 @@ package struct DirectoryDocuments: Sendable {
         if row.models != "[]" { key.models = try names(row.models) }
         if row.capabilities != "[]" { key.capabilities = try names(row.capabilities) }
         if row.channels != "[]" { key.channels = try names(row.channels) }
+        if row.networks != "[]" { key.networks = try names(row.networks) }
+        if row.domains != "[]" { key.domains = try names(row.domains) }
         if row.tags != "{}" { key.tags = UsageTags.fitting(try tags(row.tags)) }
         return key
     }
@@ -303,6 +317,24 @@ package struct DirectoryDocuments: Sendable {
             app.previousExpiresMs = row.previousExpiresAt ?? 0
         }
         return app
+    }
+
+    private static func proto(_ row: DirectoryTables.RevokedGrant) -> Weir_V1_RevokedGrant {
+        var grant = Weir_V1_RevokedGrant()
+        grant.id = row.id
+        grant.tenantID = row.tenantID
+        grant.name = Data(row.name)
+        return grant
+    }
+
+    private static func proto(_ row: DirectoryTables.RegisteredDID) -> Weir_V1_Did {
+        var did = Weir_V1_Did()
+        did.id = row.id
+        did.tenantID = row.tenantID
+        did.fingerprint = Data(row.fingerprint)
+        did.userID = row.userID ?? ""
+        did.disabled = row.disabled
+        return did
     }
 
     private static func names(_ column: String) throws -> [String] {

@@ -5,14 +5,19 @@ import Primitives
 import Storage
 import Trust
 
-/// Provider credentials for one data plane: sealed to its key (HPKE), bound to the row they belong to. Only those leave the control plane
-/// that the configurations in force name, as this data plane's tenants see them, and only those that it does not hold already.
+/// Provider credentials and keys' signing secrets for one data plane: sealed to its key (HPKE), bound to the row they belong to. Only those
+/// credentials leave the control plane that the configurations in force name, as this data plane's tenants see them, and only these
+/// tenants' signing secrets; and of them only what it does not hold already.
 package struct SealedSecretsService: Sendable {
     private let fleet: FleetContext
     private let factory: DocumentFactory
     private let credentials: CredentialService
+    private let signing: SigningSecretService
+    /// New secrets in one message, so that it stays below what gRPC takes; the rest follows.
+    private static let batch = 2000
 
-    package init(_ fleet: FleetContext, factory: DocumentFactory, credentials: CredentialService) {
+    package init(_ fleet: FleetContext, factory: DocumentFactory, credentials: CredentialService, signing: SigningSecretService) {
+        self.signing = signing
         self.fleet = fleet
         self.factory = factory
         self.credentials = credentials
@@ -23,13 +28,14 @@ package struct SealedSecretsService: Sendable {
     package func next(
         for dataPlaneID: String, configVersions: [Int64], held: [String: UInt64]
     ) async throws -> (message: Weir_V1_SealedSecrets, holds: [String: UInt64])? {
-        let (row, present) = try await fleet.read(as: .all) { c in
+        let (row, present, signingSecrets) = try await fleet.read(as: .all) { c in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
             let wanted = try factory.credentialIDs(c, configVersions: configVersions, for: ConfigAudience(row))
             let present = try wanted.sorted().compactMap { id in
                 try CredentialContent.find(c, id).map { (id: $0.id, revision: UInt64(clamping: $0.revision)) }
             }
-            return (row, present)
+            let tenants = row.tenantIDs.isEmpty ? nil : row.tenantIDs
+            return (row, present, try SigningSecretService.present(c, tenants: tenants))
         }
         var message = Weir_V1_SealedSecrets()
         var holds: [String: UInt64] = [:]
@@ -37,37 +43,59 @@ package struct SealedSecretsService: Sendable {
             holds[credential.id.rawValue] = credential.revision
             guard held[credential.id.rawValue] != credential.revision else { continue }
             do {
-                let secret = try seal(try await credentials.decrypt(credential.id), to: row)
+                let decrypted = try await credentials.decrypt(credential.id)
+                let secret = try seal(
+                    Array(decrypted.secret.reveal().utf8), id: decrypted.id.rawValue, providerID: decrypted.providerID.rawValue,
+                    revision: UInt64(clamping: decrypted.revision), to: row)
                 holds[credential.id.rawValue] = secret.revision
                 message.secrets.append(secret)
-                warn(credential.id, nil)
+                warn(credential.id.rawValue, nil)
             } catch DomainError.notFound {
                 // Deleted since the read.
                 holds[credential.id.rawValue] = nil
-                warn(credential.id, nil)
+                warn(credential.id.rawValue, nil)
             } catch let error as TrustError {
                 // One that cannot be read must not keep the others, nor what is sent after them. What the data plane holds of it, it keeps.
                 holds[credential.id.rawValue] = held[credential.id.rawValue]
-                warn(credential.id, "it cannot be decrypted or sealed (\(error)): rotate it, or check the master key")
+                warn(credential.id.rawValue, "it cannot be decrypted or sealed (\(error)): rotate it, or check the master key")
+            }
+        }
+        for item in signingSecrets {
+            // Under its key's id, which no credential has.
+            let id = item.content.keyID.rawValue
+            holds[id] = UInt64(clamping: item.revision)
+            guard held[id] != holds[id] else { continue }
+            guard message.secrets.count < Self.batch else {
+                holds[id] = held[id]
+                continue
+            }
+            do {
+                let secret = try signing.decrypt(item)
+                message.secrets.append(
+                    try seal(secret.bytes, id: id, providerID: "", revision: UInt64(clamping: secret.revision), to: row))
+                warn(id, nil)
+            } catch let error as TrustError {
+                holds[id] = held[id]
+                warn(id, "its signing secret cannot be decrypted or sealed (\(error)): rotate it, or check the master key")
             }
         }
         message.removedCredentialIds = held.keys.filter { holds[$0] == nil }.sorted()
         return message.secrets.isEmpty && message.removedCredentialIds.isEmpty ? nil : (message, holds)
     }
 
-    private func warn(_ id: CredentialID, _ text: String?) {
-        fleet.domain.warnings.set("credential \(id.rawValue)", text)
+    private func warn(_ id: String, _ text: String?) {
+        fleet.domain.warnings.set("credential \(id)", text)
     }
 
-    private func seal(_ credential: DecryptedCredential, to dataPlane: DataPlaneRow) throws -> Weir_V1_SealedSecret {
-        let revision = UInt64(clamping: credential.revision)
+    private func seal(
+        _ plaintext: [UInt8], id: String, providerID: String, revision: UInt64, to dataPlane: DataPlaneRow
+    ) throws -> Weir_V1_SealedSecret {
         let aad = SealedCredentialBinding.aad(
-            deployment: fleet.deployment, dataPlaneID: dataPlane.id, credentialID: credential.id.rawValue,
-            providerID: credential.providerID.rawValue, revision: revision)
-        let sealed = try Sealing.seal(Array(credential.secret.reveal().utf8), to: dataPlane.sealingPublicKey, aad: aad)
+            deployment: fleet.deployment, dataPlaneID: dataPlane.id, credentialID: id, providerID: providerID, revision: revision)
+        let sealed = try Sealing.seal(plaintext, to: dataPlane.sealingPublicKey, aad: aad)
         var secret = Weir_V1_SealedSecret()
-        secret.credentialID = credential.id.rawValue
-        secret.providerID = credential.providerID.rawValue
+        secret.credentialID = id
+        secret.providerID = providerID
         secret.revision = revision
         secret.encapsulatedKey = Data(sealed.encapsulatedKey)
         secret.ciphertext = Data(sealed.ciphertext)

@@ -12,7 +12,25 @@ extension VirtualKeyContent: Administered {
     package static var holding: String? { "revoked_at IS NULL" }
 
     package func problems(replacing old: VirtualKeyContent?, now: Int64) -> [FieldProblem] {
-        expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now)
+        (expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now)) + originProblems
+    }
+
+    private var originProblems: [FieldProblem] {
+        let networks = networks.enumerated().filter { NetworkList([$1]) == nil }.map { index, _ in
+            FieldProblem("networks[\(index)]", "is no network", remedy: "Write it like 10.0.0.0/8, fd00::/16 or 192.0.2.7.")
+        }
+        let domains = domains.enumerated().filter { !Self.isHost($1) }.map { index, _ in
+            FieldProblem(
+                "domains[\(index)]", "is no host name", remedy: "Write it like app.example or *.app.example, in lower case, without a port."
+            )
+        }
+        return networks + domains
+    }
+
+    private static func isHost(_ text: String) -> Bool {
+        let host = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
+        return !host.isEmpty && host.utf8.count <= 253
+            && host.utf8.allSatisfy { $0 >= 97 && $0 <= 122 || $0 >= 48 && $0 <= 57 || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") }
     }
 
     /// Models that it was not limited to before have to be there: a typing error would be a key that can do nothing.

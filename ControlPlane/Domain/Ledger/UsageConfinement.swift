@@ -17,6 +17,8 @@ package enum QuarantineReason: String, CaseIterable, Sendable {
     case unknownApp = "unknown_app"
     /// The tenant has no such user, and never had.
     case unknownUser = "unknown_user"
+    /// The tenant has no such DID, and never had.
+    case unknownDID = "unknown_did"
     /// The configuration has no such model for this tenant.
     case unknownModel = "unknown_model"
     /// No configuration of this version was published.
@@ -61,8 +63,8 @@ final class UsageParties: Sendable {
 
         func isOf(_ record: Weir_V1_UsageRecord) -> Bool {
             guard record.identities.allSatisfy({ identities[$0] == record.tenantID }) else { return false }
-            // An app's requests are of no project.
-            if record.keyID.isEmpty, record.projectID.isEmpty, !record.appID.isEmpty { return true }
+            // The requests of an app or a DID are of no project.
+            if record.keyID.isEmpty, record.projectID.isEmpty, !record.appID.isEmpty || record.namesDID { return true }
             return keys[record.keyID].map { $0.projectID == record.projectID && $0.tenantID == record.tenantID } ?? false
         }
     }
@@ -123,8 +125,10 @@ final class UsageParties: Sendable {
 }
 
 extension Weir_V1_UsageRecord {
-    /// The app and the users that it names.
-    fileprivate var identities: [String] { [appID, userID, ownerID].filter { !$0.isEmpty } }
+    /// The app, the users and the DID that it names.
+    fileprivate var identities: [String] { [appID, userID, ownerID, namesDID ? did : ""].filter { !$0.isEmpty } }
+    /// A registered one, by its identifier.
+    fileprivate var namesDID: Bool { did.hasPrefix(DIDKind.prefix) }
 }
 
 /// Judges what a data plane reports by what it may report.
@@ -142,6 +146,7 @@ enum UsageConfinement {
             // A key that exists says of its own whose it is.
             if known.keys[record.keyID]?.tenantID != record.tenantID, !known.tenants.contains(record.tenantID) { return .unknownTenant }
             if !record.appID.isEmpty, known.identities[record.appID] != record.tenantID { return .unknownApp }
+            if record.namesDID, known.identities[record.did] != record.tenantID { return .unknownDID }
             if record.identities.contains(where: { known.identities[$0] != record.tenantID }) { return .unknownUser }
             if known.keys[record.keyID]?.projectID != record.projectID, !known.projects.contains(record.projectID) {
                 return .unknownProject

@@ -13,6 +13,9 @@ package struct ControlServices: Sendable {
     package let apps: AppService
     package let keyAuthentication: KeyAuthentication
     package let credentials: CredentialService
+    package let signingSecrets: SigningSecretService
+    package let dids: NounService<DIDContent>
+    package let revokedGrants: NounService<RevokedGrantContent>
     package let providers: NounService<ProviderContent>
     package let endpoints: NounService<EndpointContent>
     package let models: NounService<ModelContent>
@@ -40,6 +43,9 @@ package struct ControlServices: Sendable {
         apps = AppService(domain)
         keyAuthentication = KeyAuthentication(domain)
         credentials = CredentialService(domain, cipher: cipher)
+        signingSecrets = SigningSecretService(domain, cipher: cipher)
+        dids = .dids(domain)
+        revokedGrants = .revokedGrants(domain)
         providers = NounService(domain)
         endpoints = NounService(domain)
         models = NounService(domain)

@@ -74,7 +74,8 @@ package struct MasterKeyRotation: Sendable {
     /// What each ciphertext is bound to; see where they are made.
     private static func binding(_ place: CiphertextsTable.Place, _ row: CiphertextsTable.Row) -> [UInt8] {
         switch place {
-        case .credentials: CredentialContent.binding(row.key, row.providerID)
+        case .credentials: CredentialContent.binding(row.key, row.ownerID)
+        case .signingSecrets: SigningSecretContent.binding(row.key, row.ownerID)
         case .signingKeys: SigningKeyService.binding(row.key)
         case .answers:
             IdempotencyService.binding(

@@ -76,7 +76,8 @@ package struct FleetServices: Sendable {
         dataPlanes = DataPlaneService(context)
         factory = DocumentFactory(context, keys: keys)
         directory = DirectoryDocuments(context, keys: keys, factory: factory)
-        secrets = SealedSecretsService(context, factory: factory, credentials: credentials)
+        secrets = SealedSecretsService(
+            context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher))
         self.storeUsage = storeUsage
     }
 }

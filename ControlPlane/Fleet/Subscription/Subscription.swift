@@ -237,17 +237,17 @@ final class Subscription: Sendable {
     }
 
     private func sendSecrets(_ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
-        let held = progress.withLock { $0.secrets }
-        let next = try await services.secrets.next(for: dataPlaneID, configVersions: target.configVersions, held: held)
-        if let next {
+        while true {
+            let held = progress.withLock { $0.secrets }
+            guard let next = try await services.secrets.next(for: dataPlaneID, configVersions: target.configVersions, held: held) else {
+                break
+            }
             var response = Weir_V1_SubscribeResponse()
             response.secrets = next.message
             try await writer.write(response)
+            progress.withLock { $0.secrets = next.holds }
         }
-        progress.withLock { progress in
-            if let next { progress.secrets = next.holds }
-            progress.state.sentSecrets(target)
-        }
+        progress.withLock { $0.state.sentSecrets(target) }
     }
 
     private func sendDirectory(full: Bool, _ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {

@@ -20,6 +20,7 @@ package enum Migrations {
         .work,
         .rollbacks,
         .growthIndexes,
+        .signing,
         .usageOutcomes,
         .keyUses,
         .forcedRowSecurity,

@@ -1,12 +1,13 @@
 /// Everything that is encrypted with the master key, whatever table it rests in.
 package enum CiphertextsTable {
     package enum Place: String, CaseIterable, Sendable {
-        case credentials, signingKeys = "signing_keys", fleetState = "fleet_state", answers = "idempotency_keys"
+        case credentials, signingKeys = "signing_keys", signingSecrets = "signing_secrets", fleetState = "fleet_state"
+        case answers = "idempotency_keys"
 
         /// Of an answer: the actor, which has no space, and the key that it sent.
         fileprivate var key: String {
             switch self {
-            case .credentials, .signingKeys: "id"
+            case .credentials, .signingKeys, .signingSecrets: "id"
             case .fleetState: "name"
             case .answers: "(actor_id || ' ' || idempotency_key)"
             }
@@ -14,7 +15,7 @@ package enum CiphertextsTable {
 
         package var column: String {
             switch self {
-            case .credentials: "ciphertext"
+            case .credentials, .signingSecrets: "ciphertext"
             case .signingKeys: "private_key"
             case .fleetState: "value"
             case .answers: "answer"
@@ -25,8 +26,8 @@ package enum CiphertextsTable {
     package struct Row: Sendable, Hashable {
         package let key: String
         package let ciphertext: [UInt8]
-        /// Of a credential.
-        package let providerID: String
+        /// What it is bound to beside its own row: a credential's provider, a signing secret's key.
+        package let ownerID: String
         /// Nil: not known.
         package let masterKeyID: String?
     }
@@ -44,15 +45,20 @@ package enum CiphertextsTable {
             }
             filter = "AND name IN (\(places.joined(separator: ", ")))"
         }
-        let provider = place == .credentials ? "provider_id" : "''"
+        let owner =
+            switch place {
+            case .credentials: "provider_id"
+            case .signingSecrets: "key_id"
+            case .signingKeys, .fleetState, .answers: "''"
+            }
         return try c.query(
             """
-            SELECT \(place.key) AS key, \(place.column) AS ciphertext, \(provider) AS provider_id, master_key_id FROM \(place.rawValue)
+            SELECT \(place.key) AS key, \(place.column) AS ciphertext, \(owner) AS owner_id, master_key_id FROM \(place.rawValue)
             WHERE \(place.key) > $1 AND LENGTH(\(place.column)) > 0 \(filter) ORDER BY \(place.key) LIMIT $2
             """, arguments
         ).map { row in
             Row(
-                key: try row.text("key"), ciphertext: try row.blob("ciphertext"), providerID: try row.text("provider_id"),
+                key: try row.text("key"), ciphertext: try row.blob("ciphertext"), ownerID: try row.text("owner_id"),
                 masterKeyID: try row.optionalText("master_key_id"))
         }
     }

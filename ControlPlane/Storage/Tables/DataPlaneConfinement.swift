@@ -108,10 +108,10 @@ package enum UsagePartiesTable {
         return found
     }
 
-    /// The tenants of apps and users, by id.
+    /// The tenants of apps, users and DIDs, by id.
     package static func identities(_ c: any SQLConnection, _ ids: Set<String>) throws -> [String: String] {
         var found: [String: String] = [:]
-        for table in ["users", "apps"] {
+        for table in ["users", "apps", "dids"] {
             try each(c, ids, "SELECT id, tenant_id FROM \(table) WHERE id") { found[try $0.text("id")] = try $0.text("tenant_id") }
         }
         return found

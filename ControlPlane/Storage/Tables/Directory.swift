@@ -7,7 +7,7 @@ package enum DirectoryScope: Sendable, Hashable {
     package init(tenantIDs: [String]) { self = tenantIDs.isEmpty ? .everyone : .tenants(tenantIDs) }
 
     /// `AND column IN (…)`, with the arguments appended.
-    fileprivate func condition(_ column: String, _ arguments: inout [SQLValue]) -> String {
+    func condition(_ column: String, _ arguments: inout [SQLValue]) -> String {
         guard case .tenants(let ids) = self else { return "" }
         let places = ids.map { id in
             arguments.append(.text(id))
@@ -50,6 +50,8 @@ package enum DirectoryTables {
         package let userID: String?
         /// A JSON object.
         package let tags: String
+        package let networks: String
+        package let domains: String
         package let removed: Bool
     }
 
@@ -82,6 +84,7 @@ package enum DirectoryTables {
         let keys = scope.condition("tenant_id", &arguments)
         let users = scope.condition("tenant_id", &arguments)
         let apps = scope.condition("tenant_id", &arguments)
+        let dids = scope.condition("tenant_id", &arguments)
         return try c.first(
             """
             SELECT COUNT(*) AS changes FROM (
@@ -90,6 +93,8 @@ package enum DirectoryTables {
                 UNION ALL SELECT 1 AS one FROM virtual_keys WHERE directory_revision > $1 \(keys)
                 UNION ALL SELECT 1 AS one FROM users WHERE directory_revision > $1 \(users)
                 UNION ALL SELECT 1 AS one FROM apps WHERE directory_revision > $1 \(apps)
+                UNION ALL SELECT 1 AS one FROM dids WHERE directory_revision > $1 \(dids)
+                UNION ALL SELECT 1 AS one FROM revoked_grants WHERE directory_revision > $1 \(dids)
                 LIMIT $2) AS changed
             """, arguments)?.int("changes") ?? 0
     }
@@ -171,6 +176,7 @@ package enum DirectoryTables {
             SELECT k.id AS id, k.project_id AS project_id, k.sha256 AS sha256, k.previous_sha256 AS previous_sha256,
                 k.previous_expires_at AS previous_expires_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at,
                 k.user_id AS user_id, k.models AS models, k.capabilities AS capabilities, k.channels AS channels, k.tags AS tags,
+                k.networks AS networks, k.domains AS domains,
                 COALESCE(k.deleted_at, p.deleted_at, t.deleted_at) AS deleted_at
             FROM virtual_keys k JOIN projects p ON p.id = k.project_id JOIN tenants t ON t.id = k.tenant_id
             WHERE k.id > $1 AND \(wanted) \(condition) ORDER BY k.id LIMIT $2
@@ -182,6 +188,7 @@ package enum DirectoryTables {
                 expiresAt: try row.optionalInt("expires_at"), revoked: try row.optionalInt("revoked_at") != nil,
                 models: try row.text("models"), capabilities: try row.text("capabilities"), channels: try row.text("channels"),
                 userID: try row.optionalText("user_id"), tags: try row.text("tags"),
+                networks: try row.text("networks"), domains: try row.text("domains"),
                 removed: try row.optionalInt("deleted_at") != nil)
         }
     }

@@ -2,24 +2,28 @@
 package enum PurgeTables {
     package enum Table: String, Sendable {
         case virtualKeys = "virtual_keys"
-        case projects, tenants, credentials, users, apps
+        case signingSecrets = "signing_secrets"
+        case revokedGrants = "revoked_grants"
+        case dids, projects, tenants, credentials, users, apps
 
         /// What still refers to a row by a foreign key, and by which column.
         fileprivate var referrers: [(table: String, column: String)] {
             switch self {
-            case .virtualKeys, .credentials: []
+            case .virtualKeys, .credentials, .signingSecrets, .dids, .revokedGrants: []
             case .projects: [("virtual_keys", "project_id")]
-            case .tenants: [("projects", "tenant_id"), ("virtual_keys", "tenant_id"), ("apps", "tenant_id"), ("users", "tenant_id")]
-            case .users: [("apps", "owner_id"), ("virtual_keys", "user_id")]
+            case .tenants: ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants"].map { (table: $0, column: "tenant_id") }
+            case .users: [("apps", "owner_id"), ("virtual_keys", "user_id"), ("dids", "user_id")]
             case .apps: []
             }
         }
 
-        fileprivate var isDirectory: Bool { self != .credentials }
+        fileprivate var isDirectory: Bool { self != .credentials && self != .signingSecrets }
     }
 
     /// Those that refer to others come first.
-    package static let inOrder: [Table] = [.virtualKeys, .apps, .users, .projects, .tenants, .credentials]
+    package static let inOrder: [Table] = [
+        .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials,
+    ]
 
     /// The counter that says up to which change of the directory rows are missing: a delta from before it would not tell of them.
     package static let directoryMark = "directory_purged"

@@ -61,6 +61,17 @@ enum Authenticate {
         }
     }
 
+    /// Whether what was presented claims to be a key of ours.
+    @inline(__always)
+    static func isKey(_ presented: UnsafeRawBufferPointer?, isBearer: Bool) -> Bool {
+        guard let presented else { return false }
+        guard isBearer else { return ByteScan.begins(presented, with: prefix) }
+        guard presented.count > 12, ByteScan.beginsIgnoringCase(presented, with: "bearer ") else { return false }
+        var start = 7
+        while start < presented.count, presented[start] == UInt8(ascii: " ") { start += 1 }
+        return ByteScan.begins(UnsafeRawBufferPointer(rebasing: presented[start...]), with: prefix)
+    }
+
     /// The same words for a key that is not there and for a wrong secret: nobody learns which ids exist.
     private static func unknown() -> Rejection { .invalidKey("Incorrect API key provided. Check that it is whole and was not revoked.") }
 

@@ -5,6 +5,8 @@ struct Principal {
         case app = 2
         case user = 3
         case did = 4
+        /// No caller: a grant of a DID that was revoked.
+        case revokedGrant = 5
 
         /// For people.
         var word: StaticString {
@@ -13,6 +15,7 @@ struct Principal {
             case .app: "app"
             case .user: "user"
             case .did: "DID"
+            case .revokedGrant: "revoked grant"
             }
         }
 
@@ -21,7 +24,8 @@ struct Principal {
             case .key: KeyEntry.idPrefix
             case .app: AppEntry.idPrefix
             case .user: UserEntry.idPrefix
-            case .did: "did_"
+            case .did: DIDEntry.idPrefix
+            case .revokedGrant: "rvk_"
             }
         }
     }
@@ -35,6 +39,9 @@ struct Principal {
     var user: IDBits?
     /// The user who pays, where that is not who asks: an app's owner.
     var owner: IDBits?
+    /// The key that asks with a DID's grant, and the grant's name (`Directory.grantName`).
+    var delegate: IDBits?
+    var grant: IDBits?
 }
 
 /// Proof that it is known who calls. Made by `Authenticate` alone; nothing behind it knows what a key is.
@@ -67,6 +74,9 @@ struct Caller {
         case sharedSecret
         /// An app's own.
         case appSecret
+        /// A key's signing secret, with which the request was signed.
+        case hmac
+        case did
     }
 
     /// Which door a request came through; each has its own scope on a key.

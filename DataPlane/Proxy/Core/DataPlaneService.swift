@@ -89,10 +89,13 @@ package struct DataPlaneService: Sendable {
         journal.maximumBytes = max(settings.maxJournalBytes, 2 * ProxyServer.loopCount(settings) * journal.segmentBytes)
         journal.durability = settings.durability
         let estimator = InterruptedEstimate(snapshots: snapshots)
+        let (signatures, keeper) = try SignatureDesk.make(settings, store: store, clock: clock)
         let pipeline = try UsagePipeline(
             store: store, journalDirectory: settings.dataDirectory + "/journal", settings: journal,
-            loops: ProxyServer.loopCount(settings), logger: logger, clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
-        let server = try await ProxyServer.start(settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock)
+            loops: ProxyServer.loopCount(settings), participants: [keeper], recovered: { signatures.nonces.recovered() }, logger: logger,
+            clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
+        let server = try await ProxyServer.start(
+            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: store.quarantined)
         let operatorServer = try await OperatorServer.start(

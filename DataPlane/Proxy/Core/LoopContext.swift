@@ -21,6 +21,8 @@ final class LoopContext: @unchecked Sendable {
     let allocator = ByteBufferAllocator()
     /// The whole data plane's, which all loops tell of their attempts.
     let endpointStates: EndpointStates
+    /// The whole data plane's: nonces and wrong signatures.
+    let signatures: SignatureDesk
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
@@ -62,8 +64,9 @@ final class LoopContext: @unchecked Sendable {
 
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
-        tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates
+        tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk
     ) {
+        self.signatures = signatures
         self.eventLoop = eventLoop
         self.index = index
         self.settings = settings

@@ -16,6 +16,7 @@ package final class ProxyServer: Sendable {
     let contexts: [LoopContext]
     private let listener: Listener
     let endpointStates: EndpointStates
+    let signatures: SignatureDesk
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
     let health: UpstreamHealth
@@ -24,8 +25,9 @@ package final class ProxyServer: Sendable {
 
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
-        listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, logger: Logger
+        listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk, logger: Logger
     ) {
+        self.signatures = signatures
         self.listenerMetrics = listenerMetrics
         self.settings = settings
         self.group = group
@@ -43,7 +45,8 @@ package final class ProxyServer: Sendable {
     /// Binds and serves. Until the snapshot store has a configuration, requests are answered with 503.
     /// - Throws: the bind's error, or `JournalError`.
     package static func start(
-        settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock()
+        settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock(),
+        signatures: SignatureDesk = SignatureDesk()
     ) async throws -> ProxyServer {
         let loops = loopCount(settings)
         let group = Listener.loops(loops)
@@ -56,7 +59,7 @@ package final class ProxyServer: Sendable {
             let journal = try pipeline.journal(loop: index) { work in eventLoop.execute(work) }
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
-                health: health, endpointStates: endpointStates)
+                health: health, endpointStates: endpointStates, signatures: signatures)
             contexts.append(context)
         }
         for context in contexts {
@@ -80,7 +83,7 @@ package final class ProxyServer: Sendable {
             let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
                 settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
-                endpointStates: endpointStates, logger: logger)
+                endpointStates: endpointStates, signatures: signatures, logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()

@@ -41,6 +41,20 @@ package struct ProxySettings: Sendable {
     /// Bytes. A shorter one could be guessed.
     package static let minimumGatewaySecret = 32
 
+    /// Networks whose hosts' X-Forwarded-For is believed, for keys that are limited to some addresses (`10.0.0.0/8,::1`).
+    package var trustedProxies: [String] = []
+
+    // MARK: Signed requests
+
+    /// Seconds that a signature's time may be off this machine's clock. Nonces are kept for twice as long.
+    package var signatureSkew = 300
+    /// Nonces kept at one time, about 50 bytes each. Above: signed requests are refused with 503.
+    package var maxNonces = 2_000_000
+    /// Wrong signatures in the name of one key within a minute that freeze it; 0: none do.
+    package var freezeAfter = 20
+    /// How long a key stays frozen, milliseconds.
+    package var freezeTime = 300_000
+
     // MARK: Deadlines towards applications (milliseconds)
 
     /// From the connection, or the first byte after an idle time, to a whole head: a byte a second gets no further.

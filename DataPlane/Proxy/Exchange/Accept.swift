@@ -1,5 +1,6 @@
 import Formats
 import NIOCore
+import Primitives
 import Telemetry
 import Wire
 
@@ -68,12 +69,19 @@ extension Exchange {
             isBearer = false
             field = head.first(.xAPIKey) ?? head.first(.apiKey)
         }
+        let presented = field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }
+        // SDKs always send a key, be it made up: a signature counts before one that is none of ours.
+        if !Authenticate.isKey(presented, isBearer: isBearer), let call = try signedCall(head, bytes) {
+            return (.afterBody(try Authenticate.caller(call, signatureContext(head, bytes, channel, snapshot))), snapshot)
+        }
         let authentication = try Authenticate.caller(
-            presented: field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }, isBearer: isBearer, memory: &presentedKey,
-            channel: channel,
+            presented: presented, isBearer: isBearer, memory: &presentedKey, channel: channel,
             dialect: .openAI, directory: snapshot.directory, nowMilliseconds: receivedAt / 1000)
-        // Without a configuration no body is worth waiting for.
-        if case .complete(let caller) = authentication { _ = try configuration(snapshot, caller) }
+        if case .complete(let caller) = authentication {
+            if caller.scopes?.origin != nil { try callerAddress(head, bytes).check(caller.scopes) }
+            // Without a configuration no body is worth waiting for.
+            _ = try configuration(snapshot, caller)
+        }
         return (authentication, snapshot)
     }
 
@@ -88,7 +96,11 @@ extension Exchange {
 
     /// Authenticate's end, when the body is whole. What was taken from a principal while it arrived counts.
     func complete(_ asked: Asked, _ body: ByteBuffer) throws(Rejection) -> Caller {
-        let caller = try asked.authentication.caller(body)
+        var caller = try asked.authentication.caller(body)
+        if let grant = asked.grant {
+            caller = try Authenticate.delegated(
+                caller, grant, (loop.snapshot ?? asked.snapshot).directory, nowMilliseconds: loop.clock.nowMilliseconds())
+        }
         if let directory = loop.snapshot?.directory, directory.revocations != asked.snapshot.directory.revocations,
             let why = directory.interruption(of: caller.principal)
         {

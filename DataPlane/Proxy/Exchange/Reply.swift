@@ -41,6 +41,8 @@ struct ReplyHead {
 /// `begin`, any number of `write`, then `end` or `abort`, once each. Nothing of it leaves before `flush` or `end`, so an exchange that waits
 /// for something holds an answer back by not calling them, and may still think better of it: `discard`.
 protocol ReplySink: AnyObject {
+    /// The address of whoever is at the other end of the connection; nil where there is none.
+    var peer: String? { get }
     func begin(_ head: ReplyHead)
     func write(_ bytes: UnsafeRawBufferPointer)
     /// A large piece, which the front passes on without copying it where its framing allows that.
@@ -67,6 +69,9 @@ protocol RequestHead: ~Copyable {
     var methodRange: Range<Int> { get }
     /// Percent-encoded, without the query.
     var path: Range<Int> { get }
+    /// What follows the question mark, as it was sent; empty without one.
+    var query: Range<Int> { get }
+    var hasQuery: Bool { get }
     var hasBody: Bool { get }
     /// Nil when the length of the body is known only at its end.
     var contentLength: Int64? { get }
@@ -74,6 +79,8 @@ protocol RequestHead: ~Copyable {
     func first(_ known: KnownField) -> HTTPField?
     /// Every field of that kind, in order.
     func forEach(_ known: KnownField, _ body: (HTTPField) -> Void)
+    /// Every field, in order.
+    func forEachField(_ body: (HTTPField) -> Void)
 }
 
 extension RequestHeadParser: RequestHead {
@@ -81,4 +88,6 @@ extension RequestHeadParser: RequestHead {
         guard has(known) else { return }
         for field in fields where field.known == known { body(field) }
     }
+
+    func forEachField(_ body: (HTTPField) -> Void) { for field in fields { body(field) } }
 }

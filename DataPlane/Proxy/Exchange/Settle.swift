@@ -48,6 +48,8 @@ extension Exchange {
         if let project = principal.project { loop.encoder.field(.projectID, project.idBytes) }
         if principal.kind == .key { principal.id.withText(prefix: KeyEntry.idPrefix) { loop.encoder.field(.keyID, $0) } }
         if principal.kind == .app { principal.id.withText(prefix: AppEntry.idPrefix) { loop.encoder.field(.appID, $0) } }
+        if principal.kind == .did { principal.id.withText(prefix: DIDEntry.idPrefix) { loop.encoder.field(.did, $0) } }
+        if let delegate = principal.delegate { delegate.withText(prefix: KeyEntry.idPrefix) { loop.encoder.field(.keyID, $0) } }
         if let user = principal.user { user.withText(prefix: UserEntry.idPrefix) { loop.encoder.field(.userID, $0) } }
         if let owner = principal.owner { owner.withText(prefix: UserEntry.idPrefix) { loop.encoder.field(.ownerID, $0) } }
         loop.encoder.field(.model, admission.model.nameBytes)

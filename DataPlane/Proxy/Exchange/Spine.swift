@@ -13,6 +13,8 @@ final class Asked {
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     let traceID: TraceID
+    /// What a DID passes on to the caller, as it was presented.
+    var grant: String?
 
     init(
         _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
@@ -48,7 +50,9 @@ extension Exchange {
                 let (authentication, snapshot) = try authenticate(head, bytes, channel)
                 try Accept.checkBody(head, loop)
                 let (lines, traceID) = Accept.forwarded(head, bytes)
-                stage = .receiving(Asked(authentication, snapshot, capability, forwardedLines: lines, traceID: traceID))
+                let asked = Asked(authentication, snapshot, capability, forwardedLines: lines, traceID: traceID)
+                if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
+                stage = .receiving(asked)
                 return .receiveBody
             case .listModels(let channel):
                 let (caller, config) = try identify(head, bytes, channel)

@@ -72,6 +72,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         exchange = Exchange(sink: self, loop: loop)
     }
 
+    var peer: String? { stream?.peer }
+
     /// Between two requests, with nothing of the next one.
     var isResting: Bool {
         guard case .head = state else { return false }

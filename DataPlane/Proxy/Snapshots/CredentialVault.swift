@@ -1,6 +1,7 @@
 import Contract
 import Formats
 import Primitives
+import Trust
 
 /// Provider credentials, opened, as the header lines they are sent in. Nothing of it prints.
 package final class CredentialVault: Sendable, CustomStringConvertible, CustomReflectable {
@@ -66,6 +67,12 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
         case .header: return Array(header.utf8) + [UInt8(ascii: ":"), UInt8(ascii: " ")] + secret + [13, 10]
         case .none, .unspecified, .UNRECOGNIZED: return nil
         }
+    }
+
+    /// Whether `tag` is the HMAC-SHA256 of the message with this signing secret of a key, or with one that it replaced and that still works.
+    func isValid(_ tag: [UInt8], over message: [UInt8], nowMilliseconds: Int64) -> Bool {
+        guard isUsable else { return false }
+        return SigningSecrets(secret).all(nowMilliseconds: nowMilliseconds).contains { RequestMAC.isValid(tag, over: message, secret: $0) }
     }
 
     /// What an error of that endpoint must not show.

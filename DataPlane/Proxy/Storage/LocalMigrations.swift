@@ -27,6 +27,7 @@ package struct LocalMigration: Sendable {
         usage,
         usageNotes,
         revocation,
+        nonces,
     ]
 
     private static let base = LocalMigration(

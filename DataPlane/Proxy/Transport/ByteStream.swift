@@ -7,6 +7,9 @@ import NIOCore
 ///
 /// Confined to its loop.
 protocol ByteStream: AnyObject {
+    /// The peer's IP address; nil where it is not known.
+    var peer: String? { get }
+
     /// False while more waits here than the peer takes; `ByteStreamUser.writabilityChanged` says when that passes.
     var isWritable: Bool { get }
 

@@ -67,6 +67,8 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
 
     // MARK: What its user does
 
+    var peer: String? { context?.remoteAddress?.ipAddress }
+
     func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
 
     func flush() { context?.flush() }

@@ -13,8 +13,8 @@ package enum JournalFrame {
     ///
     ///     0         none: space that was reserved and not written
     ///     1–15      requests' records
-    ///     16–31     nonces              to come, each with a participant of its own
-    ///     32–47     reservations
+    ///     16–31     nonces of signed requests
+    ///     32–47     reservations        to come, each with a participant of its own
     ///     48–63     counters
     ///     64–127    free
     ///     128–255   free, and may be lost

@@ -15,7 +15,11 @@ package final class UsagePipeline: Sendable {
     private let clock: any WallClock
     private let logger: Logger
 
+    /// Called once: everything that earlier processes left in the journal is folded.
+    private let recovered: @Sendable () -> Void
+
     private struct State {
+        var isRecovered = false
         var workers: [BackgroundWorker] = []
         /// What the last fold was refused with; nil when it succeeded.
         var failure: String?
@@ -35,11 +39,13 @@ package final class UsagePipeline: Sendable {
     ///   - estimate: see `JournalFolder`.
     package init(
         store: LocalStore, journalDirectory: String, settings: JournalSettings, loops: Int, participants: [any FoldParticipant] = [],
-        logger: Logger, clock: any WallClock = SystemClock(), files: any JournalFiles = PosixJournalFiles(),
+        recovered: @escaping @Sendable () -> Void = {}, logger: Logger, clock: any WallClock = SystemClock(),
+        files: any JournalFiles = PosixJournalFiles(),
         estimateInterrupted estimate: @escaping @Sendable (Weir_V1_UsageRecord) -> [UInt8]
     ) throws {
         self.logger = logger
         self.clock = clock
+        self.recovered = recovered
         // A batch that was shipped must not come back with another content under the same number, and a segment goes once SQLite has it:
         // neither may depend on the machine keeping its power. A few commits a second, on this thread, can afford the fsync.
         try store.queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
@@ -120,7 +126,12 @@ package final class UsagePipeline: Sendable {
         do {
             let begunAt = clock.nowMilliseconds()
             while try !folder.foldOnce().isDrained {}
-            let recovered = state.withLock { state in
+            let isFirst = state.withLock { state in
+                defer { state.isRecovered = true }
+                return !state.isRecovered
+            }
+            if isFirst { recovered() }
+            let hasRecovered = state.withLock { state in
                 defer {
                     state.foldedAt = begunAt
                     state.failure = nil
@@ -128,7 +139,7 @@ package final class UsagePipeline: Sendable {
                 }
                 return state.failures > 0
             }
-            if recovered { logger.notice("usage records are moved to the local database again") }
+            if hasRecovered { logger.notice("usage records are moved to the local database again") }
             return Self.foldPause
         } catch {
             counters.failedFolds.wrappingAdd(1, ordering: .relaxed)

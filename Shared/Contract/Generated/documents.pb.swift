@@ -440,6 +440,14 @@ package nonisolated struct Weir_V1_DirectoryPayload: Sendable {
 
   package var removedAppIds: [String] = []
 
+  package var dids: [Weir_V1_Did] = []
+
+  package var removedDidIds: [String] = []
+
+  package var revokedGrants: [Weir_V1_RevokedGrant] = []
+
+  package var removedRevokedGrantIds: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -515,6 +523,11 @@ package nonisolated struct Weir_V1_VirtualKey: Sendable {
   /// for the records of what it is used for: name=text
   package var tags: [String] = []
 
+  /// From where it may be used; empty: anywhere. Networks as 10.0.0.0/8 or fd00::/16; hosts of pages as app.example or *.app.example.
+  package var networks: [String] = []
+
+  package var domains: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -538,6 +551,50 @@ package nonisolated struct Weir_V1_User: Sendable {
 
   /// the first millisecond that is not paid for; 0: no end
   package var paidUntilMs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A grant of a DID (docs/signing.md) that does not count any more.
+package nonisolated struct Weir_V1_RevokedGrant: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// rvk_<16 base32 characters>
+  package var id: String = String()
+
+  /// the issuer's
+  package var tenantID: String = String()
+
+  /// SHA-256 of the issuer's fingerprint and the grant's id
+  package var name: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A decentralised identifier whose holder signs requests.
+package nonisolated struct Weir_V1_Did: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// did_<16 base32 characters>
+  package var id: String = String()
+
+  package var tenantID: String = String()
+
+  /// of the key or account it stands for, 32 bytes; see Trust's DID.fingerprint
+  package var fingerprint: Data = Data()
+
+  /// whose it is; empty: nobody's in particular
+  package var userID: String = String()
+
+  package var disabled: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1339,7 +1396,7 @@ nonisolated extension Weir_V1_RolloutPayload: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DirectoryPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0\u{2}\u{9}dids\0\u{3}removed_did_ids\0\u{3}revoked_grants\0\u{3}removed_revoked_grant_ids\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1358,6 +1415,10 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.apps) }()
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.removedUserIds) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.removedAppIds) }()
+      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.dids) }()
+      case 21: try { try decoder.decodeRepeatedStringField(value: &self.removedDidIds) }()
+      case 22: try { try decoder.decodeRepeatedMessageField(value: &self.revokedGrants) }()
+      case 23: try { try decoder.decodeRepeatedStringField(value: &self.removedRevokedGrantIds) }()
       default: break
       }
     }
@@ -1397,6 +1458,18 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
     if !self.removedAppIds.isEmpty {
       try visitor.visitRepeatedStringField(value: self.removedAppIds, fieldNumber: 11)
     }
+    if !self.dids.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.dids, fieldNumber: 20)
+    }
+    if !self.removedDidIds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removedDidIds, fieldNumber: 21)
+    }
+    if !self.revokedGrants.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.revokedGrants, fieldNumber: 22)
+    }
+    if !self.removedRevokedGrantIds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removedRevokedGrantIds, fieldNumber: 23)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1412,6 +1485,10 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
     if lhs.apps != rhs.apps {return false}
     if lhs.removedUserIds != rhs.removedUserIds {return false}
     if lhs.removedAppIds != rhs.removedAppIds {return false}
+    if lhs.dids != rhs.dids {return false}
+    if lhs.removedDidIds != rhs.removedDidIds {return false}
+    if lhs.revokedGrants != rhs.revokedGrants {return false}
+    if lhs.removedRevokedGrantIds != rhs.removedRevokedGrantIds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1504,7 +1581,7 @@ nonisolated extension Weir_V1_Project: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0\u{2}\u{8}networks\0\u{1}domains\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1524,6 +1601,8 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.channels) }()
       case 11: try { try decoder.decodeSingularStringField(value: &self.userID) }()
       case 12: try { try decoder.decodeRepeatedStringField(value: &self.tags) }()
+      case 20: try { try decoder.decodeRepeatedStringField(value: &self.networks) }()
+      case 21: try { try decoder.decodeRepeatedStringField(value: &self.domains) }()
       default: break
       }
     }
@@ -1566,6 +1645,12 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.tags.isEmpty {
       try visitor.visitRepeatedStringField(value: self.tags, fieldNumber: 12)
     }
+    if !self.networks.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.networks, fieldNumber: 20)
+    }
+    if !self.domains.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.domains, fieldNumber: 21)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1582,6 +1667,8 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.channels != rhs.channels {return false}
     if lhs.userID != rhs.userID {return false}
     if lhs.tags != rhs.tags {return false}
+    if lhs.networks != rhs.networks {return false}
+    if lhs.domains != rhs.domains {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1632,6 +1719,96 @@ nonisolated extension Weir_V1_User: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.oid != rhs.oid {return false}
     if lhs.disabled != rhs.disabled {return false}
     if lhs.paidUntilMs != rhs.paidUntilMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_RevokedGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RevokedGrant"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.name) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularBytesField(value: self.name, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_RevokedGrant, rhs: Weir_V1_RevokedGrant) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_Did: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Did"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}fingerprint\0\u{3}user_id\0\u{1}disabled\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.fingerprint) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.userID) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 2)
+    }
+    if !self.fingerprint.isEmpty {
+      try visitor.visitSingularBytesField(value: self.fingerprint, fieldNumber: 3)
+    }
+    if !self.userID.isEmpty {
+      try visitor.visitSingularStringField(value: self.userID, fieldNumber: 4)
+    }
+    if self.disabled != false {
+      try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_Did, rhs: Weir_V1_Did) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.fingerprint != rhs.fingerprint {return false}
+    if lhs.userID != rhs.userID {return false}
+    if lhs.disabled != rhs.disabled {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

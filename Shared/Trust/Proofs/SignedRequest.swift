@@ -112,11 +112,14 @@ package enum SignatureNonce {
     }
 }
 
-/// A signature as it stands in a header: base64, base64url or, with `0x`, hexadecimal.
+/// A signature as it stands in a header: base64, base64url, or hexadecimal with or without `0x`.
 package enum SignatureText {
-    package static func decode(_ text: String) -> [UInt8]? {
-        guard text.utf8.count <= 256 else { return nil }
-        if text.hasPrefix("0x") { return Hex.decode(text.dropFirst(2)) }
-        return Base64URL.decode(text) ?? Base64.decode(text)
+    /// - Parameter counts: how many bytes it may have, which tells hexadecimal from base64.
+    package static func decode(_ text: String, counts: [Int]) -> [UInt8]? {
+        guard text.utf8.count <= 512 else { return nil }
+        let digits = text.hasPrefix("0x") ? text.dropFirst(2) : text[...]
+        if counts.contains(digits.utf8.count / 2), digits.utf8.count % 2 == 0, let bytes = Hex.decode(digits) { return bytes }
+        guard let bytes = Base64URL.decode(text) ?? Base64.decode(text), counts.contains(bytes.count) else { return nil }
+        return bytes
     }
 }

@@ -108,6 +108,11 @@ final class RunningDataPlane: Sendable {
         headers: [String], path: String = "/v1/chat/completions", model: String, stream: Bool = false, content: String = #""hello""#
     ) throws -> (status: Int, body: String) {
         let body = #"{"model":"\#(model)","stream":\#(stream),"messages":[{"role":"user","content":\#(content)}]}"#
+        return try send(headers: headers, path: path, body: body)
+    }
+
+    /// Any body.
+    func send(headers: [String], path: String = "/v1/chat/completions", body: String) throws -> (status: Int, body: String) {
         let request =
             "POST \(path) HTTP/1.1\r\nHost: x\r\n\(headers.joined(separator: "\r\n"))\r\nContent-Type: application/json\r\n"
             + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n\(body)"

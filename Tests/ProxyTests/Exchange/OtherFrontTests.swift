@@ -165,6 +165,7 @@ private final class PlainFront: ReplySink, @unchecked Sendable {
         return true
     }
 
+    let peer: String? = nil
     let isTaken = true
     func whenTaken(_ done: @escaping () -> Void) { done() }
 
@@ -183,6 +184,8 @@ private struct PlainHead: RequestHead {
     let method = HTTPMethod.post
     let methodRange = 0..<0
     let path: Range<Int>
+    let query = 0..<0
+    let hasQuery = false
     let hasBody: Bool
     let contentLength: Int64?
     private let key: HTTPField
@@ -200,6 +203,7 @@ private struct PlainHead: RequestHead {
     func has(_ known: KnownField) -> Bool { known == .authorization }
     func first(_ known: KnownField) -> HTTPField? { has(known) ? key : nil }
     func forEach(_ known: KnownField, _ body: (HTTPField) -> Void) { if has(known) { body(key) } }
+    func forEachField(_ body: (HTTPField) -> Void) { body(key) }
 }
 
 extension Exchange {

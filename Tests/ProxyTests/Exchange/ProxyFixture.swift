@@ -18,6 +18,7 @@ final class ProxyFixture: Sendable {
     let store: SnapshotStore
     let local: LocalStore
     let pipeline: UsagePipeline
+    let signatures: SignatureDesk
     let server: ProxyServer
     let simulator: SimulatorServer
     let key: String
@@ -77,11 +78,14 @@ final class ProxyFixture: Sendable {
         journal.segmentBytes = 1 << 20
         journal.durability = settings.durability
         let estimator = InterruptedEstimate(snapshots: store)
+        let (desk, keeper) = try SignatureDesk.make(settings, store: local, clock: snapshots.clock)
+        signatures = desk
         pipeline = try UsagePipeline(
-            store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1, logger: snapshots.logger,
+            store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1, participants: [keeper],
+            recovered: { desk.nonces.recovered() }, logger: snapshots.logger,
             clock: snapshots.clock, estimateInterrupted: { estimator.suffix(for: $0) })
         server = try await ProxyServer.start(
-            settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock)
+            settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock, signatures: desk)
         pipeline.start()
     }
 

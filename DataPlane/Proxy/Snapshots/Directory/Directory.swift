@@ -1,5 +1,6 @@
 import Contract
 package import Primitives
+import Trust
 
 /// Everybody that this data plane serves: immutable, compiled for lookup of keys by id and of other principals by id and name.
 package final class Directory: Sendable {
@@ -81,6 +82,26 @@ package final class Directory: Sendable {
         principals.find(.user, named: PrincipalName.bits(.user, oid, tenant: tenant.bits)).flatMap(entry)
     }
 
+    func did(_ id: IDBits) -> DIDEntry? { principals.find(.did, id).flatMap(entry) }
+    /// - Parameter fingerprint: what a DID stands for, however it is spelled (`DID.fingerprint`).
+    func did(fingerprint: [UInt8]) -> DIDEntry? {
+        let name = fingerprint.withUnsafeBytes { PrincipalName.bits(.did, $0, tenant: nil) }
+        return principals.find(.did, named: name).flatMap(entry)
+    }
+
+    /// What a grant is revoked by: its id is unique with its issuer.
+    static func grantName(_ id: String, issuer fingerprint: [UInt8]) -> IDBits {
+        let name = SHA256Digest.of(fingerprint + Array(id.utf8))
+        return name.withUnsafeBytes { PrincipalName.bits(.revokedGrant, $0, tenant: nil) }
+    }
+
+    func isRevoked(grant name: IDBits) -> Bool { principals.find(.revokedGrant, named: name) != nil }
+
+    private func entry(_ record: PrincipalRecord) -> DIDEntry? {
+        guard let tenant = tenants[record.tenant] else { return nil }
+        return DIDEntry(id: record.id, tenant: tenant, user: record.link, disabled: record.flags.contains(.disabled))
+    }
+
     private func entry(_ record: PrincipalRecord) -> AppEntry? {
         guard let tenant = tenants[record.tenant] else { return nil }
         return AppEntry(
@@ -123,8 +144,17 @@ package final class Directory: Sendable {
             guard let user = user(principal.id), !user.disabled else {
                 return .disabled("user_disabled", "The user is unknown or disabled.", status: 403)
             }
-        // Their records come with this kind.
-        case .did: break
+        case .revokedGrant: break
+        case .did:
+            if let grant = principal.grant, isRevoked(grant: grant) {
+                return .disabled("grant_revoked", "The grant was revoked.", status: 403)
+            }
+            if let key = principal.delegate, lookup(key)?.disabled ?? true {
+                return .disabled("key_revoked", "The key was revoked.", status: 401)
+            }
+            guard let did = did(principal.id), !did.disabled else {
+                return .disabled("did_disabled", "The DID is unknown or disabled.", status: 403)
+            }
         }
         return nil
     }
@@ -200,6 +230,17 @@ struct UserEntry {
     func hasPaid(nowMilliseconds: Int64) -> Bool { paidUntilMilliseconds == 0 || nowMilliseconds < paidUntilMilliseconds }
 }
 
+/// A DID that was registered. Its key, or account, is in what it is called by.
+struct DIDEntry: Sendable {
+    static let idPrefix: StaticString = "did_"
+
+    let id: IDBits
+    let tenant: TenantEntry
+    /// Whose it is; nil: nobody's in particular.
+    let user: IDBits?
+    let disabled: Bool
+}
+
 /// One virtual key as a request sees it.
 package struct KeyEntry: Sendable {
     package static let idPrefix: StaticString = "key_"
@@ -242,6 +283,11 @@ package struct KeyEntry: Sendable {
             guard let rotated, rotated.digest.equalInConstantTime(presented) else { return .wrongSecret }
             guard nowMilliseconds < rotated.expiresMilliseconds else { return .rotatedAway }
         }
+        return standing(nowMilliseconds: nowMilliseconds)
+    }
+
+    /// Whether the key may be used now by who has proved to hold it.
+    func standing(nowMilliseconds: Int64) -> Verdict {
         if disabled { return .keyDisabled }
         if expiresMilliseconds != 0 && nowMilliseconds >= expiresMilliseconds { return .expired }
         if project.disabled { return .projectDisabled }
@@ -257,13 +303,24 @@ package final class KeyScopes: Sendable, Hashable {
     package let channels: Set<String>?
     /// UTF-8: `name=text`.
     let tags: [[UInt8]]
+    let origin: OriginLimits?
 
-    init(models: Set<String>, capabilities: Set<String>, channels: Set<String>, tags: [[UInt8]] = []) {
+    init(models: Set<String>, capabilities: Set<String>, channels: Set<String>, tags: [[UInt8]] = [], origin: OriginLimits? = nil) {
         self.tags = tags
+        self.origin = origin
         self.models = models.isEmpty ? nil : models
         // A restriction to capabilities that this release does not know allows nothing, rather than everything.
         self.capabilities = capabilities.isEmpty ? nil : CapabilitySet(names: capabilities)
         self.channels = channels.isEmpty ? nil : channels
+    }
+
+    /// What is left of a caller's own restriction beside other models.
+    init(delegated models: [String]?, to scopes: KeyScopes?) {
+        self.models = models.map { Set($0) }
+        capabilities = scopes?.capabilities
+        channels = scopes?.channels
+        tags = scopes?.tags ?? []
+        origin = scopes?.origin
     }
 
     package func allows(model: String) -> Bool { models?.contains(model) ?? true }
@@ -271,7 +328,9 @@ package final class KeyScopes: Sendable, Hashable {
     package func allows(channel: String) -> Bool { channels?.contains(channel) ?? true }
 
     package static func == (a: KeyScopes, b: KeyScopes) -> Bool {
-        a === b || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels && a.tags == b.tags)
+        a === b
+            || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels && a.tags == b.tags
+                && a.origin == b.origin)
     }
 
     package func hash(into hasher: inout Hasher) {
@@ -279,6 +338,7 @@ package final class KeyScopes: Sendable, Hashable {
         hasher.combine(capabilities)
         hasher.combine(channels)
         hasher.combine(tags)
+        hasher.combine(origin)
     }
 }
 

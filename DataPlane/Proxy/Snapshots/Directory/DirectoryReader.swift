@@ -1,4 +1,5 @@
 import Contract
+import Primitives
 
 /// Reads a serialised `DirectoryPayload` into a directory. Field numbers are documents.proto's.
 enum DirectoryReader {
@@ -47,7 +48,7 @@ enum DirectoryReader {
                 outline.isDelta = try reader.varint(field) != 0
                 continue
             case 4: outline.keys += 1
-            case 8...11: outline.others += 1
+            case 8...11, 20...23: outline.others += 1
             default: break
             }
             try reader.skip(field)
@@ -123,6 +124,8 @@ enum DirectoryReader {
             switch field.number {
             case 8: try builder.upsert(try user(reader.bytes(field)))
             case 9: try builder.upsert(try app(reader.bytes(field)))
+            case 20: try builder.upsert(try did(reader.bytes(field)))
+            case 22: try builder.upsert(try revokedGrant(reader.bytes(field)))
             default: try reader.skip(field)
             }
         }
@@ -131,6 +134,8 @@ enum DirectoryReader {
             switch field.number {
             case 10: builder.remove(.user, try identifier(reader.bytes(field), UserEntry.idPrefix))
             case 11: builder.remove(.app, try identifier(reader.bytes(field), AppEntry.idPrefix))
+            case 21: builder.remove(.did, try identifier(reader.bytes(field), DIDEntry.idPrefix))
+            case 23: builder.remove(.revokedGrant, try identifier(reader.bytes(field), Principal.Kind.revokedGrant.idPrefix))
             default: try reader.skip(field)
             }
         }
@@ -157,6 +162,49 @@ enum DirectoryReader {
         return DirectoryBuilder.Other(
             kind: .user, id: try required(id, "a user without an id"), tenant: home,
             name: PrincipalName.bits(.user, try required(oid, "a user without an oid"), tenant: home), untilMilliseconds: paidUntil,
+            disabled: disabled)
+    }
+
+    private static func revokedGrant(_ bytes: UnsafeRawBufferPointer) throws -> DirectoryBuilder.Other {
+        var message = WireReader(bytes)
+        var id: IDBits?
+        var tenant: IDBits?
+        var name: UnsafeRawBufferPointer?
+        while let member = try message.next() {
+            switch member.number {
+            case 1: id = try identifier(message.bytes(member), Principal.Kind.revokedGrant.idPrefix)
+            case 2: tenant = try identifier(message.bytes(member), TenantEntry.idPrefix)
+            case 3: name = try message.bytes(member)
+            default: try message.skip(member)
+            }
+        }
+        // Disabled, as everybody is who loses what he had: what runs with it is looked for.
+        return DirectoryBuilder.Other(
+            kind: .revokedGrant, id: try required(id, "a revoked grant without an id"),
+            tenant: try required(tenant, "a revoked grant without a tenant"),
+            name: PrincipalName.bits(.revokedGrant, try required(name, "a revoked grant without a name"), tenant: nil), disabled: true)
+    }
+
+    private static func did(_ bytes: UnsafeRawBufferPointer) throws -> DirectoryBuilder.Other {
+        var message = WireReader(bytes)
+        var id: IDBits?
+        var tenant: IDBits?
+        var fingerprint: UnsafeRawBufferPointer?
+        var user: IDBits?
+        var disabled = false
+        while let member = try message.next() {
+            switch member.number {
+            case 1: id = try identifier(message.bytes(member), DIDEntry.idPrefix)
+            case 2: tenant = try identifier(message.bytes(member), TenantEntry.idPrefix)
+            case 3: fingerprint = try message.bytes(member)
+            case 4: user = try identifier(message.bytes(member), UserEntry.idPrefix)
+            case 5: disabled = try message.varint(member) != 0
+            default: try message.skip(member)
+            }
+        }
+        return DirectoryBuilder.Other(
+            kind: .did, id: try required(id, "a DID without an id"), tenant: try required(tenant, "a DID without a tenant"),
+            name: PrincipalName.bits(.did, try required(fingerprint, "a DID without a fingerprint"), tenant: nil), link: user,
             disabled: disabled)
     }
 
@@ -223,6 +271,8 @@ enum DirectoryReader {
         var channels: Set<String> = []
         var user: IDBits?
         var tags: [[UInt8]] = []
+        var networks: [String] = []
+        var domains: Set<String> = []
         while let member = try message.next() {
             switch member.number {
             case 1: id = try identifier(message.bytes(member), KeyEntry.idPrefix)
@@ -237,16 +287,24 @@ enum DirectoryReader {
             case 10: channels.insert(try message.string(member))
             case 11: user = try identifier(message.bytes(member), UserEntry.idPrefix)
             case 12: tags.append([UInt8](try message.bytes(member)))
+            case 20: networks.append(try message.string(member))
+            case 21: domains.insert(try message.string(member))
             default: try message.skip(member)
             }
         }
-        let isPlain = models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty
+        var origin: OriginLimits?
+        if !networks.isEmpty || !domains.isEmpty {
+            let list = NetworkList(networks)
+            if list == nil { throw DocumentRefusal(.malformedPayload, "a key's list of networks holds what is none") }
+            origin = OriginLimits(networks: networks.isEmpty ? nil : list, domains: domains.isEmpty ? nil : domains)
+        }
+        let isPlain = models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty && origin == nil
         return DirectoryBuilder.Key(
             id: try required(id, "a key without an id"), project: try required(project, "a key without a project"),
             digest: try required(digest, "a key without a digest"),
             rotated: previous.map { RotatedSecret(digest: $0, expiresMilliseconds: previousExpires) }, expiresMilliseconds: expires,
             disabled: disabled,
-            scopes: isPlain ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels, tags: tags),
+            scopes: isPlain ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels, tags: tags, origin: origin),
             user: user)
     }
 

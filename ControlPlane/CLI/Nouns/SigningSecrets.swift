@@ -1,0 +1,38 @@
+import ArgumentParser
+import Nouns
+import Primitives
+
+/// `weir signing-secret`: what the holders of keys sign requests with.
+enum SigningSecretNoun: DeclaredResource {
+    typealias Content = SigningSecretContent
+    static let name = "signing-secret"
+    static let thing = "signing secret"
+    static var subcommands: [any ParsableCommand.Type] {
+        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, RotateSigningSecret.self, DeleteCommand<Self>.self]
+    }
+}
+
+struct RotateSigningSecret: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate", abstract: "Give the key a new signing secret; the old one works on for the grace period.",
+        discussion: example("signing-secret rotate \(SigningSecretNoun.exampleID) --grace-seconds 86400"))
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @Option(help: "For how long the old secret works beside the new one. (default: 86400, a day)")
+    var graceSeconds: Int64?
+
+    @Flag(help: "Also while an earlier rotation's old secret still works: that one ends at once.")
+    var force = false
+
+    @OptionGroup var revision: RevisionOptions
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        var body = Body()
+        body.set("grace_seconds", graceSeconds)
+        if force { body.set("force", json: true) }
+        try connection.show(try await connection.act(SigningSecretNoun.self, id, "rotate", body: body.json, revision: revision))
+    }
+}

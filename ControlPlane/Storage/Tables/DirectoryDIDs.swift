@@ -1,0 +1,66 @@
+/// DIDs as a data plane needs them.
+extension DirectoryTables {
+    package struct RegisteredDID: Sendable {
+        package let id: String
+        package let tenantID: String
+        package let fingerprint: [UInt8]
+        package let userID: String?
+        package let disabled: Bool
+        package let removed: Bool
+    }
+
+    /// One page by id, from the one after `lastID`: the present ones, or with `revision` those that changed after it, removed ones included.
+    package static func dids(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, lastID: String, limit: Int
+    ) throws -> [RegisteredDID] {
+        var arguments: [SQLValue] = [.text(lastID), .int(Int64(limit))]
+        var wanted = "d.deleted_at IS NULL AND t.deleted_at IS NULL"
+        if let revision {
+            arguments.append(.int(revision))
+            wanted = "d.directory_revision > $3"
+        }
+        let condition = scope.condition("d.tenant_id", &arguments)
+        return try c.query(
+            """
+            SELECT d.id AS id, d.tenant_id AS tenant_id, d.fingerprint AS fingerprint, d.user_id AS user_id, d.status AS status,
+                COALESCE(d.deleted_at, t.deleted_at) AS deleted_at
+            FROM dids d JOIN tenants t ON t.id = d.tenant_id WHERE d.id > $1 AND \(wanted) \(condition) ORDER BY d.id LIMIT $2
+            """, arguments
+        ).map { row in
+            RegisteredDID(
+                id: try row.text("id"), tenantID: try row.text("tenant_id"), fingerprint: try row.blob("fingerprint"),
+                userID: try row.optionalText("user_id"), disabled: try row.text("status") != "active",
+                removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+
+    package struct RevokedGrant: Sendable {
+        package let id: String
+        package let tenantID: String
+        package let name: [UInt8]
+        package let removed: Bool
+    }
+
+    /// The same of grants that were revoked.
+    package static func revokedGrants(
+        _ c: any SQLConnection, _ scope: DirectoryScope, after revision: Int64?, lastID: String, limit: Int
+    ) throws -> [RevokedGrant] {
+        var arguments: [SQLValue] = [.text(lastID), .int(Int64(limit))]
+        var wanted = "g.deleted_at IS NULL AND t.deleted_at IS NULL"
+        if let revision {
+            arguments.append(.int(revision))
+            wanted = "g.directory_revision > $3"
+        }
+        let condition = scope.condition("g.tenant_id", &arguments)
+        return try c.query(
+            """
+            SELECT g.id AS id, g.tenant_id AS tenant_id, g.grant_name AS grant_name, COALESCE(g.deleted_at, t.deleted_at) AS deleted_at
+            FROM revoked_grants g JOIN tenants t ON t.id = g.tenant_id WHERE g.id > $1 AND \(wanted) \(condition) ORDER BY g.id LIMIT $2
+            """, arguments
+        ).map { row in
+            RevokedGrant(
+                id: try row.text("id"), tenantID: try row.text("tenant_id"), name: try row.blob("grant_name"),
+                removed: try row.optionalInt("deleted_at") != nil)
+        }
+    }
+}

@@ -1,0 +1,190 @@
+import Formats
+import Foundation
+package import Primitives
+import Trust
+
+/// What judging a signature needs beside the request.
+struct SignatureContext {
+    let directory: Directory
+    let credentials: CredentialVault
+    let desk: SignatureDesk
+    let channel: Caller.Channel
+    let dialect: Dialect
+    let nowMilliseconds: Int64
+    /// Of the client, where it is known; for keys that are limited to some.
+    let address: CallerAddress
+    /// Takes a nonce down so that it is known after a restart. False: it could not be written.
+    let remember: (RequestID, IDBits) -> Bool
+    let froze: (IDBits) -> Void
+}
+
+extension Authenticate {
+    /// A caller that signed its request. What the head alone decides is decided here; the signature once the body is whole.
+    static func caller(_ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
+        switch call.signer {
+        case .key(let id): try key(id, call, context)
+        case .did(let did): try self.did(did, call, context)
+        }
+    }
+
+    // MARK: HMAC
+
+    private static func key(_ id: IDBits?, _ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
+        let key = id.flatMap { context.directory.lookup($0) }
+        let secret = key.flatMap { context.credentials[String(decoding: $0.idBytes, as: UTF8.self)] }
+        if let key, let until = context.desk.freezes.frozenUntil(key.id, nowMilliseconds: context.nowMilliseconds) {
+            throw .frozen(until: until, nowMilliseconds: context.nowMilliseconds)
+        }
+        if let key { try context.address.check(key.scopes) }
+        return PendingCaller { body in
+            do throws(Rejection) {
+                let signed = try call.checked(body)
+                // The same words for a key that is not there, one without a signing secret, and a wrong signature.
+                guard let key, let secret, secret.isValid(call.signature, over: signed, nowMilliseconds: context.nowMilliseconds) else {
+                    if let key, secret != nil, context.desk.freezes.failed(key.id, nowMilliseconds: context.nowMilliseconds) {
+                        context.froze(key.id)
+                    }
+                    throw call.wrong(signed, "the key id, and that the key has this signing secret")
+                }
+                switch key.standing(nowMilliseconds: context.nowMilliseconds) {
+                case .expired: throw .invalidKey("The key has expired. Ask for a new one.")
+                case .keyDisabled: throw .invalidKey("The key was revoked.")
+                case .projectDisabled: throw .forbidden("project_disabled", "The key's project is disabled.")
+                case .tenantDisabled: throw .forbidden("tenant_disabled", "The key's tenant is disabled.")
+                case .accepted, .wrongSecret, .rotatedAway: break
+                }
+                if let scopes = key.scopes, !scopes.allows(channel: context.channel.rawValue) {
+                    throw .forbidden("channel_not_allowed", "The key may not be used on the \(context.channel.rawValue) channel.")
+                }
+                if let user = key.user { try checkUser(context.directory.user(user), of: "key", context.nowMilliseconds) }
+                try call.takeNonce(key.tenant.bits, context)
+                return .success(
+                    Caller(
+                        principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project, user: key.user),
+                        proof: .hmac,
+                        channel: context.channel, dialect: context.dialect, scopes: key.scopes, isCandidate: key.isCandidate))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    // MARK: DIDs
+
+    private static func did(_ did: DID, _ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
+        if case .document = did.proof {
+            throw .invalidSignature("A did:web cannot sign requests here: use a did:key, did:jwk or did:pkh.")
+        }
+        // Before its signature is verified, which costs the most: who is not registered makes nobody compute.
+        guard let entry = context.directory.did(fingerprint: did.fingerprint) else {
+            throw .forbidden(
+                "unknown_did", "This DID is not registered. Ask an administrator of your tenant to add it: \(did.text.prefix(200))")
+        }
+        guard !entry.disabled else { throw .forbidden("did_disabled", "The DID is disabled.") }
+        guard !entry.tenant.disabled else { throw .forbidden("tenant_disabled", "The DID's tenant is disabled.") }
+        return PendingCaller { body in
+            do throws(Rejection) {
+                let signed = try call.checked(body)
+                if let user = entry.user { try checkUser(context.directory.user(user), of: "DID", context.nowMilliseconds) }
+                guard did.isValid(signature: call.signature, over: signed) else { throw call.wrong(signed, "the DID and its key") }
+                try call.takeNonce(entry.tenant.bits, context)
+                return .success(
+                    Caller(
+                        principal: Principal(kind: .did, id: entry.id, tenant: entry.tenant, project: nil, user: entry.user), proof: .did,
+                        channel: context.channel, dialect: context.dialect, scopes: nil, isCandidate: false))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+}
+
+extension SignedCall {
+    fileprivate func checked(_ body: UnsafeRawBufferPointer) throws(Rejection) -> [UInt8] {
+        do throws(ProofProblem) { return try signedBytes(body) } catch { throw .invalidSignature(error.message) }
+    }
+
+    /// Tells what was computed: a digest of the caller's own bytes shows where the two differ, and nothing else.
+    fileprivate func wrong(_ signed: [UInt8], _ check: String) -> Rejection {
+        let shown: String
+        switch form {
+        case .canonical(let request, _, _): shown = "host \(String(decoding: request.host.prefix(100), as: UTF8.self))"
+        case .message: shown = "its signature base"
+        }
+        return .invalidSignature(
+            "The signature does not match. Check \(check), and that you signed what was sent: the SHA-256 of the bytes to be signed, with "
+                + "\(shown), is \(Hex.encode(SHA256Digest.of(signed))) here.")
+    }
+
+    fileprivate func takeNonce(_ tenant: IDBits, _ context: SignatureContext) throws(Rejection) {
+        // Of who signs, not of how it is spelled.
+        let signer: [UInt8]
+        switch self.signer {
+        case .key: signer = Array(identity.utf8)
+        case .did(let did): signer = did.fingerprint
+        }
+        let name = NonceMemory.name(of: signer, nonce)
+        switch context.desk.nonces.take(name, of: tenant, nowMilliseconds: context.nowMilliseconds) {
+        case .taken:
+            guard context.remember(name, tenant) else { throw .usageNotStorable("a nonce could not be written") }
+        case .used:
+            throw Rejection(
+                status: 401, fault: .client, kind: .authentication, code: "nonce_reused",
+                message: "This nonce was used before. Each request needs a new one, also when it is sent again.")
+        case .full:
+            throw Rejection(
+                status: 503, fault: .weir, kind: .server, code: "too_many_nonces",
+                message: "The gateway has no room for more signed requests just now. Try again with a new nonce.", retryMilliseconds: 5000)
+        case .notReady:
+            throw Rejection(
+                status: 503, fault: .weir, kind: .server, code: "starting",
+                message: "The gateway has just started and is still reading which nonces were used. Try again.", retryMilliseconds: 1000)
+        }
+    }
+}
+
+extension Rejection {
+    fileprivate static func frozen(until: Int64, nowMilliseconds: Int64) -> Rejection {
+        Rejection(
+            status: 403, fault: .client, kind: .permission, code: "key_frozen",
+            message: "Too many wrong signatures came in this key's name. It is frozen until \(RFC3339.string(milliseconds: until)).",
+            retryMilliseconds: until - nowMilliseconds)
+    }
+}
+
+/// From where a request comes, as far as that can be told.
+struct CallerAddress {
+    /// The peer, or behind proxies that are trusted the right-most hop that is not; nil: not known.
+    let address: String?
+    /// The host of Origin, else of Referer: what a browser says, and only a browser says truly.
+    let domain: String?
+
+    /// - Throws: for a key that is limited to other networks or domains.
+    func check(_ scopes: KeyScopes?) throws(Rejection) {
+        guard let scopes, let limits = scopes.origin else { return }
+        if let networks = limits.networks, !(address.map(networks.contains) ?? false) {
+            throw .forbidden("address_not_allowed", "The key may not be used from \(address ?? "an address that is not known").")
+        }
+        if let domains = limits.domains {
+            guard let domain else {
+                throw .forbidden("domain_not_allowed", "The key is limited to pages of some domains, and the request has no Origin header.")
+            }
+            let isAllowed = domains.contains { $0.hasPrefix("*.") ? domain.hasSuffix($0.dropFirst()) : domain == $0 }
+            guard isAllowed else { throw .forbidden("domain_not_allowed", "The key may not be used by pages of \(domain.prefix(100)).") }
+        }
+    }
+
+    /// `https://app.example:8443/page` → `app.example`.
+    static func host(_ origin: String) -> String? {
+        guard let start = origin.range(of: "://")?.upperBound else { return nil }
+        let rest = origin[start...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        let host = rest.hasPrefix("[") ? rest.prefix { $0 != "]" } + "]" : rest.prefix { $0 != ":" }
+        return host.isEmpty ? nil : host.lowercased()
+    }
+}
+
+/// What a key is limited to by where its requests come from; nil members are unrestricted.
+package struct OriginLimits: Sendable, Hashable {
+    package let networks: NetworkList?
+    package let domains: Set<String>?
+}

@@ -1,0 +1,183 @@
+import Foundation
+package import GRDB
+package import Primitives
+import Synchronization
+import Trust
+
+/// The nonces of signed requests that were accepted, for all loops of a data plane: a signature counts once. They are kept for twice the
+/// clock's skew, since what is signed ahead of this clock stays valid for that long; when there is no more room, signed requests are refused:
+/// to forget a nonce would let its request in again.
+///
+/// On the disk they are journal notes, folded into SQLite; until what the last process left is read, nothing is taken.
+package final class NonceMemory: Sendable {
+    enum Verdict {
+        case taken
+        /// It was used before.
+        case used
+        /// There is no room, or no more of it for this tenant.
+        case full
+        /// What the last process accepted is not read yet.
+        case notReady
+    }
+
+    /// A slice of time whose nonces are let go together.
+    private struct Slice {
+        var nonces: Set<RequestID> = []
+        var held: [IDBits: Int] = [:]
+    }
+
+    private struct Shard {
+        /// By the end of the slice, in units of `sliceMilliseconds`.
+        var slices: [Int64: Slice] = [:]
+        var count = 0
+        var held: [IDBits: Int] = [:]
+    }
+
+    private final class Locked: Sendable {
+        let state = Mutex(Shard())
+    }
+
+    /// One lock for each: loops seldom meet, and a set that grows keeps few waiting.
+    private static let shardCount = 64
+    private let shards: [Locked]
+    private let shardCapacity: Int
+    package let skewSeconds: Int64
+    private let sliceMilliseconds: Int64
+    private let isReady: Atomic<Bool>
+
+    /// - Parameter isReady: false where an earlier process may have left nonces in the journal; `recovered` follows.
+    package init(skewSeconds: Int64 = 300, maximum: Int = 2_000_000, isReady: Bool = true) {
+        self.skewSeconds = max(1, skewSeconds)
+        sliceMilliseconds = max(1000, self.skewSeconds * 250)
+        shardCapacity = max(1, maximum / Self.shardCount)
+        shards = (0..<Self.shardCount).map { _ in Locked() }
+        self.isReady = Atomic(isReady)
+    }
+
+    package func recovered() { isReady.store(true, ordering: .releasing) }
+
+    /// Until when a nonce that is used now has to be known.
+    func expiry(nowMilliseconds: Int64) -> Int64 { nowMilliseconds &+ 2 * skewSeconds * 1000 }
+
+    /// One name for a nonce of one caller: 128 bits of SHA-256.
+    static func name(of identity: some Sequence<UInt8>, _ nonce: String) -> RequestID {
+        let digest = SHA256Digest.of(Array(identity) + [0] + Array(nonce.utf8))
+        return RequestID(bytes: digest.prefix(16)) ?? RequestID(high: 0, low: 0)
+    }
+
+    /// Takes a nonce for good, if nobody has.
+    func take(_ nonce: RequestID, of tenant: IDBits, nowMilliseconds now: Int64) -> Verdict {
+        guard isReady.load(ordering: .acquiring) else { return .notReady }
+        return add(nonce, tenant, until: expiry(nowMilliseconds: now), now: now, isBounded: true)
+    }
+
+    /// Puts back what an earlier process, or this one, had taken.
+    func restore(_ nonce: RequestID, of tenant: IDBits, until: Int64, nowMilliseconds now: Int64) {
+        if until > now { _ = add(nonce, tenant, until: until, now: now, isBounded: false) }
+    }
+
+    private func add(_ nonce: RequestID, _ tenant: IDBits, until: Int64, now: Int64, isBounded: Bool) -> Verdict {
+        let (unit, capacity) = (sliceMilliseconds, shardCapacity)
+        return shards[Int(nonce.low & 63)].state.withLock { shard in
+            for (end, slice) in shard.slices where end &* unit <= now {
+                shard.slices[end] = nil
+                shard.count -= slice.nonces.count
+                for (tenant, count) in slice.held {
+                    let left = (shard.held[tenant] ?? 0) - count
+                    shard.held[tenant] = left > 0 ? left : nil
+                }
+            }
+            if shard.slices.values.contains(where: { $0.nonces.contains(nonce) }) { return .used }
+            let held = shard.held[tenant] ?? 0
+            // Above half, nobody takes more than a fair share of it: who signs most finds no room before the others do.
+            let fair = max(1, capacity / 2 / max(1, shard.held.count + (held == 0 ? 1 : 0)))
+            if isBounded, shard.count >= capacity || (shard.count >= capacity / 2 && held >= fair) { return .full }
+            // The slice ends after the nonce does.
+            let end = until / unit &+ 1
+            shard.slices[end, default: Slice()].nonces.insert(nonce)
+            shard.slices[end]?.held[tenant, default: 0] += 1
+            shard.held[tenant] = held + 1
+            shard.count += 1
+            return .taken
+        }
+    }
+
+    /// How many are kept.
+    package var count: Int { shards.reduce(0) { $0 + $1.state.withLock { $0.count } } }
+}
+
+/// Carries nonces from the journal into SQLite, and back at the next start.
+package final class NonceKeeper: FoldParticipant {
+    package let kinds: Set<JournalFrame.Kind> = [.nonce]
+    private let memory: NonceMemory
+    private let clock: any WallClock
+
+    /// Reads what earlier processes folded.
+    package init(memory: NonceMemory, store: LocalStore, clock: any WallClock) throws {
+        self.memory = memory
+        self.clock = clock
+        let now = clock.nowMilliseconds()
+        try store.read { db in
+            let rows = try Row.fetchCursor(db, sql: "SELECT id, tenant, expires_at FROM nonce WHERE expires_at > ?", arguments: [now])
+            while let row = try rows.next() {
+                let (id, tenant, until): (Data, Data, Int64) = (row["id"], row["tenant"], row["expires_at"])
+                if let nonce = RequestID(bytes: Array(id)), let tenant = NonceNote.tenant(Array(tenant)) {
+                    memory.restore(nonce, of: tenant, until: until, nowMilliseconds: now)
+                }
+            }
+        }
+    }
+
+    package func fold(_ records: FoldedRecords, in database: Database) throws {
+        let now = clock.nowMilliseconds()
+        for note in records.notes {
+            guard let (until, tenant) = NonceNote.read(note.payload), until > now else { continue }
+            // What the process before left in the journal is new to this one.
+            memory.restore(note.subject, of: tenant, until: until, nowMilliseconds: now)
+            try database.execute(
+                sql: "INSERT OR REPLACE INTO nonce (id, tenant, expires_at) VALUES (?, ?, ?)",
+                arguments: [Data(note.subject.bytes), Data(NonceNote.bytes(tenant)), until])
+        }
+        if !records.notes.isEmpty { try database.execute(sql: "DELETE FROM nonce WHERE expires_at <= ?", arguments: [now]) }
+    }
+}
+
+/// The payload of a nonce's journal frame: when it is let go (Unix milliseconds, 8 bytes, little-endian) and whose it is (10 bytes).
+enum NonceNote {
+    static func write(until: Int64, tenant: IDBits) -> [UInt8] {
+        withUnsafeBytes(of: until.littleEndian) { Array($0) } + bytes(tenant)
+    }
+
+    static func read(_ payload: [UInt8]) -> (until: Int64, tenant: IDBits)? {
+        guard payload.count == 18, let tenant = tenant(Array(payload.suffix(10))) else { return nil }
+        let until = payload.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(as: Int64.self)) }
+        return (until, tenant)
+    }
+
+    static func bytes(_ tenant: IDBits) -> [UInt8] {
+        withUnsafeBytes(of: tenant.high.bigEndian) { Array($0) } + withUnsafeBytes(of: tenant.low.bigEndian) { Array($0) }
+    }
+
+    static func tenant(_ bytes: [UInt8]) -> IDBits? {
+        guard bytes.count == 10 else { return nil }
+        return bytes.withUnsafeBytes {
+            IDBits(
+                high: UInt16(bigEndian: $0.loadUnaligned(as: UInt16.self)),
+                low: UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 2, as: UInt64.self)))
+        }
+    }
+}
+
+extension JournalFrame.Kind {
+    /// A signed request's nonce was taken.
+    package static let nonce = JournalFrame.Kind(rawValue: 16)
+}
+
+extension LocalMigration {
+    static let nonces = LocalMigration(
+        name: "0087 nonces",
+        sql: """
+            CREATE TABLE nonce (id BLOB PRIMARY KEY, tenant BLOB NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE INDEX nonce_expiry ON nonce (expires_at);
+            """)
+}

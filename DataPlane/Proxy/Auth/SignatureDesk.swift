@@ -1,0 +1,89 @@
+package import Primitives
+import Synchronization
+
+/// What all loops share for proofs by signature: nonces that were used, and keys whose signatures were wrong too often.
+package final class SignatureDesk: Sendable {
+    package let nonces: NonceMemory
+    let freezes: KeyFreezes
+    let proxies: TrustedProxies
+
+    package init(nonces: NonceMemory = NonceMemory(), freezes: KeyFreezes = KeyFreezes(), proxies: TrustedProxies = .none) {
+        self.nonces = nonces
+        self.freezes = freezes
+        self.proxies = proxies
+    }
+
+    /// With what earlier processes kept, and what carries it on: nothing is taken before the pipeline says that it has recovered.
+    static func make(
+        _ settings: ProxySettings, store: LocalStore, clock: any WallClock
+    ) throws -> (desk: SignatureDesk, keeper: NonceKeeper) {
+        let nonces = NonceMemory(skewSeconds: Int64(settings.signatureSkew), maximum: settings.maxNonces, isReady: false)
+        let desk = SignatureDesk(
+            nonces: nonces, freezes: KeyFreezes(failures: settings.freezeAfter, durationMilliseconds: Int64(settings.freezeTime)),
+            proxies: TrustedProxies(settings.trustedProxies.joined(separator: ",")) ?? .none)
+        return (desk, try NonceKeeper(memory: nonces, store: store, clock: clock))
+    }
+}
+
+/// Keys whose holder, or somebody who claims to be, signed wrongly too often: their signatures are not looked at for a while.
+package final class KeyFreezes: Sendable {
+    package struct Frozen: Sendable, Hashable {
+        package let key: IDBits
+        /// Unix milliseconds.
+        package let until: Int64
+    }
+
+    private struct Record {
+        var failures = 0
+        var windowEnds: Int64 = 0
+        var frozenUntil: Int64 = 0
+    }
+
+    /// Keys whose failures are remembered; beyond, those that are over are let go, and then the oldest.
+    private static let maximumKeys = 10_000
+    private let failures: Int
+    private let window: Int64
+    private let duration: Int64
+    private let records = Mutex<[IDBits: Record]>([:])
+
+    /// - Parameters:
+    ///   - failures: how many within `windowMilliseconds` freeze a key for `durationMilliseconds`; 0: none ever.
+    package init(failures: Int = 20, windowMilliseconds: Int64 = 60_000, durationMilliseconds: Int64 = 300_000) {
+        self.failures = failures
+        window = windowMilliseconds
+        duration = durationMilliseconds
+    }
+
+    /// Until when the key is frozen; nil when it is not.
+    func frozenUntil(_ key: IDBits, nowMilliseconds now: Int64) -> Int64? {
+        records.withLock { $0[key].flatMap { $0.frozenUntil > now ? $0.frozenUntil : nil } }
+    }
+
+    /// A signature in the key's name was wrong.
+    /// - Returns: whether that froze it.
+    func failed(_ key: IDBits, nowMilliseconds now: Int64) -> Bool {
+        guard failures > 0 else { return false }
+        return records.withLock { records in
+            if records[key] == nil, records.count >= Self.maximumKeys {
+                records = records.filter { $0.value.windowEnds > now || $0.value.frozenUntil > now }
+                if records.count >= Self.maximumKeys, let oldest = records.min(by: { $0.value.windowEnds < $1.value.windowEnds }) {
+                    records[oldest.key] = nil
+                }
+            }
+            var record = records[key] ?? Record()
+            if record.windowEnds <= now { (record.failures, record.windowEnds) = (0, now &+ window) }
+            record.failures += 1
+            let freezes = record.failures >= failures && record.frozenUntil <= now
+            if freezes { (record.frozenUntil, record.failures) = (now &+ duration, 0) }
+            records[key] = record
+            return freezes
+        }
+    }
+
+    /// Those that are frozen now, for the control plane.
+    package func frozen(nowMilliseconds now: Int64) -> [Frozen] {
+        records.withLock { records in
+            records.compactMap { $0.value.frozenUntil > now ? Frozen(key: $0.key, until: $0.value.frozenUntil) : nil }
+        }
+    }
+}

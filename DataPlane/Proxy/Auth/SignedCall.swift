@@ -1,0 +1,219 @@
+import Primitives
+import Trust
+import Wire
+
+/// A proof by signature as it stands in a request's head, before anything of it is judged. `docs/signing.md` says the same to clients.
+struct SignedCall {
+    enum Signer {
+        /// `key_…`, with the key's signing secret.
+        case key(IDBits?)
+        case did(DID)
+    }
+
+    /// What was signed, apart from the body.
+    enum Form {
+        /// Weir's own canonical bytes, whose last line is the body's digest.
+        case canonical(SignedRequest, SignedRequest.Scheme, timestamp: String)
+        /// RFC 9421: the signature base, and Content-Digest as it stands; nil where it is not covered.
+        case message(base: [UInt8], contentDigest: String?)
+    }
+
+    let signer: Signer
+    /// The signer as the request names it.
+    let identity: String
+    let signature: [UInt8]
+    let nonce: String
+    let form: Form
+
+    static let scheme: StaticString = "weir-hmac-sha256 "
+
+    /// Whether a value of Authorization is an HMAC of this scheme.
+    static func isHMAC(_ authorization: UnsafeRawBufferPointer) -> Bool { ByteScan.beginsIgnoringCase(authorization, with: scheme) }
+
+    /// The request's proof by signature; nil where it has none.
+    /// - Throws: for one that is malformed, or whose time is not now: what can be said before the body is here.
+    static func read<Head: RequestHead & ~Copyable>(
+        _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, nowMilliseconds: Int64, skewSeconds: Int64
+    ) throws(Rejection) -> SignedCall? {
+        do throws(ProofProblem) {
+            if let authorization = head.first(.authorization).map({ UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }),
+                isHMAC(authorization)
+            {
+                return try hmac(authorization, head, bytes, nowMilliseconds, skewSeconds)
+            }
+            if let did = head.text("x-did", bytes) { return try self.did(did, head, bytes, nowMilliseconds, skewSeconds) }
+            if let input = head.text("signature-input", bytes) { return try message(input, head, bytes, nowMilliseconds, skewSeconds) }
+            return nil
+        } catch {
+            throw .invalidSignature(error.message)
+        }
+    }
+
+    private static func request<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) -> SignedRequest {
+        SignedRequest(
+            method: Array(bytes[head.methodRange]), host: head.first(.host).map { Array(bytes[$0.value]) } ?? [],
+            path: head.path.isEmpty ? [UInt8(ascii: "/")] : Array(bytes[head.path]), query: Array(bytes[head.query]))
+    }
+
+    /// `Authorization: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…`
+    private static func hmac<Head: RequestHead & ~Copyable>(
+        _ authorization: UnsafeRawBufferPointer, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
+    ) throws(ProofProblem) -> SignedCall {
+        var parameters: [Substring: Substring] = [:]
+        let text = String(decoding: authorization.dropFirst(scheme.utf8CodeUnitCount), as: UTF8.self)
+        for part in text.split(separator: ",") {
+            let halves = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = halves[0].drop { $0 == " " }
+            guard halves.count == 2, !name.isEmpty, parameters.updateValue(unquoted(halves[1]), forKey: name) == nil else {
+                throw ProofProblem("The Authorization header has to be: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…")
+            }
+        }
+        func parameter(_ name: Substring) throws(ProofProblem) -> String {
+            guard let value = parameters[name], !value.isEmpty else { throw ProofProblem("The Authorization header has no \(name)=….") }
+            return String(value)
+        }
+        let keyID = try parameter("key_id")
+        let (timestamp, nonce) = (try parameter("timestamp"), try parameter("nonce"))
+        try SignatureTime.check(timestamp, nowMilliseconds: now, skewSeconds: skew)
+        try SignatureNonce.check(nonce)
+        return SignedCall(
+            signer: .key(bits(keyID)), identity: keyID, signature: try signature(parameter("signature"), bytes: [RequestMAC.byteCount]),
+            nonce: nonce, form: .canonical(request(head, bytes), .hmac, timestamp: timestamp))
+    }
+
+    private static func did<Head: RequestHead & ~Copyable>(
+        _ text: String, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
+    ) throws(ProofProblem) -> SignedCall {
+        func field(_ name: String) throws(ProofProblem) -> String {
+            guard let value = head.text(name, bytes), !value.isEmpty else {
+                throw ProofProblem("The request has x-did and no \(name) header.")
+            }
+            return value
+        }
+        let did = try DID(text)
+        let (timestamp, nonce) = (try field("x-did-timestamp"), try field("x-did-nonce"))
+        try SignatureTime.check(timestamp, nowMilliseconds: now, skewSeconds: skew)
+        try SignatureNonce.check(nonce)
+        return SignedCall(
+            signer: .did(did), identity: text, signature: try signature(field("x-did-signature"), bytes: [64, 65]), nonce: nonce,
+            form: .canonical(request(head, bytes), .did, timestamp: timestamp))
+    }
+
+    /// RFC 9421: the signature of a key of ours or of a DID; others, such as a proxy's, are passed over. What has to be covered is what Weir's
+    /// own form covers.
+    private static func message<Head: RequestHead & ~Copyable>(
+        _ input: String, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
+    ) throws(ProofProblem) -> SignedCall? {
+        let signatures = try MessageSignature.parse(input: input, signature: head.text("signature", bytes) ?? "")
+        guard
+            let found = signatures.first(where: { $0.keyID?.hasPrefix("did:") == true || $0.keyID?.hasPrefix("key_") == true }),
+            let keyID = found.keyID
+        else { return nil }
+        let isKey = keyID.hasPrefix("key_")
+        let signer: Signer = isKey ? .key(bits(keyID)) : .did(try DID(keyID: keyID))
+        guard let created = found.created, let nonce = found.nonce else {
+            throw ProofProblem("The message signature needs the parameters created and nonce.")
+        }
+        try SignatureTime.check(seconds: created, nowMilliseconds: now, skewSeconds: skew)
+        if let expires = found.expires, expires * 1000 <= now {
+            throw ProofProblem("The message signature has expired: its expires is over.")
+        }
+        try SignatureNonce.check(nonce)
+        if let algorithm = found.algorithm { try check(algorithm, signer) }
+        let query = bytes[head.query]
+        var missing: [String] = []
+        if !found.covers("@method") { missing.append("@method") }
+        if !found.covers("@authority") { missing.append("@authority") }
+        if !found.covers("@request-target") {
+            if !found.covers("@path") { missing.append("@path") }
+            if !query.isEmpty, !found.covers("@query") { missing.append("@query") }
+        }
+        if head.hasBody, !found.covers("content-digest") { missing.append("content-digest") }
+        guard missing.isEmpty else { throw ProofProblem("The message signature has to cover \(missing.joined(separator: ", ")), too.") }
+        // Names are compared as they come: the closure below runs within this call.
+        var fields: [(name: String, value: String)] = []
+        head.forEachField { field in
+            fields.append(
+                (String(decoding: bytes[field.name], as: UTF8.self).lowercased(), String(decoding: bytes[field.value], as: UTF8.self)))
+        }
+        let all = fields
+        let message = SignableMessage(
+            method: String(decoding: bytes[head.methodRange], as: UTF8.self),
+            authority: all.first { $0.name == "host" }.map { $0.value.lowercased() } ?? "",
+            path: String(decoding: bytes[head.path], as: UTF8.self),
+            query: head.hasQuery ? String(decoding: query, as: UTF8.self) : nil
+        ) { name in all.filter { $0.name == name }.map(\.value) }
+        let digests = found.covers("content-digest") ? message.field("content-digest").joined(separator: ", ") : nil
+        return SignedCall(
+            signer: signer, identity: keyID, signature: found.signature, nonce: nonce,
+            form: .message(base: try found.base(over: message), contentDigest: digests))
+    }
+
+    private static func check(_ algorithm: String, _ signer: Signer) throws(ProofProblem) {
+        let expected: String
+        switch signer {
+        case .key: expected = "hmac-sha256"
+        case .did(let did):
+            guard case .key(let key) = did.proof, let name = key.curve.messageAlgorithm else {
+                throw ProofProblem("Leave \"alg\" out: the DID says how it signs, and no algorithm of RFC 9421 is its own.")
+            }
+            expected = name
+        }
+        guard algorithm == expected else {
+            throw ProofProblem("The signature's alg is \"\(algorithm.prefix(40))\"; this signer's is \(expected).")
+        }
+    }
+
+    private static func bits(_ keyID: String) -> IDBits? {
+        var text = keyID
+        return text.withUTF8 { IDBits(identifier: UnsafeRawBufferPointer($0), prefix: KeyEntry.idPrefix) }
+    }
+
+    private static func signature(_ text: String, bytes counts: [Int]) throws(ProofProblem) -> [UInt8] {
+        guard let signature = SignatureText.decode(text, counts: counts) else {
+            throw ProofProblem(
+                "The signature has to be \(counts.map(String.init).joined(separator: " or ")) bytes in base64 or hexadecimal.")
+        }
+        return signature
+    }
+
+    private static func unquoted(_ value: Substring) -> Substring {
+        var value = value.drop { $0 == " " }
+        while value.last == " " { value.removeLast() }
+        return value.count >= 2 && value.hasPrefix("\"") && value.hasSuffix("\"") ? value.dropFirst().dropLast() : value
+    }
+
+    /// The bytes that were signed, now that the body is here.
+    /// - Throws: for a body that is not the one of Content-Digest.
+    func signedBytes(_ body: UnsafeRawBufferPointer) throws(ProofProblem) -> [UInt8] {
+        switch form {
+        case .canonical(let request, let scheme, let timestamp):
+            return request.canonicalBytes(
+                scheme, identity: identity, timestamp: timestamp, nonce: nonce, bodyDigest: SHA256Digest.of(body))
+        case .message(let base, let contentDigest):
+            if let contentDigest { try ContentDigest.check(contentDigest, body: body) }
+            return base
+        }
+    }
+}
+
+extension Rejection {
+    static func invalidSignature(_ message: String) -> Rejection {
+        Rejection(status: 401, fault: .client, kind: .authentication, code: "invalid_signature", message: message)
+    }
+}
+
+extension RequestHead where Self: ~Copyable {
+    /// The lines of a field by its lower-case name, joined as RFC 9110 §5.3 has it; nil without one.
+    func text(_ name: String, _ bytes: UnsafeRawBufferPointer) -> String? {
+        var found: String?
+        forEachField { field in
+            guard field.name.count == name.utf8.count else { return }
+            let isSame = zip(bytes[field.name], name.utf8).allSatisfy { ($0 >= 65 && $0 <= 90 ? $0 | 32 : $0) == $1 }
+            guard isSame else { return }
+            let value = String(decoding: bytes[field.value], as: UTF8.self)
+            found = found.map { $0 + ", " + value } ?? value
+        }
+        return found
+    }
+}

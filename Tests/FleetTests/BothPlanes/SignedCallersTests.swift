@@ -1,0 +1,111 @@
+import Crypto
+import Domain
+import Foundation
+import Nouns
+import Primitives
+import Simulator
+import Storage
+import Testing
+import Trust
+
+@testable import Proxy
+
+/// Who signs, over both real planes.
+@Suite("Callers that sign, over both planes", .timeLimit(.minutes(2)), .serialized)
+struct SignedCallersTests {
+    private static let model = "sim-in120-out64"
+
+    private struct Signer {
+        let plane: RunningDataPlane
+        let body = #"{"model":"\#(SignedCallersTests.model)","messages":[{"role":"user","content":"hello"}]}"#
+
+        private func ask(_ scheme: SignedRequest.Scheme, _ identity: String, _ headers: ([UInt8], String, String) throws -> [String]) throws
+            -> (
+                status: Int, body: String
+            )
+        {
+            let (time, nonce) = (String(SystemClock().nowMilliseconds() / 1000), Hex.encode(SecureRandom.bytes(16)))
+            let request = SignedRequest(
+                method: Array("POST".utf8), host: Array("x".utf8), path: Array("/v1/chat/completions".utf8), query: [])
+            let signed = request.canonicalBytes(
+                scheme, identity: identity, timestamp: time, nonce: nonce, bodyDigest: SHA256Digest.of(Array(body.utf8)))
+            return try plane.send(headers: try headers(signed, time, nonce), body: body)
+        }
+
+        func hmac(_ keyID: KeyID, _ secret: Secret) throws -> (status: Int, body: String) {
+            try ask(.hmac, keyID.rawValue) { signed, time, nonce in
+                let tag = Hex.encode(RequestMAC.of(signed, secret: Array(secret.reveal().utf8)))
+                return ["Authorization: WEIR-HMAC-SHA256 key_id=\(keyID), timestamp=\(time), nonce=\(nonce), signature=\(tag)"]
+            }
+        }
+
+        func did(_ did: String, _ key: Curve25519.Signing.PrivateKey) throws -> (status: Int, body: String) {
+            try ask(.did, did) { signed, time, nonce in
+                let signature = Base64URL.encode(Array(try key.signature(for: signed)))
+                return ["x-did: \(did)", "x-did-timestamp: \(time)", "x-did-nonce: \(nonce)", "x-did-signature: \(signature)"]
+            }
+        }
+    }
+
+    @Test(
+        "A signing secret and a DID work at a data plane soon after they are made, and end soon after their end",
+        arguments: TestDatabases.all)
+    func signing(database: TestDatabase) async throws {
+        try await database.with { database in
+            let provider = try await SimulatorServer.start()
+            let control = try await RunningControl.start(database)
+            try await control.release(model: Self.model, url: "http://127.0.0.1:\(provider.port)/v1")
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let signer = Signer(plane: plane)
+            let actor = RunningControl.administrator
+            let project = try await control.project()
+            let key = try await control.key(project)
+            let secret = try await control.services.signingSecrets.create(SigningSecretContent { $0.keyID = key.id }, by: actor)
+            #expect(secret.item.content.ciphertext.bytes.isEmpty == false && secret.item.json["ciphertext"] == nil)
+            let tenant = try await control.services.projects.get(project, as: .all).content.tenantID
+            let didKey = Curve25519.Signing.PrivateKey()
+            let text = "did:key:z" + Base58.encode([0xed, 0x01] + Array(didKey.publicKey.rawRepresentation))
+            let did = try await control.services.dids.create(
+                DIDContent {
+                    $0.tenantID = tenant
+                    $0.did = text
+                }, by: actor)
+            let fingerprint = try DID(text).fingerprint
+            #expect(
+                await plane.snapshot {
+                    $0.isServing && $0.credentials[key.id.rawValue] != nil && $0.directory.did(fingerprint: fingerprint) != nil
+                } != nil)
+            #expect(try signer.hmac(key.id, secret.plaintext).status == 200)
+            #expect(try signer.did(text, didKey).status == 200)
+            #expect(try await control.usage(reaching: 2).records == 2)
+
+            // Another spelling of the same key is the same DID.
+            let jwk = #"{"kty":"OKP","crv":"Ed25519","x":"\#(Base64URL.encode(Array(didKey.publicKey.rawRepresentation)))"}"#
+            await #expect(throws: DomainError.self) {
+                try await control.services.dids.create(
+                    DIDContent {
+                        $0.tenantID = tenant
+                        $0.did = "did:jwk:" + Base64URL.encode(Array(jwk.utf8))
+                    }, by: actor)
+            }
+
+            let rotated = try await control.services.signingSecrets.rotate(
+                secret.item.id, at: nil, graceSeconds: 0, force: false, by: actor)
+            let revision = UInt64(clamping: rotated.item.revision)
+            #expect(await plane.snapshot { $0.credentials[key.id.rawValue]?.revision == revision } != nil)
+            #expect(try signer.hmac(key.id, secret.plaintext).status == 401)
+            #expect(try signer.hmac(key.id, rotated.plaintext).status == 200)
+
+            try await control.services.signingSecrets.nouns.delete(rotated.item.id, at: rotated.item.revision, by: actor)
+            try await control.services.dids.delete(did.id, at: did.revision, by: actor)
+            #expect(
+                await plane.snapshot { $0.credentials[key.id.rawValue] == nil && $0.directory.did(fingerprint: fingerprint) == nil } != nil)
+            #expect(try signer.hmac(key.id, rotated.plaintext).status == 401)
+            #expect(try signer.did(text, didKey).status == 403)
+            await plane.stop()
+            await control.stop()
+            try await provider.shutdown()
+        }
+    }
+}
