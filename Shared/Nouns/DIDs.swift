@@ -30,5 +30,6 @@ package struct DIDContent: Noun {
         Field("fingerprint", \.fingerprint, "What it stands for.").hidden,
     ]
 
+    package static let identity = ["did"]
     package var title: String { did }
 }

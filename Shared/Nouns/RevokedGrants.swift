@@ -26,5 +26,6 @@ package struct RevokedGrantContent: Noun {
         Field("grant_name", \.grantName, "What data planes know it by.").hidden,
     ]
 
+    package static let identity = ["did_id", "grant_id"]
     package var title: String { grantID }
 }

@@ -30,5 +30,6 @@ package struct SigningSecretContent: Noun {
         Field("master_key_id", \.masterKeyID, .text(maximum: 64), "The master key that it is encrypted with.").hidden,
     ]
 
+    package static let identity = ["key_id"]
     package var title: String { keyID.rawValue }
 }

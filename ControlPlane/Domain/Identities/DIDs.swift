@@ -4,7 +4,7 @@ package import Storage
 import Trust
 
 extension DIDContent: Administered {
-    package static var scope: NounScope { .directory }
+    package static var scope: NounScope { .registered }
 
     package static var taken: FieldProblem {
         FieldProblem(

@@ -4,7 +4,7 @@ import Storage
 import Trust
 
 extension RevokedGrantContent: Administered {
-    package static var scope: NounScope { .directory }
+    package static var scope: NounScope { .registered }
     /// It goes with its DID.
     package static var holding: String? { "1 = 0" }
 

@@ -8,7 +8,7 @@ package typealias SigningSecret = Entity<SigningSecretContent>
 extension SigningSecretContent: Administered {
     /// Sent to data planes like credentials, and numbered with them; no part of the draft.
     package static var scope: NounScope {
-        NounScope(counters: [.credentials], topics: [.credentials], changeColumn: "revision")
+        NounScope(counters: [.credentials], topics: [.credentials], changeColumn: "revision", isDeclared: false)
     }
 
     /// It goes with its key.

@@ -28,6 +28,9 @@ package struct NounScope: Sendable {
     package static let draft = NounScope(counters: [.draft], topics: [], changeColumn: nil)
     /// In force on connected data planes at once.
     package static let directory = NounScope(counters: [.directory], topics: [.directory], changeColumn: "directory_revision")
+    /// The same for what others make and hand in, one by one: the identifiers of who proves itself by a key of its own.
+    package static let registered = NounScope(
+        counters: [.directory], topics: [.directory], changeColumn: "directory_revision", isDeclared: false)
     /// Provider secrets: of the draft, and sent to data planes by themselves. The revision is the number of the change among all, so
     /// that a data plane's copy can be told from this one.
     package static let secrets = NounScope(counters: [.credentials, .draft], topics: [.credentials], changeColumn: "revision")

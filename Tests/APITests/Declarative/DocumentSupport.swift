@@ -25,7 +25,10 @@ enum SampleDocument {
                 "tags": ["team": "a", "area": "b"],
                 "expires_at": "2030-01-01T00:00:00Z",
             ],
-            ["project": "Chat", "name": "backend", "channels": ["external"], "rights": ["project:read"]],
+            [
+                "project": "Chat", "name": "backend", "channels": ["external"], "rights": ["project:read"],
+                "networks": ["10.0.0.0/8"], "domains": ["app.example"],
+            ],
         ],
         "users": [
             ["tenant": "Acme", "oid": "ada", "email": "ada@example.org", "payment_valid_until": "2030-01-31T00:00:00Z"],
