@@ -5,6 +5,7 @@ import Foundation
 import Nouns
 import Primitives
 import Storage
+import SwiftProtobuf
 import Synchronization
 import Testing
 import Trust
