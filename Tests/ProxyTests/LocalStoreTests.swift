@@ -130,7 +130,7 @@ struct LocalStoreTests {
         }
         let second = try LocalStore(directory: folder.path)
         #expect(second.incarnation == first.incarnation && second.quarantined.isEmpty)
-        try second.read { db in #expect(try seen(db, "config_revision_seen") == [1, 2, 2, 4]) }
+        try second.read { (db) throws -> Void in #expect(try seen(db, "config_revision_seen") == [1, 2, 2, 4]) }
         second.close()
     }
 
