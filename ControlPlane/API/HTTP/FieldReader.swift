@@ -98,11 +98,6 @@ package final class FieldReader {
         }
     }
 
-    /// A percentage with at most two decimals: a JSON number or the same as a string.
-    package func percentage(_ name: String, or absent: Percentage) -> Percentage {
-        value(name, or: absent, placeholder: absent, "a number from 0 to 100 with at most two decimals") { Percentage($0) }
-    }
-
     /// An RFC 3339 time as Unix milliseconds.
     package func time(_ name: String, or absent: Int64? = nil) -> Int64 {
         value(name, or: absent, placeholder: 0, "an RFC 3339 time like 2026-11-21T04:05:06Z") { value in

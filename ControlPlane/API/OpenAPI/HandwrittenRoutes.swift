@@ -91,7 +91,7 @@ enum HandwrittenRoutes {
         },
         "GET /admin/api/config/versions": RouteDocs("List versions, newest first.") {
             $0.query = RouteDocs.page
-            $0.answer = .list(Shapes.version)
+            $0.answer = .list(Shapes.configVersion)
         },
         "POST /admin/api/config/versions": RouteDocs("Publish the draft, or an older version's content, as the next version.") {
             $0.body = .form([

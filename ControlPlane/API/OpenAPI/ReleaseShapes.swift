@@ -96,15 +96,15 @@ extension Shapes {
         rolledBack,
     ]
 
-    static let version: [FieldShape] = [
+    static let configVersion: [FieldShape] = [
         told("id", words, "Its number, as a text."), told("version", number, "Its number."),
         told("digest", words, "SHA-256 of what is signed, hexadecimal."), told("payload_bytes", number, "Its size, in bytes."),
         told("note", words, "Why it was published."), told("author", author, "Who published it."),
         told("restores", number, "The version whose content it repeats.", nullable: true),
         told("created_at", .time, "When it was published."), told("updated_at", .time, "The same: nothing about a version changes."),
     ]
-    static let publication = version + [changes]
-    static let versionWithContent = version + [told("config", .object(sections), "Its content.")]
+    static let publication = configVersion + [changes]
+    static let versionWithContent = configVersion + [told("config", .object(sections), "Its content.")]
 
     private static let compared: [FieldShape] = [
         told("from", words, "A version's number, or draft."), told("to", words, "A version's number, or draft."),
@@ -142,7 +142,7 @@ extension Shapes {
 
     static let rollback: [FieldShape] = [
         told("aborted", .object(RolloutContent.shown), "The candidate that was withdrawn.", nullable: true),
-        told("published", .object(version), "The version that repeats an older baseline.", nullable: true),
+        told("published", .object(configVersion), "The version that repeats an older baseline.", nullable: true),
         told("baseline_version", number, "In force for all now."), told("warnings", problems, "What is wrong with what came back."),
         told("repeated", .flag, "It had been done before; nothing was changed now."),
     ]
