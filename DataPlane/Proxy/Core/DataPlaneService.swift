@@ -69,6 +69,7 @@ package struct DataPlaneService: Sendable {
         }
         defer { stopping.cancel() }
         try await group.run()
+        await plane.server.close()
         store.close()
         logger.notice("stopped", metadata: ["outbox_batches": "\(plane.pipeline.counters.outboxRows.load(ordering: .relaxed))"])
     }

@@ -155,7 +155,7 @@ package final class ProxyServer: Sendable {
 
     /// Takes no more connections, answers no more requests than those under way, and waits until these have ended and their clients have
     /// what was answered, or the settings' `drainTimeout` is over. What is left is ended then, its callers told and its records written.
-    /// Afterwards the journals are closed: the pipeline can be stopped.
+    /// Afterwards the journals are closed: the pipeline can be stopped. The loops still answer what is asked of them, until `close`.
     package func drain(force: Bool = false) async {
         if force { hurry() }
         draining.store(true, ordering: .relaxed)
@@ -178,8 +178,10 @@ package final class ProxyServer: Sendable {
             }
             try? await context.eventLoop.submit { context.journal.close() }.get()
         }
-        try? await group.shutdownGracefully()
     }
+
+    /// Ends the loops themselves, after `drain`. Last of all: who asks a loop that has ended, as `sums` does, is never answered.
+    package func close() async { try? await group.shutdownGracefully() }
 
     private func waits(milliseconds: Int, while isWanted: () async -> Bool) async {
         let deadline = MonotonicClock.nowMicroseconds() + Int64(milliseconds) * 1000

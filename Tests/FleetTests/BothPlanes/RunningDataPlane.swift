@@ -81,6 +81,7 @@ final class RunningDataPlane: Sendable {
         linking.cancel()
         await linking.value
         await server.drain(force: true)
+        await server.close()
         pipeline.stop()
         local.close()
     }

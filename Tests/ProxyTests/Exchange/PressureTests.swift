@@ -3,6 +3,7 @@ import Foundation
 import NIOCore
 import Primitives
 import Simulator
+import Synchronization
 import Testing
 
 @testable import Proxy
@@ -215,6 +216,26 @@ struct PressureTests {
         let flags = UsageFlags(rawValue: record.flags)
         #expect(record.errorOrigin == .weir && record.errorCode == "gateway_stopped" && !flags.contains(.upstreamDied))
         #expect(flags.contains(.estimated) && record.outputTokens > 0)
+    }
+
+    @Test func isAskedHowItFaresUntilItsVeryEnd() async throws {
+        // The reporter and the operator's listener end after the requests do, and would otherwise keep the process from ending.
+        let proxy = try await ProxyFixture(models: ["sim-ok"])
+        #expect(try await proxy.chat("sim-ok").status == 200)
+        await proxy.server.drain()
+        let admitted = Admitted()
+        Task { admitted.count.store(Int(await proxy.server.sums().metrics.admitted), ordering: .relaxed) }
+        while admitted.count.load(ordering: .relaxed) < 0 { try await ProxyFixture.pause() }
+        #expect(admitted.count.load(ordering: .relaxed) == 1)
+        await proxy.server.close()
+        proxy.pipeline.stop()
+        proxy.local.close()
+        try await proxy.simulator.shutdown()
+    }
+
+    /// As the data plane says, once it has.
+    private final class Admitted: Sendable {
+        let count = Atomic<Int>(-1)
     }
 
     @Test func endsAtOnceWhenToldTwice() async throws {

@@ -147,6 +147,7 @@ final class ProxyFixture: Sendable {
     /// Stops everything, and answers every usage record there is.
     func finish() async throws -> [Weir_V1_UsageRecord] {
         await server.drain()
+        await server.close()
         pipeline.stop()
         let batches = try pipeline.outbox.batches(after: 0, limit: 1000).batches
         let records = try batches.flatMap { batch in try Weir_V1_UsageBatch(serializedBytes: batch.records).records }
