@@ -18,6 +18,7 @@ package enum AdminRoutes {
             SigningSecretRoutes(secrets: services.signingSecrets),
             NounRoutes(services.dids),
             NounRoutes(services.revokedGrants),
+            BanRoutes(bans: services.bans),
             NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
             NounRoutes(services.endpoints),

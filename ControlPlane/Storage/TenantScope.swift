@@ -18,7 +18,9 @@ package enum RowSecurity {
     /// Tables whose rows belong to tenants, and the column that says to which.
     package static let tables: [(name: String, tenantColumn: String)] =
         first
-        + ["virtual_key_uses", "users", "apps", "signing_secrets", "dids", "revoked_grants"].map { (name: $0, tenantColumn: "tenant_id") }
+        + ["virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants"].map {
+            (name: $0, tenantColumn: "tenant_id")
+        }
 
     /// Those that were there when this began; a later table's migration brings its own policy.
     static let first: [(name: String, tenantColumn: String)] = [

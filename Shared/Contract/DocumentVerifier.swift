@@ -53,7 +53,7 @@ package struct DocumentVerifier: Sendable {
         guard header.deployment == deployment else {
             throw DocumentRefusal(.wrongAudience, "for deployment \"\(header.deployment.prefix(80))\"")
         }
-        let audience = kind == .directory || kind == .revocation ? [dataPlaneID] : [SignedDocument.everyone, dataPlaneID]
+        let audience = [.directory, .revocation, .bans].contains(kind) ? [dataPlaneID] : [SignedDocument.everyone, dataPlaneID]
         guard audience.contains(header.audience) else { throw DocumentRefusal(.wrongAudience, "for \"\(header.audience.prefix(80))\"") }
         let payload = Array(envelope.payload)
         guard header.payloadLength == UInt64(payload.count), Array(header.payloadDigest) == SHA256Digest.of(payload) else {

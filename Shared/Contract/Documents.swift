@@ -11,6 +11,7 @@ package enum DocumentKind: String, Sendable, Hashable, CaseIterable {
     case heartbeat = "application/vnd.weir.heartbeat.v1"
     case keyring = "application/vnd.weir.keyring.v1"
     case revocation = "application/vnd.weir.revocation.v1"
+    case bans = "application/vnd.weir.bans.v1"
 
     package var payloadType: String { rawValue }
 

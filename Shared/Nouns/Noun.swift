@@ -44,7 +44,7 @@ package enum DeclaredNouns {
         TenantContent.self, ProjectContent.self, VirtualKeyContent.self, ProviderContent.self, CredentialContent.self,
         EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
         EnrollmentTokenContent.self, UserContent.self, AppContent.self, RolloutContent.self, DataPlaneContent.self,
-        DIDContent.self, SigningSecretContent.self, RevokedGrantContent.self,
+        DIDContent.self, SigningSecretContent.self, RevokedGrantContent.self, BanContent.self,
     ]
 
     package static func noun(prefix: String) -> (any Noun.Type)? { all.first { $0.idPrefix == prefix } }

@@ -153,3 +153,36 @@ struct IdentitiesTests {
         }
     }
 }
+
+@Suite("Bans as they are administered")
+struct BanRoutesTests {
+    @Test(
+        "anybody there is can be banned once; it says whose it is, how far it has come, and ends when it is lifted",
+        arguments: TestDatabases.all)
+    func bans(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let tenant = try await h.create("/admin/api/tenants", ["name": "A"]).id
+            let project = try await h.create("/admin/api/projects", ["tenant_id": .string(tenant), "name": "p"]).id
+            let user = try await h.create("/admin/api/users", ["oid": "ada"]).id
+            let app = try await h.create("/admin/api/apps", ["app_id": "x", "name": "x", "owner_id": "ada"]).id
+            let key = try await h.create("/admin/api/keys", ["project_id": .string(project), "name": "k"]).id
+            for (subject, kind) in [(tenant, "tenant"), (user, "user"), (app, "app"), (key, "key")] {
+                let ban = try await h.create("/admin/api/bans", ["subject_id": .string(subject), "reason": "fraud"])
+                #expect(ban.json["kind"] == .string(kind) && ban.json["tenant_id"] == .string(tenant))
+                let read = try await h.get("/admin/api/bans/\(ban.id)")
+                #expect(read.json["data_planes"] == .array([]) && read.etag == ban.etag)
+                #expect(try await h.post("/admin/api/bans", ["subject_id": .string(subject)]).status == 409)
+                let listed = try await h.get("/admin/api/bans?subject_id=\(subject)").json["items"]?.arrayValue ?? []
+                #expect(listed.compactMap { $0["id"]?.stringValue } == [ban.id])
+                #expect(try await h.send(.delete, "/admin/api/bans/\(ban.id)", ifMatch: "*").status == 204)
+                #expect(try await h.post("/admin/api/bans", ["subject_id": .string(subject)]).status == 201, "and again")
+            }
+            for subject in [project, "usr_aaaaaaaaaaaaaaaa", "ada", "usr", ""] {
+                #expect(try await h.post("/admin/api/bans", ["subject_id": .string(subject)]).fields == ["subject_id"], "\(subject)")
+            }
+            let past = try await h.post(
+                "/admin/api/bans", ["subject_id": .string(key), "expires_at": .string(RFC3339.string(milliseconds: 1000))])
+            #expect(past.fields == ["expires_at"])
+        }
+    }
+}

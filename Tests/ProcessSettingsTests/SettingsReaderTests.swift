@@ -22,7 +22,7 @@ struct SettingsReaderTests {
         [
             Setting<Things>.number("max-size", \.size, .bytes, in: 10...1000, "Of a thing."),
             .text("title", \.title, placeholder: "text", "Shown."),
-            .text("token", \.token, placeholder: "token", isSecret: true, "Kept."),
+            .text("token", \.token, placeholder: "token", isSecret: true, alsoNamed: "SHARED_TOKEN", "Kept."),
             .text("database", \.database, placeholder: "url", "Where."),
             .choice("colour", \.colour, "Which."),
             .flag("loud", \.loud, "Whether."),
@@ -44,6 +44,15 @@ struct SettingsReaderTests {
         } catch {
             return error.problems
         }
+    }
+
+    @Test func anotherNameOfAVariableCountsWhereOursIsNotThere() throws {
+        func token(_ environment: [String: String]) throws -> String? {
+            try reader.read(arguments: [], environment: environment).target.token
+        }
+        #expect(try token(["SHARED_TOKEN": "theirs"]) == "theirs")
+        #expect(try token(["SHARED_TOKEN": "theirs", "WEIR_TOKEN": "ours"]) == "ours")
+        #expect(try token(["SHARED_TOKEN": ""]) == nil)
     }
 
     @Test func aFlagGoesBeforeTheEnvironmentThatBeforeTheFileThatBeforeTheDefault() throws {

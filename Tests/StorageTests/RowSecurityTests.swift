@@ -47,6 +47,11 @@ struct RowSecurityTests {
                             directory_revision)
                         VALUES ($1, $2, $3, 'g', $4, 1, 1, 1, 1)
                         """, [.text("rvk_" + tenant), .text("did_" + tenant), .text(tenant), .blob(Array(tenant.utf8))])
+                    try c.execute(
+                        """
+                        INSERT INTO bans (id, subject_id, tenant_id, reason, revision, created_at, updated_at, ban_revision)
+                        VALUES ($1, $2, $2, '', 1, 1, 1, 1)
+                        """, [.text("ban_" + tenant), .text(tenant)])
                     try AuditTable.insert(
                         c,
                         AuditRow(

@@ -23,6 +23,8 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
     var createQuery: [FieldShape] = []
     /// Of what says which one is meant, where the path's name is not enough.
     var pathQuery: [FieldShape] = []
+    /// What the answer about a single one says beside its fields.
+    var detail: (shapes: [FieldShape], members: @Sendable (Entity<Content>) async throws -> JSONObject)?
     /// Brings a list's or a creation's request into the form that the declaration reads.
     var prepare: @Sendable (APIRequest) async throws -> APIRequest = { $0 }
     var path: String { "/admin/api/\(Content.words.path)" }
@@ -69,8 +71,15 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             ) { $0.json }
         }
         if !missing.contains(.create) { addCreation(to: &table) }
-        table.get("\(path)/{id}", .admin(Content.readPermission), answering("Get \(words.oneOfIt).")) { request in
-            .item(try await named(request))
+        let single = answering("Get \(words.oneOfIt).") { [detail] docs in
+            if let detail { docs.answer = .object(Content.shown + detail.shapes) }
+        }
+        table.get("\(path)/{id}", .admin(Content.readPermission), single) { [detail] request in
+            let item = try await named(request)
+            guard let detail else { return .item(item) }
+            var object = item.json.objectValue ?? JSONObject()
+            for member in try await detail.members(item).members { object[member.name] = member.value }
+            return .json(.object(object), revision: item.revision)
         }
         if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }
         if !missing.contains(.delete) { addDeletion(to: &table) }

@@ -169,7 +169,7 @@ package struct DataPlaneService: Sendable {
                 c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: row.version)
             try DataPlaneDocumentsTable.removeExcept(
                 c, dataPlaneID: row.dataPlaneID, kind: DocumentKind.config.word, versions: Rollouts.referencedVersions(c))
-        case .directory, .heartbeat, .keyring, .revocation:
+        case .directory, .heartbeat, .keyring, .revocation, .bans:
             try DataPlaneDocumentsTable.removeOlder(
                 c, dataPlaneID: row.dataPlaneID, kind: row.kind, epoch: row.epoch, version: row.version)
         }

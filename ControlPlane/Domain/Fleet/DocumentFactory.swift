@@ -33,11 +33,12 @@ package struct FleetTarget: Sendable, Hashable {
     package var directory: Int64
     package var credentials: Int64
     package var dataPlanes: Int64
+    package var bans: Int64
 
     package init(
         epoch: Int64, signingKeyID: String, keyringEpoch: Int64, keyringVersion: Int64, configVersions: [Int64], rolloutVersion: Int64,
         directory: Int64,
-        credentials: Int64, dataPlanes: Int64
+        credentials: Int64, dataPlanes: Int64, bans: Int64 = 0
     ) {
         self.epoch = epoch
         self.signingKeyID = signingKeyID
@@ -48,6 +49,7 @@ package struct FleetTarget: Sendable, Hashable {
         self.directory = directory
         self.credentials = credentials
         self.dataPlanes = dataPlanes
+        self.bans = bans
     }
 
     package static func read(_ c: any SQLConnection) throws -> FleetTarget {
@@ -58,7 +60,7 @@ package struct FleetTarget: Sendable, Hashable {
             keyringEpoch: keyring?.epoch ?? 0, keyringVersion: keyring?.version ?? 0, configVersions: try Rollouts.referencedVersions(c),
             rolloutVersion: try Rollouts.currentPayload(c).version,
             directory: counters[FleetCounter.directory] ?? 0, credentials: counters[FleetCounter.credentials] ?? 0,
-            dataPlanes: counters[FleetCounter.dataPlanes] ?? 0)
+            dataPlanes: counters[FleetCounter.dataPlanes] ?? 0, bans: counters[FleetCounter.bans] ?? 0)
     }
 }
 

@@ -110,6 +110,7 @@ package enum FleetCounter {
     package static let config = "config"
     package static let rollout = "rollout"
     package static let credentials = "credentials"
+    package static let bans = "bans"
     package static let keyring = "keyring"
     package static let heartbeat = "heartbeat"
     /// Raised when a data plane's standing changes: its status or its tenants.

@@ -4,7 +4,7 @@ import Synchronization
 /// the database's counters from time to time, since another replica's change raises nothing here.
 package final class ChangeSignal: Sendable {
     package enum Topic: String, CaseIterable, Sendable {
-        case directory, config, rollout, credentials, keyring
+        case directory, config, rollout, credentials, keyring, bans
     }
 
     private struct Subscriber {

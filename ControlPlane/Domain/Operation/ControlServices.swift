@@ -11,6 +11,7 @@ package struct ControlServices: Sendable {
     package let keys: VirtualKeyService
     package let users: UserService
     package let apps: AppService
+    package let bans: BanService
     package let keyAuthentication: KeyAuthentication
     package let credentials: CredentialService
     package let signingSecrets: SigningSecretService
@@ -41,6 +42,7 @@ package struct ControlServices: Sendable {
         keys = VirtualKeyService(domain)
         users = UserService(domain)
         apps = AppService(domain)
+        bans = BanService(domain)
         keyAuthentication = KeyAuthentication(domain)
         credentials = CredentialService(domain, cipher: cipher)
         signingSecrets = SigningSecretService(domain, cipher: cipher)

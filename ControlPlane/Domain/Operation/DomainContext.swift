@@ -92,7 +92,7 @@ package struct DomainContext: Sendable {
 /// the other: their numbers commit in order, and a reference checked under the counter still stands at the commit. Transactions
 /// that need several take them in the order of the cases, which rules out deadlocks.
 package enum ChangeCounter: String, CaseIterable, Sendable {
-    case administrators, credentials, directory, draft, config, rollout
+    case administrators, bans, credentials, directory, draft, config, rollout
 
     package func next(_ c: any SQLConnection) throws -> Int64 {
         try CountersTable.next(c, rawValue)

@@ -132,6 +132,34 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         }
     }
 
+    func bans(
+        request: StreamingServerRequest<Weir_V1_SubscribeRequest>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Weir_V1_SubscribeResponse> {
+        let dataPlane = try await admit(request.metadata, context)
+        return StreamingServerResponse { writer in
+            try await supervised(dataPlane.id, connection: nil, context) { stream in
+                var iterator = request.messages.makeAsyncIterator()
+                guard case .hello(let hello)? = try await iterator.next()?.message else {
+                    throw RPCError(code: .invalidArgument, message: "the first message has to be a hello")
+                }
+                try services.context.checkVersion(hello.version)
+                let bans = BanStream(
+                    hello, stream: stream, hub: hub, services: services, settings: settings, metrics: metrics, logger: logger)
+                let rest = UncheckedIterator(iterator)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await bans.send(writer) }
+                    group.addTask {
+                        var iterator = rest.iterator
+                        while let message = try await iterator.next() { try await bans.receive(message) }
+                    }
+                    try await group.next()
+                    group.cancelAll()
+                }
+            }
+            return [:]
+        }
+    }
+
     /// There are no budgets yet, so there is nothing to lease from. The same request gets the same answer, always.
     func lease(
         request: StreamingServerRequest<Weir_V1_LeaseRequest>, context: ServerContext

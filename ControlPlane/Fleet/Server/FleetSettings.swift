@@ -66,6 +66,7 @@ package struct FleetServices: Sendable {
     package let dataPlanes: DataPlaneService
     package let factory: DocumentFactory
     package let directory: DirectoryDocuments
+    package let bans: BanDocuments
     package let secrets: SealedSecretsService
     package let storeUsage: StoreUsage
 
@@ -76,6 +77,7 @@ package struct FleetServices: Sendable {
         dataPlanes = DataPlaneService(context)
         factory = DocumentFactory(context, keys: keys)
         directory = DirectoryDocuments(context, keys: keys, factory: factory)
+        bans = BanDocuments(context, keys: keys, factory: factory)
         secrets = SealedSecretsService(
             context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher))
         self.storeUsage = storeUsage

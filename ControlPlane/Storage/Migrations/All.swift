@@ -30,5 +30,6 @@ package enum Migrations {
         .answersMasterKey,
         .identities,
         .identityIndexes,
+        .bans,
     ]
 }

@@ -4,7 +4,7 @@ package enum PurgeTables {
         case virtualKeys = "virtual_keys"
         case signingSecrets = "signing_secrets"
         case revokedGrants = "revoked_grants"
-        case dids, projects, tenants, credentials, users, apps
+        case dids, projects, tenants, credentials, users, apps, bans
 
         /// What still refers to a row by a foreign key, and by which column.
         fileprivate var referrers: [(table: String, column: String)] {
@@ -13,16 +13,23 @@ package enum PurgeTables {
             case .projects: [("virtual_keys", "project_id")]
             case .tenants: ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants"].map { (table: $0, column: "tenant_id") }
             case .users: [("apps", "owner_id"), ("virtual_keys", "user_id"), ("dids", "user_id")]
-            case .apps: []
+            case .apps, .bans: []
             }
         }
 
-        fileprivate var isDirectory: Bool { self != .credentials && self != .signingSecrets }
+        fileprivate var isDirectory: Bool { changeColumn == "directory_revision" }
+        fileprivate var changeColumn: String {
+            switch self {
+            case .credentials, .signingSecrets: "revision"
+            case .bans: "ban_revision"
+            default: "directory_revision"
+            }
+        }
     }
 
     /// Those that refer to others come first.
     package static let inOrder: [Table] = [
-        .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials,
+        .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
     ]
 
     /// The counter that says up to which change of the directory rows are missing: a delta from before it would not tell of them.
@@ -37,7 +44,7 @@ package enum PurgeTables {
             DELETE FROM \(name) WHERE id IN (
                 SELECT id FROM \(name) WHERE deleted_at IS NOT NULL AND deleted_at < $1 \(free.joined(separator: " "))
                 ORDER BY deleted_at LIMIT $2)
-            RETURNING id, \(table.isDirectory ? "directory_revision" : "revision") AS change
+            RETURNING id, \(table.changeColumn) AS change
             """, [.int(deletedBefore), .int(Int64(limit))])
         if table == .virtualKeys { try KeyUsesTable.remove(c, keyIDs: rows.map { try $0.text("id") }) }
         if table.isDirectory, let last = try rows.map({ try $0.int("change") }).max() {

@@ -35,16 +35,16 @@ package final class ControlLink: Sendable {
         package init() {}
     }
 
-    private let enrollment: Enrollment
+    let enrollment: Enrollment
     private let identity: IdentityKey
-    private let snapshots: SnapshotStore
+    let snapshots: SnapshotStore
     private let outbox: any UsageOutbox
     private let status: @Sendable () -> Weir_V1_StatusReport
     private let settings: Settings
     /// Which address is spoken to; the next one after a failure.
     private let ring: Mutex<AddressRing>
-    private var address: FleetAddress { ring.withLock { $0.current } }
-    private let logger: Logger
+    var address: FleetAddress { ring.withLock { $0.current } }
+    let logger: Logger
     private let current = Mutex(ControlLinkState())
     /// The last rollout that referred to a configuration not held.
     private let brokenRollout = Mutex<DocumentVersion?>(nil)
@@ -53,7 +53,7 @@ package final class ControlLink: Sendable {
     /// Payload bytes of a document that a connection outlives.
     private static let largestKeptBytes = 8 << 20
     /// A connection that lasted so long was a good one.
-    private static let stableMicroseconds: Int64 = 10_000_000
+    static let stableMicroseconds: Int64 = 10_000_000
     private let worker = DispatchQueue(label: "weir.outbox", qos: .utility)
     private let wake = LinkSignal()
 
@@ -82,6 +82,14 @@ package final class ControlLink: Sendable {
 
     /// Connects, and connects again, until the task is cancelled.
     package func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.runLink() }
+            // A connection and a thread of their own: what delays the other delays no ban.
+            group.addTask { await self.runBans() }
+        }
+    }
+
+    private func runLink() async {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var backoff = Backoff()
         var generator = SystemRandomNumberGenerator()
@@ -167,7 +175,7 @@ package final class ControlLink: Sendable {
     }
 
     /// Proves who we are: the control plane's nonce, signed.
-    private func openSession(
+    func openSession(
         _ fleet: Weir_V1_Fleet.Client<FleetConnection.Transport>
     ) async throws -> Weir_V1_OpenSessionResponse {
         var challenge = Weir_V1_ChallengeRequest()

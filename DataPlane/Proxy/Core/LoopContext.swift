@@ -26,6 +26,8 @@ final class LoopContext: @unchecked Sendable {
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
+    /// Who is shut out.
+    private(set) var bans = BanSet.empty
     var isDraining = false
     /// Running requests are ended: nothing more is sent to providers.
     private(set) var isStopping = false
@@ -93,6 +95,15 @@ final class LoopContext: @unchecked Sendable {
         if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
         guard let before, before.directory.revocations != snapshot.directory.revocations else { return }
         endExchanges { snapshot.directory.interruption(of: $0) }
+    }
+
+    /// Puts bans in force, and ends what runs for whom they concern.
+    func activate(_ bans: BanSet) {
+        assertOnLoop()
+        self.bans = bans
+        guard !bans.isEmpty else { return }
+        let now = clock.nowMilliseconds()
+        endExchanges { bans.interruption(of: $0, nowMilliseconds: now) }
     }
 
     /// Ends what runs for certain principals.

@@ -66,6 +66,12 @@ package final class ProxyServer: Sendable {
             try await context.eventLoop.submit { context.start() }.get()
         }
         let all = contexts
+        let bans = snapshots.bans
+        // First to be told of what comes, then given what is there: nothing in between is missed.
+        bans.onActivate { bans in
+            for context in all { try? await context.eventLoop.submit { context.activate(bans) }.get() }
+        }
+        for context in contexts { try await context.eventLoop.submit { context.activate(bans.current) }.get() }
         let previous = Mutex<RuntimeSnapshot?>(nil)
         snapshots.onActivate { snapshot in
             endpointStates.activated(

@@ -60,6 +60,7 @@ extension Exchange {
             let caller = try Authenticate.caller(
                 asking, sharedSecret: loop.settings.gatewaySharedSecret, dialect: .openAI, directory: snapshot.directory,
                 nowMilliseconds: receivedAt / 1000)
+            try checkBans(caller)
             _ = try configuration(snapshot, caller)
             return (.complete(caller), snapshot)
         }
@@ -78,6 +79,7 @@ extension Exchange {
             presented: presented, isBearer: isBearer, memory: &presentedKey, channel: channel,
             dialect: .openAI, directory: snapshot.directory, nowMilliseconds: receivedAt / 1000)
         if case .complete(let caller) = authentication {
+            try checkBans(caller)
             if caller.scopes?.origin != nil { try callerAddress(head, bytes).check(caller.scopes) }
             // Without a configuration no body is worth waiting for.
             _ = try configuration(snapshot, caller)
@@ -106,7 +108,13 @@ extension Exchange {
         {
             throw Rejection(why)
         }
+        try checkBans(caller)
         return caller
+    }
+
+    private func checkBans(_ caller: Caller) throws(Rejection) {
+        guard !loop.bans.isEmpty else { return }
+        if let why = loop.bans.interruption(of: caller.principal, nowMilliseconds: receivedAt / 1000) { throw Rejection(why) }
     }
 
     /// The configuration in force for a caller at the time of the request.

@@ -53,7 +53,7 @@ struct SnapshotState: Sendable {
         case .config: configs[version]?.hold
         case .rollout: rollout?.hold
         case .directory: directoryHold
-        case .heartbeat, .keyring, .revocation: marks[kind]
+        case .heartbeat, .keyring, .revocation, .bans: marks[kind]
         }
     }
 

@@ -64,6 +64,7 @@ extension SnapshotStore {
         case .keyring: try activateKeyring(document, next, &state)
         case .heartbeat: try hear(document, next, &state, now: now)
         case .revocation: break
+        case .bans: throw DocumentRefusal(.unknownKind, "bans have a stream of their own")
         }
         return document
     }

@@ -50,6 +50,10 @@ package final class SnapshotStore: Sendable {
     let revocationGraceMilliseconds: Int64
     let worker = DispatchQueue(label: "weir.snapshots", qos: .utility)
 
+    /// Who is shut out: documents of their own, which wait for none of these.
+    package let bans: BanStore
+    private let trust: Mutex<(trusted: TrustStore, retired: TrustStore)>
+
     private struct Publication {
         var current = RuntimeSnapshot.empty
         var listeners: [@Sendable (RuntimeSnapshot) -> Void] = []
@@ -74,9 +78,15 @@ package final class SnapshotStore: Sendable {
             SnapshotReport(startedMilliseconds: clock.nowMilliseconds(), problems: booted.problems, state: booted.state))
         publication = Mutex(Publication(current: booted.state.snapshot()))
         controlAddresses = try ControlAddresses(local)
+        trust = Mutex((booted.state.trust, booted.state.retired))
+        bans = BanStore(local: local, identity: identity, clock: clock, logger: logger)
+        bans.load(trust: TrustStore(booted.state.trust.keys.merging(booted.state.retired.keys) { first, _ in first }))
         HeapMemory.returnUnused()
         resumeRevocation()
     }
+
+    /// The keys that are believed now. Waits for no document that is being read.
+    package var trusted: TrustStore { trust.withLock { $0.trusted } }
 
     /// What is in force.
     package var current: RuntimeSnapshot { publication.withLock { $0.current } }
@@ -144,6 +154,7 @@ package final class SnapshotStore: Sendable {
         state.generation &+= 1
         let snapshot = state.snapshot()
         let settled = state
+        trust.withLock { $0 = (settled.trust, settled.retired) }
         report.withLock { $0.update(settled) }
         publication.withLock { publication in
             publication.current = snapshot

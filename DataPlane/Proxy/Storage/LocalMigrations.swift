@@ -28,6 +28,7 @@ package struct LocalMigration: Sendable {
         usageNotes,
         revocation,
         nonces,
+        bans,
     ]
 
     private static let base = LocalMigration(

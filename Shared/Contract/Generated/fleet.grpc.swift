@@ -100,6 +100,19 @@ package enum Weir_V1_Fleet: Sendable {
                 type: .bidirectionalStreaming
             )
         }
+        /// Namespace for "Bans" metadata.
+        package enum Bans: Sendable {
+            /// Request type for "Bans".
+            package typealias Input = Weir_V1_SubscribeRequest
+            /// Response type for "Bans".
+            package typealias Output = Weir_V1_SubscribeResponse
+            /// Descriptor for "Bans".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "weir.v1.Fleet"),
+                method: "Bans",
+                type: .bidirectionalStreaming
+            )
+        }
         /// Descriptors for all methods in the "weir.v1.Fleet" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Enroll.descriptor,
@@ -107,7 +120,8 @@ package enum Weir_V1_Fleet: Sendable {
             OpenSession.descriptor,
             Subscribe.descriptor,
             ReportUsage.descriptor,
-            Lease.descriptor
+            Lease.descriptor,
+            Bans.descriptor
         ]
     }
 }
@@ -229,6 +243,20 @@ extension Weir_V1_Fleet {
             request: GRPCCore.StreamingServerRequest<Weir_V1_LeaseRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_LeaseGrant>
+
+        /// Handle the "Bans" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weir_V1_SubscribeRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weir_V1_SubscribeResponse` messages.
+        func bans(
+            request: GRPCCore.StreamingServerRequest<Weir_V1_SubscribeRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_SubscribeResponse>
     }
 
     /// Service protocol for the "weir.v1.Fleet" service.
@@ -334,6 +362,20 @@ extension Weir_V1_Fleet {
             request: GRPCCore.StreamingServerRequest<Weir_V1_LeaseRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_LeaseGrant>
+
+        /// Handle the "Bans" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weir_V1_SubscribeRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weir_V1_SubscribeResponse` messages.
+        func bans(
+            request: GRPCCore.StreamingServerRequest<Weir_V1_SubscribeRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_SubscribeResponse>
     }
 
     /// Simple service protocol for the "weir.v1.Fleet" service.
@@ -440,6 +482,21 @@ extension Weir_V1_Fleet {
             response: GRPCCore.RPCWriter<Weir_V1_LeaseGrant>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "Bans" method.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Weir_V1_SubscribeRequest` messages.
+        ///   - response: A response stream of `Weir_V1_SubscribeResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func bans(
+            request: GRPCCore.RPCAsyncSequence<Weir_V1_SubscribeRequest, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Weir_V1_SubscribeResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
     }
 }
 
@@ -508,6 +565,17 @@ extension Weir_V1_Fleet.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_LeaseGrant>(),
             handler: { request, context in
                 try await self.lease(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Weir_V1_Fleet.Method.Bans.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weir_V1_SubscribeRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_SubscribeResponse>(),
+            handler: { request, context in
+                try await self.bans(
                     request: request,
                     context: context
                 )
@@ -637,6 +705,23 @@ extension Weir_V1_Fleet.SimpleServiceProtocol {
             metadata: [:],
             producer: { writer in
                 try await self.lease(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    package func bans(
+        request: GRPCCore.StreamingServerRequest<Weir_V1_SubscribeRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_SubscribeResponse> {
+        return GRPCCore.StreamingServerResponse<Weir_V1_SubscribeResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.bans(
                     request: request.messages,
                     response: writer,
                     context: context
@@ -780,6 +865,25 @@ extension Weir_V1_Fleet {
             deserializer: some GRPCCore.MessageDeserializer<Weir_V1_LeaseGrant>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_LeaseGrant>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Bans" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Weir_V1_SubscribeRequest` messages.
+        ///   - serializer: A serializer for `Weir_V1_SubscribeRequest` messages.
+        ///   - deserializer: A deserializer for `Weir_V1_SubscribeResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func bans<Result>(
+            request: GRPCCore.StreamingClientRequest<Weir_V1_SubscribeRequest>,
+            serializer: some GRPCCore.MessageSerializer<Weir_V1_SubscribeRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Weir_V1_SubscribeResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_SubscribeResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -984,6 +1088,34 @@ extension Weir_V1_Fleet {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Bans" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Weir_V1_SubscribeRequest` messages.
+        ///   - serializer: A serializer for `Weir_V1_SubscribeRequest` messages.
+        ///   - deserializer: A deserializer for `Weir_V1_SubscribeResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func bans<Result>(
+            request: GRPCCore.StreamingClientRequest<Weir_V1_SubscribeRequest>,
+            serializer: some GRPCCore.MessageSerializer<Weir_V1_SubscribeRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Weir_V1_SubscribeResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_SubscribeResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Weir_V1_Fleet.Method.Bans.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1141,6 +1273,29 @@ extension Weir_V1_Fleet.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_LeaseRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Weir_V1_LeaseGrant>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Bans" method.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Weir_V1_SubscribeRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func bans<Result>(
+        request: GRPCCore.StreamingClientRequest<Weir_V1_SubscribeRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_SubscribeResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.bans(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_SubscribeRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weir_V1_SubscribeResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1327,6 +1482,34 @@ extension Weir_V1_Fleet.ClientProtocol {
             producer: producer
         )
         return try await self.lease(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Bans" method.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func bans<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Weir_V1_SubscribeRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_SubscribeResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Weir_V1_SubscribeRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.bans(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -1,0 +1,30 @@
+import Domain
+import Nouns
+import Primitives
+
+/// Bans; each says which data planes have acted on it.
+package struct BanRoutes: RouteGroup {
+    let bans: BanService
+
+    package func addRoutes(to table: inout RouteTable) {
+        var routes = NounRoutes(bans.nouns)
+        let plane: [FieldShape] = [
+            .told("data_plane_id", .id(DataPlaneKind.prefix), "A data plane that serves the tenant."),
+            .told("name", .text(maximum: 128), "What people call it."),
+            .told(
+                "state", .word(BanService.Reach.State.allCases.map(\.rawValue)),
+                "acted: the ban is in force there; pending: it is connected and has not answered; unreachable: what it heard last holds."),
+            .told("acted_at", .time, "When its answer came.", nullable: true),
+            .told("last_seen_at", .time, "When it was last in contact.", nullable: true),
+            .told(
+                "holds_until", .time,
+                "Until when what it heard last holds there; null: until it is in contact again, however long that is.",
+                nullable: true),
+        ]
+        routes.detail = (
+            [.told("data_planes", .objects(plane, maximum: 10_000), "How far it has come.")],
+            { [bans] ban in ["data_planes": .array(try await bans.reach(of: ban).map(\.json))] }
+        )
+        routes.addRoutes(to: &table)
+    }
+}

@@ -1,0 +1,83 @@
+import Contract
+import Foundation
+import Nouns
+import Primitives
+import Storage
+import SwiftProtobuf
+import Trust
+
+/// Makes the documents of bans: one for each data plane, with all that are in force for its tenants.
+package struct BanDocuments: Sendable {
+    /// Documents that a data plane may come back with.
+    private static let keptIssues = 16
+
+    private let fleet: FleetContext
+    private let keys: SigningKeyService
+    private let factory: DocumentFactory
+
+    package init(_ fleet: FleetContext, keys: SigningKeyService, factory: DocumentFactory) {
+        self.fleet = fleet
+        self.keys = keys
+        self.factory = factory
+    }
+
+    /// What the data plane lacks; nil: it holds what is in force, which is noted.
+    /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
+    package func next(for dataPlaneID: String, held: DocumentMark?) async throws -> IssuedDocument? {
+        let now = fleet.domain.clock.nowMilliseconds()
+        return try await fleet.write(as: .all) { c -> IssuedDocument? in
+            guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
+            let epoch = try FleetCounter.epoch(c)
+            let covered = try CountersTable.current(c, FleetCounter.bans)
+            let scope = DirectoryScope(tenantIDs: row.tenantIDs)
+            var payload = Weir_V1_BansPayload()
+            payload.bans = try BansTable.inForce(c, scope, now: now).map { ban in
+                var message = Weir_V1_Ban()
+                message.id = ban.id
+                message.subjectID = ban.subjectID
+                message.expiresMs = ban.expiresAt ?? 0
+                return message
+            }
+            // Where there was never one, there is nothing to be said.
+            if payload.bans.isEmpty, held == nil { return nil }
+            let bytes: [UInt8] = try payload.serializedBytes()
+            let digest = SHA256Digest.of(bytes)
+            if let held, held.epoch == epoch, held.digest == digest,
+                try IssuedDocumentsTable.find(
+                    c, dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, epoch: epoch, version: held.version)?.digest == digest
+            {
+                try BansTable.acted(c, dataPlaneID: dataPlaneID, scope, covered: covered, now: now)
+                return nil
+            }
+            let latest = try IssuedDocumentsTable.latest(c, dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, epoch: epoch)
+            let seen = max(latest?.version ?? 0, held.map { $0.epoch == epoch ? $0.version : 0 } ?? 0)
+            var version = max(covered, 1)
+            while version <= seen { version = try CountersTable.next(c, FleetCounter.bans) }
+            try IssuedDocumentsTable.insert(
+                c,
+                IssuedDocumentRow(
+                    dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, epoch: epoch, version: version, digest: digest,
+                    covered: covered, tenantsRevision: row.tenantsRevision, issuedAt: now))
+            try IssuedDocumentsTable.prune(c, dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, keep: Self.keptIssues)
+            let header = factory.header(audience: dataPlaneID, epoch: epoch, version: version, now: now)
+            return IssuedDocument(
+                mark: DocumentMark(kind: .bans, epoch: epoch, version: version, digest: digest),
+                envelope: try SignedDocument.sign(kind: .bans, header: header, payload: bytes, with: try keys.active(c)))
+        }
+    }
+
+    /// The data plane has put a document in force: the receipt of every ban that it covers.
+    package func acted(_ dataPlaneID: String, on mark: DocumentMark) async throws {
+        let now = fleet.domain.clock.nowMilliseconds()
+        try await fleet.observe(as: .all) { c in
+            guard let row = try DataPlanesTable.find(c, id: dataPlaneID),
+                let issued = try IssuedDocumentsTable.find(
+                    c, dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, epoch: mark.epoch, version: mark.version),
+                // Its tenants of then and of now: with another list another document follows.
+                issued.digest == mark.digest, issued.tenantsRevision == row.tenantsRevision
+            else { return }
+            try BansTable.acted(
+                c, dataPlaneID: dataPlaneID, DirectoryScope(tenantIDs: row.tenantIDs), covered: issued.covered, now: now)
+        }
+    }
+}
