@@ -42,6 +42,8 @@ package enum AdminRoutes {
             UsageQuarantineRoutes(quarantine: services.quarantine),
             AuditRoutes(audit: services.audit),
             DeclarativeRoutes(declarative: services.declarative),
+            StatusRoutes(status: StatusService(services, fleet: fleet)),
+            WhoAmIRoutes(adminTokens: services.adminTokens, names: services.names),
             SelfServiceRoutes(usage: services.usage, health: services.health),
             HealthRoutes(health: services.health, metrics: metrics),
         ]

@@ -3,22 +3,22 @@ import Foundation
 import Nouns
 import Primitives
 
-/// The operator's command line: everything the admin API can do. Settings: flags, then WEIR_URL and WEIR_TOKEN, then what
+/// The operator's command line: everything the admin API can do. Settings: flags, then WEIR_URL, WEIR_TOKEN and WEIR_CONTEXT, then what
 /// `weir login` kept.
 struct Weir: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "weir", abstract: "Operate a Weir control plane.",
-        discussion: example("login --url http://127.0.0.1:7080", "tenant create --name Acme", "rollout status"),
+        discussion: example("login --url http://127.0.0.1:7080", "tenant create --name Acme", "status", "doctor"),
         version: weirVersion.description,
         subcommands: [
-            Login.self, Logout.self, Export.self, Apply.self,
+            Login.self, Logout.self, WhoAmI.self, ContextCommand.self, StatusCommand.self, Doctor.self, Export.self, Apply.self,
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
             NounCommand<Users>.self, NounCommand<Apps>.self, NounCommand<Declared<BanContent>>.self,
             NounCommand<SigningSecretNoun>.self, NounCommand<Declared<DIDContent>>.self, NounCommand<RevokedGrantNoun>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Declared<PriceContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
-            UsageCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self,
+            UsageCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self, Completion.self,
         ])
 }
 

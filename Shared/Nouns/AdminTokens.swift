@@ -24,7 +24,7 @@ package struct AdminTokenContent: Noun {
     package static let fields: [Field<Self>] = [
         .name(\.name),
         Field("role", \.role, "owner, operator, billing, auditor or viewer.").heading("ROLE"),
-        Field("expires_at", \.expiresAt, .time, "When it ends; null: never.").heading("EXPIRES"),
+        Field("expires_at", \.expiresAt, .time, "When it ends; null: never.").heading("EXPIRES").reading(null: "never"),
         Field("sha256", \.sha256, "The secret's digest.").hidden,
     ]
 

@@ -90,6 +90,8 @@ package struct DataPlaneContent: Noun {
         FieldShape("outbox_batches", .number, "Batches of usage that it has not delivered yet."),
         FieldShape("ready", .flag, "Whether it can serve requests."), FieldShape("state", text, "What is wrong with it, if anything."),
         FieldShape("draining", .flag, "Whether it is being stopped."),
+        FieldShape(
+            "clock_ahead_ms", .integer(Int64.min...Int64.max), "How far its clock is ahead of the control plane's, in milliseconds."),
         FieldShape("usage_lag_ms", .number, "How old its oldest usage is that it has not delivered, in milliseconds."),
     ].map { $0.with(nullable: true) }
 
@@ -109,7 +111,7 @@ package struct DataPlaneContent: Noun {
         Field(computed: "connected_at", .time, "Since when it is connected.") { plane in
             plane.isConnected ? plane.heldSince?.json(as: .time) ?? .null : .null
         }.observed.nullable,
-        Field("last_seen_at", \.lastSeenAt, .time, "When it was heard last.").observed.heading("LAST SEEN"),
+        Field("last_seen_at", \.lastSeenAt, .time, "When it was heard last.").observed.heading("LAST SEEN").reading(null: "never"),
         Field(computed: "documents", .objects(answers, maximum: 100_000), "What it said of the documents it was sent.") { plane in
             .array(plane.documents.map(\.json))
         }.observed,

@@ -21,7 +21,8 @@ package struct EndpointContent: Noun {
     package static let fields: [Field<Self>] = [
         Field("provider_id", \.providerID, "The provider it reaches.").filter.heading("PROVIDER"),
         .name(\.name),
-        Field("base_url", \.baseURL, .checked(format: "uri"), "Another address than the provider's own."),
+        Field("base_url", \.baseURL, .checked(format: "uri"), "Another address than the provider's own.").reading(
+            null: "default"),
         Field(
             "credential_ids", \.credentialIDs, .list(.id(CredentialKind.prefix), 0...100),
             "Credentials to use there, in turn; of its provider only.", or: []

@@ -177,6 +177,13 @@ package struct Field<Content: Sendable>: Sendable {
     package func heading(_ heading: String) -> Field { with { $0.heading = heading } }
     package func option(_ option: String) -> Field { with { $0.option = option } }
     package func unit(_ unit: String) -> Field { with { $0.unit = unit } }
+    /// People read and write this word for null, or for 0.
+    package func reading(null nullWord: String? = nil, zero zeroWord: String? = nil) -> Field {
+        with {
+            $0.nullWord = nullWord
+            $0.zeroWord = zeroWord
+        }
+    }
 
     /// Given and neither kept nor shown: others are made of it.
     package var transient: Field {

@@ -40,6 +40,9 @@ package struct FieldShape: Sendable, Hashable {
     package var heading: String?
     /// The option's name where it is not the field's.
     package var option: String?
+    /// What null means, and what 0 does (of a time: the beginning of 1970), in the word that people read and write for it.
+    package var nullWord: String?
+    package var zeroWord: String?
 
     package init(_ name: String, _ kind: FieldKind, _ about: String) {
         self.name = name

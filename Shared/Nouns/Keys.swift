@@ -43,11 +43,10 @@ package struct VirtualKeyContent: Noun {
     package static let fields: [Field<Self>] = [
         Field("project_id", \.projectID, "The project it belongs to.").fixed.filter.heading("PROJECT"),
         Field("tenant_id", \.tenantID, "Its project's tenant.").shown.filter,
-        // Not a filter: there may be millions of them, and no index of names.
-        .name(\.name).with { $0.isFilter = false },
+        .name(\.name),
         Field("user_id", \.userID, "The user it belongs to: goes and is blocked with that one.").fixed.filter,
         Field(computed: "status", .word(["active", "revoked", "expired"]), "Whether it works.") { .string($0.status) }.heading("STATUS"),
-        Field("expires_at", \.expiresAt, .time, "When it ends; null: never.").heading("EXPIRES"),
+        Field("expires_at", \.expiresAt, .time, "When it ends; null: never.").heading("EXPIRES").reading(null: "never"),
         Field("models", \.models, .scope(.token), "The models it may use, by name.", or: .all).option("model").heading("MODELS"),
         Field("capabilities", \.capabilities, .scope(.word(Vocabulary.capabilities)), "What it may ask for.", or: .all)
             .option("capability"),
@@ -69,6 +68,7 @@ package struct VirtualKeyContent: Noun {
         Field(computed: "last_used_at", .time, "When it was used last, to the minute; null: never.") { $0.lastUsedAt.json(as: .time) }.with
         {
             $0.isNullable = true
+            $0.nullWord = "never"
             $0.isObserved = true
             $0.heading = "LAST USED"
         },

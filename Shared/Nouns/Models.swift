@@ -25,10 +25,14 @@ package struct ModelContent: Noun {
         Field("name", \.name, .token, "What callers put in \"model\".").filter.heading("NAME"),
         Field("capabilities", \.capabilities, .list(.word(Vocabulary.capabilities), 1...16), "What it can do.").option("capability")
             .heading("CAPABILITIES"),
-        Field("context_window", \.contextWindow, tokens, "Input and output together.", or: 0).unit("tokens, 0: not known")
-            .heading("CONTEXT"),
-        Field("max_output_tokens", \.maxOutputTokens, tokens, "Output of one answer.", or: 0).unit("tokens, 0: not known")
-            .heading("MAX OUTPUT"),
+        Field("context_window", \.contextWindow, tokens, "Input and output together.", or: 0).unit("tokens, 0: not known").reading(
+            zero: "unknown"
+        )
+        .heading("CONTEXT"),
+        Field("max_output_tokens", \.maxOutputTokens, tokens, "Output of one answer.", or: 0).unit("tokens, 0: not known").reading(
+            zero: "unknown"
+        )
+        .heading("MAX OUTPUT"),
         Field("tenant_ids", \.tenantIDs, "The tenants that may use it.", or: .all).option("tenant-id").heading("TENANTS"),
         Field("owned_by", \.ownedBy, .text(maximum: 128), "Whom GET /v1/models names as its owner.", or: ""),
     ]

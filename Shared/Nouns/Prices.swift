@@ -26,7 +26,7 @@ package struct PriceContent: Noun {
 
     package static let fields: [Field<Self>] = [
         Field("model_id", \.modelID, "The model.").filter.heading("MODEL"),
-        Field("endpoint_id", \.endpointID, "Only when this endpoint served it; null: any.").filter.heading("ENDPOINT"),
+        Field("endpoint_id", \.endpointID, "Only when this endpoint served it; null: any.").filter.heading("ENDPOINT").reading(null: "all"),
         Field("input", \.input, "Input.").unit(perMillion).column("input_nano").heading("INPUT"),
         Field("output", \.output, "Output.").unit(perMillion).column("output_nano").heading("OUTPUT"),
         // Where a provider gives no rebate for cached tokens and takes no premium for writing them, they cost what input costs.
@@ -36,7 +36,8 @@ package struct PriceContent: Noun {
             .or(as: "as input") { $0.cacheWrite = max($0.input, NanoDollars(0)) },
         Field("per_request", \.perRequest, "Each request, whatever its tokens.", or: NanoDollars(0)).unit("US dollars per request")
             .column("per_request_nano"),
-        Field("effective_from", \.effectiveFrom, .time, "From when on; the beginning of 1970 is since ever.", or: 0).heading("FROM"),
+        Field("effective_from", \.effectiveFrom, .time, "From when on; the beginning of 1970 is since ever.", or: 0).heading("FROM")
+            .reading(zero: "always"),
     ]
 
     package static let identity = ["model_id", "endpoint_id", "effective_from"]

@@ -43,6 +43,7 @@ package struct Timeouts: Record {
         Field("total_ms", \.totalMS, range, "For the whole exchange.", or: 0),
     ].map { field in
         field.unit("milliseconds, 0: the data plane's own setting").option(String(field.shape.name.map { $0 == "_" ? "-" : $0 }))
+            .reading(zero: "default")
     }
 }
 

@@ -39,7 +39,7 @@ package struct RouteContent: Noun {
         Field("model_id", \.modelID, "The model it serves.").filter.heading("MODEL"),
         .name(\.name),
         Field(objects: "targets", \.targets, maximum: 64, "The endpoints it leads to.").option("target").heading("TARGETS"),
-        Field("max_attempts", \.maxAttempts, .integer(0...64), "How many targets are tried at most; 0: all.", or: 0),
+        Field("max_attempts", \.maxAttempts, .integer(0...64), "How many targets are tried at most; 0: all.", or: 0).reading(zero: "all"),
         Field("disabled", \.disabled, "Whether it is left out.", or: false).heading("DISABLED"),
         Field(
             "repeat_unknown_outcomes", \.repeatUnknownOutcomes,

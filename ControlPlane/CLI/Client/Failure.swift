@@ -18,6 +18,15 @@ enum Failure: Error {
         }
     }
 
+    /// Whether the control plane is away or busy: what may be otherwise in a moment.
+    var mayPass: Bool {
+        switch self {
+        case .unreachable: true
+        case .refused(let status, _, _): status == 429 || status >= 500
+        case .usage: false
+        }
+    }
+
     /// What to print on standard error.
     func message(json: Bool) -> String {
         switch self {
@@ -28,22 +37,38 @@ enum Failure: Error {
         }
     }
 
-    /// RFC 9457: title, detail, then each field with its remedy.
+    /// What is wrong, once, and what to do about it (RFC 9457: where the fields are told one by one, the detail only repeats them).
     private static func describe(status: Int, problem: JSONValue?, text: String) -> String {
         guard let problem, let title = problem.string("title") else {
             let body = text.prefix(200).trimmingCharacters(in: .whitespacesAndNewlines)
             return "error: the server answered \(status), which is no answer of a Weir control plane"
                 + (body.isEmpty ? "" : ":\n  \(body.visible)")
         }
-        var lines = ["error: \(title.visible) (\(status))"]
-        if let detail = problem.string("detail"), !detail.isEmpty, detail != title { lines.append("  \(detail.visible)") }
-        let entries = problem.list("errors")
-        for entry in entries {
-            let field = entry.string("field") ?? ""
-            lines.append("  \(field.isEmpty ? "" : field.visible + ": ")\((entry.string("message") ?? "").visible)")
-            if let remedy = entry.string("remedy"), !remedy.isEmpty { lines.append("    → \(remedy.visible)") }
+        if status == 412 {
+            return "error: it was changed in the meantime (412)\n  → look at it again and, if that is still right, repeat the command"
         }
-        if status == 401 { lines.append("    → give a valid token with `weir login`, --token or WEIR_TOKEN") }
+        let detail = problem.string("detail").nonEmpty
+        let entries = problem.list("errors")
+        // A summary of several things says more than any of them.
+        let isRepeated = entries.allSatisfy { entry in entry.string("message").map { (detail ?? "").contains($0) } ?? false }
+        var lines: [String]
+        if entries.count == 1, isRepeated, let entry = entries.first {
+            lines = ["error: \(sentence(entry)) (\(status))"] + remedy(entry, indent: "  ")
+        } else {
+            let head = isRepeated && !entries.isEmpty ? title : detail ?? title
+            lines = ["error: \(head.trimmingSuffix(".").visible) (\(status))"]
+            for entry in entries { lines += ["  \(sentence(entry))"] + remedy(entry, indent: "    ") }
+        }
+        if status == 401 { lines.append("  → `weir login` with a valid token, or give one in WEIR_TOKEN; `weir doctor` tells more") }
         return lines.joined(separator: "\n")
+    }
+
+    private static func sentence(_ entry: JSONValue) -> String {
+        let (field, message) = (entry.string("field") ?? "", entry.string("message") ?? "")
+        return (field.isEmpty ? message : "\(field): \(message)").visible
+    }
+
+    private static func remedy(_ entry: JSONValue, indent: String) -> [String] {
+        entry.string("remedy").nonEmpty.map { ["\(indent)→ \($0.visible)"] } ?? []
     }
 }

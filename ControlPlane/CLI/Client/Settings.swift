@@ -1,61 +1,15 @@
 import ArgumentParser
 import Foundation
 
-/// What `weir login` keeps: which control plane, and a token for it.
-struct SavedLogin: Codable {
-    var url: String
-    var token: String
-
-    /// `$XDG_CONFIG_HOME/weir/config.json`, by default `$HOME/.config/weir/config.json`.
-    static var file: URL {
-        let environment = ProcessInfo.processInfo.environment
-        let base: URL
-        if let xdg = environment["XDG_CONFIG_HOME"], xdg.hasPrefix("/") {
-            base = URL(fileURLWithPath: xdg, isDirectory: true)
-        } else if let home = environment["HOME"], home.hasPrefix("/") {
-            // Foundation asks the user database and not the environment, which a person changes to keep things apart.
-            base = URL(fileURLWithPath: home, isDirectory: true).appendingPathComponent(".config", isDirectory: true)
-        } else {
-            base = FileManager.default.homeDirectoryForCurrentUser.appendingPathComponent(".config", isDirectory: true)
-        }
-        return base.appendingPathComponent("weir/config.json")
-    }
-
-    static func load() throws -> SavedLogin? {
-        guard let data = try? Data(contentsOf: file) else { return nil }
-        guard let saved = try? JSONDecoder().decode(SavedLogin.self, from: data) else {
-            throw Failure.usage("\(file.path) is not readable as {\"url\": …, \"token\": …}; run `weir login` again or remove the file")
-        }
-        return saved
-    }
-
-    /// Writes the file readable by its owner only, from its first byte on.
-    func save() throws {
-        let folder = Self.file.deletingLastPathComponent()
-        do {
-            try FileManager.default.createDirectory(
-                at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            let data = try encoder.encode(self)
-            let fresh = folder.appendingPathComponent(".config.\(ProcessInfo.processInfo.processIdentifier)")
-            guard FileManager.default.createFile(atPath: fresh.path, contents: data, attributes: [.posixPermissions: 0o600]),
-                rename(fresh.path, Self.file.path) == 0
-            else { throw Failure.usage("cannot write \(Self.file.path)") }
-        } catch let failure as Failure {
-            throw failure
-        } catch {
-            throw Failure.usage("cannot write \(Self.file.path): \(error.localizedDescription)")
-        }
-    }
-}
-
 /// The options that every command takes.
 struct ConnectionOptions: ParsableArguments {
     static let defaultURL = "http://127.0.0.1:7080"
 
-    @Option(help: ArgumentHelp("The control plane; else WEIR_URL, else what `weir login` saved, else \(defaultURL)."))
+    @Option(help: ArgumentHelp("The control plane; else that of the context, WEIR_URL, WEIR_CONTEXT, or \(defaultURL)."))
     var url: String?
+
+    @Option(help: "The control plane that is kept under this name: see `weir context`.")
+    var context: String?
 
     @Option(help: "An administrator's token; better in WEIR_TOKEN or saved by `weir login`, where other users cannot see it.")
     var token: String?
@@ -72,22 +26,44 @@ struct ConnectionOptions: ParsableArguments {
     @Option(help: "Print only this member of the answer, as it is: `--field id`, `--field timeouts.idle_ms`.")
     var field: String?
 
-    /// Flags win over the environment, the environment over the saved login. A saved token is only ever sent to the address
-    /// that it was saved for.
-    func client() throws -> AdminClient {
-        let environment = ProcessInfo.processInfo.environment
-        let saved = try SavedLogin.load()
-        let address = url ?? environment["WEIR_URL"].nonEmpty ?? saved?.url ?? Self.defaultURL
-        guard let secret = token ?? environment["WEIR_TOKEN"].nonEmpty ?? (saved?.url == address ? saved?.token : nil) else {
-            throw Failure.usage("no token for \(address): run `weir login --url \(address)`, or set WEIR_TOKEN")
-        }
-        return try AdminClient(address: address, token: secret)
+    /// Where a command goes to, and what it says it is.
+    struct Target: Sendable {
+        /// Nil when the address was given otherwise.
+        let context: String?
+        let url: String
+        let token: String?
     }
 
-    /// The address alone, for `weir login`.
-    func address() throws -> String {
-        url ?? ProcessInfo.processInfo.environment["WEIR_URL"].nonEmpty ?? Self.defaultURL
+    /// Flags win over the environment, the environment over what is kept. A token that is kept is only ever sent to the address that it was
+    /// kept for.
+    func target() throws -> Target {
+        let environment = ProcessInfo.processInfo.environment
+        let kept = try Contexts.load()
+        let variable = environment["WEIR_TOKEN"].nonEmpty
+        if let context {
+            let named = try kept.named(context)
+            let address = url ?? named.url
+            return Target(context: context, url: address, token: token ?? (address == named.url ? named.token : nil))
+        }
+        if let address = url ?? environment["WEIR_URL"].nonEmpty {
+            return Target(context: nil, url: address, token: token ?? variable ?? kept.token(for: address))
+        }
+        let named = try environment["WEIR_CONTEXT"].nonEmpty.map(kept.named) ?? kept.currentContext
+        return Target(context: named?.name, url: named?.url ?? Self.defaultURL, token: token ?? variable ?? named?.token)
     }
+
+    func client() throws -> AdminClient { try Self.client(target()) }
+
+    static func client(_ target: Target) throws -> AdminClient {
+        guard let token = target.token else {
+            let words = target.context.map { "--context \($0)" } ?? "--url \(target.url)"
+            throw Failure.usage("no token for \(target.url): run `weir login \(words)`, or set WEIR_TOKEN")
+        }
+        return try AdminClient(address: target.url, token: token)
+    }
+
+    /// What is printed when no member is asked for.
+    var format: OutputFormat { json ? .json : output }
 }
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {

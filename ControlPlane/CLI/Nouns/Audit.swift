@@ -6,7 +6,8 @@ struct AuditCommand: AsyncParsableCommand {
         discussion: example("audit --resource-kind rollout --from 2026-11-01"))
 
     static let columns: [Column] = [
-        Column("AT", "at", .id), Column("ACTION", "action", .id), Column("RESOURCE", "resource_id", .id), Column("BY", "actor.name"),
+        Column("AT", "at", .time), Column("ACTION", "action", .id), Column("RESOURCE", "resource_id", .reference),
+        Column("BY", "actor.name"),
         Column("FROM", "remote_address"),
     ]
 

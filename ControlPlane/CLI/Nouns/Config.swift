@@ -6,7 +6,9 @@ struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "The draft of providers, endpoints, models, routes and prices, and its published versions.",
         discussion: example("config validate", "config publish --note \"second region\""),
-        subcommands: [Draft.self, Validate.self, Publish.self, Versions.self, Show.self, Diff.self, Reset.self])
+        subcommands: [
+            Draft.self, Validate.self, Publish.self, Versions.self, Get.self, Show.self, Diff.self, Reset.self,
+        ])
 
     struct Draft: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -141,8 +143,18 @@ struct ConfigCommand: ParsableCommand {
         }
     }
 
+    /// What `get` was called in the first release: goes with the next.
     struct Show: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show one version.", discussion: example("config show 3"))
+        static let configuration = CommandConfiguration(
+            abstract: "The same as get.", discussion: example("config show 3"), shouldDisplay: false)
+
+        @OptionGroup var get: Get
+
+        func run() async throws { try await get.run() }
+    }
+
+    struct Get: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Get one version.", discussion: example("config get 3"))
 
         @Argument(help: "Its number.")
         var version: Int64
@@ -211,9 +223,9 @@ struct ConfigCommand: ParsableCommand {
         func run() async throws {
             let client = try connection.client()
             let draft = try await client.send("GET", "config/draft")
-            if draft.json.at("changed")?.boolValue == true {
-                try confirmation.ask("The draft holds changes that were not published. Replace it by version \(version)?")
-            }
+            let isChanged = draft.json.at("changed")?.boolValue == true
+            try confirmation.ask(
+                (isChanged ? "The draft holds changes that were not published. " : "") + "Replace it by version \(version)?")
             let answer = try await client.send(
                 "POST", "config/draft/reset", body: ["version": .int(version)], ifMatch: revision.header ?? draft.etag)
             try connection.done("The draft is version \(version) now.", answer)

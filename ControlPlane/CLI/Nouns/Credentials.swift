@@ -6,7 +6,8 @@ enum Credentials: DeclaredResource {
     typealias Content = CredentialContent
     static var subcommands: [any ParsableCommand.Type] {
         [
-            ListCommand<Self>.self, ShowCommand<Self>.self, CreateCredential.self, UpdateCommand<Self>.self, DeleteCommand<Self>.self,
+            ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCredential.self, UpdateCommand<Self>.self,
+            DeleteCommand<Self>.self,
             RotateCredential.self,
         ]
     }
@@ -50,18 +51,20 @@ struct SecretOptions: ParsableArguments {
 struct CreateCredential: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Create a credential; the secret comes from standard input unless an option says otherwise.",
+        usage: creationUsage(Credentials.self),
         discussion: example("credential create \(Credentials.createExample)"))
 
-    @OptionGroup var fields: Credentials.Fields
+    @OptionGroup var fields: Credentials.NewFields
     @OptionGroup var secret: SecretOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
+        let given = try fields.body()
+        try requireMembers(given, of: Credentials.self)
         let client = try connection.client()
-        var body = try await client.resolved(try fields.body(), CredentialContent.shapes)
-        try requireMembers(body, of: Credentials.self)
+        var body = try await client.resolved(given, CredentialContent.shapes)
         body.set("secret", try secret.read())
-        try connection.show(try await client.send("POST", Credentials.path, body: body.json))
+        try await connection.show(try await client.send("POST", Credentials.path, body: body.json), of: Credentials.shown)
     }
 }
 
@@ -70,7 +73,7 @@ struct RotateCredential: AsyncParsableCommand {
         commandName: "rotate", abstract: "Replace the secret.",
         discussion: example("credential rotate \(Credentials.exampleID) --secret-file new-key.txt"))
 
-    @Argument(help: "Its id.")
+    @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
     @OptionGroup var secret: SecretOptions
@@ -80,7 +83,7 @@ struct RotateCredential: AsyncParsableCommand {
     func run() async throws {
         var body = Body()
         body.set("secret", try secret.read())
-        try connection.show(try await connection.act(Credentials.self, id, "rotate", body: body.json, revision: revision))
+        try await connection.show(try await connection.act(Credentials.self, id, "rotate", body: body.json, revision: revision))
     }
 }
 

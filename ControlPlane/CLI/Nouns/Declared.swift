@@ -3,7 +3,8 @@ import Nouns
 import Primitives
 
 /// A resource whose noun is declared: everything its commands need comes from the declaration.
-protocol DeclaredResource: EditableResource where Fields == RecordOptions<Content>, Filters == FilterOptions<Content> {
+protocol DeclaredResource: EditableResource
+where NewFields == RecordOptions<Content, Creation>, Fields == RecordOptions<Content, Change>, Filters == FilterOptions<Content> {
     associatedtype Content: Noun
 }
 
@@ -12,6 +13,7 @@ extension DeclaredResource {
     static var abstract: String { Content.words.about }
     static var path: String { Content.words.path }
     static var columns: [Column] { [.id] + Content.shapes.compactMap(Column.init) + [.created] }
+    static var shown: [FieldShape] { Content.shapes }
     static var exampleID: String { Content.Kind.example }
     static var createExample: String { Content.words.createExample }
     static var updateExample: String { Content.words.updateExample }
@@ -24,8 +26,13 @@ extension Column {
     /// Nil for a field that lists do not show.
     init?(_ shape: FieldShape) {
         guard let heading = shape.heading else { return nil }
+        defer {
+            nullWord = shape.nullWord ?? nullWord
+            zeroWord = shape.zeroWord
+        }
         switch shape.kind {
-        case .id, .time: self.init(heading, shape.name, .id)
+        case .id, .list(.id, _), .scope(.id): self.init(heading, shape.name, .reference)
+        case .time: self.init(heading, shape.name, .time)
         case .integer, .dollars, .percentage: self.init(heading, shape.name, .number)
         case .object(let shapes): self.init(heading, [shape.name, shapes.first?.name ?? ""].joined(separator: "."))
         case .objects(let shapes, _):
@@ -36,16 +43,43 @@ extension Column {
     }
 }
 
+/// What the options of a record are for.
+protocol OptionPurpose: Sendable {
+    static func takes(_ shape: FieldShape) -> Bool
+    /// What is said of a field besides what it is.
+    static func words(_ shape: FieldShape) -> String
+}
+
+/// Everything that is given, with what it is when it is left out.
+enum Creation: OptionPurpose {
+    static func takes(_ shape: FieldShape) -> Bool { shape.isInput }
+
+    static func words(_ shape: FieldShape) -> String {
+        if shape.isRequired { return " Required." }
+        if let standard = shape.standard, standard != .null, standard != "", standard != [], standard != [:] {
+            let isZero = standard == 0 || standard == "1970-01-01T00:00:00Z"
+            return " (default: \(isZero ? shape.zeroWord ?? standard.raw : standard.raw))"
+        }
+        return (shape.standardWords ?? (shape.standard == .null ? shape.nullWord : nil)).map { " (default: \($0))" } ?? ""
+    }
+}
+
+/// What can be changed. What is left out stays as it is.
+enum Change: OptionPurpose {
+    static func takes(_ shape: FieldShape) -> Bool { shape.use == .given }
+    static func words(_ shape: FieldShape) -> String { "" }
+}
+
 /// The options of a record's fields. The parser finds a type's options by its mirror and reads them by coding key: this type's
 /// come from a declaration, and each is decoded under its own name.
-struct RecordOptions<Content: Record>: BodyFields, CustomReflectable {
+struct RecordOptions<Content: Record, Purpose: OptionPurpose>: BodyFields, CustomReflectable {
     private var given: [String: [String]] = [:]
 
     init() {}
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: OptionKey.self)
-        for option in FieldOption.all(Content.shapes) {
+        for option in Self.options {
             let key = OptionKey(stringValue: option.key)
             given[option.key] =
                 option.repeats
@@ -54,11 +88,17 @@ struct RecordOptions<Content: Record>: BodyFields, CustomReflectable {
         }
     }
 
-    var customMirror: Mirror { Mirror(self, children: FieldOption.all(Content.shapes).map { ($0.key, $0.definition) }) }
+    var customMirror: Mirror { Mirror(self, children: Self.options.map { ($0.key, $0.definition(Purpose.words)) }) }
+
+    private static var options: [FieldOption] { FieldOption.all(Content.shapes.filter(Purpose.takes)) }
 
     static var shapes: [FieldShape] { Content.shapes }
 
-    static var required: [String] { Content.shapes.filter { $0.isRequired && $0.isInput && $0.kind != .secret }.map(\.name) }
+    private static var needed: [FieldShape] { Content.shapes.filter { $0.isRequired && $0.isInput && $0.kind != .secret } }
+
+    static var required: [(member: String, option: String)] { needed.map { ($0.name, FieldOption.name($0)) } }
+
+    static var requiredUsage: String { needed.map { "--\(FieldOption.name($0)) <\($0.kind.valueName)> " }.joined() }
 
     static func cleared(_ member: String) throws -> JSONValue {
         guard let shape = Content.shapes.first(where: { $0.name == member }) else { return .null }
@@ -142,34 +182,57 @@ struct FieldOption {
     }
 
     /// What the parser is told of it.
-    var definition: Any {
+    func definition(_ more: (FieldShape) -> String) -> Any {
         let name = NameSpecification.customLong(Self.name(shape))
-        let help = ArgumentHelp(text, valueName: shape.kind.valueName)
+        let help = ArgumentHelp(text + more(shape), valueName: shape.kind.valueName)
+        let completion = shape.kind.completion
         return repeats
-            ? Option<[String]>(wrappedValue: [], name: name, help: help) as Any : Option<String?>(name: name, help: help) as Any
+            ? Option<[String]>(wrappedValue: [], name: name, help: help, completion: completion) as Any
+            : Option<String?>(name: name, help: help, completion: completion) as Any
     }
 
     func filter(_ about: String) -> Option<String?> {
         // Whatever follows is the value, also where it begins with a minus: `--sort -name`.
         Option<String?>(
-            name: .customLong(Self.name(shape)), parsing: .unconditional, help: ArgumentHelp(about, valueName: shape.kind.valueName))
+            name: .customLong(Self.name(shape)), parsing: .unconditional, help: ArgumentHelp(about, valueName: shape.kind.valueName),
+            completion: shape.kind.completion)
     }
 
     private var text: String {
         var text = shape.about
-        if let unit = shape.unit { text += " In \(unit)." }
+        if let unit = shape.unit { text += " In \(unit.spelled(shape))." }
+        text = text.spelled(shape)
         if case .scope = shape.kind { text += " \"all\" is everything." }
+        for word in [shape.nullWord, shape.zeroWord].compactMap(\.self) where !text.contains("\"\(word)\"") {
+            text += " May be \"\(word)\"."
+        }
         if repeats { text += " May be repeated." }
-        if let standard = shape.standard, standard != .null, standard != "", standard != [], standard != [:] {
-            text += " (default when created: \(standard.raw))"
-        } else if let words = shape.standardWords {
-            text += " (default when created: \(words))"
+        return text
+    }
+}
+
+extension String {
+    /// Where the API's words are "null: any" or "0: all", the command line has a word of its own.
+    fileprivate func spelled(_ shape: FieldShape) -> String {
+        var text = self
+        for (value, word) in [("null", shape.nullWord), ("0", shape.zeroWord)] {
+            if let word { text = text.replacing("\(value): ", with: "\(word): ") }
         }
         return text
     }
 }
 
 extension FieldKind {
+    fileprivate var completion: CompletionKind? {
+        switch self {
+        case .word(let words): .list(words)
+        case .flag: .list(["true", "false"])
+        case .list(let element, _), .scope(let element): element.completion
+        case .checked(format: "pem"): .file()
+        default: nil
+        }
+    }
+
     /// In the help, for what stands after the option.
     fileprivate var valueName: String {
         switch self {
@@ -193,6 +256,10 @@ extension FieldKind {
 extension FieldShape {
     /// The value that was typed, as JSON.
     fileprivate func json(of texts: [String]) throws -> JSONValue {
+        if let text = texts.last, texts.count == 1 {
+            if text == nullWord { return .null }
+            if text == zeroWord { return kind == .time ? "1970-01-01T00:00:00Z" : 0 }
+        }
         switch kind {
         case .list(let element, _): return .array(try texts.map { try json($0, as: element) })
         case .scope(let element): return texts == ["all"] ? "all" : .array(try texts.map { try json($0, as: element) })

@@ -18,7 +18,8 @@ enum Fleet: DeclaredResource {
 
     static var subcommands: [any ParsableCommand.Type] {
         [
-            ListCommand<Self>.self, ShowCommand<Self>.self, UpdateCommand<Self>.self, ActionCommand<RevokeDataPlane>.self,
+            ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, UpdateCommand<Self>.self,
+            ActionCommand<RevokeDataPlane>.self,
             FleetEndpoints.self, NounCommand<EnrollmentTokens>.self, SigningKeys.self, RotateSigningKey.self, RaiseEpoch.self,
         ]
     }
@@ -28,6 +29,7 @@ enum RevokeDataPlane: ItemAction {
     typealias Target = Fleet
     static let verb = "revoke"
     static let abstract = "Shut a data plane out for good."
+    static func question(_ title: String) -> String? { "Shut the data plane \(title) out for good?" }
 }
 
 /// `weir fleet token`: what a new data plane enrols with, once.
@@ -37,7 +39,7 @@ enum EnrollmentTokens: DeclaredResource {
     static let command = "fleet token"
     static let thing = "enrolment token"
     static var subcommands: [any ParsableCommand.Type] {
-        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
+        [ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
     }
 }
 
@@ -47,10 +49,10 @@ struct FleetEndpoints: AsyncParsableCommand {
         discussion: example("fleet endpoints --in-trouble"))
 
     static let columns = [
-        Column("DATA PLANE", "data_plane"), Column("REGION", "region"), Column("ENDPOINT", "endpoint_id", .id),
-        Column("CREDENTIAL", "credential_id", .id), Column("STATUS", "status"), Column("SINCE", "since", .id),
-        Column("ATTEMPTS", "attempts", .number), Column("FAILURES", "failures", .number), Column("LAST FAILURE", "last"),
-        Column("REPORTED", "reported_at", .id),
+        Column("DATA PLANE", "data_plane"), Column("REGION", "region"), Column("ENDPOINT", "endpoint_id", .reference),
+        Column("CREDENTIAL", "credential_id", .reference), Column("STATUS", "status"), Column("SINCE", "since", .time),
+        Column("ATTEMPTS", "attempts", .count), Column("FAILURES", "failures", .count), Column("LAST FAILURE", "last"),
+        Column("REPORTED", "reported_at", .time),
     ]
 
     struct Filters: ListFilters {
@@ -65,10 +67,11 @@ struct FleetEndpoints: AsyncParsableCommand {
 
     @OptionGroup var filters: Filters
     @OptionGroup var page: PageOptions
+    @OptionGroup var watching: WatchOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await connection.list("fleet/endpoints", columns: Self.columns, filters: filters, page: page)
+        try await connection.list("fleet/endpoints", columns: Self.columns, filters: filters, page: page, watching: watching)
     }
 }
 
@@ -77,15 +80,15 @@ struct SigningKeys: AsyncParsableCommand {
         commandName: "signing-keys", abstract: "List the keys that documents are signed with.", discussion: example("fleet signing-keys"))
 
     static let columns = [
-        Column.id, Column("STATUS", "status"), .created, Column("TRUSTED UNTIL", "trusted_until", .id),
-        Column("RETIRED", "retired_at", .id),
+        Column.id, Column("STATUS", "status"), .created, Column("TRUSTED UNTIL", "trusted_until", .time),
+        Column("RETIRED", "retired_at", .time),
     ]
 
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let answer = try await connection.client().send("GET", "signing-keys")
-        try connection.emit(answer) { Table.render(Self.columns, answer.json.list("items")) }
+        let client = try connection.client()
+        try await connection.show(try await client.send("GET", "signing-keys"), in: Self.columns, client)
     }
 }
 
@@ -94,7 +97,7 @@ struct RotateSigningKey: AsyncParsableCommand {
         commandName: "rotate-signing-key", abstract: "Sign with a new key from now on; data planes learn it from the old one.",
         discussion: example("fleet rotate-signing-key --grace-seconds 604800"))
 
-    @Option(help: "For how long data planes that were away may still learn of it by the old key.")
+    @Option(help: "For how long data planes that were away may still learn of it by the old key. (default: 604800, a week)")
     var graceSeconds: Int64?
 
     @OptionGroup var connection: ConnectionOptions
@@ -102,7 +105,7 @@ struct RotateSigningKey: AsyncParsableCommand {
     func run() async throws {
         var body = Body()
         body.set("grace_seconds", graceSeconds)
-        try connection.show(try await connection.client().send("POST", "signing-keys/rotate", body: body.json))
+        try await connection.show(try await connection.client().send("POST", "signing-keys/rotate", body: body.json))
     }
 }
 
@@ -111,9 +114,11 @@ struct RaiseEpoch: AsyncParsableCommand {
         commandName: "raise-epoch", abstract: "After the database was restored from a backup: let data planes accept its older versions.",
         discussion: example("fleet raise-epoch"))
 
+    @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.client().send("POST", "epoch/raise"))
+        try confirmation.ask("Start a new epoch? Only after the database was restored from a backup.")
+        try await connection.show(try await connection.client().send("POST", "epoch/raise"))
     }
 }

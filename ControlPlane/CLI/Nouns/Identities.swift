@@ -19,7 +19,7 @@ struct SyncExpiry: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        try connection.show(try await client.send("POST", "\(try await client.path(Users.self, id))/sync-expiry"))
+        try await connection.show(try await client.send("POST", "\(try await client.path(Users.self, id))/sync-expiry"))
     }
 }
 
@@ -31,7 +31,7 @@ struct SyncExpiries: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.client().send("POST", "users/sync/bulk-expiry"))
+        try await connection.show(try await connection.client().send("POST", "users/sync/bulk-expiry"))
     }
 }
 
@@ -52,7 +52,7 @@ struct ToggleApp: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        try connection.show(
+        try await connection.show(
             try await client.send("PATCH", "\(try await client.path(Apps.self, id))/toggle", ifMatch: revision.header))
     }
 }
@@ -70,7 +70,7 @@ struct RotateAppSecret: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.act(Apps.self, id, "rotate-secret", body: rotation.body, revision: revision))
+        try await connection.show(try await connection.act(Apps.self, id, "rotate-secret", body: rotation.body, revision: revision))
     }
 }
 

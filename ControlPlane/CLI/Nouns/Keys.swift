@@ -12,7 +12,7 @@ struct RotateKey: AsyncParsableCommand {
         commandName: "rotate", abstract: "Give the key a new secret; the old one works on for the grace period.",
         discussion: example("key rotate \(Keys.exampleID) --grace-seconds 86400"))
 
-    @Argument(help: "Its id.")
+    @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
     @OptionGroup var rotation: RotationOptions
@@ -20,7 +20,8 @@ struct RotateKey: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.act(Keys.self, id, "rotate", body: rotation.body, revision: revision))
+        try await connection.show(
+            try await connection.act(Keys.self, id, "rotate", body: rotation.body, revision: revision), of: Keys.shown)
     }
 }
 
@@ -28,4 +29,5 @@ enum RevokeKey: ItemAction {
     typealias Target = Keys
     static let verb = "revoke"
     static let abstract = "End the key at once and for good."
+    static func question(_ title: String) -> String? { "End the key \(title) at once and for good?" }
 }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Nouns
 import Primitives
 
-/// A kind of thing of the admin API. What a noun says about itself here is all that its list, show, create, update and delete
+/// A kind of thing of the admin API. What a noun says about itself here is all that its list, get, create, update and delete
 /// commands need.
 protocol Resource {
     associatedtype Filters: ListFilters = NoFilters
@@ -20,17 +20,22 @@ protocol Resource {
     /// An id as it appears in the examples of the help.
     static var exampleID: String { get }
     static var subcommands: [any ParsableCommand.Type] { get }
+    /// Of its fields, as far as they are declared: which words stand for null and 0.
+    static var shown: [FieldShape] { get }
 }
 
 extension Resource {
     static var command: String { name }
     static var thing: String { name }
+    static var shown: [FieldShape] { [] }
     static var plural: String { thing + "s" }
     static var one: String { ("aeiou".contains(thing.prefix(1)) ? "an " : "a ") + thing }
 }
 
 /// A noun that can be created and changed.
 protocol EditableResource: Resource {
+    /// What it is made of, and what of that can be changed.
+    associatedtype NewFields: BodyFields
     associatedtype Fields: BodyFields
     /// The options of the examples, without the command itself.
     static var createExample: String { get }
@@ -39,18 +44,21 @@ protocol EditableResource: Resource {
 
 /// What an object is made of, as options. They are all optional to the parser, since an update names only what it changes.
 protocol BodyFields: ParsableArguments {
-    /// Members without which `create` is refused before anything is sent.
-    static var required: [String] { get }
+    /// Members without which `create` is refused before anything is sent, and their options.
+    static var required: [(member: String, option: String)] { get }
     /// What `--clear` sends for a member.
     static func cleared(_ member: String) throws -> JSONValue
     /// Of the fields, to find what may be named instead of identified.
     static var shapes: [FieldShape] { get }
+    /// The options without which `create` is refused, as its usage shows them.
+    static var requiredUsage: String { get }
     func body() throws -> Body
 }
 
 extension BodyFields {
     static func cleared(_ member: String) throws -> JSONValue { .null }
     static var shapes: [FieldShape] { [] }
+    static var requiredUsage: String { "" }
 }
 
 /// Filters of a list, as options.
@@ -79,7 +87,10 @@ extension EditableResource {
     /// The five commands that most nouns have.
     static var subcommands: [any ParsableCommand.Type] { standardSubcommands }
     static var standardSubcommands: [any ParsableCommand.Type] {
-        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, UpdateCommand<Self>.self, DeleteCommand<Self>.self]
+        [
+            ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, UpdateCommand<Self>.self,
+            DeleteCommand<Self>.self,
+        ]
     }
 }
 
@@ -112,16 +123,17 @@ struct ListCommand<N: Resource>: AsyncParsableCommand {
 
     @OptionGroup var filters: N.Filters
     @OptionGroup var page: PageOptions
+    @OptionGroup var watching: WatchOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try await connection.list(N.path, columns: N.columns, filters: filters, page: page)
+        try await connection.list(N.path, columns: N.columns, filters: filters, page: page, watching: watching)
     }
 }
 
-struct ShowCommand<N: Resource>: AsyncParsableCommand {
+struct GetCommand<N: Resource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
-        CommandConfiguration(commandName: "show", abstract: "Show \(N.one).", discussion: example("\(N.command) show \(N.exampleID)"))
+        CommandConfiguration(commandName: "get", abstract: "Get \(N.one).", discussion: example("\(N.command) get \(N.exampleID)"))
     }
 
     @Argument(help: "Its id, or its name where names are unique.")
@@ -131,24 +143,39 @@ struct ShowCommand<N: Resource>: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        try connection.show(try await client.send("GET", try await client.path(N.self, id)))
+        try await connection.show(try await client.send("GET", try await client.path(N.self, id)), of: N.shown)
     }
+}
+
+/// What `get` was called in the first release: goes with the next.
+struct ShowCommand<N: Resource>: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            commandName: "show", abstract: "The same as get.", discussion: example("\(N.command) show \(N.exampleID)"),
+            shouldDisplay: false)
+    }
+
+    @OptionGroup var get: GetCommand<N>
+
+    func run() async throws { try await get.run() }
 }
 
 struct CreateCommand<N: EditableResource>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
-            commandName: "create", abstract: "Create \(N.one).", discussion: example("\(N.command) create \(N.createExample)"))
+            commandName: "create", abstract: "Create \(N.one).", usage: creationUsage(N.self),
+            discussion: example("\(N.command) create \(N.createExample)"))
     }
 
-    @OptionGroup var fields: N.Fields
+    @OptionGroup var fields: N.NewFields
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let client = try connection.client()
-        let body = try await client.resolved(try fields.body(), N.Fields.shapes)
+        let body = try fields.body()
         try requireMembers(body, of: N.self)
-        try connection.show(try await client.send("POST", N.path, body: body.json))
+        let client = try connection.client()
+        let resolved = try await client.resolved(body, N.NewFields.shapes)
+        try await connection.show(try await client.send("POST", N.path, body: resolved.json), of: N.shown)
     }
 }
 
@@ -172,7 +199,7 @@ struct UpdateCommand<N: EditableResource>: AsyncParsableCommand {
     func run() async throws {
         var body = try fields.body()
         for member in clear { body.set(member, json: try N.Fields.cleared(member)) }
-        try connection.show(try await connection.update(N.self, id, body, N.Fields.shapes, revision: revision))
+        try await connection.show(try await connection.update(N.self, id, body, N.Fields.shapes, revision: revision), of: N.shown)
     }
 }
 
@@ -185,11 +212,16 @@ struct DeleteCommand<N: Resource>: AsyncParsableCommand {
     var id: String
 
     @OptionGroup var revision: RevisionOptions
+    @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         let client = try connection.client()
-        let answer = try await client.change("DELETE", try await client.path(N.self, id), ifMatch: revision.header)
+        let path = try await client.path(N.self, id)
+        // What is shown is what is deleted: a change in between is refused.
+        let present = try await client.send("GET", path)
+        try confirmation.ask("Delete the \(N.thing) \(present.title(id))?")
+        let answer = try await client.send("DELETE", path, ifMatch: revision.header ?? present.etag)
         try connection.done("Deleted \(id).", answer)
     }
 }
@@ -199,6 +231,12 @@ protocol ItemAction {
     associatedtype Target: Resource
     static var verb: String { get }
     static var abstract: String { get }
+    /// What is asked before it is done, given what it is done to; nil: nothing.
+    static func question(_ title: String) -> String?
+}
+
+extension ItemAction {
+    static func question(_ title: String) -> String? { nil }
 }
 
 struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
@@ -212,10 +250,17 @@ struct ActionCommand<Action: ItemAction>: AsyncParsableCommand {
     var id: String
 
     @OptionGroup var revision: RevisionOptions
+    @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.act(Action.Target.self, id, Action.verb, revision: revision))
+        if confirmation.isAsked, Action.question(id) != nil {
+            let client = try connection.client()
+            let present = try await client.send("GET", try await client.path(Action.Target.self, id))
+            if let question = Action.question(present.title(id)) { try confirmation.ask(question) }
+        }
+        try await connection.show(
+            try await connection.act(Action.Target.self, id, Action.verb, revision: revision), of: Action.Target.shown)
     }
 }
 
@@ -257,8 +302,22 @@ extension AdminClient {
 
 /// Refuses a creation that cannot succeed before anything is sent.
 func requireMembers<N: EditableResource>(_ body: Body, of noun: N.Type) throws {
-    let missing = N.Fields.required.filter { body.object[$0] == nil }
+    let missing = N.NewFields.required.filter { body.object[$0.member] == nil }
     guard missing.isEmpty else {
-        throw Failure.usage("a new \(N.name) needs \(missing.joined(separator: ", ")); see `weir \(N.command) create --help`")
+        let options = missing.map { "--\($0.option)" }.joined(separator: ", ")
+        throw Failure.usage("a new \(N.thing) needs \(options); see `weir \(N.command) create --help`")
+    }
+}
+
+/// How `create` is called: what has to be given, and that there is more.
+func creationUsage<N: EditableResource>(_ noun: N.Type) -> String {
+    "weir \(N.command) create \(N.NewFields.requiredUsage)[<options>]"
+}
+
+extension Answer {
+    /// What people call an object, and its id.
+    func title(_ id: String) -> String {
+        guard let name = json.string("name") else { return id }
+        return "\(name.visible) (\(json.string("id") ?? id))"
     }
 }

@@ -6,7 +6,8 @@ enum RolloutNoun: DeclaredResource {
     typealias Content = RolloutContent
     static var subcommands: [any ParsableCommand.Type] {
         [
-            CreateRollout.self, ListCommand<Self>.self, ShowCommand<Self>.self, UpdateRollout.self, DecisionCommand<PromoteRollout>.self,
+            CreateRollout.self, ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, UpdateRollout.self,
+            DecisionCommand<PromoteRollout>.self,
             DecisionCommand<AbortRollout>.self, RolloutTargets.self, Rollback.self, RolloutStatus.self,
         ]
     }
@@ -16,12 +17,13 @@ struct CreateRollout: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
         abstract: "Make a version the candidate. It replaces the baseline for those it selects, who are counted first.",
+        usage: creationUsage(RolloutNoun.self),
         discussion: example("rollout create --version 4 --region eu --percentage 5", "rollout create --version 4 --percentage 5 --dry-run"))
 
     @Flag(help: "Count whom it would reach, and do nothing.")
     var dryRun = false
 
-    @OptionGroup var fields: RecordOptions<RolloutContent>
+    @OptionGroup var fields: RecordOptions<RolloutContent, Creation>
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var connection: ConnectionOptions
 
@@ -36,7 +38,7 @@ struct CreateRollout: AsyncParsableCommand {
         }
         remark(describe(reach: reach.json))
         try confirmation.ask("Make version \(body.object["version"]?.plain ?? "?") the candidate?")
-        try connection.show(try await client.send("POST", RolloutNoun.path, body: body.json))
+        try await connection.show(try await client.send("POST", RolloutNoun.path, body: body.json))
     }
 }
 
@@ -71,13 +73,13 @@ struct UpdateRollout: AsyncParsableCommand {
     @Argument(help: "Its id. (default: the one that is under way)")
     var id: String?
 
-    @OptionGroup var fields: RecordOptions<RolloutContent>
+    @OptionGroup var fields: RecordOptions<RolloutContent, Change>
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
         let body = try fields.body()
-        try connection.show(
+        try await connection.show(
             try await connection.update(RolloutNoun.self, connection.rolloutID(id), body, RolloutContent.shapes, revision: revision))
     }
 }
@@ -113,7 +115,7 @@ struct DecisionCommand<Decision: RolloutDecision>: AsyncParsableCommand {
 
     func run() async throws {
         let id = try await connection.rolloutID(id)
-        try connection.show(try await connection.act(RolloutNoun.self, id, Decision.verb, revision: revision))
+        try await connection.show(try await connection.act(RolloutNoun.self, id, Decision.verb, revision: revision))
     }
 }
 
@@ -129,7 +131,7 @@ struct RolloutTargets: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        let columns = [Column.id, .name, Column("PROJECT", "project_id", .id), Column("TENANT", "tenant_id", .id)]
+        let columns = [Column.id, .name, Column("PROJECT", "project_id", .reference), Column("TENANT", "tenant_id", .reference)]
         let id = try AdminClient.segment(try await connection.rolloutID(id))
         try await connection.list("\(RolloutNoun.path)/\(id)/keys", columns: columns, page: page)
     }
@@ -203,11 +205,24 @@ struct Rollback: AsyncParsableCommand {
 
 struct RolloutStatus: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Show the baseline and the candidate.", discussion: example("rollout status"))
+        commandName: "status", abstract: "Show the baseline and the candidate.",
+        discussion: example("rollout status", "rollout status --watch"))
 
+    @OptionGroup var watching: WatchOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        try connection.show(try await connection.client().send("GET", "\(RolloutNoun.path)/status"))
+        let client = try connection.client()
+        guard watching.watch else { return try await connection.show(try await client.send("GET", "\(RolloutNoun.path)/status")) }
+        try await watching.run(connection.format) {
+            let answer = try await client.send("GET", "\(RolloutNoun.path)/status")
+            let screen = Table.details(answer.json, await client.rendering(of: [answer.json]))
+            let candidate = answer.json.at("candidate")?.objectValue.map { _ in
+                let percentage = answer.json.at("candidate.percentage")?.plain ?? "100"
+                return "candidate \(answer.json.at("candidate.version")?.plain ?? "?") for \(percentage) % of the keys"
+            }
+            let news = "baseline \(answer.json.at("baseline_version")?.plain ?? "none"), \(candidate ?? "no candidate")"
+            return Look(screen: screen, lines: [.init(key: "rollout", text: news, news: news, json: answer.text)])
+        }
     }
 }

@@ -13,8 +13,8 @@ struct UsageQuarantine: ParsableCommand {
             abstract: "The records, newest first.", discussion: example("usage quarantine list --reason tenant_not_served"))
 
         static let columns: [Column] = [
-            Column("ID", "id", .id), Column("RECEIVED", "received_at"), Column("REASON", "reason"),
-            Column("DATA PLANE", "data_plane_id", .id), Column("TENANT", "tenant_id", .id), Column("MODEL", "model"),
+            Column("ID", "id", .id), Column("RECEIVED", "received_at", .time), Column("REASON", "reason"),
+            Column("DATA PLANE", "data_plane_id", .reference), Column("TENANT", "tenant_id", .reference), Column("MODEL", "model"),
             Column("COST", "cost_nano", .dollars),
         ]
 
@@ -67,7 +67,7 @@ struct UsageQuarantine: ParsableCommand {
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try connection.show(try await connection.client().send("POST", "usage/quarantine/release", body: selection.body))
+            try await connection.show(try await connection.client().send("POST", "usage/quarantine/release", body: selection.body))
         }
     }
 
@@ -77,10 +77,12 @@ struct UsageQuarantine: ParsableCommand {
             discussion: example("usage quarantine discard --data-plane-id dp_aaaaaaaaaaaaaaaa --reason unknown_tenant"))
 
         @OptionGroup var selection: Selection
+        @OptionGroup var confirmation: ConfirmationOptions
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            try connection.show(try await connection.client().send("POST", "usage/quarantine/discard", body: selection.body))
+            try confirmation.ask("Throw away what \(selection.dataPlaneID) reported and may not? It cannot be billed afterwards.")
+            try await connection.show(try await connection.client().send("POST", "usage/quarantine/discard", body: selection.body))
         }
     }
 }

@@ -8,9 +8,11 @@ struct ConfirmationOptions: ParsableArguments {
 
     static var isInteractive: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1 }
 
+    var isAsked: Bool { !yes && Self.isInteractive }
+
     /// - Throws: `Failure.usage` when the answer is not yes.
     func ask(_ question: String) throws {
-        guard !yes, Self.isInteractive else { return }
+        guard isAsked else { return }
         remark("\(question) [y/N] ", terminator: "")
         guard let answer = readLine()?.lowercased(), ["y", "yes"].contains(answer) else { throw Failure.usage("nothing was changed") }
     }

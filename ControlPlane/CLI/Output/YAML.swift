@@ -72,8 +72,3 @@ extension JSONValue {
             ? text : JSONValue.string(text).text.replacing("*", with: "\\u002a")
     }
 }
-
-extension Answer {
-    /// The identifiers of a list's items or of the object.
-    var names: [String] { (json["items"]?.arrayValue ?? [json]).compactMap { $0.string("id") ?? $0.at("version")?.plain } }
-}

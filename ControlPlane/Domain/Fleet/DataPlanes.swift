@@ -181,6 +181,7 @@ package struct DataPlaneService: Sendable {
             "requests_total": .int(Int64(clamping: report.requestsTotal)), "active_requests": .int(Int64(clamping: report.activeRequests)),
             "outbox_batches": .int(Int64(clamping: report.outboxBatches)), "ready": .bool(report.ready),
             "state": .string(Self.cut(report.state)), "draining": .bool(report.draining),
+            "clock_ahead_ms": report.nowMs == 0 ? .null : .int(report.nowMs.subtractingReportingOverflow(now).partialValue),
         ]
         if report.hasUsageLagMs { json["usage_lag_ms"] = .int(max(0, report.usageLagMs)) }
         let text = JSONValue.object(json).text

@@ -25,7 +25,7 @@ enum KeyModels {
         guard !unknown.isEmpty else { return [] }
         unknown.subtract(try served(c))
         return models.enumerated().filter { unknown.contains($1) }.map { index, _ in
-            FieldProblem("models[\(index)]", "names no model", remedy: "Name one of GET /admin/api/models, or create it first.")
+            FieldProblem("models[\(index)]", "names no model", remedy: "Name one that `weir model list` lists, or create it first.")
         }
     }
 }

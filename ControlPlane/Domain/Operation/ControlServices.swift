@@ -28,6 +28,9 @@ package struct ControlServices: Sendable {
     package let rollouts: Rollouts
     package let adminTokens: AdminTokenService
     package let audit: AuditLog
+    package let names: NameService
+    /// Names the master key that secrets are encrypted with.
+    package let masterKeyID: String
     package let health: HealthService
     package let usage: UsageQueries
     package let idempotency: IdempotencyService
@@ -59,6 +62,8 @@ package struct ControlServices: Sendable {
         rollouts = Rollouts(domain)
         adminTokens = AdminTokenService(domain)
         audit = AuditLog(domain)
+        names = NameService(domain)
+        masterKeyID = cipher.keyID
         health = HealthService(domain)
         usage = UsageQueries(domain)
         idempotency = IdempotencyService(domain, cipher: cipher)

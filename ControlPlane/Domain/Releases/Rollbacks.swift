@@ -52,7 +52,7 @@ extension Rollouts {
     package func rollback(_ order: RollbackOrder, actor: Actor) async throws -> Rollback {
         guard order.undo != nil || order.to != nil else {
             throw DomainError.invalid(
-                "undo", "is missing", remedy: "Name the version to leave; GET /admin/api/rollouts/status says which are in force.")
+                "undo", "is missing", remedy: "Name the version to leave; `weir rollout status` says which are in force.")
         }
         let now = domain.clock.nowMilliseconds()
         return try await domain.write(as: actor.scope, raising: .config, .rollout) { c in
@@ -108,7 +108,7 @@ extension Rollouts {
                 "baseline",
                 state.baselineVersion == 0
                     ? "does not exist yet: no version is in force" : "is version \(state.baselineVersion), and none came before it",
-                remedy: "Publish the content you want (POST /admin/api/config/versions, with restore for an older one) and roll it out.")
+                remedy: "Publish the content you want (`weir config publish`, with --restore for an older one) and roll it out.")
         }
         if let to = order.to {
             guard to < state.baselineVersion, try BaselinesTable.find(c, version: to) != nil else {

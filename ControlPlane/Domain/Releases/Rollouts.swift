@@ -63,7 +63,7 @@ extension RolloutContent: Administered {
             guard state.candidateRolloutID == rollout.id.rawValue else {
                 throw DomainError.conflict(
                     "rollout", "is not the candidate any more: it is \(old.content.status.rawValue)",
-                    remedy: "Look at GET /admin/api/rollouts for the present candidate.")
+                    remedy: "See `weir rollout status` for the present candidate.")
             }
         } else {
             state.candidateRolloutID = rollout.id.rawValue
@@ -231,7 +231,7 @@ package struct Rollouts: Sendable {
         guard try ConfigVersionsTable.find(c, version) != nil else {
             throw DomainError.invalid(
                 "version", "names version \(version), which does not exist",
-                remedy: "Name one of GET /admin/api/config/versions, or publish it first.")
+                remedy: "Name one that `weir config versions` lists, or publish it first.")
         }
         if let present = try candidate(c, state) {
             throw DomainError.conflict(
@@ -247,7 +247,7 @@ package struct Rollouts: Sendable {
             let newest = max(state.baselineVersion, state.highestVersion)
             throw DomainError.conflict(
                 "version", "\(version) is older than version \(newest), which data planes have been given already",
-                remedy: "Publish its content again (POST /admin/api/config/versions with restore: \(version)) and roll that version out.")
+                remedy: "Publish its content again (`weir config publish --restore \(version)`) and roll that version out.")
         }
     }
 }

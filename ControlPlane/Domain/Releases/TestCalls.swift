@@ -105,7 +105,7 @@ package struct TestCalls: Sendable {
         let all = try EndpointContent.all(c)
         let providers = Dictionary(try ProviderContent.all(c).map { ($0.id, $0.content) }, uniquingKeysWith: { first, _ in first })
         let problems = (wanted ?? []).enumerated().filter { _, id in !all.contains { $0.id == id } }.map { index, _ in
-            FieldProblem("endpoint_ids[\(index)]", "names no endpoint", remedy: "Name one of GET /admin/api/endpoints.")
+            FieldProblem("endpoint_ids[\(index)]", "names no endpoint", remedy: "Name one that `weir endpoint list` lists.")
         }
         if !problems.isEmpty { throw DomainError.invalid(problems) }
         let chosen = all.filter { endpoint in wanted.map { $0.contains(endpoint.id) } ?? !endpoint.content.disabled }

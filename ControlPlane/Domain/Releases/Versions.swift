@@ -182,7 +182,7 @@ package struct ConfigVersions: Sendable {
     static func existing(_ c: any SQLConnection, _ version: Int64, field: String) throws -> Weir_V1_ConfigPayload {
         guard let bytes = try ConfigVersionsTable.payload(c, version) else {
             throw DomainError.invalid(
-                field, "names version \(version), which does not exist", remedy: "Name one of GET /admin/api/config/versions.")
+                field, "names version \(version), which does not exist", remedy: "Name one that `weir config versions` lists.")
         }
         return try Weir_V1_ConfigPayload(serializedBytes: bytes)
     }

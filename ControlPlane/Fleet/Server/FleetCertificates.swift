@@ -39,6 +39,18 @@ package struct FleetCertificates: Sendable {
             privateKeyPEM: key.pemRepresentation)
     }
 
+    /// When the first certificate of a PEM text ends, Unix milliseconds; nil when none can be read.
+    package static func end(ofPEM text: String) -> Int64? {
+        let marker = "-----END CERTIFICATE-----"
+        guard let end = text.range(of: marker), let start = text.range(of: "-----BEGIN CERTIFICATE-----"),
+            start.lowerBound < end.lowerBound,
+            let certificate = try? Certificate(pemEncoded: String(text[start.lowerBound..<end.upperBound]))
+        else { return nil }
+        let seconds = certificate.notValidAfter.timeIntervalSince1970
+        // A certificate can name a year that no clock of ours reaches.
+        return abs(seconds) < 1e12 ? Int64(seconds * 1000) : nil
+    }
+
     private static func makeAuthority(_ key: P256.Signing.PrivateKey, now: Date) throws -> Certificate {
         let name = try DistinguishedName {
             OrganizationName("Weir")

@@ -170,6 +170,8 @@ package final class FleetServer: Service {
             let certificates = try await FleetCertificates.issue(
                 hosts: [settings.host] + (settings.advertisedAddress ?? "").split(separator: ",").map { hostPart(of: String($0)) },
                 store: FleetAuthorityStore(context), now: now)
+            note(certificates.chainPEM.first ?? "", "the fleet's certificate (renewed by a restart)", context)
+            note(certificates.authorityPEM, "the fleet's certificate authority", context)
             return (
                 .tls(
                     certificateChain: certificates.chainPEM.map { .bytes(Array($0.utf8), format: .pem) },
@@ -179,12 +181,18 @@ package final class FleetServer: Service {
         case .files(let certificatePath, let privateKeyPath, let authorityPath):
             let authority = try text(of: authorityPath ?? certificatePath)
             _ = try text(of: privateKeyPath)
+            note(try text(of: certificatePath), "certificate \(certificatePath)", context)
             return (
                 .tls(
                     certificateChain: [.file(path: certificatePath, format: .pem)], privateKey: .file(path: privateKeyPath, format: .pem)),
                 authority
             )
         }
+    }
+
+    /// So that somebody is told before it ends.
+    private static func note(_ pem: String, _ subject: String, _ context: FleetContext) {
+        if let end = FleetCertificates.end(ofPEM: pem) { context.domain.warnings.expires(subject, at: end) }
     }
 
     private static func text(of path: String) throws -> String {

@@ -21,6 +21,7 @@ package enum Migrations {
         .rollbacks,
         .growthIndexes,
         .signing,
+        .keyNames,
         .usageOutcomes,
         .keyUses,
         .forcedRowSecurity,

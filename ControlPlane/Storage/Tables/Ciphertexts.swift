@@ -74,6 +74,18 @@ package enum CiphertextsTable {
             """, [.blob(ciphertext), .text(keyID), .text(row.key), .blob(row.ciphertext)]) == 1
     }
 
+    /// How many rows say that they are encrypted with another master key than this one. Kept answers go by themselves.
+    package static func count(_ c: any SQLConnection, underOtherKeysThan keyID: String) throws -> Int64 {
+        try Place.allCases.filter { $0 != .answers }.reduce(0) { sum, place in
+            let row = try c.first(
+                """
+                SELECT COUNT(*) AS rows FROM \(place.rawValue)
+                WHERE LENGTH(\(place.column)) > 0 AND master_key_id IS NOT NULL AND master_key_id <> $1
+                """, [.text(keyID)])
+            return sum + (try row?.int("rows") ?? 0)
+        }
+    }
+
     /// Says under which master key a row is that was just written.
     package static func mark(_ c: any SQLConnection, _ place: Place, key: String, keyID: String) throws {
         try c.execute("UPDATE \(place.rawValue) SET master_key_id = $1 WHERE \(place.key) = $2", [.text(keyID), .text(key)])

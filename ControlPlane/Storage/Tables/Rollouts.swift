@@ -20,6 +20,11 @@ package enum RolloutStateTable {
             candidateRolloutID: try row.optionalText("candidate_rollout_id"), highestVersion: try row.int("highest_version"))
     }
 
+    /// When the document became another one, Unix milliseconds; 0: never.
+    package static func changedAt(_ c: any SQLConnection) throws -> Int64 {
+        try c.first("SELECT updated_at FROM rollout_state WHERE id = 1")?.int("updated_at") ?? 0
+    }
+
     package static func set(_ c: any SQLConnection, _ state: RolloutStateRow, at: Int64) throws {
         try c.execute(
             """

@@ -21,7 +21,11 @@ final class StatusReporter: Sendable {
         self.snapshots = snapshots
     }
 
-    var report: Weir_V1_StatusReport { last.withLock { $0 } }
+    var report: Weir_V1_StatusReport {
+        var report = last.withLock { $0 }
+        report.nowMs = SystemClock().nowMilliseconds()
+        return report
+    }
 
     func run() async {
         while !Task.isCancelled {

@@ -286,6 +286,9 @@ package nonisolated struct Weir_V1_StatusReport: Sendable {
   /// Clears the value of `usageLagMs`. Subsequent reads from it will return its default value.
   package mutating func clearUsageLagMs() {self._usageLagMs = nil}
 
+  /// the data plane's clock when it said so; 0: it is of a release that does not tell
+  package var nowMs: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -947,7 +950,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatusReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0\u{3}now_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -964,6 +967,7 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.credentials) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self._usageLagMs) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.nowMs) }()
       default: break
       }
     }
@@ -1001,6 +1005,9 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     try { if let v = self._usageLagMs {
       try visitor.visitSingularInt64Field(value: v, fieldNumber: 9)
     } }()
+    if self.nowMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.nowMs, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1014,6 +1021,7 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.endpoints != rhs.endpoints {return false}
     if lhs.credentials != rhs.credentials {return false}
     if lhs._usageLagMs != rhs._usageLagMs {return false}
+    if lhs.nowMs != rhs.nowMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -12,7 +12,7 @@ struct CommandBehaviourTests {
     @Test("exit codes tell a refusal, a wrong command line and an absent control plane apart", arguments: sqlite)
     func exitCodes(kind: TestDatabase) async throws {
         try await CommandLineHarness.run(on: kind) { h in
-            let refused = try await h.weir("tenant show ten_aaaaaaaaaaaaaaaa")
+            let refused = try await h.weir("tenant get ten_aaaaaaaaaaaaaaaa")
             #expect(refused.status == 1 && refused.output.isEmpty && refused.error.contains("(404)"))
             for words in [
                 "tenant create", "tenant create --nonsense", "tenant update ten_aaaaaaaaaaaaaaaa", "nonsense", "key create --tag x",

@@ -80,7 +80,46 @@ struct CommandLineHarness: Sendable {
         try await succeed("\(words) --field \(name)", input: input, sourceLocation: sourceLocation).value
     }
 
-    static func execute(_ words: [String], input: String, environment: [String: String]) async throws -> Result {
+    /// Runs it at a terminal where this is typed; `output` is what stood there.
+    func weirAtTerminal(_ words: String, typing input: String) async throws -> Result {
+        log.lines.withLock { $0.append(words.split(separator: " ").map(String.init)) }
+        var (main, side) = (Int32(-1), Int32(-1))
+        try #require(openpty(&main, &side, nil, nil, nil) == 0)
+        let terminal = FileHandle(fileDescriptor: side, closeOnDealloc: true)
+        let process = Process()
+        process.executableURL = Self.executable
+        process.arguments = words.split(separator: " ").map(String.init)
+        process.environment = [
+            "WEIR_URL": url, "WEIR_TOKEN": control.token(.owner), "XDG_CONFIG_HOME": configuration.path, "HOME": configuration.path,
+        ]
+        process.standardInput = terminal
+        process.standardOutput = terminal
+        process.standardError = terminal
+        let (ended, continuation) = AsyncStream.makeStream(of: Int32.self)
+        process.terminationHandler = { process in
+            continuation.yield(process.terminationStatus)
+            continuation.finish()
+        }
+        try process.run()
+        // The terminal keeps it until it is read, so it need not be waited for that it is asked for.
+        let typed = Array(input.utf8)
+        #expect(write(main, typed, typed.count) == typed.count)
+        let status = await ended.first { _ in true } ?? -1
+        try terminal.close()
+        var output: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(main, &buffer, buffer.count)
+            guard count > 0 else { break }
+            output += buffer[..<count]
+        }
+        close(main)
+        return Result(status: status, output: String(decoding: output, as: UTF8.self), error: "")
+    }
+
+    static func execute(
+        _ words: [String], input: String, environment: [String: String], program: String? = nil
+    ) async throws -> Result {
         // Files instead of pipes: nothing to drain while it runs, whatever it writes.
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("weir-run-\(Hex.encode(SecureRandom.bytes(8)))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -91,7 +130,7 @@ struct CommandLineHarness: Sendable {
         try Data(input.utf8).write(to: inFile)
         for file in [outFile, errorFile] { try Data().write(to: file) }
         let process = Process()
-        process.executableURL = executable
+        process.executableURL = program.map { URL(fileURLWithPath: $0) } ?? executable
         process.arguments = words
         process.environment = environment
         process.standardInput = try FileHandle(forReadingFrom: inFile)
@@ -116,6 +155,8 @@ struct CommandDescription: Sendable {
     let path: [String]
     let discussion: String
     let isLeaf: Bool
+    /// Not among those that the help of the command above lists.
+    let isHidden: Bool
 
     static func all() async throws -> [CommandDescription] {
         let dump = try await CommandLineHarness.execute(["--experimental-dump-help"], input: "", environment: [:])
@@ -123,7 +164,10 @@ struct CommandDescription: Sendable {
         var out: [CommandDescription] = []
         func visit(_ command: JSONValue, _ path: [String]) {
             let children = (command["subcommands"]?.arrayValue ?? []).filter { $0["commandName"] != "help" }
-            out.append(CommandDescription(path: path, discussion: command["discussion"]?.stringValue ?? "", isLeaf: children.isEmpty))
+            out.append(
+                CommandDescription(
+                    path: path, discussion: command["discussion"]?.stringValue ?? "", isLeaf: children.isEmpty,
+                    isHidden: command["shouldDisplay"] == false))
             for child in children { visit(child, path + [child["commandName"]?.stringValue ?? ""]) }
         }
         visit(root, [])

@@ -34,7 +34,7 @@ struct CommandsTests {
             try await self.deletions(h, tenant, credential)
 
             let run = h.invocations.map { $0.filter { !$0.hasPrefix("-") } }
-            for command in try await CommandDescription.all() where command.isLeaf {
+            for command in try await CommandDescription.all() where command.isLeaf && !command.isHidden {
                 let path = command.path == ["usage", "summary"] ? ["usage"] : command.path
                 #expect(run.contains { $0.starts(with: path) }, "no test runs weir \(path.joined(separator: " "))")
             }
@@ -51,12 +51,12 @@ struct CommandsTests {
         let project = try await h.field("id", "project create --tenant-id \(tenant) --name search")
         #expect(try await h.succeed("project list --tenant-id \(tenant)").output.contains(project))
         #expect(try await h.field("name", "project update \(project) --name production") == "production")
-        #expect(try await h.field("tenant_id", "project show \(project)") == tenant)
+        #expect(try await h.field("tenant_id", "project get \(project)") == tenant)
         // A name does where an id is wanted.
-        #expect(try await h.field("id", "project show production") == project)
+        #expect(try await h.field("id", "project get production") == project)
         #expect(try await h.succeed("project list --tenant-id Acme --sort -name -o name").output == project + "\n")
         #expect(try await h.weir("project list --tenant-id Nobody").error.contains("no tenant is called"))
-        #expect(try await h.succeed("tenant show Acme -o yaml").output.hasPrefix("id: \(tenant)\nname: Acme\nstatus: active\n"))
+        #expect(try await h.succeed("tenant get Acme -o yaml").output.hasPrefix("id: \(tenant)\nname: Acme\nstatus: active\n"))
 
         let unknown = try await h.weir("key create --project-id \(project) --name backend --model no-such-model")
         #expect(unknown.status == 1 && unknown.error.contains("models[0]"))
@@ -66,7 +66,7 @@ struct CommandsTests {
         let key = try await h.field("items", "key list --project-id \(project)")
         let id = try #require(try JSONValue(parsing: key)[0]?["id"]?.stringValue)
         #expect(!key.contains("weir_"))
-        let shown = try await h.succeed("key show \(id) --json").json
+        let shown = try await h.succeed("key get \(id) --json").json
         #expect(shown["expires_at"] == "2030-01-31T00:00:00Z" && shown["capabilities"] == ["chat"] && shown["tags"]?["team"] == "search")
         let cleared = try await h.succeed("key update \(id) --capability all --clear tags --clear expires_at --json").json
         #expect(cleared["capabilities"] == "all" && cleared["tags"] == [:] && cleared["expires_at"] == .null)
@@ -79,17 +79,17 @@ struct CommandsTests {
 
     /// The draft.
     private func catalogue(_ h: CommandLineHarness, _ tenant: String) async throws -> String {
-        #expect(try await h.succeed("tenant show \(tenant)").output.contains("Acme"))
+        #expect(try await h.succeed("tenant get \(tenant)").output.contains("Acme"))
         let provider = try await h.field(
             "id", "provider create --name sim --base-url http://127.0.0.1:9090/v1 --auth bearer --idle-ms 5000")
-        #expect(try await h.field("timeouts.idle_ms", "provider show \(provider)") == "5000")
+        #expect(try await h.field("timeouts.idle_ms", "provider get \(provider)") == "5000")
         #expect(
             try await h.field("auth", "provider update \(provider) --auth header --auth-header api-key")
                 == #"{"scheme":"header","header":"api-key"}"#)
         #expect(try await h.succeed("provider list").output.contains(provider))
         let credential = try await h.field(
             "id", "credential create --provider-id \(provider) --name main", input: "sk-live-0123456789abcdefghij\n")
-        #expect(try await h.field("secret_hint", "credential show \(credential)") == "ghij")
+        #expect(try await h.field("secret_hint", "credential get \(credential)") == "ghij")
         #expect(
             try await h.field("secret_hint", "credential rotate \(credential) --secret -", input: "sk-live-0123456789abcdefgwxyz") == "wxyz"
         )
@@ -99,21 +99,21 @@ struct CommandsTests {
         #expect(try await h.field("disabled", "endpoint update \(endpoint) --disabled true") == "true")
         try await h.succeed("endpoint update \(endpoint) --disabled false --base-url http://127.0.0.1:9091/v1")
         #expect(try await h.field("base_url", "endpoint update \(endpoint) --clear base_url") == "null")
-        #expect(try await h.succeed("endpoint show \(endpoint)").output.contains(credential))
+        #expect(try await h.succeed("endpoint get \(endpoint)").output.contains(credential))
         #expect(try await h.succeed("endpoint list --provider-id \(provider)").output.contains(endpoint))
         let model = try await h.field("id", "model create --name gpt-x --capability chat --capability embeddings --context-window 128000")
         #expect(try await h.field("tenant_ids", "model update \(model) --tenant-id \(tenant)") == #"["\#(tenant)"]"#)
         #expect(try await h.field("tenant_ids", "model update \(model) --tenant-id all") == "all")
         #expect(try await h.succeed("model list").output.contains("chat, embeddings"))
-        #expect(try await h.field("context_window", "model show \(model)") == "128000")
+        #expect(try await h.field("context_window", "model get \(model)") == "128000")
         let route = try await h.field("id", "route create --model-id \(model) --name r --target \(endpoint),model=llama3:8b,weight=3")
-        let targets = try await h.succeed("route show \(route) --json").json["targets"]
+        let targets = try await h.succeed("route get \(route) --json").json["targets"]
         #expect(targets == [["endpoint_id": .string(endpoint), "upstream_model": "llama3:8b", "weight": 3]])
         #expect(try await h.field("max_attempts", "route update \(route) --max-attempts 2") == "2")
         #expect(try await h.succeed("route list --model-id \(model)").output.contains(route))
         let price = try await h.field("id", "price create --model-id \(model) --input 0.15 --output 0.60 --effective-from 2026-01-01")
         #expect(try await h.field("cached_input", "price update \(price) --cached-input 0.075") == "0.075")
-        #expect(try await h.field("effective_from", "price show \(price)") == "2026-01-01T00:00:00Z")
+        #expect(try await h.field("effective_from", "price get \(price)") == "2026-01-01T00:00:00Z")
         #expect(try await h.succeed("price list --model-id \(model)").output.contains("0.60"))
         return credential
     }
@@ -132,7 +132,7 @@ struct CommandsTests {
         let second = try await h.succeed("config publish --note second --field version")
         #expect(second.value == "2" && second.error.contains("~ providers") && second.error.contains("(owner)"))
         #expect(try await h.succeed("config versions").output.contains("second"))
-        #expect(try await h.succeed("config show 1").output.contains("providers (1)"))
+        #expect(try await h.succeed("config get 1").output.contains("providers (1)"))
         try await h.succeed("config reset --version 1")
         #expect(try await h.succeed("config diff --from 1 --to draft").output == "No difference.\n")
 
@@ -180,7 +180,7 @@ struct CommandsTests {
         }
         #expect(try await h.succeed("fleet endpoints --region eu --in-trouble").output.contains("ep_down"))
         #expect(try await h.succeed("fleet list --region eu").output.contains(dataPlane))
-        #expect(try await h.field("region", "fleet show \(dataPlane)") == "eu")
+        #expect(try await h.field("region", "fleet get \(dataPlane)") == "eu")
         #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --name eu-2 --tenant-id \(tenant)") == #"["\#(tenant)"]"#)
         #expect(try await h.field("tenant_ids", "fleet update \(dataPlane) --tenant-id all") == "all")
         #expect(try await h.field("status", "fleet revoke \(dataPlane)") == "revoked")
@@ -188,7 +188,7 @@ struct CommandsTests {
         #expect(created["token"]?.stringValue?.hasPrefix("wenr_") == true)
         let token = try #require(created["id"]?.stringValue)
         #expect(try await h.succeed("fleet token list").output.contains(token))
-        #expect(try await h.field("region", "fleet token show \(token)") == "eu")
+        #expect(try await h.field("region", "fleet token get \(token)") == "eu")
         try await h.succeed("fleet token delete \(token)")
         #expect(try await h.succeed("fleet signing-keys").output.contains("active"))
         #expect(try await h.field("id", "fleet rotate-signing-key --grace-seconds 3600").hasPrefix("sk_"))
@@ -210,11 +210,19 @@ struct CommandsTests {
         #expect(try await h.succeed("apply -f -", input: export).output == "Nothing to change.\n")
         let token = try await h.field("id", "token create --name ci --role operator --expires-at 2030-01-31")
         #expect(try await h.field("role", "token update \(token) --role viewer") == "viewer")
-        #expect(try await h.field("name", "token show \(token)") == "ci")
+        #expect(try await h.field("name", "token get \(token)") == "ci")
         #expect(try await h.succeed("token list").output.contains(token))
         try await h.succeed("token delete \(token)")
         try await h.succeed("login", input: h.control.token(.viewer) + "\n")
         try await h.succeed("logout")
+        #expect(try await h.field("role", "whoami") == "owner")
+        try await h.succeed("context add spare --url \(h.url)", input: h.control.token(.viewer) + "\n")
+        #expect(try await h.succeed("context list").output.contains("spare"))
+        try await h.succeed("context use spare")
+        try await h.succeed("context delete spare")
+        #expect(try await h.succeed("status").output.contains("Control plane:"))
+        #expect(try await h.weir("doctor").status == 1)
+        #expect(try await h.succeed("completion bash").output.contains("rollout"))
     }
 
     private func deletions(_ h: CommandLineHarness, _ tenant: String, _ credential: String) async throws {
