@@ -128,10 +128,10 @@ struct ApplyTests {
             let answer = try await h.apply(wrong)
             #expect(answer.status == 400)
             let expected = [
-                "tenants[1]", "tenants[2]", "projects[0].tenant", "projects[1].colour", "keys[0].project", "providers[0].base_url",
+                "tenants[1]", "tenants[2]", "projects[0].tenant", "projects[1].colour", "providers[0].base_url",
                 "providers[1].timeouts.idle_ms", "credentials[0].secret", "credentials[1].provider", "models[1].capabilities",
                 "models[2].context_window", "routes[0].targets[0].endpoint", "routes[0].targets[1].endpoint", "prices[0].input",
-                "prices[1].model_id", "prices[1].model",
+                "prices[1].model_id", "prices[1].model", "keys[0].project",
             ]
             #expect(answer.fields == expected, "\(answer.text)")
             let forms: [(JSONValue, [String])] = [

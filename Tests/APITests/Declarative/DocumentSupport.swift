@@ -26,7 +26,7 @@ enum SampleDocument {
                 "expires_at": "2030-01-01T00:00:00Z",
             ],
             [
-                "project": "Chat", "name": "backend", "channels": ["external"], "rights": ["project:read"],
+                "project": "Chat", "name": "backend", "capabilities": ["chat"], "channels": ["external"], "rights": ["project:read"],
                 "networks": ["10.0.0.0/8"], "domains": ["app.example"],
             ],
         ],
@@ -60,7 +60,7 @@ enum SampleDocument {
             [
                 "model": "gpt-x", "name": "default",
                 "targets": [["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0]],
-                "max_attempts": 2,
+                "max_attempts": 2, "repeat_unknown_outcomes": true,
             ],
             ["model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true],
         ],
