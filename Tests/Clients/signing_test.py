@@ -130,7 +130,7 @@ def test_a_request_counts_once_also_after_a_restart(lab, signer):
     status, error = send(lab, **signer, nonce=nonce, timestamp=now)
     assert status == 401 and error["code"] == "nonce_reused"
     lab.data_planes[0].kill9()
-    lab.data_planes[0].up()
+    lab.data_planes[0].start()
     lab.wait_serving(MODEL)
     until(lambda: send(lab, **signer)[0] == 200, "signed requests are not served after the restart")
     status, error = send(lab, **signer, nonce=nonce, timestamp=now)
