@@ -1,4 +1,4 @@
-package import Nouns
+import Nouns
 package import Primitives
 
 /// The whole installation at one moment, on one screen: what is in force, how the fleet follows, and what needs somebody's attention.
