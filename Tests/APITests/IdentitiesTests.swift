@@ -102,9 +102,9 @@ struct IdentitiesTests {
             let others = try await key("3", .null)
             let listed = try await h.get("/admin/api/keys?user_id=\(user.id)").json["items"]?.arrayValue ?? []
             #expect(listed.compactMap { $0["id"]?.stringValue }.sorted() == mine.sorted())
-            #expect(try await h.get("/admin/api/users/a%40b%2B%C3%A7").json["email"] == "ada@example.org")
+            #expect(try await h.get("/admin/api/users/\(user.id)").json["email"] == "ada@example.org")
             #expect(try await h.send(.patch, "/admin/api/users/\(user.id)", ["email": "nowhere"], ifMatch: "*").fields == ["email"])
-            #expect(try await h.send(.delete, "/admin/api/users/a%40b%2B%C3%A7", ifMatch: "*").status == 204)
+            #expect(try await h.send(.delete, "/admin/api/users/\(user.id)", ifMatch: "*").status == 204)
             for id in mine {
                 #expect(try await h.get("/admin/api/keys/\(id)").status == 404)
                 let audit = try await h.get("/admin/api/audit?resource_id=\(id)").json["items"]?.arrayValue ?? []

@@ -149,10 +149,8 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
 
     /// The one that the path names, by its id or by the noun's alias.
     func named(_ request: APIRequest) async throws -> Entity<Content> {
-        guard Content.alias != nil, let text = QueryParameters.decodedSegment(request.parameters["id"] ?? "") else {
-            return try await service.get(request.id(Content.words.name), as: request.actor.scope)
-        }
-        return try await service.find(text, in: request.query["tenant_id"], as: request.actor.scope)
+        guard Content.alias != nil else { return try await service.get(request.id(Content.words.name), as: request.actor.scope) }
+        return try await service.find(request.parameters["id"] ?? "", in: request.query["tenant_id"], as: request.actor.scope)
     }
 
     private func answering(_ summary: String, _ more: (inout RouteDocs) -> Void = { _ in }) -> RouteDocs {

@@ -36,11 +36,6 @@ package struct QueryParameters: Sendable {
         return QueryParameters(values: values)
     }
 
-    /// A path's segment, decoded; nil where it is not percent-encoded UTF-8. A plus is a plus there.
-    static func decodedSegment(_ text: String) -> String? {
-        decoded(Substring(text.replacing("+", with: "%2B")))
-    }
-
     package var names: some Collection<String> { values.keys }
 
     package func integer(_ name: String, in range: ClosedRange<Int64>) throws(DomainError) -> Int64? {

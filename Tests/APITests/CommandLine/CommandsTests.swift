@@ -31,6 +31,7 @@ struct CommandsTests {
             let dataPlane = try await self.releases(h)
             try await self.fleet(h, tenant, dataPlane)
             try await self.administration(h)
+            try await self.identities(h, tenant)
             try await self.deletions(h, tenant, credential)
 
             let run = h.invocations.map { $0.filter { !$0.hasPrefix("-") } }
@@ -223,6 +224,29 @@ struct CommandsTests {
         #expect(try await h.succeed("status").output.contains("Control plane:"))
         #expect(try await h.weir("doctor").status == 1)
         #expect(try await h.succeed("completion bash").output.contains("rollout"))
+    }
+
+    /// Users, apps and bans.
+    private func identities(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let user = try await h.field("id", "user create --oid ada --email ada@example.org --payment-valid-until 2035-01-31")
+        #expect(try await h.succeed("user list --tenant-id \(tenant)").output.contains("ada"))
+        #expect(try await h.field("email", "user get ada") == "ada@example.org")
+        #expect(try await h.field("payment_valid_until", "user update ada --clear payment_valid_until") == "null")
+        #expect(try await h.field("payment_status", "user sync-expiry ada") == "active")
+        #expect(try await h.field("expired", "user sync-expiries") == "0")
+        let app = try await h.field("id", "app create --app-id billing --name Billing --owner-id ada")
+        #expect(try await h.field("owner_id", "app get billing") == user)
+        #expect(try await h.succeed("app list --owner-id \(user)").output.contains("billing"))
+        #expect(try await h.field("name", "app update billing --name Bot") == "Bot")
+        #expect(try await h.field("status", "app toggle billing") == "disabled")
+        #expect(try await h.field("secret", "app rotate-secret billing --grace-seconds 60").hasPrefix("wapp_"))
+        let ban = try await h.field("id", "ban create --subject-id \(app) --reason fraud")
+        #expect(try await h.succeed("ban list --subject-id \(app)").output.contains(ban))
+        #expect(try await h.field("kind", "ban get \(ban)") == "app")
+        #expect(try await h.field("reason", "ban update \(ban) --reason mistake") == "mistake")
+        try await h.succeed("ban delete \(ban)")
+        try await h.succeed("app delete billing")
+        try await h.succeed("user delete ada")
     }
 
     private func deletions(_ h: CommandLineHarness, _ tenant: String, _ credential: String) async throws {
