@@ -8,6 +8,6 @@ enum RevokedGrantNoun: DeclaredResource {
     static let name = "revoked-grant"
     static let thing = "revoked grant"
     static var subcommands: [any ParsableCommand.Type] {
-        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
+        [ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
     }
 }

@@ -8,7 +8,10 @@ enum SigningSecretNoun: DeclaredResource {
     static let name = "signing-secret"
     static let thing = "signing secret"
     static var subcommands: [any ParsableCommand.Type] {
-        [ListCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, RotateSigningSecret.self, DeleteCommand<Self>.self]
+        [
+            ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, RotateSigningSecret.self,
+            DeleteCommand<Self>.self,
+        ]
     }
 }
 

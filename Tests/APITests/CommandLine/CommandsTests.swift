@@ -72,10 +72,32 @@ struct CommandsTests {
         let cleared = try await h.succeed("key update \(id) --capability all --clear tags --clear expires_at --json").json
         #expect(cleared["capabilities"] == "all" && cleared["tags"] == [:] && cleared["expires_at"] == .null)
         #expect(try await h.field("key", "key rotate \(id) --grace-seconds 60").hasPrefix("weir_"))
+        try await signing(h, tenant, id)
         #expect(try await h.field("status", "key revoke \(id)") == "revoked")
         try await h.succeed("key delete \(id)")
         try await h.succeed("project delete \(project)")
         return tenant
+    }
+
+    /// Signing secrets, DIDs and the end of their grants.
+    private func signing(_ h: CommandLineHarness, _ tenant: String, _ key: String) async throws {
+        let made = try await h.succeed("signing-secret create --key-id \(key) --json").json
+        let secret = made["id"]?.stringValue ?? ""
+        #expect(made["secret"]?.stringValue?.hasPrefix("wsig_") == true)
+        #expect(try await h.succeed("signing-secret list").output.contains(secret))
+        #expect(try await h.field("key_id", "signing-secret get \(secret)") == key)
+        #expect(try await h.field("secret", "signing-secret rotate \(secret) --grace-seconds 60").hasPrefix("wsig_"))
+        try await h.succeed("signing-secret delete \(secret)")
+        let text = "did:key:z6MkpTHR8VNsBxYAAWHut2Geadd9jSwuBV8xRoAnwWsdvktH"
+        let did = try await h.field("id", "did create --tenant-id \(tenant) --did \(text)")
+        #expect(try await h.succeed("did list").output.contains(did))
+        #expect(try await h.field("did", "did get \(did)") == text)
+        #expect(try await h.field("status", "did update \(did) --status disabled") == "disabled")
+        let revoked = try await h.field("id", "revoked-grant create --did-id \(did) --grant-id 5f3c1d7e")
+        #expect(try await h.succeed("revoked-grant list").output.contains(revoked))
+        #expect(try await h.field("grant_id", "revoked-grant get \(revoked)") == "5f3c1d7e")
+        try await h.succeed("revoked-grant delete \(revoked)")
+        try await h.succeed("did delete \(did)")
     }
 
     /// The draft.
