@@ -20,7 +20,6 @@ package enum Migrations {
         .work,
         .rollbacks,
         .growthIndexes,
-        .signing,
         .keyNames,
         .usageOutcomes,
         .keyUses,
@@ -32,5 +31,6 @@ package enum Migrations {
         .identities,
         .identityIndexes,
         .bans,
+        .signing,
     ]
 }
