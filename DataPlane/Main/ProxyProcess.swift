@@ -40,7 +40,7 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         if settings.maxHeadBytes > settings.maxBufferedBytes {
             problems.append("--max-head-bytes is above --max-buffered-bytes")
         }
-        if let secret = settings.gatewaySecret, secret.utf8.count < ProxySettings.minimumGatewaySecret {
+        if let secret = settings.gatewaySharedSecret, secret.utf8.count < ProxySettings.minimumGatewaySecret {
             problems.append(
                 "--gateway-shared-secret is shorter than \(ProxySettings.minimumGatewaySecret) bytes: whoever guesses it may ask for any user; "
                     + "take 32 random bytes, as `openssl rand -base64 32` makes them")
@@ -75,7 +75,7 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             "cross-origins", \.proxy.crossOrigins, placeholder: "origin,…",
             "Origins whose pages may call from a browser (CORS); * for all."),
         .text(
-            "gateway-shared-secret", \.proxy.gatewaySecret, placeholder: "secret", isSecret: true, alsoNamed: "GATEWAY_SHARED_SECRET",
+            "gateway-shared-secret", \.proxy.gatewaySharedSecret, placeholder: "secret", isSecret: true, alsoNamed: "GATEWAY_SHARED_SECRET",
             "What internal callers may send as X-Gateway-Secret beside their app's own; at least 32 bytes. Better as a variable: flags show in ps."
         ),
         .choice("log-level", \.logLevel, "What is logged, as JSON lines on standard error."),

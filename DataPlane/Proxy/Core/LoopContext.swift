@@ -31,6 +31,8 @@ final class LoopContext: @unchecked Sendable {
     var isDraining = false
     /// Running requests are ended: nothing more is sent to providers.
     private(set) var isStopping = false
+    /// SHA-256 of the secret that internal callers share; nil: there is none.
+    let gatewaySecret: DigestWords?
     /// Nil when pages of other origins may not call.
     let crossOrigin: CrossOrigin?
 
@@ -76,6 +78,7 @@ final class LoopContext: @unchecked Sendable {
         self.logger = logger
         self.journal = journal
         transport = Transport(eventLoop: eventLoop, tls: tls)
+        gatewaySecret = settings.gatewaySharedSecret.map { Array($0.utf8).withUnsafeBytes { DigestWords(digestOf: $0) } }
         crossOrigin = CrossOrigin(origins: settings.crossOrigins)
         bodies = BodyBudget(maximum: settings.maxBufferedBytes)
         self.health = HealthView(health)

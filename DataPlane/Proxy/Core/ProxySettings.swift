@@ -33,11 +33,7 @@ package struct ProxySettings: Sendable {
     package var crossOrigins: [String] = []
 
     /// What internal callers may prove themselves with whatever their app; nil: each app has its own secret, or there are none.
-    package var gatewaySecret: String? {
-        didSet { gatewaySharedSecret = gatewaySecret.map { Array($0.utf8).withUnsafeBytes { DigestWords(digestOf: $0) } } }
-    }
-    /// SHA-256 of `gatewaySecret`: what is compared.
-    private(set) var gatewaySharedSecret: DigestWords?
+    package var gatewaySharedSecret: String?
     /// Bytes. A shorter one could be guessed.
     package static let minimumGatewaySecret = 32
 

@@ -58,7 +58,7 @@ extension Exchange {
             }
             let asking = AppCall(secret: value(.xGatewaySecret), appID: value(.xAppID), userOID: value(.xUserOID))
             let caller = try Authenticate.caller(
-                asking, sharedSecret: loop.settings.gatewaySharedSecret, dialect: .openAI, directory: snapshot.directory,
+                asking, sharedSecret: loop.gatewaySecret, dialect: .openAI, directory: snapshot.directory,
                 nowMilliseconds: receivedAt / 1000)
             try checkBans(caller)
             _ = try configuration(snapshot, caller)

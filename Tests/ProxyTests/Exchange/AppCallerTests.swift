@@ -15,7 +15,7 @@ struct AppCallerTests {
     private func fixture(
         shared: String? = AppCallerTests.shared, _ change: (inout Weir_V1_DirectoryPayload) -> Void = { _ in }
     ) async throws -> (proxy: ProxyFixture, owner: Weir_V1_User, user: Weir_V1_User, app: Weir_V1_App) {
-        let proxy = try await ProxyFixture(models: [Self.model], change: { $0.gatewaySecret = shared })
+        let proxy = try await ProxyFixture(models: [Self.model], change: { $0.gatewaySharedSecret = shared })
         let (owner, app) = SnapshotFixture.caller(tenant: proxy.tenant)
         var user = SnapshotFixture.caller(tenant: proxy.tenant).user
         user.oid = "bob"

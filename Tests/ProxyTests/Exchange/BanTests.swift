@@ -2,6 +2,7 @@ import Contract
 import Dispatch
 import Foundation
 import Primitives
+import Simulator
 import Testing
 import Trust
 
@@ -31,7 +32,7 @@ struct BanTests {
 
     /// With an app "billing" of "ada", a user "bob", and the fixture's key as bob's.
     private func fixture(_ models: [String]) async throws -> (ProxyFixture, owner: String, user: String, app: String) {
-        let proxy = try await ProxyFixture(models: models, change: { $0.gatewaySecret = Self.shared })
+        let proxy = try await ProxyFixture(models: models, change: { $0.gatewaySharedSecret = Self.shared })
         let (owner, app) = SnapshotFixture.caller(tenant: proxy.tenant)
         var user = SnapshotFixture.caller(tenant: proxy.tenant).user
         user.oid = "bob"
