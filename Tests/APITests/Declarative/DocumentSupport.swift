@@ -21,7 +21,8 @@ enum SampleDocument {
         ],
         "keys": [
             [
-                "project": ["tenant": "Acme", "name": "Search"], "name": "backend", "user": "ada", "models": ["gpt-x"],
+                "project": ["tenant": "Acme", "name": "Search"], "name": "backend", "user": "ada", "capabilities": ["chat"],
+                "models": ["gpt-x"],
                 "tags": ["team": "a", "area": "b"],
                 "expires_at": "2030-01-01T00:00:00Z",
             ],
@@ -60,7 +61,7 @@ enum SampleDocument {
             [
                 "model": "gpt-x", "name": "default",
                 "targets": [["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0]],
-                "max_attempts": 2, "repeat_unknown_outcomes": true,
+                "max_attempts": 2, "repeat_unknown_outcomes": true, "repeat_unknown_outcomes": true,
             ],
             ["model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true],
         ],
