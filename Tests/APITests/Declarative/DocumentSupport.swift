@@ -61,7 +61,7 @@ enum SampleDocument {
             [
                 "model": "gpt-x", "name": "default",
                 "targets": [["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0]],
-                "max_attempts": 2, "repeat_unknown_outcomes": true, "repeat_unknown_outcomes": true,
+                "max_attempts": 2, "repeat_unknown_outcomes": true,
             ],
             ["model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true],
         ],
