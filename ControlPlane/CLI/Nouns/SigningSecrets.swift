@@ -36,6 +36,8 @@ struct RotateSigningSecret: AsyncParsableCommand {
         var body = Body()
         body.set("grace_seconds", graceSeconds)
         if force { body.set("force", json: true) }
-        try connection.show(try await connection.act(SigningSecretNoun.self, id, "rotate", body: body.json, revision: revision))
+        try await connection.show(
+            try await connection.act(SigningSecretNoun.self, id, "rotate", body: body.json, revision: revision),
+            of: SigningSecretNoun.shown)
     }
 }
