@@ -1,4 +1,5 @@
 package import Domain
+import HTTPTypes
 import Nouns
 import Primitives
 
@@ -7,7 +8,7 @@ package struct UsageRoutes: RouteGroup {
 
     package func addRoutes(to table: inout RouteTable) {
         table.report("/admin/api/usage", .admin(.read), UsageDocs.summary(for: .administrator)) { request in
-            .json(try await usage.report(request.usageReport(for: .administrator), for: .administrator).json)
+            .report(try await usage.report(request.usageReport(for: .administrator), for: .administrator))
         }
         // Newest first.
         table.report("/admin/api/usage/records", .admin(.read), UsageDocs.records) { request in
@@ -80,6 +81,12 @@ enum UsageFormat: String, CaseIterable {
         let text = isFormula ? "'" + text : text
         guard text.utf8.contains(where: { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D }) else { return text }
         return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+}
+
+extension APIResponse {
+    static func report(_ report: UsageReport) -> APIResponse {
+        APIResponse(status: .ok, headers: [.contentType: "application/json"], body: report.bytes)
     }
 }
 

@@ -16,7 +16,7 @@ package struct SelfServiceRoutes: RouteGroup {
             let reader = UsageReader.tenant(caller.tenantID)
             var report = try request.usageReport(for: reader)
             report.query = try caller.narrowed(report.query)
-            return .json(try await usage.report(report, for: reader).json)
+            return .report(try await usage.report(report, for: reader))
         }
 
         table.get("/external/v1/health", .virtualKey) { request in

@@ -50,6 +50,19 @@ package struct UsageReportRequest: Sendable {
 
 /// A summary of usage: its window, how much of it is known by now, its groups, and what they come to.
 package struct UsageReport: Sendable {
+    package let json: JSONValue
+    /// The same, as it is sent.
+    package let bytes: [UInt8]
+
+    /// Where the report is made: it may be large, and threads that others wait for have no time for it.
+    fileprivate init(_ found: FoundUsage) {
+        json = found.json
+        bytes = json.bytes
+    }
+}
+
+/// What a report is made of.
+private struct FoundUsage {
     let request: UsageReportRequest
     /// Unix milliseconds; `until` is not included.
     let from: Int64
@@ -60,7 +73,7 @@ package struct UsageReport: Sendable {
     let names: [String: String]
     let reader: UsageReader
 
-    package var json: JSONValue {
+    var json: JSONValue {
         var shown = UsageSums()
         for row in found.rows { shown.add(row) }
         var others = found.totals
@@ -176,9 +189,10 @@ extension UsageQueries {
                 for case .text(let text) in row.group { ids.insert(text) }
             }
             return UsageReport(
-                request: request, from: from, until: until, found: found,
-                positions: try UsagePositions(c, servingTenant: request.query[.tenant], now: now), names: try EntityNames.of(ids, c),
-                reader: reader)
+                FoundUsage(
+                    request: request, from: from, until: until, found: found,
+                    positions: try UsagePositions(c, servingTenant: request.query[.tenant], now: now), names: try EntityNames.of(ids, c),
+                    reader: reader))
         }
     }
 
