@@ -20,7 +20,7 @@ package struct WhoAmIRoutes: RouteGroup {
         table.get("/admin/api/whoami", .admin(.read), who) { request in
             try request.query.allow([])
             let actor = try request.actor
-            let token = try await adminTokens.nouns.get(ID(actor.id))
+            let token = try await adminTokens.nouns.get(ID(actor.id), as: .all)
             return .json([
                 "id": .string(actor.id), "name": .string(actor.name), "role": .string(actor.role.rawValue),
                 "permissions": .strings(Permission.allCases.filter(actor.may).map(\.rawValue)),
