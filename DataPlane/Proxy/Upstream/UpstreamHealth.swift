@@ -12,8 +12,8 @@ final class UpstreamHealth: Sendable {
         case credential(String)
         /// The credential lacks what one capability needs.
         case scope(credential: String, RequestTarget.Capability)
-        /// The provider has said when to come back: of the credential, or of the endpoint where none is sent.
-        case rateLimit(String)
+        /// The provider has said when to come back, to this endpoint with this credential; empty where none is sent.
+        case rateLimit(endpoint: String, credential: String)
         /// The endpoint takes no `stream_options`: usage is not asked for there.
         case usageRequest(endpoint: String)
     }
@@ -121,7 +121,7 @@ struct HealthView {
     }
 
     private static func limit(_ target: CompiledTarget, _ credential: CredentialEntry?) -> UpstreamHealth.Subject {
-        .rateLimit(credential?.id ?? target.endpoint.id)
+        .rateLimit(endpoint: target.endpoint.id, credential: credential?.id ?? "")
     }
 
     /// Whether an endpoint may be asked to state usage in its streams.
