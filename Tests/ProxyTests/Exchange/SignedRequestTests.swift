@@ -40,7 +40,10 @@ struct SignedRequestTests {
             directory.dids = [entry]
             #expect(await proxy.store.apply(try proxy.snapshots.directory(2, directory)).accepted)
             // What the last process left is read by the first fold; the directory reaches the loop in a turn of its own.
-            for _ in 0..<2000 where try await [401, 503].contains(send(hmac()).status) { try await ProxyFixture.pause() }
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            while try await [401, 503].contains(send(hmac()).status), MonotonicClock.nowMicroseconds() < deadline {
+                try await ProxyFixture.pause()
+            }
         }
 
         var now: Int64 { proxy.snapshots.clock.nowMilliseconds() / 1000 }
@@ -104,7 +107,6 @@ struct SignedRequestTests {
             (signer.hmac(keyID: KeyID.random().rawValue), "/v1/chat/completions", Self.body),
             (signer.hmac(keyID: signer.proxy.directory.keys[1].id), "/v1/chat/completions", Self.body),
             (["authorization: WEIR-HMAC-SHA256 key_id=\(signer.keyID)"], "/v1/chat/completions", Self.body),
-            (["authorization: WEIR-HMAC-SHA256 "], "/v1/chat/completions", Self.body),
         ] {
             let answer = try await signer.send(headers, path: path, body: body)
             #expect(answer.status == 401 && answer.errorCode == "invalid_signature", "\(answer.text)")
@@ -303,10 +305,10 @@ struct SignedRequestTests {
         }
         func ask(_ grant: String) async throws -> RawResponse { try await signer.proxy.chat(Self.model, headers: [grant]) }
         // The model is none of the key's own.
-        #expect(try await signer.proxy.chat(Self.model).status == 404)
+        #expect(try await signer.proxy.chat(Self.model).errorCode == "model_not_allowed")
         #expect(try await ask(grant()).status == 200)
         #expect(try await ask(grant(#","models":["\#(Self.model)"]"#)).status == 200)
-        #expect(try await ask(grant(#","models":["another"]"#)).status == 404)
+        #expect(try await ask(grant(#","models":["another"]"#)).errorCode == "model_not_allowed")
         #expect(try await ask(grant(#","max_usd":"2.00""#)).errorCode == "invalid_grant")
         #expect(try await ask(grant(subject: KeyID.random().rawValue)).errorCode == "grant_not_yours")
         #expect(try await ask("x-weir-grant: nonsense").errorCode == "invalid_grant")
@@ -323,7 +325,8 @@ struct SignedRequestTests {
         directory.dids = [entry]
         directory.revokedGrants = [revoked]
         #expect(await signer.proxy.store.apply(try signer.proxy.snapshots.directory(3, directory)).accepted)
-        for _ in 0..<2000 where try await ask(grant()).status == 200 { try await ProxyFixture.pause() }
+        let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+        while try await ask(grant()).status == 200, MonotonicClock.nowMicroseconds() < deadline { try await ProxyFixture.pause() }
         #expect(try await ask(grant()).errorCode == "grant_revoked")
         #expect(try await ask(grant(id: "grant-0002")).status == 200)
         let records = try await signer.proxy.finish().filter { !$0.did.isEmpty }
