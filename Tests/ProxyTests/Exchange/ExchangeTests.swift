@@ -152,9 +152,9 @@ struct ExchangeTests {
     }
 
     @Test func recordsAClientThatLeaves() async throws {
-        let proxy = try await ProxyFixture(models: ["sim-chunks200-pace5ms"])
+        let proxy = try await ProxyFixture(models: ["sim-chunks10000-pace5ms"])
         let client = try await RawClient.connect(port: proxy.server.port)
-        let body = #"{"model":"sim-chunks200-pace5ms","messages":[],"stream":true}"#
+        let body = #"{"model":"sim-chunks10000-pace5ms","messages":[],"stream":true}"#
         try await client.send(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
         )

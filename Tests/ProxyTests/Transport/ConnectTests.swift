@@ -103,6 +103,7 @@ struct ConnectTests {
         ) {
             $0.connectTimeout = 300
             $0.firstByteTimeout = 60_000
+            $0.endpointCooldown = 60_000
         }
         let clock = ContinuousClock()
         let began = clock.now
