@@ -64,10 +64,8 @@ struct ContextTests {
     func home(kind: TestDatabase) async throws {
         try await CommandLineHarness.run(on: kind) { h in
             let token = h.control.token(.viewer) + "\n"
-            #expect(
-                try await h.weir("login --url \(h.url)", input: token, environment: Self.bare.merging(["XDG_CONFIG_HOME": nil]) { $1 })
-                    .status
-                    == 0)
+            let environment = Self.bare.merging(["XDG_CONFIG_HOME": nil]) { $1 }
+            #expect(try await h.weir("login --url \(h.url)", input: token, environment: environment).status == 0)
             #expect(FileManager.default.fileExists(atPath: h.configuration.appendingPathComponent(".config/weir/config.json").path))
         }
     }

@@ -92,7 +92,7 @@ struct ConnectTests {
         let began = clock.now
         let failure = try #require(try await Self.attempt(listener, timeout: 300))
         #expect(failure.0 == "no TLS handshake in time")
-        #expect(clock.now - began < .seconds(5))
+        #expect(clock.now - began < .seconds(45))
     }
 
     @Test func goesOnFromASilentEndpointAfterTheTimeToConnect() async throws {
