@@ -21,7 +21,7 @@ package struct NounWords: Sendable, Hashable {
     }
 
     package var auditName: String { String(name.map { $0 == " " ? "_" : $0 }) }
-    package var oneOfIt: String { ("aeiou".contains(name.prefix(1)) ? "an " : "a ") + name }
+    package var oneOfIt: String { ("aeio".contains(name.prefix(1)) ? "an " : "a ") + name }
 }
 
 /// Something that is administered. What is declared of it here is all that its table's columns, its JSON, its forms, lists, audit

@@ -10,7 +10,7 @@ extension ConnectionOptions {
     func show(_ answer: Answer, of shapes: [FieldShape] = []) async throws {
         guard field == nil, format == .table else { return try emit(answer) { "" } }
         let rendering = await (try client()).rendering(of: [answer.json])
-        let once = ["key", "token"].first { answer.json.string($0) != nil }
+        let once = ["key", "token", "secret"].first { answer.json.string($0) != nil }
         print(
             Table.details(answer.json, words: Column.words(shapes), rendering)
                 + (once.map { "\n\nKeep the \($0) now: it is not shown again." } ?? ""))
@@ -24,11 +24,11 @@ extension ConnectionOptions {
 
     func list(
         _ path: String, columns: [Column], filters: some ListFilters = NoFilters(), page: PageOptions,
-        watching: WatchOptions = WatchOptions()
+        watching: WatchOptions? = nil
     ) async throws {
         let client = try client()
         let query = try await client.resolved(filters) + page.query()
-        if watching.watch {
+        if let watching, watching.watch {
             return try await watching.run(format) {
                 let answer = try await client.list(path, query: query, all: page.all)
                 let rendering = await client.rendering(of: answer.json.list("items"))
