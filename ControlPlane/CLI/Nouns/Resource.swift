@@ -29,7 +29,7 @@ extension Resource {
     static var thing: String { name }
     static var shown: [FieldShape] { [] }
     static var plural: String { thing + "s" }
-    static var one: String { ("aeiou".contains(thing.prefix(1)) ? "an " : "a ") + thing }
+    static var one: String { ("aeio".contains(thing.prefix(1)) ? "an " : "a ") + thing }
 }
 
 /// A noun that can be created and changed.
