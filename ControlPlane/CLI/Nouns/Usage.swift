@@ -101,6 +101,7 @@ struct UsageCommand: ParsableCommand {
         var timeZone: String?
 
         @Option(
+            parsing: .unconditional,
             help: "By a sum: requests, failed, input_tokens, output_tokens, cost; with a minus the largest first. (default: by the groups)")
         var sort: String?
 

@@ -221,6 +221,7 @@ struct CommandsTests {
     private func administration(_ h: CommandLineHarness) async throws {
         let usage = try await h.succeed("usage --group-by tenant,model --from 2026-11-01 --time-zone Europe/Berlin").output
         #expect(usage.hasPrefix("No usage.\n\nFrom 2026-11-01T01:00:00+01:00 until "))
+        try await h.succeed("usage --group-by key --sort -cost --limit 3")
         #expect(try await h.succeed("usage records --limit 5 --status completed").output == "Nothing there.\n")
         #expect(try await h.succeed("usage records --csv --from 2026-11-01").output.hasPrefix("REQUEST,AT,KEY,MODEL,"))
         #expect(try await h.weir("usage record req_aaaaaaaaaaaaaaaaaaaaaaaaaa").error.contains("404"))
