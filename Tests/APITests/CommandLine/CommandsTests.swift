@@ -189,7 +189,7 @@ struct CommandsTests {
         #expect(unnamed.status == 2 && unnamed.error.contains("--undo 2"))
         for _ in 0..<2 { #expect(try await h.field("baseline_version", "rollout rollback --undo 2") == "3") }
         #expect(try await h.succeed("rollout rollback --to 1").output.contains("That was done before. Version 3 serves all."))
-        #expect(try await h.field("status", "rollout show \(third)") == "rolled_back")
+        #expect(try await h.field("status", "rollout get \(third)") == "rolled_back")
         return dataPlane
     }
 

@@ -89,7 +89,7 @@ struct RolloutsTests {
             #expect(same.problems.first?.message.contains("baseline") == true)
             let older = await refusal { try await create(1) }
             #expect(older.kind == "conflict")
-            #expect(older.problems.first?.remedy.contains("restore: 1") == true)
+            #expect(older.problems.first?.remedy.contains("--restore 1") == true)
             let third = try await create(3)
             let second = await refusal { try await create(3) }
             #expect(second.problems.first?.message.contains(third.id.rawValue) == true)
