@@ -130,6 +130,13 @@ extension Rollouts {
         if rollout.percentage.basisPoints == 0 {
             return [FieldProblem("percentage", "is 0: nobody gets the candidate", remedy: "Raise it when you are ready.")]
         }
+        if dataPlanes == 0, rollout.regions == .all, rollout.dataPlaneIDs == .all {
+            return [
+                FieldProblem(
+                    "data_plane_ids", "no data plane is enrolled yet: those that enrol will get it",
+                    remedy: "Make a token for one: `weir fleet token create`.")
+            ]
+        }
         if dataPlanes == 0 {
             return [FieldProblem("data_plane_ids", "none matches: nobody gets the candidate", remedy: "Change the regions or data planes.")]
         }
