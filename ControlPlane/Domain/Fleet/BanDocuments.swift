@@ -22,7 +22,7 @@ package struct BanDocuments: Sendable {
     }
 
     /// What the data plane lacks; nil: it holds what is in force, which is noted.
-    /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
+    /// - Throws: `FleetRefusal`; `DomainError.unavailable`.
     package func next(for dataPlaneID: String, held: DocumentMark?) async throws -> IssuedDocument? {
         let now = fleet.domain.clock.nowMilliseconds()
         return try await fleet.write(as: .all) { c -> IssuedDocument? in
@@ -49,10 +49,8 @@ package struct BanDocuments: Sendable {
                 try BansTable.acted(c, dataPlaneID: dataPlaneID, scope, covered: covered, now: now)
                 return nil
             }
-            let latest = try IssuedDocumentsTable.latest(c, dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, epoch: epoch)
-            let seen = max(latest?.version ?? 0, held.map { $0.epoch == epoch ? $0.version : 0 } ?? 0)
-            var version = max(covered, 1)
-            while version <= seen { version = try CountersTable.next(c, FleetCounter.bans) }
+            let version = try FleetCounter.newVersion(
+                c, of: .bans, from: FleetCounter.bans, covered: covered, for: dataPlaneID, epoch: epoch, held: held)
             try IssuedDocumentsTable.insert(
                 c,
                 IssuedDocumentRow(

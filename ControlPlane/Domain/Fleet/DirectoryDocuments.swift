@@ -81,7 +81,9 @@ package struct DirectoryDocuments: Sendable {
         let now = fleet.domain.clock.nowMilliseconds()
         // The version is taken and written down before the document leaves; another document of the same version never does.
         let (version, key) = try await fleet.write(as: .all) { c in
-            let version = try newVersion(c, dataPlaneID, content, held: held)
+            let version = try FleetCounter.newVersion(
+                c, of: .directory, from: FleetCounter.directory, covered: content.covered, for: dataPlaneID, epoch: content.epoch,
+                held: held)
             try IssuedDocumentsTable.insert(
                 c,
                 IssuedDocumentRow(
@@ -226,24 +228,6 @@ package struct DirectoryDocuments: Sendable {
             guard page.count == Self.pageSize, let last = page.last else { return }
             lastID = last[keyPath: id]
         }
-    }
-
-    // MARK: Versions
-
-    /// The counter's value at the read, unless this data plane has seen a document of that version: then the next value.
-    private func newVersion(_ c: any SQLConnection, _ dataPlaneID: String, _ content: Content, held: DocumentMark?) throws -> Int64 {
-        let latest = try IssuedDocumentsTable.latest(
-            c, dataPlaneID: dataPlaneID, kind: DocumentKind.directory.word, epoch: content.epoch)
-        var seen = latest?.version ?? 0
-        if let held, held.epoch == content.epoch { seen = max(seen, held.version) }
-        var version = max(content.covered, 1)
-        if version <= seen { version = try CountersTable.next(c, FleetCounter.directory) }
-        guard version > seen else {
-            throw FleetRefusal.invalid(
-                "it holds directory version \(seen), this control plane is at \(version): was the database restored from a backup? "
-                    + "Then raise the epoch")
-        }
-        return version
     }
 
     // MARK: Messages

@@ -1,3 +1,4 @@
+import Contract
 import Foundation
 package import Primitives
 package import Storage
@@ -118,4 +119,27 @@ package enum FleetCounter {
 
     /// The epoch in force; 1 until somebody raises it.
     package static func epoch(_ c: any SQLConnection) throws -> Int64 { max(try CountersTable.current(c, epoch), 1) }
+
+    /// The version of a document that is made for one data plane: its counter's value at the read, unless the data plane has seen a document
+    /// of that version: then the next value.
+    /// - Parameters:
+    ///   - covered: that value.
+    ///   - held: what the data plane says that it holds.
+    /// - Throws: `FleetRefusal` when it holds a version that this control plane has not come to.
+    static func newVersion(
+        _ c: any SQLConnection, of kind: DocumentKind, from counter: String, covered: Int64, for dataPlaneID: String, epoch: Int64,
+        held: DocumentMark?
+    ) throws -> Int64 {
+        let latest = try IssuedDocumentsTable.latest(c, dataPlaneID: dataPlaneID, kind: kind.word, epoch: epoch)
+        var seen = latest?.version ?? 0
+        if let held, held.epoch == epoch { seen = max(seen, held.version) }
+        var version = max(covered, 1)
+        if version <= seen { version = try CountersTable.next(c, counter) }
+        guard version > seen else {
+            throw FleetRefusal.invalid(
+                "it holds \(kind.word) version \(seen), this control plane is at \(version): was the database restored from a backup? "
+                    + "Then raise the epoch")
+        }
+        return version
+    }
 }
