@@ -33,7 +33,17 @@ enum Authenticate {
             memory.keep(text, id)
         }
         guard let (id, digest) = memory.found, let key = directory.lookup(id) else { throw unknown() }
-        switch key.verdict(presented: digest, nowMilliseconds: nowMilliseconds) {
+        let verdict = key.verdict(presented: digest, nowMilliseconds: nowMilliseconds)
+        return .complete(
+            try caller(key, verdict, proof: .virtualKey, channel: channel, dialect: dialect, directory: directory, nowMilliseconds))
+    }
+
+    /// The caller that a key stands for, however its holder has proved himself.
+    static func caller(
+        _ key: KeyEntry, _ verdict: KeyEntry.Verdict, proof: Caller.Proof, channel: Caller.Channel, dialect: Dialect, directory: Directory,
+        _ nowMilliseconds: Int64
+    ) throws(Rejection) -> Caller {
+        switch verdict {
         case .accepted: break
         case .wrongSecret: throw unknown()
         case .rotatedAway: throw .invalidKey("The key was rotated and its grace period is over. Use the new one.")
@@ -46,11 +56,9 @@ enum Authenticate {
         if let scopes = key.scopes, !scopes.allows(channel: channel.rawValue) {
             throw .forbidden("channel_not_allowed", "The key may not be used on the \(channel.rawValue) channel.")
         }
-        return .complete(
-            Caller(
-                principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project, user: key.user), proof: .virtualKey,
-                channel: channel,
-                dialect: dialect, scopes: key.scopes, isCandidate: key.isCandidate))
+        return Caller(
+            principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project, user: key.user), proof: proof,
+            channel: channel, dialect: dialect, scopes: key.scopes, isCandidate: key.isCandidate)
     }
 
     /// Whether a user who is asked for, or who pays, may be served now.
@@ -66,10 +74,8 @@ enum Authenticate {
     static func isKey(_ presented: UnsafeRawBufferPointer?, isBearer: Bool) -> Bool {
         guard let presented else { return false }
         guard isBearer else { return ByteScan.begins(presented, with: prefix) }
-        guard presented.count > 12, ByteScan.beginsIgnoringCase(presented, with: "bearer ") else { return false }
-        var start = 7
-        while start < presented.count, presented[start] == UInt8(ascii: " ") { start += 1 }
-        return ByteScan.begins(UnsafeRawBufferPointer(rebasing: presented[start...]), with: prefix)
+        guard presented.count > 12, let text = bearer(presented) else { return false }
+        return ByteScan.begins(text, with: prefix)
     }
 
     /// The same words for a key that is not there and for a wrong secret: nobody learns which ids exist.
@@ -77,9 +83,14 @@ enum Authenticate {
 
     private static func withoutScheme(_ value: UnsafeRawBufferPointer) throws(Rejection) -> UnsafeRawBufferPointer {
         guard value.count > 7 else { throw .missingKey() }
-        guard ByteScan.beginsIgnoringCase(value, with: "bearer ") else {
-            throw .invalidKey("The Authorization header has to be: Bearer weir_…")
-        }
+        guard let text = bearer(value) else { throw .invalidKey("The Authorization header has to be: Bearer weir_…") }
+        return text
+    }
+
+    /// What follows `Bearer `; nil for another scheme.
+    @inline(__always)
+    private static func bearer(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        guard ByteScan.beginsIgnoringCase(value, with: "bearer ") else { return nil }
         var start = 7
         while start < value.count, value[start] == UInt8(ascii: " ") { start += 1 }
         return UnsafeRawBufferPointer(rebasing: value[start...])

@@ -46,23 +46,11 @@ extension Authenticate {
                     }
                     throw call.wrong(signed, "the key id, and that the key has this signing secret")
                 }
-                switch key.standing(nowMilliseconds: context.nowMilliseconds) {
-                case .expired: throw .invalidKey("The key has expired. Ask for a new one.")
-                case .keyDisabled: throw .invalidKey("The key was revoked.")
-                case .projectDisabled: throw .forbidden("project_disabled", "The key's project is disabled.")
-                case .tenantDisabled: throw .forbidden("tenant_disabled", "The key's tenant is disabled.")
-                case .accepted, .wrongSecret, .rotatedAway: break
-                }
-                if let scopes = key.scopes, !scopes.allows(channel: context.channel.rawValue) {
-                    throw .forbidden("channel_not_allowed", "The key may not be used on the \(context.channel.rawValue) channel.")
-                }
-                if let user = key.user { try checkUser(context.directory.user(user), of: "key", context.nowMilliseconds) }
+                let caller = try Self.caller(
+                    key, key.standing(nowMilliseconds: context.nowMilliseconds), proof: .hmac, channel: context.channel,
+                    dialect: context.dialect, directory: context.directory, context.nowMilliseconds)
                 try call.takeNonce(key.tenant.bits, context)
-                return .success(
-                    Caller(
-                        principal: Principal(kind: .key, id: key.id, tenant: key.tenant, project: key.project, user: key.user),
-                        proof: .hmac,
-                        channel: context.channel, dialect: context.dialect, scopes: key.scopes, isCandidate: key.isCandidate))
+                return .success(caller)
             } catch {
                 return .failure(error)
             }
