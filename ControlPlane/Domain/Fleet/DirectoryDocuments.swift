@@ -191,12 +191,12 @@ package struct DirectoryDocuments: Sendable {
         }
         for project in removedProjects { removedKeys.formUnion(try DirectoryTables.keyIDs(c, projectID: project)) }
         try eachPage(c, scope, after: revision, DirectoryTables.users, \.id) { page in
-            for user in page {
-                if user.removed { payload.removedUserIds.append(user.id) } else { payload.users.append(Self.proto(user)) }
-            }
+            payload.users += page.filter { !$0.removed }.map(Self.proto)
+            payload.removedUserIds += page.filter(\.removed).map(\.id)
         }
         try eachPage(c, scope, after: revision, DirectoryTables.apps, \.id) { page in
-            for app in page { if app.removed { payload.removedAppIds.append(app.id) } else { payload.apps.append(Self.proto(app)) } }
+            payload.apps += page.filter { !$0.removed }.map(Self.proto)
+            payload.removedAppIds += page.filter(\.removed).map(\.id)
         }
         try eachPage(c, scope, after: revision, DirectoryTables.keys, \.id) { page in
             for key in page {

@@ -29,6 +29,8 @@ package struct EndpointState: Sendable, Hashable {
     package let last: String?
     package let reportedAt: Int64
 
+    var isInTrouble: Bool { status == .failing || status == .refused }
+
     package var json: JSONValue {
         [
             "data_plane_id": .string(dataPlaneID), "data_plane": .string(dataPlaneName), "region": .string(region),
@@ -71,7 +73,7 @@ package struct EndpointReportService: Sendable {
             return (planes, states)
         }
         let next = Page(fetched: planes, page) { Cursor(list: Self.list, time: $0.createdAt, id: $0.id.rawValue) }.next
-        return Page(items: states.filter { !inTrouble || $0.status == .failing || $0.status == .refused }, next: next)
+        return Page(items: states.filter { !inTrouble || $0.isInTrouble }, next: next)
     }
 
     private static func states(_ plane: DataPlane, _ row: EndpointReportRow) -> [EndpointState] {

@@ -36,8 +36,8 @@ package struct StatusService: Sendable {
     /// - Parameter actor: Is told of administrators' tokens only when it may see them.
     package func status(for actor: Actor) async throws -> SystemStatus {
         let now = domain.clock.nowMilliseconds()
-        let troubles = try await reports.list(PageRequest(limit: Self.maximumPlanes, after: nil), inTrouble: true).items
         let reported = try await reports.list(PageRequest(limit: Self.maximumPlanes, after: nil)).items
+        let troubles = reported.filter(\.isInTrouble)
         let (masterKeyID, warnings) = (masterKeyID, domain.warnings)
         return try await domain.report(as: .all) { c in
             let releases = try ReleaseView(c, now: now)

@@ -32,9 +32,9 @@ struct PrincipalRecord: CompactRecord {
 
     var isOccupied: Bool { flags.contains(.occupied) }
     var tenant: IDBits { IDBits(high: tenantHigh, low: tenantLow) }
-    /// As keys are, by its identifier. A user asks through a key or an app, which is what is chosen.
+    /// An app as keys are, by its identifier. A user asks through a key or an app, which is what is chosen; a DID gets the baseline.
     func isChosen(by selector: RolloutSelector?) -> Bool {
-        guard let selector, selector.concernsThisDataPlane, let kind = Principal.Kind(rawValue: kind), kind != .user else { return false }
+        guard let selector, selector.concernsThisDataPlane, let kind = Principal.Kind(rawValue: kind), kind == .app else { return false }
         func text(_ id: IDBits, _ prefix: StaticString) -> String { String(decoding: id.bytes(prefix: prefix), as: UTF8.self) }
         return selector.isCandidate(keyID: text(id, kind.idPrefix), tenantID: text(tenant, TenantEntry.idPrefix))
     }
