@@ -47,6 +47,7 @@ extension Target.Dependency {
     static let yams = product(name: "Yams", package: "Yams")
     static let x509 = product(name: "X509", package: "swift-certificates")
     static let asn1 = product(name: "SwiftASN1", package: "swift-asn1")
+    static let jwtKit = product(name: "JWTKit", package: "jwt-kit")
 }
 
 func library(
@@ -85,6 +86,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -142,6 +144,7 @@ let package = Package(
         library(
             "Outbound", "ControlPlane/Outbound",
             ["Domain", "Contract", "Primitives", .nioCore, .nioPosix, .nioHTTP1, .nioSSL]),
+        library("SignOn", "ControlPlane/SignOn", ["Domain", "Primitives", .jwtKit]),
         program(
             "weir-control", "ControlPlane/Main",
             [
@@ -188,6 +191,7 @@ let package = Package(
                 .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,
             ]),
+        tests("SignOnTests", ["SignOn", "Domain", "Primitives", .crypto]),
         tests("SimulatorTests", ["Simulator", "Primitives", .nioCore, .nioPosix]),
         tests("LayoutTests", []),
     ],

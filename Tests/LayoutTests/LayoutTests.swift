@@ -22,6 +22,7 @@ struct LayoutTests {
         "API": ("ControlPlane/API", ["Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives"]),
         "Fleet": ("ControlPlane/Fleet", ["Domain", "Nouns", "Contract", "Trust", "Listening", "Telemetry", "Primitives"]),
         "Outbound": ("ControlPlane/Outbound", ["Domain", "Contract", "Primitives"]),
+        "SignOn": ("ControlPlane/SignOn", ["Domain", "Primitives"]),
         "weir-control": (
             "ControlPlane/Main",
             ["API", "Fleet", "Outbound", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry", "Primitives"]
