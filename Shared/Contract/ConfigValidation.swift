@@ -200,6 +200,18 @@ package enum ConfigValidation {
                 ("per_request", price.perRequest),
             ]
             for (name, amount) in amounts where amount < 0 { add("\(path).\(name)", "the price is negative", "use zero or more") }
+            for (name, amount) in price.kinds where amount < 0 { add("\(path).\(name)", "the price is negative", "use zero or more") }
+            if price.tiers.count > Weir_V1_Price.maximumTiers {
+                add("\(path).tiers", "more than \(Weir_V1_Price.maximumTiers)", "use fewer")
+            }
+            if Set(price.tiers.map(\.aboveInputTokens)).count < price.tiers.count {
+                add("\(path).tiers", "two tiers begin at the same size", "name each size once")
+            }
+            for (index, tier) in price.tiers.enumerated() {
+                let path = "\(path).tiers[\(index)]"
+                if tier.aboveInputTokens <= 0 { add("\(path).above_input_tokens", "is not above zero", "name a number of tokens") }
+                for (name, amount) in tier.kinds where amount < 0 { add("\(path).\(name)", "the price is negative", "use zero or more") }
+            }
         }
 
         mutating func check(baseURL: String, at path: String) {

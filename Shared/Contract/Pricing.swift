@@ -1,12 +1,20 @@
 package import Primitives
 
-/// Tokens of one request, in OpenAI's convention: input contains the cached and cache-write ones, output the reasoning ones.
+/// Tokens of one request, in OpenAI's convention: input contains the cached, cache-write, audio and image ones, output the reasoning, audio
+/// and image ones.
 package struct TokenUsage: Hashable, Sendable {
     package var input: Int64
     package var output: Int64
     package var cachedInput: Int64
+    /// Written to the provider's cache, for however long.
     package var cacheWrite: Int64
     package var reasoning: Int64
+    /// The part of `cacheWrite` that is kept for an hour.
+    package var cacheWriteHour: Int64 = 0
+    package var audioInput: Int64 = 0
+    package var imageInput: Int64 = 0
+    package var audioOutput: Int64 = 0
+    package var imageOutput: Int64 = 0
 
     package init(input: Int64 = 0, output: Int64 = 0, cachedInput: Int64 = 0, cacheWrite: Int64 = 0, reasoning: Int64 = 0) {
         self.input = input
@@ -15,48 +23,218 @@ package struct TokenUsage: Hashable, Sendable {
         self.cacheWrite = cacheWrite
         self.reasoning = reasoning
     }
+
+    /// Of several attempts together. Each is bounded far below what could overflow.
+    package mutating func add(_ other: TokenUsage) {
+        input &+= other.input
+        output &+= other.output
+        cachedInput &+= other.cachedInput
+        cacheWrite &+= other.cacheWrite
+        reasoning &+= other.reasoning
+        guard other.hasKinds else { return }
+        cacheWriteHour &+= other.cacheWriteHour
+        audioInput &+= other.audioInput
+        imageInput &+= other.imageInput
+        audioOutput &+= other.audioOutput
+        imageOutput &+= other.imageOutput
+    }
+
+    /// Whether some of it is of a kind that few requests have.
+    package var hasKinds: Bool { cacheWriteHour | audioInput | imageInput | audioOutput | imageOutput != 0 }
 }
 
-/// Prices in force for a request: nano-dollars per million tokens, and per request.
+/// Prices of a request: nano-dollars per million tokens of each kind, and per request.
 package struct TokenPrices: Hashable, Sendable {
     package var input: Int64
     package var output: Int64
     package var cachedInput: Int64
     package var cacheWrite: Int64
+    package var cacheWriteHour: Int64
+    package var audioInput: Int64
+    package var imageInput: Int64
+    package var reasoning: Int64
+    package var audioOutput: Int64
+    package var imageOutput: Int64
     package var perRequest: Int64
 
-    package init(input: Int64 = 0, output: Int64 = 0, cachedInput: Int64 = 0, cacheWrite: Int64 = 0, perRequest: Int64 = 0) {
-        self.input = input
-        self.output = output
-        self.cachedInput = cachedInput
-        self.cacheWrite = cacheWrite
-        self.perRequest = perRequest
+    /// What is left out costs what it is a part of.
+    package init(
+        input: Int64 = 0, output: Int64 = 0, cachedInput: Int64? = nil, cacheWrite: Int64? = nil, cacheWriteHour: Int64? = nil,
+        audioInput: Int64? = nil, imageInput: Int64? = nil, reasoning: Int64? = nil, audioOutput: Int64? = nil, imageOutput: Int64? = nil,
+        perRequest: Int64 = 0
+    ) {
+        self.input = max(0, input)
+        self.output = max(0, output)
+        self.cachedInput = max(0, cachedInput ?? input)
+        self.cacheWrite = max(0, cacheWrite ?? input)
+        self.cacheWriteHour = max(0, cacheWriteHour ?? self.cacheWrite)
+        self.audioInput = max(0, audioInput ?? input)
+        self.imageInput = max(0, imageInput ?? input)
+        self.reasoning = max(0, reasoning ?? output)
+        self.audioOutput = max(0, audioOutput ?? output)
+        self.imageOutput = max(0, imageOutput ?? output)
+        self.perRequest = max(0, perRequest)
     }
 
+    /// The dearest kind of input, and of output.
+    fileprivate var highestInput: Int64 { max(input, cachedInput, cacheWrite, cacheWriteHour, audioInput, imageInput) }
+    fileprivate var highestOutput: Int64 { max(output, reasoning, audioOutput, imageOutput) }
+}
+
+/// A price as it applies: some providers charge another price for all tokens of a request whose input is above a size.
+package struct RateCard: Hashable, Sendable {
+    package struct Tier: Hashable, Sendable {
+        /// Applies to requests with more input tokens than this.
+        package var above: Int64
+        package var prices: TokenPrices
+    }
+
+    package let base: TokenPrices
+    /// The highest first.
+    package let tiers: [Tier]
+
+    package init(base: TokenPrices, tiers: [Tier] = []) {
+        self.base = base
+        self.tiers = tiers.sorted { $0.above > $1.above }
+    }
+
+    /// What a tier leaves out is as in the price itself; what both leave out costs what it is a part of.
     package init(_ price: Weir_V1_Price) {
+        let base = price.rates
+        let perRequest = price.perRequest
         self.init(
-            input: price.input, output: price.output, cachedInput: price.cachedInput, cacheWrite: price.cacheWrite,
-            perRequest: price.perRequest)
+            base: base.prices(perRequest: perRequest),
+            tiers: price.tiers.map { tier in
+                Tier(above: tier.aboveInputTokens, prices: tier.rates.completed(by: base).prices(perRequest: perRequest))
+            })
+    }
+
+    package func prices(input: Int64) -> TokenPrices {
+        for tier in tiers where input > tier.above { return tier.prices }
+        return base
+    }
+}
+
+/// Prices as messages carry them: of most kinds there may be none.
+private struct StatedRates {
+    var input: Int64?
+    var output: Int64?
+    var cachedInput: Int64?
+    var cacheWrite: Int64?
+    var cacheWriteHour: Int64?
+    var audioInput: Int64?
+    var imageInput: Int64?
+    var reasoning: Int64?
+    var audioOutput: Int64?
+    var imageOutput: Int64?
+
+    func completed(by other: StatedRates) -> StatedRates {
+        StatedRates(
+            input: input ?? other.input, output: output ?? other.output, cachedInput: cachedInput ?? other.cachedInput,
+            cacheWrite: cacheWrite ?? other.cacheWrite, cacheWriteHour: cacheWriteHour ?? other.cacheWriteHour,
+            audioInput: audioInput ?? other.audioInput, imageInput: imageInput ?? other.imageInput,
+            reasoning: reasoning ?? other.reasoning, audioOutput: audioOutput ?? other.audioOutput,
+            imageOutput: imageOutput ?? other.imageOutput)
+    }
+
+    func prices(perRequest: Int64) -> TokenPrices {
+        TokenPrices(
+            input: input ?? 0, output: output ?? 0, cachedInput: cachedInput, cacheWrite: cacheWrite, cacheWriteHour: cacheWriteHour,
+            audioInput: audioInput, imageInput: imageInput, reasoning: reasoning, audioOutput: audioOutput, imageOutput: imageOutput,
+            perRequest: perRequest)
+    }
+}
+
+extension Weir_V1_Price {
+    fileprivate var rates: StatedRates {
+        StatedRates(
+            input: input, output: output, cachedInput: cachedInput, cacheWrite: cacheWrite,
+            cacheWriteHour: hasCacheWriteHour ? cacheWriteHour : nil, audioInput: hasAudioInput ? audioInput : nil,
+            imageInput: hasImageInput ? imageInput : nil, reasoning: hasReasoning ? reasoning : nil,
+            audioOutput: hasAudioOutput ? audioOutput : nil, imageOutput: hasImageOutput ? imageOutput : nil)
+    }
+}
+
+extension Weir_V1_Price {
+    package static let maximumTiers = 8
+
+    /// Those that there may be none of.
+    var kinds: [(String, Int64)] {
+        [
+            ("cache_write_hour", cacheWriteHour), ("audio_input", audioInput), ("image_input", imageInput), ("reasoning", reasoning),
+            ("audio_output", audioOutput), ("image_output", imageOutput),
+        ]
+    }
+}
+
+extension Weir_V1_PriceTier {
+    var kinds: [(String, Int64)] {
+        [
+            ("input", input), ("output", output), ("cached_input", cachedInput), ("cache_write", cacheWrite),
+            ("cache_write_hour", cacheWriteHour), ("audio_input", audioInput), ("image_input", imageInput), ("reasoning", reasoning),
+            ("audio_output", audioOutput), ("image_output", imageOutput),
+        ]
+    }
+
+    fileprivate var rates: StatedRates {
+        StatedRates(
+            input: hasInput ? input : nil, output: hasOutput ? output : nil, cachedInput: hasCachedInput ? cachedInput : nil,
+            cacheWrite: hasCacheWrite ? cacheWrite : nil, cacheWriteHour: hasCacheWriteHour ? cacheWriteHour : nil,
+            audioInput: hasAudioInput ? audioInput : nil, imageInput: hasImageInput ? imageInput : nil,
+            reasoning: hasReasoning ? reasoning : nil, audioOutput: hasAudioOutput ? audioOutput : nil,
+            imageOutput: hasImageOutput ? imageOutput : nil)
     }
 }
 
 package enum Pricing {
     /// The one function that turns tokens into money, on both planes. Exact: 128-bit sums, one rounding (half up) at the end, saturating
-    /// at the ends of Int64. Negative counts are taken as zero; cached and cache-write tokens count no further than the input.
+    /// at the ends of Int64. Negative counts are taken as zero. Each token has one kind: of the input, cached ones are counted first, then
+    /// those written to the cache, audio and images, of the output reasoning, audio and images; parts count no further than what is left of
+    /// the whole, and the rest is plain.
     package static func rate(_ usage: TokenUsage, _ prices: TokenPrices) -> NanoDollars {
-        let input = max(0, usage.input)
-        let cached = min(max(0, usage.cachedInput), input)
-        let written = min(max(0, usage.cacheWrite), input - cached)
-        let fresh = input - cached - written
-        var total = Int128(fresh) * Int128(max(0, prices.input))
-        total += Int128(cached) * Int128(max(0, prices.cachedInput))
-        total += Int128(written) * Int128(max(0, prices.cacheWrite))
-        total += Int128(max(0, usage.output)) * Int128(max(0, prices.output))
-        let rounded = (total + 500_000) / 1_000_000 + Int128(max(0, prices.perRequest))
+        var input = max(0, usage.input)
+        var output = max(0, usage.output)
+        var total: Int128 = 0
+        total += take(usage.cachedInput, of: &input, at: prices.cachedInput)
+        total += take(min(usage.cacheWriteHour, usage.cacheWrite), of: &input, at: prices.cacheWriteHour)
+        total += take(usage.cacheWrite &- min(max(0, usage.cacheWriteHour), max(0, usage.cacheWrite)), of: &input, at: prices.cacheWrite)
+        total += take(usage.audioInput, of: &input, at: prices.audioInput)
+        total += take(usage.imageInput, of: &input, at: prices.imageInput)
+        total += Int128(input) * Int128(prices.input)
+        total += take(usage.reasoning, of: &output, at: prices.reasoning)
+        total += take(usage.audioOutput, of: &output, at: prices.audioOutput)
+        total += take(usage.imageOutput, of: &output, at: prices.imageOutput)
+        total += Int128(output) * Int128(prices.output)
+        let rounded = (total + 500_000) / 1_000_000 + Int128(prices.perRequest)
         return NanoDollars(Int64(clamping: rounded))
     }
 
-    package static func rate(_ usage: TokenUsage, _ price: Weir_V1_Price) -> NanoDollars { rate(usage, TokenPrices(price)) }
+    /// What so many tokens of a kind cost, which are taken out of the whole.
+    @inline(__always)
+    private static func take(_ part: Int64, of whole: inout Int64, at price: Int64) -> Int128 {
+        if part <= 0 { return 0 }
+        let count = min(part, whole)
+        whole -= count
+        return Int128(count) * Int128(price)
+    }
+
+    package static func rate(_ usage: TokenUsage, _ card: RateCard) -> NanoDollars {
+        rate(usage, card.tiers.isEmpty ? card.base : card.prices(input: usage.input))
+    }
+
+    package static func rate(_ usage: TokenUsage, _ price: Weir_V1_Price) -> NanoDollars { rate(usage, RateCard(price)) }
+
+    /// No request of at most so many tokens costs more, whatever kinds its tokens are of and whichever tier it falls into. Rounded up.
+    package static func worstCase(input: Int64, output: Int64, _ card: RateCard) -> NanoDollars {
+        var highestInput = card.base.highestInput
+        var highestOutput = card.base.highestOutput
+        for tier in card.tiers where input > tier.above {
+            highestInput = max(highestInput, tier.prices.highestInput)
+            highestOutput = max(highestOutput, tier.prices.highestOutput)
+        }
+        let total = Int128(max(0, input)) * Int128(highestInput) + Int128(max(0, output)) * Int128(highestOutput)
+        return NanoDollars(Int64(clamping: (total + 999_999) / 1_000_000 + Int128(card.base.perRequest)))
+    }
 
     /// The price of a model at an endpoint at a time: the latest `effective_from` not after it; among equals the one that names the
     /// endpoint, then the greater id. A price that names the endpoint goes before one that does not, whatever their dates.

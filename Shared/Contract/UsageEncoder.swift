@@ -164,4 +164,10 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case attemptList = 42
     /// Of an attempt only.
     case startedUs = 43
+    // Two-byte tags: few requests have any of these.
+    case cacheWriteHourTokens = 100
+    case audioInputTokens = 101
+    case imageInputTokens = 102
+    case audioOutputTokens = 103
+    case imageOutputTokens = 104
 }

@@ -78,10 +78,15 @@ package struct Field<Content: Sendable>: Sendable {
     }
 
     /// A list of objects, in one column as JSON; a change replaces the whole list.
-    package init<Value: Record>(objects name: String, _ path: any Path<[Value]>, maximum: Int, _ about: String) {
+    /// - Parameter orNone: It may be empty, and is when it is left out.
+    package init<Value: Record>(objects name: String, _ path: any Path<[Value]>, maximum: Int, orNone: Bool = false, _ about: String) {
         let kind = FieldKind.objects(Value.shapes, maximum: maximum)
         shape = FieldShape(name, kind, about)
-        shape.isRequired = true
+        shape.isRequired = !orNone
+        if orNone {
+            shape.standard = .array([])
+            fill = { $0[keyPath: path] = [] }
+        }
         columns = [name]
         json = { .array($0[keyPath: path].map(\.json)) }
         isEqual = { $0[keyPath: path] == $1[keyPath: path] }
@@ -90,7 +95,7 @@ package struct Field<Content: Sendable>: Sendable {
                 problems.append(.unfit(name, value, kind))
                 return
             }
-            if elements.isEmpty { problems.append(FieldProblem(name, "is empty", remedy: "Name at least one.")) }
+            if elements.isEmpty, !orNone { problems.append(FieldProblem(name, "is empty", remedy: "Name at least one.")) }
             if elements.count > maximum {
                 problems.append(FieldProblem(name, "holds more than \(maximum) entries", remedy: "Name fewer."))
                 return

@@ -1,5 +1,37 @@
 package import Primitives
 
+/// What tokens cost where the input is above a size. What is left out is as in the price.
+package struct PriceTier: Record {
+    package var above: Int64 = 0
+    package var input: NanoDollars?
+    package var output: NanoDollars?
+    package var cachedInput: NanoDollars?
+    package var cacheWrite: NanoDollars?
+    package var cacheWriteHour: NanoDollars?
+    package var audioInput: NanoDollars?
+    package var imageInput: NanoDollars?
+    package var reasoning: NanoDollars?
+    package var audioOutput: NanoDollars?
+    package var imageOutput: NanoDollars?
+
+    package init() {}
+
+    package static let fields: [Field<Self>] = [
+        Field("above_input_tokens", \.above, .integer(1...1_000_000_000), "For all tokens of a request with more input than this.")
+            .option("above"),
+        Field("input", \.input, "Input."),
+        Field("output", \.output, "Output."),
+        Field("cached_input", \.cachedInput, "Input from the provider's cache."),
+        Field("cache_write", \.cacheWrite, "Input put into its cache."),
+        Field("cache_write_hour", \.cacheWriteHour, "Input put into its cache for an hour."),
+        Field("audio_input", \.audioInput, "Sound in the input."),
+        Field("image_input", \.imageInput, "Images in the input."),
+        Field("reasoning", \.reasoning, "Reasoning."),
+        Field("audio_output", \.audioOutput, "Sound in the output."),
+        Field("image_output", \.imageOutput, "Images in the output."),
+    ].map { $0.shape.kind == .dollars ? $0.unit(PriceContent.perMillion) : $0 }
+}
+
 /// What a model costs from a moment on: US dollars per million tokens, kept in nano-dollars.
 package struct PriceContent: Noun {
     package typealias Kind = PriceKind
@@ -11,6 +43,14 @@ package struct PriceContent: Noun {
     package var output = NanoDollars(0)
     package var cachedInput = NanoDollars(0)
     package var cacheWrite = NanoDollars(0)
+    // Nil: what it is a part of.
+    package var cacheWriteHour: NanoDollars?
+    package var audioInput: NanoDollars?
+    package var imageInput: NanoDollars?
+    package var reasoning: NanoDollars?
+    package var audioOutput: NanoDollars?
+    package var imageOutput: NanoDollars?
+    package var tiers: [PriceTier] = []
     /// A request, whatever its tokens.
     package var perRequest = NanoDollars(0)
     /// Unix milliseconds.
@@ -22,7 +62,7 @@ package struct PriceContent: Noun {
         "price", path: "prices", "What a model costs. Part of the draft.",
         create: "--model-id \(ModelKind.example) --input 0.15 --output 0.60 --cached-input 0.075", update: "--output 0.55")
 
-    private static let perMillion = "US dollars per million tokens"
+    fileprivate static let perMillion = "US dollars per million tokens"
 
     package static let fields: [Field<Self>] = [
         Field("model_id", \.modelID, "The model.").filter.heading("MODEL"),
@@ -34,6 +74,19 @@ package struct PriceContent: Noun {
             .or(as: "as input") { $0.cachedInput = max($0.input, NanoDollars(0)) }.heading("CACHED"),
         Field("cache_write", \.cacheWrite, "Input that the provider put into its cache.").unit(perMillion).column("cache_write_nano")
             .or(as: "as input") { $0.cacheWrite = max($0.input, NanoDollars(0)) },
+        Field("cache_write_hour", \.cacheWriteHour, "Input that the provider put into its cache for an hour.").unit(perMillion)
+            .column("cache_write_hour_nano").reading(null: "as cache write"),
+        Field("audio_input", \.audioInput, "Sound in the input.").unit(perMillion).column("audio_input_nano").reading(null: "as input"),
+        Field("image_input", \.imageInput, "Images in the input.").unit(perMillion).column("image_input_nano").reading(null: "as input"),
+        Field("reasoning", \.reasoning, "Reasoning in the output.").unit(perMillion).column("reasoning_nano").reading(null: "as output"),
+        Field("audio_output", \.audioOutput, "Sound in the output.").unit(perMillion).column("audio_output_nano")
+            .reading(null: "as output"),
+        Field("image_output", \.imageOutput, "Images in the output.").unit(perMillion).column("image_output_nano")
+            .reading(null: "as output"),
+        Field(
+            objects: "tiers", \.tiers, maximum: 8, orNone: true,
+            "Other prices for all tokens of a request whose input is above a size; what a tier leaves out is as in the price."
+        ).option("tier"),
         Field("per_request", \.perRequest, "Each request, whatever its tokens.", or: NanoDollars(0)).unit("US dollars per request")
             .column("per_request_nano"),
         Field("effective_from", \.effectiveFrom, .time, "From when on; the beginning of 1970 is since ever.", or: 0).heading("FROM")

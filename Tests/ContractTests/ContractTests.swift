@@ -38,6 +38,66 @@ struct PricingTests {
         }
     }
 
+    @Test func chargesEachKindAtItsPriceAndNoTokenTwice() {
+        var usage = TokenUsage(input: 100, output: 50, cachedInput: 10, cacheWrite: 20, reasoning: 5)
+        usage.cacheWriteHour = 15
+        usage.audioInput = 30
+        usage.imageInput = 1000  // beyond what is left
+        usage.audioOutput = 7
+        usage.imageOutput = 8
+        var prices = TokenPrices(
+            input: 1_000_000, output: 10_000_000, cachedInput: 2_000_000, cacheWrite: 3_000_000, cacheWriteHour: 4_000_000,
+            audioInput: 5_000_000, imageInput: 6_000_000, reasoning: 11_000_000, audioOutput: 12_000_000, imageOutput: 13_000_000)
+        // 10 cached, 15 for an hour, 5 for less, 30 audio, 40 images and no text; 5 reasoning, 7 audio, 8 images, 30 text.
+        #expect(Pricing.rate(usage, prices).rawValue == 20 + 60 + 15 + 150 + 240 + 55 + 84 + 104 + 300)
+        // What has no price of its own costs what it is a part of.
+        prices = TokenPrices(input: 1_000_000, output: 10_000_000, cacheWrite: 3_000_000)
+        #expect(Pricing.rate(usage, prices).rawValue == 80 + 60 + 500)
+    }
+
+    @Test func takesTheTierOfTheWholeInput() {
+        var price = Weir_V1_Price()
+        (price.input, price.output, price.cachedInput, price.cacheWrite, price.perRequest) = (1_000_000, 2_000_000, 500_000, 1_000_000, 9)
+        price.tiers = [200_000, 500_000].map { (above: Int64) in
+            var tier = Weir_V1_PriceTier()
+            (tier.aboveInputTokens, tier.input) = (above, above * 10)
+            return tier
+        }
+        price.tiers[1].output = 7_000_000
+        let card = RateCard(price)
+        #expect(Pricing.rate(TokenUsage(input: 200_000, output: 10), card).rawValue == 200_000 + 20 + 9)
+        #expect(Pricing.rate(TokenUsage(input: 200_001, output: 10), card).rawValue == 400_002 + 20 + 9)
+        #expect(Pricing.rate(TokenUsage(input: 500_001, output: 10, cachedInput: 1), card).rawValue == 2_500_001 + 70 + 9)
+    }
+
+    @Test func neverCostsMoreThanTheWorstCase() {
+        var generator = SeededGenerator(seed: 11)
+        func amount() -> Int64 { Bool.random(using: &generator) ? 0 : .random(in: 0...100_000_000_000, using: &generator) }
+        for _ in 0..<10_000 {
+            var price = Weir_V1_Price()
+            (price.input, price.output, price.cachedInput, price.cacheWrite, price.perRequest) = (amount(), amount(), amount(), amount(), 5)
+            if Bool.random(using: &generator) { price.cacheWriteHour = amount() }
+            if Bool.random(using: &generator) { price.imageInput = amount() }
+            if Bool.random(using: &generator) { price.reasoning = amount() }
+            price.tiers = (0..<Int.random(in: 0...2, using: &generator)).map { index in
+                var tier = Weir_V1_PriceTier()
+                tier.aboveInputTokens = Int64(1000 * (index + 1))
+                if Bool.random(using: &generator) { tier.input = amount() }
+                if Bool.random(using: &generator) { tier.audioOutput = amount() }
+                return tier
+            }
+            let (input, output) = (Int64.random(in: 0...3000, using: &generator), Int64.random(in: 0...3000, using: &generator))
+            var usage = TokenUsage(
+                input: .random(in: 0...input, using: &generator), output: .random(in: 0...output, using: &generator), cachedInput: amount(),
+                cacheWrite: amount(), reasoning: amount())
+            usage.cacheWriteHour = amount()
+            usage.imageInput = amount()
+            usage.audioOutput = amount()
+            let card = RateCard(price)
+            #expect(Pricing.rate(usage, card) <= Pricing.worstCase(input: input, output: output, card))
+        }
+    }
+
     @Test func takesThePriceThatWasInForce() {
         func price(_ id: String, _ from: Int64, endpoint: String = "") -> Weir_V1_Price {
             var price = Weir_V1_Price()
@@ -88,6 +148,9 @@ struct UsageEncoderTests {
             (.cacheWriteTokens, record.cacheWriteTokens), (.reasoningTokens, record.reasoningTokens), (.flags, Int64(record.flags)),
             (.costNano, record.costNano), (.latencyUs, record.latencyUs), (.timeToFirstByteUs, record.timeToFirstByteUs),
             (.attempts, Int64(record.attempts)), (.responseBytes, record.responseBytes),
+            (.cacheWriteHourTokens, record.cacheWriteHourTokens), (.audioInputTokens, record.audioInputTokens),
+            (.imageInputTokens, record.imageInputTokens), (.audioOutputTokens, record.audioOutputTokens),
+            (.imageOutputTokens, record.imageOutputTokens),
         ]
         for (field, value) in numbers {
             #expect(value == Int64((UsageField.allCases.firstIndex(of: field) ?? 0) * 1000), "\(field)")
@@ -98,7 +161,8 @@ struct UsageEncoderTests {
         let texts: [UsageField] = [.errorCode, .endpointID, .providerID, .credentialID, .upstreamModel, .priceID]
         let numbers: [UsageField] = [
             .errorOrigin, .upstreamStatus, .inputTokens, .outputTokens, .cachedInputTokens, .cacheWriteTokens, .reasoningTokens, .flags,
-            .costNano, .latencyUs, .timeToFirstByteUs, .startedUs, .sentUpstream,
+            .costNano, .latencyUs, .timeToFirstByteUs, .startedUs, .sentUpstream, .cacheWriteHourTokens, .audioInputTokens,
+            .imageInputTokens, .audioOutputTokens, .imageOutputTokens,
         ]
         var encoder = UsageEncoder()
         encoder.field(.attempts, UInt64(2))
@@ -116,6 +180,8 @@ struct UsageEncoderTests {
         #expect(first.upstreamStatus == 24 && first.inputTokens == 25 && first.outputTokens == 26 && first.cachedInputTokens == 27)
         #expect(first.cacheWriteTokens == 28 && first.reasoningTokens == 29 && first.flags == 30 && first.costNano == 31)
         #expect(first.latencyUs == 32 && first.timeToFirstByteUs == 33 && first.startedUs == 43)
+        #expect(first.cacheWriteHourTokens == 100 && first.audioInputTokens == 101 && first.imageInputTokens == 102)
+        #expect(first.audioOutputTokens == 103 && first.imageOutputTokens == 104)
         #expect(record.attemptList.last?.endpointID.count == 300)
     }
 

@@ -268,17 +268,27 @@ enum UsageRating {
     static func rate(_ row: inout UsageRow, _ record: Weir_V1_UsageRecord, _ config: PublishedConfig?) {
         var flags = UsageFlags(rawValue: UInt32(truncatingIfNeeded: row.flags))
         if record.attemptList.isEmpty {
-            let usage = TokenUsage(
+            var usage = TokenUsage(
                 input: row.inputTokens, output: row.outputTokens, cachedInput: row.cachedInputTokens, cacheWrite: row.cacheWriteTokens,
                 reasoning: row.reasoningTokens)
+            usage.cacheWriteHour = record.cacheWriteHourTokens
+            usage.audioInput = record.audioInputTokens
+            usage.imageInput = record.imageInputTokens
+            usage.audioOutput = record.audioOutputTokens
+            usage.imageOutput = record.imageOutputTokens
             row.reratedCostNano = cost(
                 usage, priceID: row.priceID, isServed: row.status == Int64(Weir_V1_UsageStatus.completed.rawValue), config)
         } else {
             // Each try has a price of its own; the record's cost is their sum.
             row.reratedCostNano = record.attemptList.reduce(Int64(0) as Int64?) { sum, attempt in
-                let usage = TokenUsage(
+                var usage = TokenUsage(
                     input: attempt.inputTokens, output: attempt.outputTokens, cachedInput: attempt.cachedInputTokens,
                     cacheWrite: attempt.cacheWriteTokens, reasoning: attempt.reasoningTokens)
+                usage.cacheWriteHour = attempt.cacheWriteHourTokens
+                usage.audioInput = attempt.audioInputTokens
+                usage.imageInput = attempt.imageInputTokens
+                usage.audioOutput = attempt.audioOutputTokens
+                usage.imageOutput = attempt.imageOutputTokens
                 let isServed = attempt.errorCode.isEmpty && record.status == .completed
                 guard let sum, let cost = cost(usage, priceID: attempt.priceID, isServed: isServed, config) else { return nil }
                 return min(sum + cost, UsageSanitiser.Limits.cost)

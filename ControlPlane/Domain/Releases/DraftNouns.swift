@@ -198,6 +198,13 @@ extension PriceContent: DraftNoun {
         message.cachedInput = item.content.cachedInput.rawValue
         message.cacheWrite = item.content.cacheWrite.rawValue
         message.perRequest = item.content.perRequest.rawValue
+        if let amount = item.content.cacheWriteHour { message.cacheWriteHour = amount.rawValue }
+        if let amount = item.content.audioInput { message.audioInput = amount.rawValue }
+        if let amount = item.content.imageInput { message.imageInput = amount.rawValue }
+        if let amount = item.content.reasoning { message.reasoning = amount.rawValue }
+        if let amount = item.content.audioOutput { message.audioOutput = amount.rawValue }
+        if let amount = item.content.imageOutput { message.imageOutput = amount.rawValue }
+        message.tiers = item.content.tiers.map(\.message)
         message.effectiveFromMs = item.content.effectiveFrom
     }
 
@@ -210,7 +217,47 @@ extension PriceContent: DraftNoun {
         cachedInput = NanoDollars(message.cachedInput)
         cacheWrite = NanoDollars(message.cacheWrite)
         perRequest = NanoDollars(message.perRequest)
+        cacheWriteHour = message.hasCacheWriteHour ? NanoDollars(message.cacheWriteHour) : nil
+        audioInput = message.hasAudioInput ? NanoDollars(message.audioInput) : nil
+        imageInput = message.hasImageInput ? NanoDollars(message.imageInput) : nil
+        reasoning = message.hasReasoning ? NanoDollars(message.reasoning) : nil
+        audioOutput = message.hasAudioOutput ? NanoDollars(message.audioOutput) : nil
+        imageOutput = message.hasImageOutput ? NanoDollars(message.imageOutput) : nil
+        tiers = message.tiers.map(PriceTier.init)
         effectiveFrom = message.effectiveFromMs
+    }
+}
+
+extension PriceTier {
+    fileprivate var message: Weir_V1_PriceTier {
+        var message = Weir_V1_PriceTier()
+        message.aboveInputTokens = above
+        if let input { message.input = input.rawValue }
+        if let output { message.output = output.rawValue }
+        if let cachedInput { message.cachedInput = cachedInput.rawValue }
+        if let cacheWrite { message.cacheWrite = cacheWrite.rawValue }
+        if let cacheWriteHour { message.cacheWriteHour = cacheWriteHour.rawValue }
+        if let audioInput { message.audioInput = audioInput.rawValue }
+        if let imageInput { message.imageInput = imageInput.rawValue }
+        if let reasoning { message.reasoning = reasoning.rawValue }
+        if let audioOutput { message.audioOutput = audioOutput.rawValue }
+        if let imageOutput { message.imageOutput = imageOutput.rawValue }
+        return message
+    }
+
+    fileprivate init(_ message: Weir_V1_PriceTier) {
+        self.init()
+        above = message.aboveInputTokens
+        input = message.hasInput ? NanoDollars(message.input) : nil
+        output = message.hasOutput ? NanoDollars(message.output) : nil
+        cachedInput = message.hasCachedInput ? NanoDollars(message.cachedInput) : nil
+        cacheWrite = message.hasCacheWrite ? NanoDollars(message.cacheWrite) : nil
+        cacheWriteHour = message.hasCacheWriteHour ? NanoDollars(message.cacheWriteHour) : nil
+        audioInput = message.hasAudioInput ? NanoDollars(message.audioInput) : nil
+        imageInput = message.hasImageInput ? NanoDollars(message.imageInput) : nil
+        reasoning = message.hasReasoning ? NanoDollars(message.reasoning) : nil
+        audioOutput = message.hasAudioOutput ? NanoDollars(message.audioOutput) : nil
+        imageOutput = message.hasImageOutput ? NanoDollars(message.imageOutput) : nil
     }
 }
 

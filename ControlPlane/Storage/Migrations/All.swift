@@ -32,5 +32,6 @@ package enum Migrations {
         .identityIndexes,
         .bans,
         .signing,
+        .priceKinds,
     ]
 }

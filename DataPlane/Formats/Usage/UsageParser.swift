@@ -5,7 +5,8 @@ import Primitives
 /// Accepts the names of chat and completions (`prompt_tokens`, `completion_tokens`), of embeddings (prompt and total only), of the
 /// Responses API (`input_tokens`, `output_tokens`), and the places where vendors state what the provider's cache gave: in the details
 /// (OpenAI), as `prompt_cache_hit_tokens` and `prompt_cache_miss_tokens`, which make up the prompt (DeepSeek), or as `cached_tokens` beside
-/// the counts (Moonshot).
+/// the counts (Moonshot). What was written to the cache stands in the details, or beside the counts as `cache_creation_input_tokens` with
+/// `cache_creation` telling for how long (gateways in front of Anthropic).
 ///
 /// Reasoning stands inside the completion's count (OpenAI) or beside it (xAI). The total tells: where it is the sum of prompt, completion
 /// and reasoning, reasoning is output on top of the completion.
@@ -26,12 +27,15 @@ package enum UsageParser {
         return fields.reading()
     }
 
-    private enum Scope { case top, inputDetails, outputDetails }
+    private enum Scope { case top, inputDetails, outputDetails, cacheCreation }
 
     private enum Name: UInt8 {
         case input, output, total, inputDetails, outputDetails, cached, cacheWrite, reasoning
         /// Input read from the cache as stated beside the counts, and input that was not.
         case cacheHit, cacheMiss
+        case audioInput, imageInput, audioOutput, imageOutput
+        /// Input written to the cache as stated beside the counts; how much of it for five minutes and for an hour.
+        case cacheCreated, cacheCreation, cacheWriteHour
     }
 
     /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
@@ -44,14 +48,20 @@ package enum UsageParser {
         var reasoning: Int64 = 0
         var cacheHit: Int64?
         var cacheMiss: Int64?
-        var unusable: UInt16 = 0
-        var seen: UInt16 = 0
+        var audioInput: Int64 = 0
+        var imageInput: Int64 = 0
+        var audioOutput: Int64 = 0
+        var imageOutput: Int64 = 0
+        var cacheCreated: Int64 = 0
+        var cacheWriteHour: Int64 = 0
+        var unusable: UInt32 = 0
+        var seen: UInt32 = 0
         var flags: UsageReading.Flags = []
 
-        func isUnusable(_ name: Name) -> Bool { unusable & 1 &<< UInt16(name.rawValue) != 0 }
+        func isUnusable(_ name: Name) -> Bool { unusable & 1 &<< UInt32(name.rawValue) != 0 }
 
         mutating func note(_ name: Name) {
-            let bit: UInt16 = 1 &<< UInt16(name.rawValue)
+            let bit: UInt32 = 1 &<< UInt32(name.rawValue)
             if seen & bit != 0 { flags.insert(.duplicate) }
             seen |= bit
             unusable &= ~bit
@@ -67,13 +77,19 @@ package enum UsageParser {
             case .reasoning: reasoning = value ?? 0
             case .cacheHit: cacheHit = value
             case .cacheMiss: cacheMiss = value
-            case .inputDetails, .outputDetails: break
+            case .audioInput: audioInput = value ?? 0
+            case .imageInput: imageInput = value ?? 0
+            case .audioOutput: audioOutput = value ?? 0
+            case .imageOutput: imageOutput = value ?? 0
+            case .cacheCreated: cacheCreated = value ?? 0
+            case .cacheWriteHour: cacheWriteHour = value ?? 0
+            case .inputDetails, .outputDetails, .cacheCreation: break
             }
         }
 
         mutating func markUnusable(_ name: Name) {
             flags.insert(.invalid)
-            unusable |= 1 &<< UInt16(name.rawValue)
+            unusable |= 1 &<< UInt32(name.rawValue)
         }
 
         func reading() -> UsageReading {
@@ -109,8 +125,16 @@ package enum UsageParser {
                 }
             }
             result.cachedInputTokens = lower(statedCached(&result.flags), to: result.inputTokens, &result.flags)
-            result.cacheWriteTokens = lower(cacheWrite, to: result.inputTokens &- result.cachedInputTokens, &result.flags)
+            result.cacheWriteTokens = lower(
+                max(cacheWrite, cacheCreated, cacheWriteHour), to: result.inputTokens &- result.cachedInputTokens, &result.flags)
             result.reasoningTokens = lower(reasoning, to: result.outputTokens, &result.flags)
+            if cacheWriteHour | audioInput | imageInput | audioOutput | imageOutput != 0 {
+                result.cacheWriteHourTokens = min(cacheWriteHour, result.cacheWriteTokens)
+                result.audioInputTokens = lower(audioInput, to: result.inputTokens, &result.flags)
+                result.imageInputTokens = lower(imageInput, to: result.inputTokens &- result.audioInputTokens, &result.flags)
+                result.audioOutputTokens = lower(audioOutput, to: result.outputTokens, &result.flags)
+                result.imageOutputTokens = lower(imageOutput, to: result.outputTokens &- result.audioOutputTokens, &result.flags)
+            }
             return result
         }
 
@@ -153,12 +177,13 @@ package enum UsageParser {
             switch name {
             case nil:
                 try cursor.skipValue()
-            case .inputDetails, .outputDetails:
+            case .inputDetails, .outputDetails, .cacheCreation:
                 if let name { fields.note(name) }
                 if cursor.current == 0x6E {
                     try cursor.skipValue()
                 } else {
-                    try readMembers(&cursor, into: &fields, scope: name == .inputDetails ? .inputDetails : .outputDetails)
+                    let inner: Scope = name == .inputDetails ? .inputDetails : name == .outputDetails ? .outputDetails : .cacheCreation
+                    try readMembers(&cursor, into: &fields, scope: inner)
                 }
             case .some(let number):
                 fields.note(number)
@@ -223,9 +248,14 @@ package enum UsageParser {
         case (.top, 17): return equals("completion_tokens") ? .output : nil
         case (.top, 20): return equals("input_tokens_details") ? .inputDetails : nil
         case (.top, 21): return equals("prompt_tokens_details") ? .inputDetails : equals("output_tokens_details") ? .outputDetails : nil
+        case (.top, 14): return equals("cache_creation") ? .cacheCreation : nil
+        case (.top, 27): return equals("cache_creation_input_tokens") ? .cacheCreated : nil
         case (.top, 25): return equals("completion_tokens_details") ? .outputDetails : nil
         case (.inputDetails, 13): return equals("cached_tokens") ? .cached : nil
         case (.inputDetails, 18): return equals("cache_write_tokens") ? .cacheWrite : nil
+        case (.inputDetails, 12): return equals("audio_tokens") ? .audioInput : equals("image_tokens") ? .imageInput : nil
+        case (.outputDetails, 12): return equals("audio_tokens") ? .audioOutput : equals("image_tokens") ? .imageOutput : nil
+        case (.cacheCreation, 25): return equals("ephemeral_1h_input_tokens") ? .cacheWriteHour : nil
         case (.outputDetails, 16): return equals("reasoning_tokens") ? .reasoning : nil
         default: return nil
         }

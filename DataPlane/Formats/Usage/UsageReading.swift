@@ -41,6 +41,13 @@ package struct UsageReading: Sendable, Equatable {
     package var cacheWriteTokens: Int64 = 0
     /// The part of the output that is reasoning.
     package var reasoningTokens: Int64 = 0
+    /// The part of `cacheWriteTokens` that the provider keeps for an hour.
+    package var cacheWriteHourTokens: Int64 = 0
+    /// Parts of the input and of the output that are no text.
+    package var audioInputTokens: Int64 = 0
+    package var imageInputTokens: Int64 = 0
+    package var audioOutputTokens: Int64 = 0
+    package var imageOutputTokens: Int64 = 0
     /// As the provider stated it; zero when it did not.
     package var totalTokens: Int64 = 0
     package var flags: Flags = []
@@ -56,6 +63,10 @@ package struct UsageReading: Sendable, Equatable {
 
     /// Whether the provider gave usage, sound or not.
     package var present: Bool { !flags.contains(.absent) }
+    /// Whether it tells of a kind that few answers have.
+    package var hasKinds: Bool {
+        cacheWriteHourTokens | audioInputTokens | imageInputTokens | audioOutputTokens | imageOutputTokens != 0
+    }
     /// Whether both counts can be billed as they are.
     package var isComplete: Bool { flags.isDisjoint(with: [.absent, .inputUnknown, .outputUnknown]) }
 }

@@ -63,5 +63,11 @@ extension UsageReading {
         cachedInputTokens = max(cachedInputTokens, other.cachedInputTokens)
         cacheWriteTokens = min(max(cacheWriteTokens, other.cacheWriteTokens), inputTokens &- cachedInputTokens)
         reasoningTokens = max(reasoningTokens, other.reasoningTokens)
+        guard other.hasKinds else { return }
+        cacheWriteHourTokens = min(max(cacheWriteHourTokens, other.cacheWriteHourTokens), cacheWriteTokens)
+        audioInputTokens = max(audioInputTokens, other.audioInputTokens)
+        imageInputTokens = max(imageInputTokens, other.imageInputTokens)
+        audioOutputTokens = max(audioOutputTokens, other.audioOutputTokens)
+        imageOutputTokens = max(imageOutputTokens, other.imageOutputTokens)
     }
 }

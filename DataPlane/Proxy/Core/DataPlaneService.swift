@@ -206,7 +206,7 @@ struct InterruptedEstimate: Sendable {
         var flags: UsageFlags = [.interrupted, .estimated]
         var cost = NanoDollars(max(0, record.costNano))
         if let price = snapshots.current.price(id: record.priceID, configVersion: record.configVersion) {
-            cost = Pricing.rate(usage, price.rates)
+            cost = Pricing.rate(usage, price.card)
         } else if record.costNano == 0 {
             flags.insert(.priceMissing)
         }

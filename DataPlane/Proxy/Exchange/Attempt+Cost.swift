@@ -37,7 +37,7 @@ extension Attempt {
             outcome.flags.insert(.priceMissing)
             return
         }
-        if always || outcome.usage.input > 0 || outcome.usage.output > 0 { outcome.cost = Pricing.rate(outcome.usage, price.rates) }
+        if always || outcome.usage.input > 0 || outcome.usage.output > 0 { outcome.cost = Pricing.rate(outcome.usage, price.card) }
     }
 
     /// The one in force when the request was admitted.
@@ -55,6 +55,7 @@ extension Attempt {
         var usage = TokenUsage(
             input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
             cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
+        if reading.hasKinds { usage.take(kindsOf: reading) }
         let estimate = estimatedUsage
         // What was embedded had tokens, whatever the provider says.
         if reading.flags.contains(.inputUnknown) || (admission.capability == .embeddings && usage.input == 0) {
@@ -88,5 +89,16 @@ extension Attempt {
     /// Whether a second passed since `last`, or since the first byte, in the middle of a stream.
     func isDueForProgress(since last: Int64) -> Bool {
         state == .passing && admission.isStreaming && loop.nowMicroseconds - max(last, firstByteAt) >= 1_000_000
+    }
+}
+
+extension TokenUsage {
+    /// Tokens of other kinds than text.
+    fileprivate mutating func take(kindsOf reading: UsageReading) {
+        cacheWriteHour = reading.cacheWriteHourTokens
+        audioInput = reading.audioInputTokens
+        imageInput = reading.imageInputTokens
+        audioOutput = reading.audioOutputTokens
+        imageOutput = reading.imageOutputTokens
     }
 }

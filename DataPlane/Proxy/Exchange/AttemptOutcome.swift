@@ -129,11 +129,7 @@ struct AttemptSums {
 
     mutating func add(_ outcome: AttemptOutcome) {
         attempts &+= 1
-        usage.input &+= outcome.usage.input
-        usage.output &+= outcome.usage.output
-        usage.cachedInput &+= outcome.usage.cachedInput
-        usage.cacheWrite &+= outcome.usage.cacheWrite
-        usage.reasoning &+= outcome.usage.reasoning
+        usage.add(outcome.usage)
         let (sum, overflow) = cost.rawValue.addingReportingOverflow(outcome.cost.rawValue)
         cost = NanoDollars(overflow ? .max : sum)
         flags.formUnion(outcome.flags)

@@ -177,6 +177,13 @@ extension Exchange {
         encoder.always(.cachedInputTokens, UInt64(usage.cachedInput))
         encoder.always(.cacheWriteTokens, UInt64(usage.cacheWrite))
         encoder.always(.reasoningTokens, UInt64(usage.reasoning))
+        if usage.hasKinds {
+            encoder.field(.cacheWriteHourTokens, usage.cacheWriteHour)
+            encoder.field(.audioInputTokens, usage.audioInput)
+            encoder.field(.imageInputTokens, usage.imageInput)
+            encoder.field(.audioOutputTokens, usage.audioOutput)
+            encoder.field(.imageOutputTokens, usage.imageOutput)
+        }
         encoder.always(.flags, UInt64(flags.rawValue))
         encoder.always(.costNano, UInt64(bitPattern: cost.rawValue))
     }

@@ -373,9 +373,187 @@ package nonisolated struct Weir_V1_Price: Sendable {
 
   package var effectiveFromMs: Int64 = 0
 
+  /// Of these there may be none: they cost what they are a part of. The numbers are those of PriceTier.
+  package var cacheWriteHour: Int64 {
+    get {_cacheWriteHour ?? 0}
+    set {_cacheWriteHour = newValue}
+  }
+  /// Returns true if `cacheWriteHour` has been explicitly set.
+  package var hasCacheWriteHour: Bool {self._cacheWriteHour != nil}
+  /// Clears the value of `cacheWriteHour`. Subsequent reads from it will return its default value.
+  package mutating func clearCacheWriteHour() {self._cacheWriteHour = nil}
+
+  package var audioInput: Int64 {
+    get {_audioInput ?? 0}
+    set {_audioInput = newValue}
+  }
+  /// Returns true if `audioInput` has been explicitly set.
+  package var hasAudioInput: Bool {self._audioInput != nil}
+  /// Clears the value of `audioInput`. Subsequent reads from it will return its default value.
+  package mutating func clearAudioInput() {self._audioInput = nil}
+
+  package var imageInput: Int64 {
+    get {_imageInput ?? 0}
+    set {_imageInput = newValue}
+  }
+  /// Returns true if `imageInput` has been explicitly set.
+  package var hasImageInput: Bool {self._imageInput != nil}
+  /// Clears the value of `imageInput`. Subsequent reads from it will return its default value.
+  package mutating func clearImageInput() {self._imageInput = nil}
+
+  package var reasoning: Int64 {
+    get {_reasoning ?? 0}
+    set {_reasoning = newValue}
+  }
+  /// Returns true if `reasoning` has been explicitly set.
+  package var hasReasoning: Bool {self._reasoning != nil}
+  /// Clears the value of `reasoning`. Subsequent reads from it will return its default value.
+  package mutating func clearReasoning() {self._reasoning = nil}
+
+  package var audioOutput: Int64 {
+    get {_audioOutput ?? 0}
+    set {_audioOutput = newValue}
+  }
+  /// Returns true if `audioOutput` has been explicitly set.
+  package var hasAudioOutput: Bool {self._audioOutput != nil}
+  /// Clears the value of `audioOutput`. Subsequent reads from it will return its default value.
+  package mutating func clearAudioOutput() {self._audioOutput = nil}
+
+  package var imageOutput: Int64 {
+    get {_imageOutput ?? 0}
+    set {_imageOutput = newValue}
+  }
+  /// Returns true if `imageOutput` has been explicitly set.
+  package var hasImageOutput: Bool {self._imageOutput != nil}
+  /// Clears the value of `imageOutput`. Subsequent reads from it will return its default value.
+  package mutating func clearImageOutput() {self._imageOutput = nil}
+
+  package var tiers: [Weir_V1_PriceTier] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _cacheWriteHour: Int64? = nil
+  fileprivate var _audioInput: Int64? = nil
+  fileprivate var _imageInput: Int64? = nil
+  fileprivate var _reasoning: Int64? = nil
+  fileprivate var _audioOutput: Int64? = nil
+  fileprivate var _imageOutput: Int64? = nil
+}
+
+/// Prices of all tokens of a request whose input is above a size, nano-dollars per million tokens. What is left out is as in the price.
+package nonisolated struct Weir_V1_PriceTier: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var aboveInputTokens: Int64 = 0
+
+  package var input: Int64 {
+    get {_input ?? 0}
+    set {_input = newValue}
+  }
+  /// Returns true if `input` has been explicitly set.
+  package var hasInput: Bool {self._input != nil}
+  /// Clears the value of `input`. Subsequent reads from it will return its default value.
+  package mutating func clearInput() {self._input = nil}
+
+  package var output: Int64 {
+    get {_output ?? 0}
+    set {_output = newValue}
+  }
+  /// Returns true if `output` has been explicitly set.
+  package var hasOutput: Bool {self._output != nil}
+  /// Clears the value of `output`. Subsequent reads from it will return its default value.
+  package mutating func clearOutput() {self._output = nil}
+
+  package var cachedInput: Int64 {
+    get {_cachedInput ?? 0}
+    set {_cachedInput = newValue}
+  }
+  /// Returns true if `cachedInput` has been explicitly set.
+  package var hasCachedInput: Bool {self._cachedInput != nil}
+  /// Clears the value of `cachedInput`. Subsequent reads from it will return its default value.
+  package mutating func clearCachedInput() {self._cachedInput = nil}
+
+  package var cacheWrite: Int64 {
+    get {_cacheWrite ?? 0}
+    set {_cacheWrite = newValue}
+  }
+  /// Returns true if `cacheWrite` has been explicitly set.
+  package var hasCacheWrite: Bool {self._cacheWrite != nil}
+  /// Clears the value of `cacheWrite`. Subsequent reads from it will return its default value.
+  package mutating func clearCacheWrite() {self._cacheWrite = nil}
+
+  package var cacheWriteHour: Int64 {
+    get {_cacheWriteHour ?? 0}
+    set {_cacheWriteHour = newValue}
+  }
+  /// Returns true if `cacheWriteHour` has been explicitly set.
+  package var hasCacheWriteHour: Bool {self._cacheWriteHour != nil}
+  /// Clears the value of `cacheWriteHour`. Subsequent reads from it will return its default value.
+  package mutating func clearCacheWriteHour() {self._cacheWriteHour = nil}
+
+  package var audioInput: Int64 {
+    get {_audioInput ?? 0}
+    set {_audioInput = newValue}
+  }
+  /// Returns true if `audioInput` has been explicitly set.
+  package var hasAudioInput: Bool {self._audioInput != nil}
+  /// Clears the value of `audioInput`. Subsequent reads from it will return its default value.
+  package mutating func clearAudioInput() {self._audioInput = nil}
+
+  package var imageInput: Int64 {
+    get {_imageInput ?? 0}
+    set {_imageInput = newValue}
+  }
+  /// Returns true if `imageInput` has been explicitly set.
+  package var hasImageInput: Bool {self._imageInput != nil}
+  /// Clears the value of `imageInput`. Subsequent reads from it will return its default value.
+  package mutating func clearImageInput() {self._imageInput = nil}
+
+  package var reasoning: Int64 {
+    get {_reasoning ?? 0}
+    set {_reasoning = newValue}
+  }
+  /// Returns true if `reasoning` has been explicitly set.
+  package var hasReasoning: Bool {self._reasoning != nil}
+  /// Clears the value of `reasoning`. Subsequent reads from it will return its default value.
+  package mutating func clearReasoning() {self._reasoning = nil}
+
+  package var audioOutput: Int64 {
+    get {_audioOutput ?? 0}
+    set {_audioOutput = newValue}
+  }
+  /// Returns true if `audioOutput` has been explicitly set.
+  package var hasAudioOutput: Bool {self._audioOutput != nil}
+  /// Clears the value of `audioOutput`. Subsequent reads from it will return its default value.
+  package mutating func clearAudioOutput() {self._audioOutput = nil}
+
+  package var imageOutput: Int64 {
+    get {_imageOutput ?? 0}
+    set {_imageOutput = newValue}
+  }
+  /// Returns true if `imageOutput` has been explicitly set.
+  package var hasImageOutput: Bool {self._imageOutput != nil}
+  /// Clears the value of `imageOutput`. Subsequent reads from it will return its default value.
+  package mutating func clearImageOutput() {self._imageOutput = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _input: Int64? = nil
+  fileprivate var _output: Int64? = nil
+  fileprivate var _cachedInput: Int64? = nil
+  fileprivate var _cacheWrite: Int64? = nil
+  fileprivate var _cacheWriteHour: Int64? = nil
+  fileprivate var _audioInput: Int64? = nil
+  fileprivate var _imageInput: Int64? = nil
+  fileprivate var _reasoning: Int64? = nil
+  fileprivate var _audioOutput: Int64? = nil
+  fileprivate var _imageOutput: Int64? = nil
 }
 
 /// Which configuration version is in force for whom.
@@ -1288,7 +1466,7 @@ nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Price"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}model_id\0\u{3}endpoint_id\0\u{1}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{3}per_request\0\u{3}effective_from_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}model_id\0\u{3}endpoint_id\0\u{1}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{3}per_request\0\u{3}effective_from_ms\0\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0\u{1}tiers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1305,12 +1483,23 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.cacheWrite) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.perRequest) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self.effectiveFromMs) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self._cacheWriteHour) }()
+      case 11: try { try decoder.decodeSingularInt64Field(value: &self._audioInput) }()
+      case 12: try { try decoder.decodeSingularInt64Field(value: &self._imageInput) }()
+      case 13: try { try decoder.decodeSingularInt64Field(value: &self._reasoning) }()
+      case 14: try { try decoder.decodeSingularInt64Field(value: &self._audioOutput) }()
+      case 15: try { try decoder.decodeSingularInt64Field(value: &self._imageOutput) }()
+      case 16: try { try decoder.decodeRepeatedMessageField(value: &self.tiers) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.id.isEmpty {
       try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
     }
@@ -1338,6 +1527,27 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.effectiveFromMs != 0 {
       try visitor.visitSingularInt64Field(value: self.effectiveFromMs, fieldNumber: 9)
     }
+    try { if let v = self._cacheWriteHour {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._audioInput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 11)
+    } }()
+    try { if let v = self._imageInput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 12)
+    } }()
+    try { if let v = self._reasoning {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
+    } }()
+    try { if let v = self._audioOutput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 14)
+    } }()
+    try { if let v = self._imageOutput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 15)
+    } }()
+    if !self.tiers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.tiers, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1351,6 +1561,97 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.cacheWrite != rhs.cacheWrite {return false}
     if lhs.perRequest != rhs.perRequest {return false}
     if lhs.effectiveFromMs != rhs.effectiveFromMs {return false}
+    if lhs._cacheWriteHour != rhs._cacheWriteHour {return false}
+    if lhs._audioInput != rhs._audioInput {return false}
+    if lhs._imageInput != rhs._imageInput {return false}
+    if lhs._reasoning != rhs._reasoning {return false}
+    if lhs._audioOutput != rhs._audioOutput {return false}
+    if lhs._imageOutput != rhs._imageOutput {return false}
+    if lhs.tiers != rhs.tiers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_PriceTier: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PriceTier"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}above_input_tokens\0\u{2}\u{3}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{4}\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.aboveInputTokens) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self._input) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self._output) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self._cachedInput) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self._cacheWrite) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self._cacheWriteHour) }()
+      case 11: try { try decoder.decodeSingularInt64Field(value: &self._audioInput) }()
+      case 12: try { try decoder.decodeSingularInt64Field(value: &self._imageInput) }()
+      case 13: try { try decoder.decodeSingularInt64Field(value: &self._reasoning) }()
+      case 14: try { try decoder.decodeSingularInt64Field(value: &self._audioOutput) }()
+      case 15: try { try decoder.decodeSingularInt64Field(value: &self._imageOutput) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.aboveInputTokens != 0 {
+      try visitor.visitSingularInt64Field(value: self.aboveInputTokens, fieldNumber: 1)
+    }
+    try { if let v = self._input {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._output {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._cachedInput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._cacheWrite {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._cacheWriteHour {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._audioInput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 11)
+    } }()
+    try { if let v = self._imageInput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 12)
+    } }()
+    try { if let v = self._reasoning {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
+    } }()
+    try { if let v = self._audioOutput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 14)
+    } }()
+    try { if let v = self._imageOutput {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 15)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_PriceTier, rhs: Weir_V1_PriceTier) -> Bool {
+    if lhs.aboveInputTokens != rhs.aboveInputTokens {return false}
+    if lhs._input != rhs._input {return false}
+    if lhs._output != rhs._output {return false}
+    if lhs._cachedInput != rhs._cachedInput {return false}
+    if lhs._cacheWrite != rhs._cacheWrite {return false}
+    if lhs._cacheWriteHour != rhs._cacheWriteHour {return false}
+    if lhs._audioInput != rhs._audioInput {return false}
+    if lhs._imageInput != rhs._imageInput {return false}
+    if lhs._reasoning != rhs._reasoning {return false}
+    if lhs._audioOutput != rhs._audioOutput {return false}
+    if lhs._imageOutput != rhs._imageOutput {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

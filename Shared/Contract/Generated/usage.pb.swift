@@ -389,6 +389,32 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._ownerID = newValue}
   }
 
+  /// Of which kind the tokens are; each is contained in input_tokens or output_tokens, the first in cache_write_tokens.
+  package var cacheWriteHourTokens: Int64 {
+    get {_storage._cacheWriteHourTokens}
+    set {_uniqueStorage()._cacheWriteHourTokens = newValue}
+  }
+
+  package var audioInputTokens: Int64 {
+    get {_storage._audioInputTokens}
+    set {_uniqueStorage()._audioInputTokens = newValue}
+  }
+
+  package var imageInputTokens: Int64 {
+    get {_storage._imageInputTokens}
+    set {_uniqueStorage()._imageInputTokens = newValue}
+  }
+
+  package var audioOutputTokens: Int64 {
+    get {_storage._audioOutputTokens}
+    set {_uniqueStorage()._audioOutputTokens = newValue}
+  }
+
+  package var imageOutputTokens: Int64 {
+    get {_storage._imageOutputTokens}
+    set {_uniqueStorage()._imageOutputTokens = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -502,6 +528,32 @@ package nonisolated struct Weir_V1_UsageAttempt: @unchecked Sendable {
     set {_uniqueStorage()._startedUs = newValue}
   }
 
+  /// Of which kind the tokens are; each is contained in input_tokens or output_tokens, the first in cache_write_tokens.
+  package var cacheWriteHourTokens: Int64 {
+    get {_storage._cacheWriteHourTokens}
+    set {_uniqueStorage()._cacheWriteHourTokens = newValue}
+  }
+
+  package var audioInputTokens: Int64 {
+    get {_storage._audioInputTokens}
+    set {_uniqueStorage()._audioInputTokens = newValue}
+  }
+
+  package var imageInputTokens: Int64 {
+    get {_storage._imageInputTokens}
+    set {_uniqueStorage()._imageInputTokens = newValue}
+  }
+
+  package var audioOutputTokens: Int64 {
+    get {_storage._audioOutputTokens}
+    set {_uniqueStorage()._audioOutputTokens = newValue}
+  }
+
+  package var imageOutputTokens: Int64 {
+    get {_storage._imageOutputTokens}
+    set {_uniqueStorage()._imageOutputTokens = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -561,7 +613,7 @@ nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}8cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -607,6 +659,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _sentUpstream: Bool = false
     var _attemptList: [Weir_V1_UsageAttempt] = []
     var _ownerID: String = String()
+    var _cacheWriteHourTokens: Int64 = 0
+    var _audioInputTokens: Int64 = 0
+    var _imageInputTokens: Int64 = 0
+    var _audioOutputTokens: Int64 = 0
+    var _imageOutputTokens: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -660,6 +717,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _sentUpstream = source._sentUpstream
       _attemptList = source._attemptList
       _ownerID = source._ownerID
+      _cacheWriteHourTokens = source._cacheWriteHourTokens
+      _audioInputTokens = source._audioInputTokens
+      _imageInputTokens = source._imageInputTokens
+      _audioOutputTokens = source._audioOutputTokens
+      _imageOutputTokens = source._imageOutputTokens
     }
   }
 
@@ -721,6 +783,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
         case 42: try { try decoder.decodeRepeatedMessageField(value: &_storage._attemptList) }()
         case 44: try { try decoder.decodeSingularStringField(value: &_storage._ownerID) }()
+        case 100: try { try decoder.decodeSingularInt64Field(value: &_storage._cacheWriteHourTokens) }()
+        case 101: try { try decoder.decodeSingularInt64Field(value: &_storage._audioInputTokens) }()
+        case 102: try { try decoder.decodeSingularInt64Field(value: &_storage._imageInputTokens) }()
+        case 103: try { try decoder.decodeSingularInt64Field(value: &_storage._audioOutputTokens) }()
+        case 104: try { try decoder.decodeSingularInt64Field(value: &_storage._imageOutputTokens) }()
         default: break
         }
       }
@@ -858,6 +925,21 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._ownerID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._ownerID, fieldNumber: 44)
       }
+      if _storage._cacheWriteHourTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._cacheWriteHourTokens, fieldNumber: 100)
+      }
+      if _storage._audioInputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._audioInputTokens, fieldNumber: 101)
+      }
+      if _storage._imageInputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._imageInputTokens, fieldNumber: 102)
+      }
+      if _storage._audioOutputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._audioOutputTokens, fieldNumber: 103)
+      }
+      if _storage._imageOutputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._imageOutputTokens, fieldNumber: 104)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -910,6 +992,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._sentUpstream != rhs_storage._sentUpstream {return false}
         if _storage._attemptList != rhs_storage._attemptList {return false}
         if _storage._ownerID != rhs_storage._ownerID {return false}
+        if _storage._cacheWriteHourTokens != rhs_storage._cacheWriteHourTokens {return false}
+        if _storage._audioInputTokens != rhs_storage._audioInputTokens {return false}
+        if _storage._imageInputTokens != rhs_storage._imageInputTokens {return false}
+        if _storage._audioOutputTokens != rhs_storage._audioOutputTokens {return false}
+        if _storage._imageOutputTokens != rhs_storage._imageOutputTokens {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -921,7 +1008,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageAttempt"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0\u{4}9cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
 
   fileprivate class _StorageClass {
     var _errorOrigin: Weir_V1_ErrorOrigin = .none
@@ -943,6 +1030,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
     var _priceID: String = String()
     var _sentUpstream: Bool = false
     var _startedUs: Int64 = 0
+    var _cacheWriteHourTokens: Int64 = 0
+    var _audioInputTokens: Int64 = 0
+    var _imageInputTokens: Int64 = 0
+    var _audioOutputTokens: Int64 = 0
+    var _imageOutputTokens: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -972,6 +1064,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
       _priceID = source._priceID
       _sentUpstream = source._sentUpstream
       _startedUs = source._startedUs
+      _cacheWriteHourTokens = source._cacheWriteHourTokens
+      _audioInputTokens = source._audioInputTokens
+      _imageInputTokens = source._imageInputTokens
+      _audioOutputTokens = source._audioOutputTokens
+      _imageOutputTokens = source._imageOutputTokens
     }
   }
 
@@ -1009,6 +1106,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
         case 40: try { try decoder.decodeSingularStringField(value: &_storage._priceID) }()
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
         case 43: try { try decoder.decodeSingularInt64Field(value: &_storage._startedUs) }()
+        case 100: try { try decoder.decodeSingularInt64Field(value: &_storage._cacheWriteHourTokens) }()
+        case 101: try { try decoder.decodeSingularInt64Field(value: &_storage._audioInputTokens) }()
+        case 102: try { try decoder.decodeSingularInt64Field(value: &_storage._imageInputTokens) }()
+        case 103: try { try decoder.decodeSingularInt64Field(value: &_storage._audioOutputTokens) }()
+        case 104: try { try decoder.decodeSingularInt64Field(value: &_storage._imageOutputTokens) }()
         default: break
         }
       }
@@ -1074,6 +1176,21 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
       if _storage._startedUs != 0 {
         try visitor.visitSingularInt64Field(value: _storage._startedUs, fieldNumber: 43)
       }
+      if _storage._cacheWriteHourTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._cacheWriteHourTokens, fieldNumber: 100)
+      }
+      if _storage._audioInputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._audioInputTokens, fieldNumber: 101)
+      }
+      if _storage._imageInputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._imageInputTokens, fieldNumber: 102)
+      }
+      if _storage._audioOutputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._audioOutputTokens, fieldNumber: 103)
+      }
+      if _storage._imageOutputTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._imageOutputTokens, fieldNumber: 104)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1102,6 +1219,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._priceID != rhs_storage._priceID {return false}
         if _storage._sentUpstream != rhs_storage._sentUpstream {return false}
         if _storage._startedUs != rhs_storage._startedUs {return false}
+        if _storage._cacheWriteHourTokens != rhs_storage._cacheWriteHourTokens {return false}
+        if _storage._audioInputTokens != rhs_storage._audioInputTokens {return false}
+        if _storage._imageInputTokens != rhs_storage._imageInputTokens {return false}
+        if _storage._audioOutputTokens != rhs_storage._audioOutputTokens {return false}
+        if _storage._imageOutputTokens != rhs_storage._imageOutputTokens {return false}
         return true
       }
       if !storagesAreEqual {return false}

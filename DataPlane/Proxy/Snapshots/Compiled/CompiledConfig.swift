@@ -200,13 +200,13 @@ package final class CompiledTarget: Sendable {
 package final class CompiledPrice: Sendable {
     package let id: String
     package let idBytes: [UInt8]
-    package let rates: TokenPrices
+    package let card: RateCard
     package let effectiveFromMilliseconds: Int64
 
     init(_ price: Weir_V1_Price) {
         id = price.id
         idBytes = Array(price.id.utf8)
-        rates = TokenPrices(price)
+        card = RateCard(price)
         effectiveFromMilliseconds = price.effectiveFromMs
     }
 }
