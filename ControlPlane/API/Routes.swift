@@ -19,6 +19,7 @@ package enum AdminRoutes {
             NounRoutes(services.dids),
             NounRoutes(services.revokedGrants),
             BanRoutes(bans: services.bans),
+            NounRoutes(services.budgets),
             NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
             NounRoutes(services.endpoints),

@@ -15,6 +15,7 @@ struct Weir: ParsableCommand {
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
             NounCommand<Users>.self, NounCommand<Apps>.self, NounCommand<Declared<BanContent>>.self,
             NounCommand<SigningSecretNoun>.self, NounCommand<Declared<DIDContent>>.self, NounCommand<RevokedGrantNoun>.self,
+            NounCommand<Declared<BudgetContent>>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Declared<PriceContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,

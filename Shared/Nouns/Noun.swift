@@ -45,6 +45,7 @@ package enum DeclaredNouns {
         EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
         EnrollmentTokenContent.self, UserContent.self, AppContent.self, RolloutContent.self, DataPlaneContent.self,
         DIDContent.self, SigningSecretContent.self, RevokedGrantContent.self, BanContent.self,
+        BudgetContent.self,
     ]
 
     package static func noun(prefix: String) -> (any Noun.Type)? { all.first { $0.idPrefix == prefix } }

@@ -64,6 +64,7 @@ package enum BanKind: IdentifierKind { package static let prefix = "ban_" }
 package enum DIDKind: IdentifierKind { package static let prefix = "did_" }
 package enum RevokedGrantKind: IdentifierKind { package static let prefix = "rvk_" }
 package enum SigningSecretKind: IdentifierKind { package static let prefix = "sig_" }
+package enum BudgetKind: IdentifierKind { package static let prefix = "bgt_" }
 
 package typealias TenantID = ID<TenantKind>
 package typealias ProjectID = ID<ProjectKind>
@@ -84,6 +85,7 @@ package typealias BanID = ID<BanKind>
 package typealias DIDEntryID = ID<DIDKind>
 package typealias RevokedGrantID = ID<RevokedGrantKind>
 package typealias SigningSecretID = ID<SigningSecretKind>
+package typealias BudgetID = ID<BudgetKind>
 
 /// One request's identity: 128 random bits; `req_` and 26 base32 characters in headers and APIs.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {

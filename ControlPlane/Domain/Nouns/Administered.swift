@@ -58,6 +58,8 @@ package protocol Administered: Noun {
     static var alias: String? { get }
     /// Nouns that refer to it and do not keep it: `willDelete` takes them along.
     static var goingAlong: [any Administered.Type] { get }
+    /// One of it keeps nothing that it refers to, and is deleted with it.
+    static var endsWithItsReferences: Bool { get }
     /// Whether an application of a document may delete those that it does not name.
     static var isPruned: Bool { get }
     /// Counters that a deletion takes beside the scope's: of those who may refer to it.
@@ -99,6 +101,7 @@ extension Administered {
     package static var holding: String? { nil }
     package static var alias: String? { nil }
     package static var goingAlong: [any Administered.Type] { [] }
+    package static var endsWithItsReferences: Bool { false }
     package static var isPruned: Bool { true }
     package static var deletionCounters: [ChangeCounter] { [] }
 

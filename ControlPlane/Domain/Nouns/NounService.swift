@@ -174,6 +174,7 @@ package struct NounService<Content: Administered>: Sendable {
 
     /// Removes one inside a transaction of `write`.
     static func remove(_ old: Item, _ change: NounChange) throws {
+        try Content.endReferring(to: old.id, change)
         if Content.scope.keepsDeleted {
             var item = old
             item.content.forget()

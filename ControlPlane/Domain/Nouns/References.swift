@@ -39,8 +39,22 @@ extension Administered {
 
     static func referrers(to id: ID<Kind>, _ c: any SQLConnection) throws -> [Referrer] {
         let along = goingAlong.map { ObjectIdentifier($0) }
-        return try AdministeredNouns.all.filter { !along.contains(ObjectIdentifier($0)) }.flatMap {
+        return try AdministeredNouns.all.filter { !along.contains(ObjectIdentifier($0)) && !$0.endsWithItsReferences }.flatMap {
             try $0.referring(to: id.rawValue, prefix: Kind.prefix, c)
+        }
+    }
+
+    /// Deletes what ends with the one of this identifier.
+    static func endReferring(to id: ID<Kind>, _ change: NounChange) throws {
+        for noun in AdministeredNouns.all where noun.endsWithItsReferences {
+            try noun.removeReferring(to: id.rawValue, prefix: Kind.prefix, change)
+        }
+    }
+
+    private static func removeReferring(to id: String, prefix: String, _ change: NounChange) throws {
+        for field in fields {
+            guard case .id(prefix) = field.shape.kind, let column = field.columns.first else { continue }
+            for entity in try listed(change.connection, where: column, is: id) { try NounService<Self>.remove(entity, change) }
         }
     }
 }

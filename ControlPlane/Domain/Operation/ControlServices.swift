@@ -17,6 +17,7 @@ package struct ControlServices: Sendable {
     package let signingSecrets: SigningSecretService
     package let dids: NounService<DIDContent>
     package let revokedGrants: NounService<RevokedGrantContent>
+    package let budgets: NounService<BudgetContent>
     package let providers: NounService<ProviderContent>
     package let endpoints: NounService<EndpointContent>
     package let models: NounService<ModelContent>
@@ -51,6 +52,7 @@ package struct ControlServices: Sendable {
         signingSecrets = SigningSecretService(domain, cipher: cipher)
         dids = .dids(domain)
         revokedGrants = .revokedGrants(domain)
+        budgets = NounService(domain)
         providers = NounService(domain)
         endpoints = NounService(domain)
         models = NounService(domain)

@@ -33,5 +33,6 @@ package enum Migrations {
         .bans,
         .signing,
         .priceKinds,
+        .budgets,
     ]
 }

@@ -4,14 +4,15 @@ package enum PurgeTables {
         case virtualKeys = "virtual_keys"
         case signingSecrets = "signing_secrets"
         case revokedGrants = "revoked_grants"
-        case dids, projects, tenants, credentials, users, apps, bans
+        case dids, projects, tenants, credentials, users, apps, bans, budgets
 
         /// What still refers to a row by a foreign key, and by which column.
         fileprivate var referrers: [(table: String, column: String)] {
             switch self {
-            case .virtualKeys, .credentials, .signingSecrets, .dids, .revokedGrants: []
+            case .virtualKeys, .credentials, .signingSecrets, .dids, .revokedGrants, .budgets: []
             case .projects: [("virtual_keys", "project_id")]
-            case .tenants: ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants"].map { (table: $0, column: "tenant_id") }
+            case .tenants:
+                ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants", "budgets"].map { (table: $0, column: "tenant_id") }
             case .users: [("apps", "owner_id"), ("virtual_keys", "user_id"), ("dids", "user_id")]
             case .apps, .bans: []
             }
@@ -29,7 +30,7 @@ package enum PurgeTables {
 
     /// Those that refer to others come first.
     package static let inOrder: [Table] = [
-        .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
+        .budgets, .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
     ]
 
     /// The counter that says up to which change of the directory rows are missing: a delta from before it would not tell of them.

@@ -32,6 +32,7 @@ struct CommandsTests {
             try await self.fleet(h, tenant, dataPlane)
             try await self.administration(h)
             try await self.identities(h, tenant)
+            try await self.budgets(h, tenant)
             try await self.deletions(h, tenant, credential)
 
             let run = h.invocations.map { $0.filter { !$0.hasPrefix("-") } }
@@ -98,6 +99,15 @@ struct CommandsTests {
         #expect(try await h.field("grant_id", "revoked-grant get \(revoked)") == "5f3c1d7e")
         try await h.succeed("revoked-grant delete \(revoked)")
         try await h.succeed("did delete \(did)")
+    }
+
+    private func budgets(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let budget = try await h.field("id", "budget create --tenant-id \(tenant) --name all --limit 12.50 --time-zone Europe/Berlin")
+        #expect(try await h.succeed("budget list").output.contains("12.50"))
+        #expect(try await h.field("limit", "budget update \(budget) --limit 20") == "20")
+        #expect(try await h.field("level", "budget get all") == "tenant")
+        #expect(try await h.weir("budget update \(budget) --limit 1.2.3").error.contains("limit"))
+        try await h.succeed("budget delete \(budget)")
     }
 
     /// The draft.

@@ -72,7 +72,23 @@ enum SampleDocument {
                 "effective_from": "2026-01-01T00:00:00Z",
             ],
         ],
+        "budgets": [
+            [
+                "tenant": "Acme", "name": "all", "limit": "250.50", "period": "never", "kind": "soft", "mode": "observe",
+                "time_zone": "Europe/Berlin",
+            ],
+            ["tenant": "Acme", "project": "Chat", "name": "chat", "unit": "tokens", "limit": 1_000_000, "capability": "chat"],
+            ["tenant": "Acme", "app": "billing", "name": "billing", "limit": 10, "period": "daily"],
+            ["tenant": "Acme", "user": "ada", "name": "ada", "limit": "5"],
+            [
+                "tenant": "Acme", "key": ["project": ["tenant": "Acme", "name": "Search"], "name": "backend"], "name": "backend",
+                "unit": "requests", "limit": "1000",
+            ],
+        ],
     ]
+
+    /// How many things are in it.
+    static let count = Int64((json.objectValue?.members ?? []).reduce(0) { $0 + ($1.value.arrayValue?.count ?? 0) })
 
     /// The sample with one of its lists, or what it was not, in place of what is there.
     static func with(_ list: String, _ items: JSONValue) -> JSONValue {

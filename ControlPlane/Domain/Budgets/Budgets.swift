@@ -1,0 +1,61 @@
+package import Nouns
+package import Primitives
+package import Storage
+
+package typealias Budget = Entity<BudgetContent>
+
+/// What may be spent, by whom, in which time.
+extension BudgetContent: Administered {
+    package static var scope: NounScope { .directory }
+    /// It ends with whom it bounds, and keeps nobody from going.
+    package static var endsWithItsReferences: Bool { true }
+    /// A revoked key is in no document, so no budget of it is.
+    package static var holding: String? {
+        "(key_id IS NULL OR EXISTS (SELECT 1 FROM virtual_keys WHERE virtual_keys.id = budgets.key_id AND revoked_at IS NULL))"
+    }
+
+    package static var taken: FieldProblem {
+        FieldProblem("name", "is taken by another budget of this tenant", remedy: "Choose another name.")
+    }
+
+    package func problems(replacing old: BudgetContent?, now: Int64) -> [FieldProblem] {
+        var problems: [FieldProblem] = []
+        if limitUnits == nil {
+            problems.append(
+                unit == .cost
+                    ? FieldProblem(
+                        "limit", "is no amount from 0 to 1000000 dollars",
+                        remedy: "Give dollars with at most nine decimals, like \"250.00\".")
+                    : FieldProblem(
+                        "limit", "is no whole number from 0 to \(Self.maximumUnits)", remedy: "Give how many \(unit.rawValue) there are."))
+        }
+        if let second = namedSubjects.dropFirst().first {
+            problems.append(
+                FieldProblem(
+                    second, "is a second one whose spending it would bound",
+                    remedy: "Name one of project_id, app_id, user_id, key_id and did_id, or none for the whole tenant."))
+        }
+        if timeZone != old?.timeZone {
+            do throws(DomainError) { _ = try ReaderTimeZone(named: timeZone) } catch {
+                if case .invalid(let found) = error { problems += found }
+            }
+        }
+        return problems
+    }
+
+    /// Whom it bounds has to be its tenant's.
+    package func problems(id: BudgetID, replacing old: BudgetContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
+        guard let field = namedSubjects.first else { return [] }
+        let owner: TenantID? =
+            switch level {
+            case "project": try ProjectContent.find(c, subjectID)?.content.tenantID
+            case "app": try AppContent.find(c, subjectID)?.content.tenantID
+            case "user": try UserContent.find(c, subjectID)?.content.tenantID
+            case "key": try VirtualKeyContent.find(c, subjectID)?.content.tenantID
+            default: try DIDContent.find(c, subjectID)?.content.tenantID
+            }
+        // That there is none was said by the reference's check.
+        guard let owner, owner != tenantID else { return [] }
+        return [FieldProblem(field, "is a \(level) of another tenant", remedy: "Name a \(level) of the budget's own tenant.")]
+    }
+}
