@@ -98,6 +98,7 @@ let package = Package(
         // Shared: what both planes stand on.
         .systemLibrary(name: "CLibPQ", path: "Shared/C/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", path: "Shared/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCurl", path: "Shared/C/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "COpenSSL", path: "Shared/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CSecp256k1", dependencies: ["COpenSSL"], path: "Shared/C/CSecp256k1"),
         .target(name: "CChecksum", path: "Shared/C/CChecksum"),
@@ -141,9 +142,7 @@ let package = Package(
                 "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Trust", "Primitives",
                 .nioCore, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
-        library(
-            "Outbound", "ControlPlane/Outbound",
-            ["Domain", "Contract", "Primitives", .nioCore, .nioPosix, .nioHTTP1, .nioSSL]),
+        library("Outbound", "ControlPlane/Outbound", ["CCurl", "Domain", "Contract", "Primitives"]),
         library("SignOn", "ControlPlane/SignOn", ["Domain", "Primitives", .jwtKit]),
         program(
             "weir-control", "ControlPlane/Main",
@@ -175,6 +174,7 @@ let package = Package(
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),
         tests("DomainTests", ["Domain", "Nouns", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
+        tests("OutboundTests", ["Outbound", "Domain", "Primitives", .nioCore, .nioPosix]),
         tests(
             "APITests",
             [

@@ -2,6 +2,7 @@ import API
 import Contract
 import Domain
 import Fleet
+import Foundation
 import Hummingbird
 import Logging
 import Outbound
@@ -20,7 +21,9 @@ struct ControlProcess: Sendable {
         let metrics = MetricsRegistry()
         metrics.collect { ProcessMetrics.write(component: "weir-control", log: .standardError, to: &$0) }
 
-        let control = ControlServices(installation.domain, cipher: installation.cipher, providers: ProviderProbe())
+        let outbound = OutboundClient(networks: settings.outboundNetworks, authorities: try Self.authorities(settings))
+        let control = ControlServices(
+            installation.domain, cipher: installation.cipher, providers: ProviderProbe(outbound), outbound: outbound)
         let usage = UsageIntake(installation.domain, logger: logger, metrics: metrics)
         let fleet = try await Self.fleet(settings, installation, control, usage, metrics, logger)
 
@@ -47,6 +50,16 @@ struct ControlProcess: Sendable {
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]
+    }
+
+    private static func authorities(_ settings: Settings) throws -> String {
+        guard let path = settings.outboundAuthorities else { return "" }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8), text.contains("BEGIN CERTIFICATE") else {
+            throw StartupError(
+                "the certificate authorities in \(path) cannot be read",
+                remedy: "name a PEM file that this process may read, or leave --outbound-authorities out")
+        }
+        return text
     }
 
     private static func fleet(

@@ -21,6 +21,8 @@ struct ControlOptions: Sendable, ConfiguredProgram {
     var httpListen = ListenAddress(host: "127.0.0.1", port: 7080)
     var httpConnections = 1024
     var trustedProxies: String?
+    var outboundNetworks: String?
+    var outboundAuthorities: String?
     var fleetListen = ListenAddress(host: "127.0.0.1", port: 7443)
     var fleetAdvertise: String?
     var fleetTLS: String?
@@ -61,6 +63,13 @@ struct ControlOptions: Sendable, ConfiguredProgram {
         .text(
             "trusted-proxies", \.trustedProxies, placeholder: "network,…",
             "Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,::1."),
+        .text(
+            "outbound-networks", \.outboundNetworks, placeholder: "network,…",
+            "Networks of your own that addresses given by tenants may lead to (did:web, sign-on), such as 10.20.0.0/16; none: the Internet only."
+        ),
+        .text(
+            "outbound-authorities", \.outboundAuthorities, placeholder: "path",
+            "PEM file with certificate authorities that outbound calls trust beside the machine's own."),
         .address("fleet-listen", \.fleetListen, "Where data planes connect."),
         .text(
             "fleet-advertise", \.fleetAdvertise, placeholder: "host:port,…",
@@ -118,6 +127,10 @@ struct Settings: Sendable {
     let httpConnections: Int
     /// `--trusted-proxies`, none: without one in front, everybody could write the address that the audit log shows.
     let trustedProxies: TrustedProxies
+    /// `--outbound-networks`, none: what is behind a firewall trusts who is, too, and an address that a tenant gave must not lead there.
+    let outboundNetworks: NetworkList
+    /// `--outbound-authorities`, none.
+    let outboundAuthorities: String?
     /// `--fleet-listen`, 127.0.0.1:7443.
     let fleet: ListenAddress
     /// `--fleet-advertise`, none: what goes into enrolment tokens instead of the listening address. With several, data planes go to the next
@@ -162,6 +175,10 @@ struct Settings: Sendable {
         let proxies = TrustedProxies(options.trustedProxies ?? "")
         if proxies == nil { problems.append("--trusted-proxies has to be networks like 10.0.0.0/8,::1") }
         trustedProxies = proxies ?? .none
+        let networks = NetworkList(options.outboundNetworks ?? "")
+        if networks == nil { problems.append("--outbound-networks has to be networks like 10.20.0.0/16,::1") }
+        outboundNetworks = networks ?? .none
+        outboundAuthorities = options.outboundAuthorities.map(Self.absolute)
 
         switch options.fleetTLS ?? (options.fleetTLSCertificate == nil ? "generated" : "files") {
         case "generated": fleetTLS = .generated

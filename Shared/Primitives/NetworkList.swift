@@ -42,7 +42,13 @@ package struct NetworkList: Sendable, Hashable {
     /// False for what is no address.
     package func contains(_ address: String) -> Bool {
         guard let bytes = Self.bytes(address) else { return false }
-        return networks.contains { $0.contains(bytes) }
+        return contains(bytes: bytes)
+    }
+
+    /// - Parameter bytes: 4 or 16 in network order; IPv4 in IPv6 (`::ffff:1.2.3.4`) is itself.
+    package func contains(bytes: [UInt8]) -> Bool {
+        let own = Self.unmapped(bytes)
+        return networks.contains { $0.contains(own) }
     }
 
     private static func number(_ digits: Substring) -> Int {
@@ -56,7 +62,11 @@ package struct NetworkList: Sendable, Hashable {
         if inet_pton(AF_INET, text, &four) == 1 { return four }
         var bytes = [UInt8](repeating: 0, count: 16)
         guard inet_pton(AF_INET6, text, &bytes) == 1 else { return nil }
-        let isMapped = bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        return unmapped(bytes)
+    }
+
+    private static func unmapped(_ bytes: [UInt8]) -> [UInt8] {
+        let isMapped = bytes.count == 16 && bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
         return isMapped ? Array(bytes.suffix(4)) : bytes
     }
 

@@ -80,7 +80,7 @@ struct ReleaseRoutesTests {
             }
             .bind(host: "127.0.0.1", port: 0).get()
         let port = server.localAddress?.port ?? 0
-        try await ControlHarness.run(on: kind, providers: ProviderProbe()) { h in
+        try await ControlHarness.run(on: kind, providers: ProviderProbe(OutboundClient())) { h in
             func endpoint(_ name: String, _ url: String, _ secrets: String...) async throws -> String {
                 let provider = try await h.create("/admin/api/providers", ["name": .string(name), "base_url": .string(url)]).id
                 var ids: [JSONValue] = []

@@ -37,10 +37,17 @@ package struct ControlServices: Sendable {
     package let idempotency: IdempotencyService
     package let quarantine: UsageQuarantine
     package let declarative: DeclarativeService
+    package let outbound: any OutboundHTTP
 
-    /// - Parameter providers: Makes the calls to providers that an operator asks for.
-    package init(_ domain: DomainContext, cipher: AtRestCipher, providers caller: any ProviderCaller = NoProviderCalls()) {
+    /// - Parameters:
+    ///   - providers: Makes the calls to providers that an operator asks for.
+    ///   - outbound: Makes the calls to addresses that tenants and administrators give.
+    package init(
+        _ domain: DomainContext, cipher: AtRestCipher, providers caller: any ProviderCaller = NoProviderCalls(),
+        outbound: any OutboundHTTP = NoOutboundHTTP()
+    ) {
         self.domain = domain
+        self.outbound = outbound
         tenants = NounService(domain)
         projects = NounService(domain)
         keys = VirtualKeyService(domain)

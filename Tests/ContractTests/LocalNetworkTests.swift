@@ -1,0 +1,48 @@
+import Contract
+import Primitives
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+@Suite("Addresses that lead to the public Internet")
+struct LocalNetworkTests {
+    private func bytes(_ text: String) -> [UInt8] {
+        var four = [UInt8](repeating: 0, count: 4)
+        if inet_pton(AF_INET, text, &four) == 1 { return four }
+        var six = [UInt8](repeating: 0, count: 16)
+        return inet_pton(AF_INET6, text, &six) == 1 ? six : []
+    }
+
+    @Test(
+        "an address with a special purpose is none of them",
+        arguments: [
+            "0.0.0.0", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "169.254.169.254", "172.16.0.1",
+            "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.1",
+            "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:10.0.0.1", "::127.0.0.1",
+            "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2001:10::1", "2002:7f00:1::",
+            "2002:c0a8:101::1", "3fff::1", "4000::1", "5f00::1", "fc00::1", "fd12::1", "fe80::1", "fec0::1", "ff02::1",
+        ])
+    func special(_ text: String) {
+        #expect(!LocalNetwork.isPublic(bytes(text)))
+        #expect(!bytes(text).isEmpty)
+    }
+
+    @Test(
+        "all others are",
+        arguments: [
+            "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "126.0.0.1", "128.0.0.1", "169.253.0.1",
+            "172.15.0.1", "172.32.0.1", "192.0.1.1", "192.167.1.1", "198.17.0.1", "198.20.0.1", "223.255.255.255", "2606:4700::1111",
+            "2a00:1450::1", "2001:4860:4860::8888", "2001:200::1", "2002:808:808::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8",
+        ])
+    func open(_ text: String) {
+        #expect(LocalNetwork.isPublic(bytes(text)))
+        #expect(LocalNetwork.text(bytes(text)) == text)
+    }
+
+    @Test("what is no address is not public")
+    func short() {
+        for count in [0, 1, 3, 5, 15, 17] { #expect(!LocalNetwork.isPublic([UInt8](repeating: 8, count: count))) }
+    }
+}
