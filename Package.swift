@@ -108,6 +108,7 @@ let package = Package(
         library("Telemetry", "Shared/Telemetry", ["Primitives", .logging]),
         library("Listening", "Shared/Listening", ["Telemetry", "Primitives", .nioCore, .logging]),
         library("ProcessSettings", "Shared/ProcessSettings", ["Primitives", .configuration, .argumentParser]),
+        library("Leases", "Shared/Leases", ["Primitives"], settings: hotPath + inlinedInPackage),
         library(
             "Contract", "Shared/Contract",
             ["Primitives", "Trust", .protobuf, .grpcCore, .grpcProtobuf], exclude: ["Protos"], settings: hotPath),
@@ -118,7 +119,7 @@ let package = Package(
         library(
             "Proxy", "DataPlane/Proxy",
             [
-                "CZlib", "Wire", "Formats", "Contract", "Trust", "Listening", "Telemetry", "Primitives",
+                "CZlib", "Wire", "Formats", "Contract", "Leases", "Trust", "Listening", "Telemetry", "Primitives",
                 .nioCore, .nioPosix, .nioSSL, .nioTLS, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
                 .unixSignals, .serviceLifecycle,
             ], settings: hotPath),
@@ -128,7 +129,7 @@ let package = Package(
         library("Storage", "ControlPlane/Storage", ["CLibPQ", "Primitives", .grdb, .grdbSQLite, .logging], settings: hotPath),
         library(
             "Domain", "ControlPlane/Domain",
-            ["Storage", "Nouns", "Contract", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging], settings: hotPath),
+            ["Storage", "Nouns", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .crypto, .protobuf, .logging], settings: hotPath),
         library(
             "API", "ControlPlane/API",
             [
@@ -139,7 +140,7 @@ let package = Package(
         library(
             "Fleet", "ControlPlane/Fleet",
             [
-                "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Trust", "Primitives",
+                "Domain", "Nouns", "Contract", "Leases", "Listening", "Telemetry", "Trust", "Primitives",
                 .nioCore, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
         library("Outbound", "ControlPlane/Outbound", ["CCurl", "Domain", "Contract", "Primitives"]),
@@ -162,18 +163,19 @@ let package = Package(
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
         tests("ListeningTests", ["Listening", "Telemetry", "Primitives", .nioCore, .nioEmbedded, .nioPosix, .logging]),
         tests("ProcessSettingsTests", ["ProcessSettings", "weir-proxy", "weir-control", "Proxy", "Primitives", .argumentParser]),
+        tests("LeasesTests", ["Leases", "Primitives"]),
         tests("ContractTests", ["Contract", "Trust", "Primitives", .protobuf]),
         tests("WireTests", ["Wire", "Primitives"]),
         tests("FormatsTests", ["Formats", "Primitives"], resources: [.copy("Fixtures")]),
         tests(
             "ProxyTests",
             [
-                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .nioEmbedded,
+                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .nioEmbedded,
                 .nioSSL,
                 .protobuf, .grdb, .crypto, .x509, .asn1, .logging,
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),
-        tests("DomainTests", ["Domain", "Nouns", "Storage", "Contract", "Trust", "Primitives", .protobuf, .crypto, .logging]),
+        tests("DomainTests", ["Domain", "Nouns", "Storage", "Contract", "Leases", "Trust", "Primitives", .protobuf, .crypto, .logging]),
         tests("OutboundTests", ["Outbound", "Domain", "Primitives", .nioCore, .nioPosix]),
         tests(
             "APITests",
@@ -186,7 +188,7 @@ let package = Package(
         tests(
             "FleetTests",
             [
-                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Trust", "Telemetry", "Primitives", .nioCore,
+                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore,
                 .nioPosix,
                 .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,

@@ -167,7 +167,7 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         let dataPlane = try await admit(request.metadata, context)
         return StreamingServerResponse { writer in
             try await supervised(dataPlane.id, connection: nil, context) { _ in
-                for try await lease in request.messages { try await writer.write(try Leases.answer(lease)) }
+                for try await lease in request.messages { try await writer.write(try LeaseAnswers.answer(lease)) }
             }
             return [:]
         }
@@ -244,16 +244,21 @@ extension Result where Failure == any Error {
     }
 }
 
-/// Requests for budget slices.
-enum Leases {
-    /// - Throws: `RPCError` (INVALID_ARGUMENT) for a request that could never be granted.
+/// What is said on a lease stream while there are no budgets.
+enum LeaseAnswers {
+    /// - Throws: `RPCError` (INVALID_ARGUMENT) for what says nothing.
     static func answer(_ request: Weir_V1_LeaseRequest) throws -> Weir_V1_LeaseGrant {
-        guard (1...64).contains(request.requestID.utf8.count), (1...128).contains(request.account.utf8.count),
-            request.wantedNano >= 0, request.spentNano >= 0, request.incarnation.utf8.count <= 64
-        else { throw RPCError(code: .invalidArgument, message: "a lease request needs a request id, an account and amounts of 0 or more") }
-        var grant = Weir_V1_LeaseGrant()
-        grant.requestID = request.requestID
-        grant.reason = "no budget is defined for this account"
-        return grant
+        var answer = Weir_V1_LeaseGrant()
+        switch request.message {
+        case .hello(let hello): answer.welcome.epoch = hello.epoch
+        case .report(let report): answer.stored.number = report.number
+        case .ask(let ask):
+            answer.refused.ask = ask.ask
+            answer.refused.budgetID = ask.budgetID
+            answer.refused.periodStartMs = ask.periodStartMs
+            answer.refused.reason = .noSuchAccount
+        case nil: throw RPCError(code: .invalidArgument, message: "a lease request needs a hello, a report or an ask")
+        }
+        return answer
     }
 }

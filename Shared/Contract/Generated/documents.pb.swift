@@ -79,6 +79,48 @@ package nonisolated enum Weir_V1_AuthScheme: SwiftProtobuf.Enum, Swift.CaseItera
 
 }
 
+package nonisolated enum Weir_V1_BudgetUnit: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case nanoDollars // = 1
+  case tokens // = 2
+  case requests // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .nanoDollars
+    case 2: self = .tokens
+    case 3: self = .requests
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .nanoDollars: return 1
+    case .tokens: return 2
+    case .requests: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Weir_V1_BudgetUnit] = [
+    .unspecified,
+    .nanoDollars,
+    .tokens,
+    .requests,
+  ]
+
+}
+
 /// A signed document. The signature covers DSSE's pre-authentication encoding of (kind, header); the header carries the
 /// payload's length and digest, so the exact bytes of both are bound and nothing is ever re-serialised to be verified.
 package nonisolated struct Weir_V1_Envelope: Sendable {
@@ -591,44 +633,101 @@ package nonisolated struct Weir_V1_RolloutPayload: Sendable {
 
 /// Tenants, projects and callers that one data plane serves. A delta (Header.previous_digest is set) upserts and removes. A data plane
 /// passes over the kinds that it does not know.
-package nonisolated struct Weir_V1_DirectoryPayload: Sendable {
+package nonisolated struct Weir_V1_DirectoryPayload: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var delta: Bool = false
+  package var delta: Bool {
+    get {_storage._delta}
+    set {_uniqueStorage()._delta = newValue}
+  }
 
-  package var tenants: [Weir_V1_Tenant] = []
+  package var tenants: [Weir_V1_Tenant] {
+    get {_storage._tenants}
+    set {_uniqueStorage()._tenants = newValue}
+  }
 
-  package var projects: [Weir_V1_Project] = []
+  package var projects: [Weir_V1_Project] {
+    get {_storage._projects}
+    set {_uniqueStorage()._projects = newValue}
+  }
 
-  package var keys: [Weir_V1_VirtualKey] = []
+  package var keys: [Weir_V1_VirtualKey] {
+    get {_storage._keys}
+    set {_uniqueStorage()._keys = newValue}
+  }
 
-  package var removedTenantIds: [String] = []
+  package var removedTenantIds: [String] {
+    get {_storage._removedTenantIds}
+    set {_uniqueStorage()._removedTenantIds = newValue}
+  }
 
-  package var removedProjectIds: [String] = []
+  package var removedProjectIds: [String] {
+    get {_storage._removedProjectIds}
+    set {_uniqueStorage()._removedProjectIds = newValue}
+  }
 
-  package var removedKeyIds: [String] = []
+  package var removedKeyIds: [String] {
+    get {_storage._removedKeyIds}
+    set {_uniqueStorage()._removedKeyIds = newValue}
+  }
 
-  package var users: [Weir_V1_User] = []
+  package var users: [Weir_V1_User] {
+    get {_storage._users}
+    set {_uniqueStorage()._users = newValue}
+  }
 
-  package var apps: [Weir_V1_App] = []
+  package var apps: [Weir_V1_App] {
+    get {_storage._apps}
+    set {_uniqueStorage()._apps = newValue}
+  }
 
-  package var removedUserIds: [String] = []
+  package var removedUserIds: [String] {
+    get {_storage._removedUserIds}
+    set {_uniqueStorage()._removedUserIds = newValue}
+  }
 
-  package var removedAppIds: [String] = []
+  package var removedAppIds: [String] {
+    get {_storage._removedAppIds}
+    set {_uniqueStorage()._removedAppIds = newValue}
+  }
 
-  package var dids: [Weir_V1_Did] = []
+  package var dids: [Weir_V1_Did] {
+    get {_storage._dids}
+    set {_uniqueStorage()._dids = newValue}
+  }
 
-  package var removedDidIds: [String] = []
+  package var removedDidIds: [String] {
+    get {_storage._removedDidIds}
+    set {_uniqueStorage()._removedDidIds = newValue}
+  }
 
-  package var revokedGrants: [Weir_V1_RevokedGrant] = []
+  package var revokedGrants: [Weir_V1_RevokedGrant] {
+    get {_storage._revokedGrants}
+    set {_uniqueStorage()._revokedGrants = newValue}
+  }
 
-  package var removedRevokedGrantIds: [String] = []
+  package var removedRevokedGrantIds: [String] {
+    get {_storage._removedRevokedGrantIds}
+    set {_uniqueStorage()._removedRevokedGrantIds = newValue}
+  }
+
+  package var budgets: [Weir_V1_BudgetEntry] {
+    get {_storage._budgets}
+    set {_uniqueStorage()._budgets = newValue}
+  }
+
+  package var removedBudgetIds: [String] {
+    get {_storage._removedBudgetIds}
+    set {_uniqueStorage()._removedBudgetIds = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct Weir_V1_Tenant: Sendable {
@@ -749,6 +848,57 @@ package nonisolated struct Weir_V1_RevokedGrant: Sendable {
 
   /// SHA-256 of the issuer's fingerprint and the grant's id
   package var name: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A budget or quota: what its subject may use in a period. How much is said in leases only.
+package nonisolated struct Weir_V1_BudgetEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// bgt_<16 base32 characters>
+  package var id: String = String()
+
+  package var tenantID: String = String()
+
+  /// for those who are refused
+  package var name: String = String()
+
+  /// a tenant, project, app, user, key or DID: its prefix says which; what a data plane does not know it passes over
+  package var subjectID: String = String()
+
+  package var unit: Weir_V1_BudgetUnit = .unspecified
+
+  /// told of, never refused
+  package var soft: Bool = false
+
+  /// counted as if it refused
+  package var observe: Bool = false
+
+  /// unspecified: any
+  package var capability: Weir_V1_Capability = .unspecified
+
+  /// this one and the next; of one that never begins anew a single one from 0 to 0
+  package var periods: [Weir_V1_BudgetPeriod] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// From start_ms to just before end_ms, Unix milliseconds; the start is the period's name.
+package nonisolated struct Weir_V1_BudgetPeriod: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var startMs: Int64 = 0
+
+  package var endMs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -929,6 +1079,10 @@ fileprivate nonisolated let _protobuf_package = "weir.v1"
 
 nonisolated extension Weir_V1_AuthScheme: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0AUTH_SCHEME_UNSPECIFIED\0\u{1}AUTH_SCHEME_BEARER\0\u{1}AUTH_SCHEME_HEADER\0\u{1}AUTH_SCHEME_BASIC\0\u{1}AUTH_SCHEME_NONE\0")
+}
+
+nonisolated extension Weir_V1_BudgetUnit: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BUDGET_UNIT_UNSPECIFIED\0\u{1}BUDGET_UNIT_NANO_DOLLARS\0\u{1}BUDGET_UNIT_TOKENS\0\u{1}BUDGET_UNIT_REQUESTS\0")
 }
 
 nonisolated extension Weir_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -1729,99 +1883,177 @@ nonisolated extension Weir_V1_RolloutPayload: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DirectoryPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0\u{2}\u{9}dids\0\u{3}removed_did_ids\0\u{3}revoked_grants\0\u{3}removed_revoked_grant_ids\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0\u{2}\u{9}dids\0\u{3}removed_did_ids\0\u{3}revoked_grants\0\u{3}removed_revoked_grant_ids\0\u{2}%budgets\0\u{3}removed_budget_ids\0")
+
+  fileprivate class _StorageClass {
+    var _delta: Bool = false
+    var _tenants: [Weir_V1_Tenant] = []
+    var _projects: [Weir_V1_Project] = []
+    var _keys: [Weir_V1_VirtualKey] = []
+    var _removedTenantIds: [String] = []
+    var _removedProjectIds: [String] = []
+    var _removedKeyIds: [String] = []
+    var _users: [Weir_V1_User] = []
+    var _apps: [Weir_V1_App] = []
+    var _removedUserIds: [String] = []
+    var _removedAppIds: [String] = []
+    var _dids: [Weir_V1_Did] = []
+    var _removedDidIds: [String] = []
+    var _revokedGrants: [Weir_V1_RevokedGrant] = []
+    var _removedRevokedGrantIds: [String] = []
+    var _budgets: [Weir_V1_BudgetEntry] = []
+    var _removedBudgetIds: [String] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _delta = source._delta
+      _tenants = source._tenants
+      _projects = source._projects
+      _keys = source._keys
+      _removedTenantIds = source._removedTenantIds
+      _removedProjectIds = source._removedProjectIds
+      _removedKeyIds = source._removedKeyIds
+      _users = source._users
+      _apps = source._apps
+      _removedUserIds = source._removedUserIds
+      _removedAppIds = source._removedAppIds
+      _dids = source._dids
+      _removedDidIds = source._removedDidIds
+      _revokedGrants = source._revokedGrants
+      _removedRevokedGrantIds = source._removedRevokedGrantIds
+      _budgets = source._budgets
+      _removedBudgetIds = source._removedBudgetIds
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBoolField(value: &self.delta) }()
-      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.tenants) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.projects) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
-      case 5: try { try decoder.decodeRepeatedStringField(value: &self.removedTenantIds) }()
-      case 6: try { try decoder.decodeRepeatedStringField(value: &self.removedProjectIds) }()
-      case 7: try { try decoder.decodeRepeatedStringField(value: &self.removedKeyIds) }()
-      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.users) }()
-      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.apps) }()
-      case 10: try { try decoder.decodeRepeatedStringField(value: &self.removedUserIds) }()
-      case 11: try { try decoder.decodeRepeatedStringField(value: &self.removedAppIds) }()
-      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.dids) }()
-      case 21: try { try decoder.decodeRepeatedStringField(value: &self.removedDidIds) }()
-      case 22: try { try decoder.decodeRepeatedMessageField(value: &self.revokedGrants) }()
-      case 23: try { try decoder.decodeRepeatedStringField(value: &self.removedRevokedGrantIds) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularBoolField(value: &_storage._delta) }()
+        case 2: try { try decoder.decodeRepeatedMessageField(value: &_storage._tenants) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._projects) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._keys) }()
+        case 5: try { try decoder.decodeRepeatedStringField(value: &_storage._removedTenantIds) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._removedProjectIds) }()
+        case 7: try { try decoder.decodeRepeatedStringField(value: &_storage._removedKeyIds) }()
+        case 8: try { try decoder.decodeRepeatedMessageField(value: &_storage._users) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._apps) }()
+        case 10: try { try decoder.decodeRepeatedStringField(value: &_storage._removedUserIds) }()
+        case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._removedAppIds) }()
+        case 20: try { try decoder.decodeRepeatedMessageField(value: &_storage._dids) }()
+        case 21: try { try decoder.decodeRepeatedStringField(value: &_storage._removedDidIds) }()
+        case 22: try { try decoder.decodeRepeatedMessageField(value: &_storage._revokedGrants) }()
+        case 23: try { try decoder.decodeRepeatedStringField(value: &_storage._removedRevokedGrantIds) }()
+        case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._budgets) }()
+        case 61: try { try decoder.decodeRepeatedStringField(value: &_storage._removedBudgetIds) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.delta != false {
-      try visitor.visitSingularBoolField(value: self.delta, fieldNumber: 1)
-    }
-    if !self.tenants.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.tenants, fieldNumber: 2)
-    }
-    if !self.projects.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.projects, fieldNumber: 3)
-    }
-    if !self.keys.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.keys, fieldNumber: 4)
-    }
-    if !self.removedTenantIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedTenantIds, fieldNumber: 5)
-    }
-    if !self.removedProjectIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedProjectIds, fieldNumber: 6)
-    }
-    if !self.removedKeyIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedKeyIds, fieldNumber: 7)
-    }
-    if !self.users.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.users, fieldNumber: 8)
-    }
-    if !self.apps.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.apps, fieldNumber: 9)
-    }
-    if !self.removedUserIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedUserIds, fieldNumber: 10)
-    }
-    if !self.removedAppIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedAppIds, fieldNumber: 11)
-    }
-    if !self.dids.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.dids, fieldNumber: 20)
-    }
-    if !self.removedDidIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedDidIds, fieldNumber: 21)
-    }
-    if !self.revokedGrants.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.revokedGrants, fieldNumber: 22)
-    }
-    if !self.removedRevokedGrantIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedRevokedGrantIds, fieldNumber: 23)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if _storage._delta != false {
+        try visitor.visitSingularBoolField(value: _storage._delta, fieldNumber: 1)
+      }
+      if !_storage._tenants.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._tenants, fieldNumber: 2)
+      }
+      if !_storage._projects.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._projects, fieldNumber: 3)
+      }
+      if !_storage._keys.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._keys, fieldNumber: 4)
+      }
+      if !_storage._removedTenantIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedTenantIds, fieldNumber: 5)
+      }
+      if !_storage._removedProjectIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedProjectIds, fieldNumber: 6)
+      }
+      if !_storage._removedKeyIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedKeyIds, fieldNumber: 7)
+      }
+      if !_storage._users.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._users, fieldNumber: 8)
+      }
+      if !_storage._apps.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._apps, fieldNumber: 9)
+      }
+      if !_storage._removedUserIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedUserIds, fieldNumber: 10)
+      }
+      if !_storage._removedAppIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedAppIds, fieldNumber: 11)
+      }
+      if !_storage._dids.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._dids, fieldNumber: 20)
+      }
+      if !_storage._removedDidIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedDidIds, fieldNumber: 21)
+      }
+      if !_storage._revokedGrants.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._revokedGrants, fieldNumber: 22)
+      }
+      if !_storage._removedRevokedGrantIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedRevokedGrantIds, fieldNumber: 23)
+      }
+      if !_storage._budgets.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._budgets, fieldNumber: 60)
+      }
+      if !_storage._removedBudgetIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedBudgetIds, fieldNumber: 61)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_DirectoryPayload, rhs: Weir_V1_DirectoryPayload) -> Bool {
-    if lhs.delta != rhs.delta {return false}
-    if lhs.tenants != rhs.tenants {return false}
-    if lhs.projects != rhs.projects {return false}
-    if lhs.keys != rhs.keys {return false}
-    if lhs.removedTenantIds != rhs.removedTenantIds {return false}
-    if lhs.removedProjectIds != rhs.removedProjectIds {return false}
-    if lhs.removedKeyIds != rhs.removedKeyIds {return false}
-    if lhs.users != rhs.users {return false}
-    if lhs.apps != rhs.apps {return false}
-    if lhs.removedUserIds != rhs.removedUserIds {return false}
-    if lhs.removedAppIds != rhs.removedAppIds {return false}
-    if lhs.dids != rhs.dids {return false}
-    if lhs.removedDidIds != rhs.removedDidIds {return false}
-    if lhs.revokedGrants != rhs.revokedGrants {return false}
-    if lhs.removedRevokedGrantIds != rhs.removedRevokedGrantIds {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._delta != rhs_storage._delta {return false}
+        if _storage._tenants != rhs_storage._tenants {return false}
+        if _storage._projects != rhs_storage._projects {return false}
+        if _storage._keys != rhs_storage._keys {return false}
+        if _storage._removedTenantIds != rhs_storage._removedTenantIds {return false}
+        if _storage._removedProjectIds != rhs_storage._removedProjectIds {return false}
+        if _storage._removedKeyIds != rhs_storage._removedKeyIds {return false}
+        if _storage._users != rhs_storage._users {return false}
+        if _storage._apps != rhs_storage._apps {return false}
+        if _storage._removedUserIds != rhs_storage._removedUserIds {return false}
+        if _storage._removedAppIds != rhs_storage._removedAppIds {return false}
+        if _storage._dids != rhs_storage._dids {return false}
+        if _storage._removedDidIds != rhs_storage._removedDidIds {return false}
+        if _storage._revokedGrants != rhs_storage._revokedGrants {return false}
+        if _storage._removedRevokedGrantIds != rhs_storage._removedRevokedGrantIds {return false}
+        if _storage._budgets != rhs_storage._budgets {return false}
+        if _storage._removedBudgetIds != rhs_storage._removedBudgetIds {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2092,6 +2324,111 @@ nonisolated extension Weir_V1_RevokedGrant: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.id != rhs.id {return false}
     if lhs.tenantID != rhs.tenantID {return false}
     if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_BudgetEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BudgetEntry"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}name\0\u{3}subject_id\0\u{1}unit\0\u{1}soft\0\u{1}observe\0\u{1}capability\0\u{1}periods\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.subjectID) }()
+      case 5: try { try decoder.decodeSingularEnumField(value: &self.unit) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.soft) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.observe) }()
+      case 8: try { try decoder.decodeSingularEnumField(value: &self.capability) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.periods) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if !self.subjectID.isEmpty {
+      try visitor.visitSingularStringField(value: self.subjectID, fieldNumber: 4)
+    }
+    if self.unit != .unspecified {
+      try visitor.visitSingularEnumField(value: self.unit, fieldNumber: 5)
+    }
+    if self.soft != false {
+      try visitor.visitSingularBoolField(value: self.soft, fieldNumber: 6)
+    }
+    if self.observe != false {
+      try visitor.visitSingularBoolField(value: self.observe, fieldNumber: 7)
+    }
+    if self.capability != .unspecified {
+      try visitor.visitSingularEnumField(value: self.capability, fieldNumber: 8)
+    }
+    if !self.periods.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.periods, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_BudgetEntry, rhs: Weir_V1_BudgetEntry) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.subjectID != rhs.subjectID {return false}
+    if lhs.unit != rhs.unit {return false}
+    if lhs.soft != rhs.soft {return false}
+    if lhs.observe != rhs.observe {return false}
+    if lhs.capability != rhs.capability {return false}
+    if lhs.periods != rhs.periods {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_BudgetPeriod: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BudgetPeriod"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}start_ms\0\u{3}end_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.startMs) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.endMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.startMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.startMs, fieldNumber: 1)
+    }
+    if self.endMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.endMs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_BudgetPeriod, rhs: Weir_V1_BudgetPeriod) -> Bool {
+    if lhs.startMs != rhs.startMs {return false}
+    if lhs.endMs != rhs.endMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -27,6 +27,100 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+package nonisolated enum Weir_V1_SliceState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case `open` // = 0
+
+  /// nothing will be spent from it any more: by its own boot only
+  case closed // = 1
+
+  /// of a boot that this one is not, or may not be, the continuation of
+  case orphaned // = 2
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .open
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .open
+    case 1: self = .closed
+    case 2: self = .orphaned
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .open: return 0
+    case .closed: return 1
+    case .orphaned: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Weir_V1_SliceState] = [
+    .open,
+    .closed,
+    .orphaned,
+  ]
+
+}
+
+package nonisolated enum Weir_V1_LeaseRefusalReason: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// spent, or known to be spent by what runs
+  case exhausted // = 1
+
+  /// others hold it and were told to give back what they do not need
+  case held // = 2
+  case noSuchAccount // = 3
+
+  /// after a restore: not every data plane has told what it holds
+  case recovering // = 4
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .exhausted
+    case 2: self = .held
+    case 3: self = .noSuchAccount
+    case 4: self = .recovering
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .exhausted: return 1
+    case .held: return 2
+    case .noSuchAccount: return 3
+    case .recovering: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Weir_V1_LeaseRefusalReason] = [
+    .unspecified,
+    .exhausted,
+    .held,
+    .noSuchAccount,
+    .recovering,
+  ]
+
+}
+
 package nonisolated struct Weir_V1_EnrollRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -416,25 +510,49 @@ package nonisolated struct Weir_V1_SealedSecret: Sendable {
   package init() {}
 }
 
-/// Budget slices. The account names what is leased from; amounts are nano-dollars.
+/// Slices of budgets. See Shared/Leases for who may say what, and when it counts. An account is a budget in one of its periods; amounts are in
+/// the budget's unit (nano-dollars, tokens or requests).
 package nonisolated struct Weir_V1_LeaseRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// idempotency: the same id gets the same answer
-  package var requestID: String = String()
+  package var message: Weir_V1_LeaseRequest.OneOf_Message? = nil
 
-  package var account: String = String()
+  /// the first message, exactly once
+  package var hello: Weir_V1_LeaseHello {
+    get {
+      if case .hello(let v)? = message {return v}
+      return Weir_V1_LeaseHello()
+    }
+    set {message = .hello(newValue)}
+  }
 
-  package var wantedNano: Int64 = 0
+  package var report: Weir_V1_LeaseReport {
+    get {
+      if case .report(let v)? = message {return v}
+      return Weir_V1_LeaseReport()
+    }
+    set {message = .report(newValue)}
+  }
 
-  /// of the slice held so far
-  package var spentNano: Int64 = 0
-
-  package var incarnation: String = String()
+  package var ask: Weir_V1_LeaseAsk {
+    get {
+      if case .ask(let v)? = message {return v}
+      return Weir_V1_LeaseAsk()
+    }
+    set {message = .ask(newValue)}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Message: Equatable, Sendable {
+    /// the first message, exactly once
+    case hello(Weir_V1_LeaseHello)
+    case report(Weir_V1_LeaseReport)
+    case ask(Weir_V1_LeaseAsk)
+
+  }
 
   package init() {}
 }
@@ -444,17 +562,263 @@ package nonisolated struct Weir_V1_LeaseGrant: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var requestID: String = String()
+  package var message: Weir_V1_LeaseGrant.OneOf_Message? = nil
 
-  /// empty: nothing granted
-  package var leaseID: String = String()
+  /// answers the hello
+  package var welcome: Weir_V1_LeaseWelcome {
+    get {
+      if case .welcome(let v)? = message {return v}
+      return Weir_V1_LeaseWelcome()
+    }
+    set {message = .welcome(newValue)}
+  }
 
-  package var grantedNano: Int64 = 0
+  /// answers an ask
+  package var granted: Weir_V1_GrantedSlice {
+    get {
+      if case .granted(let v)? = message {return v}
+      return Weir_V1_GrantedSlice()
+    }
+    set {message = .granted(newValue)}
+  }
+
+  /// answers an ask
+  package var refused: Weir_V1_LeaseRefusal {
+    get {
+      if case .refused(let v)? = message {return v}
+      return Weir_V1_LeaseRefusal()
+    }
+    set {message = .refused(newValue)}
+  }
+
+  /// answers a report
+  package var stored: Weir_V1_LeaseStored {
+    get {
+      if case .stored(let v)? = message {return v}
+      return Weir_V1_LeaseStored()
+    }
+    set {message = .stored(newValue)}
+  }
+
+  package var recall: Weir_V1_LeaseRecall {
+    get {
+      if case .recall(let v)? = message {return v}
+      return Weir_V1_LeaseRecall()
+    }
+    set {message = .recall(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Message: Equatable, Sendable {
+    /// answers the hello
+    case welcome(Weir_V1_LeaseWelcome)
+    /// answers an ask
+    case granted(Weir_V1_GrantedSlice)
+    /// answers an ask
+    case refused(Weir_V1_LeaseRefusal)
+    /// answers a report
+    case stored(Weir_V1_LeaseStored)
+    case recall(Weir_V1_LeaseRecall)
+
+  }
+
+  package init() {}
+}
+
+/// Who holds slices from now on, and which. A slice of this boot that is not named here is not held, and no grant that was sent before this
+/// hello is taken any more: the control plane may close it as never received.
+package nonisolated struct Weir_V1_LeaseHello: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 hex digits; the same after a restart that proved that it goes on where this boot stopped
+  package var boot: String = String()
+
+  /// of a start that could not prove it: whose slices it spends nothing of; empty: none
+  package var previousBoot: String = String()
+
+  /// rises with each hello of a boot; one that is not above the last is void
+  package var number: UInt64 = 0
+
+  /// of the control plane, for which everything that is kept was told
+  package var epoch: UInt64 = 0
+
+  /// all that are not told as closed
+  package var slices: [Weir_V1_SliceReport] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_LeaseReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// for LeaseStored; 1, 2, 3, ... in a stream
+  package var number: UInt64 = 0
+
+  /// those that have changed
+  package var slices: [Weir_V1_SliceReport] = []
+
+  /// with this report everything that is kept was told for this epoch; 0: not said
+  package var completeEpoch: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What a data plane's disk says of a slice: sums since it was granted. Told again, doubled and late they do no harm.
+package nonisolated struct Weir_V1_SliceReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var slice: UInt64 = 0
+
+  package var budgetID: String = String()
+
+  /// 0: of a budget that never begins anew
+  package var periodStartMs: Int64 = 0
+
+  /// that it was granted to
+  package var boot: String = String()
+
+  package var granted: Int64 = 0
+
+  /// no more than this will be spent: it only falls
+  package var ceiling: Int64 = 0
+
+  package var spent: Int64 = 0
+
+  /// the most that requests of which the outcome is not known may cost beside what is in spent
+  package var unknown: Int64 = 0
+
+  package var state: Weir_V1_SliceState = .open
 
   package var expiresMs: Int64 = 0
 
-  /// why nothing was granted
-  package var reason: String = String()
+  /// of the control plane that granted it
+  package var epoch: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_LeaseAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the same ask gets the same slice
+  package var ask: UInt64 = 0
+
+  package var budgetID: String = String()
+
+  package var periodStartMs: Int64 = 0
+
+  /// less is of no use
+  package var needed: Int64 = 0
+
+  package var wanted: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_LeaseWelcome: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// where it is not the hello's, everything that is kept is reported next
+  package var epoch: UInt64 = 0
+
+  /// named in the hello and not to be spent from any more
+  package var voidSlices: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_GrantedSlice: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var ask: UInt64 = 0
+
+  package var slice: UInt64 = 0
+
+  package var budgetID: String = String()
+
+  package var periodStartMs: Int64 = 0
+
+  package var amount: Int64 = 0
+
+  /// from then on it is overdue; that alone makes nothing free
+  package var expiresMs: Int64 = 0
+
+  package var epoch: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_LeaseRefusal: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var ask: UInt64 = 0
+
+  package var budgetID: String = String()
+
+  package var periodStartMs: Int64 = 0
+
+  package var reason: Weir_V1_LeaseRefusalReason = .unspecified
+
+  /// when the account's next period begins; 0: never
+  package var resetsAtMs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_LeaseStored: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// everything up to here
+  package var number: UInt64 = 0
+
+  /// named in it and not to be spent from any more
+  package var voidSlices: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Others need what is held of this account: what no request needs is given back.
+package nonisolated struct Weir_V1_LeaseRecall: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var budgetID: String = String()
+
+  package var periodStartMs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -464,6 +828,14 @@ package nonisolated struct Weir_V1_LeaseGrant: Sendable {
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "weir.v1"
+
+nonisolated extension Weir_V1_SliceState: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SLICE_STATE_OPEN\0\u{1}SLICE_STATE_CLOSED\0\u{1}SLICE_STATE_ORPHANED\0")
+}
+
+nonisolated extension Weir_V1_LeaseRefusalReason: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0LEASE_REFUSAL_REASON_UNSPECIFIED\0\u{1}LEASE_REFUSAL_REASON_EXHAUSTED\0\u{1}LEASE_REFUSAL_REASON_HELD\0\u{1}LEASE_REFUSAL_REASON_NO_SUCH_ACCOUNT\0\u{1}LEASE_REFUSAL_REASON_RECOVERING\0")
+}
 
 nonisolated extension Weir_V1_EnrollRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EnrollRequest"
@@ -1296,7 +1668,7 @@ nonisolated extension Weir_V1_SealedSecret: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_LeaseRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LeaseRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}account\0\u{3}wanted_nano\0\u{3}spent_nano\0\u{1}incarnation\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}hello\0\u{1}report\0\u{1}ask\0\u{c}\u{1}\u{5}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1304,41 +1676,75 @@ nonisolated extension Weir_V1_LeaseRequest: SwiftProtobuf.Message, SwiftProtobuf
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.account) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.wantedNano) }()
-      case 4: try { try decoder.decodeSingularInt64Field(value: &self.spentNano) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.incarnation) }()
+      case 10: try {
+        var v: Weir_V1_LeaseHello?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .hello(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .hello(v)
+        }
+      }()
+      case 11: try {
+        var v: Weir_V1_LeaseReport?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .report(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .report(v)
+        }
+      }()
+      case 12: try {
+        var v: Weir_V1_LeaseAsk?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .ask(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .ask(v)
+        }
+      }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.requestID.isEmpty {
-      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
-    }
-    if !self.account.isEmpty {
-      try visitor.visitSingularStringField(value: self.account, fieldNumber: 2)
-    }
-    if self.wantedNano != 0 {
-      try visitor.visitSingularInt64Field(value: self.wantedNano, fieldNumber: 3)
-    }
-    if self.spentNano != 0 {
-      try visitor.visitSingularInt64Field(value: self.spentNano, fieldNumber: 4)
-    }
-    if !self.incarnation.isEmpty {
-      try visitor.visitSingularStringField(value: self.incarnation, fieldNumber: 5)
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.message {
+    case .hello?: try {
+      guard case .hello(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .report?: try {
+      guard case .report(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .ask?: try {
+      guard case .ask(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_LeaseRequest, rhs: Weir_V1_LeaseRequest) -> Bool {
-    if lhs.requestID != rhs.requestID {return false}
-    if lhs.account != rhs.account {return false}
-    if lhs.wantedNano != rhs.wantedNano {return false}
-    if lhs.spentNano != rhs.spentNano {return false}
-    if lhs.incarnation != rhs.incarnation {return false}
+    if lhs.message != rhs.message {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1346,7 +1752,7 @@ nonisolated extension Weir_V1_LeaseRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_LeaseGrant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LeaseGrant"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}lease_id\0\u{3}granted_nano\0\u{3}expires_ms\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{a}welcome\0\u{1}granted\0\u{1}refused\0\u{1}stored\0\u{1}recall\0\u{c}\u{1}\u{5}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1354,41 +1760,544 @@ nonisolated extension Weir_V1_LeaseGrant: SwiftProtobuf.Message, SwiftProtobuf._
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.leaseID) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.grantedNano) }()
-      case 4: try { try decoder.decodeSingularInt64Field(value: &self.expiresMs) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 10: try {
+        var v: Weir_V1_LeaseWelcome?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .welcome(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .welcome(v)
+        }
+      }()
+      case 11: try {
+        var v: Weir_V1_GrantedSlice?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .granted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .granted(v)
+        }
+      }()
+      case 12: try {
+        var v: Weir_V1_LeaseRefusal?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .refused(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .refused(v)
+        }
+      }()
+      case 13: try {
+        var v: Weir_V1_LeaseStored?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stored(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stored(v)
+        }
+      }()
+      case 14: try {
+        var v: Weir_V1_LeaseRecall?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .recall(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .recall(v)
+        }
+      }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.requestID.isEmpty {
-      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 1)
-    }
-    if !self.leaseID.isEmpty {
-      try visitor.visitSingularStringField(value: self.leaseID, fieldNumber: 2)
-    }
-    if self.grantedNano != 0 {
-      try visitor.visitSingularInt64Field(value: self.grantedNano, fieldNumber: 3)
-    }
-    if self.expiresMs != 0 {
-      try visitor.visitSingularInt64Field(value: self.expiresMs, fieldNumber: 4)
-    }
-    if !self.reason.isEmpty {
-      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.message {
+    case .welcome?: try {
+      guard case .welcome(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .granted?: try {
+      guard case .granted(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .refused?: try {
+      guard case .refused(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .stored?: try {
+      guard case .stored(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .recall?: try {
+      guard case .recall(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+    }()
+    case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_LeaseGrant, rhs: Weir_V1_LeaseGrant) -> Bool {
-    if lhs.requestID != rhs.requestID {return false}
-    if lhs.leaseID != rhs.leaseID {return false}
-    if lhs.grantedNano != rhs.grantedNano {return false}
+    if lhs.message != rhs.message {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseHello"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}boot\0\u{3}previous_boot\0\u{1}number\0\u{1}epoch\0\u{1}slices\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.boot) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.previousBoot) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.slices) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.boot.isEmpty {
+      try visitor.visitSingularStringField(value: self.boot, fieldNumber: 1)
+    }
+    if !self.previousBoot.isEmpty {
+      try visitor.visitSingularStringField(value: self.previousBoot, fieldNumber: 2)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 3)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 4)
+    }
+    if !self.slices.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.slices, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseHello, rhs: Weir_V1_LeaseHello) -> Bool {
+    if lhs.boot != rhs.boot {return false}
+    if lhs.previousBoot != rhs.previousBoot {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.slices != rhs.slices {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}slices\0\u{3}complete_epoch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.slices) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.completeEpoch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.slices.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.slices, fieldNumber: 2)
+    }
+    if self.completeEpoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.completeEpoch, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseReport, rhs: Weir_V1_LeaseReport) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.slices != rhs.slices {return false}
+    if lhs.completeEpoch != rhs.completeEpoch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_SliceReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SliceReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}slice\0\u{3}budget_id\0\u{3}period_start_ms\0\u{1}boot\0\u{1}granted\0\u{1}ceiling\0\u{1}spent\0\u{1}unknown\0\u{1}state\0\u{3}expires_ms\0\u{1}epoch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.slice) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.budgetID) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.periodStartMs) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.boot) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.granted) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.ceiling) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.spent) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.unknown) }()
+      case 9: try { try decoder.decodeSingularEnumField(value: &self.state) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.expiresMs) }()
+      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.slice != 0 {
+      try visitor.visitSingularFixed64Field(value: self.slice, fieldNumber: 1)
+    }
+    if !self.budgetID.isEmpty {
+      try visitor.visitSingularStringField(value: self.budgetID, fieldNumber: 2)
+    }
+    if self.periodStartMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.periodStartMs, fieldNumber: 3)
+    }
+    if !self.boot.isEmpty {
+      try visitor.visitSingularStringField(value: self.boot, fieldNumber: 4)
+    }
+    if self.granted != 0 {
+      try visitor.visitSingularInt64Field(value: self.granted, fieldNumber: 5)
+    }
+    if self.ceiling != 0 {
+      try visitor.visitSingularInt64Field(value: self.ceiling, fieldNumber: 6)
+    }
+    if self.spent != 0 {
+      try visitor.visitSingularInt64Field(value: self.spent, fieldNumber: 7)
+    }
+    if self.unknown != 0 {
+      try visitor.visitSingularInt64Field(value: self.unknown, fieldNumber: 8)
+    }
+    if self.state != .open {
+      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 9)
+    }
+    if self.expiresMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.expiresMs, fieldNumber: 10)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 11)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_SliceReport, rhs: Weir_V1_SliceReport) -> Bool {
+    if lhs.slice != rhs.slice {return false}
+    if lhs.budgetID != rhs.budgetID {return false}
+    if lhs.periodStartMs != rhs.periodStartMs {return false}
+    if lhs.boot != rhs.boot {return false}
+    if lhs.granted != rhs.granted {return false}
+    if lhs.ceiling != rhs.ceiling {return false}
+    if lhs.spent != rhs.spent {return false}
+    if lhs.unknown != rhs.unknown {return false}
+    if lhs.state != rhs.state {return false}
     if lhs.expiresMs != rhs.expiresMs {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseAsk"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ask\0\u{3}budget_id\0\u{3}period_start_ms\0\u{1}needed\0\u{1}wanted\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.ask) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.budgetID) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.periodStartMs) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.needed) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.wanted) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.ask != 0 {
+      try visitor.visitSingularFixed64Field(value: self.ask, fieldNumber: 1)
+    }
+    if !self.budgetID.isEmpty {
+      try visitor.visitSingularStringField(value: self.budgetID, fieldNumber: 2)
+    }
+    if self.periodStartMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.periodStartMs, fieldNumber: 3)
+    }
+    if self.needed != 0 {
+      try visitor.visitSingularInt64Field(value: self.needed, fieldNumber: 4)
+    }
+    if self.wanted != 0 {
+      try visitor.visitSingularInt64Field(value: self.wanted, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseAsk, rhs: Weir_V1_LeaseAsk) -> Bool {
+    if lhs.ask != rhs.ask {return false}
+    if lhs.budgetID != rhs.budgetID {return false}
+    if lhs.periodStartMs != rhs.periodStartMs {return false}
+    if lhs.needed != rhs.needed {return false}
+    if lhs.wanted != rhs.wanted {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseWelcome"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{3}void_slices\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 2: try { try decoder.decodeRepeatedFixed64Field(value: &self.voidSlices) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 1)
+    }
+    if !self.voidSlices.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.voidSlices, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseWelcome, rhs: Weir_V1_LeaseWelcome) -> Bool {
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.voidSlices != rhs.voidSlices {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_GrantedSlice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GrantedSlice"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ask\0\u{1}slice\0\u{3}budget_id\0\u{3}period_start_ms\0\u{1}amount\0\u{3}expires_ms\0\u{1}epoch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.ask) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.slice) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.budgetID) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.periodStartMs) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.amount) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.expiresMs) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.ask != 0 {
+      try visitor.visitSingularFixed64Field(value: self.ask, fieldNumber: 1)
+    }
+    if self.slice != 0 {
+      try visitor.visitSingularFixed64Field(value: self.slice, fieldNumber: 2)
+    }
+    if !self.budgetID.isEmpty {
+      try visitor.visitSingularStringField(value: self.budgetID, fieldNumber: 3)
+    }
+    if self.periodStartMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.periodStartMs, fieldNumber: 4)
+    }
+    if self.amount != 0 {
+      try visitor.visitSingularInt64Field(value: self.amount, fieldNumber: 5)
+    }
+    if self.expiresMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.expiresMs, fieldNumber: 6)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_GrantedSlice, rhs: Weir_V1_GrantedSlice) -> Bool {
+    if lhs.ask != rhs.ask {return false}
+    if lhs.slice != rhs.slice {return false}
+    if lhs.budgetID != rhs.budgetID {return false}
+    if lhs.periodStartMs != rhs.periodStartMs {return false}
+    if lhs.amount != rhs.amount {return false}
+    if lhs.expiresMs != rhs.expiresMs {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseRefusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseRefusal"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ask\0\u{3}budget_id\0\u{3}period_start_ms\0\u{1}reason\0\u{3}resets_at_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.ask) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.budgetID) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.periodStartMs) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.reason) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.resetsAtMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.ask != 0 {
+      try visitor.visitSingularFixed64Field(value: self.ask, fieldNumber: 1)
+    }
+    if !self.budgetID.isEmpty {
+      try visitor.visitSingularStringField(value: self.budgetID, fieldNumber: 2)
+    }
+    if self.periodStartMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.periodStartMs, fieldNumber: 3)
+    }
+    if self.reason != .unspecified {
+      try visitor.visitSingularEnumField(value: self.reason, fieldNumber: 4)
+    }
+    if self.resetsAtMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.resetsAtMs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseRefusal, rhs: Weir_V1_LeaseRefusal) -> Bool {
+    if lhs.ask != rhs.ask {return false}
+    if lhs.budgetID != rhs.budgetID {return false}
+    if lhs.periodStartMs != rhs.periodStartMs {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.resetsAtMs != rhs.resetsAtMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseStored: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseStored"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}void_slices\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeRepeatedFixed64Field(value: &self.voidSlices) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.voidSlices.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.voidSlices, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseStored, rhs: Weir_V1_LeaseStored) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.voidSlices != rhs.voidSlices {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_LeaseRecall: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseRecall"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}budget_id\0\u{3}period_start_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.budgetID) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.periodStartMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.budgetID.isEmpty {
+      try visitor.visitSingularStringField(value: self.budgetID, fieldNumber: 1)
+    }
+    if self.periodStartMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.periodStartMs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_LeaseRecall, rhs: Weir_V1_LeaseRecall) -> Bool {
+    if lhs.budgetID != rhs.budgetID {return false}
+    if lhs.periodStartMs != rhs.periodStartMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

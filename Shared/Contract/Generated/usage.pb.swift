@@ -149,7 +149,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
 
 }
 
-/// One admitted request. An intent (fields 1-19 and 44) is followed by a completion (20 and up); protobuf merges two serialisations
+/// One admitted request. An intent (fields 1-19, 44, 60 and 63) is followed by a completion (20 and up); protobuf merges two serialisations
 /// that stand one after the other, later scalar fields winning, so intent bytes + completion bytes is the whole record. Repeated
 /// fields add up instead: each is written by one of the two only, and by no progress record.
 package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
@@ -415,11 +415,52 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._imageOutputTokens = newValue}
   }
 
+  /// Of budgets. The intent holds what was reserved for the request, progress what a stream took beyond it (all of it, each time), the
+  /// completion what became of both. With no completion, the cost that is known is spent and the rest of what was held is unknown.
+  package var holds: [Weir_V1_SliceAmount] {
+    get {_storage._holds}
+    set {_uniqueStorage()._holds = newValue}
+  }
+
+  package var extensions: [Weir_V1_SliceAmount] {
+    get {_storage._extensions}
+    set {_uniqueStorage()._extensions = newValue}
+  }
+
+  package var charges: [Weir_V1_SliceAmount] {
+    get {_storage._charges}
+    set {_uniqueStorage()._charges = newValue}
+  }
+
+  /// budgets that only observe
+  package var wouldHaveRefused: [String] {
+    get {_storage._wouldHaveRefused}
+    set {_uniqueStorage()._wouldHaveRefused = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct Weir_V1_SliceAmount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var slice: UInt64 = 0
+
+  /// held, or spent
+  package var amount: Int64 = 0
+
+  /// of a charge: the most that may have been used beside it
+  package var unknown: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// One try at one endpoint. A field has the number of the record's field of the same name, so one encoder writes both. That they are
@@ -613,7 +654,7 @@ nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}8cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{2}\u{10}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -664,6 +705,10 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _imageInputTokens: Int64 = 0
     var _audioOutputTokens: Int64 = 0
     var _imageOutputTokens: Int64 = 0
+    var _holds: [Weir_V1_SliceAmount] = []
+    var _extensions: [Weir_V1_SliceAmount] = []
+    var _charges: [Weir_V1_SliceAmount] = []
+    var _wouldHaveRefused: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -722,6 +767,10 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _imageInputTokens = source._imageInputTokens
       _audioOutputTokens = source._audioOutputTokens
       _imageOutputTokens = source._imageOutputTokens
+      _holds = source._holds
+      _extensions = source._extensions
+      _charges = source._charges
+      _wouldHaveRefused = source._wouldHaveRefused
     }
   }
 
@@ -783,6 +832,10 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
         case 42: try { try decoder.decodeRepeatedMessageField(value: &_storage._attemptList) }()
         case 44: try { try decoder.decodeSingularStringField(value: &_storage._ownerID) }()
+        case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._holds) }()
+        case 61: try { try decoder.decodeRepeatedMessageField(value: &_storage._extensions) }()
+        case 62: try { try decoder.decodeRepeatedMessageField(value: &_storage._charges) }()
+        case 63: try { try decoder.decodeRepeatedStringField(value: &_storage._wouldHaveRefused) }()
         case 100: try { try decoder.decodeSingularInt64Field(value: &_storage._cacheWriteHourTokens) }()
         case 101: try { try decoder.decodeSingularInt64Field(value: &_storage._audioInputTokens) }()
         case 102: try { try decoder.decodeSingularInt64Field(value: &_storage._imageInputTokens) }()
@@ -925,6 +978,18 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._ownerID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._ownerID, fieldNumber: 44)
       }
+      if !_storage._holds.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._holds, fieldNumber: 60)
+      }
+      if !_storage._extensions.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._extensions, fieldNumber: 61)
+      }
+      if !_storage._charges.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._charges, fieldNumber: 62)
+      }
+      if !_storage._wouldHaveRefused.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._wouldHaveRefused, fieldNumber: 63)
+      }
       if _storage._cacheWriteHourTokens != 0 {
         try visitor.visitSingularInt64Field(value: _storage._cacheWriteHourTokens, fieldNumber: 100)
       }
@@ -997,10 +1062,54 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._imageInputTokens != rhs_storage._imageInputTokens {return false}
         if _storage._audioOutputTokens != rhs_storage._audioOutputTokens {return false}
         if _storage._imageOutputTokens != rhs_storage._imageOutputTokens {return false}
+        if _storage._holds != rhs_storage._holds {return false}
+        if _storage._extensions != rhs_storage._extensions {return false}
+        if _storage._charges != rhs_storage._charges {return false}
+        if _storage._wouldHaveRefused != rhs_storage._wouldHaveRefused {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_SliceAmount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SliceAmount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}slice\0\u{1}amount\0\u{1}unknown\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.slice) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.amount) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.unknown) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.slice != 0 {
+      try visitor.visitSingularFixed64Field(value: self.slice, fieldNumber: 1)
+    }
+    if self.amount != 0 {
+      try visitor.visitSingularInt64Field(value: self.amount, fieldNumber: 2)
+    }
+    if self.unknown != 0 {
+      try visitor.visitSingularInt64Field(value: self.unknown, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_SliceAmount, rhs: Weir_V1_SliceAmount) -> Bool {
+    if lhs.slice != rhs.slice {return false}
+    if lhs.amount != rhs.amount {return false}
+    if lhs.unknown != rhs.unknown {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

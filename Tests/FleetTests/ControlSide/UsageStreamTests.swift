@@ -115,9 +115,9 @@ struct UsageStreamTests {
                 try await control.withClient { client in
                     let session = try await plane.session(client)
                     var wanted = Weir_V1_LeaseRequest()
-                    wanted.requestID = "r1"
-                    wanted.account = "tenant:ten_a"
-                    wanted.wantedNano = 1000
+                    wanted.ask.ask = 7
+                    wanted.ask.budgetID = "bgt_a"
+                    wanted.ask.wanted = 1000
                     let lease = wanted
                     @Sendable func ask(_ requests: [Weir_V1_LeaseRequest]) async throws -> [Weir_V1_LeaseGrant] {
                         let request = StreamingClientRequest<Weir_V1_LeaseRequest>(metadata: ["authorization": "Bearer \(session)"]) {
@@ -131,13 +131,9 @@ struct UsageStreamTests {
                     let grants = try await ask([lease, lease])
                     #expect(grants.count == 2)
                     #expect(grants[0] == grants[1])
-                    #expect(grants[0].leaseID.isEmpty)
-                    #expect(grants[0].requestID == "r1")
-                    #expect(!grants[0].reason.isEmpty)
-                    var negative = lease
-                    negative.wantedNano = -1
-                    let bad = negative
-                    try await expectRefusal(.invalidArgument) { try await ask([bad]) }
+                    #expect(grants[0].refused.ask == 7)
+                    #expect(grants[0].refused.reason == .noSuchAccount)
+                    try await expectRefusal(.invalidArgument) { try await ask([Weir_V1_LeaseRequest()]) }
                 }
             }
         }
