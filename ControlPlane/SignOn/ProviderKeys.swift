@@ -1,5 +1,5 @@
 import JWTKit
-import Primitives
+package import Primitives
 
 /// The public keys of an OpenID provider (a JWK set, RFC 7517), those that may have signed an ID token.
 package struct ProviderKeys: Sendable {
