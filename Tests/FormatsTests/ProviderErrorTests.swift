@@ -89,4 +89,28 @@ struct ProviderErrorTests {
         #expect(error.concern == expected.concern)
         #expect(error.status == expected.status)
     }
+
+    @Test(
+        "proves by its status, type, code or parameter what it is about, and by its message nothing",
+        arguments: [
+            (401, #"{"error":{"message":"nope"}}"#, true), (401, "<html>", true),
+            (401, #"{"error":{"message":"Missing scopes: model.request."}}"#, true),
+            (402, #"{"error":{"message":"nope"}}"#, true), (404, #"{"error":{"message":"no such model"}}"#, true),
+            (400, #"{"error":{"message":"API key not valid. Please pass a valid API key."}}"#, false),
+            (400, #"{"error":{"message":"Nope","code":"API_KEY_INVALID"}}"#, true),
+            (400, #"{"error":{"message":"Bad role: incorrect api key"}}"#, false),
+            (400, #"{"error":{"message":"Your credit balance is too low to access the API."}}"#, false),
+            (400, #"{"error":{"message":"No model x, unknown model"}}"#, false),
+            (400, #"{"error":{"message":"unknown model x","param":"model"}}"#, true),
+            (403, #"{"error":{"message":"we do not discuss an invalid api key here"}}"#, false),
+            (403, #"{"error":{"message":"we do not discuss an invalid api key here","type":"authentication_error"}}"#, true),
+            (403, #"{"error":{"message":"missing scope"}}"#, false),
+            (403, #"{"error":{"message":"no","code":"model_not_found"}}"#, true),
+            (429, #"{"error":{"message":"You exceeded your current quota"}}"#, false),
+            (429, #"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#, true),
+        ])
+    func proof(status: Int, body: String, isProven: Bool) {
+        let error = Array(body.utf8).withUnsafeBytes { ProviderError.read(status: status, body: $0) }
+        #expect(error.isProven == isProven, "\(error.concern)")
+    }
 }

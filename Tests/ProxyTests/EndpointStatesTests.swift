@@ -22,8 +22,8 @@ struct EndpointStatesTests {
     private func ended(_ result: AttemptResult, atSecond second: Int64, credential: String = "crd_1", detail: String = "") {
         clock.set(milliseconds: SnapshotFixture.now + second * 1000)
         states.ended(
-            endpoint, credentialID: credential, result, refusesCredential: result == .answered(status: 401), detail: detail,
-            now: second * 1_000_000)
+            endpoint, credentialID: credential, result, refusesCredential: result == .answered(status: 401), isFailure: result.isFailure,
+            detail: detail, now: second * 1_000_000)
     }
 
     private func messages() throws -> [String] { try log.lines.map { try JSONValue(parsing: $0)["message"]?.stringValue ?? "" } }

@@ -29,13 +29,18 @@ package struct ProviderError: Sendable, Equatable {
     }
 
     package var concern: Concern
+    /// The concern follows from what no caller can write: the status, or the error's type, code or parameter. What a message says may be the
+    /// caller's own text, which many providers quote, with quotation marks or without: it decides where this request goes, and never
+    /// by itself what is known of a credential or a model.
+    package var isProven: Bool
     /// The status of the answer, or the one that an error inside a 200 names or implies.
     package var status: Int
     /// Nil when the body is not understood or nothing of it may be shown.
     package var shown: SanitisedError?
 
-    package init(concern: Concern, status: Int, shown: SanitisedError?) {
+    package init(concern: Concern, isProven: Bool = true, status: Int, shown: SanitisedError?) {
         self.concern = concern
+        self.isProven = isProven
         self.status = status
         self.shown = shown
     }
@@ -51,18 +56,27 @@ package struct ProviderError: Sendable, Equatable {
             return ProviderError(concern: concern(ofStatus: status), status: status, shown: nil)
         }
         let words = ErrorWords(error)
+        let shown = ProviderErrorSanitiser.sanitise(error, hiding: hidden)
+        if addedUsageRequest, words.complainsOfUsageRequest(status) {
+            return ProviderError(concern: .addedMember, isProven: false, status: status, shown: shown)
+        }
+        let concern = concern(status, words)
         return ProviderError(
-            concern: addedUsageRequest && words.complainsOfUsageRequest(status) ? .addedMember : concern(status, words), status: status,
-            shown: ProviderErrorSanitiser.sanitise(error, hiding: hidden))
+            concern: concern, isProven: decides(status) || words.prove(concern, status), status: status, shown: shown)
     }
+
+    /// Statuses that say by themselves whom an error concerns: words only narrow it.
+    private static func decides(_ status: Int) -> Bool { status == 401 || status == 402 || status == 404 }
 
     /// Reads an error inside an answer that began with a status of success.
     static func inAnswer(_ body: UnsafeRawBufferPointer, hiding hidden: HiddenTexts) -> ProviderError {
         guard let error = ErrorBody(body) else { return ProviderError(concern: .fault, status: 502, shown: nil) }
         let words = ErrorWords(error)
         let status = words.statedStatus ?? words.impliedStatus
+        let concern = concern(status, words)
         return ProviderError(
-            concern: concern(status, words), status: status, shown: ProviderErrorSanitiser.sanitise(error, hiding: hidden))
+            concern: concern, isProven: words.statedStatus.map(decides) ?? false || words.prove(concern, words.statedStatus),
+            status: status, shown: ProviderErrorSanitiser.sanitise(error, hiding: hidden))
     }
 
     /// Without a body that says more.
@@ -78,7 +92,7 @@ package struct ProviderError: Sendable, Equatable {
         }
     }
 
-    private static func concern(_ status: Int, _ words: ErrorWords) -> Concern {
+    fileprivate static func concern(_ status: Int, _ words: ErrorWords) -> Concern {
         switch status {
         case 401:
             return words.areOfScope ? .scope : words.areOfAccount ? .account : .credential
@@ -108,8 +122,8 @@ package struct ProviderError: Sendable, Equatable {
 /// The words of an error, made comparable. What stands in quotes is left out of the message: it may be the caller's text, and nobody's text
 /// may decide over the operator's credential.
 private struct ErrorWords {
-    private let message: String
-    private let quoted: String
+    private var message: String
+    private var quoted: String
     /// Type, code and the vendor's reason.
     private let names: [String]
     private let param: String
@@ -129,6 +143,15 @@ private struct ErrorWords {
         hasFlaggedInput = error.metadata?["flagged_input"] != nil || error.metadata?["reasons"] != nil
         codeNumber = error.code?.intValue.flatMap { Int(exactly: $0) } ?? error.code?.stringValue.flatMap { Int($0) }
         statusNumber = error.status.flatMap { Int(exactly: $0) }
+    }
+
+    /// Whether the concern follows without the message, which may hold anybody's text.
+    /// - Parameter status: nil for an error that states none.
+    func prove(_ concern: ProviderError.Concern, _ status: Int?) -> Bool {
+        var names = self
+        names.message = ""
+        names.quoted = ""
+        return concern == ProviderError.concern(status ?? names.impliedStatus, names) || (concern == .model && param == "model")
     }
 
     /// What stands ahead of the first quotation mark and behind the last one: a text that is quoted may hold such marks itself.

@@ -39,6 +39,7 @@ enum Authenticate {
     }
 
     /// The caller that a key stands for, however its holder has proved himself.
+    @inline(__always)  // Else a key's whole entry is copied for the call.
     static func caller(
         _ key: KeyEntry, _ verdict: KeyEntry.Verdict, proof: Caller.Proof, channel: Caller.Channel, dialect: Dialect, directory: Directory,
         _ nowMilliseconds: Int64

@@ -34,7 +34,7 @@ struct LoopMetrics: Sendable {
         costNano &+= UInt64(max(0, outcome.cost.rawValue))
         switch outcome.ending {
         case .broken(let why): if why.origin == .provider { upstreamDeaths &+= 1 }
-        case .refused(let error, _): if error.concern.isOfCredential { credentialRefusals &+= 1 }
+        case .refused(let error, _): if error.concern.isOfCredential, error.isProven { credentialRefusals &+= 1 }
         case .answered, .unusable, .unreachable, .exhausted, .notBegun, .lost, .abandoned: return
         }
     }

@@ -10,6 +10,8 @@ struct AttemptEnd {
     let result: AttemptResult
     /// Whether the provider refused the credential as such, and not for what it was used for.
     let refusesCredential: Bool
+    /// Whether the endpoint is to be blamed; nil when the attempt says nothing of it.
+    let isFailure: Bool?
     /// What is known beyond the result, for the log: the connection's error, or the provider's words, cleaned.
     let detail: String
     /// Microseconds.
@@ -24,12 +26,15 @@ struct AttemptEnd {
         latency = outcome.latency
         timeToFirstByte = outcome.timeToFirstByte
         var refusesCredential = false
+        var isDoubtful = false
         var detail = ""
         switch outcome.ending {
         case .answered: result = .answered(status: outcome.providerStatus)
         case .refused(let error, _):
             result = .answered(status: outcome.providerStatus)
-            refusesCredential = error.concern == .credential || error.concern == .account
+            refusesCredential = error.isProven && (error.concern == .credential || error.concern == .account)
+            // Its message alone says that the operator has to do something, and may be quoting the caller: told, with the words.
+            isDoubtful = !error.isProven && (error.concern.isOfCredential || error.concern == .model)
             detail = error.shown?.message ?? ""
         case .unusable(let text):
             result = .unusable
@@ -46,6 +51,7 @@ struct AttemptEnd {
         case .notBegun: result = .notBegun
         }
         self.refusesCredential = refusesCredential
+        isFailure = isDoubtful ? true : result.isFailure
         self.detail = detail
     }
 }
@@ -56,7 +62,7 @@ extension LoopContext {
         attempts.count(
             end.model, end.endpoint, version: end.configVersion, end.result, duration: end.latency, firstByte: end.timeToFirstByte)
         endpointStates.ended(
-            end.endpoint, credentialID: end.credentialID, end.result, refusesCredential: end.refusesCredential, detail: end.detail,
-            now: nowMicroseconds)
+            end.endpoint, credentialID: end.credentialID, end.result, refusesCredential: end.refusesCredential, isFailure: end.isFailure,
+            detail: end.detail, now: nowMicroseconds)
     }
 }

@@ -45,14 +45,17 @@ final class EndpointStates: Sendable {
     }
 
     /// The end of an attempt, from any loop. Takes a lock only when it failed or something is in trouble.
-    /// - Parameter now: monotonic microseconds.
+    /// - Parameters:
+    ///   - isFailure: whether the endpoint is to be blamed; nil when the attempt says nothing of it.
+    ///   - now: monotonic microseconds.
     func ended(
-        _ endpoint: CompiledEndpoint, credentialID: String, _ result: AttemptResult, refusesCredential: Bool, detail: String, now: Int64
+        _ endpoint: CompiledEndpoint, credentialID: String, _ result: AttemptResult, refusesCredential: Bool, isFailure: Bool?,
+        detail: String, now: Int64
     ) {
         if refusesCredential, !credentialID.isEmpty {
             return failed(\.credentials, credentialID, endpoint, result, detail, now)
         }
-        switch result.isFailure {
+        switch isFailure {
         case true?: failed(\.endpoints, endpoint.id, endpoint, result, detail, now)
         case false? where troubled.load(ordering: .relaxed) > 0:
             // A complaint about the request may come before anybody looked at the credential.

@@ -147,14 +147,12 @@ extension HealthView {
             shared.report(endpoint, until: loop.after(loop.settings.endpointCooldown), now: loop.nowMicroseconds, words: detail)
         case .refused(let error, let wait):
             if knows(endpoint) { shared.recovered(endpoint) }
-            if error.concern == .rateLimit, let wait { noteLimit(candidate, milliseconds: wait, loop) }
-            guard let subject = Self.blamed(error, attempt) else { return }
-            let isOfCredential = error.concern.isOfCredential
-            shared.report(
-                subject, until: loop.after(loop.settings.credentialCooldown),
-                revision: isOfCredential ? candidate.credential?.revision ?? 0 : 0,
-                now: loop.nowMicroseconds, words: error.shown?.message ?? "status \(error.status)")
+            if error.concern == .rateLimit || error.status == 429 && !error.isProven, let wait {
+                noteLimit(candidate, milliseconds: wait, loop)
+            }
+            if error.isProven { blame(candidate, error, attempt.admission, loop) }
         case .answered:
+            blameForRefusals(ahead: attempt, loop)
             if let complaint = Self.complaint(ahead: attempt) {
                 shared.report(
                     .usageRequest(endpoint: candidate.endpoint.id), until: loop.after(Self.usageRequestMilliseconds),
@@ -185,11 +183,34 @@ extension HealthView {
     private static let maximumLimitMilliseconds: Int64 = 600_000
     private static let sameLimitMicroseconds: Int64 = 250_000
 
-    private static func blamed(_ error: ProviderError, _ attempt: Attempt) -> UpstreamHealth.Subject? {
-        let candidate = attempt.candidate
+    private func blame(_ candidate: Candidate, _ error: ProviderError, _ admission: Admission, _ loop: LoopContext) {
+        guard let subject = Self.blamed(error, candidate, admission) else { return }
+        shared.report(
+            subject, until: loop.after(loop.settings.credentialCooldown),
+            revision: error.concern.isOfCredential ? candidate.credential?.revision ?? 0 : 0,
+            now: loop.nowMicroseconds, words: error.shown?.message ?? "status \(error.status)")
+    }
+
+    /// What a message alone says of a credential is believed once the same bytes, at the same endpoint, were answered with another one: the
+    /// caller's text, which the message may quote, cannot have been the reason.
+    private func blameForRefusals(ahead attempt: Attempt, _ loop: LoopContext) {
+        for ended in attempt.exchange.earlier {
+            guard case .refused(let error, _) = ended.outcome.ending, error.concern.isOfCredential, !error.isProven,
+                let refused = ended.candidate.credential, refused.id != attempt.candidate.credential?.id,
+                ended.candidate.target === attempt.candidate.target, ended.candidate.asksForUsage == attempt.candidate.asksForUsage
+            else { continue }
+            blame(ended.candidate, error, attempt.admission, loop)
+            loop.endpointStates.ended(
+                ended.candidate.endpoint, credentialID: refused.id, .answered(status: ended.outcome.providerStatus),
+                refusesCredential: error.concern != .scope, isFailure: nil,
+                detail: error.shown?.message ?? "", now: loop.nowMicroseconds)
+        }
+    }
+
+    private static func blamed(_ error: ProviderError, _ candidate: Candidate, _ admission: Admission) -> UpstreamHealth.Subject? {
         switch error.concern {
         case .credential, .account: return candidate.credential.map { .credential($0.id) }
-        case .scope: return candidate.credential.map { .scope(credential: $0.id, attempt.admission.capability) }
+        case .scope: return candidate.credential.map { .scope(credential: $0.id, admission.capability) }
         case .model, .endpoint: return .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel)
         case .request, .content, .addedMember, .rateLimit, .fault, .unknown: return nil
         }

@@ -1,6 +1,7 @@
 import Contract
 import Foundation
 import Primitives
+import Telemetry
 import Testing
 
 @testable import Proxy
@@ -122,6 +123,51 @@ struct ProviderFaultTests {
         let refused = try await proxy.chat("m")
         #expect(refused.status == 502 && refused.errorCode == "provider_credential_refused")
         #expect(try await proxy.chat("m").status == 200)
+        _ = try await proxy.finish()
+    }
+
+    static let echoes: [Answer] = [
+        .json(400, #"{"error":{"message":"Bad role: incorrect api key"}}"#),
+        .json(403, #"{"error":{"message":"We do not answer incorrect api key here"}}"#),
+        .json(403, #"{"error":{"message":"missing scope, you say?"}}"#),
+        .json(400, #"{"error":{"message":"No such role: out of credit, unknown model"}}"#),
+        .json(422, #"{"detail":"not a role: unknown model"}"#),
+        .json(429, #"{"error":{"message":"Too long: insufficient balance"}}"#),
+        .json(200, #"{"error":{"message":"What is this: incorrect api key"}}"#),
+    ]
+
+    @Test(arguments: echoes.indices)
+    func believeNothingOfACredentialThatACallerMayHaveWritten(index: Int) async throws {
+        let first = try await RawProvider.start { $0 == 0 ? Self.echoes[index] : .good }
+        let second = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url])
+        #expect(try await proxy.chat("m").status == 200 && second.requests.count == 1)
+        // Another tenant's goes where it would have gone.
+        let body = #"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#
+        let answer = try await proxy.send(
+            "POST /v1/chat/completions", headers: ["authorization: Bearer \(proxy.neighbour)"], body: body, authorised: false)
+        #expect(answer.status == 200 && first.requests.count == 2 && second.requests.count == 1)
+        #expect(!(await proxy.page("/health/ready").body).contains("refuses credential"))
+        _ = try await proxy.finish()
+    }
+
+    @Test func believeAMessageOfACredentialWhereTheSameBytesPassWithAnother() async throws {
+        // xAI's: a status of 400, and nothing but words.
+        let refusal = #"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: sk-***."}"#
+        let provider = try await RawProvider.start { $0 == 0 ? .json(400, refusal) : .good }
+        let log = CapturingSink()
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url], log: log) { _ in
+        } adjustConfig: {
+            $0.endpoints[0].credentialIds = ["cred_a", "cred_b"]
+        }
+        var secrets = Weir_V1_SealedSecrets()
+        secrets.secrets = [try proxy.snapshots.sealed("sk-upstream-secret"), try proxy.snapshots.sealed("sk-two", id: "cred_b")]
+        await proxy.store.apply(secrets)
+        try await proxy.server.contexts[0].eventLoop.submit {}.get()
+        for _ in 0..<12 { #expect(try await proxy.chat("m").status == 200) }
+        let refused = provider.requests[0].contains("sk-two") ? "sk-two" : "sk-upstream-secret"
+        #expect(provider.requests.count == 13 && provider.requests.count { $0.contains(refused) } == 1)
+        #expect(log.lines.count { $0.contains("a provider refuses a credential") } == 1)
         _ = try await proxy.finish()
     }
 
