@@ -26,6 +26,7 @@ package enum AdminRoutes {
             NounRoutes(services.models),
             NounRoutes(services.routes),
             NounRoutes(services.prices),
+            PriceImportRoutes(prices: PriceImport(services.prices)),
             ConfigRoutes(drafts: services.drafts, versions: services.configVersions, testCalls: services.testCalls),
             RolloutRoutes(rollouts: services.rollouts),
             NounRoutes(services.adminTokens.nouns, showing: "token") { content, actor in

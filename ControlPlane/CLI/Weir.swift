@@ -17,7 +17,7 @@ struct Weir: ParsableCommand {
             NounCommand<SigningSecretNoun>.self, NounCommand<Declared<DIDContent>>.self, NounCommand<RevokedGrantNoun>.self,
             NounCommand<Declared<BudgetContent>>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
-            NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Declared<PriceContent>>.self,
+            NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Prices>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
             UsageCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self, Completion.self,
         ])
