@@ -20,6 +20,7 @@ package enum AdminRoutes {
             NounRoutes(services.revokedGrants),
             BanRoutes(bans: services.bans),
             NounRoutes(services.budgets),
+            BanRoutes(bans: services.killSwitches),
             NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
             NounRoutes(services.endpoints),

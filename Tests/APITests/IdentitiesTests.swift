@@ -180,6 +180,21 @@ struct BanRoutesTests {
             for subject in [project, "usr_aaaaaaaaaaaaaaaa", "ada", "usr", ""] {
                 #expect(try await h.post("/admin/api/bans", ["subject_id": .string(subject)]).fields == ["subject_id"], "\(subject)")
             }
+            let model = try await h.create("/admin/api/models", ["name": "m", "capabilities": ["chat"]]).id
+            for (subject, kind) in [
+                (tenant, "tenant"), (project, "project"), (app, "app"), (key, "key"), (model, "model"), ("world", "world"),
+            ] {
+                let kill = try await h.create("/admin/api/kill-switches", ["subject_id": .string(subject), "reason": "runaway"])
+                #expect(kill.json["kind"] == .string(kind))
+                #expect(kill.json["tenant_id"] == (["model", "world"].contains(kind) ? .null : .string(tenant)))
+                #expect(try await h.get("/admin/api/kill-switches/\(kill.id)").json["data_planes"] == .array([]))
+                #expect(try await h.post("/admin/api/kill-switches", ["subject_id": .string(subject)]).status == 409)
+                #expect(try await h.send(.delete, "/admin/api/kill-switches/\(kill.id)", ifMatch: "*").status == 204)
+            }
+            for subject in [user, "mdl_aaaaaaaaaaaaaaaa", "everything", ""] {
+                #expect(
+                    try await h.post("/admin/api/kill-switches", ["subject_id": .string(subject)]).fields == ["subject_id"], "\(subject)")
+            }
             let past = try await h.post(
                 "/admin/api/bans", ["subject_id": .string(key), "expires_at": .string(RFC3339.string(milliseconds: 1000))])
             #expect(past.fields == ["expires_at"])

@@ -52,6 +52,11 @@ struct RowSecurityTests {
                         INSERT INTO bans (id, subject_id, tenant_id, reason, revision, created_at, updated_at, ban_revision)
                         VALUES ($1, $2, $2, '', 1, 1, 1, 1)
                         """, [.text("ban_" + tenant), .text(tenant)])
+                    try c.execute(
+                        """
+                        INSERT INTO kill_switches (id, subject_id, tenant_id, reason, revision, created_at, updated_at, ban_revision)
+                        VALUES ($1, $2, $2, '', 1, 1, 1, 1)
+                        """, [.text("kil_" + tenant), .text(tenant)])
                     try AuditTable.insert(
                         c,
                         AuditRow(

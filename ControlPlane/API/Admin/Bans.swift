@@ -1,10 +1,10 @@
-import Domain
+package import Domain
 import Nouns
 import Primitives
 
-/// Bans; each says which data planes have acted on it.
-package struct BanRoutes: RouteGroup {
-    let bans: BanService
+/// Bans, or kill switches; each says which data planes have acted on it.
+package struct BanRoutes<Content: BanLike>: RouteGroup {
+    let bans: BanService<Content>
 
     package func addRoutes(to table: inout RouteTable) {
         var routes = NounRoutes(bans.nouns)
@@ -12,8 +12,8 @@ package struct BanRoutes: RouteGroup {
             .told("data_plane_id", .id(DataPlaneKind.prefix), "A data plane that serves the tenant."),
             .told("name", .text(maximum: 128), "What people call it."),
             .told(
-                "state", .word(BanService.Reach.State.allCases.map(\.rawValue)),
-                "acted: the ban is in force there; pending: it is connected and has not answered; unreachable: what it heard last holds."),
+                "state", .word(BanReach.State.allCases.map(\.rawValue)),
+                "acted: it is in force there; pending: it is connected and has not answered; unreachable: what it heard last holds."),
             .told("acted_at", .time, "When its answer came.", nullable: true),
             .told("last_seen_at", .time, "When it was last in contact.", nullable: true),
             .told(

@@ -23,7 +23,9 @@ package struct BanDocuments: Sendable {
 
     /// What the data plane lacks; nil: it holds what is in force, which is noted.
     /// - Throws: `FleetRefusal`; `DomainError.unavailable`.
-    package func next(for dataPlaneID: String, held: DocumentMark?) async throws -> IssuedDocument? {
+    package func next(
+        for dataPlaneID: String, held: DocumentMark?, takesKillSwitches: Bool = true
+    ) async throws -> IssuedDocument? {
         let now = fleet.domain.clock.nowMilliseconds()
         return try await fleet.write(as: .all) { c -> IssuedDocument? in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
@@ -31,22 +33,29 @@ package struct BanDocuments: Sendable {
             let covered = try CountersTable.current(c, FleetCounter.bans)
             let scope = DirectoryScope(tenantIDs: row.tenantIDs)
             var payload = Weir_V1_BansPayload()
-            payload.bans = try BansTable.inForce(c, scope, now: now).map { ban in
+            payload.bans = try BansTable.bans.inForce(c, scope, now: now).map { ban in
                 var message = Weir_V1_Ban()
                 message.id = ban.id
                 message.subjectID = ban.subjectID
                 message.expiresMs = ban.expiresAt ?? 0
                 return message
             }
+            payload.killSwitches = try BansTable.killSwitches.inForce(c, scope, now: now).map { kill in
+                var message = Weir_V1_KillSwitch()
+                message.id = kill.id
+                message.subjectID = kill.subjectID
+                message.expiresMs = kill.expiresAt ?? 0
+                return message
+            }
             // Where there was never one, there is nothing to be said.
-            if payload.bans.isEmpty, held == nil { return nil }
+            if payload.bans.isEmpty, payload.killSwitches.isEmpty, held == nil { return nil }
             let bytes: [UInt8] = try payload.serializedBytes()
             let digest = SHA256Digest.of(bytes)
             if let held, held.epoch == epoch, held.digest == digest,
                 try IssuedDocumentsTable.find(
                     c, dataPlaneID: dataPlaneID, kind: DocumentKind.bans.word, epoch: epoch, version: held.version)?.digest == digest
             {
-                try BansTable.acted(c, dataPlaneID: dataPlaneID, scope, covered: covered, now: now)
+                try Self.acted(c, dataPlaneID, scope, covered: covered, kills: takesKillSwitches, now: now)
                 return nil
             }
             let version = try FleetCounter.newVersion(
@@ -65,7 +74,8 @@ package struct BanDocuments: Sendable {
     }
 
     /// The data plane has put a document in force: the receipt of every ban that it covers.
-    package func acted(_ dataPlaneID: String, on mark: DocumentMark) async throws {
+    /// - Parameter takesKillSwitches: it knows of them; one of the release before passes over them.
+    package func acted(_ dataPlaneID: String, on mark: DocumentMark, takesKillSwitches: Bool) async throws {
         let now = fleet.domain.clock.nowMilliseconds()
         try await fleet.observe(as: .all) { c in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID),
@@ -74,8 +84,16 @@ package struct BanDocuments: Sendable {
                 // Its tenants of then and of now: with another list another document follows.
                 issued.digest == mark.digest, issued.tenantsRevision == row.tenantsRevision
             else { return }
-            try BansTable.acted(
-                c, dataPlaneID: dataPlaneID, DirectoryScope(tenantIDs: row.tenantIDs), covered: issued.covered, now: now)
+            try Self.acted(
+                c, dataPlaneID, DirectoryScope(tenantIDs: row.tenantIDs), covered: issued.covered, kills: takesKillSwitches, now: now)
+        }
+    }
+
+    private static func acted(
+        _ c: any SQLConnection, _ dataPlaneID: String, _ scope: DirectoryScope, covered: Int64, kills: Bool, now: Int64
+    ) throws {
+        for table in BansTable.allCases where table != .killSwitches || kills {
+            try table.acted(c, dataPlaneID: dataPlaneID, scope, covered: covered, now: now)
         }
     }
 }

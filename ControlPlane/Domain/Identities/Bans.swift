@@ -34,7 +34,7 @@ extension BanContent: Administered {
                     remedy: "Give the identifier (ten_, usr_, app_, key_ or did_) of one.")
             ]
         }
-        if try BansTable.count(c) >= Self.maximum {
+        if try BansTable.bans.count(c) >= Self.maximum {
             return [
                 FieldProblem(
                     "subject_id", "is one too many: \(Self.maximum) bans are there", remedy: "Disable keys, users and apps, or lift bans.")
@@ -56,59 +56,74 @@ extension BanContent: Administered {
     }
 }
 
-/// Bans, and how far each has come.
-package struct BanService: Sendable {
-    package let nouns: NounService<BanContent>
+/// What travels in the lane of the bans.
+package protocol BanLike: Administered {
+    /// Whose data planes it concerns; nil: all.
+    var concerned: TenantID? { get }
+}
+
+extension BanContent: BanLike {
+    package var concerned: TenantID? { tenantID }
+}
+
+extension KillSwitchContent: BanLike {
+    package var concerned: TenantID? { tenantID }
+}
+
+/// Bans, or kill switches, and how far each has come.
+package struct BanService<Content: BanLike>: Sendable {
+    package let nouns: NounService<Content>
 
     package init(_ domain: DomainContext) {
         nouns = NounService(domain)
     }
 
-    /// A data plane that serves the banned one's tenant, and what is known of it.
-    package struct Reach: Sendable, Hashable {
-        package enum State: String, Sendable, CaseIterable {
-            /// It has said that the ban is in force there.
-            case acted
-            /// It is connected and has not said so yet.
-            case pending
-            /// It is not connected: what it heard last holds there.
-            case unreachable
-        }
-
-        package let dataPlaneID: String
-        package let name: String
-        package let state: State
-        /// Unix milliseconds: when its answer came.
-        package let actedAt: Int64?
-        /// When it was last in contact.
-        package let lastSeenAt: Int64?
-
-        package var json: JSONValue {
-            [
-                "data_plane_id": .string(dataPlaneID), "name": .string(name), "state": .string(state.rawValue), "acted_at": .time(actedAt),
-                "last_seen_at": .time(lastSeenAt),
-                // A data plane without its control plane serves on, by what it holds, without an end.
-                "holds_until": .null,
-            ]
-        }
-    }
-
     /// By data plane, oldest first.
-    package func reach(of ban: Ban) async throws -> [Reach] {
+    package func reach(of ban: Entity<Content>) async throws -> [BanReach] {
         let now = nouns.now
         return try await nouns.domain.read(as: .all) { c in
             let receipts = try BansTable.receipts(c, ban.id.rawValue)
             var planes = try DataPlaneContent.all(c).filter { plane in
-                plane.content.standing == .active && plane.content.tenantIDs.named?.contains(ban.content.tenantID) ?? true
+                plane.content.standing == .active
+                    && ban.content.concerned.map { plane.content.tenantIDs.named?.contains($0) ?? true } ?? true
             }
             try DataPlaneContent.observe(&planes, c)
             return planes.map { $0.seen(at: now) }.map { plane in
                 let acted = receipts[plane.id.rawValue]
-                return Reach(
+                return BanReach(
                     dataPlaneID: plane.id.rawValue, name: plane.content.name,
                     state: acted != nil ? .acted : plane.content.isConnected ? .pending : .unreachable, actedAt: acted,
                     lastSeenAt: plane.content.lastSeenAt)
             }
         }
+    }
+}
+
+/// A data plane that serves whom a ban or kill switch is about, and what is known of it.
+package struct BanReach: Sendable, Hashable {
+    package enum State: String, Sendable, CaseIterable {
+        /// It has said that it is in force there.
+        case acted
+        /// It is connected and has not said so yet.
+        case pending
+        /// It is not connected: what it heard last holds there.
+        case unreachable
+    }
+
+    package let dataPlaneID: String
+    package let name: String
+    package let state: State
+    /// Unix milliseconds: when its answer came.
+    package let actedAt: Int64?
+    /// When it was last in contact.
+    package let lastSeenAt: Int64?
+
+    package var json: JSONValue {
+        [
+            "data_plane_id": .string(dataPlaneID), "name": .string(name), "state": .string(state.rawValue), "acted_at": .time(actedAt),
+            "last_seen_at": .time(lastSeenAt),
+            // A data plane without its control plane serves on, by what it holds, without an end.
+            "holds_until": .null,
+        ]
     }
 }

@@ -7,14 +7,15 @@ import SwiftProtobuf
 /// Names of models, as keys are limited to them.
 enum KeyModels {
     /// Those that data planes serve just now.
-    private static func served(_ c: any SQLConnection) throws -> Set<String> {
-        var names: Set<String> = []
-        for version in try Rollouts.referencedVersions(c) {
-            guard let bytes = try ConfigVersionsTable.payload(c, version) else { continue }
-            names.formUnion(try Weir_V1_ConfigPayload(serializedBytes: bytes).models.map(\.name))
+    private static func served(_ c: any SQLConnection) throws -> [Weir_V1_Model] {
+        try Rollouts.referencedVersions(c).flatMap { version -> [Weir_V1_Model] in
+            guard let bytes = try ConfigVersionsTable.payload(c, version) else { return [] }
+            return try Weir_V1_ConfigPayload(serializedBytes: bytes).models
         }
-        return names
     }
+
+    /// Whether data planes serve a model of this identifier just now.
+    static func isServed(id: String, _ c: any SQLConnection) throws -> Bool { try served(c).contains { $0.id == id } }
 
     /// What is wrong with names that a key is limited to, but for those it was limited to before: each has to be a model of the draft, or of
     /// what data planes serve.
@@ -23,7 +24,7 @@ enum KeyModels {
         if case .only(let names) = old { unknown.subtract(names) }
         unknown = try unknown.filter { try ModelContent.table.list(c, matching: [("name", .text($0))], limit: 1).isEmpty }
         guard !unknown.isEmpty else { return [] }
-        unknown.subtract(try served(c))
+        unknown.subtract(try served(c).map(\.name))
         return models.enumerated().filter { unknown.contains($1) }.map { index, _ in
             FieldProblem("models[\(index)]", "names no model", remedy: "Name one that `weir model list` lists, or create it first.")
         }

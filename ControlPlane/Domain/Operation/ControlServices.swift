@@ -11,7 +11,8 @@ package struct ControlServices: Sendable {
     package let keys: VirtualKeyService
     package let users: UserService
     package let apps: AppService
-    package let bans: BanService
+    package let bans: BanService<BanContent>
+    package let killSwitches: BanService<KillSwitchContent>
     package let keyAuthentication: KeyAuthentication
     package let credentials: CredentialService
     package let signingSecrets: SigningSecretService
@@ -54,6 +55,7 @@ package struct ControlServices: Sendable {
         users = UserService(domain)
         apps = AppService(domain)
         bans = BanService(domain)
+        killSwitches = BanService(domain)
         keyAuthentication = KeyAuthentication(domain)
         credentials = CredentialService(domain, cipher: cipher)
         signingSecrets = SigningSecretService(domain, cipher: cipher)

@@ -36,6 +36,7 @@ final class BanStream: Sendable {
     private let metrics: FleetMetrics
     private let logger: Logger
     private let state: Mutex<State>
+    private let takesKillSwitches: Bool
     private var dataPlaneID: String { stream.dataPlaneID }
 
     init(
@@ -48,6 +49,7 @@ final class BanStream: Sendable {
         self.settings = settings
         self.metrics = metrics
         self.logger = logger
+        takesKillSwitches = hello.takesKillSwitches
         state = Mutex(State(held: hello.held.lazy.compactMap { DocumentMark($0) }.first { $0.kind == .bans }))
     }
 
@@ -57,7 +59,7 @@ final class BanStream: Sendable {
         guard case .acknowledgement(let answer)? = message.message else { return }
         guard let mark = DocumentMark(answer), state.withLock({ $0.sent?.mark == mark }) else { return }
         if answer.accepted {
-            try await services.bans.acted(dataPlaneID, on: mark)
+            try await services.bans.acted(dataPlaneID, on: mark, takesKillSwitches: takesKillSwitches)
         } else {
             metrics.refused(.bans)
             logger.warning(
@@ -110,7 +112,7 @@ final class BanStream: Sendable {
         }
         guard wants else { return }
         do {
-            let document = try await services.bans.next(for: dataPlaneID, held: held)
+            let document = try await services.bans.next(for: dataPlaneID, held: held, takesKillSwitches: takesKillSwitches)
             let now = nowMs
             state.withLock { state in
                 state.seen = seen

@@ -34,5 +34,6 @@ package enum Migrations {
         .signing,
         .priceKinds,
         .budgets,
+        .killSwitches,
     ]
 }

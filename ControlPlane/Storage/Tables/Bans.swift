@@ -1,46 +1,58 @@
-/// Bans as data planes need them, and what data planes said of them.
-package enum BansTable {
+/// What travels in the documents of bans, as data planes need it, and what data planes said of it: bans and kill switches, which have their
+/// columns and their receipts in common.
+package enum BansTable: String, Sendable, CaseIterable {
+    case bans
+    case killSwitches = "kill_switches"
+
     package struct InForce: Sendable {
         package let id: String
         package let subjectID: String
         package let expiresAt: Int64?
     }
 
+    /// What concerns a data plane: what is its tenants', and what is no tenant's in particular.
+    private func condition(_ scope: DirectoryScope, _ arguments: inout [SQLValue]) -> String {
+        let mine = scope.condition("tenant_id", &arguments)
+        guard self == .killSwitches, !mine.isEmpty else { return mine }
+        return "AND (tenant_id IS NULL OR (TRUE \(mine)))"
+    }
+
     /// Those that are not lifted, expired ones included.
-    package static func count(_ c: any SQLConnection) throws -> Int64 {
-        try c.first("SELECT COUNT(*) AS bans FROM bans WHERE deleted_at IS NULL", [])?.int("bans") ?? 0
+    package func count(_ c: any SQLConnection) throws -> Int64 {
+        try c.first("SELECT COUNT(*) AS bans FROM \(rawValue) WHERE deleted_at IS NULL", [])?.int("bans") ?? 0
     }
 
     /// By id.
-    package static func inForce(_ c: any SQLConnection, _ scope: DirectoryScope, now: Int64) throws -> [InForce] {
+    package func inForce(_ c: any SQLConnection, _ scope: DirectoryScope, now: Int64) throws -> [InForce] {
         var arguments: [SQLValue] = [.int(now)]
-        let condition = scope.condition("tenant_id", &arguments)
+        let condition = condition(scope, &arguments)
         return try c.query(
             """
-            SELECT id, subject_id, expires_at FROM bans
+            SELECT id, subject_id, expires_at FROM \(rawValue)
             WHERE deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) \(condition) ORDER BY id
             """, arguments
         ).map { InForce(id: try $0.text("id"), subjectID: try $0.text("subject_id"), expiresAt: try $0.optionalInt("expires_at")) }
     }
 
-    /// A data plane has put in force all bans of `scope` up to the change `covered`. What it said before stays.
-    package static func acted(
+    /// A data plane has put in force all of `scope` up to the change `covered`. What it said before stays.
+    package func acted(
         _ c: any SQLConnection, dataPlaneID: String, _ scope: DirectoryScope, covered: Int64, now: Int64
     ) throws {
         var arguments: [SQLValue] = [.text(dataPlaneID), .int(now), .int(covered)]
-        let condition = scope.condition("tenant_id", &arguments)
+        let condition = condition(scope, &arguments)
         try c.execute(
             """
             INSERT INTO ban_receipts (ban_id, data_plane_id, acted_at)
-            SELECT id, $1, $2 FROM bans WHERE deleted_at IS NULL AND ban_revision <= $3 \(condition)
+            SELECT id, $1, $2 FROM \(rawValue) WHERE deleted_at IS NULL AND ban_revision <= $3 \(condition)
             ON CONFLICT (ban_id, data_plane_id) DO NOTHING
             """, arguments)
     }
 
     /// When each data plane said that it has acted, Unix milliseconds.
-    package static func receipts(_ c: any SQLConnection, _ banID: String) throws -> [String: Int64] {
+    /// - Parameter id: of a ban or a kill switch.
+    package static func receipts(_ c: any SQLConnection, _ id: String) throws -> [String: Int64] {
         var found: [String: Int64] = [:]
-        for row in try c.query("SELECT data_plane_id, acted_at FROM ban_receipts WHERE ban_id = $1", [.text(banID)]) {
+        for row in try c.query("SELECT data_plane_id, acted_at FROM ban_receipts WHERE ban_id = $1", [.text(id)]) {
             found[try row.text("data_plane_id")] = try row.int("acted_at")
         }
         return found

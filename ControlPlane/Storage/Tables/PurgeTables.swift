@@ -4,6 +4,7 @@ package enum PurgeTables {
         case virtualKeys = "virtual_keys"
         case signingSecrets = "signing_secrets"
         case revokedGrants = "revoked_grants"
+        case killSwitches = "kill_switches"
         case dids, projects, tenants, credentials, users, apps, bans, budgets
 
         /// What still refers to a row by a foreign key, and by which column.
@@ -14,7 +15,7 @@ package enum PurgeTables {
             case .tenants:
                 ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants", "budgets"].map { (table: $0, column: "tenant_id") }
             case .users: [("apps", "owner_id"), ("virtual_keys", "user_id"), ("dids", "user_id")]
-            case .apps, .bans: []
+            case .apps, .bans, .killSwitches: []
             }
         }
 
@@ -22,7 +23,7 @@ package enum PurgeTables {
         fileprivate var changeColumn: String {
             switch self {
             case .credentials, .signingSecrets: "revision"
-            case .bans: "ban_revision"
+            case .bans, .killSwitches: "ban_revision"
             default: "directory_revision"
             }
         }
@@ -31,6 +32,7 @@ package enum PurgeTables {
     /// Those that refer to others come first.
     package static let inOrder: [Table] = [
         .budgets, .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
+        .killSwitches,
     ]
 
     /// The counter that says up to which change of the directory rows are missing: a delta from before it would not tell of them.

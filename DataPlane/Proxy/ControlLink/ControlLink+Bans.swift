@@ -45,6 +45,7 @@ extension ControlLink {
             defer { queue.finish() }
             var hello = Weir_V1_SubscribeRequest()
             hello.hello.version = weirVersion.description
+            hello.hello.takesKillSwitches = true
             hello.hello.held = [self.snapshots.bans.mark].compactMap { $0 }
             queue.yield(hello)
             let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(

@@ -100,13 +100,21 @@ final class LoopContext: @unchecked Sendable {
         endExchanges { snapshot.directory.interruption(of: $0) }
     }
 
-    /// Puts bans in force, and ends what runs for whom they concern.
+    /// Puts bans and kill switches in force, and ends what runs for whom they concern.
     func activate(_ bans: BanSet) {
         assertOnLoop()
         self.bans = bans
         guard !bans.isEmpty else { return }
         let now = clock.nowMilliseconds()
-        endExchanges { bans.interruption(of: $0, nowMilliseconds: now) }
+        // Ending removes from the list: walk a copy.
+        for exchange in running.items {
+            guard let admission = exchange.admission else { continue }
+            if let why = bans.interruption(of: admission.caller.principal, nowMilliseconds: now)
+                ?? bans.interruption(of: admission.model, nowMilliseconds: now)
+            {
+                exchange.interrupt(why)
+            }
+        }
     }
 
     /// Ends what runs for certain principals.

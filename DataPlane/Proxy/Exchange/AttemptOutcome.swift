@@ -54,6 +54,8 @@ struct Interruption {
     var message: String
     /// Nobody listens any more.
     var isClientGone = false
+    /// Only the operator can change it: SDKs are told not to try again by themselves.
+    var isPermanent = false
 
     static let providerDied = Interruption(
         origin: .provider, code: "provider_died", flags: .upstreamDied,
@@ -78,6 +80,13 @@ struct Interruption {
         message: "This gateway was stopped while it worked on the request. Try again: another one will answer.")
     static let gatewayRevoked = Interruption(
         origin: .weir, code: "gateway_revoked", flags: .interrupted, status: 503, message: "This gateway was taken out of service.")
+
+    /// By a kill switch. Nobody is blamed but the gateway.
+    static func stopped(_ what: String) -> Interruption {
+        Interruption(
+            origin: .weir, code: "stopped_by_operator", flags: .interrupted, status: 503,
+            message: "\(what) was stopped by the gateway's operator.", isPermanent: true)
+    }
 
     /// A principal lost its standing while its request was running.
     static func disabled(_ code: StaticString, _ message: String, status: Int) -> Interruption {

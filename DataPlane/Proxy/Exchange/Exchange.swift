@@ -62,13 +62,16 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         return false
     }
 
-    /// Whose admitted request is running.
-    var principal: Principal? {
+    /// The request that is running.
+    var admission: Admission? {
         switch stage {
-        case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission.caller.principal
+        case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission
         case .idle, .receiving, .recording: nil
         }
     }
+
+    /// Whose admitted request is running.
+    var principal: Principal? { admission?.caller.principal }
 
     /// Whose share the body of the request counts in; empty while that is not known.
     var bodyHolder: [UInt8] {

@@ -143,7 +143,8 @@ extension Rejection {
     /// The request was ended before its answer had begun.
     init(_ why: Interruption) {
         self.init(status: why.status, fault: why.origin, kind: Kind(status: why.status), code: why.code, message: why.message)
-        if why.origin == .weir { retryMilliseconds = 1000 }
+        isPermanent = why.isPermanent
+        if why.origin == .weir, !why.isPermanent { retryMilliseconds = 1000 }
     }
 
     // MARK: The provider's

@@ -80,6 +80,9 @@ extension Exchange {
         let config = try configuration(asked.snapshot, caller)
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
+        if !loop.bans.isEmpty, let why = loop.bans.interruption(of: admission.model, nowMilliseconds: receivedAt / 1000) {
+            throw Rejection(why)
+        }
         loop.health.refresh()
         guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else { throw .noCredential() }
         let attempt = Attempt(candidate, admission, of: self)

@@ -1,7 +1,8 @@
 import Contract
 import Primitives
 
-/// Who is shut out, in force at once and whatever the directory says. Few: looked at by each request only where there are any.
+/// Who is shut out, and what the operator has stopped, in force at once and whatever the directory says. Few: looked at by each request only
+/// where there are any.
 package struct BanSet: Sendable {
     private struct Subject: Hashable {
         /// Of a principal's kind; 0: a tenant.
@@ -15,9 +16,12 @@ package struct BanSet: Sendable {
     /// Unix milliseconds; `Int64.max` until it is lifted.
     private var until: [Subject: Int64] = [:]
 
+    /// Kill switches, by subject as it was written: identifiers of models are the configuration's.
+    private var stopped: [String: Int64] = [:]
+
     package static let empty = BanSet()
-    package var isEmpty: Bool { until.isEmpty }
-    package var count: Int { until.count }
+    package var isEmpty: Bool { until.isEmpty && stopped.isEmpty }
+    package var count: Int { until.count + stopped.count }
 
     private init() {}
 
@@ -27,6 +31,10 @@ package struct BanSet: Sendable {
             guard let subject = Self.subject(ban.subjectID) else { continue }
             let end = ban.expiresMs == 0 ? Int64.max : ban.expiresMs
             until[subject] = max(until[subject] ?? end, end)
+        }
+        for kill in payload.killSwitches {
+            let end = kill.expiresMs == 0 ? Int64.max : kill.expiresMs
+            stopped[kill.subjectID] = max(stopped[kill.subjectID] ?? end, end)
         }
     }
 
@@ -52,6 +60,28 @@ package struct BanSet: Sendable {
         if let key = principal.delegate, isBanned(.principal(.key, key)) { return banned("key") }
         if let user = principal.user, isBanned(.principal(.user, user)) { return banned("user") }
         if let owner = principal.owner, isBanned(.principal(.user, owner)) { return banned("app's owner") }
+        return stop(of: principal, nowMilliseconds: nowMilliseconds)
+    }
+
+    /// Why nothing may run for a model; nil while it may.
+    func interruption(of model: CompiledModel, nowMilliseconds: Int64) -> Interruption? {
+        guard !stopped.isEmpty, isStopped(model.id, nowMilliseconds) else { return nil }
+        return .stopped("The model '\(model.name)'")
+    }
+
+    private func isStopped(_ subject: String, _ now: Int64) -> Bool { stopped[subject].map { now < $0 } ?? false }
+
+    private func stop(of principal: Principal, nowMilliseconds now: Int64) -> Interruption? {
+        guard !stopped.isEmpty else { return nil }
+        func isStopped(_ id: IDBits, _ prefix: StaticString) -> Bool {
+            self.isStopped(String(decoding: id.bytes(prefix: prefix), as: UTF8.self), now)
+        }
+        if self.isStopped("world", now) { return .stopped("All of this gateway") }
+        if self.isStopped(principal.tenant.id, now) { return .stopped("This tenant") }
+        if let project = principal.project, self.isStopped(project.id, now) { return .stopped("This project") }
+        if principal.kind == .key, isStopped(principal.id, KeyEntry.idPrefix) { return .stopped("This key") }
+        if principal.kind == .app, isStopped(principal.id, AppEntry.idPrefix) { return .stopped("This app") }
+        if let key = principal.delegate, isStopped(key, KeyEntry.idPrefix) { return .stopped("This key") }
         return nil
     }
 }

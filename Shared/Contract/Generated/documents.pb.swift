@@ -723,6 +723,16 @@ package nonisolated struct Weir_V1_DirectoryPayload: @unchecked Sendable {
     set {_uniqueStorage()._removedBudgetIds = newValue}
   }
 
+  package var limits: [Weir_V1_Limit] {
+    get {_storage._limits}
+    set {_uniqueStorage()._limits = newValue}
+  }
+
+  package var removedLimitIds: [String] {
+    get {_storage._removedLimitIds}
+    set {_uniqueStorage()._removedLimitIds = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -961,6 +971,58 @@ package nonisolated struct Weir_V1_App: Sendable {
   package init() {}
 }
 
+/// How much of something may be had in a window of time, or at once.
+package nonisolated struct Weir_V1_Limit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// lim_<16 base32 characters>
+  package var id: String = String()
+
+  /// what callers are told
+  package var name: String = String()
+
+  /// global, tenant, project, app, user, key, did or ip; one that is not known limits nobody
+  package var level: String = String()
+
+  /// the one that is limited; empty: each of the level for itself
+  package var subjectID: String = String()
+
+  /// only callers of this tenant count; empty: all
+  package var tenantID: String = String()
+
+  /// only requests through it count; empty: through all
+  package var channel: String = String()
+
+  /// only requests for the model of this name count; empty: for all
+  package var model: String = String()
+
+  /// requests, tokens or concurrent
+  package var measure: String = String()
+
+  package var amount: Int64 = 0
+
+  /// 0 for concurrent
+  package var windowMs: Int64 = 0
+
+  /// else a sliding window
+  package var tokenBucket: Bool = false
+
+  /// of a token bucket: what it holds when it is full; 0: the amount
+  package var burst: Int64 = 0
+
+  /// counted and told of, not enforced
+  package var observe: Bool = false
+
+  /// how many share the amount while the control plane has told no shares; 0: this one alone
+  package var dataPlanes: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// Who is shut out of one data plane, all of it each time: a ban that is not in the newest document is lifted.
 package nonisolated struct Weir_V1_BansPayload: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -968,6 +1030,28 @@ package nonisolated struct Weir_V1_BansPayload: Sendable {
   // methods supported on all messages.
 
   package var bans: [Weir_V1_Ban] = []
+
+  package var killSwitches: [Weir_V1_KillSwitch] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What was stopped by the operator for everybody whom it concerns, whoever asks.
+package nonisolated struct Weir_V1_KillSwitch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// kil_<16 base32 characters>
+  package var id: String = String()
+
+  /// "world", or a tenant, project, key, app or model: its prefix says which
+  package var subjectID: String = String()
+
+  /// 0: until it is lifted
+  package var expiresMs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1883,7 +1967,7 @@ nonisolated extension Weir_V1_RolloutPayload: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DirectoryPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0\u{2}\u{9}dids\0\u{3}removed_did_ids\0\u{3}revoked_grants\0\u{3}removed_revoked_grant_ids\0\u{2}%budgets\0\u{3}removed_budget_ids\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}delta\0\u{1}tenants\0\u{1}projects\0\u{1}keys\0\u{3}removed_tenant_ids\0\u{3}removed_project_ids\0\u{3}removed_key_ids\0\u{1}users\0\u{1}apps\0\u{3}removed_user_ids\0\u{3}removed_app_ids\0\u{2}\u{9}dids\0\u{3}removed_did_ids\0\u{3}revoked_grants\0\u{3}removed_revoked_grant_ids\0\u{2}%budgets\0\u{3}removed_budget_ids\0\u{2}\u{9}limits\0\u{3}removed_limit_ids\0")
 
   fileprivate class _StorageClass {
     var _delta: Bool = false
@@ -1903,6 +1987,8 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
     var _removedRevokedGrantIds: [String] = []
     var _budgets: [Weir_V1_BudgetEntry] = []
     var _removedBudgetIds: [String] = []
+    var _limits: [Weir_V1_Limit] = []
+    var _removedLimitIds: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1930,6 +2016,8 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
       _removedRevokedGrantIds = source._removedRevokedGrantIds
       _budgets = source._budgets
       _removedBudgetIds = source._removedBudgetIds
+      _limits = source._limits
+      _removedLimitIds = source._removedLimitIds
     }
   }
 
@@ -1965,6 +2053,8 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
         case 23: try { try decoder.decodeRepeatedStringField(value: &_storage._removedRevokedGrantIds) }()
         case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._budgets) }()
         case 61: try { try decoder.decodeRepeatedStringField(value: &_storage._removedBudgetIds) }()
+        case 70: try { try decoder.decodeRepeatedMessageField(value: &_storage._limits) }()
+        case 71: try { try decoder.decodeRepeatedStringField(value: &_storage._removedLimitIds) }()
         default: break
         }
       }
@@ -2024,6 +2114,12 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
       if !_storage._removedBudgetIds.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._removedBudgetIds, fieldNumber: 61)
       }
+      if !_storage._limits.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._limits, fieldNumber: 70)
+      }
+      if !_storage._removedLimitIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedLimitIds, fieldNumber: 71)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2050,6 +2146,8 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
         if _storage._removedRevokedGrantIds != rhs_storage._removedRevokedGrantIds {return false}
         if _storage._budgets != rhs_storage._budgets {return false}
         if _storage._removedBudgetIds != rhs_storage._removedBudgetIds {return false}
+        if _storage._limits != rhs_storage._limits {return false}
+        if _storage._removedLimitIds != rhs_storage._removedLimitIds {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2549,9 +2647,104 @@ nonisolated extension Weir_V1_App: SwiftProtobuf.Message, SwiftProtobuf._Message
   }
 }
 
+nonisolated extension Weir_V1_Limit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Limit"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}level\0\u{3}subject_id\0\u{3}tenant_id\0\u{1}channel\0\u{1}model\0\u{1}measure\0\u{1}amount\0\u{3}window_ms\0\u{3}token_bucket\0\u{1}burst\0\u{1}observe\0\u{3}data_planes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.level) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.subjectID) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.channel) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.measure) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.amount) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.windowMs) }()
+      case 11: try { try decoder.decodeSingularBoolField(value: &self.tokenBucket) }()
+      case 12: try { try decoder.decodeSingularInt64Field(value: &self.burst) }()
+      case 13: try { try decoder.decodeSingularBoolField(value: &self.observe) }()
+      case 14: try { try decoder.decodeSingularUInt32Field(value: &self.dataPlanes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.level.isEmpty {
+      try visitor.visitSingularStringField(value: self.level, fieldNumber: 3)
+    }
+    if !self.subjectID.isEmpty {
+      try visitor.visitSingularStringField(value: self.subjectID, fieldNumber: 4)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 5)
+    }
+    if !self.channel.isEmpty {
+      try visitor.visitSingularStringField(value: self.channel, fieldNumber: 6)
+    }
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 7)
+    }
+    if !self.measure.isEmpty {
+      try visitor.visitSingularStringField(value: self.measure, fieldNumber: 8)
+    }
+    if self.amount != 0 {
+      try visitor.visitSingularInt64Field(value: self.amount, fieldNumber: 9)
+    }
+    if self.windowMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.windowMs, fieldNumber: 10)
+    }
+    if self.tokenBucket != false {
+      try visitor.visitSingularBoolField(value: self.tokenBucket, fieldNumber: 11)
+    }
+    if self.burst != 0 {
+      try visitor.visitSingularInt64Field(value: self.burst, fieldNumber: 12)
+    }
+    if self.observe != false {
+      try visitor.visitSingularBoolField(value: self.observe, fieldNumber: 13)
+    }
+    if self.dataPlanes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.dataPlanes, fieldNumber: 14)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_Limit, rhs: Weir_V1_Limit) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.level != rhs.level {return false}
+    if lhs.subjectID != rhs.subjectID {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.channel != rhs.channel {return false}
+    if lhs.model != rhs.model {return false}
+    if lhs.measure != rhs.measure {return false}
+    if lhs.amount != rhs.amount {return false}
+    if lhs.windowMs != rhs.windowMs {return false}
+    if lhs.tokenBucket != rhs.tokenBucket {return false}
+    if lhs.burst != rhs.burst {return false}
+    if lhs.observe != rhs.observe {return false}
+    if lhs.dataPlanes != rhs.dataPlanes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".BansPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bans\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bans\0\u{4}E\u{1}kill_switches\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2560,6 +2753,7 @@ nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf.
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.bans) }()
+      case 70: try { try decoder.decodeRepeatedMessageField(value: &self.killSwitches) }()
       default: break
       }
     }
@@ -2569,11 +2763,55 @@ nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.bans.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.bans, fieldNumber: 1)
     }
+    if !self.killSwitches.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.killSwitches, fieldNumber: 70)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_BansPayload, rhs: Weir_V1_BansPayload) -> Bool {
     if lhs.bans != rhs.bans {return false}
+    if lhs.killSwitches != rhs.killSwitches {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_KillSwitch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KillSwitch"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}subject_id\0\u{3}expires_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subjectID) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.expiresMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.subjectID.isEmpty {
+      try visitor.visitSingularStringField(value: self.subjectID, fieldNumber: 2)
+    }
+    if self.expiresMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.expiresMs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_KillSwitch, rhs: Weir_V1_KillSwitch) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.subjectID != rhs.subjectID {return false}
+    if lhs.expiresMs != rhs.expiresMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

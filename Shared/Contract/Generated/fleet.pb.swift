@@ -298,6 +298,9 @@ package nonisolated struct Weir_V1_Hello: Sendable {
   /// knows Header.revision; one that does not is sent headers without it
   package var takesRevisions: Bool = false
 
+  /// knows BansPayload.kill_switches: its word that it acted covers them
+  package var takesKillSwitches: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1172,7 +1175,7 @@ nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}held\0\u{1}secrets\0\u{3}wants_full_directory\0\u{3}takes_revisions\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}held\0\u{1}secrets\0\u{3}wants_full_directory\0\u{3}takes_revisions\0\u{4}A\u{1}takes_kill_switches\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1185,6 +1188,7 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.secrets) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.wantsFullDirectory) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.takesRevisions) }()
+      case 70: try { try decoder.decodeSingularBoolField(value: &self.takesKillSwitches) }()
       default: break
       }
     }
@@ -1206,6 +1210,9 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.takesRevisions != false {
       try visitor.visitSingularBoolField(value: self.takesRevisions, fieldNumber: 5)
     }
+    if self.takesKillSwitches != false {
+      try visitor.visitSingularBoolField(value: self.takesKillSwitches, fieldNumber: 70)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1215,6 +1222,7 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.secrets != rhs.secrets {return false}
     if lhs.wantsFullDirectory != rhs.wantsFullDirectory {return false}
     if lhs.takesRevisions != rhs.takesRevisions {return false}
+    if lhs.takesKillSwitches != rhs.takesKillSwitches {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

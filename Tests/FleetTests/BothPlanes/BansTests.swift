@@ -62,7 +62,7 @@ struct BansAcrossPlanesTests {
             #expect(ban.content.tenantID == tenant)
             #expect(try await eventually { try plane.chat(key: text, model: Self.model).status == 403 })
             #expect(MonotonicClock.nowMicroseconds() - start < 3_000_000)
-            func reach() async throws -> [String: BanService.Reach] {
+            func reach() async throws -> [String: BanReach] {
                 Dictionary(try await services.bans.reach(of: ban).map { ($0.dataPlaneID, $0) }, uniquingKeysWith: { first, _ in first })
             }
             let id = plane.enrollment.dataPlaneID.rawValue
@@ -79,6 +79,18 @@ struct BansAcrossPlanesTests {
             #expect(try far.chat(key: text, model: Self.model).status == 403)
 
             try await services.bans.nouns.delete(ban.id, at: ban.revision, by: actor)
+            #expect(try await eventually { try plane.chat(key: text, model: Self.model).status == 200 })
+            // A kill switch takes the same way. Only what concerns its tenants, or nobody's in particular, gets to one that is confined.
+            let kills = services.killSwitches
+            let kill = try await kills.nouns.create(KillSwitchContent { $0.subjectID = project.rawValue }, by: actor)
+            #expect(try await eventually { try plane.chat(key: text, model: Self.model).body.contains("stopped_by_operator") })
+            #expect(try await eventually { try await kills.reach(of: kill).filter { $0.state == .acted }.count == 2 })
+            #expect(try await Set(kills.reach(of: kill).map(\.dataPlaneID)) == [id, farID])
+            #expect(apart.snapshots.bans.current.isEmpty)
+            let all = try await kills.nouns.create(KillSwitchContent { $0.subjectID = KillSwitchContent.world }, by: actor)
+            #expect(try await eventually { try await kills.reach(of: all).filter { $0.state == .acted }.count == 3 })
+            try await kills.nouns.delete(all.id, at: all.revision, by: actor)
+            try await kills.nouns.delete(kill.id, at: kill.revision, by: actor)
             #expect(try await eventually { try plane.chat(key: text, model: Self.model).status == 200 })
             for each in [plane, far, apart] { await each.stop() }
             await control.stop()

@@ -13,8 +13,17 @@ struct BanTests {
     private static let shared = "the-deployment's-shared-secret-of-32-bytes-and-more"
 
     /// Documents of bans as the control plane signs them.
-    private func document(_ proxy: ProxyFixture, _ version: UInt64, _ bans: [(String, Int64)]) throws -> Weir_V1_Envelope {
+    private func document(
+        _ proxy: ProxyFixture, _ version: UInt64, _ bans: [(String, Int64)], kills: [(String, Int64)] = []
+    ) throws -> Weir_V1_Envelope {
         var payload = Weir_V1_BansPayload()
+        payload.killSwitches = kills.map { subject, expires in
+            var kill = Weir_V1_KillSwitch()
+            kill.id = KillSwitchID.random().rawValue
+            kill.subjectID = subject
+            kill.expiresMs = expires
+            return kill
+        }
         payload.bans = bans.map { subject, expires in
             var ban = Weir_V1_Ban()
             ban.id = BanID.random().rawValue
@@ -28,6 +37,10 @@ struct BanTests {
 
     private func ban(_ proxy: ProxyFixture, _ version: UInt64, _ bans: [(String, Int64)]) async throws -> Weir_V1_Acknowledgement {
         await proxy.store.bans.apply(try document(proxy, version, bans), trust: proxy.store.trusted)
+    }
+
+    private func kill(_ proxy: ProxyFixture, _ version: UInt64, _ kills: [(String, Int64)]) async throws -> Weir_V1_Acknowledgement {
+        await proxy.store.bans.apply(try document(proxy, version, [], kills: kills), trust: proxy.store.trusted)
     }
 
     /// With an app "billing" of "ada", a user "bob", and the fixture's key as bob's.
@@ -49,7 +62,7 @@ struct BanTests {
         let headers = ["x-gateway-secret: \(Self.shared)", "x-app-id: billing", "x-user-oid: bob", "content-type: application/json"]
         let app = try await proxy.send("POST /internal/v1/chat/completions", headers: headers, body: body, authorised: false)
         let key = try await proxy.chat(model)
-        #expect([app.status, key.status].allSatisfy { $0 == 200 || $0 == 403 })
+        #expect([app.status, key.status].allSatisfy { [200, 403, 503].contains($0) })
         return [app.errorCode, key.errorCode]
     }
 
@@ -100,6 +113,61 @@ struct BanTests {
         }
         let record = try #require(try await proxy.finish().first)
         #expect(record.errorCode == "banned" && record.status == .failed && record.errorOrigin == .client)
+        #expect(record.inputTokens > 0 && UsageFlags(rawValue: record.flags).contains(.estimated))
+    }
+
+    @Test("A kill switch stops a tenant, project, key, app, model or the world with a code of its own, and says not to try again")
+    func kills() async throws {
+        let model = "sim-in10-out5"
+        let (proxy, _, user, app) = try await fixture([model, "sim-in1-out1"])
+        let key = proxy.directory.keys[0]
+        let stopped = "stopped_by_operator"
+        let now = proxy.snapshots.clock.nowMilliseconds()
+        let modelID = try #require(proxy.store.current.configs.values.first?.model(named: model)?.id)
+        let cases: [(String, [String?])] = [
+            ("world", [stopped, stopped]), (proxy.tenant.rawValue, [stopped, stopped]), (app, [stopped, nil]), (key.id, [nil, stopped]),
+            (key.projectID, [nil, stopped]), (modelID, [stopped, stopped]), (user, [nil, nil]), (TenantID.random().rawValue, [nil, nil]),
+            ("what a later release knows", [nil, nil]),
+        ]
+        var version: UInt64 = 0
+        for (subject, expected) in cases {
+            version += 1
+            #expect(try await kill(proxy, version, [(subject, 0)]).accepted)
+            #expect(try await codes(proxy, model) == expected, "\(subject)")
+        }
+        version += 1
+        #expect(try await kill(proxy, version, [(modelID, now + 1000)]).accepted)
+        let refused = try await proxy.chat(model)
+        #expect(refused.status == 503 && refused.header("x-should-retry") == "false" && refused.header("retry-after") == nil)
+        #expect(try await proxy.chat("sim-in1-out1").status == 200, "another model")
+        proxy.snapshots.clock.advance(milliseconds: 1000)
+        #expect(try await codes(proxy, model) == [nil, nil])
+        version += 1
+        #expect(try await kill(proxy, version, [("world", 0)]).accepted)
+        let booted = try proxy.snapshots.store(proxy.local)
+        #expect(!booted.bans.current.isEmpty, "it holds after a restart")
+        _ = try await proxy.finish()
+    }
+
+    @Test("A running stream of a model that is stopped ends with an error event; nobody but the gateway is blamed")
+    func stoppedModel() async throws {
+        let model = "sim-chunks10000-pace5ms"
+        let (proxy, _, _, _) = try await fixture([model])
+        let client = try await RawClient.connect(port: proxy.server.port)
+        let body = #"{"model":"\#(model)","messages":[],"stream":true}"#
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer \(proxy.key)\r\n"
+        try await client.send(head + "host: w\r\nconnection: close\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)")
+        while proxy.simulator.requestsTotal == 0 { try await ProxyFixture.pause() }
+        let modelID = try #require(proxy.store.current.configs.values.first?.model(named: model)?.id)
+        #expect(try await kill(proxy, 1, [(modelID, 0)]).accepted)
+        let answer = RawResponse(try await client.readToEnd())
+        if answer.status == 200 {
+            #expect(answer.body.contains(#""code":"stopped_by_operator""#) && answer.isComplete && !answer.body.contains("[DONE]"))
+        } else {
+            #expect(answer.errorCode == "stopped_by_operator")
+        }
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.errorCode == "stopped_by_operator" && record.status == .failed && record.errorOrigin == .weir)
         #expect(record.inputTokens > 0 && UsageFlags(rawValue: record.flags).contains(.estimated))
     }
 
