@@ -99,6 +99,12 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number("max-nonces", \.proxy.maxNonces, in: 1000...most, "Of signed requests, kept at one time; above: 503."),
         .number("freeze-after", \.proxy.freezeAfter, in: 0...most, "Wrong signatures within a minute that freeze a key; 0: none do."),
         .number("freeze-time", \.proxy.freezeTime, .milliseconds, in: 1000...most, "A key stays frozen."),
+        .number(
+            "new-dids-per-address", \.proxy.newDIDsPerAddress, in: 0...most,
+            "Requests of unregistered DIDs that are verified within a minute for one address, where a tenant takes new ones."),
+        .number(
+            "question-timeout", \.proxy.questionTimeout, .milliseconds, in: 100...60_000,
+            "A request waits for what the control plane has to say of its caller: a new DID, its upstream key, its usage."),
         .number("head-timeout", \.proxy.headTimeout, .milliseconds, in: 100...most, "For a whole request head."),
         .number("body-timeout", \.proxy.bodyTimeout, .milliseconds, in: 100...most, "For a whole request body."),
         .number(

@@ -12,6 +12,8 @@ package struct DIDContent: Noun {
     package var status = Standing.active
     /// SHA-256 of the key or account it stands for: another spelling of the same has the same.
     package var fingerprint = StoredBytes()
+    /// The data plane at which it made its first request; nil: it was registered by an administrator.
+    package var provisionedBy: DataPlaneID?
 
     package init() {}
 
@@ -27,6 +29,7 @@ package struct DIDContent: Noun {
             .heading("DID"),
         Field("user_id", \.userID, "The user it belongs to."),
         Field("status", \.status, "active or disabled; a disabled DID is refused at once.", or: .active).heading("STATUS"),
+        Field("provisioned_by", \.provisionedBy, "The data plane where its first request made it; null: an administrator did.").shown,
         Field("fingerprint", \.fingerprint, "What it stands for.").hidden,
     ]
 

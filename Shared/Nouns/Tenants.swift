@@ -7,11 +7,27 @@ package enum Standing: String, Word {
     package static var unknown: Standing? { .disabled }
 }
 
+/// What follows from the first good request of a DID that nobody knows.
+package enum DIDPolicy: String, Word {
+    /// It is refused.
+    case off
+    /// It becomes one of the tenant's, with a user of its own.
+    case on
+    /// The same for those that the tenant lists.
+    case allowList = "allow_list"
+
+    package static var unknown: DIDPolicy? { .off }
+}
+
 package struct TenantContent: Noun {
     package typealias Kind = TenantKind
 
     package var name = ""
     package var status = Standing.active
+    package var didPolicy = DIDPolicy.off
+    package var didPatterns: [String] = []
+    package var didHosts: [String] = []
+    package var didDailyLimit: Int64 = 1000
 
     package init() {}
 
@@ -22,6 +38,21 @@ package struct TenantContent: Noun {
     package static let fields: [Field<Self>] = [
         .name(\.name),
         Field("status", \.status, "active or disabled; a disabled tenant's keys are refused at once.", or: .active).heading("STATUS"),
+        Field(
+            "did_policy", \.didPolicy,
+            "What the first good request of a DID that nobody knows leads to: off (refused), on (a user of its own), allow_list (the same "
+                + "for those of did_patterns).", or: .off),
+        Field(
+            "did_patterns", \.didPatterns, .list(.token, 0...200),
+            "With allow_list: DIDs, or beginnings of DIDs with * at the end, like did:pkh:eip155:1:*.", or: []
+        ).option("did-pattern"),
+        Field(
+            "did_hosts", \.didHosts, .list(.token, 0...64),
+            "Hosts by which a new DID comes to this tenant, as it signs them (api.acme.example). Empty: by any host that no other tenant "
+                + "names, where this is the only such tenant that the data plane serves.", or: []
+        ).option("did-host"),
+        Field(
+            "did_daily_limit", \.didDailyLimit, .integer(0...10_000_000), "New DIDs that are taken within 24 hours.", or: 1000),
     ]
 
     package var title: String { name }

@@ -155,7 +155,7 @@ package struct DirectoryDocuments: Sendable {
     /// so a million keys are never there as objects at once.
     private func whole(_ c: any SQLConnection, _ scope: DirectoryScope) throws -> [UInt8] {
         var head = Weir_V1_DirectoryPayload()
-        head.tenants = try DirectoryTables.tenants(c, scope, after: nil).map(Self.proto)
+        head.tenants = try DirectoryTables.tenants(c, scope, after: nil).map { try Self.proto($0) }
         head.projects = try DirectoryTables.projects(c, scope, after: nil).map(Self.proto)
         var bytes: [UInt8] = try head.serializedBytes()
         func append(_ change: (inout Weir_V1_DirectoryPayload) throws -> Void) throws {
@@ -180,7 +180,7 @@ package struct DirectoryDocuments: Sendable {
         var removedKeys = Set<String>()
         for tenant in try DirectoryTables.tenants(c, scope, after: revision) {
             guard tenant.removed else {
-                payload.tenants.append(Self.proto(tenant))
+                payload.tenants.append(try Self.proto(tenant))
                 continue
             }
             payload.removedTenantIds.append(tenant.id)
@@ -232,11 +232,22 @@ package struct DirectoryDocuments: Sendable {
 
     // MARK: Messages
 
-    private static func proto(_ row: DirectoryTables.Tenant) -> Weir_V1_Tenant {
+    private static func proto(_ row: DirectoryTables.Tenant) throws -> Weir_V1_Tenant {
         var tenant = Weir_V1_Tenant()
         tenant.id = row.id
         tenant.name = row.name
         tenant.disabled = row.disabled
+        guard row.didPolicy != DIDPolicy.off.rawValue else { return tenant }
+        var content = TenantContent()
+        content.status = row.disabled ? .disabled : .active
+        content.didPolicy = DIDPolicy(rawValue: row.didPolicy) ?? .off
+        content.didPatterns = try names(row.didPatterns)
+        content.didHosts = try names(row.didHosts)
+        if let policy = content.newDIDs {
+            tenant.takesNewDids = true
+            tenant.didHosts = policy.hosts.sorted()
+            tenant.didPatterns = policy.patterns
+        }
         return tenant
     }
 

@@ -160,6 +160,19 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         }
     }
 
+    func ask(
+        request: StreamingServerRequest<Weir_V1_Question>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Weir_V1_Answer> {
+        let dataPlane = try await admit(request.metadata, context)
+        return StreamingServerResponse { writer in
+            try await supervised(dataPlane.id, connection: nil, context) { _ in
+                let questions = QuestionStream(dataPlaneID: dataPlane.id, services: services, logger: logger)
+                try await questions.answer(request.messages, writer)
+            }
+            return [:]
+        }
+    }
+
     /// There are no budgets yet, so there is nothing to lease from. The same request gets the same answer, always.
     func lease(
         request: StreamingServerRequest<Weir_V1_LeaseRequest>, context: ServerContext

@@ -69,6 +69,7 @@ package struct FleetServices: Sendable {
     package let bans: BanDocuments
     package let secrets: SealedSecretsService
     package let storeUsage: StoreUsage
+    package let newcomers: NewcomerService
 
     package init(_ context: FleetContext, credentials: CredentialService, storeUsage: @escaping StoreUsage) {
         self.context = context
@@ -81,5 +82,6 @@ package struct FleetServices: Sendable {
         secrets = SealedSecretsService(
             context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher))
         self.storeUsage = storeUsage
+        newcomers = NewcomerService(context.domain)
     }
 }

@@ -35,5 +35,7 @@ package enum Migrations {
         .priceKinds,
         .budgets,
         .killSwitches,
+        .newDIDs,
+        .newDIDIndexes,
     ]
 }

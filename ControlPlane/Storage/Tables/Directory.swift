@@ -24,6 +24,11 @@ package enum DirectoryTables {
         package let id: String
         package let name: String
         package let disabled: Bool
+        /// `off`, `on`, `allow_list`.
+        package let didPolicy: String
+        /// JSON arrays, as they are stored.
+        package let didPatterns: String
+        package let didHosts: String
         package let removed: Bool
     }
 
@@ -135,10 +140,15 @@ package enum DirectoryTables {
         var arguments: [SQLValue] = revision.map { [.int($0)] } ?? []
         let condition = scope.condition("id", &arguments)
         let wanted = revision == nil ? "deleted_at IS NULL" : "directory_revision > $1"
-        return try c.query("SELECT id, name, status, deleted_at FROM tenants WHERE \(wanted) \(condition) ORDER BY id", arguments).map {
-            row in
+        return try c.query(
+            """
+            SELECT id, name, status, did_policy, did_patterns, did_hosts, deleted_at
+            FROM tenants WHERE \(wanted) \(condition) ORDER BY id
+            """, arguments
+        ).map { row in
             Tenant(
                 id: try row.text("id"), name: try row.text("name"), disabled: try row.text("status") != "active",
+                didPolicy: try row.text("did_policy"), didPatterns: try row.text("did_patterns"), didHosts: try row.text("did_hosts"),
                 removed: try row.optionalInt("deleted_at") != nil)
         }
     }

@@ -34,6 +34,19 @@ extension DirectoryTables {
         }
     }
 
+    /// The present one that stands for a key or account, and whose it is.
+    package static func did(_ c: any SQLConnection, fingerprint: [UInt8]) throws -> (id: String, tenantID: String)? {
+        try c.first("SELECT id, tenant_id FROM dids WHERE fingerprint = $1 AND deleted_at IS NULL", [.blob(fingerprint)])
+            .map { (try $0.text("id"), try $0.text("tenant_id")) }
+    }
+
+    /// How many DIDs their own first requests have made, those that are gone by now included, since a moment (Unix milliseconds).
+    package static func provisionedDIDs(_ c: any SQLConnection, tenantID: String, since: Int64) throws -> Int64 {
+        try c.first(
+            "SELECT COUNT(*) AS n FROM dids WHERE tenant_id = $1 AND provisioned_by IS NOT NULL AND created_at > $2",
+            [.text(tenantID), .int(since)])?.int("n") ?? 0
+    }
+
     package struct RevokedGrant: Sendable {
         package let id: String
         package let tenantID: String

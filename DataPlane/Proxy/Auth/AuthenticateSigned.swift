@@ -5,8 +5,8 @@ import Trust
 
 /// What judging a signature needs beside the request.
 struct SignatureContext {
-    let directory: Directory
-    let credentials: CredentialVault
+    var directory: Directory
+    var credentials: CredentialVault
     let desk: SignatureDesk
     let channel: Caller.Channel
     let dialect: Dialect
@@ -63,10 +63,10 @@ extension Authenticate {
         if case .document = did.proof {
             throw .invalidSignature("A did:web cannot sign requests here: use a did:key, did:jwk or did:pkh.")
         }
-        // Before its signature is verified, which costs the most: who is not registered makes nobody compute.
+        // Before its signature is verified, which costs the most: who is not registered makes nobody compute, unless a tenant takes it.
         guard let entry = context.directory.did(fingerprint: did.fingerprint) else {
-            throw .forbidden(
-                "unknown_did", "This DID is not registered. Ask an administrator of your tenant to add it: \(did.text.prefix(200))")
+            guard context.directory.tenant(taking: did.text, signingFor: call.host) != nil else { throw .unknownDID(did) }
+            return PendingCaller(newcomer: Newcomer(did: did, call: call, context: context)) { _ in .failure(.unknownDID(did)) }
         }
         guard !entry.disabled else { throw .forbidden("did_disabled", "The DID is disabled.") }
         guard !entry.tenant.disabled else { throw .forbidden("tenant_disabled", "The DID's tenant is disabled.") }
@@ -88,12 +88,12 @@ extension Authenticate {
 }
 
 extension SignedCall {
-    fileprivate func checked(_ body: UnsafeRawBufferPointer) throws(Rejection) -> [UInt8] {
+    func checked(_ body: UnsafeRawBufferPointer) throws(Rejection) -> [UInt8] {
         do throws(ProofProblem) { return try signedBytes(body) } catch { throw .invalidSignature(error.message) }
     }
 
     /// Tells what was computed: a digest of the caller's own bytes shows where the two differ, and nothing else.
-    fileprivate func wrong(_ signed: [UInt8], _ check: String) -> Rejection {
+    func wrong(_ signed: [UInt8], _ check: String) -> Rejection {
         let shown: String
         switch form {
         case .canonical(let request, _, _): shown = "host \(String(decoding: request.host.prefix(100), as: UTF8.self))"
@@ -132,6 +132,10 @@ extension SignedCall {
 }
 
 extension Rejection {
+    static func unknownDID(_ did: DID) -> Rejection {
+        .forbidden("unknown_did", "This DID is not registered. Ask an administrator of your tenant to add it: \(did.text.prefix(200))")
+    }
+
     fileprivate static func frozen(until: Int64, nowMilliseconds: Int64) -> Rejection {
         Rejection(
             status: 403, fault: .client, kind: .permission, code: "key_frozen",

@@ -106,6 +106,13 @@ enum Authentication {
 
 /// A caller whose proof is still incomplete. Nothing is admitted for it before `finish`.
 struct PendingCaller {
+    /// A DID that nobody knows and that its tenant may take: once it has proved itself the control plane is asked. `finish` refuses it.
+    var newcomer: Newcomer?
     /// Judges the proof with the whole body at hand.
     let finish: (UnsafeRawBufferPointer) -> Result<Caller, Rejection>
+
+    init(newcomer: Newcomer? = nil, finish: @escaping (UnsafeRawBufferPointer) -> Result<Caller, Rejection>) {
+        self.newcomer = newcomer
+        self.finish = finish
+    }
 }

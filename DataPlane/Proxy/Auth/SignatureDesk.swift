@@ -6,8 +6,13 @@ package final class SignatureDesk: Sendable {
     package let nonces: NonceMemory
     let freezes: KeyFreezes
     let proxies: TrustedProxies
+    let newcomers: NewcomerGate
 
-    package init(nonces: NonceMemory = NonceMemory(), freezes: KeyFreezes = KeyFreezes(), proxies: TrustedProxies = .none) {
+    package init(
+        nonces: NonceMemory = NonceMemory(), freezes: KeyFreezes = KeyFreezes(), proxies: TrustedProxies = .none,
+        newcomers: NewcomerGate = NewcomerGate()
+    ) {
+        self.newcomers = newcomers
         self.nonces = nonces
         self.freezes = freezes
         self.proxies = proxies
@@ -20,7 +25,8 @@ package final class SignatureDesk: Sendable {
         let nonces = NonceMemory(skewSeconds: Int64(settings.signatureSkew), maximum: settings.maxNonces, isReady: false)
         let desk = SignatureDesk(
             nonces: nonces, freezes: KeyFreezes(failures: settings.freezeAfter, durationMilliseconds: Int64(settings.freezeTime)),
-            proxies: TrustedProxies(settings.trustedProxies.joined(separator: ",")) ?? .none)
+            proxies: TrustedProxies(settings.trustedProxies.joined(separator: ",")) ?? .none,
+            newcomers: NewcomerGate(each: settings.newDIDsPerAddress))
         return (desk, try NonceKeeper(memory: nonces, store: store, clock: clock))
     }
 }

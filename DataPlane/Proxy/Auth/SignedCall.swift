@@ -24,6 +24,8 @@ struct SignedCall {
     let signature: [UInt8]
     let nonce: String
     let form: Form
+    /// Host, as it is signed.
+    let host: String
 
     static let scheme: StaticString = "weir-hmac-sha256 "
 
@@ -55,6 +57,10 @@ struct SignedCall {
             path: head.path.isEmpty ? [UInt8(ascii: "/")] : Array(bytes[head.path]), query: Array(bytes[head.query]))
     }
 
+    private static func host<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) -> String {
+        head.first(.host).map { String(decoding: bytes[$0.value], as: UTF8.self).lowercased() } ?? ""
+    }
+
     /// `Authorization: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…`
     private static func hmac<Head: RequestHead & ~Copyable>(
         _ authorization: UnsafeRawBufferPointer, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
@@ -78,7 +84,7 @@ struct SignedCall {
         try SignatureNonce.check(nonce)
         return SignedCall(
             signer: .key(bits(keyID)), identity: keyID, signature: try signature(parameter("signature"), bytes: [RequestMAC.byteCount]),
-            nonce: nonce, form: .canonical(request(head, bytes), .hmac, timestamp: timestamp))
+            nonce: nonce, form: .canonical(request(head, bytes), .hmac, timestamp: timestamp), host: host(head, bytes))
     }
 
     private static func did<Head: RequestHead & ~Copyable>(
@@ -96,7 +102,7 @@ struct SignedCall {
         try SignatureNonce.check(nonce)
         return SignedCall(
             signer: .did(did), identity: text, signature: try signature(field("x-did-signature"), bytes: [64, 65]), nonce: nonce,
-            form: .canonical(request(head, bytes), .did, timestamp: timestamp))
+            form: .canonical(request(head, bytes), .did, timestamp: timestamp), host: host(head, bytes))
     }
 
     /// RFC 9421: the signature of a key of ours or of a DID; others, such as a proxy's, are passed over. What has to be covered is what Weir's
@@ -146,7 +152,7 @@ struct SignedCall {
         let digests = found.covers("content-digest") ? message.field("content-digest").joined(separator: ", ") : nil
         return SignedCall(
             signer: signer, identity: keyID, signature: found.signature, nonce: nonce,
-            form: .message(base: try found.base(over: message), contentDigest: digests))
+            form: .message(base: try found.base(over: message), contentDigest: digests), host: message.authority)
     }
 
     private static func check(_ algorithm: String, _ signer: Signer) throws(ProofProblem) {

@@ -140,6 +140,7 @@ package final class ControlLink: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await self.subscribe(client, metadata) }
                 tasks.addTask { try await self.ship(client, metadata) }
+                tasks.addTask { try await self.carryQuestions(client, metadata) }
                 defer {
                     client.beginGracefulShutdown()
                     tasks.cancelAll()

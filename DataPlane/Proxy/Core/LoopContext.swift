@@ -23,6 +23,8 @@ final class LoopContext: @unchecked Sendable {
     let endpointStates: EndpointStates
     /// The whole data plane's: nonces and wrong signatures.
     let signatures: SignatureDesk
+    /// The whole data plane's: what requests ask the control plane.
+    let questions: ControlQuestions
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
@@ -53,6 +55,8 @@ final class LoopContext: @unchecked Sendable {
     private var pools: [PoolKey: UpstreamPool] = [:]
     /// Exchanges whose requests were admitted and not settled yet.
     var running = ConnectionList<Exchange>()
+    /// Exchanges that wait for the control plane's answer, or for what follows from it.
+    var asking: [ObjectIdentifier: Exchange] = [:]
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
 
@@ -68,8 +72,10 @@ final class LoopContext: @unchecked Sendable {
 
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
-        tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk
+        tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
+        questions: ControlQuestions
     ) {
+        self.questions = questions
         self.signatures = signatures
         self.eventLoop = eventLoop
         self.index = index
@@ -96,6 +102,8 @@ final class LoopContext: @unchecked Sendable {
         self.snapshot = snapshot
         places.removeAll()
         if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
+        // Going on removes from the list: walk a copy.
+        for exchange in Array(asking.values) { exchange.lookAgain() }
         guard let before, before.directory.revocations != snapshot.directory.revocations else { return }
         endExchanges { snapshot.directory.interruption(of: $0) }
     }
@@ -137,6 +145,7 @@ final class LoopContext: @unchecked Sendable {
         isStopping = true
         // Ending removes from the list: walk a copy.
         for exchange in running.items { exchange.interrupt(.stopped) }
+        for exchange in Array(asking.values) { exchange.interrupt(.stopped) }
         for front in fronts.items { front.interrupt() }
     }
 
@@ -288,6 +297,7 @@ final class LoopContext: @unchecked Sendable {
         if sweepCount % 5 == 0 { renewDate() }
         // Closing removes from the lists: walk copies.
         for front in fronts.items where front.deadline <= now { front.deadlinePassed(now) }
+        for exchange in Array(asking.values) { exchange.questionDeadline(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
         if sweepCount % 10 == 0 {
             for exchange in running.items { exchange.recordProgress() }

@@ -59,7 +59,7 @@ package final class ProxyServer: Sendable {
             let journal = try pipeline.journal(loop: index) { work in eventLoop.execute(work) }
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
-                health: health, endpointStates: endpointStates, signatures: signatures)
+                health: health, endpointStates: endpointStates, signatures: signatures, questions: snapshots.questions)
             contexts.append(context)
         }
         for context in contexts {

@@ -51,6 +51,12 @@ package struct ProxySettings: Sendable {
     /// How long a key stays frozen, milliseconds.
     package var freezeTime = 300_000
 
+    /// Requests of DIDs that are not registered whose signatures are verified within a minute for one address, where a tenant takes such
+    /// DIDs. Above: 429.
+    package var newDIDsPerAddress = 60
+    /// How long a request waits for what the control plane has to say (a new DID, its upstream key, its usage), milliseconds. Above: 503.
+    package var questionTimeout = 5_000
+
     // MARK: Deadlines towards applications (milliseconds)
 
     /// From the connection, or the first byte after an idle time, to a whole head: a byte a second gets no further.

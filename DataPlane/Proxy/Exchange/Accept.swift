@@ -87,15 +87,6 @@ extension Exchange {
         return (authentication, snapshot)
     }
 
-    /// Authenticate, for a request that has no body.
-    func identify(
-        _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel
-    ) throws(Rejection) -> (Caller, CompiledConfig) {
-        let (authentication, snapshot) = try authenticate(head, bytes, channel)
-        let caller = try authentication.caller(ByteBuffer())
-        return (caller, try configuration(snapshot, caller))
-    }
-
     /// Authenticate's end, when the body is whole. What was taken from a principal while it arrived counts.
     func complete(_ asked: Asked, _ body: ByteBuffer) throws(Rejection) -> Caller {
         var caller = try asked.authentication.caller(body)
@@ -127,7 +118,7 @@ extension Exchange {
 
 extension Authentication {
     /// The caller of a request with this body.
-    fileprivate func caller(_ body: ByteBuffer) throws(Rejection) -> Caller {
+    func caller(_ body: ByteBuffer) throws(Rejection) -> Caller {
         switch self {
         case .complete(let caller): caller
         case .afterBody(let pending): try body.withUnsafeReadableBytes { pending.finish($0) }.get()

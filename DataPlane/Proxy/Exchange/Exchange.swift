@@ -11,11 +11,13 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
 final class Exchange: @unchecked Sendable, ListedConnection {
-    /// idle → receiving → journaling → attempting → (delivering →) recording → idle. A rejection or the client's leaving shortens that.
+    /// idle → receiving → (asking → receiving →) journaling → attempting → (delivering →) recording → idle. A rejection or the client's leaving shortens that.
     enum Stage {
         case idle
         /// The head was judged; the body is arriving, or an answer without one is on its way.
         case receiving(Asked?)
+        /// The control plane is asked for what the request needs; nothing is admitted.
+        indirect case asking(Inquiry)
         /// The intent waits for the journal's write; nothing has been sent.
         case journaling(Admission, Attempt)
         case attempting(Admission, Attempt)
@@ -66,7 +68,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     var admission: Admission? {
         switch stage {
         case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission
-        case .idle, .receiving, .recording: nil
+        case .idle, .receiving, .asking, .recording: nil
         }
     }
 
@@ -92,6 +94,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     func reset() {
         serial &+= 1
         if listIndex >= 0 { loop.running.remove(self) }
+        if case .asking = stage { loop.asking[ObjectIdentifier(self)] = nil }
         stage = .idle
         configVersion = []
         sums = AttemptSums()
@@ -124,7 +127,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case .attempting(_, let attempt): attempt.abandon(how)
         case .delivering(let admission, let attempt, let outcome, _):
             settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
-        case .idle, .receiving, .recording: break
+        case .idle, .receiving, .asking, .recording: break
         }
         reset()
     }
@@ -134,7 +137,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Ends the request from our side, whatever it is doing: nothing new is sent to a provider, a stream gets an error event.
     func interrupt(_ why: Interruption) {
         switch stage {
-        case .journaling: reject(Rejection(why))
+        case .journaling, .asking: reject(Rejection(why))
         case .attempting(_, let attempt): attempt.abandon(why)
         case .delivering(let admission, let attempt, let outcome, _):
             conclude(admission, attempt, outcome, Verdict(why, status: outcome.providerStatus), isWhole: false)

@@ -14,7 +14,7 @@ enum ModelCatalogue {
 
     /// - Parameter name: percent-encoded, as in the path.
     static func show(
-        _ name: Slice<UnsafeRawBufferPointer>, for caller: Caller, _ config: CompiledConfig
+        _ name: some Collection<UInt8>, for caller: Caller, _ config: CompiledConfig
     ) throws(Rejection) -> LocalAnswer {
         let decoded = percentDecoded(name)
         guard let model = config.model(named: decoded), model.route != nil, model.isVisible(to: caller.tenant),

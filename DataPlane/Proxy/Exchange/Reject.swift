@@ -17,7 +17,7 @@ extension Exchange {
         case .journaling(let admission, let attempt), .attempting(let admission, let attempt):
             if rejection.fault != .client { log(rejection, attempt, outcome) }
             conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
-        case .idle, .receiving, .delivering, .recording:
+        case .idle, .receiving, .asking, .delivering, .recording:
             if rejection.fault != .client { log(rejection, nil, nil) }
             finish(isWhole: true)
         }
@@ -27,7 +27,7 @@ extension Exchange {
     private var dialect: Dialect {
         switch stage {
         case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission.caller.dialect
-        case .idle, .receiving, .recording: .openAI
+        case .idle, .receiving, .asking, .recording: .openAI
         }
     }
 

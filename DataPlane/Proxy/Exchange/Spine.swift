@@ -15,6 +15,8 @@ final class Asked {
     let traceID: TraceID
     /// What a DID passes on to the caller, as it was presented.
     var grant: String?
+    /// Not for a provider: what Weir answers once the caller is known.
+    var local: ((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)?
 
     init(
         _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
@@ -55,11 +57,12 @@ extension Exchange {
                 stage = .receiving(asked)
                 return .receiveBody
             case .listModels(let channel):
-                let (caller, config) = try identify(head, bytes, channel)
-                return .answer(ModelCatalogue.list(for: caller, config))
+                return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in ModelCatalogue.list(for: caller, config) }
             case .showModel(let channel, let name):
-                let (caller, config) = try identify(head, bytes, channel)
-                return .answer(try ModelCatalogue.show(bytes[name], for: caller, config))
+                let name = Array(bytes[name])
+                return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in
+                    try ModelCatalogue.show(name, for: caller, config)
+                }
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):
@@ -71,13 +74,33 @@ extension Exchange {
         }
     }
 
+    /// What Weir answers by itself: at once, or for a DID that nobody knows yet once it is known.
+    private func answer<Head: RequestHead & ~Copyable>(
+        _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel,
+        _ local: @escaping (Caller, CompiledConfig) throws(Rejection) -> LocalAnswer
+    ) throws(Rejection) -> HeadDecision {
+        let (authentication, snapshot) = try authenticate(head, bytes, channel)
+        guard case .afterBody(let pending) = authentication, pending.newcomer != nil else {
+            let caller = try authentication.caller(ByteBuffer())
+            return .answer(try local(caller, try configuration(snapshot, caller)))
+        }
+        let asked = Asked(authentication, snapshot, .chat, forwardedLines: [], traceID: .absent)
+        asked.local = local
+        stage = .receiving(asked)
+        return .receiveBody
+    }
+
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.
     func run(body: ByteBuffer) throws(Rejection) {
         guard case .receiving(let asked?) = stage else { throw .notConfigured() }
         if loop.isStopping { throw Rejection(.stopped) }
         if loop.snapshot?.isRevoked == true { throw .revoked() }
+        if case .afterBody(let pending) = asked.authentication, let newcomer = pending.newcomer {
+            return try introduce(newcomer, asked, body)
+        }
         let caller = try complete(asked, body)
         let config = try configuration(asked.snapshot, caller)
+        if let local = asked.local { return answer(try local(caller, config)) }
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
         if !loop.bans.isEmpty, let why = loop.bans.interruption(of: admission.model, nowMilliseconds: receivedAt / 1000) {

@@ -52,6 +52,8 @@ package final class SnapshotStore: Sendable {
 
     /// Who is shut out: documents of their own, which wait for none of these.
     package let bans: BanStore
+    /// What requests ask the control plane, whose answers come as documents and secrets.
+    package let questions = ControlQuestions()
     private let trust: Mutex<(trusted: TrustStore, retired: TrustStore)>
 
     private struct Publication {

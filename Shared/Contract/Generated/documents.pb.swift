@@ -751,6 +751,14 @@ package nonisolated struct Weir_V1_Tenant: Sendable {
 
   package var disabled: Bool = false
 
+  /// A DID that nobody knows may become one of this tenant's: where it signs for one of these hosts, or, where none are named, for any.
+  package var takesNewDids: Bool = false
+
+  package var didHosts: [String] = []
+
+  /// empty: any DID; did:key:z6Mk... or did:pkh:eip155:1:*
+  package var didPatterns: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2159,7 +2167,7 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Tenant"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}disabled\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}disabled\0\u{4}4takes_new_dids\0\u{3}did_hosts\0\u{3}did_patterns\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2170,6 +2178,9 @@ nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      case 55: try { try decoder.decodeSingularBoolField(value: &self.takesNewDids) }()
+      case 56: try { try decoder.decodeRepeatedStringField(value: &self.didHosts) }()
+      case 57: try { try decoder.decodeRepeatedStringField(value: &self.didPatterns) }()
       default: break
       }
     }
@@ -2185,6 +2196,15 @@ nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.disabled != false {
       try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 3)
     }
+    if self.takesNewDids != false {
+      try visitor.visitSingularBoolField(value: self.takesNewDids, fieldNumber: 55)
+    }
+    if !self.didHosts.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.didHosts, fieldNumber: 56)
+    }
+    if !self.didPatterns.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.didPatterns, fieldNumber: 57)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2192,6 +2212,9 @@ nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.id != rhs.id {return false}
     if lhs.name != rhs.name {return false}
     if lhs.disabled != rhs.disabled {return false}
+    if lhs.takesNewDids != rhs.takesNewDids {return false}
+    if lhs.didHosts != rhs.didHosts {return false}
+    if lhs.didPatterns != rhs.didPatterns {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -113,6 +113,19 @@ package enum Weir_V1_Fleet: Sendable {
                 type: .bidirectionalStreaming
             )
         }
+        /// Namespace for "Ask" metadata.
+        package enum Ask: Sendable {
+            /// Request type for "Ask".
+            package typealias Input = Weir_V1_Question
+            /// Response type for "Ask".
+            package typealias Output = Weir_V1_Answer
+            /// Descriptor for "Ask".
+            package static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "weir.v1.Fleet"),
+                method: "Ask",
+                type: .bidirectionalStreaming
+            )
+        }
         /// Descriptors for all methods in the "weir.v1.Fleet" service.
         package static let descriptors: [GRPCCore.MethodDescriptor] = [
             Enroll.descriptor,
@@ -121,7 +134,8 @@ package enum Weir_V1_Fleet: Sendable {
             Subscribe.descriptor,
             ReportUsage.descriptor,
             Lease.descriptor,
-            Bans.descriptor
+            Bans.descriptor,
+            Ask.descriptor
         ]
     }
 }
@@ -257,6 +271,20 @@ extension Weir_V1_Fleet {
             request: GRPCCore.StreamingServerRequest<Weir_V1_SubscribeRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_SubscribeResponse>
+
+        /// Handle the "Ask" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weir_V1_Question` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weir_V1_Answer` messages.
+        func ask(
+            request: GRPCCore.StreamingServerRequest<Weir_V1_Question>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_Answer>
     }
 
     /// Service protocol for the "weir.v1.Fleet" service.
@@ -376,6 +404,20 @@ extension Weir_V1_Fleet {
             request: GRPCCore.StreamingServerRequest<Weir_V1_SubscribeRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_SubscribeResponse>
+
+        /// Handle the "Ask" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weir_V1_Question` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weir_V1_Answer` messages.
+        func ask(
+            request: GRPCCore.StreamingServerRequest<Weir_V1_Question>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_Answer>
     }
 
     /// Simple service protocol for the "weir.v1.Fleet" service.
@@ -497,6 +539,21 @@ extension Weir_V1_Fleet {
             response: GRPCCore.RPCWriter<Weir_V1_SubscribeResponse>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "Ask" method.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Weir_V1_Question` messages.
+        ///   - response: A response stream of `Weir_V1_Answer` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func ask(
+            request: GRPCCore.RPCAsyncSequence<Weir_V1_Question, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Weir_V1_Answer>,
+            context: GRPCCore.ServerContext
+        ) async throws
     }
 }
 
@@ -576,6 +633,17 @@ extension Weir_V1_Fleet.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_SubscribeResponse>(),
             handler: { request, context in
                 try await self.bans(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Weir_V1_Fleet.Method.Ask.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weir_V1_Question>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_Answer>(),
+            handler: { request, context in
+                try await self.ask(
                     request: request,
                     context: context
                 )
@@ -722,6 +790,23 @@ extension Weir_V1_Fleet.SimpleServiceProtocol {
             metadata: [:],
             producer: { writer in
                 try await self.bans(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    package func ask(
+        request: GRPCCore.StreamingServerRequest<Weir_V1_Question>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Weir_V1_Answer> {
+        return GRPCCore.StreamingServerResponse<Weir_V1_Answer>(
+            metadata: [:],
+            producer: { writer in
+                try await self.ask(
                     request: request.messages,
                     response: writer,
                     context: context
@@ -884,6 +969,25 @@ extension Weir_V1_Fleet {
             deserializer: some GRPCCore.MessageDeserializer<Weir_V1_SubscribeResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_SubscribeResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Ask" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Weir_V1_Question` messages.
+        ///   - serializer: A serializer for `Weir_V1_Question` messages.
+        ///   - deserializer: A deserializer for `Weir_V1_Answer` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func ask<Result>(
+            request: GRPCCore.StreamingClientRequest<Weir_V1_Question>,
+            serializer: some GRPCCore.MessageSerializer<Weir_V1_Question>,
+            deserializer: some GRPCCore.MessageDeserializer<Weir_V1_Answer>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_Answer>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1116,6 +1220,34 @@ extension Weir_V1_Fleet {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "Ask" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Weir_V1_Question` messages.
+        ///   - serializer: A serializer for `Weir_V1_Question` messages.
+        ///   - deserializer: A deserializer for `Weir_V1_Answer` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        package func ask<Result>(
+            request: GRPCCore.StreamingClientRequest<Weir_V1_Question>,
+            serializer: some GRPCCore.MessageSerializer<Weir_V1_Question>,
+            deserializer: some GRPCCore.MessageDeserializer<Weir_V1_Answer>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_Answer>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Weir_V1_Fleet.Method.Ask.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1296,6 +1428,29 @@ extension Weir_V1_Fleet.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_SubscribeRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Weir_V1_SubscribeResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Ask" method.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Weir_V1_Question` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func ask<Result>(
+        request: GRPCCore.StreamingClientRequest<Weir_V1_Question>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_Answer>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.ask(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Weir_V1_Question>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weir_V1_Answer>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1510,6 +1665,34 @@ extension Weir_V1_Fleet.ClientProtocol {
             producer: producer
         )
         return try await self.bans(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Ask" method.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    package func ask<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Weir_V1_Question>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weir_V1_Answer>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Weir_V1_Question>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.ask(
             request: request,
             options: options,
             onResponse: handleResponse

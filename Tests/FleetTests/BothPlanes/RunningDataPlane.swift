@@ -99,6 +99,12 @@ final class RunningDataPlane: Sendable {
         return nil
     }
 
+    /// Waits until requests can ask the control plane.
+    func canAsk(within seconds: Int64 = 20) async throws {
+        let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
+        while !snapshots.questions.isOpen, MonotonicClock.nowMicroseconds() < deadline { try await Task.sleep(for: .milliseconds(10)) }
+    }
+
     /// A chat completion through the listener: the status and the body.
     /// - Parameter content: of the one message, as JSON.
     func chat(key: String, model: String, stream: Bool = false, content: String = #""hello""#) throws -> (status: Int, body: String) {

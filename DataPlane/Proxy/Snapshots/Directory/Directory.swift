@@ -16,6 +16,8 @@ package final class Directory: Sendable {
     package let keyCount: Int
     /// Rises whenever somebody lost what he had: what runs for him is looked for then, and at no other change.
     let revocations: UInt64
+    /// Tenants that take DIDs that nobody knows: most directories have none.
+    private let takingDIDs: [(tenant: TenantEntry, policy: NewDIDPolicy)]
 
     init(
         shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes],
@@ -23,6 +25,7 @@ package final class Directory: Sendable {
     ) {
         self.principals = principals
         self.revocations = revocations
+        takingDIDs = tenants.values.compactMap { tenant in tenant.newDIDs.map { (tenant, $0) } }
         self.shards = shards
         self.projects = projects
         self.projectIndex = projectIndex
@@ -87,6 +90,12 @@ package final class Directory: Sendable {
     func did(fingerprint: [UInt8]) -> DIDEntry? {
         let name = fingerprint.withUnsafeBytes { PrincipalName.bits(.did, $0, tenant: nil) }
         return principals.find(.did, named: name).flatMap(entry)
+    }
+
+    /// Whose a DID that nobody knows may become, by the host for which it signs; nil: it is refused.
+    func tenant(taking did: String, signingFor host: String) -> TenantEntry? {
+        guard !takingDIDs.isEmpty, let tenant = NewDIDPolicy.tenant(for: host, among: takingDIDs) else { return nil }
+        return tenant.newDIDs?.takes(did) == true ? tenant : nil
     }
 
     /// What a grant is revoked by: its id is unique with its issuer.
@@ -174,10 +183,13 @@ package final class TenantEntry: Sendable {
     package let bits: IDBits
     package let idBytes: [UInt8]
     package let disabled: Bool
+    /// Which DIDs that nobody knows may become its; nil: none.
+    let newDIDs: NewDIDPolicy?
 
-    init(bits: IDBits, disabled: Bool) {
+    init(bits: IDBits, disabled: Bool, newDIDs: NewDIDPolicy? = nil) {
         self.bits = bits
         self.disabled = disabled
+        self.newDIDs = disabled ? nil : newDIDs
         idBytes = bits.bytes(prefix: Self.idPrefix)
     }
 

@@ -37,11 +37,11 @@ struct DirectoryBuilder {
         for index in shards.indices { shards[index].reserve(keys / Directory.shardCount) }
     }
 
-    mutating func upsertTenant(_ id: IDBits, disabled: Bool) {
+    mutating func upsertTenant(_ id: IDBits, disabled: Bool, newDIDs: NewDIDPolicy? = nil) {
         let known = tenants[id]
-        if let known, known.disabled == disabled { return }
+        if let known, known.disabled == disabled, known.newDIDs == newDIDs { return }
         if disabled { revocations &+= 1 }
-        let entry = TenantEntry(bits: id, disabled: disabled)
+        let entry = TenantEntry(bits: id, disabled: disabled, newDIDs: newDIDs)
         tenants[id] = entry
         guard known != nil else { return }
         for index in projects.indices {

@@ -66,14 +66,22 @@ enum DirectoryReader {
             var message = WireReader(try reader.bytes(field))
             var id: IDBits?
             var disabled = false
+            var takesNewDIDs = false
+            var hosts: Set<String> = []
+            var patterns: [String] = []
             while let member = try message.next() {
                 switch member.number {
                 case 1: id = try identifier(message.bytes(member), TenantEntry.idPrefix)
                 case 3: disabled = try message.varint(member) != 0
+                case 55: takesNewDIDs = try message.varint(member) != 0
+                case 56: hosts.insert(try message.string(member))
+                case 57: patterns.append(try message.string(member))
                 default: try message.skip(member)
                 }
             }
-            builder.upsertTenant(try required(id, "a tenant without an id"), disabled: disabled)
+            builder.upsertTenant(
+                try required(id, "a tenant without an id"), disabled: disabled,
+                newDIDs: takesNewDIDs ? NewDIDPolicy(hosts: hosts, patterns: patterns) : nil)
         }
         reader = WireReader(payload)
         while let field = try reader.next() {
