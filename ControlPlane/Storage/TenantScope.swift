@@ -18,7 +18,10 @@ package enum RowSecurity {
     /// Tables whose rows belong to tenants, and the column that says to which.
     package static let tables: [(name: String, tenantColumn: String)] =
         first
-        + ["virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants", "budgets", "kill_switches"].map {
+        + [
+            "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants", "budgets", "kill_switches",
+            "budget_accounts", "budget_slices", "spend_events",
+        ].map {
             (name: $0, tenantColumn: "tenant_id")
         }
 

@@ -170,6 +170,10 @@ package struct DirectoryDocuments: Sendable {
         try eachPage(c, scope, after: nil, DirectoryTables.revokedGrants, \.id) { page in
             try append { $0.revokedGrants = page.map(Self.proto) }
         }
+        let now = fleet.domain.clock.nowMilliseconds()
+        try eachPage(c, scope, after: nil, DirectoryTables.budgets, \.id) { page in
+            try append { $0.budgets = page.map { $0.entry(at: now) } }
+        }
         return bytes
     }
 
@@ -210,6 +214,11 @@ package struct DirectoryDocuments: Sendable {
         try eachPage(c, scope, after: revision, DirectoryTables.revokedGrants, \.id) { page in
             payload.revokedGrants += page.filter { !$0.removed }.map(Self.proto)
             payload.removedRevokedGrantIds += page.filter(\.removed).map(\.id)
+        }
+        let now = fleet.domain.clock.nowMilliseconds()
+        try eachPage(c, scope, after: revision, DirectoryTables.budgets, \.id) { page in
+            payload.budgets += page.filter { !$0.removed }.map { $0.entry(at: now) }
+            payload.removedBudgetIds += page.filter(\.removed).map(\.id)
         }
         payload.removedProjectIds = removedProjects.sorted()
         payload.removedKeyIds = removedKeys.sorted()

@@ -54,11 +54,12 @@ package struct ReaderTimeZone: Sendable, Hashable {
     }
 
     /// The first instant of a month that is numbered year · 12 + month - 1.
-    private func start(ofMonth number: Int64) -> Int64 {
+    func start(ofMonth number: Int64) -> Int64 {
         start(ofDay: RFC3339.days(year: number / 12, month: number % 12 + 1, day: 1))
     }
 
-    private func month(at milliseconds: Int64) -> Int64 {
+    /// Numbered in the same way: that of the local date.
+    func month(at milliseconds: Int64) -> Int64 {
         let date = RFC3339.civil(fromDays: localDay(at: milliseconds))
         return date.year * 12 + date.month - 1
     }

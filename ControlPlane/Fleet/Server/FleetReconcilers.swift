@@ -10,6 +10,8 @@ package enum FleetReconcilers {
                 try await services.dataPlanes.forgetSilent()
                 try await replicas.forgetExpired()
             },
+            LeasedWork.Job("roll_budget_periods", every: .seconds(15)) { try await BudgetPeriodService(services.context.domain).roll() },
+            LeasedWork.Job("forget_recalls", every: .seconds(600)) { try await services.leases.forgetRecalls() },
             LeasedWork.Job("purge_nonces", every: .seconds(15)) { try await services.sessions.purgeNonces() },
         ]
     }

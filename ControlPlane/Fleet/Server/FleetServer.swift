@@ -20,6 +20,7 @@ package final class FleetServer: Service {
     private let address: FleetAddress
     private let server: GRPCServer<HTTP2ServerTransport.Posix>
     private let replicas: ReplicaService
+    private let recalls: LeaseRecalls
     private let logger: Logger
 
     /// Makes what is missing in the database (signing key, authority) and the listener, which `run` opens.
@@ -28,7 +29,8 @@ package final class FleetServer: Service {
         _ context: FleetContext, credentials: CredentialService, settings: FleetSettings, metrics: MetricsRegistry = MetricsRegistry(),
         logger: Logger, storeUsage: @escaping FleetServices.StoreUsage
     ) async throws {
-        let services = FleetServices(context, credentials: credentials, storeUsage: storeUsage)
+        let services = FleetServices(
+            context, credentials: credentials, metrics: metrics, storeUsage: storeUsage)
         try await services.keys.establish()
         let (security, authority) = try await Self.security(settings, context)
         let address = FleetAddress(settings.advertisedAddress ?? "\(settings.host):\(settings.port)")
@@ -43,13 +45,15 @@ package final class FleetServer: Service {
             address: settings.host.contains(":")
                 ? .ipv6(host: settings.host, port: settings.port) : .ipv4(host: settings.host, port: settings.port),
             transportSecurity: security, config: Self.transportConfig(gate))
+        let recalls = LeaseRecalls(services.leases, now: context.domain.clock.nowMilliseconds(), logger: logger)
         let service = FleetService(
             services: services, enrollment: enrollment, hub: hub, settings: settings, metrics: FleetMetrics(metrics, hub: hub),
-            logger: logger)
+            recalls: recalls, logger: logger)
         self.services = services
         self.settings = settings
         self.enrollment = enrollment
         self.hub = hub
+        self.recalls = recalls
         self.address = address
         self.logger = logger
         authorityPEM = authority
@@ -117,6 +121,7 @@ package final class FleetServer: Service {
                 group.addTask { try await self.server.serve() }
                 group.addTask { try await self.announce() }
                 group.addTask { await self.hub.run() }
+                group.addTask { await self.recalls.run() }
                 group.addTask { await self.beThere() }
                 // The announcement ends at once, the listener with the shutdown; the others only by cancellation.
                 for _ in 0..<2 { try await group.next() }

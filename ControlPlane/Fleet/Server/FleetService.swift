@@ -14,12 +14,14 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
     private let hub: FleetHub
     private let settings: FleetSettings
     private let metrics: FleetMetrics
+    private let recalls: LeaseRecalls
     private let logger: Logger
 
     init(
         services: FleetServices, enrollment: EnrollmentService, hub: FleetHub, settings: FleetSettings, metrics: FleetMetrics,
-        logger: Logger
+        recalls: LeaseRecalls, logger: Logger
     ) {
+        self.recalls = recalls
         self.services = services
         self.enrollment = enrollment
         self.hub = hub
@@ -173,14 +175,14 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         }
     }
 
-    /// There are no budgets yet, so there is nothing to lease from. The same request gets the same answer, always.
     func lease(
         request: StreamingServerRequest<Weir_V1_LeaseRequest>, context: ServerContext
     ) async throws -> StreamingServerResponse<Weir_V1_LeaseGrant> {
         let dataPlane = try await admit(request.metadata, context)
         return StreamingServerResponse { writer in
             try await supervised(dataPlane.id, connection: nil, context) { _ in
-                for try await lease in request.messages { try await writer.write(try LeaseAnswers.answer(lease)) }
+                try await LeaseStream(dataPlaneID: dataPlane.id, leases: services.leases, recalls: recalls, logger: logger).serve(
+                    request.messages, writer)
             }
             return [:]
         }
@@ -254,24 +256,5 @@ private struct UncheckedIterator<Iterator>: @unchecked Sendable {
 extension Result where Failure == any Error {
     fileprivate init(catching body: () async throws -> Success) async {
         do { self = .success(try await body()) } catch { self = .failure(error) }
-    }
-}
-
-/// What is said on a lease stream while there are no budgets.
-enum LeaseAnswers {
-    /// - Throws: `RPCError` (INVALID_ARGUMENT) for what says nothing.
-    static func answer(_ request: Weir_V1_LeaseRequest) throws -> Weir_V1_LeaseGrant {
-        var answer = Weir_V1_LeaseGrant()
-        switch request.message {
-        case .hello(let hello): answer.welcome.epoch = hello.epoch
-        case .report(let report): answer.stored.number = report.number
-        case .ask(let ask):
-            answer.refused.ask = ask.ask
-            answer.refused.budgetID = ask.budgetID
-            answer.refused.periodStartMs = ask.periodStartMs
-            answer.refused.reason = .noSuchAccount
-        case nil: throw RPCError(code: .invalidArgument, message: "a lease request needs a hello, a report or an ask")
-        }
-        return answer
     }
 }

@@ -1,6 +1,7 @@
 package import Contract
 package import Domain
 import Primitives
+package import Telemetry
 
 /// How the fleet listener is secured.
 package enum FleetSecurity: Sendable {
@@ -68,10 +69,14 @@ package struct FleetServices: Sendable {
     package let directory: DirectoryDocuments
     package let bans: BanDocuments
     package let secrets: SealedSecretsService
+    package let leases: LeaseService
     package let storeUsage: StoreUsage
     package let newcomers: NewcomerService
 
-    package init(_ context: FleetContext, credentials: CredentialService, storeUsage: @escaping StoreUsage) {
+    package init(
+        _ context: FleetContext, credentials: CredentialService, metrics: MetricsRegistry = MetricsRegistry(),
+        storeUsage: @escaping StoreUsage
+    ) {
         self.context = context
         keys = SigningKeyService(context)
         sessions = SessionService(context)
@@ -81,6 +86,7 @@ package struct FleetServices: Sendable {
         bans = BanDocuments(context, keys: keys, factory: factory)
         secrets = SealedSecretsService(
             context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher))
+        leases = LeaseService(context.domain, metrics: metrics)
         self.storeUsage = storeUsage
         newcomers = NewcomerService(context.domain)
     }

@@ -32,10 +32,12 @@ package enum Migrations {
         .identityIndexes,
         .bans,
         .signing,
-        .priceKinds,
-        .budgets,
-        .killSwitches,
         .newDIDs,
         .newDIDIndexes,
+        .budgets,
+        .leases,
+        .budgetPeriods,
+        .killSwitches,
+        .priceKinds,
     ]
 }

@@ -100,6 +100,7 @@ package enum DirectoryTables {
                 UNION ALL SELECT 1 AS one FROM apps WHERE directory_revision > $1 \(apps)
                 UNION ALL SELECT 1 AS one FROM dids WHERE directory_revision > $1 \(dids)
                 UNION ALL SELECT 1 AS one FROM revoked_grants WHERE directory_revision > $1 \(dids)
+                UNION ALL SELECT 1 AS one FROM budgets WHERE directory_revision > $1 \(dids)
                 LIMIT $2) AS changed
             """, arguments)?.int("changes") ?? 0
     }

@@ -107,7 +107,7 @@ struct UsageStreamTests {
         }
     }
 
-    @Test("of leases says that there is nothing to lease, the same each time")
+    @Test("of leases begins with a hello; of a budget that is not there nothing is leased, each time anew")
     func leases() async throws {
         try await TestDatabases.all[0].with { database in
             try await ControlPlane.with(database, security: .plaintext) { control in
@@ -119,6 +119,10 @@ struct UsageStreamTests {
                     wanted.ask.budgetID = "bgt_a"
                     wanted.ask.wanted = 1000
                     let lease = wanted
+                    var first = Weir_V1_LeaseRequest()
+                    first.hello.boot = String(repeating: "a", count: 32)
+                    first.hello.number = 1
+                    let hello = first
                     @Sendable func ask(_ requests: [Weir_V1_LeaseRequest]) async throws -> [Weir_V1_LeaseGrant] {
                         let request = StreamingClientRequest<Weir_V1_LeaseRequest>(metadata: ["authorization": "Bearer \(session)"]) {
                             writer in
@@ -128,12 +132,17 @@ struct UsageStreamTests {
                             try await response.messages.reduce(into: []) { $0.append($1) }
                         }
                     }
-                    let grants = try await ask([lease, lease])
-                    #expect(grants.count == 2)
-                    #expect(grants[0] == grants[1])
-                    #expect(grants[0].refused.ask == 7)
-                    #expect(grants[0].refused.reason == .noSuchAccount)
+                    let grants = try await ask([hello, lease, lease])
+                    #expect(grants.count == 3)
+                    #expect(grants.first?.welcome.epoch == 1)
+                    for grant in grants.dropFirst() {
+                        #expect(grant.refused.ask == 7)
+                        #expect(grant.refused.reason == .noSuchAccount)
+                    }
                     try await expectRefusal(.invalidArgument) { try await ask([Weir_V1_LeaseRequest()]) }
+                    try await expectRefusal(.invalidArgument) { try await ask([lease]) }
+                    // The same hello again is an older stream's.
+                    try await expectRefusal(.aborted) { try await ask([hello]) }
                 }
             }
         }
