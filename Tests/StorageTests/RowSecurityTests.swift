@@ -57,6 +57,27 @@ struct RowSecurityTests {
                         INSERT INTO kill_switches (id, subject_id, tenant_id, reason, revision, created_at, updated_at, ban_revision)
                         VALUES ($1, $2, $2, '', 1, 1, 1, 1)
                         """, [.text("kil_" + tenant), .text(tenant)])
+                    try c.execute(
+                        """
+                        INSERT INTO budgets (id, tenant_id, name, unit, limit_text, period, time_zone, kind, mode, revision, created_at,
+                            updated_at, directory_revision)
+                        VALUES ($1, $2, 'b', 'cost', '1', 'never', 'UTC', 'hard', 'enforce', 1, 1, 1, 1)
+                        """, [.text("bgt_" + tenant), .text(tenant)])
+                    try BudgetAccountsTable.put(
+                        c,
+                        BudgetAccountRow(
+                            budgetID: "bgt_" + tenant, periodStart: 0, periodEnd: nil, tenantID: tenant, limit: 1, createdAt: 1), now: 1)
+                    try BudgetSlicesTable.put(
+                        c,
+                        BudgetSliceRow(
+                            id: tenant == "ten_a" ? 1 : 2, budgetID: "bgt_" + tenant, periodStart: 0, tenantID: tenant, dataPlaneID: "dp_a",
+                            boot: "", ask: 0, granted: 1, ceiling: 1, spent: 0, unknown: 0, resolved: 0, charged: 0, state: 0, expiresAt: 1,
+                            epoch: 1, findings: 0, grantedAt: 1), now: 1)
+                    try SpendEventsTable.insert(
+                        c,
+                        SpendEventRow(
+                            id: "evt_" + tenant, at: 1, kind: "budget_near", tenantID: tenant, budgetID: nil, dataPlaneID: nil,
+                            occasion: tenant, detail: "{}"))
                     try AuditTable.insert(
                         c,
                         AuditRow(

@@ -81,7 +81,8 @@ enum SampleDocument {
             ["tenant": "Acme", "app": "billing", "name": "billing", "limit": 10, "period": "daily"],
             ["tenant": "Acme", "user": "ada", "name": "ada", "limit": "5"],
             [
-                "tenant": "Acme", "key": ["project": ["tenant": "Acme", "name": "Search"], "name": "backend"], "name": "backend",
+                "tenant": "Acme", "name": "backend",
+                "key": ["project": ["tenant": "Acme", "name": "Search"], "user": "ada", "name": "backend"],
                 "unit": "requests", "limit": "1000",
             ],
         ],
