@@ -18,6 +18,35 @@ struct UsageTests {
         var flags: UsageReading.Flags = []
     }
 
+    @Test("tells of sound, images and how long the cache keeps what was written")
+    func kinds() throws {
+        let openAI = try #require(
+            Self.parse(
+                #"""
+                {"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,"prompt_tokens_details":{"audio_tokens":30,"image_tokens":20,
+                "text_tokens":50,"cached_tokens":null},"completion_tokens_details":{"audio_tokens":7,"image_tokens":8,"reasoning_tokens":0}}
+                """#))
+        #expect(openAI.audioInputTokens == 30 && openAI.imageInputTokens == 20 && openAI.flags.isEmpty && openAI.hasKinds)
+        #expect(openAI.audioOutputTokens == 7 && openAI.imageOutputTokens == 8 && openAI.cacheWriteHourTokens == 0)
+        let gateway = try #require(
+            Self.parse(
+                #"""
+                {"prompt_tokens":100,"completion_tokens":1,"cache_creation_input_tokens":40,"cache_read_input_tokens":9,
+                "prompt_tokens_details":{"cached_tokens":9},"cache_creation":{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":30}}
+                """#))
+        #expect(gateway.cacheWriteTokens == 40 && gateway.cacheWriteHourTokens == 30 && gateway.cachedInputTokens == 9)
+        // More than there is, and what is no number.
+        let absurd = try #require(
+            Self.parse(
+                #"""
+                {"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"audio_tokens":99,"image_tokens":-4},
+                "completion_tokens_details":{"audio_tokens":"5","image_tokens":1e18},"cache_creation":{"ephemeral_1h_input_tokens":77}}
+                """#))
+        #expect(absurd.audioInputTokens == 10 && absurd.imageInputTokens == 0 && absurd.audioOutputTokens == 0)
+        #expect(absurd.imageOutputTokens <= 5 && absurd.cacheWriteTokens == 10 && absurd.cacheWriteHourTokens == 10)
+        #expect(absurd.flags.isSuperset(of: [.invalid, .inconsistent]))
+    }
+
     @Test(
         "is clamped and flagged, never believed",
         arguments: [
