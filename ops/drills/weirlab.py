@@ -150,13 +150,14 @@ class Lab:
             "provider_id": self.provider_id, "name": name, "credential_ids": [self.credential_id], **more})["id"]
 
     def create_model(self, name, upstream=None, endpoints=None, price=None, capabilities=("chat", "completions", "embeddings"), **more):
-        """A model, its one route and its price. `endpoints`: (endpoint, upstream model, weight) each."""
+        """A model, its one route and its price (False: none). `endpoints`: (endpoint, upstream model, weight) each."""
         model = self.admin.post("/models", {"name": name, "capabilities": list(capabilities), **more})["id"]
         targets = endpoints or [(self.endpoint_id, upstream or name, 1)]
         self.admin.post("/routes", {
             "model_id": model, "name": name,
             "targets": [{"endpoint_id": e, "upstream_model": u, "weight": w} for e, u, w in targets]})
-        self.admin.post("/prices", {"model_id": model, **(price or PRICE)})
+        if price is not False:
+            self.admin.post("/prices", {"model_id": model, **(price or PRICE)})
         self.models[name] = model
         return model
 
