@@ -170,7 +170,8 @@ let package = Package(
         tests(
             "ProxyTests",
             [
-                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix, .nioEmbedded,
+                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
+                .nioEmbedded,
                 .nioSSL,
                 .protobuf, .grdb, .crypto, .x509, .asn1, .logging,
             ]),
@@ -188,7 +189,8 @@ let package = Package(
         tests(
             "FleetTests",
             [
-                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore,
+                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Leases", "Trust", "Telemetry", "Primitives",
+                .nioCore,
                 .nioPosix,
                 .grpcCore,
                 .grpcNIO, .protobuf, .crypto, .logging,
