@@ -95,6 +95,21 @@ package struct UsageEncoder: ~Copyable {
         return true
     }
 
+    /// A `weir.v1.SliceAmount`.
+    package mutating func amount(_ number: UsageField, slice: UInt64, _ amount: Int64, unknown: Int64 = 0) {
+        let length =
+            9 + (amount == 0 ? 0 : 1 + Varint.size(UInt64(bitPattern: amount)))
+            + (unknown == 0 ? 0 : 1 + Varint.size(UInt64(bitPattern: unknown)))
+        guard let start = begin(number, length) else { return }
+        start.storeBytes(of: 1 << 3 | 1, as: UInt8.self)
+        start.storeBytes(of: slice.littleEndian, toByteOffset: 1, as: UInt64.self)
+        var offset = 9
+        for (field, value) in [(2, amount), (3, unknown)] where value != 0 {
+            start.storeBytes(of: UInt8(truncatingIfNeeded: field << 3), toByteOffset: offset, as: UInt8.self)
+            offset += 1 + Varint.put(UInt64(bitPattern: value), at: start + offset + 1)
+        }
+    }
+
     /// The tag and the length of a field of `length` bytes.
     /// - Returns: where they belong; they count as written.
     private mutating func begin(_ number: UsageField, _ length: Int) -> UnsafeMutableRawPointer? {
@@ -165,6 +180,10 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     /// Of an attempt only.
     case startedUs = 43
     // Two-byte tags: few requests have any of these.
+    case holds = 60
+    case extensions = 61
+    case charges = 62
+    case wouldHaveRefused = 63
     case cacheWriteHourTokens = 100
     case audioInputTokens = 101
     case imageInputTokens = 102

@@ -82,23 +82,27 @@ package enum HoldSettlement {
 }
 
 /// Who may go on spending after a restart. A disk can be an older one that was put back, or a copy, so what it holds proves nothing. The process
-/// keeps a witness in this machine's memory which its death leaves behind and a restart of the machine does not, and steps it with each
-/// transaction that changes what is held.
+/// keeps a witness in this machine's memory which its death leaves behind and a restart of the machine does not. It is stepped with each
+/// transaction that changes what is held, and counts what was written down of holds between two of them.
 package struct ContinuityMark: Hashable, Sendable {
     package var boot: String
     package var step: UInt64
+    /// Parts of holds that this boot has written down: on the disk, those that were folded.
+    package var holds: UInt64
 
-    package init(boot: String, step: UInt64) {
+    package init(boot: String, step: UInt64, holds: UInt64 = 0) {
         self.boot = boot
         self.step = step
+        self.holds = holds
     }
 
     /// - Parameters:
-    ///   - disk: what the disk says.
-    ///   - witness: what the memory says: the step that was last known to be on the disk.
+    ///   - disk: what the disk says, once everything that lay in the journal is folded.
+    ///   - step: of the disk, as it was found.
+    ///   - witness: what the memory says: the step that was last known to be on the disk, and what was written down before it left.
     ///   - begun: the step that was begun last, which may have come to the disk or not.
-    package static func isContinued(disk: ContinuityMark?, witness: ContinuityMark?, begun: UInt64) -> Bool {
-        guard let disk, let witness, disk.boot == witness.boot, !disk.boot.isEmpty else { return false }
-        return disk.step == witness.step || (disk.step == begun && begun == witness.step &+ 1)
+    package static func isContinued(disk: ContinuityMark?, found step: UInt64, witness: ContinuityMark?, begun: UInt64) -> Bool {
+        guard let disk, let witness, disk.boot == witness.boot, !disk.boot.isEmpty, disk.holds >= witness.holds else { return false }
+        return step == witness.step || (step == begun && begun == witness.step &+ 1)
     }
 }

@@ -2,7 +2,7 @@
 package struct LeasedSlice: Hashable, Sendable {
     package enum State: Int, Hashable, Sendable {
         case open = 0
-        /// Its boot's word: nothing will be spent from it any more.
+        /// Its data plane's word: nothing will be spent from it any more.
         case closed = 1
         /// Its data plane has started without being able to go on with it. It stays counted in full.
         case orphaned = 2
@@ -150,11 +150,10 @@ package struct LeaseAccount: Hashable, Sendable {
         let most = max(slice.resolved, slice.granted - slice.spent)
         slice.unknown = min(max(slice.unknown, LeaseAmount.clamped(report.unknown)), most)
         let used = slice.spent + slice.unknown
-        // A ceiling is a promise of the boot that spends.
-        if isOwn { slice.ceiling = min(slice.ceiling, LeaseAmount.clamped(report.ceiling)) }
-        slice.ceiling = max(slice.ceiling, used)
+        // A ceiling, and an end, are promises that are on the disk before they are told: whichever boot reads them there, they were made.
+        slice.ceiling = max(min(slice.ceiling, LeaseAmount.clamped(report.ceiling)), used)
         switch report.state {
-        case .closed where isOwn && slice.isHeld:
+        case .closed where slice.isHeld:
             slice.state = .closed
             slice.ceiling = used
         case .orphaned where slice.state == .open: slice.state = .orphaned
@@ -194,10 +193,12 @@ package struct LeaseAccount: Hashable, Sendable {
         if slice.state == .open { slice.state = .orphaned }
     }
 
-    /// An operator says that whoever held it is gone: what was not said to be spent is free again.
-    package mutating func writeOff(_ slice: inout LeasedSlice) {
+    /// An operator says that whoever held it is gone, and what was spent of it beside what was reported: that is settled, the rest free again.
+    package mutating func writeOff(_ slice: inout LeasedSlice, charging amount: Int64) {
         guard slice.isHeld else { return }
         remove(slice)
+        let open = max(0, slice.ceiling - slice.spent - slice.unknown)
+        slice.charged = slice.charged.plus(min(LeaseAmount.clamped(amount), open))
         slice.state = .writtenOff
         add(slice)
     }
@@ -253,10 +254,14 @@ package struct LeaseHolder: Hashable, Sendable {
         return toldEpoch == epoch
     }
 
-    /// Everything that is kept was told for an epoch; what was not is not held.
-    package mutating func hasToldAll(for epoch: UInt64) { toldEpoch = epoch }
+    /// Everything that is kept was told for an epoch, on the stream of a hello; what was not is not held.
+    /// - Throws: `.superseded` when the stream does not count any more, or it was told before: what was granted since is not named in it.
+    package mutating func takeInventory(onHello number: UInt64, for epoch: UInt64) throws(LeaseRefusal) {
+        guard number == hello, toldEpoch != epoch else { throw .superseded }
+        toldEpoch = epoch
+    }
 
     /// To be looked at in the transaction that grants: a grant on an older stream would not be taken, and its slice was, or will be, closed as
-    /// never received.
-    package func mayAsk(onHello number: UInt64) -> Bool { number == hello }
+    /// never received. So would one that comes before everything was told.
+    package func mayAsk(onHello number: UInt64, epoch: UInt64) -> Bool { number == hello && toldEpoch == epoch }
 }

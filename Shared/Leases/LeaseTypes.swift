@@ -98,7 +98,7 @@ extension Int64 {
 package struct SliceReport: Hashable, Sendable {
     package enum State: Int, Hashable, Sendable {
         case open
-        /// Nothing will be spent from it any more. Only the boot that it was granted to can say so.
+        /// Nothing will be spent from it any more.
         case closed
         /// Of a boot that this one is not, or may not be, the continuation of.
         case orphaned

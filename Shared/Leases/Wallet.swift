@@ -34,6 +34,11 @@ package struct RefusedAccount: Hashable, Sendable {
     package var reason: LeaseRefusal
     /// Unix milliseconds: when the account's next period begins; 0: never.
     package var resetsAt: Int64
+
+    package init(reason: LeaseRefusal, resetsAt: Int64) {
+        self.reason = reason
+        self.resetsAt = resetsAt
+    }
 }
 
 /// A change of what is held that is to be on the disk before the control plane is told.

@@ -11,6 +11,9 @@ package enum Varint {
         }
     }
 
+    /// How many bytes a number takes.
+    package static func size(_ value: UInt64) -> Int { max(1, (70 - value.leadingZeroBitCount) / 7) }
+
     /// Writes to memory with room for `longest` bytes.
     /// - Returns: how many were written.
     @inlinable @inline(__always)

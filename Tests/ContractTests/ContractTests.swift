@@ -120,6 +120,8 @@ struct UsageEncoderTests {
         var encoder = UsageEncoder()
         for (index, field) in UsageField.allCases.enumerated() where field != .attemptList && field != .startedUs {
             switch field {
+            case .holds, .extensions, .charges: encoder.amount(field, slice: UInt64(index), Int64(index) << 40, unknown: -1)
+            case .wouldHaveRefused: encoder.field(field, "a budget")
             case .requestID, .traceID: encoder.field(field, high: UInt64(index), low: 1)
             case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID,
                 .upstreamModel, .priceID, .appID, .userID, .ownerID, .did, .dialect, .tags:
@@ -140,6 +142,11 @@ struct UsageEncoderTests {
         #expect(record.dialect == "text dialect" && record.tags == ["text tags"])
         #expect(record.capability == .completions && record.status == .failed && record.errorOrigin == .weir)
         #expect(record.streaming && record.sentUpstream && record.requestID.count == 16 && record.traceID.count == 16)
+        #expect(record.wouldHaveRefused == ["a budget"])
+        for (field, amounts) in [(UsageField.holds, record.holds), (.extensions, record.extensions), (.charges, record.charges)] {
+            let index = Int64(UsageField.allCases.firstIndex(of: field) ?? 0)
+            #expect(amounts.map(\.slice) == [UInt64(index)] && amounts.map(\.amount) == [index << 40] && amounts.map(\.unknown) == [-1])
+        }
         let numbers: [(UsageField, Int64)] = [
             (.admittedAtUs, record.admittedAtUs), (.configVersion, Int64(record.configVersion)),
             (.estimatedInputTokens, record.estimatedInputTokens),

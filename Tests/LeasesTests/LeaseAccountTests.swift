@@ -53,10 +53,19 @@ struct LeaseAccountTests {
         #expect(account.settled == 20 && account.free == 80)
         let stranger = LeaseHolder(dataPlane: "dp_b", boot: "b1")
         #expect(account.take(report(slice, spent: 0, .closed), of: &slice, from: stranger) == .notTheirs)
-        // Another boot of the same data plane may not close what it was not given.
+    }
+
+    @Test func countsWhatIsSpentAfterItWasWrittenOff() throws {
+        var account = LeaseAccount(limit: 100)
+        var slice = try lend(&account, 20, wanted: 20)
         let later = LeaseHolder(dataPlane: "dp_a", boot: "b2")
-        _ = account.take(report(slice, spent: 0, .closed), of: &slice, from: later)
-        #expect(slice.isHeld)
+        _ = account.take(report(slice, spent: 0, .orphaned), of: &slice, from: later)
+        #expect(slice.state == .orphaned && account.leased == 20)
+        account.writeOff(&slice, charging: 3)
+        #expect(account.free == 97 && account.settled == 3)
+        // It was alive after all.
+        #expect(account.take(report(slice, spent: 5), of: &slice, from: Self.holder) == .afterTheEnd)
+        #expect(account.free == 92)
     }
 
     @Test func namesSlicesAndAccountsAsText() throws {

@@ -31,7 +31,7 @@ package nonisolated enum Weir_V1_SliceState: SwiftProtobuf.Enum, Swift.CaseItera
   package typealias RawValue = Int
   case `open` // = 0
 
-  /// nothing will be spent from it any more: by its own boot only
+  /// nothing will be spent from it any more
   case closed // = 1
 
   /// of a boot that this one is not, or may not be, the continuation of
