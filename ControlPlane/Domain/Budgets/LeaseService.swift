@@ -104,10 +104,10 @@ package struct LeaseService: Sendable {
         let current = session
         try await domain.write(as: .all) { c in
             guard var holder = try LeaseHoldersTable.take(c, dataPlaneID: current.dataPlaneID, boot: current.boot).map({ LeaseHolder($0) }),
-                holder.mayAsk(onHello: current.hello)
+                holder.hello == current.hello
             else { return }
             if let epoch {
-                holder.hasToldAll(for: epoch)
+                do throws(LeaseRefusal) { try holder.takeInventory(onHello: current.hello, for: epoch) } catch { return }
                 try LeaseHoldersTable.put(c, holder.row, now: now)
             }
             for row in try BudgetSlicesTable.held(c, dataPlaneID: current.dataPlaneID, boot: current.boot, isOther: false) {
@@ -152,7 +152,7 @@ package struct LeaseService: Sendable {
                 }
                 // What was said on an older stream may come late: less than what is known is no wonder then.
                 let holder = try LeaseHoldersTable.take(c, dataPlaneID: session.dataPlaneID, boot: session.boot)
-                let isCurrent = holder.map { LeaseHolder($0).mayAsk(onHello: session.hello) } ?? false
+                let isCurrent = holder.map { LeaseHolder($0).hello == session.hello } ?? false
                 var refused: [SliceID] = []
                 var odd = 0
                 for report in part {
@@ -271,7 +271,7 @@ package struct LeaseService: Sendable {
         _ ask: LeaseAsk, as id: SliceID, _ session: LeaseSession, _ now: Int64, _ c: any SQLConnection
     ) throws -> LeaseAnswer {
         guard let holder = try LeaseHoldersTable.take(c, dataPlaneID: session.dataPlaneID, boot: session.boot).map({ LeaseHolder($0) }),
-            holder.mayAsk(onHello: session.hello)
+            holder.hello == session.hello
         else { return .refused(.superseded, resetsAt: 0) }
         if let row = try BudgetSlicesTable.find(
             c, dataPlaneID: session.dataPlaneID, boot: session.boot, ask: Int64(bitPattern: ask.id)), let slice = LeasedSlice(row)
@@ -286,6 +286,9 @@ package struct LeaseService: Sendable {
         else { return .refused(.noSuchAccount, resetsAt: 0) }
         let resetsAt = period.end ?? 0
         let epoch = try FleetCounter.epoch(c)
+        guard holder.mayAsk(onHello: session.hello, epoch: UInt64(clamping: epoch)) else {
+            return .refused(.recovering, resetsAt: resetsAt)
+        }
         if try Recovery.isUnderWay(c, tenantID: budget.tenantID.rawValue, epoch: epoch, now: now) {
             return .refused(.recovering, resetsAt: resetsAt)
         }
