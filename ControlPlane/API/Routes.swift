@@ -21,6 +21,7 @@ package enum AdminRoutes {
             BanRoutes(bans: services.bans),
             NounRoutes(services.budgets),
             BanRoutes(bans: services.killSwitches),
+            NounRoutes(services.limits),
             NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
             NounRoutes(services.endpoints),

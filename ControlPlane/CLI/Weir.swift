@@ -14,6 +14,7 @@ struct Weir: ParsableCommand {
             Login.self, Logout.self, WhoAmI.self, ContextCommand.self, StatusCommand.self, Doctor.self, Export.self, Apply.self,
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
             NounCommand<Users>.self, NounCommand<Apps>.self, NounCommand<Declared<BanContent>>.self,
+            NounCommand<Declared<LimitContent>>.self,
             NounCommand<KillSwitchNoun>.self, Kill.self, Unkill.self,
             NounCommand<SigningSecretNoun>.self, NounCommand<Declared<DIDContent>>.self, NounCommand<RevokedGrantNoun>.self,
             NounCommand<Declared<BudgetContent>>.self,

@@ -19,7 +19,7 @@ package enum RowSecurity {
     package static let tables: [(name: String, tenantColumn: String)] =
         first
         + [
-            "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants", "budgets", "kill_switches",
+            "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants", "budgets", "kill_switches", "limits",
             "budget_accounts", "budget_slices", "spend_events",
         ].map {
             (name: $0, tenantColumn: "tenant_id")

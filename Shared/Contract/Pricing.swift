@@ -284,11 +284,14 @@ package struct UsageFlags: OptionSet, Hashable, Sendable {
     /// The control plane brought something in the record into range: a number, a time, a text or the request's id.
     package static let clampedAtIntake = UsageFlags(rawValue: 1 << 10)
 
+    /// A limit or budget that only observes would have refused the request.
+    package static let wouldHaveRefused = UsageFlags(rawValue: 1 << 11)
+
     package static let names: [(UsageFlags, String)] = [
         (.estimated, "estimated"), (.interrupted, "interrupted"), (.invalidUsage, "invalid_usage"), (.duplicateUsage, "duplicate_usage"),
         (.clientDisconnected, "client_disconnected"), (.upstreamDied, "upstream_died"), (.usageAbsent, "usage_absent"),
         (.costMismatch, "cost_mismatch"), (.priceMissing, "price_missing"), (.cutByLimit, "cut_by_limit"),
-        (.clampedAtIntake, "clamped_at_intake"),
+        (.clampedAtIntake, "clamped_at_intake"), (.wouldHaveRefused, "would_have_refused"),
     ]
 
     package var words: [String] { Self.names.filter { contains($0.0) }.map(\.1) }

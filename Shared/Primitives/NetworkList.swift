@@ -57,7 +57,7 @@ package struct NetworkList: Sendable, Hashable {
     }
 
     /// 4 or 16 bytes; an IPv4 address that is written as IPv6 (`::ffff:1.2.3.4`) is itself.
-    fileprivate static func bytes(_ text: String) -> [UInt8]? {
+    package static func bytes(_ text: String) -> [UInt8]? {
         var four = [UInt8](repeating: 0, count: 4)
         if inet_pton(AF_INET, text, &four) == 1 { return four }
         var bytes = [UInt8](repeating: 0, count: 16)

@@ -78,6 +78,12 @@ struct RowSecurityTests {
                         SpendEventRow(
                             id: "evt_" + tenant, at: 1, kind: "budget_near", tenantID: tenant, budgetID: nil, dataPlaneID: nil,
                             occasion: tenant, detail: "{}"))
+                    try c.execute(
+                        """
+                        INSERT INTO limits (id, name, level, tenant_id, measure, amount, window_seconds, algorithm, burst, mode, revision,
+                            created_at, updated_at, directory_revision)
+                        VALUES ($1, $1, 'tenant', $2, 'requests', 1, 1, 'sliding_window', 0, 'enforce', 1, 1, 1, 1)
+                        """, [.text("lim_" + tenant), .text(tenant)])
                     try AuditTable.insert(
                         c,
                         AuditRow(

@@ -174,6 +174,7 @@ package struct DirectoryDocuments: Sendable {
         try eachPage(c, scope, after: nil, DirectoryTables.budgets, \.id) { page in
             try append { $0.budgets = page.map { $0.entry(at: now) } }
         }
+        try eachPage(c, scope, after: nil, DirectoryTables.limits, \.id) { page in try append { $0.limits = page.map(Weir_V1_Limit.init) } }
         return bytes
     }
 
@@ -219,6 +220,10 @@ package struct DirectoryDocuments: Sendable {
         try eachPage(c, scope, after: revision, DirectoryTables.budgets, \.id) { page in
             payload.budgets += page.filter { !$0.removed }.map { $0.entry(at: now) }
             payload.removedBudgetIds += page.filter(\.removed).map(\.id)
+        }
+        try eachPage(c, scope, after: revision, DirectoryTables.limits, \.id) { page in
+            payload.limits += page.filter { !$0.removed }.map(Weir_V1_Limit.init)
+            payload.removedLimitIds += page.filter(\.removed).map(\.id)
         }
         payload.removedProjectIds = removedProjects.sorted()
         payload.removedKeyIds = removedKeys.sorted()

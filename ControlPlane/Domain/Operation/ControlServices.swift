@@ -12,6 +12,7 @@ package struct ControlServices: Sendable {
     package let users: UserService
     package let apps: AppService
     package let bans: BanService<BanContent>
+    package let limits: NounService<LimitContent>
     package let killSwitches: BanService<KillSwitchContent>
     package let keyAuthentication: KeyAuthentication
     package let credentials: CredentialService
@@ -55,6 +56,7 @@ package struct ControlServices: Sendable {
         users = UserService(domain)
         apps = AppService(domain)
         bans = BanService(domain)
+        limits = NounService(domain)
         killSwitches = BanService(domain)
         keyAuthentication = KeyAuthentication(domain)
         credentials = CredentialService(domain, cipher: cipher)

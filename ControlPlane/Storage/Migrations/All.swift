@@ -38,6 +38,7 @@ package enum Migrations {
         .leases,
         .budgetPeriods,
         .killSwitches,
+        .limits,
         .priceKinds,
     ]
 }

@@ -90,6 +90,7 @@ package enum DirectoryTables {
         let users = scope.condition("tenant_id", &arguments)
         let apps = scope.condition("tenant_id", &arguments)
         let dids = scope.condition("tenant_id", &arguments)
+        let limits = limitCondition(scope, &arguments)
         return try c.first(
             """
             SELECT COUNT(*) AS changes FROM (
@@ -101,6 +102,7 @@ package enum DirectoryTables {
                 UNION ALL SELECT 1 AS one FROM dids WHERE directory_revision > $1 \(dids)
                 UNION ALL SELECT 1 AS one FROM revoked_grants WHERE directory_revision > $1 \(dids)
                 UNION ALL SELECT 1 AS one FROM budgets WHERE directory_revision > $1 \(dids)
+                UNION ALL SELECT 1 AS one FROM limits WHERE directory_revision > $1 \(limits)
                 LIMIT $2) AS changed
             """, arguments)?.int("changes") ?? 0
     }

@@ -5,12 +5,12 @@ package enum PurgeTables {
         case signingSecrets = "signing_secrets"
         case revokedGrants = "revoked_grants"
         case killSwitches = "kill_switches"
-        case dids, projects, tenants, credentials, users, apps, bans, budgets
+        case dids, projects, tenants, credentials, users, apps, bans, budgets, limits
 
         /// What still refers to a row by a foreign key, and by which column.
         fileprivate var referrers: [(table: String, column: String)] {
             switch self {
-            case .virtualKeys, .credentials, .signingSecrets, .dids, .revokedGrants, .budgets: []
+            case .virtualKeys, .credentials, .signingSecrets, .dids, .revokedGrants, .budgets, .limits: []
             case .projects: [("virtual_keys", "project_id")]
             case .tenants:
                 ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants", "budgets"].map { (table: $0, column: "tenant_id") }
@@ -31,7 +31,7 @@ package enum PurgeTables {
 
     /// Those that refer to others come first.
     package static let inOrder: [Table] = [
-        .budgets, .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
+        .budgets, .limits, .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
         .killSwitches,
     ]
 

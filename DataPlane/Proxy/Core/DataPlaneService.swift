@@ -91,12 +91,16 @@ package struct DataPlaneService: Sendable {
         journal.durability = settings.durability
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let (signatures, keeper) = try SignatureDesk.make(settings, store: store, clock: clock)
+        let rates = RateLedger()
+        let rateKeeper = try RateKeeper(ledger: rates, store: store, clock: clock)
         let pipeline = try UsagePipeline(
             store: store, journalDirectory: settings.dataDirectory + "/journal", settings: journal,
-            loops: ProxyServer.loopCount(settings), participants: [keeper], recovered: { signatures.nonces.recovered() }, logger: logger,
+            loops: ProxyServer.loopCount(settings), participants: [keeper, rateKeeper], recovered: { signatures.nonces.recovered() },
+            logger: logger,
             clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
-            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures)
+            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures,
+            rates: rates)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: store.quarantined)
         let operatorServer = try await OperatorServer.start(

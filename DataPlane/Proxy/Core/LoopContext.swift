@@ -25,6 +25,8 @@ final class LoopContext: @unchecked Sendable {
     let signatures: SignatureDesk
     /// The whole data plane's: what requests ask the control plane.
     let questions: ControlQuestions
+    /// The whole data plane's: what limits have counted.
+    let rates: RateLedger
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
@@ -73,8 +75,9 @@ final class LoopContext: @unchecked Sendable {
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
         tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        questions: ControlQuestions
+        questions: ControlQuestions, rates: RateLedger
     ) {
+        self.rates = rates
         self.questions = questions
         self.signatures = signatures
         self.eventLoop = eventLoop

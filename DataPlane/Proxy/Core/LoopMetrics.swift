@@ -11,6 +11,9 @@ struct LoopMetrics: Sendable {
     /// By `Rejection.Fault`: 1 client, 2 Weir, 3 provider.
     var rejections = [UInt64](repeating: 0, count: 4)
     var retries: UInt64 = 0
+    /// Refused by a limit; and served, although a limit that only observes would not have.
+    var limited: UInt64 = 0
+    var wouldHaveLimited: UInt64 = 0
     var clientDisconnects: UInt64 = 0
     var upstreamDeaths: UInt64 = 0
     var malformedRequests: UInt64 = 0
@@ -72,7 +75,8 @@ struct LoopMetrics: Sendable {
 
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
-            \.admitted, \.streams, \.retries, \.clientDisconnects, \.upstreamDeaths, \.malformedRequests, \.deadlinesPassed,
+            \.admitted, \.streams, \.retries, \.limited, \.wouldHaveLimited, \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
+            \.deadlinesPassed,
             \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,
             \.connectionsOpened, \.upstreamConnectionsOpened,
         ]

@@ -17,6 +17,7 @@ package final class ProxyServer: Sendable {
     private let listener: Listener
     let endpointStates: EndpointStates
     let signatures: SignatureDesk
+    let rates: RateLedger
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
     let health: UpstreamHealth
@@ -25,8 +26,11 @@ package final class ProxyServer: Sendable {
 
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
-        listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk, logger: Logger
+        listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
+        rates: RateLedger,
+        logger: Logger
     ) {
+        self.rates = rates
         self.signatures = signatures
         self.listenerMetrics = listenerMetrics
         self.settings = settings
@@ -46,7 +50,7 @@ package final class ProxyServer: Sendable {
     /// - Throws: the bind's error, or `JournalError`.
     package static func start(
         settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock(),
-        signatures: SignatureDesk = SignatureDesk()
+        signatures: SignatureDesk = SignatureDesk(), rates: RateLedger = RateLedger()
     ) async throws -> ProxyServer {
         let loops = loopCount(settings)
         let group = Listener.loops(loops)
@@ -59,7 +63,8 @@ package final class ProxyServer: Sendable {
             let journal = try pipeline.journal(loop: index) { work in eventLoop.execute(work) }
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
-                health: health, endpointStates: endpointStates, signatures: signatures, questions: snapshots.questions)
+                health: health, endpointStates: endpointStates, signatures: signatures, questions: snapshots.questions,
+                rates: rates)
             contexts.append(context)
         }
         for context in contexts {
@@ -89,7 +94,7 @@ package final class ProxyServer: Sendable {
             let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
                 settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
-                endpointStates: endpointStates, signatures: signatures, logger: logger)
+                endpointStates: endpointStates, signatures: signatures, rates: rates, logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()

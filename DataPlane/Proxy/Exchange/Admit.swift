@@ -25,6 +25,8 @@ final class Admission {
     let estimatedInputTokens: Int64
     /// Empty once no attempt can need it any more.
     private(set) var body: ByteBuffer
+    /// What it has taken of its limits; nil: it has none.
+    var rates: RateCharge?
     /// Which endpoints are left to be tried.
     var plan: RoutePlan
 

@@ -175,6 +175,7 @@ extension Attempt {
     private func write(_ shape: ResponseMeter.Shape) {
         var head = ReplyHead(status: providerStatus, length: opening.length, requestID: admission.requestID)
         head.configVersion = admission.config.versionText
+        head.fields = exchange.rateFields
         if !opening.contentType.isEmpty { head.content = .other(opening.contentType) }
         if shape == .stream {
             // Its end is not known here: usage may be taken out, an error event put in.
@@ -308,6 +309,7 @@ extension Attempt {
             let body = try assembly.assembler.finish()
             var head = ReplyHead(status: providerStatus, length: .known(Int64(body.count)), requestID: admission.requestID)
             head.configVersion = admission.config.versionText
+            head.fields = exchange.rateFields
             meter.finish { _ in }
             sink.begin(head)
             body.withUnsafeBytes { send($0) }

@@ -53,6 +53,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Monotonic microseconds.
     var firstByteAt: Int64 = 0
     var lastProgressAt: Int64 = 0
+    /// How the caller's limits stand, for the answer's head. Empty, and so without storage, for who has none.
+    var rateFields: [ReplyHead.Field] = []
 
     init(sink: any ReplySink, loop: LoopContext) {
         self.sink = sink
@@ -102,6 +104,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         hasAnswered = false
         firstByteAt = 0
         lastProgressAt = 0
+        if !rateFields.isEmpty { rateFields = [] }
     }
 
     /// The answer is out, or as much of it as there will be.

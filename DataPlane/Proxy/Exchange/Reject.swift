@@ -10,7 +10,7 @@ extension Exchange {
         var head = ReplyHead(status: rejection.status, length: .known(Int64(body.count)), requestID: requestID)
         head.configVersion = configVersion
         head.closesConnection = rejection.closesConnection
-        head.fields = rejection.fields
+        head.fields = rejection.fields + rateFields
         sink.begin(head)
         body.withUnsafeBytes { sink.write($0) }
         switch stage {

@@ -96,6 +96,7 @@ extension Exchange {
     /// - Parameter attempt: the last one, or the first if none was made.
     func settle(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome?, _ verdict: Verdict) {
         let now = loop.nowMicroseconds
+        settleRates(admission)
         sums.flags.formUnion(verdict.flags)
         loop.encoder.reset()
         loop.encoder.always(.status, verdict.isFailure ? 2 : 1)

@@ -17,6 +17,8 @@ final class Asked {
     var grant: String?
     /// Not for a provider: what Weir answers once the caller is known.
     var local: ((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)?
+    /// Where it comes from; nil where nobody is limited by that.
+    var address: LimitSubject?
 
     init(
         _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
@@ -54,6 +56,9 @@ extension Exchange {
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(authentication, snapshot, capability, forwardedLines: lines, traceID: traceID)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
+                if snapshot.directory.limits.needsAddress {
+                    asked.address = callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) }
+                }
                 stage = .receiving(asked)
                 return .receiveBody
             case .listModels(let channel):
@@ -103,9 +108,7 @@ extension Exchange {
         if let local = asked.local { return answer(try local(caller, config)) }
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
-        if !loop.bans.isEmpty, let why = loop.bans.interruption(of: admission.model, nowMilliseconds: receivedAt / 1000) {
-            throw Rejection(why)
-        }
+        try hold(admission, address: asked.address)
         loop.health.refresh()
         guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else { throw .noCredential() }
         let attempt = Attempt(candidate, admission, of: self)

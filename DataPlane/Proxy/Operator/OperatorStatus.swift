@@ -83,6 +83,16 @@ package final class OperatorStatus: Sendable {
         var out = PrometheusText()
         out.family("weir_proxy_answers_total", "counter", "Answers to applications by status class.")
         for code in 1...5 { out.sample("weir_proxy_answers_total", [("class", "\(code)xx")], loops.answers[code]) }
+        out.one("weir_proxy_limited_total", "counter", "Requests that a limit refused.", loops.limited)
+        out.one(
+            "weir_proxy_limited_observed_total", "counter", "Requests that limits which only observe would have refused.",
+            loops.wouldHaveLimited)
+        let rates = server.rates.size
+        out.one("weir_proxy_limit_counters", "gauge", "Counters of limits in memory.", UInt64(rates.counters))
+        out.one(
+            "weir_proxy_limit_shared_total", "counter",
+            "Times that a request was counted in a shared counter, since there was no room for another.",
+            UInt64(rates.sharing))
         out.one("weir_proxy_admitted_total", "counter", "Requests admitted: each has one usage record.", loops.admitted)
         out.one("weir_proxy_streams_total", "counter", "Admitted requests that asked for a stream.", loops.streams)
         out.family("weir_proxy_rejections_total", "counter", "Errors answered, by whose fault it was.")

@@ -29,6 +29,7 @@ package struct LocalMigration: Sendable {
         revocation,
         nonces,
         bans,
+        rates,
     ]
 
     private static let base = LocalMigration(

@@ -19,6 +19,7 @@ final class ProxyFixture: Sendable {
     let local: LocalStore
     let pipeline: UsagePipeline
     let signatures: SignatureDesk
+    let rates = RateLedger()
     let server: ProxyServer
     let simulator: SimulatorServer
     let key: String
@@ -81,11 +82,13 @@ final class ProxyFixture: Sendable {
         let (desk, keeper) = try SignatureDesk.make(settings, store: local, clock: snapshots.clock)
         signatures = desk
         pipeline = try UsagePipeline(
-            store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1, participants: [keeper],
+            store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1,
+            participants: [keeper, try RateKeeper(ledger: rates, store: local, clock: snapshots.clock)],
             recovered: { desk.nonces.recovered() }, logger: snapshots.logger,
             clock: snapshots.clock, estimateInterrupted: { estimator.suffix(for: $0) })
         server = try await ProxyServer.start(
-            settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock, signatures: desk)
+            settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock, signatures: desk,
+            rates: rates)
         pipeline.start()
     }
 

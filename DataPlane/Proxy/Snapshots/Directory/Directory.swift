@@ -13,6 +13,7 @@ package final class Directory: Sendable {
     let tenants: [IDBits: TenantEntry]
     let scopes: [KeyScopes]
     let principals: PrincipalTable
+    package let limits: LimitSet
     package let keyCount: Int
     /// Rises whenever somebody lost what he had: what runs for him is looked for then, and at no other change.
     let revocations: UInt64
@@ -21,8 +22,9 @@ package final class Directory: Sendable {
 
     init(
         shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes],
-        principals: PrincipalTable, revocations: UInt64
+        principals: PrincipalTable, limits: LimitSet = .empty, revocations: UInt64
     ) {
+        self.limits = limits
         self.principals = principals
         self.revocations = revocations
         takingDIDs = tenants.values.compactMap { tenant in tenant.newDIDs.map { (tenant, $0) } }
@@ -70,7 +72,7 @@ package final class Directory: Sendable {
         principals.setCandidates(selector)
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, principals: principals,
-            revocations: revocations)
+            limits: limits, revocations: revocations)
     }
 
     func app(_ id: IDBits) -> AppEntry? { principals.find(.app, id).flatMap(entry) }

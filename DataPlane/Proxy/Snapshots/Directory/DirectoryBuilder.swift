@@ -10,6 +10,9 @@ struct DirectoryBuilder {
     private var scopes: [KeyScopes]
     private var scopeIndex: [KeyScopes: UInt32]
     private var principals: PrincipalTable
+    private var limits: LimitSet
+    /// Those that change; nil: none does.
+    private var rules: [IDBits: LimitRule]?
     private var touched: Set<Int> = []
     private var revocations: UInt64
     private let selector: RolloutSelector?
@@ -26,6 +29,7 @@ struct DirectoryBuilder {
         tenants = directory.tenants
         scopes = directory.scopes
         principals = directory.principals
+        limits = directory.limits
         scopeIndex = [:]
         for (index, scope) in scopes.enumerated() { scopeIndex[scope] = UInt32(truncatingIfNeeded: index + 1) }
     }
@@ -157,13 +161,22 @@ struct DirectoryBuilder {
         principals.remove(kind, id)
     }
 
+    mutating func upsert(_ rule: LimitRule) { change(rule.id, rule) }
+    mutating func removeLimit(_ id: IDBits) { change(id, nil) }
+
+    private mutating func change(_ id: IDBits, _ rule: LimitRule?) {
+        if rules == nil { rules = limits.rules }
+        rules?[id] = rule
+    }
+
     mutating func finish() -> Directory {
+        if let rules { limits = LimitSet(rules) }
         for shard in touched { shards[shard].compactExtras() }
         principals.compact()
         touched = []
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes,
-            principals: principals, revocations: revocations)
+            principals: principals, limits: limits, revocations: revocations)
     }
 
     private mutating func intern(_ scope: KeyScopes) -> UInt32 {

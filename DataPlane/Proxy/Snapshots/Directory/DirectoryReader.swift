@@ -1,5 +1,6 @@
 import Contract
 import Primitives
+import SwiftProtobuf
 
 /// Reads a serialised `DirectoryPayload` into a directory. Field numbers are documents.proto's.
 enum DirectoryReader {
@@ -22,6 +23,7 @@ enum DirectoryReader {
             // Most directories are all keys: no pass over a million of them for nothing.
             if outline.others > 0 { try others(payload, &builder) }
             try keys(payload, &builder)
+            if outline.limits > 0 { try limits(payload, &builder) }
             return builder.finish()
         } catch let problem as DocumentRefusal {
             throw problem
@@ -37,6 +39,8 @@ enum DirectoryReader {
         var keys = 0
         /// Of other kinds, removals included.
         var others = 0
+        /// Removals included.
+        var limits = 0
     }
 
     private static func outline(_ payload: UnsafeRawBufferPointer) throws(WireReader.Malformed) -> Outline {
@@ -49,6 +53,7 @@ enum DirectoryReader {
                 continue
             case 4: outline.keys += 1
             case 8...11, 20...23: outline.others += 1
+            case 70, 71: outline.limits += 1
             default: break
             }
             try reader.skip(field)
@@ -144,6 +149,20 @@ enum DirectoryReader {
             case 11: builder.remove(.app, try identifier(reader.bytes(field), AppEntry.idPrefix))
             case 21: builder.remove(.did, try identifier(reader.bytes(field), DIDEntry.idPrefix))
             case 23: builder.remove(.revokedGrant, try identifier(reader.bytes(field), Principal.Kind.revokedGrant.idPrefix))
+            default: try reader.skip(field)
+            }
+        }
+    }
+
+    /// Few beside keys, so they are read as messages.
+    private static func limits(_ payload: UnsafeRawBufferPointer, _ builder: inout DirectoryBuilder) throws {
+        var reader = WireReader(payload)
+        while let field = try reader.next() {
+            switch field.number {
+            case 70:
+                let limit = try Weir_V1_Limit(serializedBytes: [UInt8](try reader.bytes(field)))
+                if let rule = try LimitRule(limit) { builder.upsert(rule) }
+            case 71: builder.removeLimit(try identifier(reader.bytes(field), LimitRule.idPrefix))
             default: try reader.skip(field)
             }
         }

@@ -1,0 +1,126 @@
+import Contract
+import Formats
+import Primitives
+import Wire
+
+/// A request and its limits.
+extension Exchange {
+    /// After it is known who asks for what, and before anything is reserved: the kill switch, then rates.
+    /// - Throws: 503 for a model that is stopped; 429 naming the limit that is to be waited for longest.
+    func hold(_ admission: Admission, address: LimitSubject?) throws(Rejection) {
+        if !loop.bans.isEmpty, let why = loop.bans.interruption(of: admission.model, nowMilliseconds: receivedAt / 1000) {
+            throw Rejection(why)
+        }
+        let limits = admission.snapshot.directory.limits
+        if limits.isEmpty { return }
+        let caller = admission.caller
+        let claims = limits.claims(
+            caller.principal, caller.channel, model: admission.model.name, address: address, tokens: admission.expectedTokens)
+        if claims.isEmpty { return }
+        let taken = loop.rates.take(claims, now: loop.nowMicroseconds)
+        rateFields = caller.dialect.rateFields(taken.standings)
+        if let refusal = taken.refusal {
+            loop.metrics.limited &+= 1
+            throw .limited(refusal)
+        }
+        if taken.wouldHaveRefused {
+            loop.metrics.wouldHaveLimited &+= 1
+            sums.flags.formUnion(.wouldHaveRefused)
+        }
+        admission.rates = RateCharge(taken.held, of: loop.rates)
+        noteRates(taken.held, taken.held.map(\.amount), at: loop.clock.nowMilliseconds())
+    }
+
+    /// At the request's end.
+    func settleRates(_ admission: Admission) {
+        guard let charge = admission.rates else { return }
+        let tokens = sums.usage.input.addingReportingOverflow(sums.usage.output)
+        guard let corrections = charge.settle(tokens: tokens.overflow ? .max : tokens.partialValue, now: loop.nowMicroseconds) else {
+            return
+        }
+        if corrections.contains(where: { $0 != 0 }) {
+            noteRates(charge.held, corrections, at: loop.clock.nowMilliseconds(), since: admission.admittedAt / 1000)
+        }
+    }
+
+    /// For the next process. What the journal does not take is lost to that one only.
+    /// - Parameter since: when what is counted less was counted (Unix milliseconds).
+    private func noteRates(_ held: [RateLedger.Held], _ amounts: [Int64], at now: Int64, since: Int64? = nil) {
+        let entries = zip(held, amounts).compactMap { held, amount -> RateNote.Entry? in
+            guard amount != 0, held.rule.measure != .concurrent, held.rule.window >= RateNote.shortest else { return nil }
+            return RateNote.Entry(key: held.key, at: amount < 0 ? since ?? now : now, window: held.rule.memory, amount: amount)
+        }
+        if entries.isEmpty { return }
+        try? RateNote.write(boot: loop.rates.boot, entries).withUnsafeBytes { bytes in try loop.journal.note(.rates, requestID, bytes) }
+    }
+}
+
+extension Admission {
+    /// Of the input, and of the output what the caller asked for: it is not foreseen where he did not.
+    fileprivate var expectedTokens: Int64 {
+        let most = [members.maxTokens?.value, members.maxCompletionTokens?.value].compactMap(\.self).max() ?? 0
+        let (sum, overflow) = estimatedInputTokens.addingReportingOverflow(max(0, most))
+        return overflow ? .max : sum
+    }
+}
+
+extension Rejection {
+    static func limited(_ refusal: RateLedger.Refusal) -> Rejection {
+        let rule = refusal.rule
+        let seconds = Double(rule.window) / 1_000_000
+        let span = seconds == 1 ? "a second" : seconds == 60 ? "a minute" : "\(seconds.formatted) seconds"
+        let what =
+            switch rule.measure {
+            case .concurrent: "\(rule.amount) concurrent requests"
+            case .requests: "\(rule.amount) requests in \(span)"
+            case .tokens: "\(rule.amount) tokens in \(span)"
+            }
+        guard let wait = refusal.wait else {
+            return Rejection(
+                status: 429, fault: .client, kind: .rateLimit, code: "rate_limit_exceeded",
+                message:
+                    "The request is larger than the limit '\(rule.name)' (\(what)) ever lets through. Ask for less, or for fewer tokens.",
+                isPermanent: true)
+        }
+        let milliseconds = max(1, wait / 1000 + (wait % 1000 > 0 ? 1 : 0))
+        return Rejection(
+            status: 429, fault: .client, kind: .rateLimit, code: "rate_limit_exceeded",
+            message: "Rate limit reached: '\(rule.name)' lets \(what) through. Try again in \((Double(milliseconds) / 1000).formatted) s.",
+            retryMilliseconds: milliseconds)
+    }
+}
+
+extension Double {
+    /// Without a needless fraction.
+    fileprivate var formatted: String { self == rounded() && magnitude < 1e15 ? String(Int64(self)) : String(self) }
+}
+
+extension Dialect {
+    /// How the caller's limits stand, as the API says it.
+    func rateFields(_ standings: RateLedger.Standings) -> [ReplyHead.Field] {
+        var fields: [ReplyHead.Field] = []
+        func add(_ standing: RateLedger.Standing?, _ limit: StaticString, _ remaining: StaticString, _ reset: StaticString) {
+            guard let standing else { return }
+            fields.append(.init(name: limit, value: Array(String(standing.limit).utf8)))
+            fields.append(.init(name: remaining, value: Array(String(standing.remaining).utf8)))
+            fields.append(.init(name: reset, value: Array(Self.duration(standing.reset).utf8)))
+        }
+        switch self {
+        case .openAI:
+            add(standings.requests, "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
+            add(standings.tokens, "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")
+        }
+        return fields
+    }
+
+    /// As OpenAI writes it, and Go reads it: `12ms`, `1.5s`, `6m0s`. Rounded up.
+    static func duration(_ microseconds: Int64) -> String {
+        let milliseconds = microseconds / 1000 + (microseconds % 1000 > 0 ? 1 : 0)
+        if milliseconds < 1000 { return "\(max(0, milliseconds))ms" }
+        let (minutes, rest) = (milliseconds / 60_000, milliseconds % 60_000)
+        let fraction = rest % 1000 == 0 ? "" : "." + String(String(1000 + rest % 1000).dropFirst())
+        let seconds = "\(rest / 1000)\(fraction)s"
+        if minutes == 0 { return seconds }
+        return minutes < 60 ? "\(minutes)m\(seconds)" : "\(minutes / 60)h\(minutes % 60)m\(seconds)"
+    }
+}
