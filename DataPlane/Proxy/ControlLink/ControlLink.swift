@@ -39,6 +39,7 @@ package final class ControlLink: Sendable {
     private let identity: IdentityKey
     let snapshots: SnapshotStore
     private let outbox: any UsageOutbox
+    let budgets: BudgetDesk
     private let status: @Sendable () -> Weir_V1_StatusReport
     private let settings: Settings
     /// Which address is spoken to; the next one after a failure.
@@ -61,7 +62,7 @@ package final class ControlLink: Sendable {
     /// - Throws: `EnrollmentError.token` for an address that is none.
     package init(
         enrollment: Enrollment, identity: IdentityKey, snapshots: SnapshotStore, outbox: any UsageOutbox, settings: Settings = Settings(),
-        logger: Logger, status: @escaping @Sendable () -> Weir_V1_StatusReport
+        budgets: BudgetDesk = BudgetDesk(), logger: Logger, status: @escaping @Sendable () -> Weir_V1_StatusReport
     ) throws(EnrollmentError) {
         let wanted = settings.address.isEmpty ? enrollment.addresses.joined(separator: ",") : settings.address
         guard let ring = FleetAddress.list(wanted).flatMap({ AddressRing($0) }) else {
@@ -71,6 +72,7 @@ package final class ControlLink: Sendable {
         self.identity = identity
         self.snapshots = snapshots
         self.outbox = outbox
+        self.budgets = budgets
         self.settings = settings
         self.ring = Mutex(ring)
         self.logger = logger
@@ -86,6 +88,7 @@ package final class ControlLink: Sendable {
             group.addTask { await self.runLink() }
             // A connection and a thread of their own: what delays the other delays no ban.
             group.addTask { await self.runBans() }
+            group.addTask { await self.runLeases() }
         }
     }
 

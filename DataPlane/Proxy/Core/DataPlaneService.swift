@@ -93,14 +93,18 @@ package struct DataPlaneService: Sendable {
         let (signatures, keeper) = try SignatureDesk.make(settings, store: store, clock: clock)
         let rates = RateLedger()
         let rateKeeper = try RateKeeper(ledger: rates, store: store, clock: clock)
+        let leases = try LeaseStore(store: store)
+        let budgets = BudgetDesk(store: leases, clock: clock, logger: logger)
         let pipeline = try UsagePipeline(
             store: store, journalDirectory: settings.dataDirectory + "/journal", settings: journal,
-            loops: ProxyServer.loopCount(settings), participants: [keeper, rateKeeper], recovered: { signatures.nonces.recovered() },
-            logger: logger,
-            clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
+            loops: ProxyServer.loopCount(settings), participants: [keeper, rateKeeper, leases],
+            recovered: {
+                signatures.nonces.recovered()
+                budgets.recovered()
+            }, logger: logger, clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures,
-            rates: rates)
+            rates: rates, budgets: budgets)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: store.quarantined)
         let operatorServer = try await OperatorServer.start(
@@ -110,7 +114,7 @@ package struct DataPlaneService: Sendable {
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            logger: logger, status: { reporter.report })
+            budgets: budgets, logger: logger, status: { reporter.report })
         logger.notice(
             "serving",
             metadata: [
@@ -182,6 +186,8 @@ private struct LinkService: Service {
     func run() async throws {
         let linking = Task { await link.run() }
         try? await gracefulShutdown()
+        // Everything is folded. What is held of budgets is another's from now on.
+        await link.budgets.giveBack(within: 1500)
         let deadline = MonotonicClock.nowMicroseconds() + Self.patienceMicroseconds
         while link.state.isConnected, pipeline.counters.outboxRows.load(ordering: .relaxed) > 0, MonotonicClock.nowMicroseconds() < deadline
         {

@@ -27,6 +27,8 @@ final class LoopContext: @unchecked Sendable {
     let questions: ControlQuestions
     /// The whole data plane's: what limits have counted.
     let rates: RateLedger
+    /// The whole data plane's: what may be spent.
+    let budgets: BudgetDesk
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
@@ -64,6 +66,10 @@ final class LoopContext: @unchecked Sendable {
 
     private var sends = PendingExchanges()
     private var ends = PendingExchanges()
+    /// Exchanges that wait for more of a budget.
+    private var parked = ParkedExchanges()
+    /// Parts of holds that stand in the journal's buffer.
+    var holdsWritten = 0
     private var isTickScheduled = false
     private var sweep: RepeatedTask?
     private var sweepCount = 0
@@ -75,10 +81,11 @@ final class LoopContext: @unchecked Sendable {
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
         tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        questions: ControlQuestions, rates: RateLedger
+        questions: ControlQuestions, rates: RateLedger, budgets: BudgetDesk
     ) {
         self.rates = rates
         self.questions = questions
+        self.budgets = budgets
         self.signatures = signatures
         self.eventLoop = eventLoop
         self.index = index
@@ -247,12 +254,17 @@ final class LoopContext: @unchecked Sendable {
             try journal.flush()
         } catch {
             metrics.journalFailures &+= 1
+            holdsWritten = 0
             starting.forEach { $0.intentFailed(error) }
             // Completions keep their place in the journal's buffer; their answers' ends wait with them.
             if !ends.isEmpty || journal.hasBuffered {
                 eventLoop.scheduleTask(in: .milliseconds(20)) { self.scheduleTick() }
             }
             return
+        }
+        if holdsWritten > 0 {
+            budgets.wroteDown(holdsWritten)
+            holdsWritten = 0
         }
         if settings.durability == .power, !ends.isEmpty {
             let ending = ends.take()
@@ -267,6 +279,34 @@ final class LoopContext: @unchecked Sendable {
         }
         starting.forEach { $0.intentIsDurable() }
         sends.reuse(starting)
+    }
+
+    // MARK: Budgets
+
+    /// The exchange tries again when more of a budget may be there, and for the last time when its patience is over.
+    func park(_ exchange: Exchange) {
+        budgets.count { $0.waited &+= 1 }
+        parked.append(exchange, since: nowMicroseconds)
+        budgets.waits(1)
+    }
+
+    /// What is held of budgets has changed.
+    func retryParked() {
+        assertOnLoop()
+        guard !parked.isEmpty else { return }
+        let waiting = parked.takeAll()
+        budgets.waits(-waiting.count)
+        for item in waiting where item.isCurrent && !item.exchange.retryReservation(isLast: false) {
+            parked.putBack(item)
+            budgets.waits(1)
+        }
+    }
+
+    private func endParked(_ now: Int64) {
+        guard !parked.isEmpty else { return }
+        let over = parked.takeOver(before: now &- Int64(settings.budgetTimeout) &* 1000)
+        budgets.waits(-over.count)
+        for item in over where item.isCurrent { _ = item.exchange.retryReservation(isLast: true) }
     }
 
     // MARK: Deadlines
@@ -302,6 +342,7 @@ final class LoopContext: @unchecked Sendable {
         for front in fronts.items where front.deadline <= now { front.deadlinePassed(now) }
         for exchange in Array(asking.values) { exchange.questionDeadline(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
+        endParked(now)
         if sweepCount % 10 == 0 {
             for exchange in running.items { exchange.recordProgress() }
             if journal.hasBuffered { scheduleTick() }

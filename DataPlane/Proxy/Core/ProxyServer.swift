@@ -18,6 +18,7 @@ package final class ProxyServer: Sendable {
     let endpointStates: EndpointStates
     let signatures: SignatureDesk
     let rates: RateLedger
+    let budgets: BudgetDesk
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
     let health: UpstreamHealth
@@ -27,10 +28,10 @@ package final class ProxyServer: Sendable {
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
         listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        rates: RateLedger,
-        logger: Logger
+        rates: RateLedger, budgets: BudgetDesk, logger: Logger
     ) {
         self.rates = rates
+        self.budgets = budgets
         self.signatures = signatures
         self.listenerMetrics = listenerMetrics
         self.settings = settings
@@ -50,7 +51,7 @@ package final class ProxyServer: Sendable {
     /// - Throws: the bind's error, or `JournalError`.
     package static func start(
         settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock(),
-        signatures: SignatureDesk = SignatureDesk(), rates: RateLedger = RateLedger()
+        signatures: SignatureDesk = SignatureDesk(), rates: RateLedger = RateLedger(), budgets: BudgetDesk = BudgetDesk()
     ) async throws -> ProxyServer {
         let loops = loopCount(settings)
         let group = Listener.loops(loops)
@@ -64,13 +65,14 @@ package final class ProxyServer: Sendable {
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
                 health: health, endpointStates: endpointStates, signatures: signatures, questions: snapshots.questions,
-                rates: rates)
+                rates: rates, budgets: budgets)
             contexts.append(context)
         }
         for context in contexts {
             try await context.eventLoop.submit { context.start() }.get()
         }
         let all = contexts
+        budgets.onChange { for context in all { context.eventLoop.execute { context.retryParked() } } }
         let bans = snapshots.bans
         // First to be told of what comes, then given what is there: nothing in between is missed.
         bans.onActivate { bans in
@@ -94,7 +96,7 @@ package final class ProxyServer: Sendable {
             let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
                 settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
-                endpointStates: endpointStates, signatures: signatures, rates: rates, logger: logger)
+                endpointStates: endpointStates, signatures: signatures, rates: rates, budgets: budgets, logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()

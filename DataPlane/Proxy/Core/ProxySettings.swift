@@ -95,6 +95,11 @@ package struct ProxySettings: Sendable {
     /// revoked when its machine is no longer trusted; more where callers have to be moved elsewhere first.
     package var revocationGrace = 0
 
+    // MARK: Budgets
+
+    /// How long a request waits for the control plane where what is held of a budget does not cover it, milliseconds. Then 503.
+    package var budgetTimeout = 2_000
+
     // MARK: Usage
 
     /// `process`: survives kill -9 (the page cache keeps it). `power`: the end of an answer also waits for an fsync.

@@ -4,7 +4,7 @@ import Primitives
 import Telemetry
 
 /// Proof that a request may be sent, and all that its attempts need to know of it: its caller is known, its model exists, is visible and
-/// routed, and the caller's scopes allow it. Its reservation will stand here.
+/// routed, and the caller's scopes allow it; and what it holds of its budgets (`ReserveBudget`).
 final class Admission {
     let caller: Caller
     let snapshot: RuntimeSnapshot
@@ -29,6 +29,8 @@ final class Admission {
     var rates: RateCharge?
     /// Which endpoints are left to be tried.
     var plan: RoutePlan
+    /// Nil where no budget concerns the request, or nothing of one is held yet.
+    var budget: BudgetHold?
 
     fileprivate init(
         _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ model: CompiledModel, _ route: CompiledRoute,
@@ -61,7 +63,7 @@ final class Admission {
     func releaseBody() { body = ByteBuffer() }
 }
 
-/// The third stage. Limits, quotas and budgets will be checked here.
+/// The third stage. Budgets follow it: see `ReserveBudget`.
 enum Admit {
     static func request(
         _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer, requestID: RequestID, at admittedAt: Int64

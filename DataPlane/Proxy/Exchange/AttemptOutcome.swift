@@ -135,6 +135,8 @@ struct AttemptSums {
     var cost = NanoDollars(0)
     var flags = UsageFlags()
     var sentUpstream = false
+    /// Of some attempt it is not known what it came to.
+    var isUnknown = false
 
     mutating func add(_ outcome: AttemptOutcome) {
         attempts &+= 1

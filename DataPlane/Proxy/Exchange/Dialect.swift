@@ -31,10 +31,13 @@ extension Dialect {
     func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
         let target = candidate.target
         let renames = target.upstreamModelBytes != admission.model.nameBytes
-        guard renames || candidate.asksForUsage else { return [] }
+        let bound = admission.writtenOutputBound
+        guard renames || candidate.asksForUsage || bound != nil else { return [] }
         var edits = UpstreamEdits(admission.members)
         if renames { edits.setModel(target.upstreamModel) }
         if candidate.asksForUsage { _ = edits.askForUsage() }
+        // No answer may cost more than was reserved for it.
+        if let bound { edits.limitOutput(to: bound) }
         return edits.sorted()
     }
 }

@@ -11,13 +11,16 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
 final class Exchange: @unchecked Sendable, ListedConnection {
-    /// idle → receiving → (asking → receiving →) journaling → attempting → (delivering →) recording → idle. A rejection or the client's leaving shortens that.
+    /// idle → receiving → (asking → receiving →) (reserving →) journaling → attempting → (delivering →) recording → idle. A rejection or the
+    /// client's leaving shortens that.
     enum Stage {
         case idle
         /// The head was judged; the body is arriving, or an answer without one is on its way.
         case receiving(Asked?)
         /// The control plane is asked for what the request needs; nothing is admitted.
         indirect case asking(Inquiry)
+        /// More of a budget was asked for; nothing is written, and nothing was sent.
+        case reserving(Admission, Attempt)
         /// The intent waits for the journal's write; nothing has been sent.
         case journaling(Admission, Attempt)
         case attempting(Admission, Attempt)
@@ -69,7 +72,9 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// The request that is running.
     var admission: Admission? {
         switch stage {
-        case .journaling(let admission, _), .attempting(let admission, _), .delivering(let admission, _, _, _): admission
+        case .reserving(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
+            .delivering(let admission, _, _, _):
+            admission
         case .idle, .receiving, .asking, .recording: nil
         }
     }
@@ -126,11 +131,16 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         if principal != nil { loop.metrics.clientDisconnects &+= 1 }
         switch stage {
         case .journaling(let admission, let attempt):
-            if !loop.journal.abandon(requestID) { settle(admission, attempt, nil, Verdict(how, status: 0)) }
+            if loop.journal.abandon(requestID) {
+                loop.holdsWritten -= admission.budget?.parts.count ?? 0
+                releaseBudget(admission)
+            } else {
+                settle(admission, attempt, nil, Verdict(how, status: 0))
+            }
         case .attempting(_, let attempt): attempt.abandon(how)
         case .delivering(let admission, let attempt, let outcome, _):
             settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
-        case .idle, .receiving, .asking, .recording: break
+        case .idle, .receiving, .asking, .reserving, .recording: break
         }
         reset()
     }
@@ -140,6 +150,9 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Ends the request from our side, whatever it is doing: nothing new is sent to a provider, a stream gets an error event.
     func interrupt(_ why: Interruption) {
         switch stage {
+        case .reserving:
+            stage = .receiving(nil)
+            reject(Rejection(why))
         case .journaling, .asking: reject(Rejection(why))
         case .attempting(_, let attempt): attempt.abandon(why)
         case .delivering(let admission, let attempt, let outcome, _):

@@ -17,6 +17,7 @@ struct Rejection: Error, Sendable {
         case permission = "permission_error"
         case notFound = "not_found_error"
         case rateLimit = "rate_limit_error"
+        case quota = "insufficient_quota"
         case server = "server_error"
         case upstream = "upstream_error"
     }

@@ -65,6 +65,7 @@ extension Exchange {
         if let scopes = admission.caller.scopes {
             for tag in scopes.tags { loop.encoder.field(.tags, tag) }
         }
+        if admission.budget != nil { encodeHolds(admission) }
         // Where it is going first, so that a record cut short by a crash can be priced.
         encode(attempt.candidate, attempt.price)
         do throws(JournalRefusal) {
@@ -82,9 +83,10 @@ extension Exchange {
 
     /// After an attempt that another one follows: what it came to, and where the request goes now, is in the journal before the next one's
     /// answer can be.
-    func recordSums(before next: Attempt) {
+    func recordSums(before next: Attempt, _ admission: Admission) {
         loop.encoder.reset()
         encodeSums()
+        if admission.budget != nil { encodeExtensions(admission) }
         loop.encoder.always(.attempts, UInt64(sums.attempts) &+ 1)
         encode(next.candidate, next.price)
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
@@ -100,6 +102,7 @@ extension Exchange {
         sums.flags.formUnion(verdict.flags)
         loop.encoder.reset()
         loop.encoder.always(.status, verdict.isFailure ? 2 : 1)
+        if admission.budget != nil { settleBudget(admission) }
         if let origin = verdict.origin { loop.encoder.field(.errorOrigin, UInt64(origin.rawValue)) }
         loop.encoder.field(.errorCode, verdict.code)
         loop.encoder.field(.httpStatus, UInt64(verdict.status))
@@ -191,7 +194,7 @@ extension Exchange {
 
     /// Called about once a second: what a long stream has come to so far, so that a crash loses a second of its count and not all of it.
     func recordProgress() {
-        guard case .attempting(_, let attempt) = stage, attempt.isDueForProgress(since: lastProgressAt) else { return }
+        guard case .attempting(let admission, let attempt) = stage, attempt.isDueForProgress(since: lastProgressAt) else { return }
         lastProgressAt = loop.nowMicroseconds
         var soFar = sums
         soFar.add(attempt.soFar)
@@ -201,6 +204,7 @@ extension Exchange {
         loop.encoder.always(.responseBytes, UInt64(max(0, attempt.responseBytes)))
         loop.encoder.always(.attempts, UInt64(soFar.attempts))
         if soFar.attempts > 1 { encode(attempt.candidate, attempt.price) }
+        if admission.budget != nil { encodeExtensions(admission) }
         loop.encoder.field(.sentUpstream, true)
         loop.journal.progress(requestID, loop.encoder.bytes)
     }

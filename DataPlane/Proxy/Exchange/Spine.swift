@@ -112,9 +112,22 @@ extension Exchange {
         loop.health.refresh()
         guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else { throw .noCredential() }
         let attempt = Attempt(candidate, admission, of: self)
-        try writeIntent(admission, attempt)
+        guard try reserveBudget(admission) else {
+            stage = .reserving(admission, attempt)
+            loop.running.add(self)
+            return loop.park(self)
+        }
+        try begin(admission, attempt)
+    }
+
+    /// Everything that the request needs is there.
+    func begin(_ admission: Admission, _ attempt: Attempt) throws(Rejection) {
+        do throws(Rejection) { try writeIntent(admission, attempt) } catch {
+            releaseBudget(admission)
+            throw error
+        }
         stage = .journaling(admission, attempt)
-        loop.running.add(self)
+        if listIndex < 0 { loop.running.add(self) }
         loop.metrics.admitted &+= 1
         if admission.isStreaming { loop.metrics.streams &+= 1 }
         loop.sendAfterJournal(self)
@@ -129,7 +142,8 @@ extension Exchange {
 
     /// The journal could not keep the intent and has forgotten it.
     func intentFailed(_ refusal: JournalRefusal) {
-        guard case .journaling = stage else { return }
+        guard case .journaling(let admission, _) = stage else { return }
+        releaseBudget(admission)
         stage = .receiving(nil)
         reject(.usageNotStorable(refusal.code))
     }
@@ -150,6 +164,7 @@ extension Exchange {
         loop.attemptEnded(AttemptEnd(attempt, outcome))
         loop.metrics.note(outcome)
         sums.add(outcome)
+        if outcome.isUnknown(of: admission) { sums.isUnknown = true }
         switch outcome.ending {
         case .answered(let hadError):
             deliver(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError))
@@ -159,7 +174,9 @@ extension Exchange {
         // The same endpoint gets it on a connection of its own (RFC 9112 §9.3.1).
         case .notBegun: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)
         case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost:
-            if outcome.allowsAnother(on: admission.route), let next = select(after: attempt, admission, outcome) {
+            if outcome.allowsAnother(on: admission.route), let next = select(after: attempt, admission, outcome),
+                coverAnother(admission, after: outcome)
+            {
                 forward(to: next, admission, after: attempt, outcome)
             } else {
                 reject(outcome.rejection, after: outcome)
@@ -192,7 +209,7 @@ extension Exchange {
         earlier.append(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome))
         loop.metrics.retries &+= 1
         let next = Attempt(candidate, admission, of: self)
-        recordSums(before: next)
+        recordSums(before: next, admission)
         stage = .attempting(admission, next)
         next.start(fresh: fresh)
     }

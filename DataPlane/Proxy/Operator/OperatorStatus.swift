@@ -123,6 +123,16 @@ package final class OperatorStatus: Sendable {
         for (name, help, value) in pipeline.metrics {
             out.one("weir_proxy_usage_\(name)", name.hasSuffix("_total") ? "counter" : "gauge", help, value)
         }
+        let budgets = server.budgets.sums
+        out.family("weir_proxy_budget_requests_total", "counter", "Requests that budgets concern, by what became of them.")
+        for (outcome, count) in [
+            ("reserved", budgets.reserved), ("refused", budgets.refused), ("unavailable", budgets.unavailable),
+            ("observed", budgets.observed),
+            ("waited", budgets.waited),
+        ] {
+            out.sample("weir_proxy_budget_requests_total", [("outcome", outcome)], count)
+        }
+        out.one("weir_proxy_budget_overruns_total", "counter", "Requests that were charged more than they could come to.", budgets.beyond)
         out.one("weir_proxy_directory_keys", "gauge", "Virtual keys held.", UInt64(health.keyCount))
         out.one("weir_proxy_config_baseline_version", "gauge", "The configuration in force.", health.baselineVersion)
         out.one("weir_proxy_config_candidate_version", "gauge", "The configuration being rolled out; 0: none.", health.candidateVersion)

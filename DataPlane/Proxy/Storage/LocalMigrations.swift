@@ -30,6 +30,7 @@ package struct LocalMigration: Sendable {
         nonces,
         bans,
         rates,
+        leases,
     ]
 
     private static let base = LocalMigration(

@@ -59,10 +59,14 @@ final class RunningDataPlane: Sendable {
         settings.dataDirectory = folder
         settings.loops = 1
         let estimator = InterruptedEstimate(snapshots: snapshots)
+        let leases = try LeaseStore(store: local)
+        let budgets = BudgetDesk(store: leases, logger: logger)
         let pipeline = try UsagePipeline(
-            store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1, logger: logger,
+            store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1, participants: [leases],
+            recovered: { budgets.recovered() }, logger: logger,
             estimateInterrupted: { estimator.suffix(for: $0) })
-        let server = try await ProxyServer.start(settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger)
+        let server = try await ProxyServer.start(
+            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, budgets: budgets)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: [])
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
@@ -70,7 +74,7 @@ final class RunningDataPlane: Sendable {
         linkSettings.statusSeconds = 1
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            logger: logger, status: { reporter.report })
+            budgets: budgets, logger: logger, status: { reporter.report })
         return RunningDataPlane(
             local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link, status: status,
             reporting: Task { await reporter.run() })

@@ -14,6 +14,7 @@ package final class Directory: Sendable {
     let scopes: [KeyScopes]
     let principals: PrincipalTable
     package let limits: LimitSet
+    let budgets: BudgetTable
     package let keyCount: Int
     /// Rises whenever somebody lost what he had: what runs for him is looked for then, and at no other change.
     let revocations: UInt64
@@ -22,9 +23,10 @@ package final class Directory: Sendable {
 
     init(
         shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes],
-        principals: PrincipalTable, limits: LimitSet = .empty, revocations: UInt64
+        principals: PrincipalTable, limits: LimitSet = .empty, budgets: BudgetTable = BudgetTable(), revocations: UInt64
     ) {
         self.limits = limits
+        self.budgets = budgets
         self.principals = principals
         self.revocations = revocations
         takingDIDs = tenants.values.compactMap { tenant in tenant.newDIDs.map { (tenant, $0) } }
@@ -72,7 +74,7 @@ package final class Directory: Sendable {
         principals.setCandidates(selector)
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, principals: principals,
-            limits: limits, revocations: revocations)
+            limits: limits, budgets: budgets, revocations: revocations)
     }
 
     func app(_ id: IDBits) -> AppEntry? { principals.find(.app, id).flatMap(entry) }

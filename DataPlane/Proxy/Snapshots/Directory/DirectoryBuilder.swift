@@ -13,6 +13,7 @@ struct DirectoryBuilder {
     private var limits: LimitSet
     /// Those that change; nil: none does.
     private var rules: [IDBits: LimitRule]?
+    private var budgets: BudgetTable
     private var touched: Set<Int> = []
     private var revocations: UInt64
     private let selector: RolloutSelector?
@@ -30,6 +31,7 @@ struct DirectoryBuilder {
         scopes = directory.scopes
         principals = directory.principals
         limits = directory.limits
+        budgets = directory.budgets
         scopeIndex = [:]
         for (index, scope) in scopes.enumerated() { scopeIndex[scope] = UInt32(truncatingIfNeeded: index + 1) }
     }
@@ -76,6 +78,7 @@ struct DirectoryBuilder {
         guard tenants.removeValue(forKey: id) != nil else { return }
         revocations &+= 1
         principals.removeAll(of: id)
+        budgets.removeAll(of: id)
         for (project, index) in projectIndex where projects[Int(index)]?.tenant.bits == id {
             projects[Int(index)] = nil
             projectIndex[project] = nil
@@ -169,6 +172,15 @@ struct DirectoryBuilder {
         rules?[id] = rule
     }
 
+    mutating func upsert(_ rule: BudgetRule) throws(DocumentRefusal) {
+        guard tenants[rule.tenant] != nil else {
+            throw DocumentRefusal(.brokenReference, "budget \(text(rule.id, BudgetRule.idPrefix)) names an unknown tenant")
+        }
+        budgets.upsert(rule)
+    }
+
+    mutating func removeBudget(_ id: IDBits) { budgets.remove(id) }
+
     mutating func finish() -> Directory {
         if let rules { limits = LimitSet(rules) }
         for shard in touched { shards[shard].compactExtras() }
@@ -176,7 +188,7 @@ struct DirectoryBuilder {
         touched = []
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes,
-            principals: principals, limits: limits, revocations: revocations)
+            principals: principals, limits: limits, budgets: budgets, revocations: revocations)
     }
 
     private mutating func intern(_ scope: KeyScopes) -> UInt32 {

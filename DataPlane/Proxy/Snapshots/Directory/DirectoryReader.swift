@@ -22,6 +22,7 @@ enum DirectoryReader {
             try projects(payload, &builder)
             // Most directories are all keys: no pass over a million of them for nothing.
             if outline.others > 0 { try others(payload, &builder) }
+            if outline.budgets > 0 { try budgets(payload, &builder) }
             try keys(payload, &builder)
             if outline.limits > 0 { try limits(payload, &builder) }
             return builder.finish()
@@ -41,6 +42,7 @@ enum DirectoryReader {
         var others = 0
         /// Removals included.
         var limits = 0
+        var budgets = 0
     }
 
     private static func outline(_ payload: UnsafeRawBufferPointer) throws(WireReader.Malformed) -> Outline {
@@ -54,6 +56,7 @@ enum DirectoryReader {
             case 4: outline.keys += 1
             case 8...11, 20...23: outline.others += 1
             case 70, 71: outline.limits += 1
+            case 60, 61: outline.budgets += 1
             default: break
             }
             try reader.skip(field)
@@ -335,7 +338,7 @@ enum DirectoryReader {
             user: user)
     }
 
-    private static func identifier(_ bytes: UnsafeRawBufferPointer, _ prefix: StaticString) throws(DocumentRefusal) -> IDBits {
+    static func identifier(_ bytes: UnsafeRawBufferPointer, _ prefix: StaticString) throws(DocumentRefusal) -> IDBits {
         guard let id = IDBits(identifier: bytes, prefix: prefix) else {
             let shown = String(decoding: bytes.prefix(48), as: UTF8.self)
             throw DocumentRefusal(.malformedPayload, "\"\(shown)\" is not a \(prefix)… identifier")

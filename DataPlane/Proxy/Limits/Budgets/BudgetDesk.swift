@@ -1,0 +1,222 @@
+import Contract
+import Foundation
+import Leases
+import Logging
+import Primitives
+import Synchronization
+
+/// What all loops share of budgets: the slices held (a short lock, uncontended as a rule), who waits for more, and what the lease stream is to
+/// say. A deployment without budgets has one that nobody asks.
+package final class BudgetDesk: Sendable {
+    private struct State {
+        var wallet = Wallet()
+        /// The unit of each account that was asked for: it is kept beside its slices.
+        var units: [AccountKey: Int] = [:]
+        var isReady = false
+        var isStopping = false
+        var isGivenBack = false
+        var isLinked = false
+        /// Told when something may be had that was not, or is known not to be.
+        var listeners: [@Sendable () -> Void] = []
+    }
+
+    package struct Counts: Sendable {
+        package var reserved: UInt64 = 0
+        package var refused: UInt64 = 0
+        package var unavailable: UInt64 = 0
+        package var observed: UInt64 = 0
+        package var waited: UInt64 = 0
+        package var beyond: UInt64 = 0
+    }
+
+    private let state: Mutex<State>
+    private let counts = Mutex(Counts())
+    /// Nil where nothing is kept: in tests of other things.
+    let store: LeaseStore?
+    let clock: any WallClock
+    private let logger: Logger
+    /// The lease stream waits for it.
+    let wake = LinkSignal()
+    private let worker = DispatchQueue(label: "weir.leases", qos: .utility)
+
+    init(store: LeaseStore?, clock: any WallClock = SystemClock(), logger: Logger, wallet: Wallet = Wallet()) {
+        self.store = store
+        self.clock = clock
+        self.logger = logger
+        var state = State()
+        state.wallet = wallet
+        state.isReady = store == nil
+        self.state = Mutex(state)
+    }
+
+    /// For data planes without budgets, and tests of other things.
+    package convenience init() { self.init(store: nil, logger: Logger(label: "weir.budgets") { _ in SwiftLogNoOpLogHandler() }) }
+
+    package var sums: Counts { counts.withLock { $0 } }
+
+    /// Everything that an earlier process left is folded: what the disk says is what is held.
+    package func recovered() {
+        do {
+            let orphans = try store?.judge() ?? 0
+            if orphans > 0 {
+                logger.warning(
+                    """
+                    slices of budgets that the last process held are not spent from: this machine was restarted, or the data directory is \
+                    another or an older one. They stay counted until they are written off: weir budgets write-off
+                    """, metadata: ["slices": "\(orphans)"])
+            }
+            let open = try store?.open() ?? []
+            let now = clock.nowMilliseconds()
+            state.withLock { state in
+                for (slice, unit) in open {
+                    state.units[slice.account] = unit
+                    state.wallet.add(slice, nowMilliseconds: now)
+                }
+                state.isReady = true
+            }
+        } catch {
+            logger.error("slices of budgets cannot be read: what is limited by budgets waits for new ones", metadata: ["error": "\(error)"])
+            state.withLock { $0.isReady = true }
+        }
+        tell()
+        wake.raise()
+    }
+
+    // MARK: Requests
+
+    /// Reserves all claims or nothing. `.short`: more was asked for, and the listeners are told when the answer is there.
+    func reserve(_ claims: [Claim], units: [Int]) -> Reservation {
+        let now = clock.nowMilliseconds()
+        let (reservation, isNew) = state.withLock { state -> (Reservation, Bool) in
+            guard state.isReady else { return (.short(claims.first?.account ?? AccountKey(high: 0, low: 0, periodStart: 0)), false) }
+            let reservation = state.wallet.reserve(claims, nowMilliseconds: now)
+            if case .short = reservation {
+                for (claim, unit) in zip(claims, units) { state.units[claim.account] = unit }
+                return (reservation, true)
+            }
+            return (reservation, false)
+        }
+        switch reservation {
+        case .held: counts.withLock { $0.reserved &+= 1 }
+        case .short where isNew: wake.raise()
+        case .short, .refused: break
+        }
+        return reservation
+    }
+
+    /// More for a request that runs.
+    func extend(_ claim: Claim) -> [HoldPart]? {
+        let now = clock.nowMilliseconds()
+        let parts = state.withLock { $0.wallet.extend(claim, nowMilliseconds: now) }
+        if parts == nil { wake.raise() }
+        return parts
+    }
+
+    func settle(_ part: HoldPart, spent: Int64, unknown: Int64) {
+        state.withLock { $0.wallet.settle(part, spent: spent, unknown: unknown) }
+    }
+
+    func release(_ parts: [HoldPart]) {
+        state.withLock { state in for part in parts { state.wallet.settle(part, spent: 0) } }
+        // Who waits may have it.
+        if hasWaiters { tell() }
+    }
+
+    private let waiting = Atomic<Int>(0)
+    private var hasWaiters: Bool { waiting.load(ordering: .relaxed) > 0 }
+    func waits(_ change: Int) { waiting.wrappingAdd(change, ordering: .relaxed) }
+
+    func count(_ body: (inout Counts) -> Void) { counts.withLock { body(&$0) } }
+
+    /// So many parts of holds are in the journal; see `LeaseWitness`.
+    func wroteDown(_ parts: Int) { store?.wroteDown(parts) }
+
+    // MARK: Listeners
+
+    package func onChange(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.listeners.append(body) } }
+
+    private func tell() {
+        for listener in state.withLock({ $0.listeners }) { listener() }
+    }
+
+    // MARK: The lease stream
+
+    /// Before everything is folded nothing can be said. From then on there is a stream, with or without budgets: after a restore of the control
+    /// plane others wait until it has heard that nothing is held here.
+    var isReady: Bool { state.withLock { $0.isReady } }
+
+    func linked(_ isLinked: Bool) {
+        state.withLock { state in
+            state.isLinked = isLinked
+            if !isLinked { state.wallet.forgetAsks() }
+        }
+    }
+
+    /// Blocking work on the disk, away from the tasks' threads.
+    func onDisk<R: Sendable>(_ body: @escaping @Sendable (LeaseStore) throws -> R) async throws -> R? {
+        guard let store else { return nil }
+        return try await withCheckedThrowingContinuation { continuation in
+            worker.async { continuation.resume(with: Result { try body(store) }) }
+        }
+    }
+
+    func asks() -> [LeaseAsk] {
+        let now = clock.nowMilliseconds()
+        var generator = SystemRandomNumberGenerator()
+        return state.withLock { $0.isStopping ? [] : $0.wallet.asks(nowMilliseconds: now, using: &generator) }
+    }
+
+    /// What is to be written and told: see `Wallet.look`.
+    func look() -> (changes: [SliceChange], isStopping: Bool) {
+        let now = clock.nowMilliseconds()
+        return state.withLock { ($0.wallet.look(nowMilliseconds: now, all: $0.isStopping), $0.isStopping) }
+    }
+
+    var isStopping: Bool { state.withLock { $0.isStopping } }
+
+    func closed(_ slices: [HeldSlice]) {
+        state.withLock { state in for slice in slices { state.wallet.closed(slice.id, of: slice.account) } }
+    }
+
+    func void(_ slices: [HeldSlice]) {
+        state.withLock { state in for slice in slices { state.wallet.void(slice.id, of: slice.account) } }
+    }
+
+    func unit(of account: AccountKey) -> Int { state.withLock { $0.units[account] ?? 0 } }
+
+    /// A slice that is on the disk now.
+    func granted(_ slice: HeldSlice) {
+        let now = clock.nowMilliseconds()
+        state.withLock { $0.wallet.add(slice, nowMilliseconds: now) }
+        tell()
+    }
+
+    func refused(_ ask: LeaseAsk, _ answer: RefusedAccount) {
+        let now = clock.nowMilliseconds()
+        state.withLock { $0.wallet.refused(ask, answer, nowMilliseconds: now) }
+        tell()
+    }
+
+    func recall(_ account: AccountKey) {
+        state.withLock { $0.wallet.recall(account) }
+        wake.raise()
+    }
+
+    func givenBack() { state.withLock { $0.isGivenBack = true } }
+
+    /// The data plane stops, and everything is folded: what is held goes back while the control plane is there to take it. If it is not, the
+    /// next process goes on with it.
+    package func giveBack(within milliseconds: Int64) async {
+        let isWorthIt = state.withLock { state in
+            guard state.isLinked, !state.wallet.isEmpty else { return false }
+            state.isStopping = true
+            return true
+        }
+        guard isWorthIt else { return }
+        wake.raise()
+        let deadline = MonotonicClock.nowMicroseconds() + milliseconds * 1000
+        while !state.withLock({ $0.isGivenBack || !$0.isLinked }), MonotonicClock.nowMicroseconds() < deadline {
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+    }
+}

@@ -1,0 +1,287 @@
+import Contract
+import Formats
+import Leases
+import Primitives
+
+/// What a request holds of the budgets that it counts in.
+struct BudgetHold {
+    struct Entry {
+        let rule: BudgetRule
+        let account: AccountKey
+        /// The worst case, in the rule's unit.
+        let amount: Int64
+    }
+
+    let entries: [Entry]
+    var parts: [HoldPart] = []
+    /// What was taken beyond the reservation that the intent says.
+    var extensions: [HoldPart] = []
+    /// Budgets that only observe, and would have refused.
+    var wouldHaveRefused: [BudgetRule] = []
+}
+
+/// The most that a request can come to.
+struct WorstCase {
+    var cost: NanoDollars
+    var tokens: Int64
+
+    /// Input: a token has a byte at least, and what is no text counts by its kind. Output: what the request or the model bounds it to, for
+    /// each choice. The price: the dearest of all endpoints that may serve it.
+    init(_ admission: Admission) {
+        let window = admission.model.contextWindow
+        var input = max(admission.requestBytes, admission.estimatedInputTokens)
+        if window > 0 { input = min(input, window) }
+        let choices = max(1, admission.members.n?.value ?? 1, admission.members.bestOf?.value ?? 1)
+        let (product, overflow) = admission.outputBound.multipliedReportingOverflow(by: min(choices, 1 << 20))
+        let output = admission.capability == .embeddings ? 0 : overflow ? LeaseAmount.maximum : min(product, LeaseAmount.maximum)
+        tokens = min(input, LeaseAmount.maximum) + output
+        cost = NanoDollars(0)
+        for target in admission.route.targets {
+            guard let price = target.price(atMilliseconds: admission.admittedAt / 1000) else { continue }
+            cost = max(cost, Pricing.worstCase(input: input, output: output, price.card))
+        }
+    }
+
+    func amount(in unit: Weir_V1_BudgetUnit) -> Int64 {
+        switch unit {
+        case .nanoDollars: cost.rawValue
+        case .tokens: tokens
+        default: 1
+        }
+    }
+}
+
+extension Admission {
+    /// The most tokens of one choice: what the caller says, else the model, else its window, else what is written into the request.
+    var outputBound: Int64 {
+        let given = [members.maxTokens?.value, members.maxCompletionTokens?.value].compactMap { $0 }.max()
+        if let given { return max(0, given) }
+        if model.maxOutputTokens > 0 { return model.maxOutputTokens }
+        return model.contextWindow > 0 ? model.contextWindow : Self.unknownOutput
+    }
+
+    /// Of a model of which nothing is known.
+    private static let unknownOutput: Int64 = 32_768
+
+    /// What bounds the answer where the caller does not: written into the request, so that no answer costs more than was reserved.
+    /// Completions have a bound by themselves (16 in OpenAI's API), which a larger one would raise.
+    var writtenOutputBound: Int64? {
+        guard budget?.parts.isEmpty == false, capability == .chat, members.maxTokens == nil, members.maxCompletionTokens == nil else {
+            return nil
+        }
+        return outputBound
+    }
+}
+
+/// Reserves what a request may come to from every budget that it counts in, at once, before it is sent.
+enum ReserveBudget {
+    enum Outcome {
+        case held(BudgetHold)
+        /// Nothing concerns it.
+        case unlimited
+        /// More was asked for.
+        case wait(BudgetRule?)
+    }
+
+    /// - Throws: where the control plane has said that there is no more.
+    static func request(_ admission: Admission, _ desk: BudgetDesk) throws(Rejection) -> Outcome {
+        let table = admission.snapshot.directory.budgets
+        guard table.concerns(admission.caller.tenant) else { return .unlimited }
+        let rules = table.rules(of: admission.caller.principal, for: admission.capability)
+        guard !rules.isEmpty else { return .unlimited }
+        let now = admission.admittedAt / 1000
+        let worst = WorstCase(admission)
+        var strict: [BudgetHold.Entry] = []
+        var lenient: [BudgetHold.Entry] = []
+        for rule in rules {
+            guard let account = rule.account(atMilliseconds: now) else {
+                guard rule.refuses else { continue }
+                desk.count { $0.unavailable &+= 1 }
+                throw .budgetUnavailable("the periods of budget \(rule.name) that are known here are over")
+            }
+            let entry = BudgetHold.Entry(rule: rule, account: account, amount: worst.amount(in: rule.unit))
+            if rule.refuses { strict.append(entry) } else { lenient.append(entry) }
+        }
+        var hold = BudgetHold(entries: strict + lenient)
+        if !strict.isEmpty {
+            switch desk.reserve(strict.map { Claim(account: $0.account, amount: $0.amount) }, units: strict.map(\.rule.unit.rawValue)) {
+            case .held(let parts): hold.parts = parts
+            case .short(let account): return .wait(strict.first { $0.account == account }?.rule)
+            case .refused(let account, let why):
+                desk.count { $0.refused &+= 1 }
+                throw refusal(strict.first { $0.account == account }?.rule, why)
+            }
+        }
+        // Whoever only observes makes nobody wait.
+        for entry in lenient {
+            switch desk.reserve([Claim(account: entry.account, amount: entry.amount)], units: [entry.rule.unit.rawValue]) {
+            case .held(let parts): hold.parts += parts
+            case .short: break
+            case .refused:
+                guard entry.rule.observes else { continue }
+                desk.count { $0.observed &+= 1 }
+                hold.wouldHaveRefused.append(entry.rule)
+            }
+        }
+        guard hold.parts.count <= maximumParts else {
+            desk.release(hold.parts)
+            throw .budgetUnavailable("the request counts in too many budgets")
+        }
+        return .held(hold)
+    }
+
+    /// Each takes some 35 bytes of the room that a completion has.
+    private static let maximumParts = 40
+
+    static func refusal(_ rule: BudgetRule?, _ why: RefusedAccount) -> Rejection {
+        switch why.reason {
+        case .exhausted, .held: .budgetExhausted(rule, resetsAt: why.resetsAt)
+        case .noSuchAccount, .recovering, .superseded: .budgetUnavailable("\(why.reason)")
+        }
+    }
+}
+
+extension Rejection {
+    /// The one refusal for want of money, or of what else a budget counts.
+    static func budgetExhausted(_ rule: BudgetRule?, resetsAt: Int64) -> Rejection {
+        let what = rule.map { "The budget '\($0.name)' of this \($0.subject.level.word)" } ?? "A budget of this caller"
+        let when = resetsAt > 0 ? " It begins anew at \(RFC3339.string(milliseconds: resetsAt))." : ""
+        return Rejection(
+            status: 402, fault: .client, kind: .quota, code: "insufficient_quota",
+            message: "\(what) has too little left for this request.\(when) A smaller max_tokens asks for less of it.", isPermanent: true)
+    }
+
+    static func budgetUnavailable(_ detail: String) -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "budget_unavailable",
+            message: "It is not known at the moment whether the budget allows this request, so nothing was sent. Try again shortly.",
+            retryMilliseconds: 1000, detail: detail)
+    }
+}
+
+extension Exchange {
+    /// Asks for what the request needs; it goes on by itself when that is there.
+    /// - Returns: false while it waits.
+    func reserveBudget(_ admission: Admission) throws(Rejection) -> Bool {
+        switch try ReserveBudget.request(admission, loop.budgets) {
+        case .unlimited: return true
+        case .held(let hold):
+            admission.budget = hold
+            if !hold.wouldHaveRefused.isEmpty { sums.flags.formUnion(.wouldHaveRefused) }
+            return true
+        case .wait: return false
+        }
+    }
+
+    /// The answer to what was asked for may be there.
+    /// - Parameter isLast: nobody waits any longer.
+    /// - Returns: false while it waits on.
+    func retryReservation(isLast: Bool) -> Bool {
+        guard case .reserving(let admission, let attempt) = stage else { return true }
+        do throws(Rejection) {
+            if try reserveBudget(admission) {
+                try begin(admission, attempt)
+            } else if isLast {
+                loop.budgets.count { $0.unavailable &+= 1 }
+                throw .budgetUnavailable("the control plane did not answer in time")
+            } else {
+                return false
+            }
+        } catch {
+            stage = .receiving(nil)
+            reject(error)
+        }
+        return true
+    }
+
+    /// What was held was never used: the request has not left.
+    func releaseBudget(_ admission: Admission) {
+        guard let hold = admission.budget else { return }
+        admission.budget = nil
+        loop.budgets.release(hold.parts + hold.extensions)
+    }
+
+    /// Makes sure that another attempt is covered as well, whatever the one before has cost.
+    func coverAnother(_ admission: Admission, after outcome: AttemptOutcome) -> Bool {
+        guard var hold = admission.budget else { return true }
+        let worst = WorstCase(admission)
+        let isUnknown = outcome.isUnknown(of: admission)
+        var taken: [HoldPart] = []
+        for entry in hold.entries where hold.parts.contains(where: { $0.account == entry.account }) {
+            let more: Int64 =
+                switch entry.rule.unit {
+                case .nanoDollars: isUnknown ? worst.cost.rawValue : outcome.cost.rawValue
+                case .tokens: isUnknown ? worst.tokens : outcome.usage.input &+ outcome.usage.output
+                default: isUnknown ? 1 : 0
+                }
+            guard more > 0 else { continue }
+            guard let parts = loop.budgets.extend(Claim(account: entry.account, amount: more)) else {
+                guard entry.rule.refuses else { continue }
+                loop.budgets.release(taken)
+                return false
+            }
+            taken += parts
+        }
+        loop.holdsWritten += taken.count
+        hold.extensions += taken
+        admission.budget = hold
+        return true
+    }
+
+    /// Into the intent.
+    func encodeHolds(_ admission: Admission) {
+        guard let hold = admission.budget else { return }
+        loop.holdsWritten += hold.parts.count
+        for part in hold.parts { loop.encoder.amount(.holds, slice: part.slice.bits, part.amount) }
+        for rule in hold.wouldHaveRefused { loop.encoder.field(.wouldHaveRefused, rule.id.bytes(prefix: BudgetRule.idPrefix)) }
+    }
+
+    /// Into each progress record: it replaces the one before.
+    func encodeExtensions(_ admission: Admission) {
+        guard let hold = admission.budget else { return }
+        for part in hold.extensions { loop.encoder.amount(.extensions, slice: part.slice.bits, part.amount) }
+    }
+
+    /// Into the completion: what was held is spent, not known, or given back.
+    func settleBudget(_ admission: Admission) {
+        guard let hold = admission.budget else { return }
+        admission.budget = nil
+        for entry in hold.entries {
+            var parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
+            guard !parts.isEmpty else { continue }
+            let spent: Int64 =
+                switch entry.rule.unit {
+                case .nanoDollars: sums.cost.rawValue
+                case .tokens: LeaseAmount.clamped(sums.usage.input) + LeaseAmount.clamped(sums.usage.output)
+                default: sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0 ? 1 : 0
+                }
+            var divided = HoldSettlement.divide(parts.map(\.amount), spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown)
+            if divided.beyond > 0 {
+                // The provider charged more than the request could come to. What is there of it is taken.
+                loop.budgets.count { $0.beyond &+= 1 }
+                if let more = loop.budgets.extend(Claim(account: entry.account, amount: divided.beyond)) {
+                    parts += more
+                    loop.holdsWritten += more.count
+                    divided.parts += more.map { ($0.amount, 0) }
+                }
+            }
+            for (part, sums) in zip(parts, divided.parts) {
+                loop.budgets.settle(part, spent: sums.spent, unknown: sums.unknown)
+                loop.encoder.amount(.charges, slice: part.slice.bits, sums.spent, unknown: sums.unknown)
+            }
+        }
+        loop.budgets.release([])
+    }
+}
+
+extension AttemptOutcome {
+    /// More may have been charged for it than is known here: it was sent, and its end was not seen. Of a stream that broke, what arrived is what
+    /// was made: a provider stops when nobody reads.
+    func isUnknown(of admission: Admission) -> Bool {
+        switch ending {
+        case .lost: sentUpstream
+        case .broken, .abandoned: sentUpstream && !(admission.isStreaming && (200..<300).contains(providerStatus))
+        case .answered, .refused, .unusable, .unreachable, .exhausted, .notBegun: false
+        }
+    }
+}

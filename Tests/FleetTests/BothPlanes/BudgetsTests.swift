@@ -1,0 +1,154 @@
+import Domain
+import Fleet
+import Foundation
+import Leases
+import Nouns
+import Primitives
+import Simulator
+import Storage
+import Synchronization
+import Testing
+
+@testable import Proxy
+
+/// One budget over real planes: what it covers is served, and nothing else, whatever happens to either.
+@Suite("A budget over both planes", .timeLimit(.minutes(3)), .serialized)
+struct BudgetsTests {
+    private static let model = "sim-in20-out64"
+    /// 20 × 2.50 $ and 64 × 10 $ a million, in nano-dollars.
+    private static let charged: Int64 = 50_000 + 640_000
+
+    private struct Scene {
+        let control: RunningControl
+        let provider: SimulatorServer
+        let project: ProjectID
+        let tenant: TenantID
+        let key: (id: KeyID, text: String)
+
+        /// - Parameter limit: of the key, in nano-dollars.
+        func budget(_ limit: Int64, kind: BudgetStrictness = .hard, mode: EnforcementMode = .enforce) async throws -> BudgetID {
+            try await control.services.budgets.create(
+                BudgetContent {
+                    $0.tenantID = tenant
+                    $0.keyID = key.id
+                    $0.name = "the key's"
+                    $0.limit = AmountText(NanoDollars(limit).decimalString)
+                    $0.period = .never
+                    $0.kind = kind
+                    $0.mode = mode
+                }, by: RunningControl.administrator
+            ).id
+        }
+    }
+
+    private func with(_ database: TestDatabase, _ body: (Scene) async throws -> Void) async throws {
+        try await database.with { database in
+            let provider = try await SimulatorServer.start()
+            let control = try await RunningControl.start(database)
+            do {
+                try await control.release(model: Self.model, url: "http://127.0.0.1:\(provider.port)/v1")
+                let project = try await control.project()
+                let tenant = try await control.services.projects.get(project, as: .all).content.tenantID
+                try await body(
+                    Scene(control: control, provider: provider, project: project, tenant: tenant, key: try await control.key(project)))
+            } catch {
+                await control.stop()
+                try await provider.shutdown()
+                throw error
+            }
+            await control.stop()
+            try await provider.shutdown()
+        }
+    }
+
+    private static func ready(_ plane: RunningDataPlane, _ scene: Scene) async -> Bool {
+        await plane.snapshot { snapshot in
+            snapshot.isServing && snapshot.credentials.count == 1 && snapshot.directory.lookup(scene.key.id) != nil
+                && !snapshot.directory.budgets.isEmpty
+        } != nil
+    }
+
+    private static func ask(_ plane: RunningDataPlane, _ scene: Scene) throws -> (status: Int, body: String) {
+        let body = #"{"model":"\#(model)","max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#
+        return try plane.send(headers: ["Authorization: Bearer \(scene.key.text)"], body: body)
+    }
+
+    @Test("With money for three, three of forty at once are served, and the others are told which budget", arguments: TestDatabases.all)
+    func atOnce(database: TestDatabase) async throws {
+        try await with(database) { scene in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
+            _ = try await scene.budget(3 * 900_000)
+            #expect(await Self.ready(plane, scene))
+            let answers = Mutex<[(status: Int, body: String)]>([])
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<40 {
+                    group.addTask {
+                        await withCheckedContinuation { continuation in
+                            Thread.detachNewThread {
+                                if let answer = try? Self.ask(plane, scene) { answers.withLock { $0.append(answer) } }
+                                continuation.resume()
+                            }
+                        }
+                    }
+                }
+            }
+            let seen = answers.withLock { $0 }
+            #expect(seen.count { $0.status == 200 } == 3, "\(seen.map(\.status))")
+            #expect(seen.count { $0.status == 402 } == 37)
+            let refused = try #require(seen.first { $0.status == 402 })
+            #expect(refused.body.contains(#""code":"insufficient_quota""#) && refused.body.contains("the key's"), "\(refused.body)")
+            #expect(scene.provider.ledger.count == 3)
+            await plane.stop()
+        }
+    }
+
+    @Test(
+        "A killed process goes on with what it held, without a control plane; one that cannot prove it does not",
+        arguments: TestDatabases.all)
+    func restarts(database: TestDatabase) async throws {
+        try await with(database) { scene in
+            let folder = DataFolder()
+            var plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
+            _ = try await scene.budget(20 * Self.charged)
+            #expect(await Self.ready(plane, scene))
+            #expect(try Self.ask(plane, scene).status == 200)
+            let boot = plane.link.budgets.store?.boot
+            await scene.control.stop()
+            // Nothing of the slices is given back here.
+            await plane.stop()
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            #expect(await plane.snapshot { $0.isServing } != nil || plane.snapshots.current.isServing)
+            let served = try Self.ask(plane, scene)
+            #expect(served.status == 200, "\(served.body)")
+            #expect(plane.link.budgets.store?.boot == boot)
+            await plane.stop()
+            // What another machine would see.
+            for name in try FileManager.default.contentsOfDirectory(atPath: "/dev/shm") where name.hasPrefix("weir-lease-") {
+                let text = try? String(contentsOfFile: "/dev/shm/" + name, encoding: .utf8)
+                if let boot, text?.contains(boot) == true { try FileManager.default.removeItem(atPath: "/dev/shm/" + name) }
+            }
+            plane = try await RunningDataPlane.start(folder.path, token: nil)
+            let refused = try Self.ask(plane, scene)
+            #expect(refused.status == 503 && refused.body.contains("budget_unavailable"), "\(refused.body)")
+            #expect(plane.link.budgets.store?.previousBoot == boot)
+            await plane.stop()
+        }
+    }
+
+    @Test("A budget that only observes refuses nobody, and says whom it would have refused", arguments: TestDatabases.all)
+    func observes(database: TestDatabase) async throws {
+        try await with(database) { scene in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
+            _ = try await scene.budget(1, mode: .observe)
+            #expect(await Self.ready(plane, scene))
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            while plane.link.budgets.sums.observed == 0, MonotonicClock.nowMicroseconds() < deadline {
+                #expect(try Self.ask(plane, scene).status == 200)
+            }
+            #expect(plane.link.budgets.sums.observed > 0)
+            await plane.stop()
+        }
+    }
+}
