@@ -201,3 +201,9 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Measures the control plane's intake (ops/intake-bench); no part of a usual build.
+if Context.environment["WEIR_BENCHMARKS"] != nil {
+    package.targets.append(
+        program("intake-bench", "Bench/Intake", ["Domain", "Storage", "Contract", "Primitives", .protobuf, .logging]))
+}

@@ -86,8 +86,8 @@ struct ControlProcess: Sendable {
             settings: FleetSettings(
                 host: settings.fleet.host, port: settings.fleet.port, advertisedAddress: settings.fleetAdvertise, security: security),
             metrics: metrics, logger: logger
-        ) { dataPlane, batch in
-            try await usage.store(dataPlaneID: dataPlane, batch: batch)
+        ) { dataPlane, batches in
+            try await usage.store(dataPlaneID: dataPlane, batches: batches)
         }
     }
 }

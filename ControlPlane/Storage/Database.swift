@@ -122,11 +122,21 @@ package protocol SQLConnection {
     /// Inserts all rows: COPY on Postgres, one prepared statement on SQLite. Integers go into BIGINT columns only.
     func insertMany(into table: String, columns: [String], rows: some Collection<[SQLValue]>) throws
 
+    /// The same with those of the packed rows that stand at these places; a table without row-level security.
+    func insertMany(into table: String, _ rows: PackedRows, at places: some Collection<Int>) throws
+
+    /// Runs one statement once for each list of arguments.
+    func executeEach(_ sql: String, _ arguments: some Collection<[SQLValue]>) throws
+
     /// Runs `body` as the owner of the schema: for tables that are made at work, such as partitions.
     func asOwner<R>(_ body: () throws -> R) throws -> R
 }
 
 extension SQLConnection {
+    package func executeEach(_ sql: String, _ arguments: some Collection<[SQLValue]>) throws {
+        for arguments in arguments { try execute(sql, arguments) }
+    }
+
     package func asOwner<R>(_ body: () throws -> R) throws -> R { try body() }
 
     package func query(_ sql: String) throws -> [SQLRow] { try query(sql, []) }

@@ -16,19 +16,21 @@ final class KeyUses: Sendable {
     private let noted = Mutex<[Place: Int64]>([:])
 
     /// What of these records, of one data plane, has to be written.
-    func due(_ rows: [UsageRow]) -> [KeyUse] {
-        guard let dataPlaneID = rows.first?.dataPlaneID else { return [] }
-        var latest: [String: KeyUse] = [:]
-        // By index: an iterator would make a copy of each row, with all its texts.
-        for index in rows.indices where !rows[index].keyID.isEmpty {
-            // A data plane whose clock is ahead does not use keys in the future.
-            let usedAt = min(rows[index].admittedAtMicroseconds / 1000, rows[index].receivedAt)
-            if let known = latest[rows[index].keyID], known.usedAt >= usedAt { continue }
-            latest[rows[index].keyID] = KeyUse(keyID: rows[index].keyID, tenantID: rows[index].tenantID, usedAt: usedAt)
+    func due(_ groups: UsageGroupSums, of rows: PackedRows, _ dataPlaneID: String) -> [KeyUse] {
+        // By where the key's id lies.
+        var latest: [Int64: (first: Int, usedAt: Int64)] = [:]
+        for (first, usedAt) in zip(groups.first, groups.lastUse) {
+            let key = rows[first, UsagePlace.keyID]
+            if let known = latest[key], known.usedAt >= usedAt { continue }
+            latest[key] = (first, usedAt)
+        }
+        let uses = latest.map { key, use in
+            KeyUse(keyID: rows.text(at: key), tenantID: rows.text(at: rows[use.first, UsagePlace.tenantID]), usedAt: use.usedAt)
         }
         return noted.withLock { noted in
-            latest.values.filter { use in
-                noted[Place(keyID: use.keyID, dataPlaneID: dataPlaneID)].map { use.usedAt >= $0 &+ Self.coarseMilliseconds } ?? true
+            uses.filter { use in
+                !use.keyID.isEmpty
+                    && noted[Place(keyID: use.keyID, dataPlaneID: dataPlaneID)].map { use.usedAt >= $0 &+ Self.coarseMilliseconds } ?? true
             }
         }
     }

@@ -53,39 +53,61 @@ package struct UsageIntake: Sendable {
             logger: logger, metrics: metrics)
     }
 
-    /// Stores a batch if it is the next one of its incarnation. The answer says up to where everything is stored; a batch beyond the
-    /// next leaves it where it was, and the data plane sends from there again.
-    /// - Throws: `DomainError.invalid` for a batch without a usable incarnation or sequence, or with too many records; `UsageRefusal` for
-    ///   a data plane that has reached a bound; `DatabaseError` when it could not be stored (or, the connection having broken, may have
-    ///   been: sent again, it is told apart).
+    /// As below, of one batch.
     package func store(dataPlaneID: String, batch: Weir_V1_UsageBatch) async throws -> Weir_V1_UsageAck {
-        try Self.check(batch)
-        let sequence = Int64(clamping: batch.sequence)
+        try await store(dataPlaneID: dataPlaneID, batches: [UsageBatchBytes(batch)]).first ?? Weir_V1_UsageAck()
+    }
+
+    /// Stores, of each incarnation in one transaction, those batches that are the next ones. The answer to each says up to where everything
+    /// is stored; a batch beyond the next leaves it where it was, and the data plane sends from there again.
+    /// - Throws: `DomainError.invalid` for a batch without a usable incarnation or sequence, with too many records or with what is none;
+    ///   `UsageRefusal` for a data plane that has reached a bound; `DatabaseError` when they could not be stored (or, the connection having
+    ///   broken, may have been: sent again, they are told apart). It is then all or none of an incarnation's.
+    package func store(dataPlaneID: String, batches: [UsageBatchBytes]) async throws -> [Weir_V1_UsageAck] {
+        guard let incarnation = batches.first?.incarnation else { return [] }
+        let run = Array(batches.prefix { $0.incarnation == incarnation })
+        let acks = try await store(dataPlaneID, incarnation, run)
+        return acks + (try await store(dataPlaneID: dataPlaneID, batches: Array(batches.dropFirst(run.count))))
+    }
+
+    private func store(_ dataPlaneID: String, _ incarnation: String, _ batches: [UsageBatchBytes]) async throws -> [Weir_V1_UsageAck] {
+        for batch in batches { try Self.check(batch) }
         let now = clock.nowMicroseconds()
-        let incarnation = batch.incarnation
         // What is stored already needs no rating; the transaction decides, this only spares work.
-        let reports = try await reports(of: batch, dataPlaneID: dataPlaneID, sequence: sequence, now: now)
+        let reports = try await ReportedUsage(batches, of: dataPlaneID, parties, prices, now: now)
         let outcome = try await database.transaction(as: .all, isolation: .readCommitted) { [keyUses] c -> Outcome in
-            let mark = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
-            guard sequence == mark &+ 1 else { return Outcome(mark: mark, stored: nil) }
-            if mark == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
-            let (rows, apart) = try Self.divide(c, reports, dataPlaneID, now / 1000)
-            try UsagePartitions.ensure(c, Set(rows.map { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }))
-            let stored = try UsageTable.insert(c, rows)
-            try Self.keepApart(c, apart, batch, dataPlaneID)
-            try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: sequence)
-            try UsageDailyTable.add(c, stored)
-            let uses = keyUses.due(stored)
-            try KeyUsesTable.note(c, dataPlaneID: dataPlaneID, uses)
-            return Outcome(
-                mark: sequence, stored: stored.count, repeated: rows.count - stored.count, apart: apart.map(\.reason), uses: uses)
+            let before = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
+            var outcome = Outcome(marks: [], before: before)
+            var due: [Int] = []
+            for (batch, places) in zip(batches, reports.places) {
+                if Int64(clamping: batch.sequence) == outcome.mark &+ 1 {
+                    due += places
+                    outcome.marks.append(outcome.mark &+ 1)
+                } else {
+                    outcome.marks.append(outcome.mark)
+                }
+            }
+            guard outcome.mark != before else { return outcome }
+            if before == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
+            let (places, apart) = try Self.divide(c, reports, due, dataPlaneID, now / 1000)
+            let stored = try StoredUsage(c, reports.rows, at: places)
+            try Self.keepApart(c, apart, batches, reports, dataPlaneID)
+            try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: outcome.mark)
+            outcome.uses = keyUses.due(stored.groups, of: reports.rows, dataPlaneID)
+            try KeyUsesTable.note(c, dataPlaneID: dataPlaneID, outcome.uses)
+            outcome.repeated = places.count - stored.places.count
+            outcome.apart = apart.map(\.reason)
+            outcome.mismatches = places.count { reports.rows[$0, UsagePlace.flags] & Int64(UsageFlags.costMismatch.rawValue) != 0 }
+            return outcome
         }
         keyUses.remember(outcome.uses, of: dataPlaneID)
-        report(outcome, reports, dataPlaneID, sequence)
-        var ack = Weir_V1_UsageAck()
-        ack.incarnation = incarnation
-        ack.storedSequence = UInt64(clamping: outcome.mark)
-        return ack
+        report(outcome, batches, dataPlaneID)
+        return outcome.marks.map { mark in
+            var ack = Weir_V1_UsageAck()
+            ack.incarnation = incarnation
+            ack.storedSequence = UInt64(clamping: mark)
+            return ack
+        }
     }
 
     /// Makes the partitions of this month and the next two. For the reconciler, daily or oftener; on SQLite it does nothing.
@@ -100,29 +122,24 @@ package struct UsageIntake: Sendable {
     }
 
     private struct Outcome: Sendable {
-        let mark: Int64
-        /// How many records were stored; nil when the batch was not the next.
-        let stored: Int?
+        /// After each batch.
+        var marks: [Int64]
+        let before: Int64
         var repeated = 0
         var apart: [QuarantineReason] = []
         var uses: [KeyUse] = []
+        var mismatches = 0
+
+        var mark: Int64 { marks.last ?? before }
     }
 
-    /// The records of a batch as they would be billed, and for each what already speaks against it. Arrays beside each other: where nothing
-    /// does, as in nearly every batch, the rows go on as they are.
-    private struct Reports: Sendable {
-        var rows: [UsageRow] = []
-        var reasons: [QuarantineReason?] = []
-    }
-
-    /// What is kept apart: the record's place in its batch, its row, and why.
+    /// What is kept apart: the record's place, and why.
     private struct Apart {
         let place: Int
-        let row: UsageRow
         let reason: QuarantineReason
     }
 
-    private static func check(_ batch: Weir_V1_UsageBatch) throws(DomainError) {
+    private static func check(_ batch: UsageBatchBytes) throws(DomainError) {
         let incarnation = batch.incarnation.utf8
         guard (1...64).contains(incarnation.count), incarnation.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw .invalid("incarnation", "is not 1 to 64 printable characters", remedy: "Send 32 hexadecimal digits.")
@@ -141,87 +158,68 @@ package struct UsageIntake: Sendable {
         guard lives <= maximumIncarnationsPerDay else { throw UsageRefusal.tooManyIncarnations }
     }
 
-    /// What is billed, and what is not.
+    /// What is billed of the records that are due, and what is not.
     private static func divide(
-        _ c: any SQLConnection, _ reports: Reports, _ dataPlaneID: String, _ now: Int64
-    ) throws -> (rows: [UsageRow], apart: [Apart]) {
-        guard !reports.rows.isEmpty else { return ([], []) }
+        _ c: any SQLConnection, _ reports: ReportedUsage, _ due: [Int], _ dataPlaneID: String, _ now: Int64
+    ) throws -> (places: [Int], apart: [Apart]) {
+        guard !due.isEmpty else { return ([], []) }
         let scope = try FormerTenantsTable.scope(c, dataPlaneID: dataPlaneID)
         if let scope, scope.former.values.contains(where: { $0.toldAt == nil }) {
             try FormerTenantsTable.told(c, dataPlaneID: dataPlaneID, now: now)
         }
-        // By index: an iterator would make a copy of each row, with all its texts.
-        let reasons = reports.rows.indices.map { reason(reports.rows[$0], reports.reasons[$0], scope, now) }
-        if reasons.allSatisfy({ $0 == nil }) { return (reports.rows, []) }
-        var rows: [UsageRow] = []
+        if let scope, scope.isActive, scope.serves == .everyone, reports.reasons.isEmpty { return (due, []) }
+        var places: [Int] = []
         var apart: [Apart] = []
-        for (place, (row, reason)) in zip(reports.rows, reasons).enumerated() {
-            if let reason { apart.append(Apart(place: place, row: row, reason: reason)) } else { rows.append(row) }
+        // By where the tenant's id lies.
+        var tenants: [Int64: String] = [:]
+        for place in due {
+            let tenant = reports.rows[place, UsagePlace.tenantID]
+            let id = tenants[tenant] ?? reports.rows.text(at: tenant)
+            tenants[tenant] = id
+            if let reason = reason(id, reports.rows[place, UsagePlace.admittedAt], reports.reasons[place], scope, now) {
+                apart.append(Apart(place: place, reason: reason))
+            } else {
+                places.append(place)
+            }
         }
-        return (rows, apart)
+        return (places, apart)
     }
 
     private static func reason(
-        _ row: UsageRow, _ known: QuarantineReason?, _ scope: DataPlaneScope?, _ now: Int64
+        _ tenantID: String, _ admittedAt: Int64, _ known: QuarantineReason?, _ scope: DataPlaneScope?, _ now: Int64
     ) -> QuarantineReason? {
         if scope?.isActive == false { return .revokedDataPlane }
         if known == .unknownTenant { return .unknownTenant }
-        guard let scope,
-            UsageConfinement.serves(scope, row.tenantID, admittedAtMicroseconds: row.admittedAtMicroseconds, now: now)
-        else { return .tenantNotServed }
+        guard let scope, UsageConfinement.serves(scope, tenantID, admittedAtMicroseconds: admittedAt, now: now) else {
+            return .tenantNotServed
+        }
         return known
     }
 
     private static func keepApart(
-        _ c: any SQLConnection, _ apart: [Apart], _ batch: Weir_V1_UsageBatch, _ dataPlaneID: String
+        _ c: any SQLConnection, _ apart: [Apart], _ batches: [UsageBatchBytes], _ reports: ReportedUsage, _ dataPlaneID: String
     ) throws {
         guard !apart.isEmpty else { return }
         let present = try UsageQuarantineTable.totals(c, dataPlaneID: dataPlaneID).reduce(0) { $0 &+ $1.records }
         guard present &+ Int64(apart.count) <= maximumQuarantined else { throw UsageRefusal.quarantineFull }
         try UsageQuarantineTable.insert(
             c,
-            apart.map { one in
-                QuarantinedUsageRow(
-                    id: "qua_" + Base32.encode(SecureRandom.bytes(10)), receivedAt: one.row.receivedAt, reason: one.reason.rawValue,
-                    dataPlaneID: dataPlaneID, incarnation: one.row.incarnation, sequence: one.row.sequence,
-                    position: one.row.position, tenantID: one.row.tenantID, record: try batch.records[one.place].serializedBytes())
+            apart.compactMap { one in
+                let row = try UsageRow(packed: reports.rows, one.place)
+                guard let batch = zip(batches, reports.places).first(where: { $1.contains(one.place) })?.0 else { return nil }
+                return QuarantinedUsageRow(
+                    id: "qua_" + Base32.encode(SecureRandom.bytes(10)), receivedAt: row.receivedAt, reason: one.reason.rawValue,
+                    dataPlaneID: dataPlaneID, incarnation: row.incarnation, sequence: row.sequence, position: row.position,
+                    tenantID: row.tenantID, record: batch.recordBytes(Int(clamping: row.position)))
             })
     }
 
-    // MARK: Rating
-
-    private func reports(of batch: Weir_V1_UsageBatch, dataPlaneID: String, sequence: Int64, now: Int64) async throws -> Reports {
-        guard !batch.records.isEmpty else { return Reports() }
-        let sanitiser = UsageSanitiser(dataPlaneID: dataPlaneID, incarnation: batch.incarnation, sequence: sequence, now: now)
-        let known = try await parties.known(batch.records, of: dataPlaneID)
-        var configs: [UInt64: PublishedConfig?] = [:]
-        var reports = Reports()
-        reports.rows.reserveCapacity(batch.records.count)
-        for (position, record) in batch.records.enumerated() {
-            let config: PublishedConfig?
-            if let read = configs[record.configVersion] {
-                config = read
-            } else {
-                // One that the data plane was not sent is not even read.
-                let version = Int64(exactly: record.configVersion).flatMap { known.held.contains($0) ? $0 : nil }
-                config = if let version { try await prices.config(version: version) } else { nil }
-                configs[record.configVersion] = .some(config)
-            }
-            var row = sanitiser.row(record, position: position)
-            let reason = UsageConfinement.reason(record, known, config)
-            // As the configuration has it, however unusual its characters are.
-            if reason == nil { row.model = record.model }
-            UsageRating.rate(&row, record, config)
-            reports.rows.append(row)
-            reports.reasons.append(reason)
-        }
-        return reports
-    }
-
-    private func report(_ outcome: Outcome, _ reports: Reports, _ dataPlaneID: String, _ sequence: Int64) {
+    private func report(_ outcome: Outcome, _ batches: [UsageBatchBytes], _ dataPlaneID: String) {
+        let sequence = batches.last?.sequence ?? 0
         let about: Logger.Metadata = ["data_plane": "\(dataPlaneID)", "sequence": "\(sequence)", "mark": "\(outcome.mark)"]
-        guard outcome.stored != nil else {
-            logger.debug(sequence <= outcome.mark ? "usage batch repeated" : "usage batch ahead of its turn", metadata: about)
+        guard outcome.mark != outcome.before else {
+            logger.debug(
+                Int64(clamping: sequence) <= outcome.mark ? "usage batch repeated" : "usage batch ahead of its turn", metadata: about)
             return
         }
         if outcome.repeated > 0 {
@@ -236,11 +234,9 @@ package struct UsageIntake: Sendable {
                 "usage records kept apart: the data plane may not report them; see `weir usage quarantine`",
                 metadata: about.merging(["reasons": "\(words)"]) { a, _ in a })
         }
-        let mismatches = reports.rows.indices.count { place in
-            reports.reasons[place] == nil && reports.rows[place].flags & Int64(UsageFlags.costMismatch.rawValue) != 0
-        }
-        if mismatches > 0 {
-            logger.warning("usage records rated differently", metadata: about.merging(["records": "\(mismatches)"]) { a, _ in a })
+        if outcome.mismatches > 0 {
+            logger.warning(
+                "usage records rated differently", metadata: about.merging(["records": "\(outcome.mismatches)"]) { a, _ in a })
         }
     }
 }
@@ -301,7 +297,7 @@ enum UsageRating {
 
     /// Nano-dollars; nil: the price is not known. The data plane's rule (its Settle stage): a request that the provider did not serve is
     /// not charged for having been made.
-    private static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, _ config: PublishedConfig?) -> Int64? {
+    static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, _ config: PublishedConfig?) -> Int64? {
         if priceID.isEmpty || !(usage.input > 0 || usage.output > 0 || isServed) { return 0 }
         return config?.prices[priceID].map { min(Pricing.rate(usage, $0).rawValue, UsageSanitiser.Limits.cost) }
     }

@@ -135,11 +135,9 @@ package struct UsageQuarantine: Sendable {
                 let present = try UsageQuarantineTable.lock(c, ids: chosen.map(\.row.id))
                 let decided = chosen.filter { present.contains($0.row.id) }
                 guard !decided.isEmpty else { return 0 }
-                let usage = decided.compactMap(\.usage)
-                if !usage.isEmpty {
-                    try UsagePartitions.ensure(c, Set(usage.map { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }))
-                    try UsageDailyTable.add(c, try UsageTable.insert(c, usage))
-                }
+                var usage = UsageRow.packed()
+                for row in decided { try row.usage?.append(to: &usage) }
+                _ = try StoredUsage(c, usage, at: Array(0..<usage.count))
                 try UsageQuarantineTable.remove(c, decided.map(\.row))
                 try AuditLog.record(
                     c, actor, action, id: selection.dataPlaneID.rawValue,

@@ -38,6 +38,9 @@ struct UsageSanitiser {
     /// Unix microseconds.
     let now: Int64
 
+    /// Microseconds at which a record that arrives at `now` may have been admitted.
+    static func times(now: Int64) -> ClosedRange<Int64> { (now &- Limits.lateMicroseconds)...(now &+ Limits.earlyMicroseconds) }
+
     func row(_ record: Weir_V1_UsageRecord, position: Int) -> UsageRow {
         var check = Check()
         var row = UsageRow()
@@ -46,7 +49,7 @@ struct UsageSanitiser {
         row.sequence = sequence
         row.position = Int64(position)
         row.receivedAt = now / 1000
-        row.admittedAtMicroseconds = check.clamp(record.admittedAtUs, (now &- Limits.lateMicroseconds)...(now &+ Limits.earlyMicroseconds))
+        row.admittedAtMicroseconds = check.clamp(record.admittedAtUs, Self.times(now: now))
         row.requestID = check.requestID(record, substitute: { substitute(position: position) })
         row.traceID = record.traceID.count == 16 ? Array(record.traceID) : nil
         setParties(of: &row, record, &check)

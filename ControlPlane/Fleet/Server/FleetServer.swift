@@ -57,7 +57,7 @@ package final class FleetServer: Service {
         self.address = address
         self.logger = logger
         authorityPEM = authority
-        server = GRPCServer(transport: transport, services: [service])
+        server = GRPCServer(transport: transport, services: [service, UsageReceiver(service: service)])
         replicas = ReplicaService(context, name: settings.replica, address: address)
     }
 

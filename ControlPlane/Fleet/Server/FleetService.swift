@@ -119,16 +119,24 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         try result.get()
     }
 
+    /// Only what is called otherwise than by `UsageReceiver`, which stands before it.
     func reportUsage(
         request: StreamingServerRequest<Weir_V1_UsageBatch>, context: ServerContext
     ) async throws -> StreamingServerResponse<Weir_V1_UsageAck> {
-        let dataPlane = try await admit(request.metadata, context, revokedToo: true)
+        try await takeUsage(
+            request.metadata, RPCAsyncSequence(wrapping: request.messages.map { try UsageBatchBytes($0) }), context)
+    }
+
+    func takeUsage(
+        _ metadata: Metadata, _ messages: RPCAsyncSequence<UsageBatchBytes, any Error>, _ context: ServerContext
+    ) async throws -> StreamingServerResponse<Weir_V1_UsageAck> {
+        let dataPlane = try await admit(metadata, context, revokedToo: true)
         return StreamingServerResponse { writer in
             try await supervised(dataPlane.id, connection: nil, outlivesRevocation: dataPlane.isRevoked, context) { _ in
                 let intake = UsageStream(
                     dataPlaneID: dataPlane.id, store: services.storeUsage, patience: settings.intakePatience, metrics: metrics,
                     logger: logger)
-                for try await batch in request.messages { try await writer.write(try await intake.take(batch)) }
+                try await intake.take(messages) { try await writer.write($0) }
             }
             return [:]
         }

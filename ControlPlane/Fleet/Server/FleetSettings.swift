@@ -58,8 +58,8 @@ package struct FleetSettings: Sendable {
 
 /// The domain services the fleet's gRPC service stands on.
 package struct FleetServices: Sendable {
-    /// `UsageIntake.store`: returns only once the batch is committed.
-    package typealias StoreUsage = @Sendable (_ dataPlaneID: String, _ batch: Weir_V1_UsageBatch) async throws -> Weir_V1_UsageAck
+    /// `UsageIntake.store`: returns only once the batches are committed.
+    package typealias StoreUsage = @Sendable (_ dataPlaneID: String, _ batches: [UsageBatchBytes]) async throws -> [Weir_V1_UsageAck]
 
     package let context: FleetContext
     package let keys: SigningKeyService

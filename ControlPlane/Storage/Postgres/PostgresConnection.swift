@@ -147,14 +147,27 @@ final class PostgresConnection: SQLConnection {
             return
         }
         // Everything is encoded, and so checked, before the first byte is sent.
-        var data = Array("PGCOPY\n".utf8) + [0xFF] + Array("\r\n".utf8) + [0] + [UInt8](repeating: 0, count: 8)
+        var data = Self.copyHeader
         for row in rows {
             guard row.count == columns.count else { throw DatabaseError.unexpectedValue("a row of \(table) has \(row.count) values") }
             PostgresValues.appendBigEndian(Int16(truncatingIfNeeded: row.count), to: &data)
             for value in row { try Self.appendField(value, to: &data) }
         }
         PostgresValues.appendBigEndian(Int16(-1), to: &data)
+        try copy(data, into: table, columns)
+    }
 
+    func insertMany(into table: String, _ rows: PackedRows, at places: some Collection<Int>) throws {
+        guard !places.isEmpty else { return }
+        var data = Self.copyHeader
+        PostgresValues.appendCopy(rows, at: places, to: &data)
+        PostgresValues.appendBigEndian(Int16(-1), to: &data)
+        try copy(data, into: table, rows.columns)
+    }
+
+    private static let copyHeader = Array("PGCOPY\n".utf8) + [0xFF] + Array("\r\n".utf8) + [0] + [UInt8](repeating: 0, count: 8)
+
+    private func copy(_ data: [UInt8], into table: String, _ columns: [String]) throws {
         let names = columns.map(dialect.quoted).joined(separator: ", ")
         let started = PQexec(handle, "COPY \(dialect.quoted(table)) (\(names)) FROM STDIN (FORMAT binary)")
         defer { PQclear(started) }

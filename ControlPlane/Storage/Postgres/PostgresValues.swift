@@ -46,6 +46,28 @@ enum PostgresValues {
         withUnsafeBytes(of: value.bigEndian) { buffer.append(contentsOf: $0) }
     }
 
+    /// Rows in COPY's binary format: the number of fields, and each field's length and bytes; -1 for NULL.
+    static func appendCopy(_ rows: PackedRows, at places: some Collection<Int>, to data: inout [UInt8]) {
+        data.reserveCapacity(data.count + places.count * rows.width * 20)
+        rows.bytes.withUnsafeBytes { bytes in
+            for place in places {
+                appendBigEndian(Int16(truncatingIfNeeded: rows.width), to: &data)
+                for column in 0..<rows.width {
+                    let slot = rows[place, column]
+                    if slot == PackedRows.null {
+                        appendBigEndian(Int32(-1), to: &data)
+                    } else if rows.kinds[column] == .int {
+                        appendBigEndian(Int32(8), to: &data)
+                        appendBigEndian(slot, to: &data)
+                    } else if let range = PackedRows.range(slot), range.upperBound <= bytes.count {
+                        appendBigEndian(Int32(truncatingIfNeeded: range.count), to: &data)
+                        data.append(contentsOf: bytes[range])
+                    }
+                }
+            }
+        }
+    }
+
     /// - Throws: `DatabaseError.unexpectedValue` for a type that our SQL does not use.
     static func decode(_ bytes: UnsafeRawBufferPointer, type: UInt32, column: String) throws -> SQLValue {
         switch type {

@@ -50,6 +50,60 @@ struct SQLiteConnection: SQLConnection {
         }
     }
 
+    /// What is the same in the next row stays bound, and nothing is copied: the bytes outlive the statement's runs.
+    func insertMany(into table: String, _ rows: PackedRows, at places: some Collection<Int>) throws {
+        guard !places.isEmpty else { return }
+        let names = rows.columns.map(dialect.quoted).joined(separator: ", ")
+        let values = rows.columns.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
+        try SQLiteErrors.mapping {
+            let kept = try database.cachedStatement(sql: "INSERT INTO \(dialect.quoted(table)) (\(names)) VALUES (\(values))")
+            kept.setUncheckedArguments(StatementArguments())
+            defer { Self.finish(kept) }
+            let statement = kept.sqliteStatement
+            try rows.bytes.withUnsafeBytes { bytes in
+                var last: Int?
+                for place in places {
+                    sqlite3_reset(statement)
+                    for column in 0..<rows.width where last.map({ rows[$0, column] != rows[place, column] }) ?? true {
+                        let code = Self.bind(rows[place, column], rows.kinds[column], bytes, to: statement, CInt(column + 1))
+                        guard code == SQLITE_OK else {
+                            throw DatabaseError.statement(code: "\(code)", message: "argument \(column + 1) cannot be bound")
+                        }
+                    }
+                    last = place
+                    guard sqlite3_step(statement) == SQLITE_DONE else { throw lastError }
+                }
+            }
+        }
+    }
+
+    private static func bind(
+        _ slot: Int64, _ kind: PackedRows.Kind, _ bytes: UnsafeRawBufferPointer, to statement: SQLiteStatement, _ place: CInt
+    ) -> CInt {
+        if slot == PackedRows.null { return sqlite3_bind_null(statement, place) }
+        if kind == .int { return sqlite3_bind_int64(statement, place, slot) }
+        guard let range = PackedRows.range(slot), range.upperBound <= bytes.count, let start = bytes.baseAddress, !range.isEmpty else {
+            return kind == .blob ? sqlite3_bind_zeroblob(statement, place, 0) : sqlite3_bind_text(statement, place, empty, 0, nil)
+        }
+        let first = start + range.lowerBound
+        // Without a destructor: SQLITE_STATIC.
+        if kind == .blob { return sqlite3_bind_blob(statement, place, first, CInt(range.count), nil) }
+        return sqlite3_bind_text(statement, place, first.assumingMemoryBound(to: CChar.self), CInt(range.count), nil)
+    }
+
+    func executeEach(_ sql: String, _ arguments: some Collection<[SQLValue]>) throws {
+        guard !arguments.isEmpty else { return }
+        try SQLiteErrors.mapping {
+            let statement = try database.cachedStatement(sql: dialect.rewrite(sql))
+            statement.setUncheckedArguments(StatementArguments())
+            defer { Self.finish(statement) }
+            for arguments in arguments {
+                try Self.bind(arguments, to: statement.sqliteStatement)
+                guard sqlite3_step(statement.sqliteStatement) == SQLITE_DONE else { throw lastError }
+            }
+        }
+    }
+
     private var lastError: GRDB.DatabaseError {
         let connection = database.sqliteConnection
         return GRDB.DatabaseError(

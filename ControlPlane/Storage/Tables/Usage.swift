@@ -90,31 +90,48 @@ package struct UsageFilter: Sendable, Hashable {
 
 /// The records themselves.
 package enum UsageTable {
-    /// Stores rows whose months have partitions. A request that its data plane has reported before, under another batch, is left out.
-    /// - Returns: the rows that were stored.
-    package static func insert(_ c: any SQLConnection, _ rows: [UsageRow]) throws -> [UsageRow] {
+    /// Stores the rows at these places, whose months have partitions. A request that its data plane has reported before, under another
+    /// batch, is left out.
+    /// - Returns: the places of those that were stored.
+    package static func insert(_ c: any SQLConnection, _ rows: PackedRows, at places: [Int]) throws -> [Int] {
         do {
-            try c.savepoint { try insertAll(c, rows) }
-            return rows
+            try c.savepoint { try insertAll(c, rows, places) }
+            return places
         } catch DatabaseError.uniqueViolation {
-            let columns = UsageRow.columns
+            let columns = rows.columns
             let sql = """
                 INSERT INTO usage_records (\(columns.joined(separator: ", "))) VALUES \(Conditions.places(1, columns.count))
                 ON CONFLICT (request_id, data_plane_id, admitted_at_us) DO NOTHING
                 """
-            return try rows.filter { try c.execute(sql, $0.values) == 1 }
+            return try places.filter { try c.execute(sql, rows.values($0)) == 1 }
         }
     }
 
     /// On Postgres straight into the partitions: the table itself has row-level security, and so takes no COPY.
-    private static func insertAll(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
-        guard c.dialect == .postgres else {
-            return try c.insertMany(into: "usage_records", columns: UsageRow.columns, rows: rows.lazy.map(\.values))
+    private static func insertAll(_ c: any SQLConnection, _ rows: PackedRows, _ places: [Int]) throws {
+        guard c.dialect == .postgres else { return try c.insertMany(into: "usage_records", rows, at: places) }
+        for (month, places) in months(rows, places).sorted(by: { $0.key < $1.key }) {
+            try c.insertMany(into: month.partition, rows, at: places)
         }
-        let months = Dictionary(grouping: rows) { UsageMonth(containingMicroseconds: $0.admittedAtMicroseconds) }
-        for (month, rows) in months.sorted(by: { $0.key < $1.key }) {
-            try c.insertMany(into: month.partition, columns: UsageRow.columns, rows: rows.lazy.map(\.values))
+    }
+
+    /// The months that rows belong to.
+    package static func months(_ rows: PackedRows, _ places: [Int]) -> [UsageMonth: [Int]] {
+        var months: [UsageMonth: [Int]] = [:]
+        var (month, end) = (UsageMonth(containingMicroseconds: 0), Int64.min)
+        var run: [Int] = []
+        for place in places {
+            let time = rows[place, UsagePlace.admittedAt]
+            if time < month.startMicroseconds || time >= end {
+                if !run.isEmpty { months[month, default: []] += run }
+                run = []
+                month = UsageMonth(containingMicroseconds: time)
+                end = month.next.startMicroseconds
+            }
+            run.append(place)
         }
+        if !run.isEmpty { months[month, default: []] += run }
+        return months
     }
 
     /// Newest first; `before` is the time of admission (microseconds) and the request of the last row seen.

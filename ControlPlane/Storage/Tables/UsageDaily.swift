@@ -34,109 +34,55 @@ package enum UsageDailyTable {
 
     static let microsecondsPerDay: Int64 = 86_400_000_000
 
-    private struct Key: Hashable, Comparable {
-        let day: Int64
-        let tenantID: String
-        let projectID: String
-        let keyID: String
-        let model: String
-        let status: Int64
-        let dataPlaneID: String
+    /// Adds records that have just been stored: one row of each table for each group of them. Saturating: a data plane that reports nonsense
+    /// must not stop its own intake.
+    package static func add(_ c: any SQLConnection, _ groups: UsageGroupSums, of rows: PackedRows) throws {
+        try add(c, "usage_daily", keys, summed(groups, rows))
+        try add(
+            c, "usage_daily_detail", detailedKeys,
+            groups.first.indices.map { group in
+                values(rows, groups.first[group], detailedPlaces) + groups.sums(group).map { .int($0) }
+            })
+    }
 
-        init(_ row: UsageRow) {
-            day = row.admittedAtMicroseconds / microsecondsPerDay
-            tenantID = row.tenantID
-            projectID = row.projectID
-            keyID = row.keyID
-            model = row.model
-            status = row.status
-            dataPlaneID = row.dataPlaneID
+    /// Where the keys stand in a record, after the day.
+    private static let places = [
+        UsagePlace.tenantID, UsagePlace.projectID, UsagePlace.keyID, UsagePlace.model, UsagePlace.status, UsagePlace.dataPlaneID,
+    ]
+    private static let detailedPlaces =
+        places + [
+            UsagePlace.appID, UsagePlace.userID, UsagePlace.did, UsagePlace.tags, UsagePlace.dialect, UsagePlace.priceID,
+            UsagePlace.configVersion,
+        ]
+
+    private static func values(_ rows: PackedRows, _ row: Int, _ places: [Int]) -> [SQLValue] {
+        [.int(rows[row, UsagePlace.admittedAt] / microsecondsPerDay)] + places.map { rows.value(row, $0) }
+    }
+
+    /// Of the groups, those that differ in nothing that the shorter table knows are one; in their order.
+    private static func summed(_ groups: UsageGroupSums, _ rows: PackedRows) -> [[SQLValue]] {
+        var sums: [[Int64]: (first: Int, amounts: [Int64])] = [:]
+        var order: [[Int64]] = []
+        for group in groups.first.indices {
+            let row = groups.first[group]
+            let key = [rows[row, UsagePlace.admittedAt] / microsecondsPerDay] + places.map { rows[row, $0] }
+            if sums[key] == nil { order.append(key) }
+            sums[key, default: (row, [Int64](repeating: 0, count: UsageGroupSums.width))].amounts.addSaturating(groups.sums(group))
         }
-
-        var values: [SQLValue] {
-            [.int(day), .text(tenantID), .text(projectID), .text(keyID), .text(model), .int(status), .text(dataPlaneID)]
-        }
-
-        func isOf(_ row: UsageRow) -> Bool {
-            day == row.admittedAtMicroseconds / microsecondsPerDay && status == row.status && keyID == row.keyID && model == row.model
-                && projectID == row.projectID && tenantID == row.tenantID && dataPlaneID == row.dataPlaneID
-        }
-
-        static func < (a: Key, b: Key) -> Bool {
-            (a.day, a.tenantID, a.projectID, a.keyID, a.model, a.status) < (b.day, b.tenantID, b.projectID, b.keyID, b.model, b.status)
+        return order.compactMap { key in
+            sums[key].map { values(rows, $0.first, places) + $0.amounts.map { .int($0) } }
         }
     }
 
-    private struct Detail: Hashable, Comparable {
-        let key: Key
-        let appID: String
-        let userID: String
-        let did: String
-        let tags: String
-        let dialect: String
-        let priceID: String
-        let configVersion: Int64
-
-        init(_ row: UsageRow) {
-            key = Key(row)
-            appID = row.appID
-            userID = row.userID
-            did = row.did
-            tags = row.tags
-            dialect = row.dialect
-            priceID = row.priceID
-            configVersion = row.configVersion
-        }
-
-        var values: [SQLValue] {
-            key.values + [.text(appID), .text(userID), .text(did), .text(tags), .text(dialect), .text(priceID), .int(configVersion)]
-        }
-
-        func isOf(_ row: UsageRow) -> Bool {
-            configVersion == row.configVersion && priceID == row.priceID && appID == row.appID && userID == row.userID && did == row.did
-                && tags == row.tags && dialect == row.dialect && key.isOf(row)
-        }
-
-        static func < (a: Detail, b: Detail) -> Bool {
-            if a.key != b.key { return a.key < b.key }
-            if a.configVersion != b.configVersion { return a.configVersion < b.configVersion }
-            return (a.appID, a.userID, a.did, a.tags, a.dialect, a.priceID) < (b.appID, b.userID, b.did, b.tags, b.dialect, b.priceID)
-        }
-    }
-
-    /// Adds records, which have just been stored. Saturating: a data plane that reports nonsense must not stop its own intake.
-    package static func add(_ c: any SQLConnection, _ rows: [UsageRow]) throws {
-        guard let first = rows.first else { return }
-        let zeros = [Int64](repeating: 0, count: sums.count)
-        var details: [Detail: [Int64]] = [:]
-        // Neighbours are often of one group: what a run of them comes to is looked up once.
-        var (detail, run) = (Detail(first), zeros)
-        // By index: an iterator would make a copy of each row, with all its texts.
-        for index in rows.indices {
-            if !detail.isOf(rows[index]) {
-                details[detail, default: zeros].addSaturating(run)
-                (detail, run) = (Detail(rows[index]), zeros)
-            }
-            run.addSaturating(amounts(rows[index]))
-        }
-        details[detail, default: zeros].addSaturating(run)
-        var groups: [Key: [Int64]] = [:]
-        for (detail, amounts) in details { groups[detail.key, default: zeros].addSaturating(amounts) }
-        // In one order always: two incarnations of a data plane may be at it together.
-        try add(c, "usage_daily", keys, groups.sorted { $0.key < $1.key }.map { ($0.key.values, $0.value) })
-        try add(c, "usage_daily_detail", detailedKeys, details.sorted { $0.key < $1.key }.map { ($0.key.values, $0.value) })
-    }
-
-    private static func add(
-        _ c: any SQLConnection, _ table: String, _ keys: [String], _ groups: [(keys: [SQLValue], sums: [Int64])]
-    ) throws {
+    private static func add(_ c: any SQLConnection, _ table: String, _ keys: [String], _ groups: [[SQLValue]]) throws {
+        guard c.dialect == .postgres else { return try c.executeEach(statement(table, keys, groups: 1), groups) }
         for start in stride(from: 0, to: groups.count, by: groupsPerStatement) {
             let chunk = groups[start..<min(start + groupsPerStatement, groups.count)]
-            try c.execute(statement(table, keys, groups: chunk.count), chunk.flatMap { $0.keys + $0.sums.map { .int($0) } })
+            try c.execute(statement(table, keys, groups: chunk.count), chunk.flatMap { $0 })
         }
     }
 
-    /// Far from the numbers of parameters that the databases allow, 32,766 and 65,535.
+    /// Far from the number of parameters that Postgres allows, 65,535.
     private static let groupsPerStatement = 200
 
     private static func statement(_ table: String, _ keys: [String], groups: Int) -> String {
@@ -150,22 +96,12 @@ package enum UsageDailyTable {
             ON CONFLICT (\(keys.joined(separator: ", "))) DO UPDATE SET \(updates.joined(separator: ", "))
             """
     }
-
-    /// In the order of `sums`.
-    private static func amounts(_ row: UsageRow) -> [Int64] {
-        let failed = row.status == 2
-        return [
-            1, row.flags & 1, (row.flags & 128) / 128, row.inputTokens, row.outputTokens, row.cachedInputTokens, row.cacheWriteTokens,
-            row.reasoningTokens, row.costNano, row.reratedCostNano ?? row.costNano, row.isPriced ? 1 : 0,
-            failed && row.errorOrigin == 1 ? 1 : 0, failed && row.errorOrigin == 2 ? 1 : 0, failed && row.errorOrigin == 3 ? 1 : 0,
-        ]
-    }
 }
 
 extension [Int64] {
-    fileprivate mutating func addSaturating(_ other: [Int64]) {
-        for index in indices where other.indices.contains(index) {
-            let (sum, overflow) = self[index].addingReportingOverflow(other[index])
+    fileprivate mutating func addSaturating(_ other: ArraySlice<Int64>) {
+        for (index, amount) in zip(indices, other) {
+            let (sum, overflow) = self[index].addingReportingOverflow(amount)
             self[index] = overflow ? .max : sum
         }
     }

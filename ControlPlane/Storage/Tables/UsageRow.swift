@@ -67,8 +67,11 @@ package struct UsageRow: Sendable, Hashable {
 
     /// Whether its cost is known. It is not where the data plane had no price in force and there was something to be charged.
     package var isPriced: Bool {
-        flags & 256 == 0 || reratedCostNano == nil || !(inputTokens > 0 || outputTokens > 0 || status == 1)
+        Self.isPriced(
+            flags: flags, isRerated: reratedCostNano != nil, isCharged: inputTokens > 0 || outputTokens > 0 || status == 1)
     }
+
+    static func isPriced(flags: Int64, isRerated: Bool, isCharged: Bool) -> Bool { flags & 256 == 0 || !isRerated || !isCharged }
 
     static let columns = [
         "request_id", "data_plane_id", "incarnation", "sequence", "position", "admitted_at_us", "received_at", "tenant_id", "project_id",

@@ -58,9 +58,9 @@ struct ControlPlane: Sendable {
             port: 0, security: security, heartbeatInterval: heartbeat, pollInterval: poll, intakePatience: .milliseconds(300))
         settings.maximumConnections = maximumConnections
         let server = try await FleetServer(fleet, credentials: credentials, settings: settings, metrics: metrics, logger: logger) {
-            dataPlaneID, batch in
+            dataPlaneID, batches in
             try intake.next()
-            return try await usage.store(dataPlaneID: dataPlaneID, batch: batch)
+            return try await usage.store(dataPlaneID: dataPlaneID, batches: batches)
         }
         let plane = ControlPlane(
             database: database, clock: clock, domain: domain, fleet: fleet, server: server, credentials: credentials, intake: intake)

@@ -1,0 +1,174 @@
+import Contract
+import Domain
+import Foundation
+import Glibc
+import Logging
+import Primitives
+import Storage
+import SwiftProtobuf
+
+/// What it costs the control plane to take in usage: batches as a data plane ships them, decoded and stored, in an empty database.
+///
+/// `intake-bench [records] [records a batch] [data planes] [batches stored at once]`; Postgres when `WEIR_TEST_POSTGRES` names one (its processor time is not ours).
+@main
+enum IntakeBench {
+    private static let tenants = 4
+    private static let keysPerTenant = 10
+
+    static func main() async throws {
+        let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
+        let records = numbers.first ?? 200_000
+        let size = numbers.count > 1 ? numbers[1] : 500
+        let streams = numbers.count > 2 ? numbers[2] : 1
+        let together = numbers.count > 3 ? numbers[3] : 8
+        guard let kind = TestDatabases.all.last else { return }
+        try await kind.with { database in
+            try await prepare(database, streams)
+            let now = SystemClock().nowMicroseconds()
+            let batches = max(1, records / size / streams)
+            // Before the watch runs.
+            let shipped = try (0..<streams).map { stream in
+                try (0..<batches).map { number in
+                    try batch(stream: stream, sequence: UInt64(number + 1), size: size, now: now).serializedBytes() as [UInt8]
+                }
+            }
+            let intake = UsageIntake(
+                database: database, prices: PublishedPriceBook(database: database), clock: SystemClock(), logger: quiet)
+            let (wall, processor) = (MonotonicClock.nowMicroseconds(), processorMicroseconds())
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (stream, messages) in shipped.enumerated() {
+                    group.addTask { try await send(messages, together, "dp_\(stream)", intake) }
+                }
+                try await group.waitForAll()
+            }
+            let stored = Double(batches * size * streams)
+            let (took, used) = (Double(MonotonicClock.nowMicroseconds() - wall), Double(processorMicroseconds() - processor))
+            let found = try await database.read { c in
+                try c.first("SELECT COUNT(*) AS records, SUM(cost_nano) AS cost FROM usage_records")
+            }
+            print(
+                "\(kind.name): \(Int(stored)) records in batches of \(size), \(together) at once, \(streams) data plane(s): \(Int(stored / took * 1e6)) records/s,",
+                String(format: "%.2f µs of processor time a record", used / stored), "(stored: \(try found?.int("records") ?? 0))")
+        }
+    }
+
+    private static func send(_ messages: [[UInt8]], _ together: Int, _ dataPlaneID: String, _ intake: UsageIntake) async throws {
+        for start in stride(from: 0, to: messages.count, by: together) {
+            let group = messages[start..<min(start + together, messages.count)]
+            let acks = try await intake.store(dataPlaneID: dataPlaneID, batches: try group.map { try UsageBatchBytes($0) })
+            guard acks.last?.storedSequence == UInt64(start + group.count) else { throw BenchError.notStored }
+        }
+    }
+
+    private enum BenchError: Error {
+        case notStored
+    }
+
+    private static var quiet: Logger {
+        var logger = Logger(label: "bench")
+        logger.logLevel = .error
+        return logger
+    }
+
+    private static func processorMicroseconds() -> Int64 {
+        var usage = rusage()
+        getrusage(RUSAGE_SELF, &usage)
+        return Int64(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000 + Int64(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
+    }
+
+    // MARK: What there is
+
+    private static func tenant(_ number: Int) -> String { "ten_" + String(format: "%026d", number) }
+    private static func project(_ number: Int) -> String { "prj_" + String(format: "%026d", number) }
+    private static func key(_ tenant: Int, _ number: Int) -> String { "key_" + String(format: "%026d", tenant * 1000 + number) }
+    private static let price = "price_" + String(format: "%026d", 1)
+    private static let models = ["gpt-5.1-mini", "claude-sonnet-4-5", "llama-3.3-70b"]
+
+    private static func prepare(_ database: any Database, _ streams: Int) async throws {
+        var config = Weir_V1_ConfigPayload()
+        var price = Weir_V1_Price()
+        (price.id, price.input, price.output, price.cachedInput) = (Self.price, 2_500_000_000, 10_000_000_000, 1_250_000_000)
+        config.prices = [price]
+        config.models = models.map { name in
+            var model = Weir_V1_Model()
+            (model.id, model.name) = ("mod_" + name, name)
+            return model
+        }
+        let payload: [UInt8] = try config.serializedBytes()
+        try await database.transaction { c in
+            for tenant in 0..<tenants {
+                try c.execute("INSERT INTO tenants VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)", [.text(Self.tenant(tenant))])
+                try c.execute(
+                    "INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)",
+                    [.text(project(tenant)), .text(Self.tenant(tenant))])
+                for number in 0..<keysPerTenant {
+                    try c.execute(
+                        """
+                        INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision,
+                            created_at, updated_at, directory_revision)
+                        VALUES ($1, $2, $3, $1, $4, '[]', '[]', '[]', '{}', 1, 1, 1, 1)
+                        """, [.text(key(tenant, number)), .text(project(tenant)), .text(Self.tenant(tenant)), .blob([1])])
+                }
+            }
+            try c.execute(
+                """
+                INSERT INTO config_versions (version, payload, digest, note, author_id, author_name, created_at)
+                VALUES (1, $1, $2, '', 'bench', 'bench', 1)
+                """, [.blob(payload), .blob([1])])
+            for stream in 0..<streams {
+                let id = "dp_\(stream)"
+                try DataPlanesTable.insert(
+                    c,
+                    DataPlaneRow(
+                        id: id, name: id, region: "eu", tenantIDs: [], identityPublicKey: Array(id.utf8), sealingPublicKey: [],
+                        version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 1))
+                try DataPlaneConfigsTable.insert(c, dataPlaneID: id, version: 1, now: 1)
+            }
+        }
+    }
+
+    /// Requests of some keys that take turns, one every 50 µs.
+    private static func batch(stream: Int, sequence: UInt64, size: Int, now: Int64) -> Weir_V1_UsageBatch {
+        var batch = Weir_V1_UsageBatch()
+        batch.incarnation = String(format: "%032d", stream + 1)
+        batch.sequence = sequence
+        batch.records = (0..<size).map { place in
+            let number = Int(sequence) * size + place
+            let mixed = UInt64(number) &* 0x9E37_79B9_7F4A_7C15
+            var record = Weir_V1_UsageRecord()
+            let tenant = Int(mixed >> 60) % tenants
+            record.admittedAtUs = now + Int64(number * 50)
+            let high = UInt64(bitPattern: record.admittedAtUs / 1000) << 16 | UInt64(stream)
+            record.requestID = Data(RequestID(high: high, low: mixed).bytes)
+            record.tenantID = Self.tenant(tenant)
+            record.projectID = project(tenant)
+            record.keyID = key(tenant, Int(mixed >> 40) % keysPerTenant)
+            record.model = models[Int(mixed >> 50) % models.count]
+            record.routeID = "rt_" + String(format: "%026d", Int(mixed >> 50) % models.count)
+            record.capability = .chat
+            record.channel = "default"
+            record.configVersion = 1
+            record.estimatedInputTokens = 100
+            record.requestBytes = 400
+            record.traceID = Data(RequestID(high: mixed, low: ~mixed).bytes)
+            record.status = .completed
+            record.httpStatus = 200
+            record.upstreamStatus = 200
+            record.inputTokens = 100 + Int64(mixed >> 56)
+            record.outputTokens = 20 + Int64(mixed >> 57)
+            record.latencyUs = 1_234_000
+            record.timeToFirstByteUs = 123_000
+            record.attempts = 1
+            record.responseBytes = 900
+            record.endpointID = "ep_" + String(format: "%026d", 1)
+            record.providerID = "prov_" + String(format: "%026d", 1)
+            record.credentialID = "cred_" + String(format: "%026d", 1)
+            record.upstreamModel = "gpt-5.1-mini-2026-01-01"
+            record.priceID = Self.price
+            record.sentUpstream = true
+            record.costNano = record.inputTokens * 2500 + record.outputTokens * 10_000
+            return record
+        }
+        return batch
+    }
+}
