@@ -44,11 +44,12 @@ package enum AdminRoutes {
             EndpointReportRoutes(reports: fleet.endpointReports),
             UsageRoutes(usage: services.usage),
             UsageQuarantineRoutes(quarantine: services.quarantine),
+            BillingRoutes(billing: services.billing),
             AuditRoutes(audit: services.audit),
             DeclarativeRoutes(declarative: services.declarative),
             StatusRoutes(status: StatusService(services, fleet: fleet)),
             WhoAmIRoutes(adminTokens: services.adminTokens, names: services.names),
-            SelfServiceRoutes(usage: services.usage, health: services.health),
+            SelfServiceRoutes(usage: services.usage, billing: services.billing, health: services.health),
             HealthRoutes(health: services.health, metrics: metrics),
         ]
     }

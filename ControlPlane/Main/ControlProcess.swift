@@ -47,6 +47,8 @@ struct ControlProcess: Sendable {
             jobs: fleet.jobs + [
                 LeasedWork.Job("usage_partitions", every: .seconds(3600)) { try await usage.preparePartitions() },
                 LeasedWork.Job("sync_payments", every: .seconds(600)) { _ = try await control.users.syncAll(by: .system("payments")) },
+                // Far back at a start, and then the last days; what comes later still is posted when its statement is asked for.
+                LeasedWork.Job("post_usage", every: .seconds(3600)) { try await control.billing.ledger.postUsage(everything: true) },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]

@@ -20,10 +20,8 @@ package enum RowSecurity {
         first
         + [
             "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants", "budgets", "kill_switches", "limits",
-            "budget_accounts", "budget_slices", "spend_events",
-        ].map {
-            (name: $0, tenantColumn: "tenant_id")
-        }
+            "budget_accounts", "budget_slices", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances",
+        ].map { (name: $0, tenantColumn: "tenant_id") }
 
     /// Those that were there when this began; a later table's migration brings its own policy.
     static let first: [(name: String, tenantColumn: String)] = [

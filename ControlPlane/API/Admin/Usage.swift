@@ -52,15 +52,15 @@ enum UsageFormat: String, CaseIterable {
     ]
 
     /// One line for each record; of CSV (RFC 4180) the first one may be the columns' names.
-    func lines(_ records: [JSONValue], withTitles: Bool) -> [UInt8] {
+    func lines(_ records: [JSONValue], columns: [String] = UsageFormat.columns, withTitles: Bool) -> [UInt8] {
         var out: [UInt8] = []
         switch self {
         case .jsonl:
             for record in records { out += record.bytes + [0x0A] }
         case .csv:
-            if withTitles { out += Array((Self.columns.joined(separator: ",") + "\r\n").utf8) }
+            if withTitles { out += Array((columns.joined(separator: ",") + "\r\n").utf8) }
             for record in records {
-                out += Array((Self.columns.map { Self.cell(record[$0] ?? .null) }.joined(separator: ",") + "\r\n").utf8)
+                out += Array((columns.map { Self.cell(record[$0] ?? .null) }.joined(separator: ",") + "\r\n").utf8)
             }
         }
         return out
@@ -77,7 +77,9 @@ enum UsageFormat: String, CaseIterable {
 
     /// What a spreadsheet would take for a formula is marked as text.
     private static func quoted(_ text: String) -> String {
-        let isFormula = text.utf8.first.map { [0x3D, 0x2B, 0x2D, 0x40, 0x09, 0x0D].contains($0) } ?? false
+        let begins = text.utf8.first.map { [0x3D, 0x2B, 0x2D, 0x40, 0x09, 0x0D].contains($0) } ?? false
+        // An amount below zero is a number.
+        let isFormula = begins && NanoDollars(decimal: text) == nil
         let text = isFormula ? "'" + text : text
         guard text.utf8.contains(where: { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D }) else { return text }
         return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
@@ -156,7 +158,7 @@ extension APIRequest {
     }
 
     /// Nil: a page of JSON.
-    fileprivate var usageFormat: UsageFormat? {
+    var usageFormat: UsageFormat? {
         get throws(DomainError) {
             guard let word = query["format"], word != "json" else { return nil }
             guard let format = UsageFormat(rawValue: word) else {

@@ -7,6 +7,7 @@ import Primitives
 /// is always the key's: no parameter can name another.
 package struct SelfServiceRoutes: RouteGroup {
     let usage: UsageQueries
+    let billing: Billing
     let health: HealthService
 
     package func addRoutes(to table: inout RouteTable) {
@@ -17,6 +18,17 @@ package struct SelfServiceRoutes: RouteGroup {
             var report = try request.usageReport(for: reader)
             report.query = try caller.narrowed(report.query)
             return .report(try await usage.report(report, for: reader))
+        }
+
+        table.report("/external/v1/billing", .virtualKey, BillingDocs.balance(forTenant: true)) { request in
+            try request.query.allow([])
+            let tenantID = try Self.payer(request)
+            return .json(try await billing.ledger.balance(of: tenantID, as: .tenant(tenantID.rawValue)).json)
+        }
+        table.report("/external/v1/billing/statement", .virtualKey, BillingDocs.statement(forTenant: true)) { request in
+            try request.query.allow(Set(BillingDocs.statement(forTenant: true).query.map(\.name)))
+            let tenantID = try Self.payer(request)
+            return try await request.statement(billing, of: tenantID, as: .tenant(tenantID.rawValue))
         }
 
         table.get("/external/v1/health", .virtualKey) { request in
@@ -44,5 +56,15 @@ package struct SelfServiceRoutes: RouteGroup {
                 ],
                 status: report.ready ? .ok : .serviceUnavailable)
         }
+    }
+
+    /// Whose money it is: what a tenant pays is for those to see who may see all of it.
+    private static func payer(_ request: APIRequest) throws -> TenantID {
+        let caller = try request.keyCaller
+        try caller.checkChannel("external")
+        guard caller.reach == .tenant else {
+            throw DomainError.forbidden(detail: "The key may not see what the tenant pays: that takes its right tenant:read.")
+        }
+        return caller.tenantID
     }
 }

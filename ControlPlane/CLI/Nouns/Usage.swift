@@ -305,7 +305,9 @@ enum UsageTable {
     /// What a spreadsheet would take for a formula is marked as text.
     static func line(_ cells: [String]) -> String {
         cells.map { cell in
-            let isFormula = cell.utf8.first.map { [0x3D, 0x2B, 0x2D, 0x40, 0x09, 0x0D].contains($0) } ?? false
+            let begins = cell.utf8.first.map { [0x3D, 0x2B, 0x2D, 0x40, 0x09, 0x0D].contains($0) } ?? false
+            // An amount below zero is a number.
+            let isFormula = begins && NanoDollars(decimal: cell) == nil
             let text = isFormula ? "'" + cell : cell
             guard text.utf8.contains(where: { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D }) else { return text }
             return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""

@@ -6,12 +6,12 @@ import Synchronization
 
 /// What of a published configuration usage is judged and rated by.
 package struct PublishedConfig: Sendable {
-    package let prices: [String: Weir_V1_Price]
+    package let prices: [String: RateCard]
     /// By name.
     private let models: [String: Weir_V1_Model]
 
     package init(_ config: Weir_V1_ConfigPayload) {
-        prices = Dictionary(config.prices.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        prices = Dictionary(config.prices.map { ($0.id, RateCard($0)) }, uniquingKeysWith: { first, _ in first })
         models = Dictionary(config.models.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 

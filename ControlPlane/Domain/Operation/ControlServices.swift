@@ -38,6 +38,7 @@ package struct ControlServices: Sendable {
     package let usage: UsageQueries
     package let idempotency: IdempotencyService
     package let quarantine: UsageQuarantine
+    package let billing: Billing
     package let declarative: DeclarativeService
     package let outbound: any OutboundHTTP
 
@@ -81,6 +82,7 @@ package struct ControlServices: Sendable {
         usage = UsageQueries(domain)
         idempotency = IdempotencyService(domain, cipher: cipher)
         quarantine = UsageQuarantine(domain)
+        billing = Billing(domain)
         declarative = DeclarativeService(domain, services: [keys.nouns, credentials.nouns, apps.nouns])
     }
 }

@@ -21,6 +21,7 @@ package struct Finding: Sendable, Hashable {
         case dataPlaneRefuses = "data_plane_refuses", dataPlaneOld = "data_plane_old", dataPlaneRevoked = "data_plane_revoked"
         case dataPlaneClock = "data_plane_clock", dataPlaneUsage = "data_plane_usage", dataPlaneTrouble = "data_plane_trouble"
         case endpointFailing = "endpoint_failing", credentialRefused = "credential_refused", endpointUntested = "endpoint_untested"
+        case balanceNegative = "balance_negative"
         case usageQuarantined = "usage_quarantined", tokenExpires = "token_expires", keyExpires = "key_expires"
         case certificateExpires = "certificate_expires", masterKeyOld = "master_key_old", operatorWarning = "operator_warning"
     }

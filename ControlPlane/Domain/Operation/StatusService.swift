@@ -45,6 +45,7 @@ package struct StatusService: Sendable {
             var findings = try releases.findings(c, now: now) + fleet.findings(now: now)
             findings += Self.findings(ofEndpoints: troubles, reported, releases, try Self.recentlyTested(c, now: now))
             findings += try UsageQuarantineTable.totals(c).prefix(Self.maximumOfAKind).map(Self.finding(ofQuarantined:))
+            findings += try LedgerTable.overdrawn(c, limit: Self.maximumOfAKind).map(Self.finding(ofOverdrawn:))
             if actor.may(.administer) { findings += try Self.findings(ofTokens: c, now: now) }
             findings += try Self.findings(ofKeys: c, now: now)
             let old = try CiphertextsTable.count(c, underOtherKeysThan: masterKeyID)
@@ -114,6 +115,13 @@ package struct StatusService: Sendable {
             .warning, .usageQuarantined, "data plane \(total.dataPlaneID)",
             "\(total.records) usage records are kept apart and billed to nobody (\(total.reason))",
             command: "weir usage quarantine list --data-plane-id \(total.dataPlaneID)")
+    }
+
+    private static func finding(ofOverdrawn tenant: (tenantID: String, amountNano: Int64)) -> Finding {
+        Finding(
+            .warning, .balanceNegative, "tenant \(tenant.tenantID)",
+            "it paid in advance, and has used \(NanoDollars(0 - max(tenant.amountNano, -.max))) more than it paid",
+            command: "weir billing top-up --tenant-id \(tenant.tenantID) --amount …")
     }
 
     private static func findings(ofTokens c: any SQLConnection, now: Int64) throws -> [Finding] {

@@ -40,5 +40,6 @@ package enum Migrations {
         .killSwitches,
         .limits,
         .priceKinds,
+        .ledger,
     ]
 }

@@ -14,6 +14,8 @@ package enum UsageColumn: String, CaseIterable, Sendable {
     case tag = "tags"
     case endpoint = "endpoint_id"
     case provider = "provider_id"
+    /// The model as the provider calls it.
+    case upstreamModel = "upstream_model"
     case errorOrigin = "error_origin"
     case errorCode = "error_code"
     /// Microseconds, at least.
@@ -33,7 +35,7 @@ package enum UsageColumn: String, CaseIterable, Sendable {
         switch self {
         case .tenant, .project, .key, .model, .status, .dataPlane: .days
         case .app, .user, .did, .dialect, .price, .configVersion, .tag: .details
-        case .endpoint, .provider, .errorOrigin, .errorCode, .latency, .trace, .request: .records
+        case .endpoint, .provider, .upstreamModel, .errorOrigin, .errorCode, .latency, .trace, .request: .records
         }
     }
 

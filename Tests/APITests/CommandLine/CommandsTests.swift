@@ -239,9 +239,20 @@ struct CommandsTests {
         for verb in ["release", "discard"] {
             #expect(try await h.succeed("usage quarantine \(verb) --data-plane-id \(DataPlaneID.random()) --json").output.contains("0"))
         }
+        #expect(try await h.succeed("billing 2026-11 --group-by model").output.hasSuffix("2026-11: $0.00 for 0 requests.\n"))
+        #expect(try await h.succeed("billing entries").output == "Nothing there.\n")
+        let payer = try await h.field("id", "tenant create --name Payer")
+        #expect(try await h.field("amount", "billing top-up --tenant-id Payer --amount 12.50 --reference pay-1") == "12.50")
+        #expect(try await h.field("amount", "billing adjust --tenant-id \(payer) --amount -2.5 --description Fee") == "-2.50")
+        #expect(try await h.field("balance", "billing balance --tenant-id Payer") == "10.00")
+        let statement = try await h.succeed("billing statement 2999-01 --tenant-id Payer").output
+        #expect(statement == "Balance before: $10.00\n\nNo lines.\n\nBalance after: $10.00\n")
+        #expect(try await h.succeed("billing statement 2999-01 --tenant-id Payer --csv").output.hasPrefix("day,posted_at,entry_id,kind,"))
+        let export = "Model,Day,Input Tokens,Cost\n\"gpt,\"\"x\"\"\",2026-11-02,5,0.10\n"
+        #expect(try await h.succeed("billing reconcile 2026-11 -", input: export).output.contains("gpt,\"x\""))
         #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
-        let export = try await h.succeed("export").output
-        #expect(try await h.succeed("apply -f -", input: export).output == "Nothing to change.\n")
+        let document = try await h.succeed("export").output
+        #expect(try await h.succeed("apply -f -", input: document).output == "Nothing to change.\n")
         let token = try await h.field("id", "token create --name ci --role operator --expires-at 2030-01-31")
         #expect(try await h.field("role", "token update \(token) --role viewer") == "viewer")
         #expect(try await h.field("name", "token get \(token)") == "ci")
