@@ -31,10 +31,7 @@ package enum AdminRoutes {
             PriceImportRoutes(prices: PriceImport(services.prices)),
             ConfigRoutes(drafts: services.drafts, versions: services.configVersions, testCalls: services.testCalls),
             RolloutRoutes(rollouts: services.rollouts),
-            NounRoutes(services.adminTokens.nouns, showing: "token") { content, actor in
-                let issued = try await services.adminTokens.create(content, by: actor)
-                return (issued.token, issued.plaintext)
-            },
+            AdministratorRoutes(tokens: services.adminTokens, people: services.people),
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
             NounRoutes(fleet.enrollment.nouns, showing: "token") { content, actor in
                 let issued = try await fleet.enrollment.create(content, by: actor)

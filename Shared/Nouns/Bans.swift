@@ -11,6 +11,8 @@ package struct BanContent: Noun {
     package var reason = ""
     /// Unix milliseconds; nil: until it is lifted.
     package var expiresAt: Int64?
+    /// Made by an administrator of the tenant, who may lift it.
+    package var isTenants = false
 
     package init() {}
 
@@ -34,6 +36,8 @@ package struct BanContent: Noun {
         }.heading("KIND"),
         Field("reason", \.reason, .text(maximum: 500), "Why; for administrators.", or: "").heading("REASON"),
         Field("expires_at", \.expiresAt, .time, "When it ends by itself; null: when it is lifted.").heading("EXPIRES"),
+        Field("by_tenant", \.isTenants, "Whether an administrator of the tenant made it; others are changed and lifted by the operator.")
+            .shown,
     ]
 
     package var title: String { subjectID }

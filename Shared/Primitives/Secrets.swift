@@ -25,6 +25,8 @@ package enum ConstantTime {
 package struct VirtualKeyText: Sendable, CustomStringConvertible {
     package static let virtualKeyPrefix = "weir"
     package static let adminTokenPrefix = "wadm"
+    /// Of administrators of one tenant, and of people: a release that knows no such token takes none for one of its own.
+    package static let scopedTokenPrefix = "wads"
     package static let appSecretPrefix = "wapp"
 
     package let text: String

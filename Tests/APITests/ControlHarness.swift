@@ -91,6 +91,16 @@ struct ControlHarness: Sendable {
 
     func token(_ role: Role) -> String { tokens[role] ?? "" }
 
+    /// A new token of an administrator of one tenant.
+    func token(_ role: Role, of tenantID: String) async throws -> String {
+        let content = AdminTokenContent {
+            $0.name = "\(role.rawValue) \(AdminTokenID.random().suffix)"
+            $0.role = role
+            $0.tenantID = TenantID(tenantID)
+        }
+        return try await services.adminTokens.create(content, by: .system("test")).plaintext.reveal()
+    }
+
     /// Sends a request as an administrator of `role`, or with `token`; both nil: anonymously.
     func send(
         _ method: HTTPRequest.Method, _ path: String, _ body: JSONValue? = nil, as role: Role? = .owner, token: String? = nil,

@@ -1,5 +1,6 @@
 import API
 import Domain
+import Foundation
 import HTTPTypes
 import Nouns
 import Primitives
@@ -9,7 +10,7 @@ import Testing
 /// Walks every route that is registered: one that is added without thinking of who may call it cannot slip by.
 @Suite("Authorisation of every route")
 struct RouteAuthorisationTests {
-    private static func path(_ route: APIRoute) -> String {
+    static func path(_ route: APIRoute) -> String {
         route.pattern.split(separator: "/").map { segment in
             segment.hasPrefix("{") ? "ten_aaaaaaaaaaaaaaaa" : String(segment)
         }.reduce("") { "\($0)/\($1)" }
@@ -43,18 +44,22 @@ struct RouteAuthorisationTests {
     func roles() async throws {
         let kind = try #require(TestDatabases.all.first)
         try await ControlHarness.run(on: kind) { h in
-            for route in h.table.routes {
-                guard case .admin(let permission) = route.access else { continue }
+            let tenant = try await h.create("/admin/api/tenants", ["name": "Acme"]).id
+            for scope in [TenantScope.all, .tenant(tenant)] {
                 for role in Role.allCases {
-                    let answer = try await h.send(route.method, Self.path(route), as: role)
-                    let words = "\(route.method) \(route.pattern) as \(role)"
-                    if permission.roles.contains(role) {
-                        #expect(answer.status != 401 && answer.status != 403, "\(words)")
-                    } else {
-                        #expect(answer.status == 403, "\(words)")
-                        #expect(answer.json["type"] == "urn:weir:problem:forbidden")
+                    let token = scope == .all ? h.token(role) : try await h.token(role, of: tenant)
+                    for route in h.table.routes {
+                        guard case .admin(let permission) = route.access else { continue }
+                        let answer = try await h.send(route.method, Self.path(route), token: token)
+                        let words = "\(route.method) \(route.pattern) as \(role) of \(scope)"
+                        if permission.roles(for: scope).contains(role) {
+                            #expect(answer.status != 401 && answer.status != 403, "\(words)")
+                        } else {
+                            #expect(answer.status == 403, "\(words)")
+                            #expect(answer.json["type"] == "urn:weir:problem:forbidden")
+                        }
+                        #expect(answer.status < 500, "\(words): \(answer.text)")
                     }
-                    #expect(answer.status < 500, "\(words): \(answer.text)")
                 }
             }
         }
@@ -66,10 +71,13 @@ struct RouteAuthorisationTests {
         try await ControlHarness.run(on: kind) { h in
             for route in h.table.routes where route.method != .get {
                 guard case .admin(let permission) = route.access else { continue }
-                // Checking a draft and counting whom a rollout would reach change nothing.
-                if route.pattern.hasSuffix("/validate") || route.pattern.hasSuffix("/preview") { continue }
-                #expect(!permission.roles.contains(.viewer), "\(route.method) \(route.pattern)")
-                #expect(!permission.roles.contains(.auditor), "\(route.method) \(route.pattern)")
+                // Checking a draft, counting whom a rollout would reach and comparing an invoice change nothing.
+                if ["/validate", "/preview", "/reconcile"].contains(where: route.pattern.hasSuffix) { continue }
+                // Of oneself only.
+                if permission == .identify { continue }
+                for scope in [TenantScope.all, .tenant("ten_aaaaaaaaaaaaaaaa")] {
+                    #expect(permission.roles(for: scope).isDisjoint(with: [.viewer, .auditor]), "\(route.method) \(route.pattern)")
+                }
             }
         }
     }
@@ -94,5 +102,30 @@ struct RouteAuthorisationTests {
                 #expect(try await h.send(route.method, Self.path(route), as: .owner).status == 401)
             }
         }
+    }
+}
+
+@Suite("The table of what each role may do")
+struct PermissionDocsTests {
+    @Test("the page for operators says of every permission who has it")
+    func documented() throws {
+        let page = try String(contentsOf: repository.appendingPathComponent("docs/administrators.md"), encoding: .utf8)
+        func words(_ roles: Set<Role>) -> String {
+            if roles == Set(Role.allCases) { return "everybody" }
+            return roles.isEmpty ? "nobody" : roles.map(\.rawValue).sorted().joined(separator: ", ")
+        }
+        let rows = page.split(separator: "\n").filter { $0.hasPrefix("| `") }.map { row in
+            row.split(separator: "|").map { $0.trimmingCharacters(in: CharacterSet(charactersIn: " `")) }
+        }
+        for permission in Permission.allCases {
+            let row = rows.first { $0.first == permission.rawValue }
+            let expected = [words(permission.roles(for: .all)), words(permission.roles(for: .tenant("")))]
+            #expect(row.map { Array($0.suffix(2)) } == expected, "docs/administrators.md: \(permission)")
+        }
+        #expect(rows.count == Permission.allCases.count)
+    }
+
+    private var repository: URL {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     }
 }

@@ -252,10 +252,10 @@ struct UsageQueriesTests {
             request.groups = [.day, .model, .configVersion]
             _ = try await queries.report(request, for: .administrator)
             var query = UsageQuery(from: 0)
-            _ = try await queries.list(query, PageRequest())
+            _ = try await queries.list(query, PageRequest(), for: .administrator)
             try query.narrow(.errorOrigin, to: "client")
             let narrowed = query
-            await #expect(throws: DomainError.self) { try await queries.list(narrowed, PageRequest()) }
+            await #expect(throws: DomainError.self) { try await queries.list(narrowed, PageRequest(), for: .administrator) }
         }
     }
 

@@ -49,6 +49,23 @@ struct RowSecurityTests {
                         """, [.text("rvk_" + tenant), .text("did_" + tenant), .text(tenant), .blob(Array(tenant.utf8))])
                     try c.execute(
                         """
+                        INSERT INTO admin_tokens (id, tenant_id, name, role, sha256, revision, created_at, updated_at)
+                        VALUES ($1, $2, 't', 'owner', $3, 1, 1, 1)
+                        """, [.text("tok_" + tenant), .text(tenant), .blob([1])])
+                    try c.execute(
+                        """
+                        INSERT INTO people (id, tenant_id, name, role, status, role_source, revision, created_at, updated_at)
+                        VALUES ($1, $2, 'p', 'owner', 'active', 'hand', 1, 1, 1)
+                        """, [.text("per_" + tenant), .text(tenant)])
+                    try c.execute(
+                        "INSERT INTO group_roles VALUES ($1, $2, 'g', 'owner', 1, 1, 1)", [.text("grl_" + tenant), .text(tenant)])
+                    try AdminSessionsTable.insert(
+                        c,
+                        AdminSessionRow(
+                            sha256: Array(tenant.utf8), personID: "per_" + tenant, tenantID: tenant, createdAt: 1, expiresAt: 2,
+                            lastSeenAt: 1))
+                    try c.execute(
+                        """
                         INSERT INTO bans (id, subject_id, tenant_id, reason, revision, created_at, updated_at, ban_revision)
                         VALUES ($1, $2, $2, '', 1, 1, 1, 1)
                         """, [.text("ban_" + tenant), .text(tenant)])

@@ -22,8 +22,14 @@ package struct BanRoutes<Content: BanLike>: RouteGroup {
                 nullable: true),
         ]
         routes.detail = (
-            [.told("data_planes", .objects(plane, maximum: 10_000), "How far it has come.")],
-            { [bans] ban in ["data_planes": .array(try await bans.reach(of: ban).map(\.json))] }
+            [
+                .told(
+                    "data_planes", .objects(plane, maximum: 10_000),
+                    "How far it has come; empty for a tenant's administrator: data planes are the operator's.")
+            ],
+            { [bans] ban, actor in
+                ["data_planes": .array(actor.may(.read) ? try await bans.reach(of: ban).map(\.json) : [])]
+            }
         )
         routes.addRoutes(to: &table)
     }

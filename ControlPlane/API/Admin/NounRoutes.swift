@@ -24,7 +24,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
     /// Of what says which one is meant, where the path's name is not enough.
     var pathQuery: [FieldShape] = []
     /// What the answer about a single one says beside its fields.
-    var detail: (shapes: [FieldShape], members: @Sendable (Entity<Content>) async throws -> JSONObject)?
+    var detail: (shapes: [FieldShape], members: @Sendable (Entity<Content>, Actor) async throws -> JSONObject)?
     /// Brings a list's or a creation's request into the form that the declaration reads.
     var prepare: @Sendable (APIRequest) async throws -> APIRequest = { $0 }
     var path: String { "/admin/api/\(Content.words.path)" }
@@ -78,7 +78,7 @@ package struct NounRoutes<Content: Administered>: RouteGroup {
             let item = try await named(request)
             guard let detail else { return .item(item) }
             var object = item.json.objectValue ?? JSONObject()
-            for member in try await detail.members(item).members { object[member.name] = member.value }
+            for member in try await detail.members(item, request.actor).members { object[member.name] = member.value }
             return .json(.object(object), revision: item.revision)
         }
         if shapes.contains(where: { $0.use == .given }) { addChange(to: &table) }

@@ -11,7 +11,7 @@ package struct SigningKeyRoutes: RouteGroup {
             try request.query.allow([])
             return .json(["items": .array(try await keys.list().map(\.json)), "next_cursor": .null])
         }
-        table.post("/admin/api/signing-keys/rotate", .admin(.administer)) { request in
+        table.post("/admin/api/signing-keys/rotate", .admin(.secure)) { request in
             let grace =
                 try request.body.isEmpty
                 ? SigningKeyService.defaultGraceSeconds
@@ -22,7 +22,7 @@ package struct SigningKeyRoutes: RouteGroup {
             return .json(try await keys.rotate(request.actor, graceSeconds: grace).json, status: .created)
         }
         // After the database was restored from a backup: data planes would refuse what is older than what they hold.
-        table.post("/admin/api/epoch/raise", .admin(.administer)) { request in
+        table.post("/admin/api/epoch/raise", .admin(.secure)) { request in
             try request.expectNoFields()
             return .json(["epoch": .int(try await keys.raiseEpoch(request.actor))])
         }

@@ -7,26 +7,31 @@ package struct UsageRoutes: RouteGroup {
     let usage: UsageQueries
 
     package func addRoutes(to table: inout RouteTable) {
-        table.report("/admin/api/usage", .admin(.read), UsageDocs.summary(for: .administrator)) { request in
-            .report(try await usage.report(request.usageReport(for: .administrator), for: .administrator))
+        table.report("/admin/api/usage", .admin(.readUsage), UsageDocs.summary(for: .administrator)) { request in
+            let reader = UsageReader(try request.actor)
+            return .report(try await usage.report(request.usageReport(for: reader), for: reader))
         }
         // Newest first.
-        table.report("/admin/api/usage/records", .admin(.read), UsageDocs.records) { request in
-            try request.query.allow(Set(UsageDocs.records.query.map(\.name)))
-            let query = try request.usageQuery(UsageField.allCases)
+        table.report("/admin/api/usage/records", .admin(.readUsage), UsageDocs.records) { request in
+            let reader = UsageReader(try request.actor)
+            try request.query.allow(Set(UsageDocs.records.query.map(\.name)).subtracting(reader.hidden.map(\.rawValue)))
+            let query = try request.usageQuery(UsageField.allCases.filter { !reader.hidden.contains($0) })
             let page = try request.page(of: UsageQueries.list)
-            guard let format = try request.usageFormat else { return .list(try await usage.list(query, page)) { $0.json } }
+            guard let format = try request.usageFormat else {
+                return .list(try await usage.list(query, page, for: reader)) { $0.json(for: reader) }
+            }
             return try await .streamed(contentType: format.contentType, after: page.after) { after in
                 let isFirst = after == page.after
-                let next = try await usage.list(query, PageRequest(limit: PageRequest.maximumLimit, after: after))
-                return (format.lines(next.items.map(\.json), withTitles: isFirst), next.next)
+                let next = try await usage.list(query, PageRequest(limit: PageRequest.maximumLimit, after: after), for: reader)
+                return (format.lines(next.items.map { $0.json(for: reader) }, withTitles: isFirst), next.next)
             }
         }
-        table.report("/admin/api/usage/records/{id}", .admin(.read), UsageDocs.record) { request in
+        table.report("/admin/api/usage/records/{id}", .admin(.readUsage), UsageDocs.record) { request in
             try request.query.allow([])
             let text = request.parameters["id"] ?? ""
             guard let id = RequestID(text: text) else { throw DomainError.notFound(kind: "usage record", id: String(text.prefix(64))) }
-            return .json(try await usage.record(id).json)
+            let reader = UsageReader(try request.actor)
+            return .json(try await usage.record(id, for: reader).json(for: reader))
         }
     }
 }
@@ -98,6 +103,14 @@ extension UsageReader {
         switch self {
         case .administrator: UsageField.allCases.filter { $0 != .request && $0 != .trace && $0 != .latency }
         case .tenant: [.project, .key, .app, .user, .did, .model, .status, .dialect, .configVersion, .tag]
+        }
+    }
+
+    /// What it may not narrow a list of records to.
+    var hidden: Set<UsageField> {
+        switch self {
+        case .administrator: []
+        case .tenant: Set(UsageField.allCases).subtracting(fields + [.request, .trace])
         }
     }
 

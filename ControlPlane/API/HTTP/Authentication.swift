@@ -22,19 +22,20 @@ package struct Authentication: Sendable {
             return .anonymous
         case .admin(let permission):
             let token = try bearer(request, "Send an administrator's token: Authorization: Bearer wadm_….")
-            let admin = try await admins.authenticate(token)
-            let actor = Actor(
-                id: admin.id.rawValue, name: admin.content.name, role: admin.content.role, scope: .all,
-                remoteAddress: exchange.remoteAddress,
-                requestID: exchange.requestID)
-            guard actor.may(permission) else {
-                let roles = permission.roles.map(\.rawValue).sorted().joined(separator: ", ")
-                throw DomainError.forbidden(detail: "The role \(actor.role.rawValue) may not do this; these may: \(roles).")
-            }
+            let actor = try await admins.authenticate(token).asking(from: exchange.remoteAddress, in: exchange.requestID)
+            guard actor.may(permission) else { throw Self.refusal(of: permission, to: actor) }
             return .admin(actor)
         case .virtualKey:
             return .key(try await keys.authenticate(try bearer(request, "Send a virtual key: Authorization: Bearer weir_….")))
         }
+    }
+
+    private static func refusal(of permission: Permission, to actor: Actor) -> DomainError {
+        let roles = permission.roles(for: actor.scope).map(\.rawValue).sorted().joined(separator: ", ")
+        guard !roles.isEmpty else {
+            return .forbidden(detail: "This is the operator's: administrators of a tenant manage what is that tenant's.")
+        }
+        return .forbidden(detail: "The role \((actor.tokenRole ?? actor.role).rawValue) may not do this; these may: \(roles).")
     }
 
     /// RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1).

@@ -43,7 +43,10 @@ package struct OpenAPIDocument: Sendable {
         ]
         if case .admin(let permission) = route.access {
             operation["x-weir-permission"] = .string(permission.rawValue)
-            operation["description"] = .string("Roles: \(permission.roles.map(\.rawValue).sorted().joined(separator: ", ")).")
+            func words(_ scope: TenantScope) -> String { permission.roles(for: scope).map(\.rawValue).sorted().joined(separator: ", ") }
+            let ofTenants = words(.tenant(""))
+            operation["description"] = .string(
+                "Roles: \(words(.all)). Of a tenant's administrators: \(ofTenants.isEmpty ? "none" : ofTenants).")
         }
         let parameters = Self.parameters(route, docs)
         if !parameters.isEmpty { operation["parameters"] = .array(parameters) }

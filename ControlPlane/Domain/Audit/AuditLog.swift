@@ -42,15 +42,17 @@ package struct AuditEntry: Sendable, Hashable {
     package let before: JSONValue
     package let after: JSONValue
 
-    init(_ row: AuditRow) {
+    /// - Parameter reader: Of a deed of the operator's on what is a tenant's, that tenant learns what was done, and not by whom.
+    init(_ row: AuditRow, for reader: TenantScope) {
         id = row.id
         sequence = row.sequence
         tenantID = row.tenantID
         at = row.at
+        let isHidden = reader != .all && row.actorTenantID != row.tenantID
         actor = Actor(
-            id: row.actorID, name: row.actorName, role: Role(rawValue: row.actorRole) ?? .viewer, scope: .all,
-            remoteAddress: row.remoteAddress,
-            requestID: row.requestID)
+            id: isHidden ? "operator" : row.actorID, name: isHidden ? "operator" : row.actorName,
+            role: isHidden ? .operator : Role(rawValue: row.actorRole) ?? .viewer, scope: row.actorTenantID.map { .tenant($0) } ?? .all,
+            remoteAddress: isHidden ? "" : row.remoteAddress, requestID: row.requestID)
         action = row.action
         resourceKind = row.resourceKind
         resourceID = row.resourceID
@@ -91,7 +93,8 @@ package struct AuditLog: Sendable {
                 id: "aud_" + Base32.encode(SecureRandom.bytes(10)), at: at, actorID: actor.id, actorName: actor.name,
                 actorRole: actor.role.rawValue, remoteAddress: actor.remoteAddress, requestID: actor.requestID, action: action,
                 resourceKind: String(action.prefix { $0 != "." }), resourceID: id, before: before?.text, after: after?.text,
-                tenantID: tenantID(of: action, id: id, before: before, after: after)))
+                tenantID: tenantID(of: action, id: id, before: before, after: after) ?? actor.tenantID?.rawValue,
+                actorTenantID: actor.tenantID?.rawValue))
     }
 
     /// Whose the resource is: what it says of itself, before or after.
@@ -121,7 +124,7 @@ package struct AuditLog: Sendable {
             return (cursor.time, sequence)
         }
         let entries = try await domain.report(as: scope) { c in
-            try AuditTable.list(c, filter, before: before, limit: page.fetchLimit).map { AuditEntry($0) }
+            try AuditTable.list(c, filter, before: before, limit: page.fetchLimit).map { AuditEntry($0, for: scope) }
         }
         return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: String($0.sequence)) }
     }

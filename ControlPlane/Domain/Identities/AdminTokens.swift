@@ -12,31 +12,36 @@ extension AdminTokenContent: Administered {
     package static var readPermission: Permission { .administer }
 
     package func problems(replacing old: AdminTokenContent?, now: Int64) -> [FieldProblem] {
-        expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now)
+        if let old, old.isBreakGlass, expiresAt != old.expiresAt || role != old.role {
+            return [
+                FieldProblem(
+                    "id", "was made for an emergency and is not changed",
+                    remedy: "Delete it, and make another with weir-control break-glass.")
+            ]
+        }
+        return expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now)
     }
 
     /// An owner whose token does not run out stays: nobody could let anybody in again.
     package func problems(id: AdminTokenID, replacing old: AdminTokenContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
-        if role != .owner || expiresAt != nil { try Self.checkAnotherOwner(c, than: id, old) }
+        if old?.isLastingOwner == true, !isLastingOwner { try LastingOwners.checkAnother(c, than: id.rawValue) }
         return []
     }
 
     package static func willDelete(_ token: AdminToken, _ change: NounChange) throws {
-        try checkAnotherOwner(change.connection, than: token.id, token.content)
+        if token.content.isLastingOwner { try LastingOwners.checkAnother(change.connection, than: token.id.rawValue) }
     }
 
-    private static func checkAnotherOwner(_ c: any SQLConnection, than id: AdminTokenID, _ present: AdminTokenContent?) throws {
-        guard present?.isLastingOwner == true else { return }
-        if try !all(c).contains(where: { $0.id != id && $0.content.isLastingOwner }) {
-            throw DomainError.conflict(
-                "id", "is the last owner whose token does not expire", remedy: "Create another owner without an expiry first.")
-        }
-    }
+    var isLastingOwner: Bool { tenantID == nil && personID == nil && role == .owner && expiresAt == nil }
 
-    private var isLastingOwner: Bool { role == .owner && expiresAt == nil }
+    /// What its plaintext begins with. A release that knows neither tenants' administrators nor people would take their tokens for those of
+    /// the whole deployment, if they looked like them.
+    fileprivate var textPrefix: String {
+        tenantID == nil && personID == nil ? VirtualKeyText.adminTokenPrefix : VirtualKeyText.scopedTokenPrefix
+    }
 }
 
-/// Administrators: bearer tokens with a role each.
+/// Administrators' bearer tokens, with a role each.
 package struct AdminTokenService: Sendable {
     /// A token and its plaintext, which is shown now and never again.
     package struct Issued: Sendable {
@@ -50,21 +55,58 @@ package struct AdminTokenService: Sendable {
         nouns = NounService(domain)
     }
 
-    /// Who holds this plaintext. Looked up by the id in it, compared as a SHA-256 digest in constant time.
+    /// Who asks with this plaintext. Looked up by the id in it, compared as a SHA-256 digest in constant time.
     /// - Throws: `DomainError.unauthenticated`, which does not say whether it is unknown, wrong or expired.
-    package func authenticate(_ plaintext: String) async throws -> AdminToken {
+    package func authenticate(_ plaintext: String) async throws -> Actor {
         let refusal = DomainError.unauthenticated(detail: "The token is not valid.")
-        guard let text = VirtualKeyText(parsing: plaintext, prefix: VirtualKeyText.adminTokenPrefix) else { throw refusal }
+        let prefixes = [VirtualKeyText.adminTokenPrefix, VirtualKeyText.scopedTokenPrefix]
+        guard let text = prefixes.lazy.compactMap({ VirtualKeyText(parsing: plaintext, prefix: $0) }).first else { throw refusal }
         let digest = SHA256Digest.of(Array(plaintext.utf8))
-        let token = try await nouns.domain.read(as: .all) { c in try AdminTokenContent.find(c, AdminTokenKind.prefix + text.idSuffix) }
-        guard let token, ConstantTime.equal(token.content.sha256.bytes, digest) else { throw refusal }
-        if let expires = token.content.expiresAt, expires <= nouns.now { throw refusal }
-        return token
+        let found = try await nouns.domain.read(as: .all) { c in
+            try AdminTokenContent.find(c, AdminTokenKind.prefix + text.idSuffix).map { token in
+                (token: token, person: try token.content.personID.flatMap { try PersonContent.find(c, $0.rawValue) })
+            }
+        }
+        let now = nouns.now
+        guard let (token, person) = found, ConstantTime.equal(token.content.sha256.bytes, digest) else { throw refusal }
+        if let expires = token.content.expiresAt, expires <= now { throw refusal }
+        try await noteUse(token, now)
+        let scope = token.content.tenantID.map { TenantScope.tenant($0.rawValue) } ?? .all
+        guard token.content.personID != nil else {
+            return Actor(id: token.id.rawValue, name: token.content.name, role: token.content.role, scope: scope)
+        }
+        // What a person may is looked up with each request, and a token may do no more.
+        guard let person, person.content.status == .active, person.content.tenantID == token.content.tenantID else { throw refusal }
+        return Actor(
+            id: person.id.rawValue, name: person.content.name, role: person.content.role, tokenRole: token.content.role, scope: scope)
     }
 
+    /// To the minute. An emergency's token is written down in the audit log with each use.
+    private func noteUse(_ token: AdminToken, _ now: Int64) async throws {
+        guard token.content.lastUsedAt.map({ $0 < now - 60_000 }) ?? true else { return }
+        try await nouns.domain.observe(as: .all) { c in
+            try PeopleTable.noteUse(c, tokenID: token.id.rawValue, at: now)
+            guard token.content.isBreakGlass else { return }
+            let actor = Actor(id: token.id.rawValue, name: token.content.name, role: token.content.role, scope: .all)
+            try AuditLog.record(c, actor, "token.break_glass_use", id: token.id.rawValue, before: nil, after: token.audited, at: now)
+        }
+    }
+
+    /// When who asks was made, and when his token ends (Unix milliseconds). A person does not end.
+    package func times(of actor: Actor) async throws -> (createdAt: Int64, expiresAt: Int64?) {
+        try await nouns.domain.read(as: actor.scope) { c in
+            if let person = try PersonContent.find(c, actor.id) { return (person.createdAt, nil) }
+            let token = try AdminTokenContent.present(c, AdminTokenID(actor.id))
+            return (token.createdAt, token.content.expiresAt)
+        }
+    }
+
+    /// Who acts for a tenant makes tokens of that tenant.
     package func create(_ content: AdminTokenContent, by actor: Actor) async throws -> Issued {
-        let (id, content, plaintext) = Self.prepared(content)
-        return Issued(token: try await nouns.create(content, id: id, by: actor), plaintext: plaintext)
+        var content = content
+        content.tenantID = content.tenantID ?? actor.tenantID
+        let (id, prepared, plaintext) = Self.prepared(content)
+        return Issued(token: try await nouns.create(prepared, id: id, by: actor), plaintext: plaintext)
     }
 
     /// For the command line of a first start.
@@ -77,7 +119,9 @@ package struct AdminTokenService: Sendable {
     ) async throws -> Issued? {
         let (id, content, plaintext) = Self.prepared(content)
         let token = try await nouns.write(by: actor) { change -> AdminToken? in
-            if onlyIfNone, try !AdminTokenContent.table.list(change.connection, limit: 1).isEmpty { return nil }
+            if onlyIfNone, try !AdminTokenContent.table.list(change.connection, condition: "tenant_id IS NULL", limit: 1).isEmpty {
+                return nil
+            }
             let token = try nouns.insert(content, id: id, change)
             try deliver(plaintext)
             return token
@@ -87,7 +131,7 @@ package struct AdminTokenService: Sendable {
 
     private static func prepared(_ content: AdminTokenContent) -> (AdminTokenID, AdminTokenContent, Secret) {
         let id = AdminTokenID.random()
-        let text = VirtualKeyText.generate(prefix: VirtualKeyText.adminTokenPrefix, idSuffix: id.suffix).text
+        let text = VirtualKeyText.generate(prefix: content.textPrefix, idSuffix: id.suffix).text
         var content = content
         content.sha256 = StoredBytes(SHA256Digest.of(Array(text.utf8)))
         return (id, content, Secret(text))

@@ -8,6 +8,8 @@ package typealias App = Entity<AppContent>
 /// Programs that ask on behalf of users.
 extension AppContent: Administered {
     package static var scope: NounScope { .directory }
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
     package static var alias: String? { "app_id" }
 
     package static var taken: FieldProblem {

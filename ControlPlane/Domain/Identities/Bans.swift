@@ -8,10 +8,15 @@ package typealias Ban = Entity<BanContent>
 extension BanContent: Administered {
     /// Data planes are sent all that are in force with each change.
     private static let maximum: Int64 = 10_000
+    /// Of these, what one tenant's administrators see of theirs.
+    private static let tenantMaximum: Int64 = 500
 
     package static var scope: NounScope {
         NounScope(counters: [.bans], topics: [.bans], changeColumn: "ban_revision", isDeclared: false)
     }
+
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
 
     package static var taken: FieldProblem {
         FieldProblem("subject_id", "is banned already", remedy: "Change that ban, or lift it first.")
@@ -22,22 +27,37 @@ extension BanContent: Administered {
     }
 
     package mutating func willWrite(_ id: BanID, replacing old: BanContent?, _ change: NounChange) throws {
-        if old == nil, let tenant = try Self.tenant(of: subjectID, change.connection) { tenantID = tenant }
+        if let old {
+            try Self.checkMayChange(old, change)
+        } else {
+            isTenants = change.actor.scope != .all
+            if let tenant = try Self.tenant(of: subjectID, change.connection) { tenantID = tenant }
+        }
+    }
+
+    package static func willDelete(_ ban: Ban, _ change: NounChange) throws { try checkMayChange(ban.content, change) }
+
+    /// The operator's ban is not for those to lift who are shut out by it.
+    private static func checkMayChange(_ ban: BanContent, _ change: NounChange) throws {
+        guard change.actor.scope != .all, !ban.isTenants else { return }
+        throw DomainError.conflict("id", "is a ban that the operator made", remedy: "Ask the operator to change or lift it.")
     }
 
     package func problems(id: BanID, replacing old: BanContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         guard old == nil else { return [] }
-        if try Self.tenant(of: subjectID, c) == nil {
+        let isTenants = c.scope != .all
+        if try isTenants && subjectID.hasPrefix(TenantKind.prefix) || Self.tenant(of: subjectID, c) == nil {
             return [
                 FieldProblem(
                     "subject_id", "names no tenant, user, app, key or DID",
                     remedy: "Give the identifier (ten_, usr_, app_, key_ or did_) of one.")
             ]
         }
-        if try BansTable.bans.count(c) >= Self.maximum {
+        let maximum = isTenants ? Self.tenantMaximum : Self.maximum
+        if try BansTable.bans.count(c) >= maximum {
             return [
                 FieldProblem(
-                    "subject_id", "is one too many: \(Self.maximum) bans are there", remedy: "Disable keys, users and apps, or lift bans.")
+                    "subject_id", "is one too many: \(maximum) bans are there", remedy: "Disable keys, users and apps, or lift bans.")
             ]
         }
         return []

@@ -5,6 +5,8 @@ import Trust
 
 extension DIDContent: Administered {
     package static var scope: NounScope { .registered }
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
 
     package static var taken: FieldProblem {
         FieldProblem(
@@ -27,7 +29,7 @@ extension DIDContent: Administered {
     }
 
     /// Its user has to be one of its tenant's.
-    package func problems(id: DIDEntryID, beside c: any SQLConnection) throws -> [FieldProblem] {
+    package func problems(id: DIDEntryID, replacing old: DIDContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         guard let userID, let user = try UserContent.find(c, userID.rawValue), user.content.tenantID != tenantID else { return [] }
         return [FieldProblem("user_id", "is a user of another tenant", remedy: "Name a user of the DID's own tenant.")]
     }

@@ -5,6 +5,8 @@ import Trust
 
 extension RevokedGrantContent: Administered {
     package static var scope: NounScope { .registered }
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
     /// It goes with its DID.
     package static var holding: String? { "1 = 0" }
 

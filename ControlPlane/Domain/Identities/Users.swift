@@ -7,6 +7,8 @@ package typealias User = Entity<UserContent>
 /// People on whose behalf apps and keys ask.
 extension UserContent: Administered {
     package static var scope: NounScope { .directory }
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
     package static var alias: String? { "oid" }
 
     package static var taken: FieldProblem {

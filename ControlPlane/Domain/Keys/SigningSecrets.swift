@@ -11,6 +11,9 @@ extension SigningSecretContent: Administered {
         NounScope(counters: [.credentials], topics: [.credentials], changeColumn: "revision", isDeclared: false)
     }
 
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
+
     /// It goes with its key.
     package static var holding: String? { "1 = 0" }
 

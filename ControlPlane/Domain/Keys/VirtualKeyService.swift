@@ -7,6 +7,8 @@ package typealias VirtualKey = Entity<VirtualKeyContent>
 
 extension VirtualKeyContent: Administered {
     package static var scope: NounScope { .directory }
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
     package static var tableName: String { "virtual_keys" }
     /// A revoked key keeps nothing: it goes with its project.
     package static var holding: String? { "revoked_at IS NULL" }

@@ -53,7 +53,7 @@ package struct UsageQueries: Sendable {
 
     /// The records that a query is about, newest first. It goes back by a month when it names no beginning, but for one request.
     /// - Throws: also for a window in which too many records would have to be looked at.
-    package func list(_ query: UsageQuery, _ page: PageRequest) async throws -> Page<UsageRecord> {
+    package func list(_ query: UsageQuery, _ page: PageRequest, for reader: UsageReader) async throws -> Page<UsageRecord> {
         let zone = ReaderTimeZone.utc
         let end = query.until ?? .max
         let usual = zone.start(ofDay: zone.localDay(at: min(end, now)) - Self.defaultDays)
@@ -63,15 +63,15 @@ package struct UsageQueries: Sendable {
             throw Self.tooLong(
                 Self.maximumRecordsWindow, "a search among records", "a shorter time, or for a tenant's or one request's only")
         }
-        let (found, names) = try await named(query.filter(from: max(0, from), until: end), page, as: .all)
+        let (found, names) = try await named(query.filter(from: max(0, from), until: end), page, as: reader.scope)
         return found.map { UsageRecord($0, names) }
     }
 
     /// The record of a request; the latest, should two data planes claim it.
     /// - Throws: `DomainError.notFound`.
-    package func record(_ id: RequestID) async throws -> UsageRecord {
+    package func record(_ id: RequestID, for reader: UsageReader) async throws -> UsageRecord {
         let filter = UsageFilter(from: 0, to: .max, [.request: .blob(id.bytes)])
-        let (found, names) = try await named(filter, PageRequest(limit: 1), as: .all)
+        let (found, names) = try await named(filter, PageRequest(limit: 1), as: reader.scope)
         guard let row = found.items.first else { throw DomainError.notFound(kind: "usage record", id: id.text) }
         return UsageRecord(row, names)
     }

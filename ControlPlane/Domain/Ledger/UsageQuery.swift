@@ -218,6 +218,9 @@ package enum UsageReader: Sendable, Hashable {
     case administrator
     case tenant(TenantID)
 
+    /// An administrator of a tenant reads as the tenant does.
+    package init(_ actor: Actor) { self = actor.tenantID.map { .tenant($0) } ?? .administrator }
+
     var scope: TenantScope {
         switch self {
         case .administrator: .all

@@ -13,7 +13,19 @@ package struct UsageRecord: Sendable, Hashable {
         self.names = names
     }
 
-    package var json: JSONValue {
+    /// Where a request went, and what was made of its price, is the operator's.
+    private static let operatorsMembers = [
+        "received_at", "rerated_cost_nano", "price_id", "route_id", "endpoint_id", "endpoint", "provider_id", "provider", "credential_id",
+        "upstream_model", "upstream_status", "attempt_list", "data_plane_id", "incarnation", "batch",
+    ]
+
+    package func json(for reader: UsageReader) -> JSONValue {
+        guard reader != .administrator, var object = json.objectValue else { return json }
+        for name in Self.operatorsMembers { object[name] = nil }
+        return .object(object)
+    }
+
+    private var json: JSONValue {
         var object = JSONObject()
         object["request_id"] = .string(RequestID(bytes: row.requestID)?.text ?? "")
         object["admitted_at"] = .string(RFC3339.string(milliseconds: row.admittedAtMicroseconds / 1000))

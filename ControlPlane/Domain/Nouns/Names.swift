@@ -29,8 +29,8 @@ package struct NameService: Sendable {
         }
         let readable = Set(
             ids.filter { id in AdministeredNouns.all.contains { id.hasPrefix($0.idPrefix) && actor.may($0.readPermission) } })
-        let planes = Set(ids.filter { $0.hasPrefix(DataPlaneKind.prefix) }).sorted()
-        let found = try await domain.read(as: .all) { c in
+        let planes = actor.may(.read) ? Set(ids.filter { $0.hasPrefix(DataPlaneKind.prefix) }).sorted() : []
+        let found = try await domain.read(as: actor.scope) { c in
             try EntityNames.of(readable, c).merging(NamesTable.names(c, in: "data_planes", ids: planes)) { first, _ in first }
         }
         var seen = Set<String>()

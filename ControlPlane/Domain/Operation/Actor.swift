@@ -1,36 +1,14 @@
 package import Nouns
 package import Primitives
 
-/// What a route asks of its caller.
-package enum Permission: String, CaseIterable, Sendable {
-    /// See everything but the audit log and the administrators.
-    case read
-    /// See who did what.
-    case readAudit
-    /// Change tenants, projects, keys, credentials, the catalogue, rollouts and the fleet.
-    case operate
-    /// Change prices.
-    case price
-    /// Change administrators and signing keys.
-    case administer
-
-    package var roles: Set<Role> {
-        switch self {
-        case .read: Set(Role.allCases)
-        case .readAudit: [.owner, .operator, .auditor]
-        case .operate: [.owner, .operator]
-        case .price: [.owner, .operator, .billing]
-        case .administer: [.owner]
-        }
-    }
-}
-
 /// Who asks for a change; written to the audit log with it.
 package struct Actor: Sendable, Hashable {
-    /// An admin token's id, or `system` for the control plane's own background work and command line.
+    /// A person's or an admin token's id, or `system` for the control plane's own background work and command line.
     package let id: String
     package let name: String
     package let role: Role
+    /// The role of the token that a person uses, which may be allowed less than the person; nil: nothing lies between.
+    package let tokenRole: Role?
     /// Whose things it sees and changes.
     package let scope: TenantScope
     /// As the socket saw it; empty when there is none.
@@ -38,7 +16,10 @@ package struct Actor: Sendable, Hashable {
     /// The request that this change belongs to; empty outside of requests.
     package let requestID: String
 
-    package init(id: String, name: String, role: Role, scope: TenantScope, remoteAddress: String = "", requestID: String = "") {
+    package init(
+        id: String, name: String, role: Role, tokenRole: Role? = nil, scope: TenantScope, remoteAddress: String = "", requestID: String = ""
+    ) {
+        self.tokenRole = tokenRole
         self.id = id
         self.name = name
         self.role = role
@@ -52,7 +33,21 @@ package struct Actor: Sendable, Hashable {
         Actor(id: "system", name: name, role: .owner, scope: .all)
     }
 
+    /// The control plane's own work, not an administrator's.
+    var isSystem: Bool { id == "system" }
+
+    /// The tenant whose administrator it is; nil: of the whole deployment.
+    package var tenantID: TenantID? {
+        if case .tenant(let id) = scope { TenantID(id) } else { nil }
+    }
+
+    /// The same administrator, asking in a request.
+    package func asking(from remoteAddress: String, in requestID: String) -> Actor {
+        Actor(id: id, name: name, role: role, tokenRole: tokenRole, scope: scope, remoteAddress: remoteAddress, requestID: requestID)
+    }
+
     package func may(_ permission: Permission) -> Bool {
-        permission.roles.contains(role)
+        let roles = permission.roles(for: scope)
+        return roles.contains(role) && tokenRole.map(roles.contains) ?? true
     }
 }

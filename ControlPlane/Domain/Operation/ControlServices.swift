@@ -30,6 +30,7 @@ package struct ControlServices: Sendable {
     package let configVersions: ConfigVersions
     package let rollouts: Rollouts
     package let adminTokens: AdminTokenService
+    package let people: PeopleService
     package let audit: AuditLog
     package let names: NameService
     /// Names the master key that secrets are encrypted with.
@@ -75,6 +76,7 @@ package struct ControlServices: Sendable {
         configVersions = ConfigVersions(domain)
         rollouts = Rollouts(domain)
         adminTokens = AdminTokenService(domain)
+        people = PeopleService(domain)
         audit = AuditLog(domain)
         names = NameService(domain)
         masterKeyID = cipher.keyID

@@ -6,6 +6,8 @@ package typealias Project = Entity<ProjectContent>
 /// Parts of a tenant that have keys of their own.
 extension ProjectContent: Administered {
     package static var scope: NounScope { .directory }
+    package static var permission: Permission { .manage }
+    package static var readPermission: Permission { .readTenants }
 
     package static var taken: FieldProblem {
         FieldProblem("name", "is taken by another project of this tenant", remedy: "Choose another name.")

@@ -8,6 +8,7 @@ package typealias Tenant = Entity<TenantContent>
 /// The operator's customers.
 extension TenantContent: Administered {
     package static var scope: NounScope { .directory }
+    package static var readPermission: Permission { .readTenants }
     package static var tenantColumn: String? { "id" }
     /// A customer who is missing in a file is not gone: that is said by name.
     package static var isPruned: Bool { false }

@@ -32,6 +32,7 @@ package enum Migrations {
         .identityIndexes,
         .bans,
         .signing,
+        .administrators,
         .newDIDs,
         .newDIDIndexes,
         .budgets,

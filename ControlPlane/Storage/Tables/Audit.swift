@@ -19,12 +19,15 @@ package struct AuditRow: Sendable, Hashable {
     package let tenantID: String?
     /// Its place among all rows, for those of one moment. Given by the database: what it is made with is not stored.
     package let sequence: Int64
+    /// Whose administrator did it; nil: one of the whole deployment.
+    package let actorTenantID: String?
 
     package init(
         id: String, at: Int64, actorID: String, actorName: String, actorRole: String, remoteAddress: String, requestID: String,
         action: String, resourceKind: String, resourceID: String, before: String?, after: String?, tenantID: String? = nil,
-        sequence: Int64 = 0
+        sequence: Int64 = 0, actorTenantID: String? = nil
     ) {
+        self.actorTenantID = actorTenantID
         self.id = id
         self.at = at
         self.actorID = actorID
@@ -69,19 +72,19 @@ package struct AuditFilter: Sendable, Hashable {
 package enum AuditTable {
     private static let columns = [
         "id", "at", "actor_id", "actor_name", "actor_role", "remote_address", "request_id", "action", "resource_kind", "resource_id",
-        "before_json", "after_json", "tenant_id",
+        "before_json", "after_json", "tenant_id", "actor_tenant_id",
     ]
 
     package static func insert(_ c: any SQLConnection, _ row: AuditRow) throws {
         try c.execute(
             """
             INSERT INTO audit_log (\(columns.joined(separator: ", ")), sequence)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \(nextSequence(c.dialect)))
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \(nextSequence(c.dialect)))
             """,
             [
                 .text(row.id), .int(row.at), .text(row.actorID), .text(row.actorName), .text(row.actorRole), .text(row.remoteAddress),
                 .text(row.requestID), .text(row.action), .text(row.resourceKind), .text(row.resourceID), .optional(row.before),
-                .optional(row.after), .optional(row.tenantID),
+                .optional(row.after), .optional(row.tenantID), .optional(row.actorTenantID),
             ])
     }
 
@@ -101,7 +104,11 @@ package enum AuditTable {
         query.confine("tenant_id", to: c.scope)
         if let kind = filter.resourceKind { query.add("resource_kind = ?", .text(kind)) }
         if let id = filter.resourceID { query.add("resource_id = ?", .text(id)) }
-        if let actor = filter.actorID { query.add("actor_id = ?", .text(actor)) }
+        if let actor = filter.actorID {
+            query.add("actor_id = ?", .text(actor))
+            // Whose deeds are shown without him are not found by him.
+            query.confine("actor_tenant_id", to: c.scope)
+        }
         if let from = filter.from { query.add("at >= ?", .int(from)) }
         if let to = filter.to { query.add("at < ?", .int(to)) }
         if let tenant = filter.tenantID { query.add("tenant_id = ?", .text(tenant)) }
@@ -112,7 +119,8 @@ package enum AuditTable {
                 actorRole: try row.text("actor_role"), remoteAddress: try row.text("remote_address"), requestID: try row.text("request_id"),
                 action: try row.text("action"), resourceKind: try row.text("resource_kind"), resourceID: try row.text("resource_id"),
                 before: try row.optionalText("before_json"), after: try row.optionalText("after_json"),
-                tenantID: try row.optionalText("tenant_id"), sequence: try row.optionalInt("sequence") ?? 0)
+                tenantID: try row.optionalText("tenant_id"), sequence: try row.optionalInt("sequence") ?? 0,
+                actorTenantID: try row.optionalText("actor_tenant_id"))
         }
     }
 }

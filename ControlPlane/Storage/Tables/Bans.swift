@@ -17,9 +17,12 @@ package enum BansTable: String, Sendable, CaseIterable {
         return "AND (tenant_id IS NULL OR (TRUE \(mine)))"
     }
 
-    /// Those that are not lifted, expired ones included.
+    /// Those that are not lifted, expired ones included: of whom the transaction is for.
     package func count(_ c: any SQLConnection) throws -> Int64 {
-        try c.first("SELECT COUNT(*) AS bans FROM \(rawValue) WHERE deleted_at IS NULL", [])?.int("bans") ?? 0
+        var conditions = Conditions()
+        conditions.add("deleted_at IS NULL")
+        conditions.confine("tenant_id", to: c.scope)
+        return try c.first("SELECT COUNT(*) AS bans FROM \(rawValue) \(conditions.clause)", conditions.arguments)?.int("bans") ?? 0
     }
 
     /// By id.

@@ -148,7 +148,7 @@ enum TextSanitiser {
     private static let keyPrefixes = [
         "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "key-", "api-", "akia", "asia", "aiza", "ghp_", "gho_", "ghs_", "xox", "hf_", "gsk_",
         "xai-", "r8_", "nvapi-",
-        "weir_", "wadm_", "wenr_", "eyj", "org-", "proj_", "user-",
+        "weir_", "wadm_", "wads_", "wenr_", "eyj", "org-", "proj_", "user-",
     ]
 
     private static func looksLikeKey(_ text: String) -> Bool {

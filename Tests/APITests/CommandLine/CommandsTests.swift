@@ -31,6 +31,7 @@ struct CommandsTests {
             let dataPlane = try await self.releases(h)
             try await self.fleet(h, tenant, dataPlane)
             try await self.administration(h)
+            try await self.people(h, tenant)
             try await self.identities(h, tenant)
             try await self.budgets(h, tenant)
             try await self.deletions(h, tenant, credential)
@@ -99,6 +100,19 @@ struct CommandsTests {
         #expect(try await h.field("grant_id", "revoked-grant get \(revoked)") == "5f3c1d7e")
         try await h.succeed("revoked-grant delete \(revoked)")
         try await h.succeed("did delete \(did)")
+    }
+
+    private func people(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let person = try await h.field("id", "person create --email Ada@example.org --role operator --tenant-id \(tenant)")
+        #expect(try await h.field("name", "person get ada@example.org") == "ada@example.org")
+        #expect(try await h.succeed("person list --status active").output.contains("ada@example.org"))
+        #expect(try await h.field("status", "person update \(person) --status disabled") == "disabled")
+        try await h.succeed("person delete \(person)")
+        let groupRole = try await h.field("id", "group-role create --group platform --role operator")
+        #expect(try await h.succeed("group-role list").output.contains("platform"))
+        #expect(try await h.field("group", "group-role get \(groupRole)") == "platform")
+        #expect(try await h.field("role", "group-role update \(groupRole) --role viewer") == "viewer")
+        try await h.succeed("group-role delete \(groupRole)")
     }
 
     private func budgets(_ h: CommandLineHarness, _ tenant: String) async throws {

@@ -116,6 +116,7 @@ struct MasterKeyRotationTests {
         "usage_records.request_id": "an identifier", "usage_records.trace_id": "an identifier",
         "usage_records.attempt_list": "what was measured", "usage_quarantine.record": "what a data plane reported",
         "virtual_keys.sha256": "a digest", "virtual_keys.previous_sha256": "a digest", "admin_tokens.sha256": "a digest",
+        "admin_sessions.sha256": "a digest",
         "apps.sha256": "a digest", "apps.previous_sha256": "a digest", "dids.fingerprint": "a digest",
         "revoked_grants.grant_name": "a digest",
         "enrollment_tokens.token_sha256": "a digest", "idempotency_keys.fingerprint": "a digest",
