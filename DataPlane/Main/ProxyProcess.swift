@@ -105,6 +105,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number(
             "question-timeout", \.proxy.questionTimeout, .milliseconds, in: 100...60_000,
             "A request waits for what the control plane has to say of its caller: a new DID, its upstream key, its usage."),
+        .number(
+            "budget-timeout", \.proxy.budgetTimeout, .milliseconds, in: 10...60_000,
+            "A request waits for more of a budget; then: 503."),
         .number("head-timeout", \.proxy.headTimeout, .milliseconds, in: 100...most, "For a whole request head."),
         .number("body-timeout", \.proxy.bodyTimeout, .milliseconds, in: 100...most, "For a whole request body."),
         .number(

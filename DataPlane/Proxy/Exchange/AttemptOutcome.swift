@@ -88,6 +88,11 @@ struct Interruption {
             message: "\(what) was stopped by the gateway's operator.", isPermanent: true)
     }
 
+    /// The provider writes more than it was asked for, and there is no more of a budget.
+    static let budgetUsedUp = Interruption(
+        origin: .weir, code: "budget_exhausted", flags: .cutByLimit, status: 402,
+        message: "The answer is longer than what was reserved for it, and the budget has no more.")
+
     /// A principal lost its standing while its request was running.
     static func disabled(_ code: StaticString, _ message: String, status: Int) -> Interruption {
         Interruption(origin: .client, code: code, status: status, message: message)

@@ -198,6 +198,7 @@ extension Exchange {
         lastProgressAt = loop.nowMicroseconds
         var soFar = sums
         soFar.add(attempt.soFar)
+        if admission.budget != nil, !coverStream(admission, soFar) { return attempt.abandon(.budgetUsedUp) }
         loop.encoder.reset()
         encode(soFar.usage, soFar.flags, soFar.cost)
         loop.encoder.always(.upstreamStatus, UInt64(attempt.providerStatus))

@@ -18,6 +18,12 @@ struct BudgetsTests {
     /// 20 × 2.50 $ and 64 × 10 $ a million, in nano-dollars.
     private static let charged: Int64 = 50_000 + 640_000
 
+    private final class Answers: Sendable {
+        private let all = Mutex<[(status: Int, body: String)]>([])
+        var seen: [(status: Int, body: String)] { all.withLock { $0 } }
+        func add(_ answer: (status: Int, body: String)) { all.withLock { $0.append(answer) } }
+    }
+
     private struct Scene {
         let control: RunningControl
         let provider: SimulatorServer
@@ -68,32 +74,33 @@ struct BudgetsTests {
         } != nil
     }
 
-    private static func ask(_ plane: RunningDataPlane, _ scene: Scene) throws -> (status: Int, body: String) {
+    private static func ask(_ plane: RunningDataPlane, _ key: String) throws -> (status: Int, body: String) {
         let body = #"{"model":"\#(model)","max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#
-        return try plane.send(headers: ["Authorization: Bearer \(scene.key.text)"], body: body)
+        return try plane.send(headers: ["Authorization: Bearer \(key)"], body: body)
     }
 
     @Test("With money for three, three of forty at once are served, and the others are told which budget", arguments: TestDatabases.all)
     func atOnce(database: TestDatabase) async throws {
         try await with(database) { scene in
             let folder = DataFolder()
+            let key = scene.key.text
             let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
             _ = try await scene.budget(3 * 900_000)
             #expect(await Self.ready(plane, scene))
-            let answers = Mutex<[(status: Int, body: String)]>([])
+            let answers = Answers()
             await withTaskGroup(of: Void.self) { group in
                 for _ in 0..<40 {
                     group.addTask {
                         await withCheckedContinuation { continuation in
                             Thread.detachNewThread {
-                                if let answer = try? Self.ask(plane, scene) { answers.withLock { $0.append(answer) } }
+                                if let answer = try? Self.ask(plane, key) { answers.add(answer) }
                                 continuation.resume()
                             }
                         }
                     }
                 }
             }
-            let seen = answers.withLock { $0 }
+            let seen = answers.seen
             #expect(seen.count { $0.status == 200 } == 3, "\(seen.map(\.status))")
             #expect(seen.count { $0.status == 402 } == 37)
             let refused = try #require(seen.first { $0.status == 402 })
@@ -109,17 +116,18 @@ struct BudgetsTests {
     func restarts(database: TestDatabase) async throws {
         try await with(database) { scene in
             let folder = DataFolder()
+            let key = scene.key.text
             var plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
             _ = try await scene.budget(20 * Self.charged)
             #expect(await Self.ready(plane, scene))
-            #expect(try Self.ask(plane, scene).status == 200)
+            #expect(try Self.ask(plane, key).status == 200)
             let boot = plane.link.budgets.store?.boot
             await scene.control.stop()
             // Nothing of the slices is given back here.
             await plane.stop()
             plane = try await RunningDataPlane.start(folder.path, token: nil)
             #expect(await plane.snapshot { $0.isServing } != nil || plane.snapshots.current.isServing)
-            let served = try Self.ask(plane, scene)
+            let served = try Self.ask(plane, key)
             #expect(served.status == 200, "\(served.body)")
             #expect(plane.link.budgets.store?.boot == boot)
             await plane.stop()
@@ -129,7 +137,7 @@ struct BudgetsTests {
                 if let boot, text?.contains(boot) == true { try FileManager.default.removeItem(atPath: "/dev/shm/" + name) }
             }
             plane = try await RunningDataPlane.start(folder.path, token: nil)
-            let refused = try Self.ask(plane, scene)
+            let refused = try Self.ask(plane, key)
             #expect(refused.status == 503 && refused.body.contains("budget_unavailable"), "\(refused.body)")
             #expect(plane.link.budgets.store?.previousBoot == boot)
             await plane.stop()
@@ -140,12 +148,13 @@ struct BudgetsTests {
     func observes(database: TestDatabase) async throws {
         try await with(database) { scene in
             let folder = DataFolder()
+            let key = scene.key.text
             let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
             _ = try await scene.budget(1, mode: .observe)
             #expect(await Self.ready(plane, scene))
             let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
             while plane.link.budgets.sums.observed == 0, MonotonicClock.nowMicroseconds() < deadline {
-                #expect(try Self.ask(plane, scene).status == 200)
+                #expect(try Self.ask(plane, key).status == 200)
             }
             #expect(plane.link.budgets.sums.observed > 0)
             await plane.stop()

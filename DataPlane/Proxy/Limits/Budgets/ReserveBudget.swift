@@ -228,6 +228,37 @@ extension Exchange {
         return true
     }
 
+    /// A stream that outruns what was reserved for it takes more, in pieces of a quarter.
+    /// - Returns: false where there is no more of a budget that refuses.
+    func coverStream(_ admission: Admission, _ soFar: AttemptSums) -> Bool {
+        guard var hold = admission.budget else { return true }
+        for entry in hold.entries {
+            let used: Int64 =
+                switch entry.rule.unit {
+                case .nanoDollars: soFar.cost.rawValue
+                case .tokens: LeaseAmount.clamped(soFar.usage.input) + LeaseAmount.clamped(soFar.usage.output)
+                default: 1
+                }
+            let parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
+            let held = parts.reduce(Int64(0)) { $0 + $1.amount }
+            guard !parts.isEmpty, used > held else { continue }
+            let more = max(used - held, entry.amount / 4)
+            guard hold.extensions.count < Self.maximumExtensions,
+                let taken = loop.budgets.extend(Claim(account: entry.account, amount: more))
+            else {
+                if entry.rule.refuses { return false }
+                continue
+            }
+            loop.holdsWritten += taken.count
+            hold.extensions += taken
+            admission.budget = hold
+        }
+        return true
+    }
+
+    /// Of one request: its records have room for no more.
+    private static let maximumExtensions = 16
+
     /// Into the intent.
     func encodeHolds(_ admission: Admission) {
         guard let hold = admission.budget else { return }
