@@ -324,15 +324,16 @@ struct UsageQueriesTests {
             try await database.transaction { c in
                 let month = UsageMonth(containingMicroseconds: Support.now * 1000)
                 try UsagePartitions.ensure(c, [month])
-                let rows = (0..<4).map { index in
+                var rows = UsageRow.packed()
+                for index in 0..<4 {
                     var row = UsageRow()
                     row.requestID = [UInt8](repeating: UInt8(index), count: 16)
                     row.admittedAtMicroseconds = Support.now * 1000
                     row.costNano = .max / 2
-                    return row
+                    try row.append(to: &rows)
                 }
-                #expect(try UsageTable.insert(c, rows) == rows)
-                try UsageDailyTable.add(c, rows)
+                #expect(try UsageTable.insert(c, rows, at: Array(0..<4)) == Array(0..<4))
+                try UsageDailyTable.add(c, UsageGroupSums(rows, at: Array(0..<4)), of: rows)
             }
             for window in [Support.everything, UsageFilter(from: Support.now * 1000 - 1, to: Support.now * 1000 + 1)] {
                 let sums = try await Support.queries(database).sums(window, by: [], as: .all)

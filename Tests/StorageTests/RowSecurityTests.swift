@@ -106,6 +106,12 @@ struct RowSecurityTests {
                         AuditRow(
                             id: "aud_" + tenant, at: 1, actorID: "t", actorName: "t", actorRole: "owner", remoteAddress: "", requestID: "",
                             action: "tenant.create", resourceKind: "tenant", resourceID: tenant, before: nil, after: nil, tenantID: tenant))
+                    _ = try LedgerTable.post(
+                        c,
+                        LedgerEntryRow(
+                            id: "led_" + tenant, tenantID: tenant, kind: .topUp, valueDay: 1, postedAt: 1, idempotencyKey: "1",
+                            description: "", actorID: "t", actorName: "t"),
+                        [LedgerLine(.balance, 1), LedgerLine(.received, -1)])
                     var row = UsageRow()
                     row.requestID = Array(tenant.utf8)
                     row.tenantID = tenant
@@ -113,7 +119,10 @@ struct RowSecurityTests {
                     usage.append(row)
                 }
                 try UsagePartitions.ensure(c, [UsageMonth(containingMicroseconds: 1_795_233_906_000_000)])
-                try UsageDailyTable.add(c, try UsageTable.insert(c, usage))
+                var packed = UsageRow.packed()
+                for row in usage { try row.append(to: &packed) }
+                let stored = try UsageTable.insert(c, packed, at: Array(usage.indices))
+                try UsageDailyTable.add(c, UsageGroupSums(packed, at: stored), of: packed)
                 try KeyUsesTable.note(
                     c, dataPlaneID: "dp_a", usage.map { KeyUse(keyID: "key_" + $0.tenantID, tenantID: $0.tenantID, usedAt: 1) })
             }
