@@ -20,7 +20,8 @@ package enum RowSecurity {
         first
         + [
             "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "revoked_grants", "budgets", "kill_switches", "limits",
-            "budget_accounts", "budget_slices", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances", "admin_tokens", "people",
+            "budget_accounts", "budget_slices", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances", "admin_tokens",
+            "people",
             "group_roles", "admin_sessions",
         ].map { (name: $0, tenantColumn: "tenant_id") }
 
