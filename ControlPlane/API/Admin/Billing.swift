@@ -8,7 +8,7 @@ package struct BillingRoutes: RouteGroup {
     let billing: Billing
 
     package func addRoutes(to table: inout RouteTable) {
-        table.report("/admin/api/billing", .admin(.read), BillingDocs.month) { request in
+        table.report("/admin/api/billing", .admin(.readUsage), BillingDocs.month) { request in
             let query = request.query
             try query.allow(Set(BillingDocs.month.query.map(\.name)))
             let word = query["group_by"] ?? "user"
@@ -20,7 +20,7 @@ package struct BillingRoutes: RouteGroup {
                 try await billing.month(
                     try BillingMonth(parameter: query["month"]), by: group, tenantID: query.id("tenant_id"), as: request.actor.scope))
         }
-        table.report("/admin/api/billing/entries", .admin(.read), BillingDocs.entries) { request in
+        table.report("/admin/api/billing/entries", .admin(.readUsage), BillingDocs.entries) { request in
             try request.query.allow(Set(BillingDocs.entries.query.map(\.name)))
             return .list(
                 try await billing.ledger.entries(
@@ -28,11 +28,11 @@ package struct BillingRoutes: RouteGroup {
                     as: request.actor.scope)
             ) { $0.json }
         }
-        table.report("/admin/api/billing/balance", .admin(.read), BillingDocs.balance(forTenant: false)) { request in
+        table.report("/admin/api/billing/balance", .admin(.readUsage), BillingDocs.balance(forTenant: false)) { request in
             try request.query.allow(["tenant_id"])
             return .json(try await billing.ledger.balance(of: try Self.tenant(request), as: request.actor.scope).json)
         }
-        table.report("/admin/api/billing/statement", .admin(.read), BillingDocs.statement(forTenant: false)) { request in
+        table.report("/admin/api/billing/statement", .admin(.readUsage), BillingDocs.statement(forTenant: false)) { request in
             try request.query.allow(Set(BillingDocs.statement(forTenant: false).query.map(\.name)))
             return try await request.statement(billing, of: try Self.tenant(request), as: request.actor.scope)
         }
@@ -48,7 +48,8 @@ package struct BillingRoutes: RouteGroup {
     }
 
     private static func tenant(_ request: APIRequest) throws(DomainError) -> TenantID {
-        guard let id = try request.query.id("tenant_id", as: TenantID.self) else {
+        // An administrator of one tenant has only that one.
+        guard let id = try request.query.id("tenant_id", as: TenantID.self) ?? request.actor.tenantID else {
             throw .invalid("tenant_id", "is missing", remedy: "Say whose it shall be.")
         }
         return id
@@ -122,7 +123,8 @@ enum BillingDocs {
 
     private static let words = Shapes.words
     private static let number = FieldKind.number
-    private static let tenantID = FieldShape("tenant_id", .id(TenantKind.prefix), "Whose.")
+    private static let tenantID = FieldShape(
+        "tenant_id", .id(TenantKind.prefix), "Whose; an administrator of one tenant need not say it.")
     private static let monthField = required(FieldShape("month", .text(maximum: 7), "A month of UTC: 2026-11."))
 
     static let month = RouteDocs(
@@ -163,7 +165,7 @@ enum BillingDocs {
 
     static func balance(forTenant: Bool) -> RouteDocs {
         RouteDocs("What a tenant has left; below zero: what it owes.") {
-            $0.query = forTenant ? [] : [required(tenantID)]
+            $0.query = forTenant ? [] : [tenantID]
             $0.answer = .object([
                 told("tenant_id", .id(TenantKind.prefix), "Whose."),
                 told("balance_nano", number, "Nano-dollars, what was used until now deducted."),
@@ -176,7 +178,7 @@ enum BillingDocs {
     static func statement(forTenant: Bool) -> RouteDocs {
         RouteDocs("A month's statement: the balance before, each line that counts for the month, the balance after. They add up.") {
             $0.query =
-                (forTenant ? [] : [required(tenantID)]) + [
+                (forTenant ? [] : [tenantID]) + [
                     monthField,
                     FieldShape("format", .word(["json"] + UsageFormat.allCases.map(\.rawValue)), "csv and jsonl are lines only.") {
                         $0.standard = "json"

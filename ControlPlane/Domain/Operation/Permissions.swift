@@ -21,7 +21,7 @@ package enum Permission: String, CaseIterable, Sendable {
     case read
     /// Change the installation, and which tenants there are.
     case operate
-    /// Change prices.
+    /// Change prices; post payments and corrections.
     case price
     /// Change what documents are signed with.
     case secure
