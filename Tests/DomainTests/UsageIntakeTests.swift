@@ -35,6 +35,24 @@ struct UsageIntakeTests {
         }
     }
 
+    @Test("tokens of other kinds are kept, and count for the control plane's own rating", arguments: TestDatabases.all)
+    func tokenKinds(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            var record = Support.record(1, input: 100, output: 50)
+            (record.audioInputTokens, record.imageOutputTokens, record.cacheWriteTokens) = (30, 7, 20)
+            record.cacheWriteHourTokens = 20
+            var usage = TokenUsage(input: 100, output: 50, cacheWrite: 20)
+            (usage.audioInput, usage.imageOutput, usage.cacheWriteHour) = (30, 7, 20)
+            record.costNano = Pricing.rate(usage, Support.price).rawValue
+            _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, [record, Support.record(2)]))
+            let rows = try await Support.queries(database).records(Support.everything, PageRequest(), as: .all).items
+            let row = try #require(rows.first { $0.position == 0 })
+            #expect(row.tokenKinds == #"{"cache_write_hour":20,"audio_input":30,"image_output":7}"#)
+            #expect(row.reratedCostNano == row.costNano && row.flags == 0)
+            #expect(rows.first { $0.position == 1 }?.tokenKinds == "")
+        }
+    }
+
     @Test("keeps every field of a record", arguments: TestDatabases.all)
     func fields(_ kind: TestDatabase) async throws {
         try await kind.with { database in

@@ -148,6 +148,12 @@ enum UsageDocs {
         + [
             "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "estimated_input_tokens",
         ].map { told($0, number, "As stated, or estimated.") } + [
+            told(
+                "token_kinds",
+                .object(
+                    ["cache_write_hour", "audio_input", "image_input", "audio_output", "image_output"].map {
+                        sometimes(told($0, number, "As stated."))
+                    }), "What of these tokens is of a kind that may have a price of its own; null: none is known.", nullable: true),
             told("cost_nano", number, "Nano-dollars; null: no price was in force.", nullable: true),
             told("cost", .dollars, "The same in dollars.", nullable: true),
             told("rerated_cost_nano", number, "As the control plane rates it; null: it cannot.", nullable: true),

@@ -78,6 +78,7 @@ package struct UsageRecord: Sendable, Hashable {
         object["cached_input_tokens"] = .int(row.cachedInputTokens)
         object["cache_write_tokens"] = .int(row.cacheWriteTokens)
         object["reasoning_tokens"] = .int(row.reasoningTokens)
+        object["token_kinds"] = row.tokenKinds.isEmpty ? .null : (try? JSONValue(parsing: row.tokenKinds)) ?? .null
         object["estimated_input_tokens"] = .int(row.estimatedInputTokens)
         // What nobody knows is not nothing.
         object["cost_nano"] = row.isPriced ? .int(row.costNano) : .null

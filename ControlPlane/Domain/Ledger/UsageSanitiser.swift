@@ -103,6 +103,17 @@ struct UsageSanitiser {
         row.cachedInputTokens = check.clamp(record.cachedInputTokens, 0...Limits.tokens)
         row.cacheWriteTokens = check.clamp(record.cacheWriteTokens, 0...Limits.tokens)
         row.reasoningTokens = check.clamp(record.reasoningTokens, 0...Limits.tokens)
+        let kinds = [
+            ("cache_write_hour", record.cacheWriteHourTokens), ("audio_input", record.audioInputTokens),
+            ("image_input", record.imageInputTokens), ("audio_output", record.audioOutputTokens),
+            ("image_output", record.imageOutputTokens),
+        ].filter { $0.1 != 0 }
+        if !kinds.isEmpty {
+            row.tokenKinds =
+                JSONValue.object(
+                    JSONObject(members: kinds.map { .init(name: $0.0, value: .int(check.clamp($0.1, 0...Limits.tokens))) })
+                ).text
+        }
         row.costNano = check.clamp(record.costNano, 0...Limits.cost)
         row.latencyMicroseconds = check.clamp(record.latencyUs, 0...Limits.durationMicroseconds)
         row.timeToFirstByteMicroseconds = check.clamp(record.timeToFirstByteUs, 0...Limits.durationMicroseconds)

@@ -41,6 +41,7 @@ package enum Migrations {
         .killSwitches,
         .limits,
         .priceKinds,
+        .tokenKinds,
         .ledger,
     ]
 }

@@ -60,6 +60,8 @@ package struct UsageRow: Sendable, Hashable {
     package var tags: String = ""
     /// The user who pays, where that is not who asked.
     package var ownerID: String = ""
+    /// A JSON object of counts: tokens of kinds that few records have; empty: none.
+    package var tokenKinds: String = ""
     /// A serialised `UsageRecord` that holds the attempts and nothing else; nil: there was one, or none.
     package var attemptList: [UInt8]?
 
@@ -80,6 +82,7 @@ package struct UsageRow: Sendable, Hashable {
         "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "flags", "cost_nano", "rerated_cost_nano", "latency_us",
         "time_to_first_byte_us", "attempts", "response_bytes", "endpoint_id", "provider_id", "credential_id", "upstream_model",
         "price_id", "sent_upstream", "app_id", "user_id", "did", "dialect", "tags", "attempt_list", "owner_id",
+        "token_kinds",
     ]
 
     /// In the order of `columns`.
@@ -93,6 +96,7 @@ package struct UsageRow: Sendable, Hashable {
             .optional(reratedCostNano), .int(latencyMicroseconds), .int(timeToFirstByteMicroseconds), .int(attempts), .int(responseBytes),
             .text(endpointID), .text(providerID), .text(credentialID), .text(upstreamModel), .text(priceID), .bool(sentUpstream),
             .text(appID), .text(userID), .text(did), .text(dialect), .text(tags), .optional(attemptList), .text(ownerID),
+            .text(tokenKinds),
         ]
     }
 
@@ -142,6 +146,7 @@ package struct UsageRow: Sendable, Hashable {
         appID = try row.text("app_id")
         userID = try row.text("user_id")
         ownerID = try row.text("owner_id")
+        tokenKinds = try row.text("token_kinds")
         did = try row.text("did")
         dialect = try row.text("dialect")
         tags = try row.text("tags")
