@@ -16,7 +16,7 @@ package enum AdminRoutes {
             UserRoutes(users: services.users),
             AppRoutes(apps: services.apps),
             SigningSecretRoutes(secrets: services.signingSecrets),
-            NounRoutes(services.dids),
+            DIDRoutes(dids: services.dids, documents: services.didDocuments),
             NounRoutes(services.revokedGrants),
             BanRoutes(bans: services.bans),
             NounRoutes(services.budgets),

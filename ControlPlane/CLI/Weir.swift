@@ -16,7 +16,7 @@ struct Weir: ParsableCommand {
             NounCommand<Users>.self, NounCommand<Apps>.self, NounCommand<Declared<BanContent>>.self,
             NounCommand<Declared<LimitContent>>.self,
             NounCommand<KillSwitchNoun>.self, Kill.self, Unkill.self,
-            NounCommand<SigningSecretNoun>.self, NounCommand<Declared<DIDContent>>.self, NounCommand<RevokedGrantNoun>.self,
+            NounCommand<SigningSecretNoun>.self, NounCommand<DIDs>.self, NounCommand<RevokedGrantNoun>.self,
             NounCommand<Declared<BudgetContent>>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Prices>.self,

@@ -49,6 +49,7 @@ struct ControlProcess: Sendable {
                 LeasedWork.Job("sync_payments", every: .seconds(600)) { _ = try await control.users.syncAll(by: .system("payments")) },
                 // Far back at a start, and then the last days; what comes later still is posted when its statement is asked for.
                 LeasedWork.Job("post_usage", every: .seconds(3600)) { try await control.billing.ledger.postUsage(everything: true) },
+                LeasedWork.Job("did_documents", every: .seconds(5)) { try await control.didDocuments.readDue() },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]

@@ -41,21 +41,22 @@ struct ControlHarness: Sendable {
     static func run(
         on kind: TestDatabase, _ setup: TestingSetup = .router, wrapping wrap: @Sendable (any Database) -> any Database = { $0 },
         limits: APIResponder.Limits = .init(), providers: any ProviderCaller = NoProviderCalls(),
-        _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        outbound: any OutboundHTTP = NoOutboundHTTP(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
-        try await kind.with { try await run(with: wrap($0), setup, limits: limits, providers: providers, body) }
+        try await kind.with { try await run(with: wrap($0), setup, limits: limits, providers: providers, outbound: outbound, body) }
     }
 
     static func run(
         with database: any Database, _ setup: TestingSetup = .router, limits: APIResponder.Limits = .init(),
-        providers: any ProviderCaller = NoProviderCalls(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        providers: any ProviderCaller = NoProviderCalls(), outbound: any OutboundHTTP = NoOutboundHTTP(),
+        _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
         let clock = ManualClock(milliseconds: 1_800_000_000_000)
         let log = CapturingSink()
         let logger = Logger.structured("test", level: .trace, sink: log)
         let cipher = try #require(AtRestCipher(masterKey: Array(repeating: 7, count: 32)))
         let domain = DomainContext(database: database, clock: clock, signal: ChangeSignal())
-        let services = ControlServices(domain, cipher: cipher, providers: providers)
+        let services = ControlServices(domain, cipher: cipher, providers: providers, outbound: outbound)
         let context = try await FleetContext.establish(
             domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
         let keys = SigningKeyService(context)

@@ -89,3 +89,25 @@ struct RotationOptions: ParsableArguments {
         return body.json
     }
 }
+
+enum DIDs: DeclaredResource {
+    typealias Content = DIDContent
+    static var subcommands: [any ParsableCommand.Type] { standardSubcommands + [ResolveDID.self] }
+}
+
+struct ResolveDID: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resolve", abstract: "Read the document of a did:web now, not when it is due.",
+        discussion: example("did resolve \(DIDKind.example)"))
+
+    @Argument(help: "Its id.")
+    var id: String
+
+    @OptionGroup var connection: ConnectionOptions
+
+    func run() async throws {
+        let client = try connection.client()
+        try await connection.show(
+            try await client.send("POST", "\(try await client.path(DIDs.self, id))/resolve"), of: DIDContent.shapes)
+    }
+}

@@ -343,6 +343,15 @@ package struct DirectoryDocuments: Sendable {
         did.fingerprint = Data(row.fingerprint)
         did.userID = row.userID ?? ""
         did.disabled = row.disabled
+        if let methods = row.methods {
+            did.methods = DIDContent.methods(methods).map { method in
+                var message = Weir_V1_DidMethod()
+                message.id = method.fragment
+                message.curve = UInt32(method.key.curve.rawValue)
+                message.key = Data(method.key.bytes)
+                return message
+            }
+        }
         return did
     }
 

@@ -16,16 +16,34 @@ extension DIDContent: Administered {
 
     package func problems(replacing old: DIDContent?, now: Int64) -> [FieldProblem] {
         do throws(ProofProblem) {
-            let did = try DID(did)
-            if case .document = did.proof {
-                return [
-                    FieldProblem("did", "is a did:web, which signs no requests here", remedy: "Register a did:key, did:jwk or did:pkh.")
-                ]
-            }
+            _ = try DID(did)
             return []
         } catch {
             return [FieldProblem("did", "is no DID that can sign requests", remedy: error.message)]
         }
+    }
+
+    package static func observe(_ items: inout [Entity<DIDContent>], _ c: any SQLConnection) throws {
+        let rows = try DIDDocumentsTable.find(c, didIDs: items.filter(\.content.hasDocument).map(\.id.rawValue))
+        for index in items.indices {
+            guard let row = rows[items[index].id.rawValue] else { continue }
+            let keys = keys(row.methods)
+            let status: Document.Status =
+                row.failure == nil ? (row.readAt == nil ? .pending : .current) : keys.isEmpty ? .unusable : .stale
+            items[index].content.document = Document(
+                status: status, keys: keys, failure: row.failure, readAt: row.readAt, nextAt: row.nextAt)
+        }
+    }
+
+    /// A did:web is read as soon as it is there.
+    package static func didWrite(_ did: Entity<DIDContent>, replacing old: Entity<DIDContent>?, _ change: NounChange) throws {
+        guard old == nil, did.content.hasDocument else { return }
+        try DIDDocumentsTable.put(
+            change.connection, DIDDocumentRow(didID: did.id.rawValue, tenantID: did.content.tenantID.rawValue, nextAt: change.now))
+    }
+
+    package static func willDelete(_ did: Entity<DIDContent>, _ change: NounChange) throws {
+        try DIDDocumentsTable.remove(change.connection, didID: did.id.rawValue)
     }
 
     /// Its user has to be one of its tenant's.

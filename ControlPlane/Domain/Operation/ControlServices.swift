@@ -18,6 +18,7 @@ package struct ControlServices: Sendable {
     package let credentials: CredentialService
     package let signingSecrets: SigningSecretService
     package let dids: NounService<DIDContent>
+    package let didDocuments: DIDDocuments
     package let revokedGrants: NounService<RevokedGrantContent>
     package let budgets: NounService<BudgetContent>
     package let providers: NounService<ProviderContent>
@@ -64,6 +65,7 @@ package struct ControlServices: Sendable {
         credentials = CredentialService(domain, cipher: cipher)
         signingSecrets = SigningSecretService(domain, cipher: cipher)
         dids = .dids(domain)
+        didDocuments = DIDDocuments(domain, outbound: outbound)
         revokedGrants = .revokedGrants(domain)
         budgets = NounService(domain)
         providers = NounService(domain)

@@ -48,6 +48,7 @@ package struct StatusService: Sendable {
             findings += try LedgerTable.overdrawn(c, limit: Self.maximumOfAKind).map(Self.finding(ofOverdrawn:))
             if actor.may(.administer) { findings += try Self.findings(ofTokens: c, now: now) }
             findings += try Self.findings(ofKeys: c, now: now)
+            findings += try DIDDocumentsTable.failing(c, limit: Self.maximumOfAKind).map(Self.finding(ofDocument:))
             let old = try CiphertextsTable.count(c, underOtherKeysThan: masterKeyID)
             if old > 0 {
                 findings.append(
@@ -146,6 +147,14 @@ package struct StatusService: Sendable {
                 .notice, .keyExpires, "key \(key.content.name) (\(key.id.rawValue))", "it ends at \(end)",
                 command: "weir key update \(key.id.rawValue) --expires-at never")
         }
+    }
+
+    private static func finding(ofDocument document: (did: String, row: DIDDocumentRow)) -> Finding {
+        let hasKeys = document.row.methods != "[]"
+        return Finding(
+            hasKeys ? .warning : .error, .didDocument, "DID \(document.did.prefix(200)) (\(document.row.didID))",
+            "its document \(hasKeys ? "cannot be read any more" : "gives no key to sign with"): \(document.row.failure ?? "")",
+            command: "weir did resolve \(document.row.didID)")
     }
 
     private static func finding(ofExpiry subject: String, at end: Int64, now: Int64) -> Finding {

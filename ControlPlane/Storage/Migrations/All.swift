@@ -32,6 +32,7 @@ package enum Migrations {
         .identityIndexes,
         .bans,
         .signing,
+        .didDocuments,
         .administrators,
         .newDIDs,
         .newDIDIndexes,

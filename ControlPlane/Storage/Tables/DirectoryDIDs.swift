@@ -6,6 +6,8 @@ extension DirectoryTables {
         package let fingerprint: [UInt8]
         package let userID: String?
         package let disabled: Bool
+        /// Of a did:web, the keys of its document as `DIDDocumentRow.methods`; nil: it has none.
+        package let methods: String?
         package let removed: Bool
     }
 
@@ -23,14 +25,14 @@ extension DirectoryTables {
         return try c.query(
             """
             SELECT d.id AS id, d.tenant_id AS tenant_id, d.fingerprint AS fingerprint, d.user_id AS user_id, d.status AS status,
-                COALESCE(d.deleted_at, t.deleted_at) AS deleted_at
-            FROM dids d JOIN tenants t ON t.id = d.tenant_id WHERE d.id > $1 AND \(wanted) \(condition) ORDER BY d.id LIMIT $2
+                w.methods AS methods, COALESCE(d.deleted_at, t.deleted_at) AS deleted_at
+            FROM dids d JOIN tenants t ON t.id = d.tenant_id LEFT JOIN did_documents w ON w.did_id = d.id WHERE d.id > $1 AND \(wanted) \(condition) ORDER BY d.id LIMIT $2
             """, arguments
         ).map { row in
             RegisteredDID(
                 id: try row.text("id"), tenantID: try row.text("tenant_id"), fingerprint: try row.blob("fingerprint"),
                 userID: try row.optionalText("user_id"), disabled: try row.text("status") != "active",
-                removed: try row.optionalInt("deleted_at") != nil)
+                methods: try row.optionalText("methods"), removed: try row.optionalInt("deleted_at") != nil)
         }
     }
 

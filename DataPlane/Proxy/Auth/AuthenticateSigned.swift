@@ -60,21 +60,22 @@ extension Authenticate {
     // MARK: DIDs
 
     private static func did(_ did: DID, _ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
-        if case .document = did.proof {
-            throw .invalidSignature("A did:web cannot sign requests here: use a did:key, did:jwk or did:pkh.")
-        }
         // Before its signature is verified, which costs the most: who is not registered makes nobody compute, unless a tenant takes it.
         guard let entry = context.directory.did(fingerprint: did.fingerprint) else {
-            guard context.directory.tenant(taking: did.text, signingFor: call.host) != nil else { throw .unknownDID(did) }
+            // The keys of a did:web are known once it is registered and its document was read.
+            guard !did.proof.isDocument, context.directory.tenant(taking: did.text, signingFor: call.host) != nil else {
+                throw .unknownDID(did)
+            }
             return PendingCaller(newcomer: Newcomer(did: did, call: call, context: context)) { _ in .failure(.unknownDID(did)) }
         }
         guard !entry.disabled else { throw .forbidden("did_disabled", "The DID is disabled.") }
         guard !entry.tenant.disabled else { throw .forbidden("tenant_disabled", "The DID's tenant is disabled.") }
+        let signers = try signers(did, entry, call, context.directory)
         return PendingCaller { body in
             do throws(Rejection) {
                 let signed = try call.checked(body)
                 if let user = entry.user { try checkUser(context.directory.user(user), of: "DID", context.nowMilliseconds) }
-                guard did.isValid(signature: call.signature, over: signed) else { throw call.wrong(signed, "the DID and its key") }
+                guard signers.contains(where: { $0(call.signature, signed) }) else { throw call.wrong(signed, "the DID and its key") }
                 try call.takeNonce(entry.tenant.bits, context)
                 return .success(
                     Caller(
@@ -84,6 +85,32 @@ extension Authenticate {
                 return .failure(error)
             }
         }
+    }
+}
+
+extension Authenticate {
+    /// Whether one of those who may sign for the DID did: itself, or the keys of its document that fit what the request names.
+    private static func signers(
+        _ did: DID, _ entry: DIDEntry, _ call: SignedCall, _ directory: Directory
+    ) throws(Rejection) -> [@Sendable ([UInt8], [UInt8]) -> Bool] {
+        guard case .document = did.proof else { return [{ did.isValid(signature: $0, over: $1) }] }
+        let methods = directory.methods(of: entry)
+        guard !methods.isEmpty else {
+            throw .forbidden(
+                "did_without_keys",
+                "No key is known of this DID: its document was not read yet, cannot be read, or has none for authentication. An "
+                    + "administrator sees why (weir did get).")
+        }
+        let fitting = methods.filter { method in
+            (call.method == nil || call.method == method.fragment)
+                && (call.algorithm == nil || call.algorithm == method.key.curve.messageAlgorithm)
+        }
+        guard !fitting.isEmpty else {
+            throw .invalidSignature(
+                "The DID's document has no key for authentication \(call.method.map { "#\($0.prefix(100))" } ?? "") of that algorithm. A key "
+                    + "that was added a moment ago is known after some minutes.")
+        }
+        return fitting.map { method in { method.key.isValid(signature: $0, over: $1) } }
     }
 }
 

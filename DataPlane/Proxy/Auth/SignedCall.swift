@@ -26,6 +26,9 @@ struct SignedCall {
     let form: Form
     /// Host, as it is signed.
     let host: String
+    /// What a did:web's `keyid` names after #, and the algorithm that the signature claims: which of its keys it may be.
+    var method: String?
+    var algorithm: String?
 
     static let scheme: StaticString = "weir-hmac-sha256 "
 
@@ -152,13 +155,16 @@ struct SignedCall {
         let digests = found.covers("content-digest") ? message.field("content-digest").joined(separator: ", ") : nil
         return SignedCall(
             signer: signer, identity: keyID, signature: found.signature, nonce: nonce,
-            form: .message(base: try found.base(over: message), contentDigest: digests), host: message.authority)
+            form: .message(base: try found.base(over: message), contentDigest: digests), host: message.authority,
+            method: keyID.firstIndex(of: "#").map { String(keyID[keyID.index(after: $0)...]) }, algorithm: found.algorithm)
     }
 
     private static func check(_ algorithm: String, _ signer: Signer) throws(ProofProblem) {
         let expected: String
         switch signer {
         case .key: expected = "hmac-sha256"
+        // Which key it is, the directory knows.
+        case .did(let did) where did.proof.isDocument: return
         case .did(let did):
             guard case .key(let key) = did.proof, let name = key.curve.messageAlgorithm else {
                 throw ProofProblem("Leave \"alg\" out: the DID says how it signs, and no algorithm of RFC 9421 is its own.")

@@ -942,6 +942,28 @@ package nonisolated struct Weir_V1_Did: Sendable {
 
   package var disabled: Bool = false
 
+  /// of did:web: the keys that its document has for authentication
+  package var methods: [Weir_V1_DidMethod] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_DidMethod: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// what follows # in its URL
+  package var id: String = String()
+
+  /// 1 Ed25519, 2 P-256, 3 secp256k1; others are passed over
+  package var curve: UInt32 = 0
+
+  /// 32 bytes, or the compressed point
+  package var key: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2557,7 +2579,7 @@ nonisolated extension Weir_V1_BudgetPeriod: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_Did: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Did"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}fingerprint\0\u{3}user_id\0\u{1}disabled\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}fingerprint\0\u{3}user_id\0\u{1}disabled\0\u{2}#methods\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2570,6 +2592,7 @@ nonisolated extension Weir_V1_Did: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 3: try { try decoder.decodeSingularBytesField(value: &self.fingerprint) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.userID) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      case 40: try { try decoder.decodeRepeatedMessageField(value: &self.methods) }()
       default: break
       }
     }
@@ -2591,6 +2614,9 @@ nonisolated extension Weir_V1_Did: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.disabled != false {
       try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 5)
     }
+    if !self.methods.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.methods, fieldNumber: 40)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2600,6 +2626,47 @@ nonisolated extension Weir_V1_Did: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.fingerprint != rhs.fingerprint {return false}
     if lhs.userID != rhs.userID {return false}
     if lhs.disabled != rhs.disabled {return false}
+    if lhs.methods != rhs.methods {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_DidMethod: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DidMethod"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}curve\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.curve) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if self.curve != 0 {
+      try visitor.visitSingularUInt32Field(value: self.curve, fieldNumber: 2)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_DidMethod, rhs: Weir_V1_DidMethod) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.curve != rhs.curve {return false}
+    if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -14,6 +14,11 @@ package struct DID: Sendable, Hashable {
         case account(EthereumAddress)
         /// did:web: the address of its document, which holds the keys.
         case document(host: String, path: String)
+
+        package var isDocument: Bool {
+            if case .document = self { return true }
+            return false
+        }
     }
 
     /// The longest that is read.
@@ -66,7 +71,7 @@ package struct DID: Sendable, Hashable {
         }
     }
 
-    /// Whether this DID signed the message. False for did:web, whose keys are in its document.
+    /// Whether this DID signed the message. False for did:web, whose keys are in its document (`DIDDocument`).
     package func isValid(signature: [UInt8], over message: [UInt8]) -> Bool {
         switch proof {
         case .key(let key): key.isValid(signature: signature, over: message)
@@ -78,7 +83,7 @@ package struct DID: Sendable, Hashable {
     // MARK: The methods
 
     /// did:key 0.7: `z` (base58btc) of a multicodec code and a key.
-    private static func multikey(_ identifier: Substring) throws(ProofProblem) -> VerificationKey {
+    static func multikey(_ identifier: Substring) throws(ProofProblem) -> VerificationKey {
         guard identifier.hasPrefix("z") else { throw ProofProblem("A did:key's identifier begins with z (base58btc).") }
         guard let bytes = Base58.decode(identifier.dropFirst(), maximumCount: 128) else {
             throw ProofProblem("The did:key is not base58: it has a typing error, or is too long.")
@@ -142,6 +147,9 @@ package struct DID: Sendable, Hashable {
             throw ProofProblem("A did:web is a host and, with colons, a path: did:web:example.org:people:ann.")
         }
         let host = first.replacingOccurrences(of: "%3A", with: ":")
+        let halves = host.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let name = halves.first, name.utf8.contains(where: { $0 >= 97 && $0 <= 122 }), halves.count == 1 || UInt16(halves[1]) ?? 0 > 0
+        else { throw ProofProblem("A did:web begins with the name of a host, which is no address, and perhaps %3A and a port.") }
         guard !host.contains("%"), host == host.lowercased(), !parts.dropFirst().contains(where: { $0.contains("%") }) else {
             throw ProofProblem("Write the host of a did:web in lower case, and nothing percent-encoded but the colon before a port (%3A).")
         }

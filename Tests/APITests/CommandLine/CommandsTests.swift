@@ -99,6 +99,7 @@ struct CommandsTests {
         #expect(try await h.succeed("revoked-grant list").output.contains(revoked))
         #expect(try await h.field("grant_id", "revoked-grant get \(revoked)") == "5f3c1d7e")
         try await h.succeed("revoked-grant delete \(revoked)")
+        #expect(try await h.weir("did resolve \(did)").error.contains("has no document"))
         try await h.succeed("did delete \(did)")
     }
 

@@ -28,13 +28,14 @@ final class RunningControl: Sendable {
 
     /// - Parameter port: 0 for any; the first one's again for a restart.
     static func start(
-        _ database: any Database, port: Int = 0, beforeServing: (FleetAdministration) async throws -> Void = { _ in }
+        _ database: any Database, port: Int = 0, outbound: any OutboundHTTP = NoOutboundHTTP(),
+        beforeServing: (FleetAdministration) async throws -> Void = { _ in }
     ) async throws -> RunningControl {
         let domain = DomainContext(database: database, clock: SystemClock(), signal: ChangeSignal())
         let cipher = try #require(AtRestCipher(masterKey: [UInt8](repeating: 7, count: 32)))
         let context = try await FleetContext.establish(
             domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
-        let services = ControlServices(domain, cipher: cipher)
+        let services = ControlServices(domain, cipher: cipher, outbound: outbound)
         let usage = UsageIntake(domain)
         var logger = Logger(label: "control")
         logger.logLevel = .critical

@@ -5,6 +5,7 @@ import Nouns
 import Primitives
 import Simulator
 import Storage
+import Synchronization
 import Testing
 import Trust
 
@@ -103,6 +104,70 @@ struct SignedCallersTests {
                 await plane.snapshot { $0.credentials[key.id.rawValue] == nil && $0.directory.did(fingerprint: fingerprint) == nil } != nil)
             #expect(try signer.hmac(key.id, rotated.plaintext).status == 401)
             #expect(try signer.did(text, didKey).status == 403)
+            await plane.stop()
+            await control.stop()
+            try await provider.shutdown()
+        }
+    }
+
+    /// One document at one address.
+    private final class Host: OutboundHTTP {
+        let document = Mutex("")
+
+        func send(_ request: OutboundRequest) async throws(OutboundFailure) -> OutboundAnswer {
+            guard request.url == "https://example.org/ann/did.json", request.method == .get else {
+                throw OutboundFailure(.unreachable, "no")
+            }
+            return OutboundAnswer(status: 200, body: Array(document.withLock { $0 }.utf8))
+        }
+    }
+
+    @Test("The keys of a did:web's document reach a data plane, and so do those that replace them", arguments: TestDatabases.all)
+    func didWeb(database: TestDatabase) async throws {
+        try await database.with { database in
+            let provider = try await SimulatorServer.start()
+            let host = Host()
+            let control = try await RunningControl.start(database, outbound: host)
+            try await control.release(model: Self.model, url: "http://127.0.0.1:\(provider.port)/v1")
+            let plane = try await RunningDataPlane.start(DataFolder().path, token: try await control.token())
+            let signer = Signer(plane: plane)
+            let project = try await control.project()
+            let tenant = try await control.services.projects.get(project, as: .all).content.tenantID
+            let text = "did:web:example.org:ann"
+            func publish(_ key: Curve25519.Signing.PrivateKey) {
+                let multibase = "z" + Base58.encode([0xed, 0x01] + Array(key.publicKey.rawRepresentation))
+                host.document.withLock {
+                    $0 = #"""
+                        {"id":"\#(text)","authentication":[{"id":"#k","type":"Multikey","controller":"\#(text)",
+                        "publicKeyMultibase":"\#(multibase)"}]}
+                        """#
+                }
+            }
+            let (first, second) = (Curve25519.Signing.PrivateKey(), Curve25519.Signing.PrivateKey())
+            publish(first)
+            let did = try await control.services.dids.create(
+                DIDContent {
+                    $0.tenantID = tenant
+                    $0.did = text
+                }, by: RunningControl.administrator)
+            let fingerprint = try DID(text).fingerprint
+            func holds(_ key: Curve25519.Signing.PrivateKey) async -> Bool {
+                let bytes = Array(key.publicKey.rawRepresentation)
+                return await plane.snapshot { snapshot in
+                    let entry = snapshot.directory.did(fingerprint: fingerprint)
+                    return snapshot.isServing && entry.map { snapshot.directory.methods(of: $0).map(\.key.bytes) } == [bytes]
+                } != nil
+            }
+            try await control.services.didDocuments.readDue()
+            #expect(await holds(first))
+            #expect(try signer.did(text, first).status == 200)
+            #expect(try signer.did(text, second).status == 401)
+            publish(second)
+            let read = try await control.services.didDocuments.read(did.id, by: RunningControl.administrator)
+            #expect(read.content.document?.status == .current)
+            #expect(await holds(second))
+            #expect(try signer.did(text, second).status == 200)
+            #expect(try signer.did(text, first).status == 401)
             await plane.stop()
             await control.stop()
             try await provider.shutdown()

@@ -73,6 +73,20 @@ struct SignedRequestTests {
             return ["x-did: \(spelled ?? did)", "x-did-timestamp: \(now)", "x-did-nonce: \(nonce)", "x-did-signature: \(signature)"]
         }
 
+        /// RFC 9421, with the DID's key.
+        func message(keyID: String, algorithm: String? = nil) throws -> [String] {
+            let digest = "sha-256=:\(Base64.encode(SHA256Digest.of(Array(SignedRequestTests.body.utf8)))):"
+            let parameters =
+                #"("@method" "@authority" "@path" "content-digest");created=\#(now);nonce="\#(Hex.encode(SecureRandom.bytes(8)))""#
+                + (algorithm.map { ";alg=\"\($0)\"" } ?? "") + ";keyid=\"\(keyID)\""
+            let base = [
+                "\"@method\": POST", "\"@authority\": weir.test", "\"@path\": /v1/chat/completions", "\"content-digest\": \(digest)",
+                "\"@signature-params\": \(parameters)",
+            ].joined(separator: "\n")
+            let signature = Base64.encode(Array(try didKey.signature(for: Array(base.utf8))))
+            return ["content-digest: \(digest)", "signature-input: sig=\(parameters)", "signature: sig=:\(signature):"]
+        }
+
         func send(
             _ headers: [String], path: String = "/v1/chat/completions", body: String? = SignedRequestTests.body, method: String = "POST"
         ) async throws -> RawResponse {
@@ -221,6 +235,56 @@ struct SignedRequestTests {
         #expect(malformed.status == 401 && malformed.errorCode == "invalid_signature")
         let records = try await signer.proxy.finish()
         #expect(records.count { $0.did.hasPrefix("did_") && $0.keyID.isEmpty } == 2)
+    }
+
+    @Test func verifiesADidWebByTheKeysOfItsDocument() async throws {
+        let text = "did:web:example.org"
+        let (fingerprint, other) = (Data(try DID(text).fingerprint), Curve25519.Signing.PrivateKey())
+        // The signer's own key is one of the document's; it is known when the DID's entry is made.
+        let signer = try await Signer()
+        func publish(_ version: UInt64, _ keys: [(String, UInt32, Data)]) async throws {
+            var entry = Weir_V1_Did()
+            entry.id = DIDEntryID.random().rawValue
+            entry.tenantID = signer.proxy.tenant.rawValue
+            entry.fingerprint = fingerprint
+            entry.methods = keys.map { key in
+                var method = Weir_V1_DidMethod()
+                (method.id, method.curve, method.key) = key
+                return method
+            }
+            var directory = signer.proxy.directory
+            directory.dids = [entry]
+            #expect(await signer.proxy.store.apply(try signer.proxy.snapshots.directory(version, directory)).accepted)
+        }
+        func ask(_ expected: String) async throws -> RawResponse {
+            // A directory reaches the loop in a turn of its own.
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            var answer = try await signer.send(try signer.did(spelled: text))
+            while (answer.errorCode ?? "") != expected, MonotonicClock.nowMicroseconds() < deadline {
+                try await ProxyFixture.pause()
+                answer = try await signer.send(try signer.did(spelled: text))
+            }
+            return answer
+        }
+        let own = Data(signer.didKey.publicKey.rawRepresentation)
+        #expect(try await signer.send(try signer.did(spelled: text)).errorCode == "unknown_did")
+        // A curve of a later release is passed over.
+        try await publish(3, [("a", 1, other.publicKey.rawRepresentation), ("b", 1, own), ("c", 99, Data([1]))])
+        #expect(try await ask("").status == 200)
+        let changed = try await signer.send(try signer.did(spelled: text, body: "{}"))
+        #expect(changed.status == 401 && changed.errorCode == "invalid_signature")
+        for (method, status) in [("b", 200), ("a", 401), ("c", 401), ("d", 401)] {
+            let answer = try await signer.send(try signer.message(keyID: "\(text)#\(method)"))
+            #expect(answer.status == status, "\(method): \(answer.text)")
+        }
+        #expect(try await signer.send(try signer.message(keyID: text, algorithm: "ed25519")).status == 200)
+        let curve = try await signer.send(try signer.message(keyID: text, algorithm: "ecdsa-p256-sha256"))
+        #expect(curve.errorCode == "invalid_signature" && curve.body.contains("no key for authentication"), "\(curve.text)")
+        try await publish(4, [("a", 1, other.publicKey.rawRepresentation)])
+        #expect(try await ask("invalid_signature").status == 401)
+        try await publish(5, [])
+        #expect(try await ask("did_without_keys").status == 403)
+        _ = try await signer.proxy.finish()
     }
 
     @Test func refusesADisabledDID() async throws {

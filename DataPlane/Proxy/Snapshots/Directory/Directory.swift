@@ -15,6 +15,8 @@ package final class Directory: Sendable {
     let principals: PrincipalTable
     package let limits: LimitSet
     let budgets: BudgetTable
+    /// Of each did:web, by its identifier, the keys of its document.
+    let documents: [IDBits: [DIDDocument.Method]]
     package let keyCount: Int
     /// Rises whenever somebody lost what he had: what runs for him is looked for then, and at no other change.
     let revocations: UInt64
@@ -23,11 +25,13 @@ package final class Directory: Sendable {
 
     init(
         shards: [KeyShard], projects: [ProjectEntry?], projectIndex: [IDBits: UInt32], tenants: [IDBits: TenantEntry], scopes: [KeyScopes],
-        principals: PrincipalTable, limits: LimitSet = .empty, budgets: BudgetTable = BudgetTable(), revocations: UInt64
+        principals: PrincipalTable, documents: [IDBits: [DIDDocument.Method]] = [:], limits: LimitSet = .empty,
+        budgets: BudgetTable = BudgetTable(), revocations: UInt64
     ) {
         self.limits = limits
         self.budgets = budgets
         self.principals = principals
+        self.documents = documents
         self.revocations = revocations
         takingDIDs = tenants.values.compactMap { tenant in tenant.newDIDs.map { (tenant, $0) } }
         self.shards = shards
@@ -74,7 +78,7 @@ package final class Directory: Sendable {
         principals.setCandidates(selector)
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes, principals: principals,
-            limits: limits, budgets: budgets, revocations: revocations)
+            documents: documents, limits: limits, budgets: budgets, revocations: revocations)
     }
 
     func app(_ id: IDBits) -> AppEntry? { principals.find(.app, id).flatMap(entry) }
@@ -114,6 +118,9 @@ package final class Directory: Sendable {
         guard let tenant = tenants[record.tenant] else { return nil }
         return DIDEntry(id: record.id, tenant: tenant, user: record.link, disabled: record.flags.contains(.disabled))
     }
+
+    /// The keys of a did:web's document, as the control plane read it last.
+    func methods(of did: DIDEntry) -> [DIDDocument.Method] { documents[did.id] ?? [] }
 
     private func entry(_ record: PrincipalRecord) -> AppEntry? {
         guard let tenant = tenants[record.tenant] else { return nil }
@@ -246,7 +253,7 @@ struct UserEntry {
     func hasPaid(nowMilliseconds: Int64) -> Bool { paidUntilMilliseconds == 0 || nowMilliseconds < paidUntilMilliseconds }
 }
 
-/// A DID that was registered. Its key, or account, is in what it is called by.
+/// A DID that was registered. Its key, or account, is in what it is called by; of a did:web they are beside it (`Directory.methods`).
 struct DIDEntry: Sendable {
     static let idPrefix: StaticString = "did_"
 

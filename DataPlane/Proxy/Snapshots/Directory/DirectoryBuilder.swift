@@ -1,4 +1,5 @@
 import Contract
+import Trust
 
 /// Makes a directory from nothing or from the one before it. A value whose members are shared with the directory it began from
 /// until they change.
@@ -14,6 +15,7 @@ struct DirectoryBuilder {
     /// Those that change; nil: none does.
     private var rules: [IDBits: LimitRule]?
     private var budgets: BudgetTable
+    private var documents: [IDBits: [DIDDocument.Method]]
     private var touched: Set<Int> = []
     private var revocations: UInt64
     private let selector: RolloutSelector?
@@ -32,6 +34,7 @@ struct DirectoryBuilder {
         principals = directory.principals
         limits = directory.limits
         budgets = directory.budgets
+        documents = directory.documents
         scopeIndex = [:]
         for (index, scope) in scopes.enumerated() { scopeIndex[scope] = UInt32(truncatingIfNeeded: index + 1) }
     }
@@ -79,6 +82,7 @@ struct DirectoryBuilder {
         revocations &+= 1
         principals.removeAll(of: id)
         budgets.removeAll(of: id)
+        for did in documents.keys where principals.find(.did, did) == nil { documents[did] = nil }
         for (project, index) in projectIndex where projects[Int(index)]?.tenant.bits == id {
             projects[Int(index)] = nil
             projectIndex[project] = nil
@@ -144,6 +148,8 @@ struct DirectoryBuilder {
         var untilMilliseconds: Int64 = 0
         var secret: PrincipalSecret?
         var disabled: Bool
+        /// Of a did:web.
+        var methods: [DIDDocument.Method] = []
     }
 
     mutating func upsert(_ other: Other) throws(DocumentRefusal) {
@@ -157,11 +163,14 @@ struct DirectoryBuilder {
             flags: other.disabled ? .disabled : [])
         if record.isChosen(by: selector) { record.flags.insert(.candidate) }
         principals.upsert(record, named: other.name, other.secret)
+        // Few have one: the others cost no more than this.
+        if !other.methods.isEmpty || documents[other.id] != nil { documents[other.id] = other.methods.isEmpty ? nil : other.methods }
     }
 
     mutating func remove(_ kind: Principal.Kind, _ id: IDBits) {
         revocations &+= 1
         principals.remove(kind, id)
+        if kind == .did, documents[id] != nil { documents[id] = nil }
     }
 
     mutating func upsert(_ rule: LimitRule) { change(rule.id, rule) }
@@ -188,7 +197,7 @@ struct DirectoryBuilder {
         touched = []
         return Directory(
             shards: shards, projects: projects, projectIndex: projectIndex, tenants: tenants, scopes: scopes,
-            principals: principals, limits: limits, budgets: budgets, revocations: revocations)
+            principals: principals, documents: documents, limits: limits, budgets: budgets, revocations: revocations)
     }
 
     private mutating func intern(_ scope: KeyScopes) -> UInt32 {

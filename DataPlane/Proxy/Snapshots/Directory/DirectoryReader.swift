@@ -1,6 +1,7 @@
 import Contract
 import Primitives
 import SwiftProtobuf
+import Trust
 
 /// Reads a serialised `DirectoryPayload` into a directory. Field numbers are documents.proto's.
 enum DirectoryReader {
@@ -222,6 +223,7 @@ enum DirectoryReader {
         var fingerprint: UnsafeRawBufferPointer?
         var user: IDBits?
         var disabled = false
+        var methods: [DIDDocument.Method] = []
         while let member = try message.next() {
             switch member.number {
             case 1: id = try identifier(message.bytes(member), DIDEntry.idPrefix)
@@ -229,13 +231,33 @@ enum DirectoryReader {
             case 3: fingerprint = try message.bytes(member)
             case 4: user = try identifier(message.bytes(member), UserEntry.idPrefix)
             case 5: disabled = try message.varint(member) != 0
+            case 40: if let method = try didMethod(message.bytes(member)) { methods.append(method) }
             default: try message.skip(member)
             }
         }
         return DirectoryBuilder.Other(
             kind: .did, id: try required(id, "a DID without an id"), tenant: try required(tenant, "a DID without a tenant"),
             name: PrincipalName.bits(.did, try required(fingerprint, "a DID without a fingerprint"), tenant: nil), link: user,
-            disabled: disabled)
+            disabled: disabled, methods: methods)
+    }
+
+    /// Nil: of a curve that this release does not know.
+    private static func didMethod(_ bytes: UnsafeRawBufferPointer) throws -> DIDDocument.Method? {
+        var message = WireReader(bytes)
+        var fragment = ""
+        var number: UInt64 = 0
+        var key: [UInt8] = []
+        while let member = try message.next() {
+            switch member.number {
+            case 1: fragment = try message.string(member)
+            case 2: number = try message.varint(member)
+            case 3: key = [UInt8](try message.bytes(member))
+            default: try message.skip(member)
+            }
+        }
+        guard let curve = UInt8(exactly: number).flatMap(VerificationKey.Curve.init) else { return nil }
+        guard let key = try? VerificationKey(curve, key) else { throw DocumentRefusal(.malformedPayload, "a DID's document holds no key") }
+        return DIDDocument.Method(fragment: fragment, key: key)
     }
 
     private static func app(_ bytes: UnsafeRawBufferPointer) throws -> DirectoryBuilder.Other {
