@@ -181,7 +181,8 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Trust", "Listening", "Telemetry", "Primitives",
+                "API", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Leases", "Trust", "Listening", "Telemetry",
+                "Primitives",
                 .hummingbird,
                 .hummingbirdTesting,
                 .httpTypes, .nioCore, .nioEmbedded, .nioPosix, .nioHTTP1, .logging,

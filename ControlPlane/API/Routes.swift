@@ -19,7 +19,7 @@ package enum AdminRoutes {
             DIDRoutes(dids: services.dids, documents: services.didDocuments),
             NounRoutes(services.revokedGrants),
             BanRoutes(bans: services.bans),
-            NounRoutes(services.budgets),
+            BudgetRoutes(budgets: services.budgets, states: services.budgetStates),
             BanRoutes(bans: services.killSwitches),
             NounRoutes(services.limits),
             NounRoutes(services.providers),

@@ -17,7 +17,7 @@ struct Weir: ParsableCommand {
             NounCommand<Declared<LimitContent>>.self,
             NounCommand<KillSwitchNoun>.self, Kill.self, Unkill.self,
             NounCommand<SigningSecretNoun>.self, NounCommand<DIDs>.self, NounCommand<RevokedGrantNoun>.self,
-            NounCommand<Declared<BudgetContent>>.self,
+            NounCommand<Budgets>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Prices>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,

@@ -50,6 +50,7 @@ struct ControlProcess: Sendable {
                 // Far back at a start, and then the last days; what comes later still is posted when its statement is asked for.
                 LeasedWork.Job("post_usage", every: .seconds(3600)) { try await control.billing.ledger.postUsage(everything: true) },
                 LeasedWork.Job("did_documents", every: .seconds(5)) { try await control.didDocuments.readDue() },
+                LeasedWork.Job("look_for_rises", every: .seconds(300)) { try await control.budgetStates.lookForRises() },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]

@@ -53,8 +53,10 @@ final class Exchange {
     func connectionClosed() {
         wakeUp?.cancel()
         if case .over = step { return }
+        let events = events
         step = .over
-        ledger.end(ticket, status: headWasSent ? answer.status : 0, usage: nil, outcome: answer.isWhole ? .abandoned : .cut)
+        ledger.end(
+            ticket, status: headWasSent ? answer.status : 0, usage: nil, outcome: answer.isWhole ? .abandoned : .cut, events: events)
     }
 
     /// Sends what is due while the connection takes it. Called again when it does after it did not.
@@ -174,8 +176,18 @@ final class Exchange {
 
     private func over(_ outcome: LedgerEntry.Outcome) {
         if case .over = step { return }
+        let events = events
         step = .over
-        ledger.end(ticket, status: answer.status, usage: outcome == .complete ? answer.stated : nil, outcome: outcome)
+        ledger.end(ticket, status: answer.status, usage: outcome == .complete ? answer.stated : nil, outcome: outcome, events: events)
+    }
+
+    /// Of a stream: those that were written so far.
+    private var events: Int {
+        switch step {
+        case .event(let index): index
+        case .closing, .end: answer.eventCount
+        case .head, .opening, .bytes, .over: 0
+        }
     }
 
     /// Closes so that the peer gets a RST instead of a FIN.

@@ -32,6 +32,8 @@ package struct LedgerEntry: Sendable {
     /// What the answer stated, once the part that states it was sent; nil: nothing that can be taken at its word.
     package var usage: StatedUsage?
     package var outcome: Outcome
+    /// Of a stream: pieces of text that were written, whoever read them.
+    package var events = 0
     package var startedMicroseconds: Int64
     package var endedMicroseconds: Int64
 
@@ -44,7 +46,7 @@ package struct LedgerEntry: Sendable {
         } else {
             text += "null"
         }
-        text += #","started_us":\#(startedMicroseconds),"ended_us":\#(endedMicroseconds)}"#
+        text += #","events":\#(events),"started_us":\#(startedMicroseconds),"ended_us":\#(endedMicroseconds)}"#
     }
 }
 
@@ -111,7 +113,7 @@ package final class Ledger: Sendable {
         }
     }
 
-    func end(_ ticket: Ticket?, status: Int, usage: StatedUsage?, outcome: LedgerEntry.Outcome) {
+    func end(_ ticket: Ticket?, status: Int, usage: StatedUsage?, outcome: LedgerEntry.Outcome, events: Int = 0) {
         guard let ticket else { return }
         let now = clock.nowMicroseconds()
         let ended: LedgerEntry? = state.withLock { state in
@@ -119,6 +121,7 @@ package final class Ledger: Sendable {
             state.entries[ticket.index].status = status
             state.entries[ticket.index].usage = usage
             state.entries[ticket.index].outcome = outcome
+            state.entries[ticket.index].events = events
             state.entries[ticket.index].endedMicroseconds = now
             return state.entries[ticket.index]
         }

@@ -49,7 +49,9 @@ package struct SpendEvent: Sendable, Hashable {
 /// Writes down what is to be told, in the transaction in which it comes about. Each is told once for its occasion.
 enum BudgetEvents {
     /// Of a budget's limit, in percent, from which it is told.
-    static let nearPercent: Int64 = 80
+    private static let nearPercent = 80.0
+
+    static func isNear(_ used: Int64, of limit: Int64) -> Bool { used > 0 && Double(used) >= Double(limit) * nearPercent / 100 }
 
     static func write(
         _ kind: SpendEvent.Kind, for occasion: String, tenantID: String, budgetID: String? = nil, dataPlaneID: String? = nil,
@@ -65,9 +67,7 @@ enum BudgetEvents {
     /// An account's sums have changed. A limit that is raised makes another occasion.
     static func crossed(_ account: BudgetAccountRow, _ now: Int64, _ c: any SQLConnection) throws {
         let used = account.settled.addingReportingOverflow(account.unknown).partialValue
-        // In two steps: the limit may be as large as numbers are.
-        guard used >= account.limit - account.limit / 100 * (100 - nearPercent), used > 0,
-            let budget = try BudgetContent.find(c, account.budgetID)?.content
+        guard isNear(used, of: account.limit), let budget = try BudgetContent.find(c, account.budgetID)?.content
         else { return }
         let kind: SpendEvent.Kind =
             used > account.limit ? .budgetExceeded : used == account.limit ? .budgetExhausted : .budgetNear

@@ -7,6 +7,9 @@ package typealias Budget = Entity<BudgetContent>
 /// What may be spent, by whom, in which time.
 extension BudgetContent: Administered {
     package static var scope: NounScope { .directory }
+    /// What a tenant may spend is the operator's to say; that tenant's administrators see it.
+    package static var permission: Permission { .operate }
+    package static var readPermission: Permission { .readTenants }
     /// It ends with whom it bounds, and keeps nobody from going.
     package static var endsWithItsReferences: Bool { true }
     /// A revoked key is in no document, so no budget of it is.

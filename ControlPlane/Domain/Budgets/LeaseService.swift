@@ -231,14 +231,14 @@ package struct LeaseService: Sendable {
     @discardableResult
     static func step(
         _ c: any SQLConnection, _ row: BudgetSliceRow, _ now: Int64,
-        _ change: (inout LeaseAccount, inout LeasedSlice) -> ReportFindings
+        _ change: (inout LeaseAccount, inout LeasedSlice) throws -> ReportFindings
     ) throws -> LeasedSlice? {
         guard var slice = LeasedSlice(row),
             var stored = try BudgetAccountsTable.take(c, budgetID: row.budgetID, periodStart: row.periodStart)
         else { return nil }
         var account = LeaseAccount(stored)
         let (accountBefore, sliceBefore) = (account, slice)
-        let noted = row.findings | Int64(change(&account, &slice).rawValue)
+        let noted = row.findings | Int64(try change(&account, &slice).rawValue)
         guard account != accountBefore || slice != sliceBefore || noted != row.findings else { return slice }
         stored.set(account)
         try BudgetAccountsTable.put(c, stored, now: now)

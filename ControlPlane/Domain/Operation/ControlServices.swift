@@ -21,6 +21,7 @@ package struct ControlServices: Sendable {
     package let didDocuments: DIDDocuments
     package let revokedGrants: NounService<RevokedGrantContent>
     package let budgets: NounService<BudgetContent>
+    package let budgetStates: BudgetStateService
     package let providers: NounService<ProviderContent>
     package let endpoints: NounService<EndpointContent>
     package let models: NounService<ModelContent>
@@ -68,6 +69,7 @@ package struct ControlServices: Sendable {
         didDocuments = DIDDocuments(domain, outbound: outbound)
         revokedGrants = .revokedGrants(domain)
         budgets = NounService(domain)
+        budgetStates = BudgetStateService(domain)
         providers = NounService(domain)
         endpoints = NounService(domain)
         models = NounService(domain)

@@ -24,6 +24,8 @@ package struct Finding: Sendable, Hashable {
         case balanceNegative = "balance_negative"
         case didDocument = "did_document"
         case usageQuarantined = "usage_quarantined", tokenExpires = "token_expires", keyExpires = "key_expires"
+        case budgetNear = "budget_near", budgetExhausted = "budget_exhausted", sliceStranded = "slice_stranded"
+        case sliceAlarm = "slice_alarm", budgetsRecovering = "budgets_recovering"
         case certificateExpires = "certificate_expires", masterKeyOld = "master_key_old", operatorWarning = "operator_warning"
     }
 

@@ -49,6 +49,7 @@ package struct StatusService: Sendable {
             if actor.may(.administer) { findings += try Self.findings(ofTokens: c, now: now) }
             findings += try Self.findings(ofKeys: c, now: now)
             findings += try DIDDocumentsTable.failing(c, limit: Self.maximumOfAKind).map(Self.finding(ofDocument:))
+            findings += try BudgetStateService.findings(c, now: now)
             let old = try CiphertextsTable.count(c, underOtherKeysThan: masterKeyID)
             if old > 0 {
                 findings.append(
