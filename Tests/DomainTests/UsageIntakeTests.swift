@@ -245,9 +245,9 @@ struct UsageIntakeTests {
                 createdAt: Support.now)
             try await database.transaction { try ConfigVersionsTable.insert($0, row, payload: payload) }
             // That it was absent is not remembered: who asked for it too early must not make it unknown for the others.
-            #expect(try await book.config(version: 3)?.prices == ["price_a": Support.price])
+            #expect(try await book.config(version: 3)?.prices == ["price_a": RateCard(Support.price)])
             await database.close()
-            #expect(try await book.config(version: 3)?.prices == ["price_a": Support.price])
+            #expect(try await book.config(version: 3)?.prices == ["price_a": RateCard(Support.price)])
         }
     }
 
