@@ -144,11 +144,12 @@ let package = Package(
                 .nioCore, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .x509, .asn1, .logging, .serviceLifecycle,
             ]),
         library("Outbound", "ControlPlane/Outbound", ["CCurl", "Domain", "Contract", "Primitives"]),
-        library("SignOn", "ControlPlane/SignOn", ["Domain", "Primitives", .jwtKit]),
+        library("SignOn", "ControlPlane/SignOn", ["Domain", "Primitives", .jwtKit, .crypto]),
         program(
             "weir-control", "ControlPlane/Main",
             [
-                "API", "Fleet", "Outbound", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust", "Primitives",
+                "API", "Fleet", "Outbound", "SignOn", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust",
+                "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
         program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser, .yams]),

@@ -31,6 +31,7 @@ package enum AdminRoutes {
             PriceImportRoutes(prices: PriceImport(services.prices)),
             ConfigRoutes(drafts: services.drafts, versions: services.configVersions, testCalls: services.testCalls),
             RolloutRoutes(rollouts: services.rollouts),
+            SignOnRoutes(signOn: services.signOn),
             AdministratorRoutes(tokens: services.adminTokens, people: services.people),
             DataPlaneRoutes(dataPlanes: fleet.dataPlanes),
             NounRoutes(fleet.enrollment.nouns, showing: "token") { content, actor in
@@ -45,7 +46,7 @@ package enum AdminRoutes {
             AuditRoutes(audit: services.audit),
             DeclarativeRoutes(declarative: services.declarative),
             StatusRoutes(status: StatusService(services, fleet: fleet)),
-            WhoAmIRoutes(adminTokens: services.adminTokens, names: services.names),
+            WhoAmIRoutes(adminTokens: services.adminTokens, names: services.names, signOn: services.signOn.policy),
             SelfServiceRoutes(usage: services.usage, billing: services.billing, health: services.health),
             HealthRoutes(health: services.health, metrics: metrics),
         ]

@@ -68,7 +68,7 @@ struct BootstrapAdmin: AsyncParsableCommand {
         }
     }
 
-    private static func words(_ error: DomainError) -> String {
+    static func words(_ error: DomainError) -> String {
         switch error {
         case .invalid(let problems), .conflict(_, let problems):
             problems.map { "--\($0.field) \($0.message). \($0.remedy)" }.joined(separator: "\n")

@@ -9,6 +9,7 @@ import Outbound
 import Primitives
 import ProcessSettings
 import ServiceLifecycle
+import SignOn
 import Telemetry
 
 /// The parts of a running control plane, wired.
@@ -22,14 +23,20 @@ struct ControlProcess: Sendable {
         metrics.collect { ProcessMetrics.write(component: "weir-control", log: .standardError, to: &$0) }
 
         let outbound = OutboundClient(networks: settings.outboundNetworks, authorities: try Self.authorities(settings))
+        var signOn = settings.signOn
+        signOn.note = { logger.warning("somebody was not signed on", metadata: ["reason": .string($0)]) }
+        let identities: any IdentityProvider =
+            settings.openID.map { OpenIDProvider($0, outbound: outbound, clock: installation.domain.clock) } ?? NoIdentityProvider()
         let control = ControlServices(
-            installation.domain, cipher: installation.cipher, providers: ProviderProbe(outbound), outbound: outbound)
+            installation.domain, cipher: installation.cipher, providers: ProviderProbe(outbound), outbound: outbound,
+            identities: identities, signOn: signOn)
         let usage = UsageIntake(installation.domain, logger: logger, metrics: metrics)
         let fleet = try await Self.fleet(settings, installation, control, usage, metrics, logger)
 
         let responder = APIResponder(
             routes: AdminRoutes.table(control, fleet: fleet.administration, metrics: metrics),
-            authentication: Authentication(admins: control.adminTokens, keys: control.keyAuthentication), audit: control.audit,
+            authentication: Authentication(admins: control.adminTokens, keys: control.keyAuthentication, sessions: control.signOn.sessions),
+            audit: control.audit,
             idempotency: control.idempotency,
             trustedProxies: settings.trustedProxies, metrics: metrics, logger: logger)
         let http = ControlApplication.make(

@@ -1,8 +1,10 @@
 import API
+import Domain
 import Foundation
 import Logging
 import Primitives
 import ProcessSettings
+import SignOn
 
 /// What `weir-control` is told, before it is checked and completed by `Settings`, which says what each is for and why.
 struct ControlOptions: Sendable, ConfiguredProgram {
@@ -31,6 +33,16 @@ struct ControlOptions: Sendable, ConfiguredProgram {
     var fleetTLSAuthority: String?
     var minimumDataPlaneVersion = "0.1.0"
     var deployment: String?
+    var publicURL: String?
+    var oidcIssuer: String?
+    var oidcClientID: String?
+    var oidcClientSecret: String?
+    var oidcScopes = ["openid", "email", "profile"]
+    var oidcGroupsClaim = "groups"
+    var oidcTrustEmail = false
+    var oidcNewPeople = SignOnPolicy.Newcomers.groups
+    var sessionIdleMinutes = 30
+    var sessionHours = 12
     var logLevel = Logger.Level.info
 
     static let reader = SettingsReader(settings, standard: ControlOptions()) { options in
@@ -86,6 +98,23 @@ struct ControlOptions: Sendable, ConfiguredProgram {
         .text(
             "deployment", \.deployment, placeholder: "name",
             "Name of this installation; signed into every document. Fixed at the first start; none: a random one."),
+        .text(
+            "public-url", \.publicURL, placeholder: "url",
+            "Under which browsers reach the admin API, such as https://weir.example; none: http:// and the listening address."),
+        .text(
+            "oidc-issuer", \.oidcIssuer, placeholder: "url",
+            "Issuer of the OpenID provider that signs administrators on; none: nobody signs on."),
+        .text("oidc-client-id", \.oidcClientID, placeholder: "id", "As what the provider knows this control plane."),
+        .text("oidc-client-secret", \.oidcClientSecret, placeholder: "secret", isSecret: true, "Its secret there; none: a public client."),
+        .list("oidc-scopes", \.oidcScopes, placeholder: "scope,…", "What the provider is asked for."),
+        .text(
+            "oidc-groups-claim", \.oidcGroupsClaim, placeholder: "name", "The claim that lists a person's groups; dots lead into objects."),
+        .flag("oidc-trust-email", \.oidcTrustEmail, "Believe addresses that the provider does not say to have verified."),
+        .choice(
+            "oidc-new-people", \.oidcNewPeople, "groups: whoever is in a group with a role becomes a person; none: people are made by hand."
+        ),
+        .number("session-idle-minutes", \.sessionIdleMinutes, in: 1...1440, "A session that is not used for so long ends."),
+        .number("session-hours", \.sessionHours, in: 1...168, "No session lasts longer."),
         .choice("log-level", \.logLevel, "What is logged, as JSON lines on standard error."),
     ]
 }
@@ -142,6 +171,10 @@ struct Settings: Sendable {
     let minimumDataPlaneVersion: SoftwareVersion
     /// `--deployment`, none: a random name is made at the first start and kept in the database.
     let deployment: String?
+    /// `--public-url`, the listening address: cookies go over TLS only when it is https, and plain http is for the machine itself.
+    let signOn: SignOnPolicy
+    /// `--oidc-…`, none: tokens do without.
+    let openID: OpenIDSettings?
     /// `--log-level`, info.
     let logLevel: Logger.Level
 
@@ -202,8 +235,35 @@ struct Settings: Sendable {
         if let deployment, deployment.utf8.count > 64 || !deployment.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
             problems.append("--deployment has to be a name of up to 64 visible ASCII characters")
         }
+        signOn = SignOnPolicy(
+            origin: options.publicURL ?? "http://\(http)", newcomers: options.oidcNewPeople,
+            idle: Int64(options.sessionIdleMinutes) * 60_000,
+            lifetime: Int64(options.sessionHours) * 3_600_000)
+        openID = Self.openID(options, origin: signOn.origin, &problems)
         logLevel = options.logLevel
         guard problems.isEmpty else { throw SettingsError(problems) }
+    }
+
+    private static func openID(_ options: ControlOptions, origin: String, _ problems: inout [String]) -> OpenIDSettings? {
+        let place = URL(string: origin)
+        let isLocal = ["127.0.0.1", "localhost", "[::1]", "::1"].contains(place?.host() ?? "")
+        if place?.host() == nil || place?.path() != "" || place?.query() != nil || !(place?.scheme == "https" || place?.scheme == "http") {
+            problems.append("--public-url has to be like https://weir.example, without a path")
+        }
+        guard let issuer = options.oidcIssuer else {
+            if options.oidcClientID != nil || options.oidcClientSecret != nil { problems.append("--oidc-client-id needs --oidc-issuer") }
+            return nil
+        }
+        if place?.scheme != "https", !isLocal { problems.append("--oidc-issuer needs an https:// --public-url, but on the machine itself") }
+        if !issuer.hasPrefix("https://"), !issuer.hasPrefix("http://") { problems.append("--oidc-issuer has to be a URL") }
+        guard let client = options.oidcClientID else {
+            problems.append("--oidc-issuer needs --oidc-client-id")
+            return nil
+        }
+        if !options.oidcScopes.contains("openid") { problems.append("--oidc-scopes has to name openid") }
+        return OpenIDSettings(
+            issuer: issuer, clientID: client, clientSecret: options.oidcClientSecret.map { Secret($0) }, scopes: options.oidcScopes,
+            groupsClaim: options.oidcGroupsClaim, trustsAddresses: options.oidcTrustEmail)
     }
 
     private static func absolute(_ path: String) -> String {

@@ -15,7 +15,9 @@ struct WeirControl: AsyncParsableCommand {
               weir-control serve
             """,
         version: "weir-control \(weirVersion)",
-        subcommands: [Serve.self, ShowConfig<ControlOptions>.self, BootstrapAdmin.self, MasterKeyCommand.self, RotateMasterKey.self],
+        subcommands: [
+            Serve.self, ShowConfig<ControlOptions>.self, BootstrapAdmin.self, BreakGlass.self, MasterKeyCommand.self, RotateMasterKey.self,
+        ],
         defaultSubcommand: Serve.self)
 
     @MainActor static func main() async {

@@ -38,7 +38,7 @@ package struct PersonContent: Noun {
         )
         .reading(null: "all"),
         Field(
-            "email", \.email, .text(maximum: 254),
+            "email", \.email, .token,
             "By which the identity provider's first sign-on is known to be this person's; null: known already."
         ).filter.heading("EMAIL"),
         Field.name(\.name).or(as: "the email") { $0.name = $0.email?.lowercased() ?? "" },

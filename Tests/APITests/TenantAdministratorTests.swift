@@ -81,7 +81,8 @@ struct TenantAdministratorTests {
         let changed = nouns.filter { !["revoked-grants", "signing-secrets"].contains($0) }.map { "PATCH /admin/api/\($0)/{id}" }
         return Set(
             made + changed + [
-                "GET /admin/api/tenants", "GET /admin/api/tenants/{id}", "GET /admin/api/whoami", "GET /admin/api/names",
+                "GET /admin/api/tenants", "GET /admin/api/tenants/{id}", "GET /admin/api/whoami", "GET /admin/api/whoami/tokens",
+                "POST /admin/api/whoami/tokens", "DELETE /admin/api/whoami/tokens/{id}", "GET /admin/api/names",
                 "GET /admin/api/audit",
                 "GET /admin/api/usage", "GET /admin/api/usage/records", "GET /admin/api/usage/records/{id}",
                 "POST /admin/api/keys/{id}/rotate", "POST /admin/api/keys/{id}/revoke", "POST /admin/api/apps/{id}/rotate-secret",

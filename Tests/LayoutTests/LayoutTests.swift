@@ -26,7 +26,10 @@ struct LayoutTests {
         "SignOn": ("ControlPlane/SignOn", ["Domain", "Primitives"]),
         "weir-control": (
             "ControlPlane/Main",
-            ["API", "Fleet", "Outbound", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry", "Primitives"]
+            [
+                "API", "Fleet", "Outbound", "SignOn", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry",
+                "Primitives",
+            ]
         ),
         "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),

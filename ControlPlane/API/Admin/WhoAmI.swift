@@ -7,6 +7,7 @@ import Primitives
 package struct WhoAmIRoutes: RouteGroup {
     let adminTokens: AdminTokenService
     let names: NameService
+    let signOn: SignOnPolicy
 
     package func addRoutes(to table: inout RouteTable) {
         let who = RouteDocs("Who the token belongs to, and what it may do.") {
@@ -15,6 +16,9 @@ package struct WhoAmIRoutes: RouteGroup {
                 .told("tenant_id", .id(TenantKind.prefix), "The tenant whose administrator it is; null: of all.", nullable: true),
                 .told("role", .word(Role.allCases.map(\.rawValue)), "Its role."),
                 .told("permissions", .list(.word(Permission.allCases.map(\.rawValue)), 0...16), "What it may do."),
+                .told(
+                    "csrf_token", Shapes.words, "What changes with this cookie bring along in X-CSRF-Token; null: no cookie was sent.",
+                    nullable: true),
                 .told("expires_at", .time, "When it ends; null: never.", nullable: true), .told("created_at", .time, "When it was made."),
             ])
         }
@@ -22,8 +26,10 @@ package struct WhoAmIRoutes: RouteGroup {
             try request.query.allow([])
             let actor = try request.actor
             let (createdAt, expiresAt) = try await adminTokens.times(of: actor)
+            let held = request.headers[.authorization] == nil ? SessionCookie(signOn).session(in: request.headers) : nil
             return .json([
-                "id": .string(actor.id), "name": .string(actor.name), "tenant_id": actor.tenantID.map { .string($0.rawValue) } ?? .null,
+                "csrf_token": held.map { .string($0.changeToken) } ?? .null, "id": .string(actor.id), "name": .string(actor.name),
+                "tenant_id": actor.tenantID.map { .string($0.rawValue) } ?? .null,
                 "role": .string((actor.tokenRole ?? actor.role).rawValue),
                 "permissions": .strings(Permission.allCases.filter(actor.may).map(\.rawValue)),
                 "expires_at": .time(expiresAt), "created_at": .time(createdAt),

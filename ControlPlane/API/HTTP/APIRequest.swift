@@ -20,11 +20,16 @@ package struct APIRequest: Sendable {
     package let ifMatch: IfMatch?
     package let caller: Caller
     package let requestID: String
+    /// As they came.
+    package let headers: HTTPFields
+    package let remoteAddress: String
 
     package init(
         method: HTTPRequest.Method, path: String, parameters: [String: String], query: QueryParameters, body: [UInt8], ifMatch: IfMatch?,
-        caller: Caller, requestID: String
+        caller: Caller, requestID: String, headers: HTTPFields = [:], remoteAddress: String = ""
     ) {
+        self.headers = headers
+        self.remoteAddress = remoteAddress
         self.method = method
         self.path = path
         self.parameters = parameters
@@ -38,7 +43,7 @@ package struct APIRequest: Sendable {
     func with(query: QueryParameters? = nil, body: [UInt8]? = nil) -> APIRequest {
         APIRequest(
             method: method, path: path, parameters: parameters, query: query ?? self.query, body: body ?? self.body, ifMatch: ifMatch,
-            caller: caller, requestID: requestID)
+            caller: caller, requestID: requestID, headers: headers, remoteAddress: remoteAddress)
     }
 
     /// The administrator that asks. Routes that declare a permission always have one.

@@ -111,7 +111,8 @@ package struct APIResponder: HTTPResponder {
         let read = APIRequest(
             method: request.method, path: request.uri.path, parameters: parameters,
             query: try QueryParameters(parsing: request.uri.query.map { $0[...] }), body: Array(body.readableBytesView),
-            ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID)
+            ifMatch: request.headers[.ifMatch].map(IfMatch.init(header:)), caller: caller, requestID: exchange.requestID,
+            headers: request.headers, remoteAddress: exchange.remoteAddress)
         let key = request.headers[.idempotencyKey]
         return try await withinDeadline(route) { [reports] in
             if route.isReport { return try await reports.run(for: caller) { try await route.handler(read) } }

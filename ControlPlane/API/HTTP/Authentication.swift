@@ -4,30 +4,44 @@ package import Hummingbird
 import Nouns
 import Primitives
 
-/// Who a request comes from: bearer tokens of administrators and virtual keys.
+/// Who a request comes from: bearer tokens of administrators and virtual keys, and cookies of people who have signed on.
 package struct Authentication: Sendable {
     private let admins: AdminTokenService
     private let keys: KeyAuthentication
+    private let sessions: AdminSessions?
 
-    package init(admins: AdminTokenService, keys: KeyAuthentication) {
+    /// - Parameter sessions: nil: nobody signs on.
+    package init(admins: AdminTokenService, keys: KeyAuthentication, sessions: AdminSessions? = nil) {
         self.admins = admins
         self.keys = keys
+        self.sessions = sessions
     }
 
     /// The caller that `access` asks for.
-    /// - Throws: `DomainError.unauthenticated` without a valid token, `.forbidden` when its role does not suffice.
+    /// - Throws: `DomainError.unauthenticated` without a valid token or session, `.forbidden` when its role does not suffice.
     package func caller(for access: Access, _ request: Request, _ exchange: Exchange) async throws -> Caller {
         switch access {
-        case .open:
+        case .open, .signOn:
             return .anonymous
         case .admin(let permission):
-            let token = try bearer(request, "Send an administrator's token: Authorization: Bearer wadm_….")
-            let actor = try await admins.authenticate(token).asking(from: exchange.remoteAddress, in: exchange.requestID)
+            let actor = try await administrator(request).asking(from: exchange.remoteAddress, in: exchange.requestID)
             guard actor.may(permission) else { throw Self.refusal(of: permission, to: actor) }
             return .admin(actor)
         case .virtualKey:
             return .key(try await keys.authenticate(try bearer(request, "Send a virtual key: Authorization: Bearer weir_….")))
         }
+    }
+
+    /// A token counts before a cookie: who sends one means it.
+    private func administrator(_ request: Request) async throws -> Actor {
+        if request.headers[.authorization] == nil, let sessions,
+            let held = SessionCookie(sessions.policy).session(in: request.headers)
+        {
+            let actor = try await sessions.authenticate(held)
+            if request.method != .get, request.method != .head { try SameSite.check(request.headers, held, sessions.policy) }
+            return actor
+        }
+        return try await admins.authenticate(try bearer(request, "Send an administrator's token: Authorization: Bearer wadm_…."))
     }
 
     private static func refusal(of permission: Permission, to actor: Actor) -> DomainError {

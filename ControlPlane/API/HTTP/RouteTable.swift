@@ -5,6 +5,8 @@ package import HTTPTypes
 package enum Access: Hashable, Sendable {
     /// Anyone: health, metrics.
     case open
+    /// Anyone with a browser: signing on and off. The route itself looks at its cookies.
+    case signOn
     /// An administrator whose role has the permission.
     case admin(Permission)
     /// The holder of a virtual key, about its own tenant.

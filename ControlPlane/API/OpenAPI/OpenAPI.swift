@@ -62,7 +62,7 @@ package struct OpenAPIDocument: Sendable {
 
     private static func security(_ access: Access) -> JSONValue {
         switch access {
-        case .open: []
+        case .open, .signOn: []
         case .admin: [["admin": []]]
         case .virtualKey: [["key": []]]
         }

@@ -109,6 +109,66 @@ package struct AdminTokenService: Sendable {
         return Issued(token: try await nouns.create(prepared, id: id, by: actor), plaintext: plaintext)
     }
 
+    private static let ownLifetime: Int64 = 90 * 86_400_000
+
+    /// - Throws: `DomainError.forbidden` for who is no person that has signed on: a token does not make itself a successor.
+    private static func person(_ actor: Actor) throws(DomainError) -> PersonID {
+        guard let id = try? PersonID.parse(actor.id), actor.tokenRole == nil else {
+            throw .forbidden(detail: "Tokens of one's own are for people who have signed on.")
+        }
+        return id
+    }
+
+    /// Of the person who asks, oldest first.
+    package func own(of actor: Actor) async throws -> [AdminToken] {
+        let person = try Self.person(actor)
+        return try await nouns.domain.read(as: actor.scope) { c in
+            try AdminTokenContent.listed(c, where: "person_id", is: person.rawValue)
+        }
+    }
+
+    /// - Parameters:
+    ///   - role: What it may do at most; nil: what the person may now.
+    ///   - expiresAt: Unix milliseconds; nil: in 90 days.
+    package func createOwn(name: String, role: Role?, expiresAt: Int64?, by actor: Actor) async throws -> Issued {
+        var content = AdminTokenContent()
+        content.personID = try Self.person(actor)
+        content.tenantID = actor.tenantID
+        content.name = name
+        content.role = role ?? actor.role
+        content.expiresAt = expiresAt ?? nouns.now + Self.ownLifetime
+        let (id, prepared, plaintext) = Self.prepared(content)
+        return Issued(token: try await nouns.create(prepared, id: id, by: actor), plaintext: plaintext)
+    }
+
+    package func deleteOwn(_ id: AdminTokenID, by actor: Actor) async throws {
+        let person = try Self.person(actor)
+        try await nouns.write(by: actor) { change in
+            let token = try AdminTokenContent.present(change.connection, id)
+            guard token.content.personID == person else { throw DomainError.notFound(kind: "token", id: id.rawValue) }
+            try NounService<AdminTokenContent>.remove(token, change)
+        }
+    }
+
+    /// For an emergency, at the server: an owner for some hours. See `weir-control break-glass`.
+    /// - Parameter deliver: As of `create`.
+    package func breakGlass(
+        reason: String, lifetime: Int64, deliver: @escaping @Sendable (Secret) throws -> Void
+    ) async throws -> AdminToken {
+        var content = AdminTokenContent()
+        content.name = "break-glass \(RFC3339.string(milliseconds: nouns.now)) \(reason)"
+        content.role = .owner
+        content.expiresAt = nouns.now + lifetime
+        content.isBreakGlass = true
+        let (id, prepared, plaintext) = Self.prepared(content)
+        try NounService<AdminTokenContent>.check(prepared.fieldProblems(replacing: nil))
+        return try await nouns.write(by: .system("break-glass")) { change in
+            let token = try nouns.insert(prepared, id: id, change)
+            try deliver(plaintext)
+            return token
+        }
+    }
+
     /// For the command line of a first start.
     /// - Parameters:
     ///   - onlyIfNone: Create nothing, and answer nil, when there is an administrator.

@@ -130,7 +130,11 @@ extension Administered {
 
     /// The present ones of which a column has this value, oldest first.
     static func listed(_ c: any SQLConnection, where column: String, is value: String) throws -> [Entity<Self>] {
-        try table.list(c, matching: [(column, .text(value))], limit: .max).map(Entity.init)
+        try listed(c, where: column, is: .text(value))
+    }
+
+    static func listed(_ c: any SQLConnection, where column: String, is value: SQLValue) throws -> [Entity<Self>] {
+        try table.list(c, matching: [(column, value)], limit: .max).map(Entity.init)
     }
 
     package static func insert(_ c: any SQLConnection, _ entity: Entity<Self>) throws { try table.insert(c, entity.row) }

@@ -33,6 +33,7 @@ package struct ControlServices: Sendable {
     package let rollouts: Rollouts
     package let adminTokens: AdminTokenService
     package let people: PeopleService
+    package let signOn: SignOnService
     package let audit: AuditLog
     package let names: NameService
     /// Names the master key that secrets are encrypted with.
@@ -47,10 +48,12 @@ package struct ControlServices: Sendable {
 
     /// - Parameters:
     ///   - providers: Makes the calls to providers that an operator asks for.
+    ///   - identities: Signs people on.
     ///   - outbound: Makes the calls to addresses that tenants and administrators give.
     package init(
         _ domain: DomainContext, cipher: AtRestCipher, providers caller: any ProviderCaller = NoProviderCalls(),
-        outbound: any OutboundHTTP = NoOutboundHTTP()
+        outbound: any OutboundHTTP = NoOutboundHTTP(), identities: any IdentityProvider = NoIdentityProvider(),
+        signOn policy: SignOnPolicy = SignOnPolicy()
     ) {
         self.domain = domain
         self.outbound = outbound
@@ -81,6 +84,7 @@ package struct ControlServices: Sendable {
         rollouts = Rollouts(domain)
         adminTokens = AdminTokenService(domain)
         people = PeopleService(domain)
+        signOn = SignOnService(domain, people: people, cipher: cipher, provider: identities, policy: policy)
         audit = AuditLog(domain)
         names = NameService(domain)
         masterKeyID = cipher.keyID

@@ -22,7 +22,7 @@ package struct Finding: Sendable, Hashable {
         case dataPlaneClock = "data_plane_clock", dataPlaneUsage = "data_plane_usage", dataPlaneTrouble = "data_plane_trouble"
         case endpointFailing = "endpoint_failing", credentialRefused = "credential_refused", endpointUntested = "endpoint_untested"
         case balanceNegative = "balance_negative"
-        case didDocument = "did_document"
+        case didDocument = "did_document", breakGlass = "break_glass"
         case usageQuarantined = "usage_quarantined", tokenExpires = "token_expires", keyExpires = "key_expires"
         case budgetNear = "budget_near", budgetExhausted = "budget_exhausted", sliceStranded = "slice_stranded"
         case sliceAlarm = "slice_alarm", budgetsRecovering = "budgets_recovering"

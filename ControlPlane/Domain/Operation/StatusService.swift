@@ -46,6 +46,7 @@ package struct StatusService: Sendable {
             findings += Self.findings(ofEndpoints: troubles, reported, releases, try Self.recentlyTested(c, now: now))
             findings += try UsageQuarantineTable.totals(c).prefix(Self.maximumOfAKind).map(Self.finding(ofQuarantined:))
             findings += try LedgerTable.overdrawn(c, limit: Self.maximumOfAKind).map(Self.finding(ofOverdrawn:))
+            findings += try Self.findings(ofEmergencies: c, now: now)
             if actor.may(.administer) { findings += try Self.findings(ofTokens: c, now: now) }
             findings += try Self.findings(ofKeys: c, now: now)
             findings += try DIDDocumentsTable.failing(c, limit: Self.maximumOfAKind).map(Self.finding(ofDocument:))
@@ -128,13 +129,26 @@ package struct StatusService: Sendable {
 
     private static func findings(ofTokens c: any SQLConnection, now: Int64) throws -> [Finding] {
         try AdminTokenContent.all(c).compactMap { token in
-            guard let end = token.content.expiresAt, end - now < expiryNotice else { return nil }
+            guard !token.content.isBreakGlass, let end = token.content.expiresAt, end - now < expiryNotice else { return nil }
             let hasEnded = end <= now
             return Finding(
                 hasEnded ? .notice : .warning, .tokenExpires, "token \(token.content.name) (\(token.id.rawValue))",
                 "it \(hasEnded ? "ended" : "ends") at \(RFC3339.string(milliseconds: end))",
                 command: hasEnded ? "weir token delete \(token.id.rawValue)" : "weir token update \(token.id.rawValue) --expires-at never")
         }.prefix(maximumOfAKind).map(\.self)
+    }
+
+    /// As long as such a token is there, used or not: it is deleted when the emergency is over and somebody has looked at what was done.
+    private static func findings(ofEmergencies c: any SQLConnection, now: Int64) throws -> [Finding] {
+        try AdminTokenContent.listed(c, where: "break_glass", is: .int(1)).prefix(maximumOfAKind).map { token in
+            let end = token.content.expiresAt ?? .max
+            let isOver = end <= now && token.content.lastUsedAt == nil
+            let use = token.content.lastUsedAt.map { "was used last at \(RFC3339.string(milliseconds: $0))" } ?? "was never used"
+            return Finding(
+                isOver ? .notice : .warning, .breakGlass, "token \(token.content.name) (\(token.id.rawValue))",
+                "an owner's token that was made at the server for an emergency \(end <= now ? "ended" : "works until") \(RFC3339.string(milliseconds: end)) and \(use)",
+                command: "weir audit --actor-id \(token.id.rawValue); weir token delete \(token.id.rawValue)")
+        }
     }
 
     private static func findings(ofKeys c: any SQLConnection, now: Int64) throws -> [Finding] {
