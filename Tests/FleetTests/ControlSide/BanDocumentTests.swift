@@ -18,7 +18,7 @@ struct BanDocumentTests {
             let fleet = try await FleetContext.establish(
                 domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
             let services = ControlServices(domain, cipher: cipher)
-            let bans = FleetServices(fleet, credentials: services.credentials) { _, _ in Weir_V1_UsageAck() }.bans
+            let bans = FleetServices(fleet, credentials: services.credentials) { _, _ in [] }.bans
             try await SigningKeyService(fleet).establish()
             let actor = Actor.system("test")
             let tenant = try await services.tenants.create(TenantContent { $0.name = "t" }, by: actor)

@@ -98,7 +98,7 @@ struct DirectoryLaneTests {
             let fleet = try await FleetContext.establish(
                 domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
             let services = ControlServices(domain, cipher: cipher)
-            let directory = FleetServices(fleet, credentials: services.credentials) { _, _ in Weir_V1_UsageAck() }.directory
+            let directory = FleetServices(fleet, credentials: services.credentials) { _, _ in [] }.directory
             try await SigningKeyService(fleet).establish()
             let actor = Actor.system("test")
             var planes: [String] = []

@@ -93,7 +93,7 @@ struct SigningKeyTests {
                 await #expect(throws: TrustError.opening) {
                     _ = try await FleetServer(
                         other, credentials: control.credentials, settings: FleetSettings(port: 0), logger: .init(label: "test")
-                    ) { _, _ in Weir_V1_UsageAck() }
+                    ) { _, _ in [] }
                 }
             }
         }
