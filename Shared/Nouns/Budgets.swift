@@ -67,6 +67,8 @@ package struct BudgetContent: Noun {
     package var mode = EnforcementMode.enforce
     /// Nil: whatever is asked for counts.
     package var capability: String?
+    /// What the tenant paid in adds to the limit, which is then the credit that it has beyond that.
+    package var prepaid = false
 
     package init() {}
 
@@ -99,6 +101,11 @@ package struct BudgetContent: Noun {
         Field("kind", \.kind, "hard refuses what it does not cover; soft tells of it.", or: .hard).heading("KIND"),
         Field("mode", \.mode, "enforce; or observe: what would have been refused is counted and served.", or: .enforce).heading("MODE"),
         Field("capability", \.capability, .word(Vocabulary.capabilities), "Only requests for this count; null: all do.").fixed,
+        Field(
+            "prepaid", \.prepaid,
+            "Whether what the tenant pays in (its ledger's top-ups and adjustments) adds to the limit, which is then the credit beyond that.",
+            or: false
+        ).fixed,
     ]
 
     package static let levels = ["tenant", "project", "app", "user", "key", "did"]

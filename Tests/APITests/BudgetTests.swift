@@ -32,6 +32,7 @@ struct BudgetTests {
                 (["period": "weekly"], "period"), (["capability": "telepathy"], "capability"),
                 (["project_id": .string(project), "key_id": .string(key)], "key_id"), (["key_id": .string(foreign)], "key_id"),
                 (["key_id": .string(KeyID.random().rawValue)], "key_id"), (["level": "key"], "level"),
+                (["prepaid": true], "prepaid"), (["prepaid": true, "period": "never", "project_id": .string(project)], "prepaid"),
             ]
             for (members, field) in refused {
                 let answer = try await h.post("/admin/api/budgets", budget(members))
@@ -129,6 +130,22 @@ struct BudgetTests {
             let audit = try await h.get("/admin/api/audit?resource_id=\(ids[0])").json["items"]?[0]
             #expect(audit?["action"] == "slice.write_off" && audit?["after"]?["state"] == "written_off")
             #expect(audit?["tenant_id"] == .string(tenant))
+        }
+    }
+
+    @Test("what is paid in is what a prepaid budget holds, beside the credit that its limit says", arguments: TestDatabases.all)
+    func prepaid(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let (tenant, _, _) = try await self.tenant(h, "Acme")
+            let budget = try await h.create(
+                "/admin/api/budgets",
+                ["tenant_id": .string(tenant), "name": "paid", "limit": "5", "period": "never", "prepaid": true])
+            let path = "/admin/api/budgets/\(budget.id)/state"
+            #expect(try await h.get(path).json["limit"] == "5.00")
+            let paid = try await h.post(
+                "/admin/api/billing/top-ups", ["tenant_id": .string(tenant), "amount": "20.50", "reference": "invoice 1"])
+            #expect(paid.status == 201, "\(paid.text)")
+            #expect(try await h.get(path).json["free"] == "25.50")
         }
     }
 

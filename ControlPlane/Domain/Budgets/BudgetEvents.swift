@@ -14,6 +14,8 @@ package struct SpendEvent: Sendable, Hashable {
         case budgetExceeded = "budget_exceeded"
         /// A tenant spends several times what it did in the days before.
         case suddenRise = "sudden_rise"
+        /// A tenant that pays in advance owes something.
+        case negativeBalance = "negative_balance"
         /// A data plane said of a slice what no data plane in good order says: its disk is an older one, or somebody speaks for it.
         case sliceAlarm = "slice_alarm"
     }

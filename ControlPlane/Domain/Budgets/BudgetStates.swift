@@ -108,7 +108,7 @@ package struct BudgetStateService: Sendable {
             DirectoryScope(tenantIDs: $0.tenantIDs).contains(tenant)
         }
         return BudgetState(
-            budget: budget, period: period, limit: budget.content.limitUnits ?? 0, settled: row?.settled ?? 0, unknown: row?.unknown ?? 0,
+            budget: budget, period: period, limit: try budget.content.limit(c), settled: row?.settled ?? 0, unknown: row?.unknown ?? 0,
             leased: row?.leased ?? 0, slices: slices.map { BudgetSlice(row: $0) }, waitsFor: silent.map(\.id), now: now)
     }
 
@@ -216,20 +216,32 @@ package struct BudgetStateService: Sendable {
         return Page(fetched: rows, page) { Cursor(list: Self.eventList, time: $0.at, id: $0.id) }.map(SpendEvent.init)
     }
 
-    /// Tenants whose cost of today is far above that of the days before: each is told once a day.
+    private static func dollars(micro: Int64) -> String {
+        NanoDollars(micro.multipliedReportingOverflow(by: 1000).partialValue).decimalString
+    }
+
+    /// Tenants whose cost of today is far above that of the days before, and those that owe something: each is told once a day.
     package func lookForRises() async throws {
         let now = domain.clock.nowMilliseconds()
         let today = now / 86_400_000
         try await domain.observe(as: .all) { c in
+            for (tenant, amount) in try LedgerTable.overdrawn(c, limit: 10_000) {
+                try BudgetEvents.write(
+                    .negativeBalance, for: "\(tenant) \(today)", tenantID: tenant, ["balance": .string(NanoDollars(amount).decimalString)],
+                    now,
+                    c)
+            }
+        }
+        try await domain.observe(as: .all) { c in
             for tenant in try UsageDailyTable.costs(c, from: today - 7, through: today) {
                 // The mean of the days before, those without usage included; a dollar is nobody's rise.
                 let mean = tenant.before / 7
-                guard tenant.today > 1_000_000_000, tenant.before > 0, tenant.today / 3 > mean else { continue }
+                guard tenant.today > 1_000_000, tenant.before > 0, tenant.today / 3 > mean else { continue }
                 try BudgetEvents.write(
                     .suddenRise, for: "\(tenant.id) \(today)", tenantID: tenant.id,
                     [
-                        "today": .string(NanoDollars(tenant.today).decimalString),
-                        "daily_mean": .string(NanoDollars(mean).decimalString),
+                        "today": .string(Self.dollars(micro: tenant.today)),
+                        "daily_mean": .string(Self.dollars(micro: mean)),
                     ], now, c)
             }
         }
@@ -277,8 +289,8 @@ package struct BudgetStateService: Sendable {
         var findings: [Finding] = []
         for row in try BudgetAccountsTable.current(c, now: now, limit: StatusService.maximumOfAKind) {
             guard let budget = try BudgetContent.find(c, row.budgetID) else { continue }
-            // Nothing was asked for since the limit was changed.
-            let limit = budget.content.limitUnits ?? row.limit
+            // Perhaps nothing was asked for since the limit was changed.
+            let limit = try budget.content.limit(c)
             let used = row.settled + row.unknown
             guard BudgetEvents.isNear(used, of: limit) else { continue }
             let isOut = used >= limit

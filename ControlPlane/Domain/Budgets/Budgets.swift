@@ -38,6 +38,12 @@ extension BudgetContent: Administered {
                     second, "is a second one whose spending it would bound",
                     remedy: "Name one of project_id, app_id, user_id, key_id and did_id, or none for the whole tenant."))
         }
+        if prepaid, unit != .cost || period != .never || level != "tenant" || capability != nil {
+            problems.append(
+                FieldProblem(
+                    "prepaid", "is of a whole tenant's cost that never begins anew",
+                    remedy: "Give unit cost, period never, and no project, app, user, key, DID or capability."))
+        }
         if timeZone != old?.timeZone {
             do throws(DomainError) { _ = try ReaderTimeZone(named: timeZone) } catch {
                 if case .invalid(let found) = error { problems += found }
@@ -60,5 +66,20 @@ extension BudgetContent: Administered {
         // That there is none was said by the reference's check.
         guard let owner, owner != tenantID else { return [] }
         return [FieldProblem(field, "is a \(level) of another tenant", remedy: "Name a \(level) of the budget's own tenant.")]
+    }
+
+    /// How much there is, in the unit's smallest: of a prepaid budget what was paid in, too.
+    func limit(_ c: any SQLConnection) throws -> Int64 {
+        let own = limitUnits ?? 0
+        guard prepaid else { return own }
+        // Both are what the tenant gave, so they stand on the other side of its balance.
+        let received = try LedgerTable.balance(c, tenantID: tenantID.rawValue, .received)
+        let adjustments = try LedgerTable.balance(c, tenantID: tenantID.rawValue, .adjustments)
+        return max(0, Int64(clamping: Int128(own) - Int128(received) - Int128(adjustments)))
+    }
+
+    /// What was used of it before anything was leased.
+    func usedBefore(_ c: any SQLConnection) throws -> Int64 {
+        prepaid ? max(0, try LedgerTable.balance(c, tenantID: tenantID.rawValue, .usage)) : 0
     }
 }

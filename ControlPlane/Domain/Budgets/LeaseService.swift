@@ -223,7 +223,7 @@ package struct LeaseService: Sendable {
             let period = budget.period(startingAt: start), period.start <= now + Self.tolerance
         else { return nil }
         return BudgetAccountRow(
-            budgetID: id, periodStart: start, periodEnd: period.end, tenantID: budget.tenantID.rawValue, limit: budget.limitUnits ?? 0,
+            budgetID: id, periodStart: start, periodEnd: period.end, tenantID: budget.tenantID.rawValue, limit: try budget.limit(c),
             createdAt: now)
     }
 
@@ -281,9 +281,10 @@ package struct LeaseService: Sendable {
         guard let budget = try BudgetContent.find(c, ask.account.budget.rawValue)?.content,
             let tenant = try TenantContent.find(c, budget.tenantID.rawValue), tenant.content.status == .active,
             try FormerTenantsTable.scope(c, dataPlaneID: session.dataPlaneID)?.serves.contains(budget.tenantID.rawValue) == true,
-            let limit = budget.limitUnits, let period = budget.period(startingAt: ask.account.periodStart),
+            let period = budget.period(startingAt: ask.account.periodStart),
             period.start <= now + Self.tolerance, period.end.map({ now < $0 + Self.tolerance }) ?? true
         else { return .refused(.noSuchAccount, resetsAt: 0) }
+        let limit = try budget.limit(c)
         let resetsAt = period.end ?? 0
         let epoch = try FleetCounter.epoch(c)
         guard holder.mayAsk(onHello: session.hello, epoch: UInt64(clamping: epoch)) else {
@@ -296,7 +297,7 @@ package struct LeaseService: Sendable {
             try BudgetAccountsTable.take(c, budgetID: ask.account.budget.rawValue, periodStart: period.start)
             ?? BudgetAccountRow(
                 budgetID: ask.account.budget.rawValue, periodStart: period.start, periodEnd: period.end,
-                tenantID: budget.tenantID.rawValue, limit: limit, createdAt: now)
+                tenantID: budget.tenantID.rawValue, limit: limit, settled: try budget.usedBefore(c), createdAt: now)
         let holders = try BudgetSlicesTable.holders(c, budgetID: row.budgetID, periodStart: row.periodStart)
         guard holders[session.dataPlaneID] ?? 0 < Self.maximumSlices else { return .refused(.held, resetsAt: resetsAt) }
         var drawing = Set(

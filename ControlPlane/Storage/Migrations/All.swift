@@ -39,6 +39,7 @@ package enum Migrations {
         .budgets,
         .leases,
         .budgetPeriods,
+        .prepaidBudgets,
         .killSwitches,
         .limits,
         .priceKinds,

@@ -1,5 +1,6 @@
 extension UsageDailyTable {
-    /// What a tenant's usage cost on the last day of some, and on those before together. Nano-dollars.
+    /// What a tenant's usage cost on the last day of some, and on those before together. Micro-dollars: the sums of nano-dollars may be too
+    /// large for a column.
     package struct TenantCosts: Sendable, Hashable {
         package let id: String
         package let today: Int64
@@ -10,8 +11,8 @@ extension UsageDailyTable {
     package static func costs(_ c: any SQLConnection, from first: Int64, through last: Int64) throws -> [TenantCosts] {
         try c.query(
             """
-            SELECT tenant_id, CAST(SUM(CASE WHEN day = $2 THEN cost_nano ELSE 0 END) AS BIGINT) AS today,
-                CAST(SUM(CASE WHEN day < $2 THEN cost_nano ELSE 0 END) AS BIGINT) AS earlier
+            SELECT tenant_id, CAST(SUM(CASE WHEN day = $2 THEN cost_nano / 1000 ELSE 0 END) AS BIGINT) AS today,
+                CAST(SUM(CASE WHEN day < $2 THEN cost_nano / 1000 ELSE 0 END) AS BIGINT) AS earlier
             FROM usage_daily WHERE day BETWEEN $1 AND $2 GROUP BY tenant_id
             """, [.int(first), .int(last)]
         ).map { TenantCosts(id: try $0.text("tenant_id"), today: try $0.int("today"), before: try $0.int("earlier")) }
