@@ -93,7 +93,7 @@ struct ControlProcess: Sendable {
             case .off: .plaintext
             }
         return try await FleetServer(
-            context, credentials: control.credentials,
+            context, credentials: control.credentials, outbound: control.outbound,
             settings: FleetSettings(
                 host: settings.fleet.host, port: settings.fleet.port, advertisedAddress: settings.fleetAdvertise, security: security),
             metrics: metrics, logger: logger

@@ -283,6 +283,8 @@ package struct UsageFlags: OptionSet, Hashable, Sendable {
     package static let cutByLimit = UsageFlags(rawValue: 1 << 9)
     /// The control plane brought something in the record into range: a number, a time, a text or the request's id.
     package static let clampedAtIntake = UsageFlags(rawValue: 1 << 10)
+    /// The cost is the provider's own word, and no price of ours was used.
+    package static let providerStatedCost = UsageFlags(rawValue: 1 << 12)
 
     /// A limit or budget that only observes would have refused the request.
     package static let wouldHaveRefused = UsageFlags(rawValue: 1 << 11)
@@ -292,6 +294,7 @@ package struct UsageFlags: OptionSet, Hashable, Sendable {
         (.clientDisconnected, "client_disconnected"), (.upstreamDied, "upstream_died"), (.usageAbsent, "usage_absent"),
         (.costMismatch, "cost_mismatch"), (.priceMissing, "price_missing"), (.cutByLimit, "cut_by_limit"),
         (.clampedAtIntake, "clamped_at_intake"), (.wouldHaveRefused, "would_have_refused"),
+        (.providerStatedCost, "provider_stated_cost"),
     ]
 
     package var words: [String] { Self.names.filter { contains($0.0) }.map(\.1) }

@@ -14,6 +14,8 @@ package struct DIDContent: Noun {
     package var fingerprint = StoredBytes()
     /// The data plane at which it made its first request; nil: it was registered by an administrator.
     package var provisionedBy: DataPlaneID?
+    /// How its own key at the provider fares; nil: it has none.
+    package var upstreamKey: String?
     /// Of a did:web; nil: it has no document, or nobody has looked.
     package var document: Document?
 
@@ -60,6 +62,11 @@ package struct DIDContent: Noun {
         Field("user_id", \.userID, "The user it belongs to."),
         Field("status", \.status, "active or disabled; a disabled DID is refused at once.", or: .active).heading("STATUS"),
         Field("provisioned_by", \.provisionedBy, "The data plane where its first request made it; null: an administrator did.").shown,
+        Field(
+            computed: "upstream_key", .text(maximum: 1000), "Its own key at the provider: active, disabled, wanted, or why there is none."
+        ) {
+            $0.upstreamKey.map { .string($0) } ?? .null
+        }.observed.nullable,
         Field("fingerprint", \.fingerprint, "What it stands for.").hidden,
         observed("document_status", .word(Document.Status.allCases.map(\.rawValue)), "Of a did:web: how its document was found.") {
             .string($0.status.rawValue)

@@ -19,6 +19,13 @@ package enum DIDPolicy: String, Word {
     package static var unknown: DIDPolicy? { .off }
 }
 
+/// When what a DID's own key at a provider may spend begins anew, by the provider's calendar.
+package enum KeyLimitReset: String, Word {
+    case never, daily, weekly, monthly
+
+    package static var unknown: KeyLimitReset? { .never }
+}
+
 package struct TenantContent: Noun {
     package typealias Kind = TenantKind
 
@@ -28,6 +35,9 @@ package struct TenantContent: Noun {
     package var didPatterns: [String] = []
     package var didHosts: [String] = []
     package var didDailyLimit: Int64 = 1000
+    package var didCredentialID: CredentialID?
+    package var didKeyLimit: NanoDollars?
+    package var didKeyLimitReset = KeyLimitReset.monthly
 
     package init() {}
 
@@ -53,6 +63,12 @@ package struct TenantContent: Noun {
         ).option("did-host"),
         Field(
             "did_daily_limit", \.didDailyLimit, .integer(0...10_000_000), "New DIDs that are taken within 24 hours.", or: 1000),
+        Field(
+            "did_credential_id", \.didCredentialID,
+            "A credential of purpose management: with it each DID gets a key of its own at that provider (OpenRouter), for "
+                + "/api/v1/openrouter. null: none does."),
+        Field("did_key_limit", \.didKeyLimit, "What such a key may spend there; null: as much as the account."),
+        Field("did_key_limit_reset", \.didKeyLimitReset, "When that begins anew, in UTC.", or: .monthly),
     ]
 
     package var title: String { name }

@@ -425,6 +425,8 @@ struct AnswerBuilder {
         let completion =
             #""reasoning_tokens":\#(min(script.reasoningTokens, output)),"audio_tokens":0,"#
             + #""accepted_prediction_tokens":0,"rejected_prediction_tokens":0"#
-        return "{\(totals),\"prompt_tokens_details\":{\(prompt)},\"completion_tokens_details\":{\(completion)}}"
+        // As OpenRouter writes small amounts, too.
+        let cost = script.costMicros.map { #","cost":\#($0)e-06,"cost_details":{"upstream_inference_cost":null}"# } ?? ""
+        return "{\(totals)\(cost),\"prompt_tokens_details\":{\(prompt)},\"completion_tokens_details\":{\(completion)}}"
     }
 }

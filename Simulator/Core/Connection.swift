@@ -139,6 +139,7 @@ final class Connection: ChannelDuplexHandler {
 
     private func carryOut(_ decision: Router.Decision, isLast: Bool, _ context: ChannelHandlerContext) {
         switch decision {
+        case .silence(let closes): if closes { closeAfter(ByteBuffer(), context) }
         case .control(let bytes):
             if isLast {
                 closeAfter(bytes, context)

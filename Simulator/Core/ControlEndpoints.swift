@@ -56,8 +56,9 @@ enum ControlEndpoints {
 
     private static func ok(_ body: String) -> ByteBuffer { response(status: 200, body: body) }
 
-    static func response(status: Int, body: String, closes: Bool = false) -> ByteBuffer {
+    static func response(status: Int, body: String, closes: Bool = false, retryAfter: Int? = nil) -> ByteBuffer {
         var head = "HTTP/1.1 \(status) \(ErrorBody.reason(status))\r\ncontent-type: application/json\r\n"
+        if let retryAfter { head += "retry-after: \(retryAfter)\r\n" }
         head += "content-length: \(body.utf8.count)\r\n" + (closes ? "connection: close\r\n\r\n" : "\r\n")
         return ByteBuffer(string: head + body)
     }

@@ -9,6 +9,8 @@ final class Router {
         /// Not of the ledger.
         case control(ByteBuffer)
         case answer(PreparedAnswer, Ledger.Ticket?)
+        /// Nothing is said, and the connection closed or left as it is.
+        case silence(closes: Bool)
     }
 
     private let shared: Shared
@@ -27,6 +29,11 @@ final class Router {
 
     func decide(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser, _ body: MessageBody) -> Decision {
         let path = withoutVersion(UnsafeRawBufferPointer(rebasing: bytes[head.path]))
+        if shared.managedKeys.isThere, path.count >= 5, equals(UnsafeRawBufferPointer(rebasing: path[..<5]), "/keys"),
+            path.count == 5 || path[5] == UInt8(ascii: "/")
+        {
+            return managedKeys(UnsafeRawBufferPointer(rebasing: path[5...]), bytes, head, body)
+        }
         switch head.method {
         case .post:
             let operation: Operation
@@ -163,7 +170,22 @@ final class Router {
         return .control(ControlEndpoints.respond(get: get, path: path[...], query: query[...], shared: shared))
     }
 
+    private func managedKeys(
+        _ path: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser, _ body: MessageBody
+    ) -> Decision {
+        let reply = shared.managedKeys.respond(
+            method: String(decoding: bytes[head.methodRange], as: UTF8.self), path: String(decoding: path, as: UTF8.self)[...],
+            query: String(decoding: bytes[head.query], as: UTF8.self)[...], body: body.range.map { Array(bytes[$0]) } ?? body.decoded,
+            key: credential(bytes, head))
+        switch reply {
+        case .silence(let closes): return .silence(closes: closes)
+        case .answer(let status, let body, let retryAfter):
+            return .control(ControlEndpoints.response(status: status, body: body, retryAfter: retryAfter))
+        }
+    }
+
     private func isAuthorised(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> Bool {
+        if let opens = shared.managedKeys.opens(credential(bytes, head)) { return opens }
         guard !acceptedKeys.isEmpty else { return true }
         if let field = head.first(.authorization) { return acceptedAuthorizations.contains { $0.elementsEqual(bytes[field.value]) } }
         if let field = head.first(.apiKey) { return acceptedKeys.contains { $0.elementsEqual(bytes[field.value]) } }

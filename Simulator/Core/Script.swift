@@ -40,6 +40,7 @@
 /// | `usagetwice` | usage stated twice, the second time right |
 /// | `usageonlastchunk` | usage on the chunk that carries `finish_reason`, no chunk of its own |
 /// | `usageinchoice` `usagevendor` | usage in the last chunk's choice, in `x_groq`; asked for or not |
+/// | `costN` | usage states a cost of N millionths of a dollar, as OpenRouter does |
 /// | `usagedeepseek` `usagetopcached` | cached tokens as hits and misses, as a member beside the counts |
 /// | `usagexai` | reasoning beside the completion's count, not inside |
 /// | `usagezeroprompt` | zero for the prompt |
@@ -128,6 +129,8 @@ package struct Script: Hashable, Sendable {
     package var closes = false
     package var endsWithConnection = false
     package var usage = Usage.right
+    /// Millionths of a dollar that usage states; nil: it states none.
+    package var costMicros: Int64?
     package var sendsDone = true
     package var sendsComments = false
     package var endsLinesInCRLF = false
@@ -184,6 +187,7 @@ package struct Script: Hashable, Sendable {
                 outputTokens = n
                 sawOutput = true
             case ("cached", let n?): cachedTokens = n
+            case ("cost", let n?): costMicros = n
             case ("cachewrite", let n?): cacheWriteTokens = n
             case ("reasoning", let n?): reasoningTokens = n
             case ("chunks", let n?) where n <= 1_000_000:

@@ -14,6 +14,8 @@ package struct SimulatorSettings: Sendable {
     package var seed: UInt64 = 1
     /// Not empty: requests must carry one of these as bearer token or in `api-key`, or are answered 401.
     package var acceptedKeys: [String] = []
+    /// Management keys of OpenRouter's kind: with them keys are made (``ManagedKeys``). None: there is no such API.
+    package var managementKeys: [String] = []
     /// Be the demonstration provider: any model answers the one sentence.
     package var isDemonstration = false
     package var tls: NIOSSLContext?
@@ -27,6 +29,7 @@ final class Shared: Sendable {
     let settings: SimulatorSettings
     let ledger: Ledger
     let answers = Answers()
+    let managedKeys: ManagedKeys
     let requests = Atomic<UInt64>(0)
     let connectionsOpened = Atomic<Int>(0)
     let connectionsOpen = Atomic<Int>(0)
@@ -43,6 +46,7 @@ final class Shared: Sendable {
     init(settings: SimulatorSettings, ledger: Ledger) {
         self.settings = settings
         self.ledger = ledger
+        managedKeys = ManagedKeys(management: settings.managementKeys)
     }
 }
 
@@ -65,6 +69,8 @@ package final class SimulatorServer: Sendable {
         self.group = group
         self.channel = channel
     }
+
+    package var managedKeys: ManagedKeys { shared.managedKeys }
 
     /// Requests answered or being answered, since the start.
     package var requestsTotal: UInt64 { shared.requests.load(ordering: .relaxed) }

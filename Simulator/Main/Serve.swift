@@ -24,6 +24,7 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "on keeps the truth about every request in memory, off does not.") var ledger = LedgerChoice.on
     @Option(help: "Also append each request to this file, a JSON line each.") var ledgerFile: String?
     @Option(help: "Refuse requests without one of these keys (bearer token or api-key header).") var requireKey: [String] = []
+    @Option(help: "A management key, with which POST /keys makes others, as at OpenRouter.") var managementKey: [String] = []
     @Flag(help: "Be the demonstration provider: every model answers with one sentence that says what it is.") var demo = false
     @Option(help: "PEM file with the certificate chain, for TLS.") var tlsCert: String?
     @Option(help: "PEM file with the private key, for TLS.") var tlsKey: String?
@@ -43,6 +44,7 @@ struct Serve: AsyncParsableCommand {
         settings.loops = loops
         settings.seed = seed
         settings.acceptedKeys = requireKey
+        settings.managementKeys = managementKey
         settings.isDemonstration = demo
         if let tlsCert, let tlsKey { settings.tls = try SimulatorTLS.context(certificateChain: tlsCert, privateKey: tlsKey) }
         let server = try await SimulatorServer.start(settings, ledger: Ledger(enabled: ledger == .on, file: ledgerFile))

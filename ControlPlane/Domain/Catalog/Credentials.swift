@@ -10,6 +10,8 @@ package typealias Credential = Entity<CredentialContent>
 /// The providers' own keys. Encrypted at rest, bound to their row; nothing here hands one out but for sealing to a data plane.
 extension CredentialContent: Administered {
     package static var scope: NounScope { .secrets }
+    /// Tenants may name it.
+    package static var deletionCounters: [ChangeCounter] { [.directory] }
 
     package mutating func forget() {
         ciphertext = StoredBytes()

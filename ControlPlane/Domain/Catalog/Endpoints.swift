@@ -12,7 +12,13 @@ extension EndpointContent: Administered {
     /// One provider's secret is never sent to another.
     package func problems(id: EndpointID, replacing old: EndpointContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         try credentialIDs.enumerated().compactMap { index, credential in
-            guard try CredentialContent.find(c, credential.rawValue)?.content.providerID != providerID else { return nil }
+            let named = try CredentialContent.find(c, credential.rawValue)?.content
+            if named?.purpose == .management {
+                return FieldProblem(
+                    "credential_ids[\(index)]", "is a management key, which serves no requests",
+                    remedy: "Name a credential of purpose requests; management keys are for a tenant's did_credential_id.")
+            }
+            guard named?.providerID != providerID else { return nil }
             return FieldProblem(
                 "credential_ids[\(index)]", "belongs to another provider",
                 remedy: "Name a credential of \(providerID.rawValue): one provider's secret is never sent to another.")

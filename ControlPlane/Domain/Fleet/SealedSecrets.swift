@@ -13,10 +13,15 @@ package struct SealedSecretsService: Sendable {
     private let factory: DocumentFactory
     private let credentials: CredentialService
     private let signing: SigningSecretService
+    private let upstreamKeys: UpstreamKeyService
     /// New secrets in one message, so that it stays below what gRPC takes; the rest follows.
     private static let batch = 2000
 
-    package init(_ fleet: FleetContext, factory: DocumentFactory, credentials: CredentialService, signing: SigningSecretService) {
+    package init(
+        _ fleet: FleetContext, factory: DocumentFactory, credentials: CredentialService, signing: SigningSecretService,
+        upstreamKeys: UpstreamKeyService
+    ) {
+        self.upstreamKeys = upstreamKeys
         self.signing = signing
         self.fleet = fleet
         self.factory = factory
@@ -28,14 +33,16 @@ package struct SealedSecretsService: Sendable {
     package func next(
         for dataPlaneID: String, configVersions: [Int64], held: [String: UInt64]
     ) async throws -> (message: Weir_V1_SealedSecrets, holds: [String: UInt64])? {
-        let (row, present, signingSecrets) = try await fleet.read(as: .all) { c in
+        let (row, present, signingSecrets, ownKeys) = try await fleet.read(as: .all) { c in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
             let wanted = try factory.credentialIDs(c, configVersions: configVersions, for: ConfigAudience(row))
             let present = try wanted.sorted().compactMap { id in
                 try CredentialContent.find(c, id).map { (id: $0.id, revision: UInt64(clamping: $0.revision)) }
             }
             let tenants = row.tenantIDs.isEmpty ? nil : row.tenantIDs
-            return (row, present, try SigningSecretService.present(c, tenants: tenants))
+            return (
+                row, present, try SigningSecretService.present(c, tenants: tenants), try UpstreamKeysTable.usable(c, tenants: tenants)
+            )
         }
         var message = Weir_V1_SealedSecrets()
         var holds: [String: UInt64] = [:]
@@ -77,6 +84,26 @@ package struct SealedSecretsService: Sendable {
             } catch let error as TrustError {
                 holds[id] = held[id]
                 warn(id, "its signing secret cannot be decrypted or sealed (\(error)): rotate it, or check the master key")
+            }
+        }
+        for key in ownKeys {
+            // Under its DID's id, which no credential has.
+            let id = key.didID
+            holds[id] = UInt64(clamping: key.revision)
+            guard held[id] != holds[id] else { continue }
+            guard message.secrets.count < Self.batch else {
+                holds[id] = held[id]
+                continue
+            }
+            do {
+                message.secrets.append(
+                    try seal(
+                        try upstreamKeys.decrypt(key), id: id, providerID: key.providerID, revision: UInt64(clamping: key.revision), to: row
+                    ))
+                warn(id, nil)
+            } catch let error as TrustError {
+                holds[id] = held[id]
+                warn(id, "its upstream key cannot be decrypted or sealed (\(error)): check the master key")
             }
         }
         message.removedCredentialIds = held.keys.filter { holds[$0] == nil }.sorted()

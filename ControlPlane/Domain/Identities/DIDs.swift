@@ -24,6 +24,12 @@ extension DIDContent: Administered {
     }
 
     package static func observe(_ items: inout [Entity<DIDContent>], _ c: any SQLConnection) throws {
+        let states = try UpstreamKeysTable.states(c, didIDs: items.map(\.id.rawValue))
+        for index in items.indices {
+            guard let state = states[items[index].id.rawValue] else { continue }
+            let word = state.state == "active" && state.isDisabled ? "disabled" : state.state
+            items[index].content.upstreamKey = state.error.isEmpty ? word : "\(word): \(state.error)"
+        }
         let rows = try DIDDocumentsTable.find(c, didIDs: items.filter(\.content.hasDocument).map(\.id.rawValue))
         for index in items.indices {
             guard let row = rows[items[index].id.rawValue] else { continue }

@@ -10,13 +10,15 @@ package struct NewcomerService: Sendable {
     private let dids: NounService<DIDContent>
     private let users: NounService<UserContent>
     private let domain: DomainContext
+    private let upstreamKeys: UpstreamKeyService
     /// Signatures that are verified at one time, for all data planes: requests of administrators wait behind no more than that.
     private let limit = BuildLimit(4)
 
     private static let day: Int64 = 86_400_000
     private static let limitRetryMilliseconds: Int64 = 3_600_000
 
-    package init(_ domain: DomainContext) {
+    package init(_ domain: DomainContext, upstreamKeys: UpstreamKeyService) {
+        self.upstreamKeys = upstreamKeys
         self.domain = domain
         dids = .dids(domain)
         users = NounService(domain)
@@ -47,19 +49,25 @@ package struct NewcomerService: Sendable {
         if let known { return known }
         let (id, user) = (DIDEntryID.random(), UserID.random())
         do {
-            return try await dids.write(by: .system("first request, at \(dataPlaneID)")) { [dids, users] change in
+            let (answer, wantsKey) = try await dids.write(by: .system("first request, at \(dataPlaneID)")) {
+                [dids, users] change -> (Weir_V1_Answer, Bool) in
                 let c = change.connection
                 let scope = try Self.scope(of: dataPlaneID, c)
                 // Under the directory's counter: nobody comes in between.
-                if let known = try DirectoryTables.did(c, fingerprint: fingerprint) { return Self.answer(known: known.tenantID, scope) }
+                if let known = try DirectoryTables.did(c, fingerprint: fingerprint) {
+                    return (Self.answer(known: known.tenantID, scope), false)
+                }
                 guard let tenant = NewDIDPolicy.tenant(for: proof.host, among: try TenantContent.takingDIDs(c, scope)),
                     let policy = tenant.content.newDIDs, policy.takes(proof.did.text)
-                else { return .refusal("unknown_did", "This DID is not registered, and its tenant takes no new ones.", status: 403) }
+                else {
+                    return (.refusal("unknown_did", "This DID is not registered, and its tenant takes no new ones.", status: 403), false)
+                }
                 let today = try DirectoryTables.provisionedDIDs(c, tenantID: tenant.id.rawValue, since: change.now - Self.day)
                 guard today < tenant.content.didDailyLimit else {
-                    return .refusal(
+                    let refusal = Weir_V1_Answer.refusal(
                         "did_limit_reached", "The tenant takes no more new DIDs today.", retryMilliseconds: Self.limitRetryMilliseconds,
                         status: 429)
+                    return (refusal, false)
                 }
                 let oid = Self.oid(of: proof.did)
                 let present = try UserContent.table.list(
@@ -79,8 +87,10 @@ package struct NewcomerService: Sendable {
                         $0.userID = owner
                         $0.provisionedBy = DataPlaneID(dataPlaneID)
                     }, id: id, change)
-                return Weir_V1_Answer()
+                return (Weir_V1_Answer(), try UpstreamKeyService.want(id, tenant, change))
             }
+            if wantsKey { upstreamKeys.kick() }
+            return answer
         } catch DomainError.conflict {
             // Two at once, on two replicas: the other one's is there.
             return .refusal("control_plane_unavailable", "Try again.", retryMilliseconds: 1000)

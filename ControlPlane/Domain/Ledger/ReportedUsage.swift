@@ -21,6 +21,7 @@ struct ReportedUsage: Sendable {
         let did: Int64
         let model: Int64
         let config: Int64
+        let capability: Int64
 
         init(_ rows: PackedRows, _ row: Int) {
             tenant = rows[row, UsagePlace.tenantID]
@@ -32,6 +33,7 @@ struct ReportedUsage: Sendable {
             did = rows[row, UsagePlace.did]
             model = rows[row, UsagePlace.model]
             config = rows[row, UsagePlace.configVersion]
+            capability = rows[row, UsagePlace.capability]
         }
 
         /// A record that names it.
@@ -46,6 +48,7 @@ struct ReportedUsage: Sendable {
             record.did = rows.text(at: did)
             record.model = rows.text(at: model)
             record.configVersion = UInt64(clamping: config)
+            record.capability = Weir_V1_Capability(rawValue: Int(clamping: capability)) ?? .unspecified
             return record
         }
     }
@@ -145,7 +148,9 @@ struct ReportedUsage: Sendable {
             if others.first?.row == row, var other = others.popFirst() {
                 UsageRating.rate(&other.usage, other.record, judgement.config)
                 // As the configuration has it, however unusual its characters are.
-                if judgement.reason == nil { reader.setText(row, UsagePlace.model, other.record.model) }
+                if judgement.reason == nil, other.record.capability != .forward {
+                    reader.setText(row, UsagePlace.model, other.record.model)
+                }
                 reader.set(row, UsagePlace.reratedCostNano, other.usage.reratedCostNano ?? PackedRows.null)
                 reader.set(row, UsagePlace.flags, other.usage.flags)
                 continue
@@ -157,6 +162,12 @@ struct ReportedUsage: Sendable {
     }
 
     private static func rate(_ reader: inout UsageRecordReader, _ row: Int, _ priceID: String, _ config: PublishedConfig?) {
+        if reader.rows[row, UsagePlace.capability] == Int64(Weir_V1_Capability.forward.rawValue) {
+            // No price of ours: it is the provider's word, or not known.
+            let flags = UsageFlags(rawValue: UInt32(truncatingIfNeeded: reader.rows[row, UsagePlace.flags]))
+            let cost = flags.contains(.priceMissing) ? PackedRows.null : reader.rows[row, UsagePlace.costNano]
+            return reader.set(row, UsagePlace.reratedCostNano, cost)
+        }
         let usage = TokenUsage(
             input: reader.rows[row, UsagePlace.inputTokens], output: reader.rows[row, UsagePlace.outputTokens],
             cachedInput: reader.rows[row, UsagePlace.cachedInputTokens], cacheWrite: reader.rows[row, UsagePlace.cacheWriteTokens],

@@ -156,6 +156,8 @@ enum UsageConfinement {
         let version = Int64(exactly: record.configVersion) ?? -1
         guard known.held.contains(version) else { return known.published.contains(version) ? .configVersionNotHeld : .unknownConfigVersion }
         guard let config else { return .unknownConfigVersion }
+        // What is handed on as it came names the provider's own models, which no configuration of ours has.
+        if record.capability == .forward, record.namesDID { return nil }
         guard record.model.isEmpty || config.hasModel(named: record.model, visibleTo: record.tenantID) else { return .unknownModel }
         return nil
     }

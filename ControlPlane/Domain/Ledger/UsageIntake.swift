@@ -263,6 +263,11 @@ enum UsageRating {
     /// - Parameter config: The one that the record names; nil: there is none.
     static func rate(_ row: inout UsageRow, _ record: Weir_V1_UsageRecord, _ config: PublishedConfig?) {
         var flags = UsageFlags(rawValue: UInt32(truncatingIfNeeded: row.flags))
+        if record.capability == .forward {
+            // No price of ours: it is the provider's word, or not known.
+            if !flags.contains(.priceMissing) { row.reratedCostNano = row.costNano }
+            return
+        }
         if record.attemptList.isEmpty {
             var usage = TokenUsage(
                 input: row.inputTokens, output: row.outputTokens, cachedInput: row.cachedInputTokens, cacheWrite: row.cacheWriteTokens,

@@ -154,6 +154,8 @@ package enum UsageErrorOrigin: String, CaseIterable, Sendable {
 /// What a report is grouped by.
 package enum UsageGroup: Hashable, Sendable {
     case tenant, project, key, app, user, did, model
+    /// The user who pays: an app's owner, else who asked.
+    case owner
     case configVersion, endpoint, provider, dataPlane, status, dialect, price
     /// All tags together.
     case tags
@@ -163,7 +165,7 @@ package enum UsageGroup: Hashable, Sendable {
 
     package static let words: [(word: String, group: UsageGroup)] = [
         ("tenant", .tenant), ("project", .project), ("key", .key), ("app", .app), ("user", .user), ("did", .did), ("model", .model),
-        ("config_version", .configVersion), ("endpoint", .endpoint), ("provider", .provider), ("data_plane", .dataPlane),
+        ("owner", .owner), ("config_version", .configVersion), ("endpoint", .endpoint), ("provider", .provider), ("data_plane", .dataPlane),
         ("status", .status), ("dialect", .dialect), ("price", .price), ("tags", .tags), ("hour", .hour), ("day", .day), ("month", .month),
     ]
 
@@ -196,6 +198,7 @@ package enum UsageGroup: Hashable, Sendable {
         case .app: .column(.app)
         case .user: .column(.user)
         case .did: .column(.did)
+        case .owner: .payer
         case .model: .model
         case .configVersion: .column(.configVersion)
         case .endpoint: .column(.endpoint)

@@ -76,6 +76,7 @@ package struct MasterKeyRotation: Sendable {
         switch place {
         case .credentials: CredentialContent.binding(row.key, row.ownerID)
         case .signingSecrets: SigningSecretContent.binding(row.key, row.ownerID)
+        case .upstreamKeys: UpstreamKeyService.binding(row.key, row.ownerID)
         case .signingKeys: SigningKeyService.binding(row.key)
         case .answers:
             IdempotencyService.binding(

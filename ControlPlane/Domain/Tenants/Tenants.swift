@@ -37,8 +37,20 @@ extension TenantContent: Administered {
         return problems
     }
 
-    /// A host leads to one tenant.
     package func problems(id: TenantID, replacing old: TenantContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
+        if let didCredentialID, let credential = try CredentialContent.find(c, didCredentialID.rawValue),
+            credential.content.purpose != .management
+        {
+            return [
+                FieldProblem(
+                    "did_credential_id", "is a credential for requests", remedy: "Name one that was made with the purpose management.")
+            ]
+        }
+        return try hostProblems(id: id, replacing: old, beside: c)
+    }
+
+    /// A host leads to one tenant.
+    private func hostProblems(id: TenantID, replacing old: TenantContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
         guard !didHosts.isEmpty, didHosts != old?.didHosts else { return [] }
         let taken = try Self.table.list(c, condition: "did_hosts <> '[]'", limit: .max).map { try Tenant($0) }
             .first { $0.id != id && !Set($0.content.didHosts).isDisjoint(with: didHosts) }

@@ -12,6 +12,7 @@ package enum FleetReconcilers {
             },
             LeasedWork.Job("roll_budget_periods", every: .seconds(15)) { try await BudgetPeriodService(services.context.domain).roll() },
             LeasedWork.Job("forget_recalls", every: .seconds(600)) { try await services.leases.forgetRecalls() },
+            LeasedWork.Job("upstream_keys", every: .seconds(15)) { try await services.upstreamKeys.reconcile() },
             LeasedWork.Job("purge_nonces", every: .seconds(15)) { try await services.sessions.purgeNonces() },
         ]
     }

@@ -26,11 +26,12 @@ package final class FleetServer: Service {
     /// Makes what is missing in the database (signing key, authority) and the listener, which `run` opens.
     /// - Throws: `FleetSetupError` for files that cannot be used; `DomainError.unavailable` without a database.
     package init(
-        _ context: FleetContext, credentials: CredentialService, settings: FleetSettings, metrics: MetricsRegistry = MetricsRegistry(),
+        _ context: FleetContext, credentials: CredentialService, outbound: any OutboundHTTP = NoOutboundHTTP(), settings: FleetSettings,
+        metrics: MetricsRegistry = MetricsRegistry(),
         logger: Logger, storeUsage: @escaping FleetServices.StoreUsage
     ) async throws {
         let services = FleetServices(
-            context, credentials: credentials, metrics: metrics, storeUsage: storeUsage)
+            context, credentials: credentials, outbound: outbound, metrics: metrics, storeUsage: storeUsage)
         try await services.keys.establish()
         let (security, authority) = try await Self.security(settings, context)
         let address = FleetAddress(settings.advertisedAddress ?? "\(settings.host):\(settings.port)")
@@ -123,6 +124,7 @@ package final class FleetServer: Service {
                 group.addTask { await self.hub.run() }
                 group.addTask { await self.recalls.run() }
                 group.addTask { await self.beThere() }
+                group.addTask { await self.services.upstreamKeys.run() }
                 // The announcement ends at once, the listener with the shutdown; the others only by cancellation.
                 for _ in 0..<2 { try await group.next() }
                 group.cancelAll()

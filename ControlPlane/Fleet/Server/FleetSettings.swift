@@ -72,10 +72,13 @@ package struct FleetServices: Sendable {
     package let leases: LeaseService
     package let storeUsage: StoreUsage
     package let newcomers: NewcomerService
+    package let upstreamKeys: UpstreamKeyService
+    package let ownUsage: OwnUsageService
 
+    /// - Parameter outbound: what providers' management APIs are called with.
     package init(
-        _ context: FleetContext, credentials: CredentialService, metrics: MetricsRegistry = MetricsRegistry(),
-        storeUsage: @escaping StoreUsage
+        _ context: FleetContext, credentials: CredentialService, outbound: any OutboundHTTP = NoOutboundHTTP(),
+        metrics: MetricsRegistry = MetricsRegistry(), storeUsage: @escaping StoreUsage
     ) {
         self.context = context
         keys = SigningKeyService(context)
@@ -84,10 +87,13 @@ package struct FleetServices: Sendable {
         factory = DocumentFactory(context, keys: keys)
         directory = DirectoryDocuments(context, keys: keys, factory: factory)
         bans = BanDocuments(context, keys: keys, factory: factory)
-        secrets = SealedSecretsService(
-            context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher))
         leases = LeaseService(context.domain, metrics: metrics)
         self.storeUsage = storeUsage
-        newcomers = NewcomerService(context.domain)
+        ownUsage = OwnUsageService(context.domain)
+        upstreamKeys = UpstreamKeyService(context, credentials: credentials, http: outbound)
+        secrets = SealedSecretsService(
+            context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher),
+            upstreamKeys: upstreamKeys)
+        newcomers = NewcomerService(context.domain, upstreamKeys: upstreamKeys)
     }
 }

@@ -36,6 +36,7 @@ package enum Migrations {
         .administrators,
         .newDIDs,
         .newDIDIndexes,
+        .upstreamKeys,
         .budgets,
         .leases,
         .budgetPeriods,

@@ -1,13 +1,14 @@
 /// Everything that is encrypted with the master key, whatever table it rests in.
 package enum CiphertextsTable {
     package enum Place: String, CaseIterable, Sendable {
-        case credentials, signingKeys = "signing_keys", signingSecrets = "signing_secrets", fleetState = "fleet_state"
+        case credentials, signingKeys = "signing_keys", signingSecrets = "signing_secrets", upstreamKeys = "upstream_keys", fleetState =
+            "fleet_state"
         case answers = "idempotency_keys"
 
         /// Of an answer: the actor, which has no space, and the key that it sent.
         fileprivate var key: String {
             switch self {
-            case .credentials, .signingKeys, .signingSecrets: "id"
+            case .credentials, .signingKeys, .signingSecrets, .upstreamKeys: "id"
             case .fleetState: "name"
             case .answers: "(actor_id || ' ' || idempotency_key)"
             }
@@ -15,7 +16,7 @@ package enum CiphertextsTable {
 
         package var column: String {
             switch self {
-            case .credentials, .signingSecrets: "ciphertext"
+            case .credentials, .signingSecrets, .upstreamKeys: "ciphertext"
             case .signingKeys: "private_key"
             case .fleetState: "value"
             case .answers: "answer"
@@ -49,6 +50,7 @@ package enum CiphertextsTable {
             switch place {
             case .credentials: "provider_id"
             case .signingSecrets: "key_id"
+            case .upstreamKeys: "did_id"
             case .signingKeys, .fleetState, .answers: "''"
             }
         return try c.query(

@@ -5,15 +5,19 @@ package enum PurgeTables {
         case signingSecrets = "signing_secrets"
         case revokedGrants = "revoked_grants"
         case killSwitches = "kill_switches"
+        case upstreamKeys = "upstream_keys"
         case dids, projects, tenants, credentials, users, apps, bans, budgets, limits
 
         /// What still refers to a row by a foreign key, and by which column.
         fileprivate var referrers: [(table: String, column: String)] {
             switch self {
-            case .virtualKeys, .credentials, .signingSecrets, .dids, .revokedGrants, .budgets, .limits: []
+            case .virtualKeys, .credentials, .signingSecrets, .revokedGrants, .budgets, .limits, .upstreamKeys: []
+            case .dids: [("upstream_keys", "did_id")]
             case .projects: [("virtual_keys", "project_id")]
             case .tenants:
-                ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants", "budgets"].map { (table: $0, column: "tenant_id") }
+                ["projects", "virtual_keys", "apps", "users", "dids", "revoked_grants", "budgets", "upstream_keys"].map {
+                    (table: $0, column: "tenant_id")
+                }
             case .users: [("apps", "owner_id"), ("virtual_keys", "user_id"), ("dids", "user_id")]
             case .apps, .bans, .killSwitches: []
             }
@@ -22,7 +26,7 @@ package enum PurgeTables {
         fileprivate var isDirectory: Bool { changeColumn == "directory_revision" }
         fileprivate var changeColumn: String {
             switch self {
-            case .credentials, .signingSecrets: "revision"
+            case .credentials, .signingSecrets, .upstreamKeys: "revision"
             case .bans, .killSwitches: "ban_revision"
             default: "directory_revision"
             }
@@ -31,7 +35,8 @@ package enum PurgeTables {
 
     /// Those that refer to others come first.
     package static let inOrder: [Table] = [
-        .budgets, .limits, .signingSecrets, .virtualKeys, .revokedGrants, .dids, .apps, .users, .projects, .tenants, .credentials, .bans,
+        .budgets, .limits, .signingSecrets, .virtualKeys, .revokedGrants, .upstreamKeys, .dids, .apps, .users, .projects, .tenants,
+        .credentials, .bans,
         .killSwitches,
     ]
 

@@ -57,6 +57,8 @@ package struct UsageTimes: Hashable, Sendable {
 /// What sums can be grouped by.
 package enum UsageDimension: Hashable, Sendable {
     case column(UsageColumn)
+    /// The user who pays: an app's owner, else who asked.
+    case payer
     /// The text of a tag `name=text`; empty where there is none.
     case tag(String)
     /// Unix microseconds of the first instant of the hour.
@@ -77,7 +79,7 @@ package enum UsageDimension: Hashable, Sendable {
         switch self {
         case .column(let column): column.detail
         case .tag: .details
-        case .hour: .records
+        case .hour, .payer: .records
         case .day(let times): times.isUTC ? .days : .records
         case .month: .days
         }
@@ -95,6 +97,7 @@ package enum UsageDimension: Hashable, Sendable {
         let (hour, day) = (3_600_000_000 as Int64, UsageDailyTable.microsecondsPerDay)
         switch self {
         case .column(let column): return column.rawValue
+        case .payer: return "CASE WHEN owner_id <> '' THEN owner_id ELSE user_id END"
         case .tag(let name):
             let prefix = arguments.place(.text(name + "="))
             let length = name.unicodeScalars.count + 1

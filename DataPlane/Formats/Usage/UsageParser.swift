@@ -36,6 +36,8 @@ package enum UsageParser {
         case audioInput, imageInput, audioOutput, imageOutput
         /// Input written to the cache as stated beside the counts; how much of it for five minutes and for an hour.
         case cacheCreated, cacheCreation, cacheWriteHour
+        /// Dollars.
+        case cost
     }
 
     /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
@@ -54,6 +56,7 @@ package enum UsageParser {
         var imageOutput: Int64 = 0
         var cacheCreated: Int64 = 0
         var cacheWriteHour: Int64 = 0
+        var cost: Int64?
         var unusable: UInt32 = 0
         var seen: UInt32 = 0
         var flags: UsageReading.Flags = []
@@ -83,6 +86,7 @@ package enum UsageParser {
             case .imageOutput: imageOutput = value ?? 0
             case .cacheCreated: cacheCreated = value ?? 0
             case .cacheWriteHour: cacheWriteHour = value ?? 0
+            case .cost: cost = value
             case .inputDetails, .outputDetails, .cacheCreation: break
             }
         }
@@ -96,6 +100,7 @@ package enum UsageParser {
             var result = UsageReading()
             result.flags = flags
             result.totalTokens = total ?? 0
+            result.costNano = cost
             let totalIsSound = total != nil && !isUnusable(.total)
             if let input, !isUnusable(.input) {
                 result.inputTokens = input
@@ -185,6 +190,9 @@ package enum UsageParser {
                     let inner: Scope = name == .inputDetails ? .inputDetails : name == .outputDetails ? .outputDetails : .cacheCreation
                     try readMembers(&cursor, into: &fields, scope: inner)
                 }
+            case .cost:
+                fields.note(.cost)
+                try readCost(&cursor, into: &fields)
             case .some(let number):
                 fields.note(number)
                 try readNumber(number, &cursor, into: &fields)
@@ -229,6 +237,71 @@ package enum UsageParser {
         }
     }
 
+    /// OpenRouter's `cost`, in dollars; what is none is not taken for nothing.
+    private static func readCost(_ cursor: inout JSONCursor, into fields: inout Fields) throws(JSONViolation) {
+        let start = cursor.at
+        let first = cursor.current
+        guard first == 0x2D || first &- 0x30 < 10 else {
+            try cursor.skipValue()
+            if first != 0x6E { fields.flags.insert(.invalid) }
+            return fields.set(.cost, nil)
+        }
+        _ = try cursor.skipNumber()
+        let cost = nanoDollars(UnsafeRawBufferPointer(start: cursor.base + start, count: cursor.at &- start))
+        if cost == nil || cost ?? 0 > UsageReading.costCap { fields.flags.insert(.invalid) }
+        fields.set(.cost, cost.map { min($0, UsageReading.costCap) })
+    }
+
+    /// A JSON number of dollars in nano-dollars, rounded up: `0.00014`, `1.4e-05`.
+    /// - Returns: nil for less than nothing; `Int64.max` for more than fits.
+    static func nanoDollars(_ text: UnsafeRawBufferPointer) -> Int64? {
+        var digits: Int64 = 0
+        var scale = 9
+        var sawPoint = false
+        var isRounded = false
+        var index = 0
+        guard text.first != UInt8(ascii: "-") else { return text.allSatisfy { !(0x31...0x39).contains($0) } ? 0 : nil }
+        while index < text.count, text[index] | 0x20 != UInt8(ascii: "e") {
+            defer { index += 1 }
+            if text[index] == UInt8(ascii: ".") {
+                sawPoint = true
+                continue
+            }
+            let digit = Int64(text[index] &- 0x30)
+            guard (0...9).contains(digit) else { return nil }
+            // Eighteen digits are kept; those after them only say that there is more.
+            if digits < 100_000_000_000_000_000 {
+                digits = digits * 10 + digit
+                if sawPoint { scale -= 1 }
+            } else {
+                if digit != 0 { isRounded = true }
+                if !sawPoint { scale += 1 }
+            }
+        }
+        if index < text.count {
+            var exponent = 0
+            var isNegative = false
+            for byte in text[(index + 1)...] {
+                if byte == UInt8(ascii: "-") { isNegative = true }
+                if (0x30...0x39).contains(byte) { exponent = min(exponent * 10 + Int(byte &- 0x30), 10_000) }
+            }
+            scale += isNegative ? -exponent : exponent
+        }
+        guard digits > 0 else { return 0 }
+        while scale > 0 {
+            let (product, overflow) = digits.multipliedReportingOverflow(by: 10)
+            if overflow { return .max }
+            digits = product
+            scale -= 1
+        }
+        while scale < 0, digits > 0 {
+            if digits % 10 != 0 { isRounded = true }
+            digits /= 10
+            scale += 1
+        }
+        return isRounded ? digits &+ 1 : digits
+    }
+
     /// The digits before a fraction or an exponent, at most the cap. What an exponent would make of them is not worth a float.
     private static func integerPart(_ cursor: JSONCursor, _ start: Int) -> Int64 {
         var end = start
@@ -242,6 +315,7 @@ package enum UsageParser {
         switch (scope, count) {
         case (.top, 13):
             return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : equals("cached_tokens") ? .cacheHit : nil
+        case (.top, 4): return equals("cost") ? .cost : nil
         case (.top, 23): return equals("prompt_cache_hit_tokens") ? .cacheHit : nil
         case (.top, 24): return equals("prompt_cache_miss_tokens") ? .cacheMiss : nil
         case (.top, 12): return equals("input_tokens") ? .input : equals("total_tokens") ? .total : nil

@@ -50,7 +50,12 @@ package struct UsageReading: Sendable, Equatable {
     package var imageOutputTokens: Int64 = 0
     /// As the provider stated it; zero when it did not.
     package var totalTokens: Int64 = 0
+    /// What the answer cost by the provider's own word, nano-dollars; nil: it does not say.
+    package var costNano: Int64?
     package var flags: Flags = []
+
+    /// The most that one answer is believed to cost: a million dollars.
+    package static let costCap: Int64 = 1_000_000_000_000_000
 
     package init() {}
 

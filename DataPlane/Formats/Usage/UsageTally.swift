@@ -63,6 +63,7 @@ extension UsageReading {
         cachedInputTokens = max(cachedInputTokens, other.cachedInputTokens)
         cacheWriteTokens = min(max(cacheWriteTokens, other.cacheWriteTokens), inputTokens &- cachedInputTokens)
         reasoningTokens = max(reasoningTokens, other.reasoningTokens)
+        costNano = costNano ?? other.costNano
         guard other.hasKinds else { return }
         cacheWriteHourTokens = min(max(cacheWriteHourTokens, other.cacheWriteHourTokens), cacheWriteTokens)
         audioInputTokens = max(audioInputTokens, other.audioInputTokens)

@@ -228,4 +228,7 @@ extension RequestHead where Self: ~Copyable {
         }
         return found
     }
+
+    /// Whether it claims to be signed.
+    func isSigned(_ bytes: UnsafeRawBufferPointer) -> Bool { text("x-did", bytes) != nil || text("signature-input", bytes) != nil }
 }

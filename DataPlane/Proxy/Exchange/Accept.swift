@@ -6,9 +6,12 @@ import Wire
 
 /// The first stage, as far as it is not the front's: what a head has to be before anybody waits for its body.
 enum Accept {
-    static func checkBody(_ head: borrowing some RequestHead & ~Copyable, _ loop: LoopContext) throws(Rejection) {
+    static func checkBody(
+        _ head: borrowing some RequestHead & ~Copyable, _ loop: LoopContext, isRequired: Bool = true
+    ) throws(Rejection) {
         if loop.isDraining { throw .draining() }
         guard head.hasBody else {
+            if !isRequired { return }
             throw .badRequest("missing_body", "The request has no body. Send a JSON object with at least \"model\".")
         }
         if let length = head.contentLength, length > Int64(loop.settings.maxBodyBytes) {

@@ -1,3 +1,4 @@
+import Contract
 import Formats
 import NIOCore
 import Primitives
@@ -17,6 +18,8 @@ final class Admission {
     let members: RequestMembers
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
+    /// Handed on as it came: nothing of it is ours to understand.
+    let forward: Forward?
     let traceID: TraceID
     let requestID: RequestID
     /// Unix microseconds.
@@ -45,6 +48,7 @@ final class Admission {
         self.requestID = requestID
         self.admittedAt = admittedAt
         snapshot = asked.snapshot
+        forward = nil
         capability = asked.capability
         forwardedLines = asked.forwardedLines
         traceID = asked.traceID
@@ -58,6 +62,45 @@ final class Admission {
         }
         plan = RoutePlan(route, random: requestID.low)
     }
+
+    /// What is handed on, to the one endpoint. A model that it names is the provider's own, whatever models there are here.
+    init(
+        _ forward: Forward, _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ endpoint: CompiledEndpoint, _ body: ByteBuffer,
+        requestID: RequestID, at admittedAt: Int64
+    ) {
+        let members = (try? caller.dialect.scan(body)) ?? RequestMembers()
+        let name = members.model.map { Admit.text($0, body) } ?? ""
+        var named = Weir_V1_Model()
+        named.name = name
+        self.caller = caller
+        self.config = config
+        self.forward = forward
+        self.members = members
+        self.body = body
+        self.requestID = requestID
+        self.admittedAt = admittedAt
+        model = CompiledModel(named, route: nil)
+        route = CompiledRoute(
+            id: "", targets: [CompiledTarget(endpoint: endpoint, upstreamModel: name, weight: 1, prices: [])], maxAttempts: 1)
+        snapshot = asked.snapshot
+        capability = .forward
+        forwardedLines = asked.forwardedLines
+        traceID = asked.traceID
+        isStreaming = members.isStreaming
+        clientWantsUsage = true
+        requestBytes = Int64(body.readableBytes)
+        let text = members.messages ?? members.prompt ?? members.input
+        estimatedInputTokens =
+            members.model == nil
+            ? 0
+            : body.withUnsafeReadableBytes { bytes in
+                TokenEstimate.input(text.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) } ?? bytes, contextWindow: 0)
+            }
+        plan = RoutePlan(route, random: requestID.low)
+    }
+
+    /// Handed on, and with a model in it: it is answered with tokens.
+    var isForwardedGeneration: Bool { forward != nil && members.model != nil }
 
     /// A byte of the answer has left: nothing is sent again.
     func releaseBody() { body = ByteBuffer() }
@@ -107,7 +150,7 @@ enum Admit {
         return body.withUnsafeReadableBytes { config.model(named: UnsafeRawBufferPointer(rebasing: $0[asked.content])) }
     }
 
-    private static func text(_ asked: RequestMembers.Text, _ body: ByteBuffer) -> String {
+    fileprivate static func text(_ asked: RequestMembers.Text, _ body: ByteBuffer) -> String {
         body.withUnsafeReadableBytes { bytes in
             let text = asked.hasEscapes ? JSONText.unescape(bytes, asked.content) ?? [] : Array(bytes[asked.content])
             return String(decoding: text.prefix(256), as: UTF8.self)

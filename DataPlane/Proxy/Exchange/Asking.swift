@@ -33,7 +33,7 @@ extension Exchange {
     func introduce(_ newcomer: Newcomer, _ asked: Asked, _ body: ByteBuffer) throws(Rejection) {
         // Another request of it may have been first.
         if let snapshot = loop.snapshot, let pending = try newcomer.known(by: snapshot) {
-            stage = .receiving(Asked(pending, snapshot, like: asked))
+            stage = .receiving(Asked(.afterBody(pending), snapshot, like: asked))
             return try run(body: body)
         }
         if let wait = loop.signatures.newcomers.refusal(newcomer.context.address.address, nowMilliseconds: receivedAt / 1000) {
@@ -47,7 +47,7 @@ extension Exchange {
             body: body, deadline: questionDeadline, late: "did_not_ready",
             ready: { (snapshot) throws(Rejection) -> Asked? in
                 guard let pending = try newcomer.known(by: snapshot) else { return nil }
-                return Asked(pending, snapshot, like: asked)
+                return Asked(.afterBody(pending), snapshot, like: asked)
             })
         ask(.newcomer(newcomer.did.fingerprint), .newcomer(question), inquiry)
     }
@@ -96,9 +96,12 @@ extension Exchange {
 
 extension Asked {
     /// The same request, now that its caller is known.
-    convenience init(_ pending: PendingCaller, _ snapshot: RuntimeSnapshot, like asked: Asked) {
-        self.init(.afterBody(pending), snapshot, asked.capability, forwardedLines: asked.forwardedLines, traceID: asked.traceID)
+    convenience init(_ authentication: Authentication, _ snapshot: RuntimeSnapshot, like asked: Asked) {
+        self.init(authentication, snapshot, asked.capability, forwardedLines: asked.forwardedLines, traceID: asked.traceID)
         grant = asked.grant
         local = asked.local
+        forward = asked.forward
+        own = asked.own
+        address = asked.address
     }
 }

@@ -46,7 +46,9 @@ extension Attempt {
 
     func beginAnswer(_ head: UpstreamHead) {
         switch head.framing {
-        case .none, .length(0): return end(.unusable("status \(head.status) without a body"), .letGo)
+        case .none, .length(0):
+            if admission.forward != nil { return answerEmpty() }
+            return end(.unusable("status \(head.status) without a body"), .letGo)
         case .length(let length): opening.length = .known(length)
         case .chunked, .untilClose: break
         }
@@ -151,6 +153,15 @@ extension Attempt {
         } else if opening.isWritten {
             forward(bytes)
             judge(all)
+        } else if admission.forward != nil {
+            // It is the caller's to judge; it is read along where there is something to be read.
+            switch BodyKind.sniff(all) {
+            case .eventStream: write(.stream)
+            case .json: write(.document)
+            case .other, .needMore: write(.none)
+            }
+            forward(all)
+            opening.isJudged = true
         } else {
             // Labels are wrong too often: the body says what it is.
             switch BodyKind.sniff(all) {
@@ -170,6 +181,18 @@ extension Attempt {
                 judge(all)
             }
         }
+    }
+
+    /// An answer of a head alone, to what is handed on.
+    private func answerEmpty() {
+        var head = ReplyHead(status: providerStatus, length: .none, requestID: admission.requestID)
+        head.configVersion = admission.config.versionText
+        state = .passing
+        opening.isWritten = true
+        sink.begin(head)
+        firstByteAt = loop.nowMicroseconds
+        exchange.attemptAnswers()
+        end(.answered(hadError: false), .letGo)
     }
 
     private func write(_ shape: ResponseMeter.Shape) {

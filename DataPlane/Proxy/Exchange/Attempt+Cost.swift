@@ -33,11 +33,22 @@ extension Attempt {
 
     /// - Parameter always: also where no tokens were used, for a price per request.
     private func charge(_ outcome: inout AttemptOutcome, always: Bool) {
+        if admission.forward != nil { return chargeAsStated(&outcome) }
         guard let price else {
             outcome.flags.insert(.priceMissing)
             return
         }
         if always || outcome.usage.input > 0 || outcome.usage.output > 0 { outcome.cost = Pricing.rate(outcome.usage, price.card) }
+    }
+
+    /// What the provider says that it cost, where it says so; what brings no tokens costs nothing.
+    private func chargeAsStated(_ outcome: inout AttemptOutcome) {
+        if let cost = meter.reading.costNano {
+            outcome.cost = NanoDollars(cost)
+            outcome.flags.insert(.providerStatedCost)
+        } else if admission.isForwardedGeneration || meter.reading.present {
+            outcome.flags.insert(.priceMissing)
+        }
     }
 
     /// The one in force when the request was admitted.
@@ -47,6 +58,7 @@ extension Attempt {
     private func measured() -> (TokenUsage, UsageFlags) {
         let reading = meter.reading
         guard reading.present else {
+            if admission.forward != nil, !admission.isForwardedGeneration { return (TokenUsage(), []) }
             return (estimatedUsage, (200..<300).contains(providerStatus) ? [.estimated, .usageAbsent] : .estimated)
         }
         var flags: UsageFlags = []

@@ -29,6 +29,7 @@ extension Dialect {
     /// What turns a caller's body into the provider's, in the order of their places: the model's name there, and a question for usage,
     /// without which a stream would end unmetered.
     func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
+        if admission.forward != nil { return [] }
         let target = candidate.target
         let renames = target.upstreamModelBytes != admission.model.nameBytes
         let bound = admission.writtenOutputBound

@@ -19,6 +19,10 @@ final class Asked {
     var local: ((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)?
     /// Where it comes from; nil where nobody is limited by that.
     var address: LimitSubject?
+    /// For the provider as it came.
+    var forward: Forward?
+    /// A DID asks about itself.
+    var own: OwnQuestion?
 
     init(
         _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
@@ -68,6 +72,30 @@ extension Exchange {
                 return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in
                     try ModelCatalogue.show(name, for: caller, config)
                 }
+            case .forward(let rest):
+                let forward = try Forward.read(head, bytes, rest: rest)
+                let (authentication, snapshot) = try authenticate(head, bytes, .standard)
+                guard case .afterBody = authentication else { throw .needsDID() }
+                try Accept.checkBody(head, loop, isRequired: false)
+                let (lines, traceID) = Accept.forwarded(head, bytes)
+                let asked = Asked(authentication, snapshot, .forward, forwardedLines: lines, traceID: traceID)
+                asked.forward = forward
+                if snapshot.directory.limits.needsAddress {
+                    asked.address = callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) }
+                }
+                stage = .receiving(asked)
+                return .receiveBody
+            case .own(var question):
+                if question == .root, !head.isSigned(bytes) {
+                    throw .unknownURL(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path))
+                }
+                if case .usage = question { question = .usage(query: String(decoding: bytes[head.query], as: UTF8.self)) }
+                let (authentication, snapshot) = try authenticate(head, bytes, .standard)
+                guard case .afterBody = authentication else { throw .needsDID() }
+                let asked = Asked(authentication, snapshot, .forward, forwardedLines: [], traceID: .absent)
+                asked.own = question
+                stage = .receiving(asked)
+                return .receiveBody
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):
@@ -104,13 +132,20 @@ extension Exchange {
             return try introduce(newcomer, asked, body)
         }
         let caller = try complete(asked, body)
+        if let own = asked.own { return try answer(own, asked, caller) }
         let config = try configuration(asked.snapshot, caller)
         if let local = asked.local { return answer(try local(caller, config)) }
+        if let forward = asked.forward { return try self.forward(forward, asked, caller, config, body) }
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
         try hold(admission, address: asked.address)
         loop.health.refresh()
         guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else { throw .noCredential() }
+        try launch(admission, candidate)
+    }
+
+    /// The request leaves once its intent is written.
+    func launch(_ admission: Admission, _ candidate: Candidate) throws(Rejection) {
         let attempt = Attempt(candidate, admission, of: self)
         guard try reserveBudget(admission) else {
             stage = .reserving(admission, attempt)
@@ -160,8 +195,11 @@ extension Exchange {
     /// The one end of every attempt: health, metrics and the record hear of it here. Then Settle, or Forward again.
     func attemptEnded(_ attempt: Attempt, _ outcome: AttemptOutcome) {
         guard case .attempting(let admission, let running) = stage, running === attempt else { return }
-        loop.health.note(attempt, outcome, loop)
-        loop.attemptEnded(AttemptEnd(attempt, outcome))
+        // What is handed on says nothing of the endpoint for others: its caller chooses what is asked, and under which name.
+        if admission.forward == nil {
+            loop.health.note(attempt, outcome, loop)
+            loop.attemptEnded(AttemptEnd(attempt, outcome))
+        }
         loop.metrics.note(outcome)
         sums.add(outcome)
         if outcome.isUnknown(of: admission) { sums.isUnknown = true }
@@ -174,12 +212,13 @@ extension Exchange {
         // The same endpoint gets it on a connection of its own (RFC 9112 §9.3.1).
         case .notBegun: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)
         case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost:
-            if outcome.allowsAnother(on: admission.route), let next = select(after: attempt, admission, outcome),
-                coverAnother(admission, after: outcome)
+            // What goes with the caller's own key goes with no other.
+            if admission.forward == nil, outcome.allowsAnother(on: admission.route),
+                let next = select(after: attempt, admission, outcome), coverAnother(admission, after: outcome)
             {
                 forward(to: next, admission, after: attempt, outcome)
             } else {
-                reject(outcome.rejection, after: outcome)
+                reject(admission.forward == nil ? outcome.rejection : outcome.forwardedRejection, after: outcome)
             }
         }
     }

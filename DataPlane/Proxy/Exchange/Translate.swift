@@ -21,6 +21,7 @@ enum Translate {
     }
 
     private static func writeHead(_ head: inout HeadWriter, _ admission: Admission, _ candidate: Candidate, contentLength: Int) {
+        if let forward = admission.forward { return writeHead(&head, forward, admission, candidate, contentLength: contentLength) }
         head.put("POST ")
         head.put(candidate.endpoint.pathPrefix)
         head.put(admission.capability.upstreamPath)
@@ -36,6 +37,25 @@ enum Translate {
         head.put("\r\n")
         if !admission.forwardedLines.isEmpty { head.put(admission.forwardedLines) }
         head.put("content-length: ")
+        head.put(decimal: contentLength)
+        head.put("\r\n\r\n")
+    }
+
+    private static func writeHead(
+        _ head: inout HeadWriter, _ forward: Forward, _ admission: Admission, _ candidate: Candidate, contentLength: Int
+    ) {
+        head.put(forward.method)
+        head.put(" ")
+        head.put(candidate.endpoint.pathPrefix)
+        head.put(forward.target)
+        head.put(" HTTP/1.1\r\nhost: ")
+        head.put(candidate.endpoint.hostHeader)
+        head.put("\r\n")
+        head.put(candidate.credentialLine)
+        head.put(forward.lines)
+        head.put("accept-encoding: identity\r\nuser-agent: weir\r\nx-request-id: ")
+        head.put(admission.requestID)
+        head.put("\r\ncontent-length: ")
         head.put(decimal: contentLength)
         head.put("\r\n\r\n")
     }

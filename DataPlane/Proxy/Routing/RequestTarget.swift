@@ -6,6 +6,10 @@ enum RequestTarget: Equatable {
     case listModels(Caller.Channel)
     /// The name is the path's rest, still percent-encoded.
     case showModel(Caller.Channel, Range<Int>)
+    /// The rest of the path, from the slash behind `/api/v1/openrouter` on.
+    case forward(Range<Int>)
+    /// A DID asks about itself.
+    case own(OwnQuestion)
     case live
     case ready
     /// The path exists for another method.
@@ -16,12 +20,15 @@ enum RequestTarget: Equatable {
         case chat = 1
         case completions = 2
         case embeddings = 3
+        /// Handed on as it came.
+        case forward = 55
 
         var set: CapabilitySet {
             switch self {
             case .chat: .chat
             case .completions: .completions
             case .embeddings: .embeddings
+            case .forward: []
             }
         }
 
@@ -31,6 +38,7 @@ enum RequestTarget: Equatable {
             case .chat: "/chat/completions"
             case .completions: "/completions"
             case .embeddings: "/embeddings"
+            case .forward: ""
             }
         }
 
@@ -39,6 +47,7 @@ enum RequestTarget: Equatable {
             case .chat: "chat"
             case .completions: "completions"
             case .embeddings: "embeddings"
+            case .forward: "forwarding"
             }
         }
     }
@@ -50,6 +59,9 @@ enum RequestRouter {
     static func target(_ bytes: UnsafeRawBufferPointer, path: Range<Int>, isPost: Bool, isGet: Bool) -> RequestTarget {
         var start = path.lowerBound
         let end = path.upperBound
+        if matches(bytes, start, end, Forward.prefix), end - start > 18, bytes[start + 18] == UInt8(ascii: "/") {
+            return .forward(start + 18..<end)
+        }
         var channel = Caller.Channel.standard
         if matches(bytes, start, end, "/external") {
             (start, channel) = (start + 9, .external)
@@ -69,6 +81,8 @@ enum RequestRouter {
             found = .listModels(channel)
         } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
             found = .showModel(channel, rest + 8..<end)
+        } else if channel == .standard, let question = own(bytes, start, end) {
+            found = .own(question)
         } else if isWhole(bytes, start, end, "/health/live") {
             found = .live
         } else if isWhole(bytes, start, end, "/health/ready") {
@@ -80,6 +94,12 @@ enum RequestRouter {
         case .generate: return isPost ? found : .wrongMethod(allowed: "POST")
         default: return isGet ? found : .wrongMethod(allowed: "GET, HEAD")
         }
+    }
+
+    private static func own(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int) -> OwnQuestion? {
+        if isWhole(bytes, start, end, "/api/v1/usage") { return .usage(query: "") }
+        if isWhole(bytes, start, end, "/api/v1/health") { return .health }
+        return end - start == 1 && bytes[start] == UInt8(ascii: "/") ? .root : nil
     }
 
     private static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int, _ text: StaticString) -> Bool {

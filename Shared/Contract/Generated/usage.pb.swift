@@ -113,6 +113,9 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
   case chat // = 1
   case completions // = 2
   case embeddings // = 3
+
+  /// handed on as it came: any method and path of the provider's
+  case forward // = 55
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -125,6 +128,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     case 1: self = .chat
     case 2: self = .completions
     case 3: self = .embeddings
+    case 55: self = .forward
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -135,6 +139,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     case .chat: return 1
     case .completions: return 2
     case .embeddings: return 3
+    case .forward: return 55
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -145,6 +150,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     .chat,
     .completions,
     .embeddings,
+    .forward,
   ]
 
 }
@@ -649,7 +655,7 @@ nonisolated extension Weir_V1_ErrorOrigin: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0\u{1}CAPABILITY_CHAT\0\u{1}CAPABILITY_COMPLETIONS\0\u{1}CAPABILITY_EMBEDDINGS\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0\u{1}CAPABILITY_CHAT\0\u{1}CAPABILITY_COMPLETIONS\0\u{1}CAPABILITY_EMBEDDINGS\0\u{2}4CAPABILITY_FORWARD\0")
 }
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

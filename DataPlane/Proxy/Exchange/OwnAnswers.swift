@@ -1,0 +1,52 @@
+import Contract
+import Formats
+import NIOCore
+import Primitives
+
+/// What a DID may ask about itself: `GET /api/v1/usage`, `GET /api/v1/health` and `GET /`.
+enum OwnQuestion: Equatable {
+    /// The control plane knows: a data plane has no history. The query is as it was sent.
+    case usage(query: String)
+    case health
+    case root
+}
+
+extension Exchange {
+    func answer(_ question: OwnQuestion, _ asked: Asked, _ caller: Caller) throws(Rejection) {
+        let principal = caller.principal
+        guard principal.kind == .did, principal.delegate == nil else { throw .needsDID() }
+        let id = String(decoding: principal.id.bytes(prefix: DIDEntry.idPrefix), as: UTF8.self)
+        switch question {
+        case .usage(let query):
+            var own = Weir_V1_OwnUsage()
+            own.didID = id
+            own.query = query
+            let inquiry = Inquiry(
+                body: ByteBuffer(), deadline: questionDeadline, late: "control_plane_unavailable", told: { LocalAnswer(body: $0) })
+            ask(.usage(requestID), .ownUsage(own), inquiry)
+        case .health: answer(LocalAnswer(body: Array(JSONValue.object(health(id, asked, caller)).text.utf8)))
+        case .root:
+            let object: JSONObject = [
+                "service": "weir", "version": .string(weirVersion.description), "did_id": .string(id),
+                "paths": .strings([
+                    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/api/v1/usage", "/api/v1/health",
+                    "\(Forward.prefix)/*",
+                ]),
+            ]
+            answer(LocalAnswer(body: Array(JSONValue.object(object).text.utf8)))
+        }
+    }
+
+    /// Told without the control plane, which may be away.
+    private func health(_ id: String, _ asked: Asked, _ caller: Caller) -> JSONObject {
+        let config = asked.snapshot.config(isCandidate: caller.isCandidate, nowMs: receivedAt / 1000)
+        return [
+            "status": .string(config == nil ? "degraded" : "ok"), "did_id": .string(id), "tenant_id": .string(caller.tenant.id),
+            "user_id": caller.principal.user.map { .string(String(decoding: $0.bytes(prefix: UserEntry.idPrefix), as: UTF8.self)) }
+                ?? .null,
+            "config_version": config.map { .int(Int64(clamping: $0.version)) } ?? .null,
+            "upstream_key": .bool(asked.snapshot.credentials[id] != nil),
+            "control_plane": .string(loop.questions.isOpen ? "ok" : "away"),
+        ]
+    }
+}
