@@ -22,14 +22,16 @@ package final class NonceMemory: Sendable {
 
     /// A slice of time whose nonces are let go together.
     private struct Slice {
-        var nonces: Set<RequestID> = []
+        /// In units of `sliceMilliseconds`.
+        let end: Int64
+        var nonces: [RequestID] = []
         var held: [IDBits: Int] = [:]
     }
 
     private struct Shard {
-        /// By the end of the slice, in units of `sliceMilliseconds`.
-        var slices: [Int64: Slice] = [:]
-        var count = 0
+        var nonces: Set<RequestID> = []
+        /// A handful, in no order.
+        var slices: [Slice] = []
         var held: [IDBits: Int] = [:]
     }
 
@@ -61,8 +63,11 @@ package final class NonceMemory: Sendable {
 
     /// One name for a nonce of one caller: 128 bits of SHA-256.
     static func name(of identity: some Sequence<UInt8>, _ nonce: String) -> RequestID {
-        let digest = SHA256Digest.of(Array(identity) + [0] + Array(nonce.utf8))
-        return RequestID(bytes: digest.prefix(16)) ?? RequestID(high: 0, low: 0)
+        var text = Array(identity)
+        text.append(0)
+        text += nonce.utf8
+        let digest = text.withUnsafeBytes { SHA256Digest.words(of: $0) }
+        return RequestID(high: digest.0, low: digest.1)
     }
 
     /// Takes a nonce for good, if nobody has.
@@ -79,31 +84,39 @@ package final class NonceMemory: Sendable {
     private func add(_ nonce: RequestID, _ tenant: IDBits, until: Int64, now: Int64, isBounded: Bool) -> Verdict {
         let (unit, capacity) = (sliceMilliseconds, shardCapacity)
         return shards[Int(nonce.low & 63)].state.withLock { shard in
-            for (end, slice) in shard.slices where end &* unit <= now {
-                shard.slices[end] = nil
-                shard.count -= slice.nonces.count
+            while let index = shard.slices.firstIndex(where: { $0.end &* unit <= now }) {
+                let slice = shard.slices.remove(at: index)
+                for nonce in slice.nonces { shard.nonces.remove(nonce) }
                 for (tenant, count) in slice.held {
                     let left = (shard.held[tenant] ?? 0) - count
                     shard.held[tenant] = left > 0 ? left : nil
                 }
             }
-            if shard.slices.values.contains(where: { $0.nonces.contains(nonce) }) { return .used }
+            if shard.nonces.contains(nonce) { return .used }
             let held = shard.held[tenant] ?? 0
             // Above half, nobody takes more than a fair share of it: who signs most finds no room before the others do.
             let fair = max(1, capacity / 2 / max(1, shard.held.count + (held == 0 ? 1 : 0)))
-            if isBounded, shard.count >= capacity || (shard.count >= capacity / 2 && held >= fair) { return .full }
+            let count = shard.nonces.count
+            if isBounded, count >= capacity || (count >= capacity / 2 && held >= fair) { return .full }
             // The slice ends after the nonce does.
             let end = until / unit &+ 1
-            shard.slices[end, default: Slice()].nonces.insert(nonce)
-            shard.slices[end]?.held[tenant, default: 0] += 1
+            if shard.slices.last?.end != end {
+                // The present one stands last, where it is found at once.
+                let index = shard.slices.firstIndex { $0.end == end }
+                let present = index.map { shard.slices.remove(at: $0) } ?? Slice(end: end)
+                shard.slices.append(present)
+            }
+            let last = shard.slices.count - 1
+            shard.nonces.insert(nonce)
+            shard.slices[last].nonces.append(nonce)
+            shard.slices[last].held[tenant, default: 0] += 1
             shard.held[tenant] = held + 1
-            shard.count += 1
             return .taken
         }
     }
 
     /// How many are kept.
-    package var count: Int { shards.reduce(0) { $0 + $1.state.withLock { $0.count } } }
+    package var count: Int { shards.reduce(0) { $0 + $1.state.withLock { $0.nonces.count } } }
 }
 
 /// Carries nonces from the journal into SQLite, and back at the next start.
@@ -121,24 +134,49 @@ package final class NonceKeeper: FoldParticipant {
             let rows = try Row.fetchCursor(db, sql: "SELECT id, tenant, expires_at FROM nonce WHERE expires_at > ?", arguments: [now])
             while let row = try rows.next() {
                 let (id, tenant, until): (Data, Data, Int64) = (row["id"], row["tenant"], row["expires_at"])
-                if let nonce = RequestID(bytes: Array(id)), let tenant = NonceNote.tenant(Array(tenant)) {
-                    memory.restore(nonce, of: tenant, until: until, nowMilliseconds: now)
-                }
+                guard let tenant = NonceNote.tenant(Array(tenant)) else { continue }
+                for nonce in NonceNote.names(Array(id)) { memory.restore(nonce, of: tenant, until: until, nowMilliseconds: now) }
             }
         }
     }
 
     package func fold(_ records: FoldedRecords, in database: Database) throws {
+        guard !records.notes.isEmpty else { return }
         let now = clock.nowMilliseconds()
+        var waiting: [IDBits: NonceRow] = [:]
         for note in records.notes {
             guard let (until, tenant) = NonceNote.read(note.payload), until > now else { continue }
             // What the process before left in the journal is new to this one.
             memory.restore(note.subject, of: tenant, until: until, nowMilliseconds: now)
-            try database.execute(
-                sql: "INSERT OR REPLACE INTO nonce (id, tenant, expires_at) VALUES (?, ?, ?)",
-                arguments: [Data(note.subject.bytes), Data(NonceNote.bytes(tenant)), until])
+            waiting[tenant, default: NonceRow()].add(note.subject, until: until)
+            if let row = waiting[tenant], row.names.count >= Self.rowBytes {
+                try write(row, of: tenant, to: database)
+                waiting[tenant] = nil
+            }
         }
-        if !records.notes.isEmpty { try database.execute(sql: "DELETE FROM nonce WHERE expires_at <= ?", arguments: [now]) }
+        for (tenant, row) in waiting { try write(row, of: tenant, to: database) }
+        try database.execute(sql: "DELETE FROM nonce WHERE expires_at <= ?", arguments: [now])
+    }
+
+    /// Several nonces of a tenant: a row for each would cost as much as the request's own record.
+    private struct NonceRow {
+        /// One behind the other.
+        var names: [UInt8] = []
+        /// Of the last that is let go.
+        var until: Int64 = 0
+
+        mutating func add(_ nonce: RequestID, until: Int64) {
+            names += nonce.bytes
+            self.until = max(self.until, until)
+        }
+    }
+
+    /// What a page of SQLite's holds without another one behind it.
+    private static let rowBytes = 768
+
+    private func write(_ row: NonceRow, of tenant: IDBits, to database: Database) throws {
+        try database.cachedStatement(sql: "INSERT OR REPLACE INTO nonce (id, tenant, expires_at) VALUES (?, ?, ?)")
+            .execute(arguments: [Data(row.names), Data(NonceNote.bytes(tenant)), row.until])
     }
 }
 
@@ -152,6 +190,11 @@ enum NonceNote {
         guard payload.count == 18, let tenant = tenant(Array(payload.suffix(10))) else { return nil }
         let until = payload.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(as: Int64.self)) }
         return (until, tenant)
+    }
+
+    /// The nonces that stand one behind the other, 16 bytes each.
+    static func names(_ bytes: [UInt8]) -> [RequestID] {
+        stride(from: 0, to: bytes.count, by: 16).compactMap { RequestID(bytes: bytes[$0...].prefix(16)) }
     }
 
     static func bytes(_ tenant: IDBits) -> [UInt8] {

@@ -51,6 +51,8 @@ package final class KeyFreezes: Sendable {
     private let window: Int64
     private let duration: Int64
     private let records = Mutex<[IDBits: Record]>([:])
+    /// While there is none, no lock is taken.
+    private let known = Atomic<Int>(0)
 
     /// - Parameters:
     ///   - failures: how many within `windowMilliseconds` freeze a key for `durationMilliseconds`; 0: none ever.
@@ -62,7 +64,8 @@ package final class KeyFreezes: Sendable {
 
     /// Until when the key is frozen; nil when it is not.
     func frozenUntil(_ key: IDBits, nowMilliseconds now: Int64) -> Int64? {
-        records.withLock { $0[key].flatMap { $0.frozenUntil > now ? $0.frozenUntil : nil } }
+        guard known.load(ordering: .acquiring) > 0 else { return nil }
+        return records.withLock { $0[key].flatMap { $0.frozenUntil > now ? $0.frozenUntil : nil } }
     }
 
     /// A signature in the key's name was wrong.
@@ -82,6 +85,7 @@ package final class KeyFreezes: Sendable {
             let freezes = record.failures >= failures && record.frozenUntil <= now
             if freezes { (record.frozenUntil, record.failures) = (now &+ duration, 0) }
             records[key] = record
+            known.store(records.count, ordering: .releasing)
             return freezes
         }
     }

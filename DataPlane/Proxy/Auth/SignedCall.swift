@@ -30,6 +30,9 @@ struct SignedCall {
     var method: String?
     var algorithm: String?
 
+    /// The key that signed.
+    var keyID: IDBits? { if case .key(let id) = signer { id } else { nil } }
+
     static let scheme: StaticString = "weir-hmac-sha256 "
 
     /// Whether a value of Authorization is an HMAC of this scheme.
@@ -68,18 +71,11 @@ struct SignedCall {
     private static func hmac<Head: RequestHead & ~Copyable>(
         _ authorization: UnsafeRawBufferPointer, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
     ) throws(ProofProblem) -> SignedCall {
-        var parameters: [Substring: Substring] = [:]
-        let text = String(decoding: authorization.dropFirst(scheme.utf8CodeUnitCount), as: UTF8.self)
-        for part in text.split(separator: ",") {
-            let halves = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let name = halves[0].drop { $0 == " " }
-            guard halves.count == 2, !name.isEmpty, parameters.updateValue(unquoted(halves[1]), forKey: name) == nil else {
-                throw ProofProblem("The Authorization header has to be: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…")
-            }
-        }
-        func parameter(_ name: Substring) throws(ProofProblem) -> String {
-            guard let value = parameters[name], !value.isEmpty else { throw ProofProblem("The Authorization header has no \(name)=….") }
-            return String(value)
+        let parameters = try AuthorizationParameters(
+            UnsafeRawBufferPointer(rebasing: authorization.dropFirst(scheme.utf8CodeUnitCount)))
+        func parameter(_ name: StaticString) throws(ProofProblem) -> String {
+            guard let value = parameters[name] else { throw ProofProblem("The Authorization header has no \(name)=….") }
+            return value
         }
         let keyID = try parameter("key_id")
         let (timestamp, nonce) = (try parameter("timestamp"), try parameter("nonce"))
@@ -189,12 +185,6 @@ struct SignedCall {
         return signature
     }
 
-    private static func unquoted(_ value: Substring) -> Substring {
-        var value = value.drop { $0 == " " }
-        while value.last == " " { value.removeLast() }
-        return value.count >= 2 && value.hasPrefix("\"") && value.hasSuffix("\"") ? value.dropFirst().dropLast() : value
-    }
-
     /// The bytes that were signed, now that the body is here.
     /// - Throws: for a body that is not the one of Content-Digest.
     func signedBytes(_ body: UnsafeRawBufferPointer) throws(ProofProblem) -> [UInt8] {
@@ -206,6 +196,50 @@ struct SignedCall {
             if let contentDigest { try ContentDigest.check(contentDigest, body: body) }
             return base
         }
+    }
+}
+
+/// `name=value, name="value"`: each name once, a value with or without quotation marks.
+private struct AuthorizationParameters {
+    private let bytes: UnsafeRawBufferPointer
+    private var found: [(name: Range<Int>, value: Range<Int>)] = []
+
+    /// - Parameter bytes: have to outlive it.
+    init(_ bytes: UnsafeRawBufferPointer) throws(ProofProblem) {
+        self.bytes = bytes
+        found.reserveCapacity(4)
+        var start = 0
+        while start < bytes.count {
+            let end = bytes[start...].firstIndex(of: UInt8(ascii: ",")) ?? bytes.count
+            defer { start = end + 1 }
+            if start == end { continue }
+            let equals = bytes[start..<end].firstIndex(of: UInt8(ascii: "="))
+            let name = Self.trimmed(start..<(equals ?? start), of: bytes)
+            guard let equals, !name.isEmpty, !found.contains(where: { bytes[$0.name].elementsEqual(bytes[name]) }) else {
+                throw ProofProblem("The Authorization header has to be: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…")
+            }
+            var value = Self.trimmed(equals + 1..<end, of: bytes)
+            if value.count >= 2, bytes[value.lowerBound] == UInt8(ascii: "\""), bytes[value.upperBound - 1] == UInt8(ascii: "\"") {
+                value = value.lowerBound + 1..<value.upperBound - 1
+            }
+            found.append((name, value))
+        }
+    }
+
+    /// Nil for one that is not there, and for an empty one.
+    subscript(_ name: StaticString) -> String? {
+        guard let base = bytes.baseAddress else { return nil }
+        for (known, value) in found where !value.isEmpty && ByteScan.equals(base, known.lowerBound, known.count, name) {
+            return String(decoding: bytes[value], as: UTF8.self)
+        }
+        return nil
+    }
+
+    private static func trimmed(_ range: Range<Int>, of bytes: UnsafeRawBufferPointer) -> Range<Int> {
+        var (start, end) = (range.lowerBound, range.upperBound)
+        while start < end, bytes[start] == UInt8(ascii: " ") { start += 1 }
+        while start < end, bytes[end - 1] == UInt8(ascii: " ") { end -= 1 }
+        return start..<end
     }
 }
 

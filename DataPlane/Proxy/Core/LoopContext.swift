@@ -19,6 +19,10 @@ final class LoopContext: @unchecked Sendable {
     let journal: UsageJournal
     let transport: Transport
     let allocator = ByteBufferAllocator()
+    /// Takes the place of a buffer that is let go. `ByteBuffer()` is one object for the whole process, and counting its references keeps
+    /// the loops waiting for each other.
+    let nothing = ByteBufferAllocator().buffer(capacity: 1)
+    var spareBuffers = SpareBuffers(ByteBufferAllocator())
     /// The whole data plane's, which all loops tell of their attempts.
     let endpointStates: EndpointStates
     /// The whole data plane's: nonces and wrong signatures.

@@ -10,12 +10,13 @@ extension Exchange {
 
     func signatureContext(
         _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel,
-        _ snapshot: RuntimeSnapshot
+        _ snapshot: RuntimeSnapshot, _ call: SignedCall
     ) -> SignatureContext {
         let (loop, now) = (loop, receivedAt / 1000)
+        let isLimited = call.keyID.flatMap { snapshot.directory.lookup($0)?.scopes?.origin } != nil
         return SignatureContext(
             directory: snapshot.directory, credentials: snapshot.credentials, desk: loop.signatures, channel: channel, dialect: .openAI,
-            nowMilliseconds: now, address: callerAddress(head, bytes),
+            nowMilliseconds: now, address: isLimited ? callerAddress(head, bytes) : CallerAddress(address: nil, domain: nil),
             remember: { nonce, tenant in
                 let note = NonceNote.write(until: loop.signatures.nonces.expiry(nowMilliseconds: now), tenant: tenant)
                 do throws(JournalRefusal) {

@@ -103,7 +103,7 @@ final class Admission {
     var isForwardedGeneration: Bool { forward != nil && members.model != nil }
 
     /// A byte of the answer has left: nothing is sent again.
-    func releaseBody() { body = ByteBuffer() }
+    func releaseBody(_ nothing: ByteBuffer) { body = nothing }
 }
 
 /// The third stage. Budgets follow it: see `ReserveBudget`.

@@ -188,7 +188,7 @@ extension Exchange {
         guard case .attempting(let admission, _) = stage else { return }
         hasAnswered = true
         firstByteAt = loop.nowMicroseconds
-        admission.releaseBody()
+        admission.releaseBody(loop.nothing)
         sink.requestIsDone()
     }
 

@@ -10,7 +10,7 @@ enum Translate {
         let original = admission.body.readableBytes
         let length = edits.reduce(original) { $0 + $1.replacement.count - $1.range.count }
         let isSmall = length <= 65_536 || !edits.isEmpty
-        var buffer = loop.allocator.buffer(capacity: 640 + (isSmall ? length : 0))
+        var buffer = loop.spareBuffers.take(640 + (isSmall ? length : 0))
         buffer.writeHead { writeHead(&$0, admission, candidate, contentLength: length) }
         guard isSmall else { return (buffer, admission.body) }
         admission.body.withUnsafeReadableBytes { bytes in

@@ -34,8 +34,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private var state = State.head
     private var parser: RequestHeadParser
     private var decoder = ChunkedDecoder()
-    private var inbound = ByteBuffer()
-    private var chunkedBody = ByteBuffer()
+    private var inbound: ByteBuffer
+    private var chunkedBody: ByteBuffer
     private var terms = HTTP1Reply.Terms()
     private var reply: HTTP1Reply
     /// What `flush` sends ahead of what stands in `reply`: pieces that are passed on as they are, with what was written before them.
@@ -68,7 +68,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         parser = RequestHeadParser(
             limits: HTTPLimits(maxHeadBytes: loop.settings.maxHeadBytes, maxFields: loop.settings.maxHeaderFields))
         deadline = loop.readClock() &+ Int64(loop.settings.headTimeout) &* 1000
-        reply = HTTP1Reply(allocator: allocator)
+        (inbound, chunkedBody) = (loop.nothing, loop.nothing)
+        reply = HTTP1Reply(allocator: allocator, nothing: loop.nothing)
         exchange = Exchange(sink: self, loop: loop)
     }
 
@@ -241,7 +242,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.bodyTimeout)
             if isChunked {
                 decoder = ChunkedDecoder()
-                chunkedBody = ByteBuffer()
+                chunkedBody = loop.nothing
                 state = .chunkedBody
             } else {
                 state = .lengthBody(length)
@@ -312,13 +313,13 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         }
         guard hold(chunkedBody.readableBytes, of: chunkedBody.readableBytes), isEnd else { return false }
         let body = chunkedBody
-        chunkedBody = ByteBuffer()
+        chunkedBody = loop.nothing
         run(body)
         return true
     }
 
     private func run(_ body: ByteBuffer) {
-        if inbound.readableBytes == 0 { inbound = ByteBuffer() }
+        if inbound.readableBytes == 0 { inbound = loop.nothing }
         state = .exchanging
         deadline = .max
         do throws(Rejection) {
@@ -366,8 +367,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     /// Ends a request whose body is not whole; the rest of it is not wanted.
     func refuseBody(_ rejection: Rejection) {
         terms.keepAlive = false
-        chunkedBody = ByteBuffer()
-        inbound = ByteBuffer()
+        chunkedBody = loop.nothing
+        inbound = loop.nothing
         release()
         state = .exchanging
         exchange.reject(rejection)
@@ -383,7 +384,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
 
     func begin(_ head: ReplyHead) {
         if loop.isDraining { terms.keepAlive = false }
-        reply.begin(head, terms, dateLine: loop.dateLine)
+        reply.begin(head, terms, dateLine: loop.dateLine, from: &loop.spareBuffers)
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) { reply.write(bytes) }
@@ -410,8 +411,14 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             for piece in outgoing { send(piece) }
             outgoing.removeAll(keepingCapacity: true)
         }
-        if !reply.isEmpty { send(reply.take()) }
-        stream.flush()
+        if reply.isEmpty {
+            stream.flush()
+        } else {
+            let bytes = reply.take()
+            send(bytes)
+            stream.flush()
+            loop.spareBuffers.give(bytes)
+        }
         if stream.isWritable { return true }
         stalls()
         return false
@@ -507,7 +514,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private func linger() {
         guard let stream else { return }
         state = .lingering
-        inbound = ByteBuffer()
+        inbound = loop.nothing
         deliveredAt = nil
         stalledAt = nil
         stalls()

@@ -24,7 +24,8 @@ struct HTTP1Reply {
     }
 
     /// Written and not taken yet.
-    private var out = ByteBuffer()
+    private var out: ByteBuffer
+    private let nothing: ByteBuffer
     private var framing = Framing.none
     /// Where the size of the chunk that is open goes; nil when none is.
     private var chunkAt: Int?
@@ -33,7 +34,12 @@ struct HTTP1Reply {
     private(set) var closesConnection = false
     private let allocator: ByteBufferAllocator
 
-    init(allocator: ByteBufferAllocator) { self.allocator = allocator }
+    /// - Parameter nothing: takes the place of what was taken.
+    init(allocator: ByteBufferAllocator, nothing: ByteBuffer) {
+        self.allocator = allocator
+        self.nothing = nothing
+        out = nothing
+    }
 
     /// The largest size that six hexadecimal digits hold.
     private static let largestChunk = 0xFF_FFFF
@@ -42,7 +48,7 @@ struct HTTP1Reply {
     var isEmpty: Bool { out.readableBytes == 0 }
 
     /// - Parameter dateLine: `date: …`, with its line end.
-    mutating func begin(_ head: ReplyHead, _ terms: Terms, dateLine: [UInt8]) {
+    mutating func begin(_ head: ReplyHead, _ terms: Terms, dateLine: [UInt8], from spares: inout SpareBuffers) {
         status = head.status
         chunkAt = nil
         var body = 1024
@@ -55,7 +61,7 @@ struct HTTP1Reply {
         }
         closesConnection = head.closesConnection || !terms.keepAlive
         if case .close = framing { closesConnection = true }
-        out = allocator.buffer(capacity: 512 + body)
+        out = spares.take(512 + body)
         let (framing, closes) = (framing, closesConnection)
         out.writeHead { Self.write(head, terms, framing, closes: closes, dateLine: dateLine, to: &$0) }
         if terms.isHeadRequest { self.framing = .none }
@@ -137,7 +143,7 @@ struct HTTP1Reply {
     /// What was written, ready to be sent; empty when nothing was.
     mutating func take() -> ByteBuffer {
         closeChunk()
-        defer { out = ByteBuffer() }
+        defer { out = nothing }
         return out
     }
 
@@ -152,7 +158,7 @@ struct HTTP1Reply {
     }
 
     mutating func discard() {
-        out = ByteBuffer()
+        out = nothing
         chunkAt = nil
         framing = .none
     }

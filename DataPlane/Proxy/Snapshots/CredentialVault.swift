@@ -34,6 +34,8 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
     private let bearer: [UInt8]
     private let basic: [UInt8]
     private let secret: [UInt8]
+    /// For a key's signing secret.
+    private let signing: SigningSecrets.Keys
     private let secretPattern: SecretPattern?
     private let basicPattern: SecretPattern?
 
@@ -45,6 +47,7 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
         // A CR or LF would end the line and begin another field of the secret's choosing.
         isUsable = !secret.isEmpty && secret.count <= 8192 && secret.allSatisfy { $0 > 0x20 && $0 != 0x7F }
         self.secret = isUsable ? secret : []
+        signing = SigningSecrets(self.secret).keys
         bearer = isUsable ? Array("Authorization: Bearer ".utf8) + secret + [13, 10] : []
         let encoded = Base64.encode(secret)
         basic = isUsable ? Array("Authorization: Basic \(encoded)\r\n".utf8) : []
@@ -71,8 +74,7 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
 
     /// Whether `tag` is the HMAC-SHA256 of the message with this signing secret of a key, or with one that it replaced and that still works.
     func isValid(_ tag: [UInt8], over message: [UInt8], nowMilliseconds: Int64) -> Bool {
-        guard isUsable else { return false }
-        return SigningSecrets(secret).all(nowMilliseconds: nowMilliseconds).contains { RequestMAC.isValid(tag, over: message, secret: $0) }
+        isUsable && signing.isValid(tag, over: message, nowMilliseconds: nowMilliseconds)
     }
 
     /// What an error of that endpoint must not show.

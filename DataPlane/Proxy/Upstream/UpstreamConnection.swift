@@ -78,6 +78,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         stream.write(head)
         if let body { stream.write(body) }
         stream.flush()
+        loop.spareBuffers.give(head)
     }
 
     func setDeadline(_ deadline: Int64) { self.deadline = deadline }

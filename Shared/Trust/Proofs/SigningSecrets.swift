@@ -28,11 +28,24 @@ package struct SigningSecrets: Sendable, CustomStringConvertible {
         return current + Array(",".utf8) + previous.secret + Array(":\(previous.until)".utf8)
     }
 
-    /// Those that work now.
-    package func all(nowMilliseconds: Int64) -> [[UInt8]] {
-        guard !current.isEmpty else { return [] }
-        if let previous, previous.until > nowMilliseconds { return [current, previous.secret] }
-        return [current]
+    /// Made ready for many signatures.
+    package struct Keys: Sendable {
+        fileprivate let current: RequestMAC.Key?
+        fileprivate let previous: (key: RequestMAC.Key, until: Int64)?
+
+        /// Whether `tag` was made with a secret that works now.
+        package func isValid(_ tag: [UInt8], over message: [UInt8], nowMilliseconds: Int64) -> Bool {
+            guard let current else { return false }
+            if current.isValid(tag, over: message) { return true }
+            guard let previous, previous.until > nowMilliseconds else { return false }
+            return previous.key.isValid(tag, over: message)
+        }
+    }
+
+    package var keys: Keys {
+        Keys(
+            current: current.isEmpty ? nil : RequestMAC.Key(current),
+            previous: previous.flatMap { $0.secret.isEmpty ? nil : (RequestMAC.Key($0.secret), $0.until) })
     }
 
     /// After a rotation: the present one works until then.

@@ -158,6 +158,9 @@ struct SignedRequestTests {
     @Test func readsWhatAKilledProcessLeftInTheJournal() async throws {
         let fixture = SnapshotFixture()
         let (tenant, nonce) = (try #require(IDBits(TenantID.random())), NonceMemory.name(of: "key_a".utf8, "nonce"))
+        // More than a row holds, of two tenants.
+        let other = try #require(IDBits(TenantID.random()))
+        let others = (0..<150).map { NonceMemory.name(of: "key_b".utf8, "\($0)") }
         func run(_ body: (UsagePipeline, NonceMemory) throws -> Void) throws {
             let local = try fixture.local()
             let (desk, keeper) = try SignatureDesk.make(ProxySettings(), store: local, clock: fixture.clock)
@@ -173,6 +176,8 @@ struct SignedRequestTests {
             let journal = try pipeline.journal(loop: 0) { $0() }
             let note = NonceNote.write(until: fixture.clock.nowMilliseconds() + 600_000, tenant: tenant)
             try note.withUnsafeBytes { try journal.note(.nonce, nonce, $0) }
+            let second = NonceNote.write(until: fixture.clock.nowMilliseconds() + 600_000, tenant: other)
+            for name in others { try second.withUnsafeBytes { try journal.note(.nonce, name, $0) } }
             try journal.flush()
             // Nothing is folded or closed: the process is gone.
         }
@@ -182,7 +187,12 @@ struct SignedRequestTests {
             memory.recovered()
             #expect(memory.take(nonce, of: tenant, nowMilliseconds: fixture.clock.nowMilliseconds()) == .used)
         }
-        try run { _, memory in #expect(memory.count == 1) }
+        try run { _, memory in
+            #expect(memory.count == 151)
+            memory.recovered()
+            let now = fixture.clock.nowMilliseconds()
+            #expect(others.allSatisfy { memory.take($0, of: other, nowMilliseconds: now) == .used })
+        }
     }
 
     @Test func refusesRatherThanForgetsWhenThereIsNoRoom() throws {
