@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Simulator
 
 struct Load: AsyncParsableCommand {
@@ -16,6 +17,8 @@ struct Load: AsyncParsableCommand {
     @Option(help: "Method; POST when there is a body, else GET.") var method: String?
     @Option(help: "A header line, \"Name: value\". Repeatable.") var header: [String] = []
     @Option(help: "The body.") var body = ""
+    @Option(help: "A file of whole requests, each after its length in four bytes, big-endian: sent once each instead of the one above.")
+    var requests: String?
     @Option(help: "Requests a second; 0: as fast as they are answered.") var rate: Double = 0
     @Option(help: "Connections.") var connections = 64
     @Option(help: "Measured seconds.") var seconds: Double = 10
@@ -38,6 +41,13 @@ struct Load: AsyncParsableCommand {
             settings = try LoadSettings(url: url, method: method, headers: header, body: Array(body.utf8))
         } catch {
             throw ValidationError("\(error.url) is not an http:// URL.")
+        }
+        if let requests {
+            do {
+                settings.requests = try LoadSettings.requests(in: [UInt8](Data(contentsOf: URL(fileURLWithPath: requests))))
+            } catch {
+                throw ValidationError("\(requests) cannot be read, or is no file of requests.")
+            }
         }
         settings.rate = rate
         settings.connections = connections

@@ -19,6 +19,7 @@ import zlib
 
 from weirlab import LOOPBACK, Lab, LabError, free_port, http, progress, wait_for
 from weirload import chat
+from weirsigned import Ed25519, Requests, base58, write
 
 PLAIN = "sim-in120-out40"
 # Each chunk is a write of its own, as a model's tokens are; the last figure is of one that comes in one piece.
@@ -263,6 +264,66 @@ class Bench:
             self.row(f"2,000 requests/s: {name} added by weir (nginx)", f"{added:.3f} ms ({other:.3f} ms; direct {direct:.3f} ms)",
                      f"<= {limit} ms", added <= limit)
 
+    # Ways to prove who calls
+
+    def proofs(self):
+        """Each way with everything on (nonces in the journal and the outbox included), in turn; the costs are the data plane's processor time, whose
+        ratios a busy machine spoils least. What is signed is signed ahead."""
+        lab, plane = self.lab, self.lab.data_planes[0]
+        requests = Requests(f"{LOOPBACK}:{plane.port}", json.dumps(chat(PLAIN)).encode())
+        lab.admin.post("/users", {"tenant_id": lab.tenant_id, "oid": "bench", "email": "bench@example.org", "payment_valid_until": "2099-12-31T00:00:00Z"})
+        app = lab.admin.post("/apps?owner_id=bench", {"app_id": "bench", "name": "Bench"})
+        signing = lab.admin.post("/signing-secrets", {"key_id": lab.key_id})
+        signer = Ed25519()
+        lab.admin.post("/dids", {"tenant_id": lab.tenant_id, "did": signer.did})
+        ways = {
+            "virtual key": requests.key(lab.key), "app secret": requests.app("bench", app["secret"], "bench"),
+            "HMAC": requests.hmac(lab.key_id, signing["secret"]), "DID, Ed25519": requests.did(signer),
+            "RFC 9421, Ed25519": requests.message(signer)}
+        for way, make in ways.items():
+            wait_for(f"the data plane to take a {way}", lambda make=make: self.sent_once(make, 5), 60)
+        costs = {way: [] for way in ways}
+        for round_number in range(self.options.rounds + 1):
+            for way, make in ways.items():
+                write(f"{lab.folder}/requests", make, self.options.proofs if round_number else 2000)
+                meter, before = Meter(plane.pid), plane.metrics()["weir_proxy_usage_completions_total"]
+                rate = self.sent_once(None, 60)
+                self.fold()
+                cost = meter.per(plane.metrics()["weir_proxy_usage_completions_total"] - before)
+                if round_number:
+                    costs[way].append((rate, *cost))
+        for way, found in costs.items():
+            rate, loops, rest = (statistics.median(column) for column in zip(*found))
+            ratio = statistics.median(sum(this[1:]) / sum(key[1:]) for this, key in zip(found, costs["virtual key"]))
+            cores = 1e6 / (loops + rest)
+            target, holds = {
+                "app secret": ("<= 1.05", ratio <= 1.05), "HMAC": ("<= 1.05", ratio <= 1.05),
+                "DID, Ed25519": (">= 8,000 a core", cores >= 8000)}.get(way, ("", None))
+            self.row(f"{way}: processor time a request (loops + rest); that of a virtual key's; requests/s of one core, and as sent",
+                     f"{loops:.1f} + {rest:.1f} µs; {ratio:.2f}; {cores:,.0f}, {rate:,.0f}", target, holds)
+
+    def sent_once(self, make, seconds):
+        """Sends what stands in the file of requests, or one; answers requests a second."""
+        plane, file = self.lab.data_planes[0], f"{self.lab.folder}/requests"
+        if make:
+            write(file, make, 1)
+        done = subprocess.run(
+            [f"{self.lab.bin}/weir-simulator", "load", "--url", f"http://{LOOPBACK}:{plane.port}/", "--requests", file, "--connections",
+             str(1 if make else CONNECTIONS), "--seconds", str(seconds), "--warmup", "0", "--json"], capture_output=True, text=True, check=True)
+        result = json.loads(done.stdout)
+        if set(result["statuses"]) != {"200"} or result["failures"] or result["timeouts"]:
+            raise LabError(f"load against port {plane.port}: {done.stdout}")
+        return result["requests_per_second"]
+
+    def fold(self):
+        """Until all that was recorded stands in the outbox: it is part of a request's cost."""
+        plane = self.lab.data_planes[0]
+
+        def folded():
+            metrics = plane.metrics()
+            return metrics["weir_proxy_usage_folded_records_total"] >= metrics["weir_proxy_usage_completions_total"]
+        wait_for("the data plane to fold its journal", folded, 60, every=0.1)
+
     def cost_per_request(self, keys):
         """CPU microseconds of the data plane's process a request; wall time on a shared machine is noise."""
         before = self.cpu_seconds()
@@ -351,12 +412,15 @@ def virtual_key():
     return f"key_{suffix}", text, hashlib.sha256(text.encode()).digest()
 
 
-def add_keys(lab, count, keep=5000):
-    """Writes keys straight into the stopped control plane's database; a million through the API is not what is measured here."""
+def add_keys(lab, count, keep=5000, dids_too=0):
+    """Writes keys (and DIDs) straight into the stopped control plane's database; a million through the API is not what is measured here."""
     lab.control.stop()
     kept = []
     database = sqlite3.connect(f"{lab.control.data}/weir.db", isolation_level=None)
     now = int(time.time() * 1000)
+    # Their ids are random: without room for the whole index each row would be a write of its own.
+    database.execute("PRAGMA cache_size = -500000")
+    database.execute("PRAGMA synchronous = OFF")
     database.execute("BEGIN")
     revision = database.execute("UPDATE counters SET value = value + 1 WHERE name = 'directory' RETURNING value").fetchone()[0]
     chunk = []
@@ -370,6 +434,14 @@ def add_keys(lab, count, keep=5000):
                 "INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision, "
                 "created_at, updated_at, directory_revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", chunk)
             chunk = []
+    dids = []
+    for _ in range(dids_too):
+        key = secrets.token_bytes(32)
+        dids.append((f"did_{base64.b32encode(secrets.token_bytes(10)).decode().lower()}", lab.tenant_id, "did:key:z" + base58(b"\xed\x01" + key), "active",
+                     hashlib.sha256(b"\x01" + key).digest(), 1, now, now, revision))
+    database.executemany(
+        "INSERT INTO dids (id, tenant_id, did, status, fingerprint, revision, created_at, updated_at, directory_revision) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", dids)
     database.execute("COMMIT")
     database.close()
     lab.control.start()
@@ -435,8 +507,9 @@ def directory_size(options):
         wait_for_keys(small, small.data_planes[0], 100, 60)
         large.up(**arguments)
         few_bench, many_bench = Bench(small, options), Bench(large, options)
-        progress(f"writing {options.keys - 1:,} keys")
-        kept = add_keys(large, options.keys - 1)
+        dids = options.keys // 10
+        progress(f"writing {options.keys - 1:,} keys and {dids:,} DIDs")
+        kept = add_keys(large, options.keys - 1, dids_too=dids)
         begun = time.monotonic()
         wait_for_keys(large, large.data_planes[0], options.keys, 900)
         many_bench.row(f"{options.keys:,} keys reached the data plane after", f"{time.monotonic() - begun:.1f} s")
@@ -452,8 +525,25 @@ def directory_size(options):
         many_bench.row("CPU a request with 100 keys", f"{statistics.median(c[0] for c in costs):.1f} µs")
         many_bench.row(f"CPU a request with {options.keys:,} keys / with 100", f"{ratio:.2f}", "0.90 to 1.10", ratio <= 1.1)
         many_bench.row(f"  the same, {len(kept):,} keys in turn (cold caches)", f"{spread:.2f}")
-        many_bench.row(f"memory with {options.keys:,} keys", f"{many_bench.memory():.0f} MB")
+        many_bench.row(f"memory with {options.keys:,} keys and {dids:,} DIDs", f"{many_bench.memory():.0f} MB")
+        for how, took in boots(large, kept[0], 3):
+            many_bench.row(f"boot from disk with {options.keys:,} keys and {dids:,} DIDs, control plane away, {how}", f"{took:.2f} s", "<= 3 s", took <= 3)
         return many_bench.rows
+
+
+def boots(lab, key, rounds):
+    """Seconds from the start of a data plane's process to its first answer to a caller, after it had stopped and after it was killed."""
+    plane = lab.data_planes[0]
+    lab.control.stop()
+    for how, end in (("stopped", plane.stop), ("killed", plane.kill9)):
+        times = []
+        for _ in range(rounds):
+            end()
+            begun = time.monotonic()
+            plane.start()
+            lab.wait_serving(PLAIN, key=key)
+            times.append(time.monotonic() - begun)
+        yield how, statistics.median(times)
 
 
 def memory_figures(options):
@@ -494,13 +584,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keys", type=int, default=1_000_000, help="in the large directory")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["plain", "streams", "rate", "keys", "memory"], help="one group of figures")
+    parser.add_argument("--only", choices=["plain", "streams", "rate", "proofs", "keys", "memory"], help="one group of figures")
     parser.add_argument("--against", metavar="REVISION", help="this revision beside another one, which is built first, and nothing else")
     options = parser.parse_args()
     options.against_programs, options.against_drills = os.environ.get("WEIR_AGAINST_BIN"), os.environ.get("WEIR_AGAINST_DRILLS")
-    options.warm = 3
+    options.warm, options.proofs = 3, 30_000
     if options.quick:
         options.seconds, options.rounds, options.warm, options.keys = 1, 1, 1, min(options.keys, 2000)
+        options.proofs = 2000
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -511,7 +602,13 @@ def main():
         sys.exit(1 if print_table(against(options), options) and not options.quick else 0)
     if wants("memory"):
         rows += memory_figures(options)
-    if options.only not in ("memory", "keys"):
+    if wants("proofs"):
+        with Lab("bench-proofs") as lab:
+            lab.up(models=[PLAIN], simulator=["--ledger", "off"], data_plane=["--loops", "2", "--log-level", "warning"])
+            bench = Bench(lab, options)
+            bench.proofs()
+            rows += bench.rows
+    if options.only not in ("memory", "keys", "proofs"):
         with Lab("bench") as lab:
             lab.up(models=[PLAIN, STREAM, STREAM_WHOLE], simulator=["--ledger", "off"], data_plane=["--loops", "2", "--log-level", "warning"])
             bench = Bench(lab, options)

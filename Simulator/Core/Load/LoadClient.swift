@@ -34,6 +34,8 @@ final class LoadWorker {
     private let settings: LoadSettings
     private let loop: any EventLoop
     private let request: ByteBuffer
+    /// This loop's share of requests that are sent once each.
+    private var requests: ArraySlice<[UInt8]>
     private let connectionsWanted: Int
     /// Nanoseconds between two requests of this loop; 0: closed loop.
     private let interval: Double
@@ -56,6 +58,8 @@ final class LoadWorker {
         self.settings = settings
         self.loop = loop
         request = ByteBuffer(bytes: settings.request)
+        let share = settings.requests.count / loops
+        requests = settings.requests[(index * share)..<((index + 1) * share)]
         connectionsWanted = settings.connections / loops + (index < settings.connections % loops ? 1 : 0)
         interval = settings.rate > 0 ? 1e9 * Double(loops) / settings.rate : 0
         offset = interval / Double(loops) * Double(index)
@@ -128,6 +132,11 @@ final class LoadWorker {
     // MARK: Connections
 
     private func send(_ connection: LoadConnection, due: NIODeadline) {
+        var request = request
+        if !settings.requests.isEmpty {
+            guard let next = requests.popFirst() else { return usedUp(connection) }
+            request = ByteBuffer(bytes: next)
+        }
         busy += 1
         connection.send(request, due: due, timeout: .nanoseconds(Int64(settings.timeoutSeconds * 1e9)))
     }
@@ -194,6 +203,13 @@ final class LoadWorker {
     }
 
     // MARK: The end
+
+    private func usedUp(_ connection: LoadConnection) {
+        idle.append(connection)
+        guard !isOver else { return }
+        report.measuredSeconds = max(0.001, Double((NIODeadline.now() - measureFrom).nanoseconds) / 1e9)
+        stop()
+    }
 
     private func stop() {
         isOver = true

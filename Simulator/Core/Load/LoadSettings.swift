@@ -4,6 +4,9 @@ package struct LoadSettings: Sendable {
     package var port = 80
     /// The request as it is sent, head and body.
     package var request: [UInt8] = []
+    /// Requests that are sent once each, in this order, instead: what is signed ahead cannot be sent twice. When they are used up, the run
+    /// is over.
+    package var requests: [[UInt8]] = []
     /// Requests a second, begun at fixed times whether or not earlier ones are answered (open loop); 0: each connection sends its next
     /// request when the last one is answered (closed loop).
     package var rate: Double = 0
@@ -22,6 +25,21 @@ package struct LoadSettings: Sendable {
     }
 
     package init() {}
+
+    /// Requests one behind the other, each after its length: four bytes, big-endian. Throws ``BrokenFile``.
+    package static func requests(in bytes: [UInt8]) throws(BrokenFile) -> [[UInt8]] {
+        var found: [[UInt8]] = []
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let length = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+            guard rest.count >= 4, length > 0, rest.count - 4 >= length else { throw BrokenFile() }
+            found.append(Array(rest.dropFirst(4).prefix(length)))
+            rest = rest.dropFirst(4 + length)
+        }
+        return found
+    }
+
+    package struct BrokenFile: Error {}
 
     /// A request for an `http://` URL; POST when there is a body. Throws ``InvalidURL``.
     package init(url: String, method: String?, headers: [String], body: [UInt8]) throws(InvalidURL) {
