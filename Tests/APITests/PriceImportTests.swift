@@ -40,7 +40,7 @@ struct PriceImportTests {
         "routes": [
             ["model": "gpt-4o-mini", "name": "a", "targets": [["endpoint": "n"], ["endpoint": "f", "weight": 0]]],
             [
-                "model": "smart", "name": "a",
+                "model": "smart", "name": "b",
                 "targets": [["endpoint": "n", "upstream_model": "smart-2"], ["endpoint": "f", "upstream_model": "smart-2"]],
             ],
         ],
