@@ -128,7 +128,7 @@ package struct PriceImport: Sendable {
             return (place, name, name.flatMap(order.catalogue.entry))
         }
         let priced = found.compactMap { $0.2?.content }
-        let isOne = priced.count == found.count && priced.dropFirst().allSatisfy { priced.first?.costs(as: $0) ?? false }
+        let isOne = priced.isEmpty || priced.count == found.count && priced.dropFirst().allSatisfy { priced.first?.costs(as: $0) ?? false }
         return (isOne ? Array(found.prefix(1)) : found).map { place, name, entry in
             let endpointID = isOne ? nil : place.endpoint
             var change = PriceImportChange(
