@@ -41,14 +41,20 @@ struct ControlHarness: Sendable {
     static func run(
         on kind: TestDatabase, _ setup: TestingSetup = .router, wrapping wrap: @Sendable (any Database) -> any Database = { $0 },
         limits: APIResponder.Limits = .init(), providers: any ProviderCaller = NoProviderCalls(),
-        outbound: any OutboundHTTP = NoOutboundHTTP(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
+        outbound: any OutboundHTTP = NoOutboundHTTP(), identities: any IdentityProvider = NoIdentityProvider(),
+        signOn: SignOnPolicy = SignOnPolicy(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
-        try await kind.with { try await run(with: wrap($0), setup, limits: limits, providers: providers, outbound: outbound, body) }
+        try await kind.with {
+            try await run(
+                with: wrap($0), setup, limits: limits, providers: providers, outbound: outbound, identities: identities, signOn: signOn,
+                body)
+        }
     }
 
     static func run(
         with database: any Database, _ setup: TestingSetup = .router, limits: APIResponder.Limits = .init(),
         providers: any ProviderCaller = NoProviderCalls(), outbound: any OutboundHTTP = NoOutboundHTTP(),
+        identities: any IdentityProvider = NoIdentityProvider(), signOn: SignOnPolicy = SignOnPolicy(),
         _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
         let clock = ManualClock(milliseconds: 1_800_000_000_000)
@@ -56,7 +62,8 @@ struct ControlHarness: Sendable {
         let logger = Logger.structured("test", level: .trace, sink: log)
         let cipher = try #require(AtRestCipher(masterKey: Array(repeating: 7, count: 32)))
         let domain = DomainContext(database: database, clock: clock, signal: ChangeSignal())
-        let services = ControlServices(domain, cipher: cipher, providers: providers, outbound: outbound)
+        let services = ControlServices(
+            domain, cipher: cipher, providers: providers, outbound: outbound, identities: identities, signOn: signOn)
         let context = try await FleetContext.establish(
             domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
         let keys = SigningKeyService(context)
@@ -68,7 +75,9 @@ struct ControlHarness: Sendable {
         let metrics = MetricsRegistry()
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
         let responder = APIResponder(
-            routes: table, authentication: Authentication(admins: services.adminTokens, keys: services.keyAuthentication),
+            routes: table,
+            authentication: Authentication(
+                admins: services.adminTokens, keys: services.keyAuthentication, sessions: services.signOn.sessions),
             audit: services.audit, idempotency: services.idempotency, metrics: metrics, logger: logger, limits: limits)
 
         var tokens: [Role: String] = [:]
@@ -105,18 +114,19 @@ struct ControlHarness: Sendable {
     /// Sends a request as an administrator of `role`, or with `token`; both nil: anonymously.
     func send(
         _ method: HTTPRequest.Method, _ path: String, _ body: JSONValue? = nil, as role: Role? = .owner, token: String? = nil,
-        ifMatch: String? = nil, idempotencyKey: String? = nil
+        ifMatch: String? = nil, idempotencyKey: String? = nil, headers: HTTPFields = [:]
     ) async throws -> Answer {
-        try await sendBytes(method, path, body?.bytes, as: role, token: token, ifMatch: ifMatch, idempotencyKey: idempotencyKey)
+        try await sendBytes(
+            method, path, body?.bytes, as: role, token: token, ifMatch: ifMatch, idempotencyKey: idempotencyKey, headers: headers)
     }
 
     func sendBytes(
         _ method: HTTPRequest.Method, _ path: String, _ body: [UInt8]?, as role: Role? = .owner, token: String? = nil,
-        ifMatch: String? = nil, idempotencyKey: String? = nil
+        ifMatch: String? = nil, idempotencyKey: String? = nil, headers: HTTPFields = [:]
     ) async throws -> Answer {
-        var headers: HTTPFields = [:]
+        var headers = headers
         if let token = token ?? role.flatMap({ tokens[$0] }) { headers[.authorization] = "Bearer \(token)" }
-        headers[.ifMatch] = ifMatch
+        if let ifMatch { headers[.ifMatch] = ifMatch }
         if let idempotencyKey, let name = HTTPField.Name("idempotency-key") { headers[name] = idempotencyKey }
         return try await client.execute(uri: path, method: method, headers: headers, body: body.map { ByteBuffer(bytes: $0) }) { response in
             let bytes = Array(response.body.readableBytesView)
