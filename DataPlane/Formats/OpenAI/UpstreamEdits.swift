@@ -39,7 +39,8 @@ package struct UpstreamEdits: Sendable {
 
     /// Bounds the tokens of the answer: lowers what the request asks for where that is more, or says it where the request says nothing.
     /// A request that uses both names is bounded in both.
-    package mutating func limitOutput(to tokens: Int64) {
+    /// - Parameter name: of the member where the request has neither.
+    package mutating func limitOutput(to tokens: Int64, as name: StaticString = "max_tokens") {
         let value = Array(String(max(tokens, 0)).utf8)
         let given = [members.maxCompletionTokens, members.maxTokens].compactMap { $0 }
         for member in given where member.value > tokens {
@@ -49,7 +50,7 @@ package struct UpstreamEdits: Sendable {
         if let range = members.maxCompletionTokensNull ?? members.maxTokensNull {
             edits.append(SpliceEdit(range: range, replacement: value))
         } else {
-            insert(#""max_tokens":"# + String(max(tokens, 0)))
+            insert("\"\(name)\":\(max(tokens, 0))")
         }
     }
 

@@ -62,6 +62,8 @@ extension ControlLink {
                 for await message in messages { try await writer.write(message) }
             }
             let turns = Task {
+                // What cannot be written down ends the stream: the next one begins with what is.
+                defer { queue.finish() }
                 while !Task.isCancelled {
                     for message in try await stream.turn() { queue.yield(message) }
                     _ = await self.budgets.wake.wait(milliseconds: LeaseStream.turnMilliseconds)

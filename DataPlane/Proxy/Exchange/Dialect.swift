@@ -32,13 +32,13 @@ extension Dialect {
         if admission.forward != nil { return [] }
         let target = candidate.target
         let renames = target.upstreamModelBytes != admission.model.nameBytes
-        let bound = admission.writtenOutputBound
+        let bound = candidate.boundName == nil ? nil : admission.writtenOutputBound
         guard renames || candidate.asksForUsage || bound != nil else { return [] }
         var edits = UpstreamEdits(admission.members)
         if renames { edits.setModel(target.upstreamModel) }
         if candidate.asksForUsage { _ = edits.askForUsage() }
         // No answer may cost more than was reserved for it.
-        if let bound { edits.limitOutput(to: bound) }
+        if let bound, let name = candidate.boundName { edits.limitOutput(to: bound, as: name) }
         return edits.sorted()
     }
 }

@@ -212,8 +212,10 @@ extension Exchange {
         // The same endpoint gets it on a connection of its own (RFC 9112 §9.3.1).
         case .notBegun: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)
         case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost:
-            // What goes with the caller's own key goes with no other.
-            if admission.forward == nil, outcome.allowsAnother(on: admission.route),
+            if let same = withOtherBound(attempt, admission, outcome) {
+                forward(to: same, admission, after: attempt, outcome)
+                // What goes with the caller's own key goes with no other.
+            } else if admission.forward == nil, outcome.allowsAnother(on: admission.route),
                 let next = select(after: attempt, admission, outcome), coverAnother(admission, after: outcome)
             {
                 forward(to: next, admission, after: attempt, outcome)
@@ -240,6 +242,18 @@ extension Exchange {
             }
         }
         return admission.plan.next(loop.health, admission, now: loop.nowMicroseconds)
+    }
+
+    /// The provider knows the bound that was added to the request by another name, or by none: what Weir adds breaks nothing.
+    private func withOtherBound(_ attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Candidate? {
+        guard case .refused(let error, _) = outcome.ending, error.status == 400 || error.status == 422, attempt.candidate.boundName != nil,
+            admission.writtenOutputBound != nil, let shown = error.shown
+        else { return nil }
+        let words = (shown.param ?? "") + " " + shown.message
+        guard words.contains("max_tokens") || words.contains("max_completion_tokens") else { return nil }
+        var same = attempt.candidate
+        same.refusedBounds += 1
+        return same
     }
 
     private func forward(

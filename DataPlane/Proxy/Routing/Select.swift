@@ -9,6 +9,19 @@ struct Candidate {
     let credentialLine: [UInt8]
     /// The caller did not ask for usage in its stream; Weir does.
     var asksForUsage: Bool
+    /// How many names for a bound of the output its provider has refused for this request: it is known by two.
+    var refusedBounds = 0
+
+    /// By what an answer is bounded where the caller says nothing: newer models of OpenAI's refuse the old name, many others know only that.
+    /// Nil: by what is counted as it passes.
+    var boundName: StaticString? {
+        let isNew = endpoint.host == "api.openai.com" || endpoint.host.hasSuffix(".openai.azure.com")
+        switch refusedBounds {
+        case 0: return isNew ? "max_completion_tokens" : "max_tokens"
+        case 1: return isNew ? "max_tokens" : "max_completion_tokens"
+        default: return nil
+        }
+    }
 
     var endpoint: CompiledEndpoint { target.endpoint }
 }
