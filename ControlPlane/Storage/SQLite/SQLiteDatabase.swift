@@ -49,6 +49,8 @@ final class SQLiteDatabase: Database {
                 // Of the one connection that writes. What a savepoint may have to take back stays in memory instead of in a file of its own,
                 // and so do the pages that batches of usage touch again and again. Kibibytes.
                 try database.execute(sql: "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768")
+                // Pages that many transactions change, as the ends of indexes, go to the file once for all of them: 16 MiB of pages.
+                _ = try Int.fetchOne(database, sql: "PRAGMA wal_autocheckpoint = 4000")
                 // A WAL grown by one large transaction gives its disk space back at the next checkpoint. Bytes.
                 _ = try Int.fetchOne(database, sql: "PRAGMA journal_size_limit = 67108864")
             }
