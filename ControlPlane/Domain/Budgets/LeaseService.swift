@@ -325,21 +325,38 @@ package struct LeaseService: Sendable {
 
     // MARK: Recalls
 
-    /// What data planes are to give back, asked for after a moment (Unix milliseconds), by data plane.
-    package func recalls(since time: Int64) async throws -> (byDataPlane: [String: [AccountKey]], last: Int64) {
-        let rows = try await domain.read(as: .all) { try LeaseRecallsTable.since($0, time) }
-        var found: [String: [AccountKey]] = [:]
-        for row in rows {
-            guard let account = AccountKey(BudgetID(row.budgetID), periodStart: row.periodStart) else { continue }
-            found[row.dataPlaneID, default: []].append(account)
+    /// A data plane that holds some of an account is to give back what it does not need.
+    package struct Recall: Sendable, Hashable {
+        package let dataPlaneID: String
+        package let account: AccountKey
+
+        package init(dataPlaneID: String, account: AccountKey) {
+            self.dataPlaneID = dataPlaneID
+            self.account = account
         }
-        return (found, rows.map(\.at).max() ?? time)
     }
 
-    /// Recalls are answered within seconds.
-    package func forgetRecalls() async throws {
-        let before = now - 3_600_000
-        try await domain.observe(as: .all) { try LeaseRecallsTable.forget($0, before: before) }
+    /// Those of late, and when each was made last, Unix milliseconds: by the clock of some replica.
+    package func recalls() async throws -> [Recall: Int64] {
+        let since = now - 20_000
+        return try await domain.read(as: .all) { c in
+            var found: [Recall: Int64] = [:]
+            for row in try LeaseRecallsTable.since(c, since) {
+                guard let account = AccountKey(BudgetID(row.budgetID), periodStart: row.periodStart) else { continue }
+                found[Recall(dataPlaneID: row.dataPlaneID, account: account)] = row.at
+            }
+            return found
+        }
+    }
+
+    /// Recalls are answered within seconds; of slices that are over nobody speaks after a month.
+    package func purge() async throws {
+        let now = now
+        try await domain.observe(as: .all) { c in
+            try LeaseRecallsTable.forget(c, before: now - 3_600_000)
+            try BudgetSlicesTable.purge(c, before: now - 40 * 86_400_000, limit: 10_000)
+            try SpendEventsTable.forget(c, before: now - 400 * 86_400_000)
+        }
     }
 }
 

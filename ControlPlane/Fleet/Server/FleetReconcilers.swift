@@ -11,8 +11,8 @@ package enum FleetReconcilers {
                 try await replicas.forgetExpired()
             },
             LeasedWork.Job("roll_budget_periods", every: .seconds(15)) { try await BudgetPeriodService(services.context.domain).roll() },
-            LeasedWork.Job("forget_recalls", every: .seconds(600)) { try await services.leases.forgetRecalls() },
             LeasedWork.Job("upstream_keys", every: .seconds(15)) { try await services.upstreamKeys.reconcile() },
+            LeasedWork.Job("purge_slices", every: .seconds(600)) { try await services.leases.purge() },
             LeasedWork.Job("purge_nonces", every: .seconds(15)) { try await services.sessions.purgeNonces() },
         ]
     }

@@ -46,7 +46,7 @@ package final class FleetServer: Service {
             address: settings.host.contains(":")
                 ? .ipv6(host: settings.host, port: settings.port) : .ipv4(host: settings.host, port: settings.port),
             transportSecurity: security, config: Self.transportConfig(gate))
-        let recalls = LeaseRecalls(services.leases, now: context.domain.clock.nowMilliseconds(), logger: logger)
+        let recalls = LeaseRecalls(services.leases, logger: logger)
         let service = FleetService(
             services: services, enrollment: enrollment, hub: hub, settings: settings, metrics: FleetMetrics(metrics, hub: hub),
             recalls: recalls, logger: logger)

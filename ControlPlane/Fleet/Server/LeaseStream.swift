@@ -150,8 +150,8 @@ final class LeaseRecalls: Sendable {
     private struct State {
         var next = 0
         var streams: [Int: (dataPlaneID: String, accounts: AsyncStream<AccountKey>.Continuation)] = [:]
-        /// Unix milliseconds: recalls up to then were told.
-        var seen: Int64
+        /// When those recalls were made (by the clock of some replica, Unix milliseconds) that were told here.
+        var told: [LeaseService.Recall: Int64] = [:]
     }
 
     private static let period: Duration = .milliseconds(500)
@@ -160,14 +160,13 @@ final class LeaseRecalls: Sendable {
 
     private let leases: LeaseService
     private let logger: Logger
-    private let state: Mutex<State>
+    private let state = Mutex(State())
     private let ticks: AsyncStream<Void>
     private let tick: AsyncStream<Void>.Continuation
 
-    init(_ leases: LeaseService, now: Int64, logger: Logger) {
+    init(_ leases: LeaseService, logger: Logger) {
         self.leases = leases
         self.logger = logger
-        state = Mutex(State(seen: now))
         (ticks, tick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -206,15 +205,16 @@ final class LeaseRecalls: Sendable {
     }
 
     private func tell() async {
-        let (since, isAnybodyHere) = state.withLock { ($0.seen, !$0.streams.isEmpty) }
-        guard isAnybodyHere else { return }
+        guard state.withLock({ !$0.streams.isEmpty }) else { return }
         do {
-            let (recalls, last) = try await leases.recalls(since: since)
+            let recalls = try await leases.recalls()
             state.withLock { state in
-                state.seen = max(state.seen, last)
-                for stream in state.streams.values {
-                    for account in recalls[stream.dataPlaneID] ?? [] { stream.accounts.yield(account) }
+                for (recall, at) in recalls where state.told[recall] != at {
+                    for stream in state.streams.values where stream.dataPlaneID == recall.dataPlaneID {
+                        stream.accounts.yield(recall.account)
+                    }
                 }
+                state.told = recalls
             }
         } catch {
             // Looked for again in a moment.

@@ -147,6 +147,16 @@ package enum BudgetSlicesTable {
         ).map(BudgetSliceRow.init)
     }
 
+    /// Takes away those that are over for long and of which nothing is to be decided; their accounts keep their sums.
+    package static func purge(_ c: any SQLConnection, before: Int64, limit: Int) throws {
+        try c.execute(
+            """
+            DELETE FROM budget_slices WHERE id IN (
+                SELECT id FROM budget_slices
+                WHERE state IN (1, 3) AND unknown = resolved AND updated_at < $1 AND granted_at < $1 LIMIT \(limit))
+            """, [.int(before)])
+    }
+
     package static func put(_ c: any SQLConnection, _ row: BudgetSliceRow, now: Int64) throws {
         let places = (1...19).map { "$\($0)" }.joined(separator: ", ")
         try c.execute(

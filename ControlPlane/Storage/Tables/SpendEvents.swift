@@ -52,6 +52,10 @@ package enum SpendEventsTable {
             ]) == 1
     }
 
+    package static func forget(_ c: any SQLConnection, before: Int64) throws {
+        try c.execute("DELETE FROM spend_events WHERE at < $1", [.int(before)])
+    }
+
     /// Oldest first, from the one after `last`.
     package static func list(
         _ c: any SQLConnection, since: Int64, kind: String?, after last: (at: Int64, id: String)?, limit: Int
