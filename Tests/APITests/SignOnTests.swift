@@ -6,6 +6,7 @@ import Nouns
 import Primitives
 import Storage
 import Synchronization
+import Telemetry
 import Testing
 
 /// Signs on whoever is set; its codes are good for the attempt that they were given for.
