@@ -44,7 +44,7 @@ final class LeaseSimulation {
         case restores
     }
 
-    static let budgets: [(high: UInt16, low: UInt64, limit: Int64)] = [(1, 1, 20_000), (1, 2, 9_000), (1, 3, 1_000)]
+    static let budgets: [(high: UInt16, low: UInt64, limit: Int64)] = [(1, 1, 3_000), (1, 2, 1_500), (1, 3, 400)]
     static let period: Int64 = 3 * 3_600_000
     static let tolerance: Int64 = 15 * 60_000
 
@@ -67,6 +67,8 @@ final class LeaseSimulation {
     struct Statistics {
         var served = 0, refused = 0, unknown = 0, kills = 0, orphans = 0, restores = 0, clones = 0, adopted = 0, continued = 0, extended = 0
         var neverReceived = 0
+        /// Accounts of which less was left than a request may want.
+        var usedUp = 0
     }
 
     init(seed: UInt64, faults: Faults) {
@@ -92,22 +94,22 @@ final class LeaseSimulation {
     }
 
     private func step() throws {
-        now += chance(4) ? Int64.random(in: 0...1_200_000, using: &random) : Int64.random(in: 0...4_000, using: &random)
+        now += chance(0.7) ? Int64.random(in: 0...2_400_000, using: &random) : Int64.random(in: 0...2_500, using: &random)
         try deliver()
         guard let plane = planes.randomElement(using: &random) else { return }
         switch Double.random(in: 0..<100, using: &random) {
-        case ..<40: plane.clientAsks()
-        case ..<62: plane.somethingEnds()
-        case ..<72: plane.turn()
-        case ..<80: plane.fold()
-        case ..<84: plane.reconnect()
-        case ..<85.5: plane.kill(reboot: chance(30))
-        case ..<86: plane.stopGracefully()
-        case ..<88: snapshot(plane)
-        case ..<88.6 where faults == .disks: restoreDisk(plane)
-        case ..<89 where faults == .disks: clone(plane)
-        case ..<90 where faults == .restores: restoreControl()
-        case ..<90.5: changeLimit()
+        case ..<40: for _ in 0...2 { plane.clientAsks() }
+        case ..<66: for _ in 0...2 { plane.somethingEnds() }
+        case ..<76: plane.turn()
+        case ..<84: plane.fold()
+        case ..<85.5: plane.reconnect()
+        case ..<86.5: plane.kill(reboot: chance(30))
+        case ..<87: plane.stopGracefully()
+        case ..<88.5: snapshot(plane)
+        case ..<89 where faults == .disks: restoreDisk(plane)
+        case ..<89.3 where faults == .disks: clone(plane)
+        case ..<89.3 where faults == .restores: restoreControl()
+        case ..<90: changeLimit()
         default: plane.isAlive ? plane.turn() : plane.start()
         }
     }
@@ -120,10 +122,10 @@ final class LeaseSimulation {
 
     /// Messages are lost, late, doubled and out of order.
     func send(_ body: @escaping () throws -> Void) {
-        if !isHealing, chance(12) { return }
+        if !isHealing, chance(6) { return }
         let copies = !isHealing && chance(8) ? 2 : 1
         for _ in 0..<copies {
-            let delay = isHealing ? 0 : Int64.random(in: 0...(chance(10) ? 400_000 : 1_500), using: &random)
+            let delay = isHealing ? 0 : Int64.random(in: 0...(chance(5) ? 400_000 : 800), using: &random)
             network.append((now + delay, body))
         }
     }
@@ -160,7 +162,7 @@ final class LeaseSimulation {
 
     private func changeLimit() {
         guard let key = control.accounts.keys.randomElement(using: &random) else { return }
-        let limit = Self.limit(of: key) * Int64.random(in: 50...150, using: &random) / 100
+        let limit = Self.limit(of: key) * Int64.random(in: 70...130, using: &random) / 100
         control.accounts[key]?.setLimit(limit)
         limits[key] = max(limits[key] ?? 0, limit)
     }
@@ -248,6 +250,7 @@ final class LeaseSimulation {
             control.slices[id] = slice
         }
         try check()
+        statistics.usedUp = control.accounts.keys.count { key in (limits[key] ?? Self.limit(of: key)) - (truth[key] ?? 0) < 120 }
         for (key, account) in control.accounts {
             guard account.unknown == 0, account.leased == 0, account.settled == truth[key] ?? 0 else {
                 let left = control.slices.values.filter { $0.account == key && $0.parts.settled != sliceTruth[$0.id] ?? 0 || $0.isHeld }

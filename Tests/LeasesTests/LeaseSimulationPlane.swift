@@ -145,7 +145,7 @@ final class SimulatedPlane {
     func clientAsks() {
         guard isAlive else { return }
         let start = clock / LeaseSimulation.period * LeaseSimulation.period
-        let amount = Int64.random(in: 1...(world.chance(20) ? 900 : 120), using: &world.random)
+        let amount = Int64.random(in: 1...(world.chance(10) ? 300 : 60), using: &world.random)
         var claims = LeaseSimulation.budgets.filter { _ in world.chance(50) }
         if claims.isEmpty { claims = [LeaseSimulation.budgets[0]] }
         let reservation = wallet.reserve(

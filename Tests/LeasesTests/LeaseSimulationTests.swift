@@ -19,7 +19,9 @@ import Testing
         }
         // A simulation that meets no trouble proves nothing.
         #expect(totals.served > 0 && totals.unknown > 0 && totals.kills > 0 && totals.continued > 0 && totals.orphans > 0)
-        #expect(totals.restores > 0 && totals.adopted > 0 && totals.neverReceived > 0 && totals.extended > 0 && totals.clones > 0)
+        #expect(
+            totals.restores > 0 && totals.adopted > 0 && totals.neverReceived > 0 && totals.extended > 0 && totals.clones > 0
+                && totals.usedUp > 0)
     }
 
     private static func run(_ seed: UInt64, _ faults: LeaseSimulation.Faults) throws -> LeaseSimulation.Statistics {
@@ -117,5 +119,6 @@ extension LeaseSimulation.Statistics {
         continued += other.continued
         extended += other.extended
         neverReceived += other.neverReceived
+        usedUp += other.usedUp
     }
 }
