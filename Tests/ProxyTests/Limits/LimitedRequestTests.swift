@@ -9,8 +9,12 @@ import Testing
 /// Limits as callers meet them.
 @Suite("Limited requests", .timeLimit(.minutes(2)))
 struct LimitedRequestTests {
+    private func limit(_ level: String, _ amount: Int64, _ change: (inout Weir_V1_Limit) -> Void = { _ in }) -> Weir_V1_Limit {
+        limit(level, "requests", amount, change)
+    }
+
     private func limit(
-        _ level: String, _ measure: String = "requests", _ amount: Int64, _ change: (inout Weir_V1_Limit) -> Void = { _ in }
+        _ level: String, _ measure: String, _ amount: Int64, _ change: (inout Weir_V1_Limit) -> Void = { _ in }
     ) -> Weir_V1_Limit {
         var limit = Weir_V1_Limit()
         limit.id = LimitID.random().rawValue
