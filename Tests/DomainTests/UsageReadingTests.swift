@@ -51,6 +51,11 @@ struct UsageReadingTests {
         record.errorOrigin = dice.pick([.client, .provider, .UNRECOGNIZED(7)], or: .none)
         record.streaming = Bool.random(using: &dice)
         record.tags = dice.pick([["b=2", "a=1", "b=2"], ["é"], (0..<70).map { "tag\($0)=\(String(repeating: "x", count: 20))" }], or: [])
+        var held = Weir_V1_SliceAmount()
+        (held.slice, held.amount) = (7, 9)
+        record.holds = dice.pick([[held, held]], or: [])
+        record.charges = record.holds
+        record.wouldHaveRefused = dice.pick([["bgt_a", "é"]], or: [])
         if UInt8.random(in: 0..<8, using: &dice) == 0 { record.attemptList = [Weir_V1_UsageAttempt(), Weir_V1_UsageAttempt()] }
         return record
     }

@@ -16,6 +16,8 @@ struct UsageRecordReader {
         case unsigned(place: Int, ClosedRange<Int64>)
         case bool(place: Int)
         case version, requestID, traceID, tag
+        /// Of the data plane alone.
+        case passedOver
     }
 
     private(set) var rows: PackedRows
@@ -104,6 +106,7 @@ struct UsageRecordReader {
                 let tag = rows.plainText(UnsafeRawBufferPointer(rebasing: bytes[range]))
             else { return false }
             tags.append(tag)
+        case .passedOver: reader.skip(wire, bytes)
         case .none: return false
         }
         return true
@@ -177,6 +180,8 @@ struct UsageRecordReader {
             .cacheWriteTokens: .int(place: UsagePlace.cacheWriteTokens, tokens),
             .reasoningTokens: .int(place: UsagePlace.reasoningTokens, tokens), .latencyUs: .int(place: UsagePlace.latency, durations),
             .timeToFirstByteUs: .int(place: UsagePlace.timeToFirstByte, durations),
+            // What became of slices is told by the lease stream.
+            .holds: .passedOver, .extensions: .passedOver, .charges: .passedOver, .wouldHaveRefused: .passedOver,
             .requestBytes: .int(place: UsagePlace.requestBytes, sizes), .responseBytes: .int(place: UsagePlace.responseBytes, sizes),
         ]
         var fields = [Kind](repeating: .none, count: Int(known.keys.map(\.rawValue).max() ?? 0) + 1)
