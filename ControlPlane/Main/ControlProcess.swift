@@ -59,6 +59,7 @@ struct ControlProcess: Sendable {
                 LeasedWork.Job("did_documents", every: .seconds(5)) { try await control.didDocuments.readDue() },
                 LeasedWork.Job("look_for_rises", every: .seconds(300)) { try await control.budgetStates.lookForRises() },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
+                LeasedWork.Job("old_freezes", every: .seconds(3600)) { try await control.freezes.removeOld() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]
     }

@@ -1,5 +1,14 @@
 package import Primitives
 
+/// What a ban shuts out.
+package enum BanCoverage: String, Word {
+    case everything
+    /// Requests that are signed in a key's name; the plain key works on, which nobody can guess.
+    case signatures
+
+    package static var unknown: BanCoverage? { .everything }
+}
+
 /// Shuts somebody out at once, on every data plane and with what runs. Lifted by deleting it.
 package struct BanContent: Noun {
     package typealias Kind = BanKind
@@ -8,6 +17,7 @@ package struct BanContent: Noun {
     package var subjectID = ""
     /// The subject's.
     package var tenantID = TenantID("")
+    package var covers = BanCoverage.everything
     package var reason = ""
     /// Unix milliseconds; nil: until it is lifted.
     package var expiresAt: Int64?
@@ -34,6 +44,10 @@ package struct BanContent: Noun {
         Field(computed: "kind", .word(BanContent.subjects.values.sorted()), "What is banned.") { ban in
             .string(BanContent.subjects.first { ban.subjectID.hasPrefix($0.key) }?.value ?? "")
         }.heading("KIND"),
+        Field(
+            "covers", \.covers, "everything; or signatures: of a key, only requests that are signed in its name (a data plane freezes so).",
+            or: .everything
+        ).heading("COVERS"),
         Field("reason", \.reason, .text(maximum: 500), "Why; for administrators.", or: "").heading("REASON"),
         Field("expires_at", \.expiresAt, .time, "When it ends by itself; null: when it is lifted.").heading("EXPIRES"),
         Field("by_tenant", \.isTenants, "Whether an administrator of the tenant made it; others are changed and lifted by the operator.")

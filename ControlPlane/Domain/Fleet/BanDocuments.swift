@@ -33,12 +33,12 @@ package struct BanDocuments: Sendable {
             let covered = try CountersTable.current(c, FleetCounter.bans)
             let scope = DirectoryScope(tenantIDs: row.tenantIDs)
             var payload = Weir_V1_BansPayload()
-            payload.bans = try BansTable.bans.inForce(c, scope, now: now).map { ban in
+            for ban in try BansTable.bans.inForce(c, scope, now: now) {
                 var message = Weir_V1_Ban()
                 message.id = ban.id
                 message.subjectID = ban.subjectID
                 message.expiresMs = ban.expiresAt ?? 0
-                return message
+                if ban.isOfSignatures { payload.freezes.append(message) } else { payload.bans.append(message) }
             }
             payload.killSwitches = try BansTable.killSwitches.inForce(c, scope, now: now).map { kill in
                 var message = Weir_V1_KillSwitch()
@@ -48,7 +48,7 @@ package struct BanDocuments: Sendable {
                 return message
             }
             // Where there was never one, there is nothing to be said.
-            if payload.bans.isEmpty, payload.killSwitches.isEmpty, held == nil { return nil }
+            if payload.bans.isEmpty, payload.freezes.isEmpty, payload.killSwitches.isEmpty, held == nil { return nil }
             let bytes: [UInt8] = try payload.serializedBytes()
             let digest = SHA256Digest.of(bytes)
             if let held, held.epoch == epoch, held.digest == digest,

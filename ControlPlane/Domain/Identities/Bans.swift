@@ -23,7 +23,9 @@ extension BanContent: Administered {
     }
 
     package func problems(replacing old: BanContent?, now: Int64) -> [FieldProblem] {
-        expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now)
+        (expiresAt == old?.expiresAt ? [] : FieldProblem.past("expires_at", expiresAt, now: now))
+            + (covers == .signatures && !subjectID.hasPrefix(KeyKind.prefix)
+                ? [FieldProblem("covers", "is for keys: others sign with what they are", remedy: "Ban everything.")] : [])
     }
 
     package mutating func willWrite(_ id: BanID, replacing old: BanContent?, _ change: NounChange) throws {

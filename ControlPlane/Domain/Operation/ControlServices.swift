@@ -19,6 +19,7 @@ package struct ControlServices: Sendable {
     package let signingSecrets: SigningSecretService
     package let dids: NounService<DIDContent>
     package let didDocuments: DIDDocuments
+    package let freezes: FreezeService
     package let revokedGrants: NounService<RevokedGrantContent>
     package let budgets: NounService<BudgetContent>
     package let budgetStates: BudgetStateService
@@ -70,6 +71,7 @@ package struct ControlServices: Sendable {
         signingSecrets = SigningSecretService(domain, cipher: cipher)
         dids = .dids(domain)
         didDocuments = DIDDocuments(domain, outbound: outbound)
+        freezes = FreezeService(domain)
         revokedGrants = .revokedGrants(domain)
         budgets = NounService(domain)
         budgetStates = BudgetStateService(domain)

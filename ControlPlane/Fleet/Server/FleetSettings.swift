@@ -74,6 +74,7 @@ package struct FleetServices: Sendable {
     package let newcomers: NewcomerService
     package let upstreamKeys: UpstreamKeyService
     package let ownUsage: OwnUsageService
+    package let freezes: FreezeService
 
     /// - Parameter outbound: what providers' management APIs are called with.
     package init(
@@ -95,5 +96,6 @@ package struct FleetServices: Sendable {
             context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher),
             upstreamKeys: upstreamKeys)
         newcomers = NewcomerService(context.domain, upstreamKeys: upstreamKeys)
+        freezes = FreezeService(context.domain)
     }
 }

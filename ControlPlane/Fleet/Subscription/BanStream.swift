@@ -14,6 +14,9 @@ final class BanStream: Sendable {
         /// What was sent last was refused: it is sent again, since nothing is more urgent.
         var isRefused = false
         var seen: Seen?
+        /// Taken since then, Unix milliseconds.
+        var freezes = 0
+        var freezesSince: Int64 = 0
     }
 
     /// What a document depends on, but for time.
@@ -56,7 +59,34 @@ final class BanStream: Sendable {
     private var nowMs: Int64 { services.context.domain.clock.nowMilliseconds() }
 
     func receive(_ message: Weir_V1_SubscribeRequest) async throws {
-        guard case .acknowledgement(let answer)? = message.message else { return }
+        switch message.message {
+        case .acknowledgement(let answer)?: try await acknowledged(answer)
+        case .freezes(let report)?: await take(report)
+        default: break
+        }
+    }
+
+    /// One data plane's freezes in a minute: each costs a transaction, and what it says again costs, too.
+    private static let freezesPerMinute = 200
+
+    private func take(_ report: Weir_V1_FreezeReport) async {
+        let now = nowMs
+        let taken = state.withLock { state in
+            if now - state.freezesSince >= 60_000 { (state.freezesSince, state.freezes) = (now, 0) }
+            let count = min(report.freezes.count, Self.freezesPerMinute - state.freezes)
+            state.freezes += count
+            return report.freezes.prefix(count).map { ReportedFreeze(keyID: $0.keyID, milliseconds: $0.remainingMs) }
+        }
+        do {
+            let made = try await services.freezes.take(taken, from: dataPlaneID)
+            if made > 0 { logger.notice("keys frozen", metadata: ["data_plane": "\(dataPlaneID)", "keys": "\(made)"]) }
+        } catch {
+            // It says so again with its next stream.
+            logger.warning("freezes not taken", metadata: ["data_plane": "\(dataPlaneID)", "error": "\(error)"])
+        }
+    }
+
+    private func acknowledged(_ answer: Weir_V1_Acknowledgement) async throws {
         guard let mark = DocumentMark(answer), state.withLock({ $0.sent?.mark == mark }) else { return }
         if answer.accepted {
             try await services.bans.acted(dataPlaneID, on: mark, takesKillSwitches: takesKillSwitches)

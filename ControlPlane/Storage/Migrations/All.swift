@@ -33,6 +33,7 @@ package enum Migrations {
         .bans,
         .signing,
         .didDocuments,
+        .freezes,
         .administrators,
         .newDIDs,
         .newDIDIndexes,

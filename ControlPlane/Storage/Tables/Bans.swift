@@ -8,6 +8,8 @@ package enum BansTable: String, Sendable, CaseIterable {
         package let id: String
         package let subjectID: String
         package let expiresAt: Int64?
+        /// Of a ban: it is of a key's signatures alone.
+        package let isOfSignatures: Bool
     }
 
     /// What concerns a data plane: what is its tenants', and what is no tenant's in particular.
@@ -31,10 +33,14 @@ package enum BansTable: String, Sendable, CaseIterable {
         let condition = condition(scope, &arguments)
         return try c.query(
             """
-            SELECT id, subject_id, expires_at FROM \(rawValue)
+            SELECT id, subject_id, expires_at, \(self == .bans ? "covers" : "'everything' AS covers") FROM \(rawValue)
             WHERE deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $1) \(condition) ORDER BY id
             """, arguments
-        ).map { InForce(id: try $0.text("id"), subjectID: try $0.text("subject_id"), expiresAt: try $0.optionalInt("expires_at")) }
+        ).map { row in
+            InForce(
+                id: try row.text("id"), subjectID: try row.text("subject_id"), expiresAt: try row.optionalInt("expires_at"),
+                isOfSignatures: try row.text("covers") == "signatures")
+        }
     }
 
     /// A data plane has put in force all of `scope` up to the change `covered`. What it said before stays.

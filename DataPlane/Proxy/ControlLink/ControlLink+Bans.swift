@@ -10,6 +10,8 @@ import Primitives
 extension ControlLink {
     /// A control plane that knows of no bans is asked again after this many milliseconds.
     private static let unknownMilliseconds = 300_000
+    /// Of one message; what is more is told with the next.
+    private static let maximumFreezes = 100
 
     func runBans() async {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -48,6 +50,23 @@ extension ControlLink {
             hello.hello.takesKillSwitches = true
             hello.hello.held = [self.snapshots.bans.mark].compactMap { $0 }
             queue.yield(hello)
+            let freezes = self.freezes
+            let tell: @Sendable () -> Void = {
+                let now = SystemClock().nowMilliseconds()
+                let untold = freezes.untold(nowMilliseconds: now, maximum: Self.maximumFreezes)
+                guard !untold.isEmpty else { return }
+                var message = Weir_V1_SubscribeRequest()
+                message.freezes.freezes = untold.map { frozen in
+                    var freeze = Weir_V1_Freeze()
+                    freeze.keyID = String(decoding: frozen.key.bytes(prefix: KeyEntry.idPrefix), as: UTF8.self)
+                    freeze.remainingMs = frozen.until - now
+                    return freeze
+                }
+                queue.yield(message)
+            }
+            freezes.onFreeze(tell)
+            defer { freezes.onFreeze(nil) }
+            tell()
             let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(
                 metadata: ["authorization": "Bearer \(session.session)"]
             ) { writer in

@@ -40,6 +40,7 @@ package final class ControlLink: Sendable {
     let snapshots: SnapshotStore
     private let outbox: any UsageOutbox
     let budgets: BudgetDesk
+    let freezes: KeyFreezes
     private let status: @Sendable () -> Weir_V1_StatusReport
     private let settings: Settings
     /// Which address is spoken to; the next one after a failure.
@@ -62,7 +63,8 @@ package final class ControlLink: Sendable {
     /// - Throws: `EnrollmentError.token` for an address that is none.
     package init(
         enrollment: Enrollment, identity: IdentityKey, snapshots: SnapshotStore, outbox: any UsageOutbox, settings: Settings = Settings(),
-        budgets: BudgetDesk = BudgetDesk(), logger: Logger, status: @escaping @Sendable () -> Weir_V1_StatusReport
+        budgets: BudgetDesk = BudgetDesk(), freezes: KeyFreezes = KeyFreezes(), logger: Logger,
+        status: @escaping @Sendable () -> Weir_V1_StatusReport
     ) throws(EnrollmentError) {
         let wanted = settings.address.isEmpty ? enrollment.addresses.joined(separator: ",") : settings.address
         guard let ring = FleetAddress.list(wanted).flatMap({ AddressRing($0) }) else {
@@ -73,6 +75,7 @@ package final class ControlLink: Sendable {
         self.snapshots = snapshots
         self.outbox = outbox
         self.budgets = budgets
+        self.freezes = freezes
         self.settings = settings
         self.ring = Mutex(ring)
         self.logger = logger

@@ -114,7 +114,7 @@ package struct DataPlaneService: Sendable {
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            budgets: budgets, logger: logger, status: { reporter.report })
+            budgets: budgets, freezes: signatures.freezes, logger: logger, status: { reporter.report })
         logger.notice(
             "serving",
             metadata: [

@@ -76,8 +76,10 @@ package final class ProxyServer: Sendable {
         let bans = snapshots.bans
         // First to be told of what comes, then given what is there: nothing in between is missed.
         bans.onActivate { bans in
+            signatures.freezes.take(bans.frozen)
             for context in all { try? await context.eventLoop.submit { context.activate(bans) }.get() }
         }
+        signatures.freezes.take(bans.current.frozen)
         for context in contexts { try await context.eventLoop.submit { context.activate(bans.current) }.get() }
         let previous = Mutex<RuntimeSnapshot?>(nil)
         snapshots.onActivate { snapshot in

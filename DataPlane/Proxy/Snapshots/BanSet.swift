@@ -19,9 +19,12 @@ package struct BanSet: Sendable {
     /// Kill switches, by subject as it was written: identifiers of models are the configuration's.
     private var stopped: [String: Int64] = [:]
 
+    /// Keys whose signatures are not looked at, and until when.
+    private(set) var frozen: [IDBits: Int64] = [:]
+
     package static let empty = BanSet()
     package var isEmpty: Bool { until.isEmpty && stopped.isEmpty }
-    package var count: Int { until.count + stopped.count }
+    package var count: Int { until.count + stopped.count + frozen.count }
 
     private init() {}
 
@@ -31,6 +34,10 @@ package struct BanSet: Sendable {
             guard let subject = Self.subject(ban.subjectID) else { continue }
             let end = ban.expiresMs == 0 ? Int64.max : ban.expiresMs
             until[subject] = max(until[subject] ?? end, end)
+        }
+        for freeze in payload.freezes {
+            let key = Array(freeze.subjectID.utf8).withUnsafeBytes { IDBits(identifier: $0, prefix: KeyEntry.idPrefix) }
+            if let key { frozen[key] = freeze.expiresMs == 0 ? Int64.max : freeze.expiresMs }
         }
         for kill in payload.killSwitches {
             let end = kill.expiresMs == 0 ? Int64.max : kill.expiresMs

@@ -1061,6 +1061,9 @@ package nonisolated struct Weir_V1_BansPayload: Sendable {
 
   package var bans: [Weir_V1_Ban] = []
 
+  /// of keys, and of nothing but what is signed in their names
+  package var freezes: [Weir_V1_Ban] = []
+
   package var killSwitches: [Weir_V1_KillSwitch] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -2834,7 +2837,7 @@ nonisolated extension Weir_V1_Limit: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".BansPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bans\0\u{4}E\u{1}kill_switches\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bans\0\u{2}'freezes\0\u{4}\u{1e}kill_switches\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2843,6 +2846,7 @@ nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf.
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.bans) }()
+      case 40: try { try decoder.decodeRepeatedMessageField(value: &self.freezes) }()
       case 70: try { try decoder.decodeRepeatedMessageField(value: &self.killSwitches) }()
       default: break
       }
@@ -2853,6 +2857,9 @@ nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.bans.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.bans, fieldNumber: 1)
     }
+    if !self.freezes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.freezes, fieldNumber: 40)
+    }
     if !self.killSwitches.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.killSwitches, fieldNumber: 70)
     }
@@ -2861,6 +2868,7 @@ nonisolated extension Weir_V1_BansPayload: SwiftProtobuf.Message, SwiftProtobuf.
 
   package static func ==(lhs: Weir_V1_BansPayload, rhs: Weir_V1_BansPayload) -> Bool {
     if lhs.bans != rhs.bans {return false}
+    if lhs.freezes != rhs.freezes {return false}
     if lhs.killSwitches != rhs.killSwitches {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -267,6 +267,15 @@ package nonisolated struct Weir_V1_SubscribeRequest: Sendable {
     set {message = .status(newValue)}
   }
 
+  /// in the stream of the bans
+  package var freezes: Weir_V1_FreezeReport {
+    get {
+      if case .freezes(let v)? = message {return v}
+      return Weir_V1_FreezeReport()
+    }
+    set {message = .freezes(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -275,6 +284,8 @@ package nonisolated struct Weir_V1_SubscribeRequest: Sendable {
     case acknowledgement(Weir_V1_Acknowledgement)
     /// at least every 30 s
     case status(Weir_V1_StatusReport)
+    /// in the stream of the bans
+    case freezes(Weir_V1_FreezeReport)
 
   }
 
@@ -300,6 +311,35 @@ package nonisolated struct Weir_V1_Hello: Sendable {
 
   /// knows BansPayload.kill_switches: its word that it acted covers them
   package var takesKillSwitches: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Keys that were frozen here and of which no document of bans tells yet. Told again with each stream until one does.
+package nonisolated struct Weir_V1_FreezeReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// at most 100
+  package var freezes: [Weir_V1_Freeze] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_Freeze: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var keyID: String = String()
+
+  /// from now on
+  package var remainingMs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1214,7 +1254,7 @@ nonisolated extension Weir_V1_OpenSessionResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SubscribeRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}acknowledgement\0\u{1}status\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}acknowledgement\0\u{1}status\0\u{2}%freezes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1261,6 +1301,19 @@ nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProt
           self.message = .status(v)
         }
       }()
+      case 40: try {
+        var v: Weir_V1_FreezeReport?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .freezes(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .freezes(v)
+        }
+      }()
       default: break
       }
     }
@@ -1283,6 +1336,10 @@ nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProt
     case .status?: try {
       guard case .status(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .freezes?: try {
+      guard case .freezes(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
     case nil: break
     }
@@ -1346,6 +1403,71 @@ nonisolated extension Weir_V1_Hello: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.wantsFullDirectory != rhs.wantsFullDirectory {return false}
     if lhs.takesRevisions != rhs.takesRevisions {return false}
     if lhs.takesKillSwitches != rhs.takesKillSwitches {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_FreezeReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".FreezeReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}freezes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.freezes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.freezes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.freezes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_FreezeReport, rhs: Weir_V1_FreezeReport) -> Bool {
+    if lhs.freezes != rhs.freezes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_Freeze: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Freeze"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}key_id\0\u{3}remaining_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.keyID) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.remainingMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.keyID.isEmpty {
+      try visitor.visitSingularStringField(value: self.keyID, fieldNumber: 1)
+    }
+    if self.remainingMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.remainingMs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_Freeze, rhs: Weir_V1_Freeze) -> Bool {
+    if lhs.keyID != rhs.keyID {return false}
+    if lhs.remainingMs != rhs.remainingMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -74,7 +74,7 @@ final class RunningDataPlane: Sendable {
         linkSettings.statusSeconds = 1
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            budgets: budgets, logger: logger, status: { reporter.report })
+            budgets: budgets, freezes: server.signatures.freezes, logger: logger, status: { reporter.report })
         return RunningDataPlane(
             local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link, status: status,
             reporting: Task { await reporter.run() })

@@ -110,6 +110,62 @@ struct SignedCallersTests {
         }
     }
 
+    @Test(
+        "A key that is frozen at one data plane is frozen at the others, for a time or until that is lifted", arguments: TestDatabases.all)
+    func freezes(database: TestDatabase) async throws {
+        try await database.with { database in
+            let provider = try await SimulatorServer.start()
+            let control = try await RunningControl.start(database)
+            try await control.release(model: Self.model, url: "http://127.0.0.1:\(provider.port)/v1")
+            let actor = RunningControl.administrator
+            let key = try await control.key(try await control.project())
+            let secret = try await control.services.signingSecrets.create(SigningSecretContent { $0.keyID = key.id }, by: actor)
+            let stranger = try await control.services.tenants.create(TenantContent { $0.name = "stranger" }, by: actor)
+            let folders = [DataFolder(), DataFolder(), DataFolder()]
+            let near = try await RunningDataPlane.start(folders[0].path, token: try await control.token())
+            let far = try await RunningDataPlane.start(folders[1].path, token: try await control.token())
+            let apart = try await RunningDataPlane.start(folders[2].path, token: try await control.token(tenants: [stranger.id]))
+            for plane in [near, far] {
+                #expect(await plane.snapshot { $0.isServing && $0.credentials[key.id.rawValue] != nil } != nil)
+            }
+            func eventually(_ holds: () async throws -> Bool) async throws -> Bool {
+                let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+                while try await !holds() {
+                    if MonotonicClock.nowMicroseconds() > deadline { return false }
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                return true
+            }
+            func hmac(_ plane: RunningDataPlane, _ secret: Secret) throws -> (status: Int, body: String) {
+                try Signer(plane: plane).hmac(key.id, secret)
+            }
+            #expect(try hmac(far, secret.plaintext).status == 200)
+            // Of a key of another tenant nothing is believed.
+            let freeze = ReportedFreeze(keyID: key.id.rawValue, milliseconds: 60_000)
+            #expect(try await control.services.freezes.take([freeze], from: apart.enrollment.dataPlaneID.rawValue) == 0)
+
+            for _ in 0..<20 { #expect(try hmac(near, Secret("wsig_wrong")).status == 401) }
+            #expect(try hmac(near, secret.plaintext).body.contains("key_frozen"))
+            #expect(try await eventually { try hmac(far, secret.plaintext).body.contains("key_frozen") })
+            // The plain key is no guess, and works on.
+            for plane in [near, far] { #expect(try plane.chat(key: key.text, model: Self.model).status == 200) }
+            let bans = try await control.services.bans.nouns.items([], PageRequest(limit: 10, after: nil), as: .all).items
+            let ban = try #require(bans.first)
+            #expect(bans.count == 1 && ban.content.subjectID == key.id.rawValue && ban.content.covers == .signatures)
+            let left = (ban.content.expiresAt ?? 0) - SystemClock().nowMilliseconds()
+            #expect(left > 200_000 && left <= 300_000 && ban.content.reason.contains("wrong signatures"))
+            // It is told once, and a report of what is in force already changes nothing.
+            #expect(near.server.signatures.freezes.untold(nowMilliseconds: SystemClock().nowMilliseconds(), maximum: 10).isEmpty)
+            #expect(try await control.services.freezes.take([freeze], from: far.enrollment.dataPlaneID.rawValue) == 0)
+
+            try await control.services.bans.nouns.delete(ban.id, at: ban.revision, by: actor)
+            for plane in [near, far] { #expect(try await eventually { try hmac(plane, secret.plaintext).status == 200 }) }
+            for plane in [near, far, apart] { await plane.stop() }
+            await control.stop()
+            try await provider.shutdown()
+        }
+    }
+
     /// One document at one address.
     private final class Host: OutboundHTTP {
         let document = Mutex("")

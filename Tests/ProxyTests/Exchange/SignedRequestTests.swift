@@ -2,6 +2,7 @@ import Contract
 import Crypto
 import Foundation
 import Primitives
+import Synchronization
 import Testing
 import Trust
 
@@ -223,6 +224,24 @@ struct SignedRequestTests {
         signer.proxy.snapshots.clock.advance(milliseconds: 300_000)
         #expect(try await signer.send(signer.hmac()).status == 200)
         _ = try await signer.proxy.finish()
+    }
+
+    @Test func tellsOfAFreezeUntilTheBansDoAndEndsItWithThem() throws {
+        let freezes = KeyFreezes(failures: 2, windowMilliseconds: 1000, durationMilliseconds: 10_000)
+        let (key, other) = (try #require(IDBits(KeyID.random())), try #require(IDBits(KeyID.random())))
+        let told = Mutex(0)
+        freezes.onFreeze { told.withLock { $0 += 1 } }
+        #expect(!freezes.failed(key, nowMilliseconds: 0) && freezes.failed(key, nowMilliseconds: 1))
+        #expect(told.withLock { $0 } == 1)
+        #expect(freezes.untold(nowMilliseconds: 2, maximum: 9) == [KeyFreezes.Frozen(key: key, until: 10_001)])
+        #expect(freezes.untold(nowMilliseconds: 10_001, maximum: 9).isEmpty)
+        // The control plane's word counts beside one's own, and its end ends both.
+        freezes.take([key: 20_000, other: 5000])
+        #expect(freezes.frozenUntil(key, nowMilliseconds: 15_000) == 20_000 && freezes.frozenUntil(other, nowMilliseconds: 0) == 5000)
+        #expect(freezes.frozenUntil(other, nowMilliseconds: 5000) == nil)
+        freezes.take([:])
+        #expect(freezes.frozenUntil(key, nowMilliseconds: 2) == nil)
+        #expect(freezes.untold(nowMilliseconds: 2, maximum: 9).isEmpty)
     }
 
     @Test func servesADIDInAnySpellingAndNobodyElse() async throws {
