@@ -22,6 +22,8 @@ package struct VirtualKeyContent: Noun {
     /// From where it may be used; empty: anywhere.
     package var networks: [String] = []
     package var domains: [String] = []
+    /// Of an endpoint's credentials only these; empty: any of them.
+    package var credentialIDs: [CredentialID] = []
     package var revokedAt: Int64?
     /// SHA-256 of the whole plaintext.
     package var sha256 = StoredBytes()
@@ -64,6 +66,10 @@ package struct VirtualKeyContent: Noun {
             "domains", \.domains, .list(.token, 0...64),
             "Hosts whose pages may use it (app.example, *.app.example), by what their browsers say; empty: any.", or: []
         ).option("domain"),
+        Field(
+            "credential_ids", \.credentialIDs, .list(.id(CredentialKind.prefix), 0...16),
+            "Provider credentials that it uses: of an endpoint's own these and no others; empty: any of them.", or: []
+        ).option("credential-id"),
         Field("revoked_at", \.revokedAt, .time, "When it was ended for good.").shown,
         Field(computed: "last_used_at", .time, "When it was used last, to the minute; null: never.") { $0.lastUsedAt.json(as: .time) }.with
         {

@@ -187,7 +187,10 @@ package struct DataPlaneService: Sendable {
         let text = JSONValue.object(json).text
         try await fleet.observe(as: .all) { c in
             try DataPlanesTable.reported(c, id: id, report: text, now: now)
-            try EndpointReportsTable.put(c, EndpointReportService.row(id, report, now: now))
+            let row = EndpointReportService.row(id, report, now: now)
+            let before = try EndpointReportsTable.find(c, dataPlaneID: id)
+            try EndpointReportsTable.put(c, row)
+            try EndpointReportService.recordRefusals(c, from: before, to: row)
         }
     }
 

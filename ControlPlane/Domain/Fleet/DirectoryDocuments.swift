@@ -292,6 +292,7 @@ package struct DirectoryDocuments: Sendable {
         if row.channels != "[]" { key.channels = try names(row.channels) }
         if row.networks != "[]" { key.networks = try names(row.networks) }
         if row.domains != "[]" { key.domains = try names(row.domains) }
+        if row.credentialIDs != "[]" { key.credentialIds = try names(row.credentialIDs) }
         if row.tags != "{}" { key.tags = UsageTags.fitting(try tags(row.tags)) }
         return key
     }

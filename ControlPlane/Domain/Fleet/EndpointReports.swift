@@ -93,6 +93,27 @@ package struct EndpointReportService: Sendable {
         return entries(row.credentials).map { state($0, .refused) } + endpoints
     }
 
+    /// An event in the audit log for each credential that a provider has begun to refuse at the data plane, or takes again.
+    static func recordRefusals(_ c: any SQLConnection, from before: EndpointReportRow?, to after: EndpointReportRow) throws {
+        guard before?.credentials ?? "[]" != after.credentials else { return }
+        func refused(_ row: EndpointReportRow?) -> [String: JSONValue] {
+            let entries = row.flatMap { try? JSONValue(parsing: $0.credentials) }?.arrayValue ?? []
+            return Dictionary(entries.map { ($0["credential_id"]?.stringValue ?? "", $0) }, uniquingKeysWith: { first, _ in first })
+        }
+        let (old, new) = (refused(before), refused(after))
+        func record(_ verb: String, _ id: String, _ entry: JSONValue) throws {
+            // What a data plane says is shown; only of a credential that there is.
+            guard try CredentialContent.find(c, id) != nil else { return }
+            let told: JSONValue = [
+                "data_plane_id": .string(after.dataPlaneID), "provider_id": entry["provider_id"] ?? .null, "last": entry["last"] ?? .null,
+            ]
+            try AuditLog.record(
+                c, .system("data plane \(after.dataPlaneID)"), "credential.\(verb)", id: id, before: nil, after: told, at: after.reportedAt)
+        }
+        for (id, entry) in new.sorted(by: { $0.key < $1.key }) where old[id] == nil { try record("refused", id, entry) }
+        for (id, entry) in old.sorted(by: { $0.key < $1.key }) where new[id] == nil { try record("accepted", id, entry) }
+    }
+
     /// What of a status report is kept. Nothing of it is trusted further than to be shown.
     static func row(_ id: String, _ report: Weir_V1_StatusReport, now: Int64) -> EndpointReportRow {
         let endpoints = report.endpoints.prefix(maximumEntries).map { status -> JSONValue in

@@ -34,6 +34,7 @@ package enum Migrations {
         .signing,
         .didDocuments,
         .freezes,
+        .keyCredentials,
         .administrators,
         .newDIDs,
         .newDIDIndexes,

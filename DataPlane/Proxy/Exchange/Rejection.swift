@@ -129,8 +129,16 @@ extension Rejection {
             closesConnection: true)
     }
 
-    static func noCredential() -> Rejection {
-        Rejection(
+    /// - Parameter ofKey: the key is limited to some credentials.
+    static func noCredential(ofKey: Bool = false) -> Rejection {
+        if ofKey {
+            return Rejection(
+                status: 503, fault: .weir, kind: .server, code: "no_key_credential",
+                message:
+                    "None of the provider credentials that this key may use opens an endpoint of this model. Whoever administers the key has to "
+                    + "name others.", isPermanent: true)
+        }
+        return Rejection(
             status: 503, fault: .weir, kind: .server, code: "no_provider_credential",
             message: "No provider credential is available for this model. The gateway's operator has to add one.", isPermanent: true)
     }

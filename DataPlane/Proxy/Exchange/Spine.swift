@@ -140,7 +140,9 @@ extension Exchange {
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
         try hold(admission, address: asked.address)
         loop.health.refresh()
-        guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else { throw .noCredential() }
+        guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else {
+            throw .noCredential(ofKey: caller.scopes?.credentials != nil)
+        }
         try launch(admission, candidate)
     }
 

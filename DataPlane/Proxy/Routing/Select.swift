@@ -1,5 +1,10 @@
 import Contract
 
+extension Admission {
+    /// A key may be limited to some of an endpoint's credentials.
+    fileprivate func mayUse(credential id: String) -> Bool { caller.scopes?.allows(credential: id) ?? true }
+}
+
 /// One endpoint with the credential that opens it.
 struct Candidate {
     let target: CompiledTarget
@@ -97,7 +102,7 @@ struct RoutePlan {
             best = standing(nil, target, health, admission, now)
         } else {
             for id in target.endpoint.credentialIDs where best > .well {
-                guard let credential = admission.snapshot.credentials[id] else { continue }
+                guard admission.mayUse(credential: id), let credential = admission.snapshot.credentials[id] else { continue }
                 best = min(best, standing(credential, target, health, admission, now))
             }
         }
@@ -127,7 +132,9 @@ struct RoutePlan {
         var best: (candidate: Candidate, standing: Rank)?
         for offset in 0..<ids.count {
             let id = ids[(start + offset) % ids.count]
-            guard let credential = vault[id], let line = credential.headerLine(at: target.endpoint), !excluded.contains(id) else {
+            guard let credential = vault[id], let line = credential.headerLine(at: target.endpoint), !excluded.contains(id),
+                admission.mayUse(credential: id)
+            else {
                 continue
             }
             let candidate = Candidate(target: target, credential: credential, credentialLine: line, asksForUsage: asks)

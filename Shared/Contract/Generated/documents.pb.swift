@@ -823,6 +823,9 @@ package nonisolated struct Weir_V1_VirtualKey: Sendable {
 
   package var domains: [String] = []
 
+  /// of an endpoint's these and no others; empty: any of them
+  package var credentialIds: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2292,7 +2295,7 @@ nonisolated extension Weir_V1_Project: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0\u{2}\u{8}networks\0\u{1}domains\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0\u{2}\u{8}networks\0\u{1}domains\0\u{4}\u{13}credential_ids\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2314,6 +2317,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
       case 12: try { try decoder.decodeRepeatedStringField(value: &self.tags) }()
       case 20: try { try decoder.decodeRepeatedStringField(value: &self.networks) }()
       case 21: try { try decoder.decodeRepeatedStringField(value: &self.domains) }()
+      case 40: try { try decoder.decodeRepeatedStringField(value: &self.credentialIds) }()
       default: break
       }
     }
@@ -2362,6 +2366,9 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.domains.isEmpty {
       try visitor.visitRepeatedStringField(value: self.domains, fieldNumber: 21)
     }
+    if !self.credentialIds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.credentialIds, fieldNumber: 40)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2380,6 +2387,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.tags != rhs.tags {return false}
     if lhs.networks != rhs.networks {return false}
     if lhs.domains != rhs.domains {return false}
+    if lhs.credentialIds != rhs.credentialIds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

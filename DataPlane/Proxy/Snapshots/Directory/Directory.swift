@@ -327,8 +327,14 @@ package final class KeyScopes: Sendable, Hashable {
     /// UTF-8: `name=text`.
     let tags: [[UInt8]]
     let origin: OriginLimits?
+    /// Identifiers of provider credentials: of an endpoint's own these and no others.
+    let credentials: Set<String>?
 
-    init(models: Set<String>, capabilities: Set<String>, channels: Set<String>, tags: [[UInt8]] = [], origin: OriginLimits? = nil) {
+    init(
+        models: Set<String>, capabilities: Set<String>, channels: Set<String>, tags: [[UInt8]] = [], origin: OriginLimits? = nil,
+        credentials: Set<String> = []
+    ) {
+        self.credentials = credentials.isEmpty ? nil : credentials
         self.tags = tags
         self.origin = origin
         self.models = models.isEmpty ? nil : models
@@ -344,16 +350,18 @@ package final class KeyScopes: Sendable, Hashable {
         channels = scopes?.channels
         tags = scopes?.tags ?? []
         origin = scopes?.origin
+        credentials = scopes?.credentials
     }
 
     package func allows(model: String) -> Bool { models?.contains(model) ?? true }
+    func allows(credential id: String) -> Bool { credentials?.contains(id) ?? true }
     package func allows(capability: CapabilitySet) -> Bool { capabilities?.contains(capability) ?? true }
     package func allows(channel: String) -> Bool { channels?.contains(channel) ?? true }
 
     package static func == (a: KeyScopes, b: KeyScopes) -> Bool {
         a === b
             || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels && a.tags == b.tags
-                && a.origin == b.origin)
+                && a.origin == b.origin && a.credentials == b.credentials)
     }
 
     package func hash(into hasher: inout Hasher) {
@@ -362,6 +370,7 @@ package final class KeyScopes: Sendable, Hashable {
         hasher.combine(channels)
         hasher.combine(tags)
         hasher.combine(origin)
+        hasher.combine(credentials)
     }
 }
 

@@ -325,6 +325,7 @@ enum DirectoryReader {
         var tags: [[UInt8]] = []
         var networks: [String] = []
         var domains: Set<String> = []
+        var credentials: Set<String> = []
         while let member = try message.next() {
             switch member.number {
             case 1: id = try identifier(message.bytes(member), KeyEntry.idPrefix)
@@ -341,6 +342,7 @@ enum DirectoryReader {
             case 12: tags.append([UInt8](try message.bytes(member)))
             case 20: networks.append(try message.string(member))
             case 21: domains.insert(try message.string(member))
+            case 40: credentials.insert(try message.string(member))
             default: try message.skip(member)
             }
         }
@@ -350,13 +352,17 @@ enum DirectoryReader {
             if list == nil { throw DocumentRefusal(.malformedPayload, "a key's list of networks holds what is none") }
             origin = OriginLimits(networks: networks.isEmpty ? nil : list, domains: domains.isEmpty ? nil : domains)
         }
-        let isPlain = models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty && origin == nil
+        let isPlain = models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty && origin == nil && credentials.isEmpty
         return DirectoryBuilder.Key(
             id: try required(id, "a key without an id"), project: try required(project, "a key without a project"),
             digest: try required(digest, "a key without a digest"),
             rotated: previous.map { RotatedSecret(digest: $0, expiresMilliseconds: previousExpires) }, expiresMilliseconds: expires,
             disabled: disabled,
-            scopes: isPlain ? nil : KeyScopes(models: models, capabilities: capabilities, channels: channels, tags: tags, origin: origin),
+            scopes: isPlain
+                ? nil
+                : KeyScopes(
+                    models: models, capabilities: capabilities, channels: channels, tags: tags, origin: origin,
+                    credentials: credentials),
             user: user)
     }
 
