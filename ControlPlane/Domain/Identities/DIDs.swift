@@ -4,7 +4,9 @@ package import Storage
 import Trust
 
 extension DIDContent: Administered {
-    package static var scope: NounScope { .registered }
+    package static var scope: NounScope { .directory }
+    /// A document may name some; others came with their first requests.
+    package static var isPruned: Bool { false }
     package static var permission: Permission { .manage }
     package static var readPermission: Permission { .readTenants }
 

@@ -95,6 +95,6 @@ package struct ControlServices: Sendable {
         idempotency = IdempotencyService(domain, cipher: cipher)
         quarantine = UsageQuarantine(domain)
         billing = Billing(domain)
-        declarative = DeclarativeService(domain, services: [keys.nouns, credentials.nouns, apps.nouns])
+        declarative = DeclarativeService(domain, services: [keys.nouns, credentials.nouns, apps.nouns, dids])
     }
 }

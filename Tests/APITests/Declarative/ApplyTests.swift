@@ -50,7 +50,7 @@ struct ApplyTests {
                 let path = noun.words.path
                 guard noun.scope.isDeclared else {
                     // Data planes are enrolled, not made; who proves itself by a key of its own is registered.
-                    let others = ["data-planes", "dids", "revoked-grants", "signing-secrets"]
+                    let others = ["data-planes", "revoked-grants", "signing-secrets"]
                     #expect(own.isDisjoint(with: noun.scope.counters) || others.contains(path), "\(path) is in no document")
                     #expect(export[path] == nil)
                     continue
@@ -64,8 +64,8 @@ struct ApplyTests {
                 // Each field, but secrets, is somewhere away from its default.
                 let members = Set((export[path]?.arrayValue ?? []).flatMap { ($0.objectValue?.members ?? []).map(\.name) })
                 let untried = shapes.filter { $0.use != .secret }.map(\.declaredName).filter { !members.contains($0) }
-                // There is one word for a provider's kind so far; a DID is in no document.
-                #expect(untried.allSatisfy { ["kind", "did"].contains($0) }, "\(path): \(untried) are not tried")
+                // There is one word for a provider's kind so far.
+                #expect(untried.allSatisfy { ["kind"].contains($0) }, "\(path): \(untried) are not tried")
             }
             // What is left out is at its default, and no null is there.
             #expect(!export.text.contains("null") && export["models"]?[1]?["context_window"] == 128_000)

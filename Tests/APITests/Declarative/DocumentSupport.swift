@@ -28,7 +28,7 @@ enum SampleDocument {
             ],
             [
                 "project": "Chat", "name": "backend", "capabilities": ["chat"], "channels": ["external"], "rights": ["project:read"],
-                "networks": ["10.0.0.0/8"], "domains": ["app.example"],
+                "networks": ["10.0.0.0/8"], "domains": ["app.example"], "credentials": ["main"],
             ],
         ],
         "users": [
@@ -39,6 +39,11 @@ enum SampleDocument {
             [
                 "tenant": "Acme", "app_id": "billing", "name": "Billing", "description": "Asks for invoices.", "owner": "ada",
                 "status": "disabled",
+            ]
+        ],
+        "dids": [
+            [
+                "tenant": "Acme", "did": "did:key:z6MkpTHR8VNsBxYAAWHut2Geadd9jSwuBV8xRoAnwWsdvktH", "user": "bob", "status": "disabled",
             ]
         ],
         "providers": [
