@@ -151,6 +151,44 @@ struct FleetRoutesTests {
         }
     }
 
+    @Test("a credential that a provider begins to refuse, or takes again, is an event of the audit log, once", arguments: TestDatabases.all)
+    func refusals(_ database: TestDatabase) async throws {
+        try await ControlHarness.run(on: database) { h in
+            let c = try await Catalogue(h)
+            let context = try await FleetContext.establish(
+                domain: DomainContext(database: h.database, clock: h.clock, signal: ChangeSignal()),
+                cipher: try #require(AtRestCipher(masterKey: Array(repeating: 7, count: 32))),
+                minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))
+            let (service, id) = (DataPlaneService(context), DataPlaneID.random().rawValue)
+            try await h.database.transaction { connection in
+                try DataPlanesTable.insert(
+                    connection,
+                    DataPlaneRow(
+                        id: id, name: "plane", region: "eu", tenantIDs: [], identityPublicKey: [1], sealingPublicKey: [2],
+                        version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: h.clock.nowMilliseconds()))
+            }
+            var report = Weir_V1_StatusReport()
+            report.credentials = [c.credential, "crd_none"].map { id in
+                var credential = Weir_V1_CredentialStatus()
+                credential.credentialID = id
+                credential.lastRefusal = "status 401"
+                return credential
+            }
+            func actions() async throws -> [String] {
+                let all = try await h.get("/admin/api/audit?resource_kind=credential").json["items"]?.arrayValue ?? []
+                return all.compactMap { $0["action"]?.stringValue }.filter { ["credential.refused", "credential.accepted"].contains($0) }
+            }
+            try await service.reported(id, report)
+            report.credentials[0].refusals = 7
+            try await service.reported(id, report)
+            #expect(try await actions() == ["credential.refused"])
+            let event = try await h.get("/admin/api/audit?resource_id=\(c.credential)&limit=1").json["items"]?[0]
+            #expect(event?["after"]?["data_plane_id"] == .string(id) && event?["after"]?["last"] == "status 401", "\(event?.text ?? "")")
+            try await service.reported(id, Weir_V1_StatusReport())
+            #expect(Set(try await actions()) == ["credential.accepted", "credential.refused"])
+        }
+    }
+
     @Test("replaces the signing key and raises the epoch, for owners only", arguments: TestDatabases.all)
     func signingKeys(_ database: TestDatabase) async throws {
         try await ControlHarness.run(on: database) { h in

@@ -1,3 +1,4 @@
+import Contract
 import Domain
 import GRPCCore
 package import Logging
@@ -16,6 +17,9 @@ package final class FleetHub: Sendable {
         let connection: String?
         /// Opened by a data plane that was revoked by then: there is nothing to end it for.
         let outlivesRevocation: Bool
+        /// What its last report said: credentials that a provider refuses, endpoints that fail.
+        let refusedCredentials = Atomic<Int>(0)
+        let failingEndpoints = Atomic<Int>(0)
         private let wakeUps: AsyncStream<Void>
         private let wakeUp: AsyncStream<Void>.Continuation
         private let endings: AsyncStream<RPCError>
@@ -27,6 +31,11 @@ package final class FleetHub: Sendable {
             self.connection = connection
             (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
             (endings, ending) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
+        }
+
+        func told(_ report: Weir_V1_StatusReport) {
+            refusedCredentials.store(report.credentials.count, ordering: .relaxed)
+            failingEndpoints.store(report.endpoints.count { $0.failing }, ordering: .relaxed)
         }
 
         /// Something may have to be sent. Any number of calls before the stream looks count as one.
@@ -65,6 +74,14 @@ package final class FleetHub: Sendable {
 
     /// How many data planes are subscribed here.
     package var subscriptions: Int { state.withLock { $0.streams.values.count { $0.connection != nil } } }
+
+    /// What the data planes that are subscribed here say, summed: of a credential or an endpoint once for each data plane.
+    var refusedCredentials: Int {
+        state.withLock { $0.streams.values.reduce(0) { $0 + $1.refusedCredentials.load(ordering: .relaxed) } }
+    }
+    var failingEndpoints: Int {
+        state.withLock { $0.streams.values.reduce(0) { $0 + $1.failingEndpoints.load(ordering: .relaxed) } }
+    }
 
     /// Adds a stream. An older subscription of the same data plane ends: it has reconnected before we noticed.
     func add(_ stream: Stream) -> Int {

@@ -24,6 +24,14 @@ final class FleetMetrics: Sendable {
         registry.gauge("weir_fleet_connected_data_planes", help: "Data planes subscribed to this replica.") { [weak hub] in
             Double(hub?.subscriptions ?? 0)
         }
+        registry.gauge(
+            "weir_fleet_refused_credentials",
+            help: "Provider credentials that their provider refuses, as the data planes subscribed to this replica say; counted at each."
+        ) { [weak hub] in Double(hub?.refusedCredentials ?? 0) }
+        registry.gauge(
+            "weir_fleet_failing_endpoints",
+            help: "Endpoints that fail, as the data planes subscribed to this replica say; counted at each."
+        ) { [weak hub] in Double(hub?.failingEndpoints ?? 0) }
     }
 
     func sent(_ kind: DocumentKind, bytes: Int) {

@@ -66,13 +66,15 @@ final class Subscription: Sendable {
         case .hello: throw RPCError(code: .invalidArgument, message: "a second hello")
         case .acknowledgement(let answer): try await receive(answer)
         case .status(let report):
+            stream.told(report)
             do {
                 try await services.dataPlanes.reported(dataPlaneID, report)
             } catch  where DomainError.isTemporary(error) {
                 // The next report is as good.
                 logger.debug("status report not stored", metadata: ["data_plane": "\(dataPlaneID)"])
             }
-        case nil: break
+        // Freezes have a stream of their own, that of the bans.
+        case .freezes, nil: break
         }
     }
 

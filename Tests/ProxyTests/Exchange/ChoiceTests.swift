@@ -87,6 +87,29 @@ struct ChoiceTests {
         _ = try await proxy.finish()
     }
 
+    @Test func usesOfAnEndpointsCredentialsThoseThatTheKeyNames() async throws {
+        let endpoint = try await RawProvider.start(.good)
+        func proxy(_ names: [String]) async throws -> ProxyFixture {
+            let proxy = try await ProxyFixture(
+                models: ["m"], endpoints: [endpoint.url], adjustKey: { $0.credentialIds = names },
+                adjustConfig: { $0.endpoints[0].credentialIds = ["cred_a", "cred_b"] })
+            var secrets = Weir_V1_SealedSecrets()
+            secrets.secrets = [try proxy.snapshots.sealed("sk-upstream-secret"), try proxy.snapshots.sealed("sk-two", id: "cred_b")]
+            await proxy.store.apply(secrets)
+            try await proxy.server.contexts[0].eventLoop.submit {}.get()
+            return proxy
+        }
+        let second = try await proxy(["cred_b", "cred_elsewhere"])
+        for _ in 0..<8 { #expect(try await second.chat("m").status == 200) }
+        #expect(endpoint.requests.count == 8 && endpoint.requests.allSatisfy { $0.contains("sk-two") })
+        _ = try await second.finish()
+        let none = try await proxy(["cred_elsewhere"])
+        let answer = try await none.chat("m")
+        #expect(answer.status == 503 && answer.errorCode == "no_key_credential", "\(answer.text)")
+        #expect(endpoint.requests.count == 8)
+        _ = try await none.finish()
+    }
+
     @Test func hasWhatAnAttemptCameToInTheJournalBeforeTheNextOneEnds() async throws {
         let first = try await RawProvider.start(.json(503, "{}"))
         let second = try await RawProvider.start(.raw("", end: .silence))
