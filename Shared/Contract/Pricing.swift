@@ -92,10 +92,13 @@ package struct RateCard: Hashable, Sendable {
     package let base: TokenPrices
     /// The highest first.
     package let tiers: [Tier]
+    /// What the provider states that an answer cost counts, where it states one.
+    package let takesStatedCost: Bool
 
-    package init(base: TokenPrices, tiers: [Tier] = []) {
+    package init(base: TokenPrices, tiers: [Tier] = [], takesStatedCost: Bool = false) {
         self.base = base
         self.tiers = tiers.sorted { $0.above > $1.above }
+        self.takesStatedCost = takesStatedCost
     }
 
     /// What a tier leaves out is as in the price itself; what both leave out costs what it is a part of.
@@ -106,7 +109,7 @@ package struct RateCard: Hashable, Sendable {
             base: base.prices(perRequest: perRequest),
             tiers: price.tiers.map { tier in
                 Tier(above: tier.aboveInputTokens, prices: tier.rates.completed(by: base).prices(perRequest: perRequest))
-            })
+            }, takesStatedCost: price.providerCost)
     }
 
     package func prices(input: Int64) -> TokenPrices {
@@ -234,6 +237,12 @@ package enum Pricing {
         }
         let total = Int128(max(0, input)) * Int128(highestInput) + Int128(max(0, output)) * Int128(highestOutput)
         return NanoDollars(Int64(clamping: (total + 999_999) / 1_000_000 + Int128(card.base.perRequest)))
+    }
+
+    /// What the provider states that an answer cost, where the price takes its word for it: no more than these tokens could cost by the price,
+    /// so that what was reserved for them covers it.
+    package static func stated(_ nano: Int64, _ usage: TokenUsage, _ card: RateCard) -> NanoDollars {
+        min(NanoDollars(max(0, nano)), worstCase(input: usage.input, output: usage.output, card))
     }
 
     /// The price of a model at an endpoint at a time: the latest `effective_from` not after it; among equals the one that names the

@@ -51,6 +51,7 @@ package struct PriceContent: Noun {
     package var audioOutput: NanoDollars?
     package var imageOutput: NanoDollars?
     package var tiers: [PriceTier] = []
+    package var providerCost = false
     /// A request, whatever its tokens.
     package var perRequest = NanoDollars(0)
     /// Unix milliseconds.
@@ -89,6 +90,10 @@ package struct PriceContent: Noun {
         ).option("tier"),
         Field("per_request", \.perRequest, "Each request, whatever its tokens.", or: NanoDollars(0)).unit("US dollars per request")
             .column("per_request_nano"),
+        Field(
+            "provider_cost", \.providerCost,
+            "Whether what the provider states that an answer cost (usage.cost, in dollars) counts, where it states one: up to what its tokens could cost by this price.",
+            or: false),
         Field("effective_from", \.effectiveFrom, .time, "From when on; the beginning of 1970 is since ever.", or: 0).heading("FROM")
             .reading(zero: "always"),
     ]

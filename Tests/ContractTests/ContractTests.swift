@@ -70,6 +70,16 @@ struct PricingTests {
         #expect(Pricing.rate(TokenUsage(input: 500_001, output: 10, cachedInput: 1), card).rawValue == 2_500_001 + 70 + 9)
     }
 
+    @Test func takesTheProvidersWordUpToWhatTheTokensCouldCost() {
+        var price = Weir_V1_Price()
+        (price.input, price.output, price.providerCost) = (1_000_000, 2_000_000, true)
+        let (card, usage) = (RateCard(price), TokenUsage(input: 100, output: 10))
+        #expect(card.takesStatedCost)
+        for (stated, counted) in [(7, 7), (120, 120), (121, 120), (0, 0), (-5, 0), (.max, 120)] as [(Int64, Int64)] {
+            #expect(Pricing.stated(stated, usage, card).rawValue == counted)
+        }
+    }
+
     @Test func neverCostsMoreThanTheWorstCase() {
         var generator = SeededGenerator(seed: 11)
         func amount() -> Int64 { Bool.random(using: &generator) ? 0 : .random(in: 0...100_000_000_000, using: &generator) }

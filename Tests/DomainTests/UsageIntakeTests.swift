@@ -1,10 +1,11 @@
 import Contract
-import Domain
 import Foundation
 import Primitives
 import Storage
 import SwiftProtobuf
 import Testing
+
+@testable import Domain
 
 @Suite("Usage intake")
 struct UsageIntakeTests {
@@ -51,6 +52,21 @@ struct UsageIntakeTests {
             #expect(row.reratedCostNano == row.costNano && row.flags == 0)
             #expect(rows.first { $0.position == 1 }?.tokenKinds == "")
         }
+    }
+
+    @Test("a provider's own word for the cost counts where the price takes it", arguments: [true, false])
+    func statedCost(_ takesIt: Bool) throws {
+        var price = Support.price
+        price.providerCost = takesIt
+        var config = Weir_V1_ConfigPayload()
+        config.prices = [price]
+        let record = Support.record(1)
+        var row = UsageRow()
+        (row.inputTokens, row.outputTokens, row.priceID) = (record.inputTokens, record.outputTokens, price.id)
+        (row.costNano, row.flags, row.status) = (1, Int64(UsageFlags.providerStatedCost.rawValue), 1)
+        UsageRating.rate(&row, record, PublishedConfig(config))
+        #expect((row.reratedCostNano == 1) == takesIt)
+        #expect((row.flags & Int64(UsageFlags.costMismatch.rawValue) != 0) == !takesIt)
     }
 
     @Test("keeps every field of a record", arguments: TestDatabases.all)

@@ -141,6 +141,7 @@ package struct PriceImport: Sendable {
             let same = present.filter { $0.endpointID == endpointID }
             let moment = order.effectiveFrom ?? now / 1000 * 1000
             let before = same.filter { $0.effectiveFrom <= moment }.max { $0.effectiveFrom < $1.effectiveFrom }
+            after.providerCost = before?.providerCost ?? false
             after.effectiveFrom = order.effectiveFrom ?? (same.isEmpty ? 0 : moment)
             let action: PriceImportChange.Action =
                 before.map { $0.costs(as: after) ? .unchanged : $0.effectiveFrom == after.effectiveFrom ? .changed : .added } ?? .added

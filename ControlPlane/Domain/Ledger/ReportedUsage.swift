@@ -173,8 +173,9 @@ struct ReportedUsage: Sendable {
             cachedInput: reader.rows[row, UsagePlace.cachedInputTokens], cacheWrite: reader.rows[row, UsagePlace.cacheWriteTokens],
             reasoning: reader.rows[row, UsagePlace.reasoningTokens])
         let isServed = reader.rows[row, UsagePlace.status] == Int64(Weir_V1_UsageStatus.completed.rawValue)
-        let cost = UsageRating.cost(usage, priceID: priceID, isServed: isServed, config)
         var flags = UsageFlags(rawValue: UInt32(truncatingIfNeeded: reader.rows[row, UsagePlace.flags]))
+        let stated = flags.contains(.providerStatedCost) ? reader.rows[row, UsagePlace.costNano] : nil
+        let cost = UsageRating.cost(usage, priceID: priceID, isServed: isServed, stated: stated, config)
         if cost == nil { flags.insert(.priceMissing) }
         if let cost, cost != reader.rows[row, UsagePlace.costNano] { flags.insert(.costMismatch) }
         reader.set(row, UsagePlace.reratedCostNano, cost ?? PackedRows.null)

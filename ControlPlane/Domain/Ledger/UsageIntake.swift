@@ -278,7 +278,8 @@ enum UsageRating {
             usage.audioOutput = record.audioOutputTokens
             usage.imageOutput = record.imageOutputTokens
             row.reratedCostNano = cost(
-                usage, priceID: row.priceID, isServed: row.status == Int64(Weir_V1_UsageStatus.completed.rawValue), config)
+                usage, priceID: row.priceID, isServed: row.status == Int64(Weir_V1_UsageStatus.completed.rawValue),
+                stated: flags.contains(.providerStatedCost) ? row.costNano : nil, config)
         } else {
             // Each try has a price of its own; the record's cost is their sum.
             row.reratedCostNano = record.attemptList.reduce(Int64(0) as Int64?) { sum, attempt in
@@ -291,7 +292,10 @@ enum UsageRating {
                 usage.audioOutput = attempt.audioOutputTokens
                 usage.imageOutput = attempt.imageOutputTokens
                 let isServed = attempt.errorCode.isEmpty && record.status == .completed
-                guard let sum, let cost = cost(usage, priceID: attempt.priceID, isServed: isServed, config) else { return nil }
+                let stated = UsageFlags(rawValue: attempt.flags).contains(.providerStatedCost) ? attempt.costNano : nil
+                guard let sum, let cost = cost(usage, priceID: attempt.priceID, isServed: isServed, stated: stated, config) else {
+                    return nil
+                }
                 return min(sum + cost, UsageSanitiser.Limits.cost)
             }
         }
@@ -302,8 +306,13 @@ enum UsageRating {
 
     /// Nano-dollars; nil: the price is not known. The data plane's rule (its Settle stage): a request that the provider did not serve is
     /// not charged for having been made.
-    static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, _ config: PublishedConfig?) -> Int64? {
+    /// - Parameter stated: what the record says that the provider stated; it counts where the price takes the provider's word.
+    static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, stated: Int64?, _ config: PublishedConfig?) -> Int64? {
         if priceID.isEmpty || !(usage.input > 0 || usage.output > 0 || isServed) { return 0 }
-        return config?.prices[priceID].map { min(Pricing.rate(usage, $0).rawValue, UsageSanitiser.Limits.cost) }
+        return config?.prices[priceID].map { card in
+            let cost =
+                if let stated, card.takesStatedCost { Pricing.stated(stated, usage, card) } else { Pricing.rate(usage, card) }
+            return min(cost.rawValue, UsageSanitiser.Limits.cost)
+        }
     }
 }

@@ -205,6 +205,7 @@ extension PriceContent: DraftNoun {
         if let amount = item.content.audioOutput { message.audioOutput = amount.rawValue }
         if let amount = item.content.imageOutput { message.imageOutput = amount.rawValue }
         message.tiers = item.content.tiers.map(\.message)
+        message.providerCost = item.content.providerCost
         message.effectiveFromMs = item.content.effectiveFrom
     }
 
@@ -224,6 +225,7 @@ extension PriceContent: DraftNoun {
         audioOutput = message.hasAudioOutput ? NanoDollars(message.audioOutput) : nil
         imageOutput = message.hasImageOutput ? NanoDollars(message.imageOutput) : nil
         tiers = message.tiers.map(PriceTier.init)
+        providerCost = message.providerCost
         effectiveFrom = message.effectiveFromMs
     }
 }

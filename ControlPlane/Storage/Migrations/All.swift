@@ -47,6 +47,7 @@ package enum Migrations {
         .limits,
         .priceKinds,
         .tokenKinds,
+        .providerCost,
         .ledger,
     ]
 }

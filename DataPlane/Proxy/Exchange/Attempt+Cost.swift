@@ -38,6 +38,11 @@ extension Attempt {
             outcome.flags.insert(.priceMissing)
             return
         }
+        if price.card.takesStatedCost, let stated = meter.reading.costNano {
+            outcome.cost = Pricing.stated(stated, outcome.usage, price.card)
+            outcome.flags.insert(outcome.cost.rawValue == stated ? .providerStatedCost : [.providerStatedCost, .invalidUsage])
+            return
+        }
         if always || outcome.usage.input > 0 || outcome.usage.output > 0 { outcome.cost = Pricing.rate(outcome.usage, price.card) }
     }
 

@@ -390,98 +390,129 @@ package nonisolated struct Weir_V1_RouteTarget: Sendable {
 
 /// Nano-dollars (1e-9 USD) per million tokens. The price in force is the one of the model (and endpoint, where one is named)
 /// with the latest effective_from_ms not after the admission.
-package nonisolated struct Weir_V1_Price: Sendable {
+package nonisolated struct Weir_V1_Price: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var id: String = String()
+  package var id: String {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
 
-  package var modelID: String = String()
+  package var modelID: String {
+    get {_storage._modelID}
+    set {_uniqueStorage()._modelID = newValue}
+  }
 
   /// empty: any endpoint
-  package var endpointID: String = String()
+  package var endpointID: String {
+    get {_storage._endpointID}
+    set {_uniqueStorage()._endpointID = newValue}
+  }
 
-  package var input: Int64 = 0
+  package var input: Int64 {
+    get {_storage._input}
+    set {_uniqueStorage()._input = newValue}
+  }
 
-  package var output: Int64 = 0
+  package var output: Int64 {
+    get {_storage._output}
+    set {_uniqueStorage()._output = newValue}
+  }
 
-  package var cachedInput: Int64 = 0
+  package var cachedInput: Int64 {
+    get {_storage._cachedInput}
+    set {_uniqueStorage()._cachedInput = newValue}
+  }
 
-  package var cacheWrite: Int64 = 0
+  package var cacheWrite: Int64 {
+    get {_storage._cacheWrite}
+    set {_uniqueStorage()._cacheWrite = newValue}
+  }
 
   /// nano-dollars a request
-  package var perRequest: Int64 = 0
+  package var perRequest: Int64 {
+    get {_storage._perRequest}
+    set {_uniqueStorage()._perRequest = newValue}
+  }
 
-  package var effectiveFromMs: Int64 = 0
+  package var effectiveFromMs: Int64 {
+    get {_storage._effectiveFromMs}
+    set {_uniqueStorage()._effectiveFromMs = newValue}
+  }
 
   /// Of these there may be none: they cost what they are a part of. The numbers are those of PriceTier.
   package var cacheWriteHour: Int64 {
-    get {_cacheWriteHour ?? 0}
-    set {_cacheWriteHour = newValue}
+    get {_storage._cacheWriteHour ?? 0}
+    set {_uniqueStorage()._cacheWriteHour = newValue}
   }
   /// Returns true if `cacheWriteHour` has been explicitly set.
-  package var hasCacheWriteHour: Bool {self._cacheWriteHour != nil}
+  package var hasCacheWriteHour: Bool {_storage._cacheWriteHour != nil}
   /// Clears the value of `cacheWriteHour`. Subsequent reads from it will return its default value.
-  package mutating func clearCacheWriteHour() {self._cacheWriteHour = nil}
+  package mutating func clearCacheWriteHour() {_uniqueStorage()._cacheWriteHour = nil}
 
   package var audioInput: Int64 {
-    get {_audioInput ?? 0}
-    set {_audioInput = newValue}
+    get {_storage._audioInput ?? 0}
+    set {_uniqueStorage()._audioInput = newValue}
   }
   /// Returns true if `audioInput` has been explicitly set.
-  package var hasAudioInput: Bool {self._audioInput != nil}
+  package var hasAudioInput: Bool {_storage._audioInput != nil}
   /// Clears the value of `audioInput`. Subsequent reads from it will return its default value.
-  package mutating func clearAudioInput() {self._audioInput = nil}
+  package mutating func clearAudioInput() {_uniqueStorage()._audioInput = nil}
 
   package var imageInput: Int64 {
-    get {_imageInput ?? 0}
-    set {_imageInput = newValue}
+    get {_storage._imageInput ?? 0}
+    set {_uniqueStorage()._imageInput = newValue}
   }
   /// Returns true if `imageInput` has been explicitly set.
-  package var hasImageInput: Bool {self._imageInput != nil}
+  package var hasImageInput: Bool {_storage._imageInput != nil}
   /// Clears the value of `imageInput`. Subsequent reads from it will return its default value.
-  package mutating func clearImageInput() {self._imageInput = nil}
+  package mutating func clearImageInput() {_uniqueStorage()._imageInput = nil}
 
   package var reasoning: Int64 {
-    get {_reasoning ?? 0}
-    set {_reasoning = newValue}
+    get {_storage._reasoning ?? 0}
+    set {_uniqueStorage()._reasoning = newValue}
   }
   /// Returns true if `reasoning` has been explicitly set.
-  package var hasReasoning: Bool {self._reasoning != nil}
+  package var hasReasoning: Bool {_storage._reasoning != nil}
   /// Clears the value of `reasoning`. Subsequent reads from it will return its default value.
-  package mutating func clearReasoning() {self._reasoning = nil}
+  package mutating func clearReasoning() {_uniqueStorage()._reasoning = nil}
 
   package var audioOutput: Int64 {
-    get {_audioOutput ?? 0}
-    set {_audioOutput = newValue}
+    get {_storage._audioOutput ?? 0}
+    set {_uniqueStorage()._audioOutput = newValue}
   }
   /// Returns true if `audioOutput` has been explicitly set.
-  package var hasAudioOutput: Bool {self._audioOutput != nil}
+  package var hasAudioOutput: Bool {_storage._audioOutput != nil}
   /// Clears the value of `audioOutput`. Subsequent reads from it will return its default value.
-  package mutating func clearAudioOutput() {self._audioOutput = nil}
+  package mutating func clearAudioOutput() {_uniqueStorage()._audioOutput = nil}
 
   package var imageOutput: Int64 {
-    get {_imageOutput ?? 0}
-    set {_imageOutput = newValue}
+    get {_storage._imageOutput ?? 0}
+    set {_uniqueStorage()._imageOutput = newValue}
   }
   /// Returns true if `imageOutput` has been explicitly set.
-  package var hasImageOutput: Bool {self._imageOutput != nil}
+  package var hasImageOutput: Bool {_storage._imageOutput != nil}
   /// Clears the value of `imageOutput`. Subsequent reads from it will return its default value.
-  package mutating func clearImageOutput() {self._imageOutput = nil}
+  package mutating func clearImageOutput() {_uniqueStorage()._imageOutput = nil}
 
-  package var tiers: [Weir_V1_PriceTier] = []
+  package var tiers: [Weir_V1_PriceTier] {
+    get {_storage._tiers}
+    set {_uniqueStorage()._tiers = newValue}
+  }
+
+  /// what the provider states that an answer cost counts, where it does
+  package var providerCost: Bool {
+    get {_storage._providerCost}
+    set {_uniqueStorage()._providerCost = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _cacheWriteHour: Int64? = nil
-  fileprivate var _audioInput: Int64? = nil
-  fileprivate var _imageInput: Int64? = nil
-  fileprivate var _reasoning: Int64? = nil
-  fileprivate var _audioOutput: Int64? = nil
-  fileprivate var _imageOutput: Int64? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Prices of all tokens of a request whose input is above a size, nano-dollars per million tokens. What is left out is as in the price.
@@ -1740,108 +1771,181 @@ nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Price"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}model_id\0\u{3}endpoint_id\0\u{1}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{3}per_request\0\u{3}effective_from_ms\0\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0\u{1}tiers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}model_id\0\u{3}endpoint_id\0\u{1}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{3}per_request\0\u{3}effective_from_ms\0\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0\u{1}tiers\0\u{3}provider_cost\0")
+
+  fileprivate class _StorageClass {
+    var _id: String = String()
+    var _modelID: String = String()
+    var _endpointID: String = String()
+    var _input: Int64 = 0
+    var _output: Int64 = 0
+    var _cachedInput: Int64 = 0
+    var _cacheWrite: Int64 = 0
+    var _perRequest: Int64 = 0
+    var _effectiveFromMs: Int64 = 0
+    var _cacheWriteHour: Int64? = nil
+    var _audioInput: Int64? = nil
+    var _imageInput: Int64? = nil
+    var _reasoning: Int64? = nil
+    var _audioOutput: Int64? = nil
+    var _imageOutput: Int64? = nil
+    var _tiers: [Weir_V1_PriceTier] = []
+    var _providerCost: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _id = source._id
+      _modelID = source._modelID
+      _endpointID = source._endpointID
+      _input = source._input
+      _output = source._output
+      _cachedInput = source._cachedInput
+      _cacheWrite = source._cacheWrite
+      _perRequest = source._perRequest
+      _effectiveFromMs = source._effectiveFromMs
+      _cacheWriteHour = source._cacheWriteHour
+      _audioInput = source._audioInput
+      _imageInput = source._imageInput
+      _reasoning = source._reasoning
+      _audioOutput = source._audioOutput
+      _imageOutput = source._imageOutput
+      _tiers = source._tiers
+      _providerCost = source._providerCost
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.modelID) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.endpointID) }()
-      case 4: try { try decoder.decodeSingularInt64Field(value: &self.input) }()
-      case 5: try { try decoder.decodeSingularInt64Field(value: &self.output) }()
-      case 6: try { try decoder.decodeSingularInt64Field(value: &self.cachedInput) }()
-      case 7: try { try decoder.decodeSingularInt64Field(value: &self.cacheWrite) }()
-      case 8: try { try decoder.decodeSingularInt64Field(value: &self.perRequest) }()
-      case 9: try { try decoder.decodeSingularInt64Field(value: &self.effectiveFromMs) }()
-      case 10: try { try decoder.decodeSingularInt64Field(value: &self._cacheWriteHour) }()
-      case 11: try { try decoder.decodeSingularInt64Field(value: &self._audioInput) }()
-      case 12: try { try decoder.decodeSingularInt64Field(value: &self._imageInput) }()
-      case 13: try { try decoder.decodeSingularInt64Field(value: &self._reasoning) }()
-      case 14: try { try decoder.decodeSingularInt64Field(value: &self._audioOutput) }()
-      case 15: try { try decoder.decodeSingularInt64Field(value: &self._imageOutput) }()
-      case 16: try { try decoder.decodeRepeatedMessageField(value: &self.tiers) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._id) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._modelID) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._endpointID) }()
+        case 4: try { try decoder.decodeSingularInt64Field(value: &_storage._input) }()
+        case 5: try { try decoder.decodeSingularInt64Field(value: &_storage._output) }()
+        case 6: try { try decoder.decodeSingularInt64Field(value: &_storage._cachedInput) }()
+        case 7: try { try decoder.decodeSingularInt64Field(value: &_storage._cacheWrite) }()
+        case 8: try { try decoder.decodeSingularInt64Field(value: &_storage._perRequest) }()
+        case 9: try { try decoder.decodeSingularInt64Field(value: &_storage._effectiveFromMs) }()
+        case 10: try { try decoder.decodeSingularInt64Field(value: &_storage._cacheWriteHour) }()
+        case 11: try { try decoder.decodeSingularInt64Field(value: &_storage._audioInput) }()
+        case 12: try { try decoder.decodeSingularInt64Field(value: &_storage._imageInput) }()
+        case 13: try { try decoder.decodeSingularInt64Field(value: &_storage._reasoning) }()
+        case 14: try { try decoder.decodeSingularInt64Field(value: &_storage._audioOutput) }()
+        case 15: try { try decoder.decodeSingularInt64Field(value: &_storage._imageOutput) }()
+        case 16: try { try decoder.decodeRepeatedMessageField(value: &_storage._tiers) }()
+        case 17: try { try decoder.decodeSingularBoolField(value: &_storage._providerCost) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.id.isEmpty {
-      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
-    }
-    if !self.modelID.isEmpty {
-      try visitor.visitSingularStringField(value: self.modelID, fieldNumber: 2)
-    }
-    if !self.endpointID.isEmpty {
-      try visitor.visitSingularStringField(value: self.endpointID, fieldNumber: 3)
-    }
-    if self.input != 0 {
-      try visitor.visitSingularInt64Field(value: self.input, fieldNumber: 4)
-    }
-    if self.output != 0 {
-      try visitor.visitSingularInt64Field(value: self.output, fieldNumber: 5)
-    }
-    if self.cachedInput != 0 {
-      try visitor.visitSingularInt64Field(value: self.cachedInput, fieldNumber: 6)
-    }
-    if self.cacheWrite != 0 {
-      try visitor.visitSingularInt64Field(value: self.cacheWrite, fieldNumber: 7)
-    }
-    if self.perRequest != 0 {
-      try visitor.visitSingularInt64Field(value: self.perRequest, fieldNumber: 8)
-    }
-    if self.effectiveFromMs != 0 {
-      try visitor.visitSingularInt64Field(value: self.effectiveFromMs, fieldNumber: 9)
-    }
-    try { if let v = self._cacheWriteHour {
-      try visitor.visitSingularInt64Field(value: v, fieldNumber: 10)
-    } }()
-    try { if let v = self._audioInput {
-      try visitor.visitSingularInt64Field(value: v, fieldNumber: 11)
-    } }()
-    try { if let v = self._imageInput {
-      try visitor.visitSingularInt64Field(value: v, fieldNumber: 12)
-    } }()
-    try { if let v = self._reasoning {
-      try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
-    } }()
-    try { if let v = self._audioOutput {
-      try visitor.visitSingularInt64Field(value: v, fieldNumber: 14)
-    } }()
-    try { if let v = self._imageOutput {
-      try visitor.visitSingularInt64Field(value: v, fieldNumber: 15)
-    } }()
-    if !self.tiers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.tiers, fieldNumber: 16)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._id.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._id, fieldNumber: 1)
+      }
+      if !_storage._modelID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._modelID, fieldNumber: 2)
+      }
+      if !_storage._endpointID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._endpointID, fieldNumber: 3)
+      }
+      if _storage._input != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._input, fieldNumber: 4)
+      }
+      if _storage._output != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._output, fieldNumber: 5)
+      }
+      if _storage._cachedInput != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._cachedInput, fieldNumber: 6)
+      }
+      if _storage._cacheWrite != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._cacheWrite, fieldNumber: 7)
+      }
+      if _storage._perRequest != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._perRequest, fieldNumber: 8)
+      }
+      if _storage._effectiveFromMs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._effectiveFromMs, fieldNumber: 9)
+      }
+      try { if let v = _storage._cacheWriteHour {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._audioInput {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._imageInput {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._reasoning {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._audioOutput {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 14)
+      } }()
+      try { if let v = _storage._imageOutput {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 15)
+      } }()
+      if !_storage._tiers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._tiers, fieldNumber: 16)
+      }
+      if _storage._providerCost != false {
+        try visitor.visitSingularBoolField(value: _storage._providerCost, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_Price, rhs: Weir_V1_Price) -> Bool {
-    if lhs.id != rhs.id {return false}
-    if lhs.modelID != rhs.modelID {return false}
-    if lhs.endpointID != rhs.endpointID {return false}
-    if lhs.input != rhs.input {return false}
-    if lhs.output != rhs.output {return false}
-    if lhs.cachedInput != rhs.cachedInput {return false}
-    if lhs.cacheWrite != rhs.cacheWrite {return false}
-    if lhs.perRequest != rhs.perRequest {return false}
-    if lhs.effectiveFromMs != rhs.effectiveFromMs {return false}
-    if lhs._cacheWriteHour != rhs._cacheWriteHour {return false}
-    if lhs._audioInput != rhs._audioInput {return false}
-    if lhs._imageInput != rhs._imageInput {return false}
-    if lhs._reasoning != rhs._reasoning {return false}
-    if lhs._audioOutput != rhs._audioOutput {return false}
-    if lhs._imageOutput != rhs._imageOutput {return false}
-    if lhs.tiers != rhs.tiers {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._id != rhs_storage._id {return false}
+        if _storage._modelID != rhs_storage._modelID {return false}
+        if _storage._endpointID != rhs_storage._endpointID {return false}
+        if _storage._input != rhs_storage._input {return false}
+        if _storage._output != rhs_storage._output {return false}
+        if _storage._cachedInput != rhs_storage._cachedInput {return false}
+        if _storage._cacheWrite != rhs_storage._cacheWrite {return false}
+        if _storage._perRequest != rhs_storage._perRequest {return false}
+        if _storage._effectiveFromMs != rhs_storage._effectiveFromMs {return false}
+        if _storage._cacheWriteHour != rhs_storage._cacheWriteHour {return false}
+        if _storage._audioInput != rhs_storage._audioInput {return false}
+        if _storage._imageInput != rhs_storage._imageInput {return false}
+        if _storage._reasoning != rhs_storage._reasoning {return false}
+        if _storage._audioOutput != rhs_storage._audioOutput {return false}
+        if _storage._imageOutput != rhs_storage._imageOutput {return false}
+        if _storage._tiers != rhs_storage._tiers {return false}
+        if _storage._providerCost != rhs_storage._providerCost {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -75,7 +75,7 @@ enum SampleDocument {
             [
                 "model": "gpt-x", "endpoint": "us", "input": "2", "output": 8, "per_request": "0.001",
                 "effective_from": "2026-01-01T00:00:00Z", "cache_write_hour": "4", "audio_input": "5", "image_input": "6",
-                "reasoning": "7", "audio_output": "8.5", "image_output": "9",
+                "reasoning": "7", "audio_output": "8.5", "image_output": "9", "provider_cost": true,
                 "tiers": [
                     ["above_input_tokens": 200_000, "input": "3", "cached_input": "0.5"], ["above_input_tokens": 500_000, "output": 12],
                 ],
