@@ -101,6 +101,7 @@ struct RowSecurityTests {
                             created_at, updated_at, directory_revision)
                         VALUES ($1, $1, 'tenant', $2, 'requests', 1, 1, 'sliding_window', 0, 'enforce', 1, 1, 1, 1)
                         """, [.text("lim_" + tenant), .text(tenant)])
+                    try DIDDocumentsTable.put(c, DIDDocumentRow(didID: "did_" + tenant, tenantID: tenant, nextAt: 1))
                     try AuditTable.insert(
                         c,
                         AuditRow(
