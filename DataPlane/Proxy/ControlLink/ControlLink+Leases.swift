@@ -95,6 +95,9 @@ actor LeaseStream {
     private var unanswered: [UInt64: (slices: [SliceID], step: Int64, epoch: UInt64?)] = [:]
     private var asked: [UInt64: LeaseAsk] = [:]
     private var lastLook: Int64 = 0
+    /// Monotonic microseconds.
+    private var welcomedAt: Int64 = 0
+    private static let patienceMicroseconds: Int64 = 3_000_000
 
     init(desk: BudgetDesk) { self.desk = desk }
 
@@ -171,6 +174,7 @@ actor LeaseStream {
         switch message.message {
         case .welcome(let welcome):
             isWelcome = true
+            welcomedAt = MonotonicClock.nowMicroseconds()
             desk.linked(true)
             try await void(welcome.voidSlices)
             try await stored(through: 0)
@@ -188,6 +192,10 @@ actor LeaseStream {
                 case .exhausted, .unspecified, .UNRECOGNIZED: .exhausted
                 }
             desk.refused(ask, RefusedAccount(reason: reason, resetsAt: refused.resetsAtMs))
+            // It was restored since the hello, perhaps: another one tells what is held here.
+            if reason == .recovering, MonotonicClock.nowMicroseconds() - welcomedAt > Self.patienceMicroseconds {
+                throw RPCError(code: .aborted, message: "the control plane wants to hear what is held here")
+            }
         case .stored(let stored):
             try await void(stored.voidSlices)
             try await self.stored(through: stored.number)

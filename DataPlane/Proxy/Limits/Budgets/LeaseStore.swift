@@ -14,6 +14,8 @@ package final class LeaseStore: FoldParticipant {
     private let store: LocalStore
     private let witness: LeaseWitness
     private let state: Mutex<State>
+    /// Some slice is, or was, on the disk. Else no record holds anything, and none is looked through.
+    private let mayHold: Atomic<Bool>
 
     private struct State {
         var mark: ContinuityMark
@@ -34,7 +36,10 @@ package final class LeaseStore: FoldParticipant {
     init(store: LocalStore) throws {
         self.store = store
         witness = LeaseWitness(stateFolder: store.directory)
-        let mark = try store.read { try Self.mark($0) }
+        let (mark, isUsed) = try store.read { db in
+            (try Self.mark(db), try Int.fetchOne(db, sql: "SELECT 1 FROM lease_slice LIMIT 1") != nil)
+        }
+        mayHold = Atomic(isUsed)
         state = Mutex(State(mark: mark, foundStep: mark.step, found: witness.read()))
     }
 
@@ -109,7 +114,8 @@ package final class LeaseStore: FoldParticipant {
     /// A grant, before anything is reserved from it.
     /// - Returns: nil for one that is known.
     func add(_ slice: HeldSlice, unit: Int) throws -> HeldSlice? {
-        try change { db, step in
+        mayHold.store(true, ordering: .releasing)
+        return try change { db, step in
             let known = try Int.fetchOne(db, sql: "SELECT count(*) FROM lease_slice WHERE id = ?", arguments: [slice.id.rawValue]) ?? 0
             guard known == 0 else { return nil }
             try db.execute(
@@ -209,6 +215,7 @@ package final class LeaseStore: FoldParticipant {
     // MARK: Folding
 
     package func fold(_ records: FoldedRecords, in database: Database) throws {
+        guard mayHold.load(ordering: .acquiring) else { return }
         var step: Int64?
         var holds = 0
         try records.forEach { _, bytes in
