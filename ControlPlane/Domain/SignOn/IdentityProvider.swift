@@ -17,6 +17,14 @@ package struct SignOnAttempt: Sendable, Hashable {
     package let tenantID: String?
     /// Unix milliseconds.
     package let endsAt: Int64
+
+    package init(state: String, nonce: String, verifier: String, tenantID: String?, endsAt: Int64) {
+        self.state = state
+        self.nonce = nonce
+        self.verifier = verifier
+        self.tenantID = tenantID
+        self.endsAt = endsAt
+    }
 }
 
 /// Who the identity provider says has signed on.
