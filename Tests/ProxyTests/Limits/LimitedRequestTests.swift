@@ -1,5 +1,6 @@
 import Contract
 import Foundation
+import NIOCore
 import Primitives
 import Simulator
 import Testing
