@@ -191,7 +191,8 @@ let package = Package(
         tests(
             "FleetTests",
             [
-                "Fleet", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Leases", "Trust", "Telemetry", "Primitives",
+                "Fleet", "Outbound", "Proxy", "Domain", "Nouns", "Storage", "Simulator", "Contract", "Leases", "Trust", "Telemetry",
+                "Primitives",
                 .nioCore,
                 .nioPosix,
                 .grpcCore,

@@ -40,7 +40,9 @@ final class RunningControl: Sendable {
         var logger = Logger(label: "control")
         logger.logLevel = .critical
         let settings = FleetSettings(port: port, heartbeatInterval: .seconds(1), pollInterval: .milliseconds(50))
-        let server = try await FleetServer(context, credentials: services.credentials, settings: settings, logger: logger) { id, batches in
+        let server = try await FleetServer(
+            context, credentials: services.credentials, outbound: outbound, settings: settings, logger: logger
+        ) { id, batches in
             try await usage.store(dataPlaneID: id, batches: batches)
         }
         try await beforeServing(server.administration)

@@ -123,9 +123,11 @@ final class RunningDataPlane: Sendable {
     }
 
     /// Any body.
-    func send(headers: [String], path: String = "/v1/chat/completions", body: String) throws -> (status: Int, body: String) {
+    func send(
+        method: String = "POST", headers: [String], path: String = "/v1/chat/completions", body: String
+    ) throws -> (status: Int, body: String) {
         let request =
-            "POST \(path) HTTP/1.1\r\nHost: x\r\n\(headers.joined(separator: "\r\n"))\r\nContent-Type: application/json\r\n"
+            "\(method) \(path) HTTP/1.1\r\nHost: x\r\n\(headers.joined(separator: "\r\n"))\r\nContent-Type: application/json\r\n"
             + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n\(body)"
         let answer = try Self.exchange(port: server.port, request)
         let status = answer.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
