@@ -25,6 +25,9 @@ struct GrantTests {
         #expect(grant.issuer.text == issuer && grant.subject == "key_aaaaaaaaaaaaaaaa" && grant.id == "grant-0001")
         #expect(grant.models == ["gpt-small"] && grant.expires == 1_764_108_060)
         #expect(try Grant(self.grant(), nowMilliseconds: Self.now).models == nil)
+        let amount = try Grant(self.grant(#","amount":"2.50""#), nowMilliseconds: Self.now)
+        #expect(amount.amount == 2_500_000_000 && grant.amount == nil && amount.budgetID == grant.budgetID)
+        #expect(amount.budgetID.rawValue.hasPrefix("bgt_") && (try? BudgetID.parse(amount.budgetID.rawValue)) != nil)
     }
 
     @Test func readsOneOfP256() throws {
@@ -42,7 +45,10 @@ struct GrantTests {
             try grant(expires: 1_764_108_000), try grant(#","nbf":1764108001"#), try grant(#","nbf":1e300"#), try grant(issuer: other),
             try grant(header: #"{"alg":"none","typ":"weir-grant+jwt"}"#), try grant(header: #"{"alg":"ES256","typ":"weir-grant+jwt"}"#),
             try grant(header: #"{"alg":"EdDSA","typ":"JWT"}"#), try grant(header: #"{"alg":"EdDSA","typ":"weir-grant+jwt","crit":["x"]}"#),
-            try grant(#","models":[]"#), try grant(#","models":[1]"#), try grant(#","max_usd":"2.00""#), try grant(issuer: "did:web:a"),
+            try grant(#","models":[]"#), try grant(#","models":[1]"#), try grant(#","max_usd":"2.00""#), try grant(#","amount":2.5"#),
+            try grant(#","amount":"-1""#),
+            try grant(#","amount":"1e3""#), try grant(#","amount":"1000001""#), try grant(#","amount":null"#),
+            try grant(issuer: "did:web:a"),
             try grant(issuer: "did:pkh:eip155:1:0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"), "a.b.c", "..", "",
             String(repeating: "a", count: 5000),
         ] {

@@ -250,13 +250,14 @@ package struct LeaseService: Sendable {
     // MARK: Asks
 
     /// What a data plane gets of an account.
+    /// - Parameter grant: of a DID, whose amount the account is; empty: it is a budget's.
     /// - Throws: `LeaseRefusal.superseded` for an ask on a stream that does not count any more.
-    package func ask(_ session: inout LeaseSession, _ ask: LeaseAsk) async throws -> LeaseAnswer {
+    package func ask(_ session: inout LeaseSession, _ ask: LeaseAsk, grant: String = "") async throws -> LeaseAnswer {
         let now = now
         let current = session
         var generator = SystemRandomNumberGenerator()
         let id = SliceID.random(using: &generator)
-        let answer = try await domain.write(as: .all) { c in try decide(ask, as: id, current, now, c) }
+        let answer = try await domain.write(as: .all) { c in try decide(ask, grant, as: id, current, now, c) }
         switch answer {
         case .granted(let slice):
             granted.increment()
@@ -268,7 +269,7 @@ package struct LeaseService: Sendable {
     }
 
     private func decide(
-        _ ask: LeaseAsk, as id: SliceID, _ session: LeaseSession, _ now: Int64, _ c: any SQLConnection
+        _ ask: LeaseAsk, _ grant: String, as id: SliceID, _ session: LeaseSession, _ now: Int64, _ c: any SQLConnection
     ) throws -> LeaseAnswer {
         guard let holder = try LeaseHoldersTable.take(c, dataPlaneID: session.dataPlaneID, boot: session.boot).map({ LeaseHolder($0) }),
             holder.hello == session.hello
@@ -278,26 +279,26 @@ package struct LeaseService: Sendable {
         {
             return slice.isHeld && slice.account == ask.account ? .granted(slice) : .refused(.noSuchAccount, resetsAt: 0)
         }
-        guard let budget = try BudgetContent.find(c, ask.account.budget.rawValue)?.content,
-            let tenant = try TenantContent.find(c, budget.tenantID.rawValue), tenant.content.status == .active,
-            try FormerTenantsTable.scope(c, dataPlaneID: session.dataPlaneID)?.serves.contains(budget.tenantID.rawValue) == true,
-            let period = budget.period(startingAt: ask.account.periodStart),
-            period.start <= now + Self.tolerance, period.end.map({ now < $0 + Self.tolerance }) ?? true
+        guard let source = try LeaseSource.find(ask.account, grant, now, c), let tenant = try TenantContent.find(c, source.tenantID),
+            tenant.content.status == .active,
+            try FormerTenantsTable.scope(c, dataPlaneID: session.dataPlaneID)?.serves.contains(source.tenantID) == true,
+            source.period.start <= now + Self.tolerance, source.period.end.map({ now < $0 + Self.tolerance }) ?? true
         else { return .refused(.noSuchAccount, resetsAt: 0) }
-        let limit = try budget.limit(c)
-        let resetsAt = period.end ?? 0
+        let resetsAt = source.begins ?? 0
         let epoch = try FleetCounter.epoch(c)
         guard holder.mayAsk(onHello: session.hello, epoch: UInt64(clamping: epoch)) else {
             return .refused(.recovering, resetsAt: resetsAt)
         }
-        if try Recovery.isUnderWay(c, tenantID: budget.tenantID.rawValue, epoch: epoch, now: now) {
+        if try Recovery.isUnderWay(c, tenantID: source.tenantID, epoch: epoch, now: now) {
             return .refused(.recovering, resetsAt: resetsAt)
         }
         var row =
-            try BudgetAccountsTable.take(c, budgetID: ask.account.budget.rawValue, periodStart: period.start)
+            try BudgetAccountsTable.take(c, budgetID: ask.account.budget.rawValue, periodStart: source.period.start)
             ?? BudgetAccountRow(
-                budgetID: ask.account.budget.rawValue, periodStart: period.start, periodEnd: period.end,
-                tenantID: budget.tenantID.rawValue, limit: limit, settled: try budget.usedBefore(c), createdAt: now)
+                budgetID: ask.account.budget.rawValue, periodStart: source.period.start, periodEnd: source.period.end,
+                tenantID: source.tenantID, limit: source.limit, settled: source.usedBefore, createdAt: now)
+        // Of two grants with one id the smaller one counts.
+        let limit = source.isGrant ? min(row.limit, source.limit) : source.limit
         let holders = try BudgetSlicesTable.holders(c, budgetID: row.budgetID, periodStart: row.periodStart)
         guard holders[session.dataPlaneID] ?? 0 < Self.maximumSlices else { return .refused(.held, resetsAt: resetsAt) }
         var drawing = Set(
@@ -306,12 +307,12 @@ package struct LeaseService: Sendable {
         drawing.insert(session.dataPlaneID)
         var account = LeaseAccount(row)
         // A soft budget tells, and refuses nothing.
-        account.setLimit(budget.kind == .soft ? LeaseAmount.maximum : limit)
+        account.setLimit(source.isSoft ? LeaseAmount.maximum : limit)
         let slice: LeasedSlice
         do throws(LeaseRefusal) {
             slice = try account.grant(
-                ask, as: id, to: holder, holders: drawing.count, policy: policy, epoch: UInt64(clamping: epoch), periodEnd: period.end,
-                nowMilliseconds: now)
+                ask, as: id, to: holder, holders: drawing.count, policy: policy, epoch: UInt64(clamping: epoch),
+                periodEnd: source.period.end, nowMilliseconds: now)
         } catch {
             if error == .held { try LeaseRecallsTable.put(c, budgetID: row.budgetID, periodStart: row.periodStart, now: now) }
             return .refused(error, resetsAt: resetsAt)

@@ -87,7 +87,7 @@ struct LeaseStream: Sendable {
         }
         let ask = LeaseAsk(
             id: message.ask, account: account, needed: LeaseAmount.clamped(message.needed), wanted: LeaseAmount.clamped(message.wanted))
-        switch try await leases.ask(&session, ask) {
+        switch try await leases.ask(&session, ask, grant: message.grant) {
         case .granted(let slice):
             grant.granted.ask = message.ask
             grant.granted.slice = slice.id.bits

@@ -1,3 +1,4 @@
+import Contract
 import Primitives
 import Trust
 
@@ -29,10 +30,17 @@ extension Authenticate {
         let name = Directory.grantName(grant.id, issuer: fingerprint)
         guard !directory.isRevoked(grant: name) else { throw .forbidden("grant_revoked", "The grant was revoked.") }
         let scopes = KeyScopes(delegated: grant.models, to: caller.scopes)
-        return Caller(
+        var delegated = Caller(
             principal: Principal(
                 kind: .did, id: issuer.id, tenant: issuer.tenant, project: principal.project, user: issuer.user, delegate: principal.id,
                 grant: name), proof: caller.proof, channel: caller.channel, dialect: caller.dialect, scopes: scopes,
             isCandidate: caller.isCandidate)
+        if grant.amount != nil, let id = IDBits(grant.budgetID) {
+            delegated.grantBudget = GrantBudget(
+                rule: BudgetRule(
+                    id: id, tenant: principal.tenant.bits, name: "grant \(grant.id)", subject: BudgetSubject(.did, issuer.id),
+                    unit: .nanoDollars, refuses: true, observes: false, capability: nil, periods: [], neverResets: true), text: text)
+        }
+        return delegated
     }
 }

@@ -54,6 +54,8 @@ struct Caller {
     let scopes: KeyScopes?
     /// The rollout in force gives this caller the candidate version.
     let isCandidate: Bool
+    /// The amount of the grant that it asks with, if that has one.
+    var grantBudget: GrantBudget?
 
     /// - Note: only for `Authenticate` and what it hands a `PendingCaller`.
     init(principal: Principal, proof: Proof, channel: Channel, dialect: Dialect, scopes: KeyScopes?, isCandidate: Bool) {
@@ -95,6 +97,13 @@ struct Caller {
             }
         }
     }
+}
+
+/// An account inside of its DID's: what requests with a grant may cost.
+struct GrantBudget: Sendable {
+    let rule: BudgetRule
+    /// The grant, for the control plane, which judges it and keeps the account.
+    let text: String
 }
 
 /// What authentication comes to at the end of a request's head.

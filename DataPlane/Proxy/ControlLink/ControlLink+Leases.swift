@@ -142,6 +142,7 @@ actor LeaseStream {
             message.ask.periodStartMs = ask.account.periodStart
             message.ask.needed = ask.needed
             message.ask.wanted = ask.wanted
+            message.ask.grant = desk.grant(of: ask.account) ?? ""
             messages.append(message)
         }
         return messages

@@ -770,6 +770,9 @@ package nonisolated struct Weir_V1_LeaseAsk: Sendable {
 
   package var wanted: Int64 = 0
 
+  /// the compact JWS of a DID's grant whose amount is the account; empty: it is a budget's
+  package var grant: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2293,7 +2296,7 @@ nonisolated extension Weir_V1_SliceReport: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_LeaseAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LeaseAsk"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ask\0\u{3}budget_id\0\u{3}period_start_ms\0\u{1}needed\0\u{1}wanted\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ask\0\u{3}budget_id\0\u{3}period_start_ms\0\u{1}needed\0\u{1}wanted\0\u{2}U\u{1}grant\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2306,6 +2309,7 @@ nonisolated extension Weir_V1_LeaseAsk: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.periodStartMs) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.needed) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.wanted) }()
+      case 90: try { try decoder.decodeSingularStringField(value: &self.grant) }()
       default: break
       }
     }
@@ -2327,6 +2331,9 @@ nonisolated extension Weir_V1_LeaseAsk: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.wanted != 0 {
       try visitor.visitSingularInt64Field(value: self.wanted, fieldNumber: 5)
     }
+    if !self.grant.isEmpty {
+      try visitor.visitSingularStringField(value: self.grant, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2336,6 +2343,7 @@ nonisolated extension Weir_V1_LeaseAsk: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.periodStartMs != rhs.periodStartMs {return false}
     if lhs.needed != rhs.needed {return false}
     if lhs.wanted != rhs.wanted {return false}
+    if lhs.grant != rhs.grant {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

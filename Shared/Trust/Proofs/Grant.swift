@@ -1,10 +1,11 @@
 import Foundation
-import Primitives
+package import Primitives
 
 /// A part of a DID's right that it passes on to a key: a compact JWS (RFC 7515 §3.1) with the claims of RFC 7519, signed by the DID's key.
 ///
 /// Header: `alg` (EdDSA, ES256, ES256K) and `typ` `weir-grant+jwt`. Claims: `iss` the DID; `sub` the key (`key_…`); `jti` the grant's id, by
-/// which it is revoked; `exp` and, if it begins later, `nbf` in seconds since 1970; `models`, the models it is for (without it: all).
+/// which it is revoked; `exp` and, if it begins later, `nbf` in seconds since 1970; `models`, the models it is for (without it: all); `amount`, US
+/// dollars as a decimal text, which requests with it may cost in all.
 package struct Grant: Sendable, Hashable {
     package static let type = "weir-grant+jwt"
     package static let maximumBytes = 4096
@@ -17,6 +18,8 @@ package struct Grant: Sendable, Hashable {
     package let notBefore: Int64
     /// Nil: all.
     package let models: [String]?
+    /// Nano-dollars; nil: its issuer's budgets alone bound it.
+    package let amount: Int64?
 
     /// - Throws: for a grant that is malformed, not signed by its issuer, not for now, or with a claim that is not understood: a limit that
     ///   nobody keeps would be none.
@@ -32,7 +35,7 @@ package struct Grant: Sendable, Hashable {
         guard header["crit"] == nil, header["b64"] == nil else {
             throw ProofProblem("The grant's header has extensions, which are not known here.")
         }
-        let known: Set<String> = ["iss", "sub", "jti", "exp", "nbf", "iat", "models"]
+        let known: Set<String> = ["iss", "sub", "jti", "exp", "nbf", "iat", "models", "amount"]
         if let other = claims.objectValue?.members.first(where: { !known.contains($0.name) }) {
             throw ProofProblem(
                 "The grant's claim \"\(other.name.prefix(40))\" is not known here, so nobody would keep to it. Leave it out.")
@@ -67,10 +70,28 @@ package struct Grant: Sendable, Hashable {
         } else {
             models = nil
         }
+        if let value = claims["amount"] {
+            guard let amount = value.stringValue.flatMap({ NanoDollars(decimal: $0) }), (0...Self.maximumAmount).contains(amount.rawValue)
+            else {
+                throw ProofProblem(
+                    "The grant's \"amount\" is a text of US dollars with at most nine decimals, like \"2.50\", up to a million.")
+            }
+            self.amount = amount.rawValue
+        } else {
+            amount = nil
+        }
         self.subject = subject
         self.id = id
         self.expires = expires
         self.notBefore = notBefore
+    }
+
+    private static let maximumAmount: Int64 = 1_000_000_000_000_000
+
+    /// The account of its amount, as both planes call it: an identifier of the budgets' kind that no budget has.
+    package var budgetID: BudgetID {
+        let name = Array("weir-grant-budget\u{0}".utf8) + issuer.fingerprint + Array(id.utf8)
+        return BudgetID(BudgetKind.prefix + Base32.encode(Array(SHA256Digest.of(name).prefix(10))))
     }
 
     private static func object(_ part: Substring) -> JSONValue? {

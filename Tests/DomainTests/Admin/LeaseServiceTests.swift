@@ -1,3 +1,4 @@
+import Crypto
 import Domain
 import Leases
 import Nouns
@@ -5,6 +6,7 @@ import Primitives
 import Storage
 import Telemetry
 import Testing
+import Trust
 
 @Suite("The control plane leases budgets")
 struct LeaseServiceTests {
@@ -311,6 +313,89 @@ struct LeaseServiceTests {
             for _ in 0..<2 { try await periods.roll() }
             let rolled = try await f.budgets.get(id, as: .all)
             #expect(rolled.change > made.change && rolled.revision == made.revision)
+        }
+    }
+
+    /// A DID of the tenant, a key, and grants of the one to the other.
+    private struct Granting {
+        let signer = Curve25519.Signing.PrivateKey()
+        let did: Entity<DIDContent>
+        let key: KeyID
+        let dids: NounService<DIDContent>
+
+        init(_ f: Fixture) async throws {
+            let project = try await NounService<ProjectContent>(f.domain).create(
+                ProjectContent {
+                    $0.tenantID = f.tenant
+                    $0.name = "p"
+                }, by: .system("test"))
+            key = try await VirtualKeyService(f.domain).create(
+                VirtualKeyContent {
+                    $0.projectID = project.id
+                    $0.name = "k"
+                }, by: .system("test")
+            ).key.id
+            dids = .dids(f.domain)
+            let text = Self.issuer(signer)
+            did = try await dids.create(
+                DIDContent {
+                    $0.tenantID = f.tenant
+                    $0.did = text
+                }, by: .system("test"))
+        }
+
+        private static func issuer(_ signer: Curve25519.Signing.PrivateKey) -> String {
+            let x = Base64URL.encode(Array(signer.publicKey.rawRepresentation))
+            return "did:jwk:" + Base64URL.encode(Array(#"{"kty":"OKP","crv":"Ed25519","x":"\#(x)"}"#.utf8))
+        }
+
+        func grant(_ amount: String, id: String = "grant-0001", key other: KeyID? = nil, by another: Curve25519.Signing.PrivateKey? = nil)
+            throws
+            -> String
+        {
+            let claims =
+                #"{"iss":"\#(Self.issuer(another ?? signer))","sub":"\#((other ?? key).rawValue)","jti":"\#(id)","exp":1800003600,"#
+                + #""amount":"\#(amount)"}"#
+            let header = Base64URL.encode(Array(#"{"alg":"EdDSA","typ":"weir-grant+jwt"}"#.utf8))
+            let signed = header + "." + Base64URL.encode(Array(claims.utf8))
+            return signed + "." + Base64URL.encode(Array(try (another ?? signer).signature(for: Array(signed.utf8))))
+        }
+    }
+
+    @Test("a grant's amount is one account, wherever its requests are sent, and nobody else's", arguments: TestDatabases.all)
+    func grants(kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let f = try await Fixture(database)
+            let g = try await Granting(f)
+            var a = try await f.hello(try await f.plane()).session
+            var b = try await f.hello(try await f.plane()).session
+            let text = try g.grant("0.000000010")
+            let name = try Grant(text, nowMilliseconds: f.clock.nowMilliseconds()).budgetID
+            let account = try #require(AccountKey(name, periodStart: 0))
+            func ask(_ session: inout LeaseSession, _ id: UInt64, _ amount: Int64, _ grant: String) async throws -> String {
+                switch try await f.service.ask(
+                    &session, LeaseAsk(id: id, account: account, needed: amount, wanted: amount), grant: grant)
+                {
+                case .granted(let slice): "\(slice.granted)"
+                case .refused(let reason, _): "\(reason)"
+                }
+            }
+            #expect(try await ask(&a, 1, 7, "") == "noSuchAccount")
+            #expect(try await ask(&a, 2, 7, text) == "7")
+            #expect(try await ask(&b, 1, 4, text) == "held")
+            #expect(try await ask(&b, 2, 3, text) == "3")
+            // The same id with more in it is the same grant.
+            #expect(try await ask(&b, 3, 1, try g.grant("5")) == "held")
+            // Another's key, another grant's account, somebody else's signature.
+            #expect(try await ask(&b, 4, 1, try g.grant("5", key: KeyID.random())) == "noSuchAccount")
+            #expect(try await ask(&b, 5, 1, try g.grant("5", id: "grant-0002")) == "noSuchAccount")
+            #expect(try await ask(&b, 6, 1, try g.grant("5", by: Curve25519.Signing.PrivateKey())) == "noSuchAccount")
+            _ = try await NounService<RevokedGrantContent>.revokedGrants(f.domain).create(
+                RevokedGrantContent {
+                    $0.didID = g.did.id
+                    $0.grantID = "grant-0001"
+                }, by: .system("test"))
+            #expect(try await ask(&b, 7, 1, text) == "noSuchAccount")
         }
     }
 }

@@ -12,6 +12,8 @@ package final class BudgetDesk: Sendable {
         var wallet = Wallet()
         /// The unit of each account that was asked for: it is kept beside its slices.
         var units: [AccountKey: Int] = [:]
+        /// Grants that have an amount, by its account: sent with each ask for more of it.
+        var grants: [AccountKey: String] = [:]
         var isReady = false
         var isStopping = false
         var isGivenBack = false
@@ -103,6 +105,20 @@ package final class BudgetDesk: Sendable {
         }
         return reservation
     }
+
+    private static let maximumGrants = 4096
+
+    /// A request asks with a grant: see `GrantBudget`.
+    func know(_ grant: String, of account: AccountKey) {
+        state.withLock { state in
+            guard state.grants[account] == nil else { return }
+            // Whoever asks again brings it again.
+            if state.grants.count >= Self.maximumGrants { state.grants.removeAll() }
+            state.grants[account] = grant
+        }
+    }
+
+    func grant(of account: AccountKey) -> String? { state.withLock { $0.grants[account] } }
 
     /// More for a request that runs.
     func extend(_ claim: Claim) -> [HoldPart]? {

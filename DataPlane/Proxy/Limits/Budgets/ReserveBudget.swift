@@ -86,8 +86,13 @@ enum ReserveBudget {
     /// - Throws: where the control plane has said that there is no more.
     static func request(_ admission: Admission, _ desk: BudgetDesk) throws(Rejection) -> Outcome {
         let table = admission.snapshot.directory.budgets
-        guard table.concerns(admission.caller.tenant) else { return .unlimited }
-        let rules = table.rules(of: admission.caller.principal, for: admission.capability)
+        let granted = admission.caller.grantBudget
+        guard granted != nil || table.concerns(admission.caller.tenant) else { return .unlimited }
+        var rules = table.rules(of: admission.caller.principal, for: admission.capability)
+        if let granted {
+            rules.append(granted.rule)
+            if let account = granted.rule.account(atMilliseconds: 0) { desk.know(granted.text, of: account) }
+        }
         guard !rules.isEmpty else { return .unlimited }
         let now = admission.admittedAt / 1000
         let worst = WorstCase(admission)
