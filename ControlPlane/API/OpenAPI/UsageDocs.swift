@@ -67,7 +67,7 @@ enum UsageDocs {
     private static func groups(for reader: UsageReader) -> [FieldShape] {
         UsageGroup.words.filter { reader.mayGroup(by: $0.group) }.flatMap { word, group -> [FieldShape] in
             switch group {
-            case .tenant, .project, .key, .app, .user, .endpoint, .provider, .dataPlane:
+            case .tenant, .project, .key, .app, .user, .owner, .endpoint, .provider, .dataPlane:
                 [
                     told("\(word)_id", words, "Where it is grouped by it.", nullable: true),
                     told(word, words, "Its name; null: it has none, or is gone.", nullable: true),

@@ -93,7 +93,7 @@ struct UsageCommand: ParsableCommand {
 
         @Option(
             help: ArgumentHelp(
-                "One or several with commas: tenant, project, key, app, user, did, model, config_version, endpoint, provider, data_plane, status, dialect, price, tags, tag:NAME, hour, day, month.",
+                "One or several with commas: tenant, project, key, app, user, did, model, owner, config_version, endpoint, provider, data_plane, status, dialect, price, tags, tag:NAME, hour, day, month.",
                 valueName: "groups"))
         var groupBy: String?
 
@@ -249,7 +249,7 @@ enum UsageTable {
     private static func column(_ group: String) -> Column {
         let title = group.uppercased()
         switch group {
-        case "tenant", "project", "key", "app", "user", "endpoint", "provider", "data_plane": return named(title, group)
+        case "tenant", "project", "key", "app", "user", "owner", "endpoint", "provider", "data_plane": return named(title, group)
         case "price": return Column(title, "price_id", .id)
         case let tag where tag.hasPrefix("tag:"):
             let name = String(tag.dropFirst(4))
