@@ -191,18 +191,18 @@ final class LeaseSimulation {
     // MARK: What must hold
 
     func check() throws {
+        var all: [AccountKey: (settled: Int64, unknown: Int64, leased: Int64)] = [:]
+        for slice in control.slices.values {
+            let parts = slice.parts
+            guard parts.leased >= 0, parts.unknown >= 0, slice.spent >= 0 else { throw SimulationFailure(description: "\(slice)") }
+            let before = all[slice.account] ?? (0, 0, 0)
+            all[slice.account] = (before.settled + parts.settled, before.unknown + parts.unknown, before.leased + parts.leased)
+        }
         for (key, account) in control.accounts {
             guard account.settled + account.unknown + account.leased + account.free == account.limit else {
                 throw SimulationFailure(description: "\(key): \(account) does not add up")
             }
-            var sums = (settled: Int64(0), unknown: Int64(0), leased: Int64(0))
-            for slice in control.slices.values where slice.account == key {
-                let parts = slice.parts
-                guard parts.leased >= 0, parts.unknown >= 0, slice.spent >= 0 else { throw SimulationFailure(description: "\(slice)") }
-                sums.settled += parts.settled
-                sums.unknown += parts.unknown
-                sums.leased += parts.leased
-            }
+            let sums = all[key] ?? (0, 0, 0)
             guard sums == (account.settled, account.unknown, account.leased) else {
                 throw SimulationFailure(description: "\(key): \(account), but its slices say \(sums)")
             }
