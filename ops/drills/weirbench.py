@@ -425,9 +425,12 @@ def add_keys(lab, count, keep=5000, dids_too=0):
     revision = database.execute("UPDATE counters SET value = value + 1 WHERE name = 'directory' RETURNING value").fetchone()[0]
     chunk = []
     for number in range(count):
-        identifier, text, digest = virtual_key()
         if number < keep:
+            identifier, text, digest = virtual_key()
             kept.append(text)
+        else:
+            # Nobody will ask with these: what they are the digest of is not needed.
+            identifier, digest = f"key_{base64.b32encode(secrets.token_bytes(10)).decode().lower()}", secrets.token_bytes(32)
         chunk.append((identifier, lab.project_id, lab.tenant_id, "bench", digest, "[]", "[]", "[]", "{}", 1, now, now, revision))
         if len(chunk) == 10_000 or number == count - 1:
             database.executemany(
