@@ -19,7 +19,8 @@ package enum RowSecurity {
     package static let tables: [(name: String, tenantColumn: String)] =
         first
         + [
-            "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "did_documents", "revoked_grants", "budgets",
+            "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "did_documents", "upstream_keys", "revoked_grants",
+            "budgets",
             "kill_switches", "limits",
             "budget_accounts", "budget_slices", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances", "admin_tokens",
             "people",

@@ -47,6 +47,12 @@ struct RowSecurityTests {
                             directory_revision)
                         VALUES ($1, $2, $3, 'g', $4, 1, 1, 1, 1)
                         """, [.text("rvk_" + tenant), .text("did_" + tenant), .text(tenant), .blob(Array(tenant.utf8))])
+                    try UpstreamKeysTable.insert(
+                        c,
+                        UpstreamKeyRow(
+                            id: "upk_" + tenant, tenantID: tenant, didID: "did_" + tenant, credentialID: "cred_a", providerID: "prov_a",
+                            now: 1
+                        ), now: 1)
                     try c.execute(
                         """
                         INSERT INTO admin_tokens (id, tenant_id, name, role, sha256, revision, created_at, updated_at)

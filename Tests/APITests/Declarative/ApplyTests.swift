@@ -29,9 +29,12 @@ struct ApplyTests {
             // Elsewhere it makes the same.
             try await ControlHarness.run(on: kind) { other in
                 let missing = try await other.apply(export.json)
-                #expect(missing.status == 400 && missing.fields == ["credentials[0].secret"])
+                #expect(missing.status == 400 && missing.fields == ["credentials[0].secret", "credentials[1].secret"])
                 var document = export.json.objectValue ?? JSONObject()
-                document["credentials"] = [["provider": "openai", "name": "main", "secret": "another-secret"]]
+                document["credentials"] = [
+                    ["provider": "openai", "name": "main", "secret": "another-secret"],
+                    ["provider": "openai", "name": "management", "purpose": "management", "secret": "yet-another"],
+                ]
                 let applied = try await other.apply(.object(document))
                 #expect(applied.status == 200, "\(applied.text)")
                 #expect(try await other.export().json == export.json)
@@ -152,7 +155,12 @@ struct ApplyTests {
             let cases: [(JSONValue, [String])] = [
                 // When it is written: what a header cannot carry.
                 (
-                    SampleDocument.with("credentials", [["provider": "openai", "name": "main", "secret": "a\nb"]]),
+                    SampleDocument.with(
+                        "credentials",
+                        [
+                            ["provider": "openai", "name": "main", "secret": "a\nb"],
+                            ["provider": "openai", "name": "management", "purpose": "management", "secret": "s"],
+                        ]),
                     ["credentials[0].secret"]
                 ),
                 // Beside the others, once they are written.

@@ -13,7 +13,12 @@ enum SampleDocument {
 
     static let json: JSONValue = [
         "format": "weir/1",
-        "tenants": [["name": "Acme"], ["name": "Brown", "status": "disabled"]],
+        "tenants": [
+            [
+                "name": "Acme", "did_policy": "allow_list", "did_patterns": ["did:key:z6Mk*"], "did_hosts": ["api.acme.example"],
+                "did_daily_limit": 50, "did_credential": "management", "did_key_limit": "2.50", "did_key_limit_reset": "daily",
+            ], ["name": "Brown", "status": "disabled"],
+        ],
         // Two of one name: what refers to them says whose.
         "projects": [
             ["tenant": "Acme", "name": "Search"], ["tenant": "Brown", "name": "Search", "status": "disabled"],
@@ -53,7 +58,10 @@ enum SampleDocument {
             ],
             ["name": "spare", "base_url": "https://spare.example.com/v1", "ca_pem": .string(certificate)],
         ],
-        "credentials": [["provider": "openai", "name": "main", "secret": .string(secret)]],
+        "credentials": [
+            ["provider": "openai", "name": "main", "secret": .string(secret)],
+            ["provider": "openai", "name": "management", "purpose": "management", "secret": .string(secret)],
+        ],
         "endpoints": [
             ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000]],
             ["provider": "openai", "name": "us", "disabled": true, "base_url": "https://us.example.com/v1"],
