@@ -49,7 +49,8 @@ package struct BillingRoutes: RouteGroup {
 
     private static func tenant(_ request: APIRequest) throws(DomainError) -> TenantID {
         // An administrator of one tenant has only that one.
-        guard let id = try request.query.id("tenant_id", as: TenantID.self) ?? request.actor.tenantID else {
+        let (named, own) = (try request.query.id("tenant_id", as: TenantID.self), try request.actor.tenantID)
+        guard let id = named ?? own else {
             throw .invalid("tenant_id", "is missing", remedy: "Say whose it shall be.")
         }
         return id
