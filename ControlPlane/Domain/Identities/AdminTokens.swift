@@ -111,17 +111,12 @@ package struct AdminTokenService: Sendable {
 
     private static let ownLifetime: Int64 = 90 * 86_400_000
 
-    /// - Throws: `DomainError.forbidden` for who is no person that has signed on: a token does not make itself a successor.
-    private static func person(_ actor: Actor) throws(DomainError) -> PersonID {
-        guard let id = try? PersonID.parse(actor.id), actor.tokenRole == nil else {
-            throw .forbidden(detail: "Tokens of one's own are for people who have signed on.")
-        }
-        return id
-    }
+    /// Nil for who is no person that has signed on: a token has none of its own, and does not make itself a successor.
+    private static func person(_ actor: Actor) -> PersonID? { actor.tokenRole == nil ? try? PersonID.parse(actor.id) : nil }
 
     /// Of the person who asks, oldest first.
     package func own(of actor: Actor) async throws -> [AdminToken] {
-        let person = try Self.person(actor)
+        guard let person = Self.person(actor) else { return [] }
         return try await nouns.domain.read(as: actor.scope) { c in
             try AdminTokenContent.listed(c, where: "person_id", is: person.rawValue)
         }
@@ -131,8 +126,12 @@ package struct AdminTokenService: Sendable {
     ///   - role: What it may do at most; nil: what the person may now.
     ///   - expiresAt: Unix milliseconds; nil: in 90 days.
     package func createOwn(name: String, role: Role?, expiresAt: Int64?, by actor: Actor) async throws -> Issued {
+        guard let person = Self.person(actor) else {
+            throw DomainError.conflict(
+                "person_id", "is missing: who asks is no person who has signed on", remedy: "Sign on first: /admin/login.")
+        }
         var content = AdminTokenContent()
-        content.personID = try Self.person(actor)
+        content.personID = person
         content.tenantID = actor.tenantID
         content.name = name
         content.role = role ?? actor.role
@@ -142,10 +141,11 @@ package struct AdminTokenService: Sendable {
     }
 
     package func deleteOwn(_ id: AdminTokenID, by actor: Actor) async throws {
-        let person = try Self.person(actor)
+        let missing = DomainError.notFound(kind: "token", id: id.rawValue)
+        guard let person = Self.person(actor) else { throw missing }
         try await nouns.write(by: actor) { change in
             let token = try AdminTokenContent.present(change.connection, id)
-            guard token.content.personID == person else { throw DomainError.notFound(kind: "token", id: id.rawValue) }
+            guard token.content.personID == person else { throw missing }
             try NounService<AdminTokenContent>.remove(token, change)
         }
     }
