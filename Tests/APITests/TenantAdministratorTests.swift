@@ -61,6 +61,10 @@ struct Household: Sendable {
         _ = try await make(
             "group-roles", ["tenant_id": .string(tenant), "group": .string(word + "-group"), "role": "viewer"]
         ) { $0["group"] = "again" }
+        // What the operator bounds it by is its to see.
+        ids["bgt_"] = try await h.create(
+            "/admin/api/budgets", ["tenant_id": .string(tenant), "name": .string(word + "-budget"), "limit": "10"]
+        ).id
         self.tenant = tenant
         self.ids = ids
         self.bodies = bodies
@@ -89,6 +93,9 @@ struct TenantAdministratorTests {
                 "PATCH /admin/api/apps/{id}/toggle", "POST /admin/api/signing-secrets/{id}/rotate",
                 "POST /admin/api/users/{id}/sync-expiry",
                 "POST /admin/api/users/sync/bulk-expiry",
+                "GET /admin/api/billing", "GET /admin/api/billing/entries", "GET /admin/api/billing/balance",
+                "GET /admin/api/billing/statement", "GET /admin/api/budgets", "GET /admin/api/budgets/{id}",
+                "GET /admin/api/budgets/{id}/state", "GET /admin/api/spend-events",
             ])
     }()
 

@@ -38,7 +38,8 @@ package struct BudgetRoutes: RouteGroup {
         let state = RouteDocs("Get what is spent, held and left of a budget in its present period.") { $0.answer = .object(Self.state) }
         table.get("\(path)/state", .admin(.readTenants), state) { request in
             try request.query.allow([])
-            return .json(try await states.state(of: request.id("budget"), as: request.actor.scope).json)
+            let json = try await states.state(of: request.id("budget"), as: request.actor.scope).json
+            return .json(try request.actor.may(.read) ? json : Self.withoutPlanes(json))
         }
         let writeOff = RouteDocs("Write a slice off: whoever held it is gone, and what was not said to be spent of it is free again.") {
             $0.body = .optionalForm(SliceWriteOff.shapes)
@@ -63,6 +64,14 @@ package struct BudgetRoutes: RouteGroup {
         addEvents(to: &table)
     }
 
+    /// Who holds what is the operator's to see.
+    private static func withoutPlanes(_ json: JSONValue) -> JSONValue {
+        guard var object = json.objectValue else { return json }
+        for name in ["waits_for", "data_planes", "slices"] where object[name] != nil { object[name] = [] }
+        if object["data_plane_id"] != nil { object["data_plane_id"] = .null }
+        return .object(object)
+    }
+
     private func addEvents(to table: inout RouteTable) {
         let kind = FieldShape("kind", .word(SpendEvent.Kind.allCases.map(\.rawValue)), "Only events of this kind.")
         let since = FieldShape("since", .time, "From when on; included.")
@@ -76,10 +85,11 @@ package struct BudgetRoutes: RouteGroup {
             _ = try request.query.filter(kind)
             let kind = request.query["kind"].flatMap(SpendEvent.Kind.init(rawValue:))
             let from = try request.query.filter(since).flatMap { Int64.read($0) } ?? 0
+            let seesPlanes = try request.actor.may(.read)
             return .list(
                 try await states.events(
                     since: from, kind: kind, request.page(of: BudgetStateService.eventList), as: request.actor.scope)
-            ) { $0.json }
+            ) { seesPlanes ? $0.json : Self.withoutPlanes($0.json) }
         }
         let limits = RouteDocs("Get the budgets that bound what the key is used for, and as far as its rights reach what is left of them.")
         {
