@@ -53,8 +53,16 @@ package struct AdministratorRoutes: RouteGroup {
             let issued = try await tokens.createOwn(name: body.name, role: body.role, expiresAt: body.expiresAt, by: request.actor)
             return .item(issued.token, once: ("token", issued.plaintext), status: .created)
         }
-        table.delete("\(path)/{id}", .admin(.identify), RouteDocs("Delete a token of one's own.") { $0.status = 204 }) { request in
-            try await tokens.deleteOwn(request.id("token"), by: request.actor)
+        let deletion = RouteDocs("Delete a token of one's own.") {
+            $0.status = 204
+            $0.ifMatch = .optional
+        }
+        table.delete("\(path)/{id}", .admin(.identify), deletion) { request in
+            let id: AdminTokenID = try request.id("token")
+            guard let present = try await tokens.own(of: request.actor).first(where: { $0.id == id }) else {
+                throw DomainError.notFound(kind: "token", id: id.rawValue)
+            }
+            try await tokens.deleteOwn(id, at: request.optionalRevision(current: present.revision), by: request.actor)
             return .noContent
         }
     }

@@ -140,12 +140,13 @@ package struct AdminTokenService: Sendable {
         return Issued(token: try await nouns.create(prepared, id: id, by: actor), plaintext: plaintext)
     }
 
-    package func deleteOwn(_ id: AdminTokenID, by actor: Actor) async throws {
+    package func deleteOwn(_ id: AdminTokenID, at revision: Int64?, by actor: Actor) async throws {
         let missing = DomainError.notFound(kind: "token", id: id.rawValue)
         guard let person = Self.person(actor) else { throw missing }
         try await nouns.write(by: actor) { change in
             let token = try AdminTokenContent.present(change.connection, id)
             guard token.content.personID == person else { throw missing }
+            if let revision { try checkRevision(revision, current: token.revision) }
             try NounService<AdminTokenContent>.remove(token, change)
         }
     }
