@@ -65,10 +65,10 @@ package struct UpstreamKeyService: Sendable {
         return true
     }
 
-    /// A DID asks, at a data plane, for what its key opens, and the data plane has none.
+    /// A DID asks, at a data plane, for what its key opens, and the data plane has none, or one that the provider refuses.
     /// - Returns: without a code when there is one, or one is being made: it comes with the secrets.
     /// - Throws: `FleetRefusal.revoked`; `DomainError.unavailable`.
-    package func wish(_ didID: String, from dataPlaneID: String) async throws -> Weir_V1_Answer {
+    package func wish(_ didID: String, refused: UInt64 = 0, from dataPlaneID: String) async throws -> Weir_V1_Answer {
         let now = now
         let known = try await domain.write(as: .all) { c -> (row: UpstreamKeyRow, wish: String)? in
             guard let plane = try DataPlanesTable.find(c, id: dataPlaneID), plane.status == .active else { throw FleetRefusal.revoked }
@@ -85,6 +85,9 @@ package struct UpstreamKeyService: Sendable {
         }
         guard wish == "active" else { return .refusal("did_disabled", "The DID is disabled.", status: 403) }
         var row = first
+        if refused != 0, row.state == .active, UInt64(clamping: row.revision) == refused, row.dueAt <= self.now {
+            row = try await verify(row) ?? row
+        }
         for _ in 0..<4 where row.state != .active && row.dueAt <= self.now {
             guard let next = try await advance(row, wish: wish) else { break }
             row = next
@@ -208,6 +211,22 @@ package struct UpstreamKeyService: Sendable {
         } catch let failure as KeyManagement.Failure {
             return try await put(failed(claimed, as: row.state == .wanted ? .wanted : claimed.state, failure), over: claimed)
         }
+    }
+
+    /// A key that the provider is said to refuse: whether it is there. Asked once a minute for each key, whatever data planes say.
+    /// - Returns: the row as it stands then; nil: somebody else is at it, or nobody can tell.
+    private func verify(_ row: UpstreamKeyRow) async throws -> UpstreamKeyRow? {
+        var taken = row
+        taken.dueAt = now + Self.claimMilliseconds
+        guard let claimed = try await put(taken, over: row), let api = try await management(row.credentialID) else { return nil }
+        guard let isThere = try? await api.setDisabled(claimed.hash ?? "", false), !isThere else { return nil }
+        var next = claimed
+        next.state = .wanted
+        next.hash = nil
+        next.ciphertext = nil
+        next.masterKeyID = nil
+        next.dueAt = 0
+        return try await put(next, over: claimed, isSecret: true)
     }
 
     private func make(_ claimed: UpstreamKeyRow, _ api: KeyManagement) async throws -> UpstreamKeyRow? {

@@ -35,7 +35,9 @@ struct QuestionStream: Sendable {
         do {
             switch question.question {
             case .newcomer(let newcomer): answer = try await services.newcomers.admit(newcomer, from: dataPlaneID)
-            case .upstreamKey(let wish): answer = try await services.upstreamKeys.wish(wish.didID, from: dataPlaneID)
+            case .upstreamKey(let wish):
+                answer = try await services.upstreamKeys.wish(
+                    wish.didID, refused: wish.refusedRevision, from: dataPlaneID)
             case .ownUsage(let asked): answer = try await services.ownUsage.report(asked, from: dataPlaneID)
             case nil:
                 answer = .refusal("not_known", "This control plane does not know what is asked.", status: 501)

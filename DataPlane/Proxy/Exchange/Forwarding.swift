@@ -142,6 +142,20 @@ extension Exchange {
     }
 }
 
+extension Exchange {
+    /// The provider refuses a DID's own key: the control plane looks whether it is still there, and makes another where it is not. Nobody
+    /// waits for that.
+    func tellRefusal(of admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome) {
+        guard case .refused(let error, _) = outcome.ending, error.status == 401, let credential = attempt.candidate.credential else {
+            return
+        }
+        var wish = Weir_V1_UpstreamKeyWish()
+        wish.didID = credential.id
+        wish.refusedRevision = credential.revision
+        loop.questions.ask(.upstreamKey(admission.caller.principal.id), .upstreamKey(wish)) { _ in }
+    }
+}
+
 extension AttemptOutcome {
     /// What the caller is told whose own key it is.
     var forwardedRejection: Rejection {
@@ -150,7 +164,8 @@ extension AttemptOutcome {
         case 401:
             return Rejection(
                 status: 502, fault: .provider, kind: .upstream, code: "upstream_key_refused",
-                message: "The provider refused this DID's own key. The gateway's operator can have it made anew.", isPermanent: true)
+                message: "The provider refused this DID's own key. If it is gone there, another one is made: try again in a moment.",
+                retryMilliseconds: 5000)
         case 402:
             return Rejection(
                 status: 402, fault: .client, kind: .permission, code: "upstream_limit_reached",

@@ -201,6 +201,8 @@ extension Exchange {
         if admission.forward == nil {
             loop.health.note(attempt, outcome, loop)
             loop.attemptEnded(AttemptEnd(attempt, outcome))
+        } else {
+            tellRefusal(of: admission, attempt, outcome)
         }
         loop.metrics.note(outcome)
         sums.add(outcome)

@@ -938,13 +938,16 @@ package nonisolated struct Weir_V1_Newcomer: Sendable {
   package init() {}
 }
 
-/// A registered DID asks for what its upstream key opens, and the data plane holds none.
+/// A registered DID asks for what its upstream key opens, and the data plane holds none, or one that the provider refuses.
 package nonisolated struct Weir_V1_UpstreamKeyWish: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var didID: String = String()
+
+  /// of the sealed secret that was refused; 0: none is held
+  package var refusedRevision: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2700,7 +2703,7 @@ nonisolated extension Weir_V1_Newcomer: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_UpstreamKeyWish: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UpstreamKeyWish"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}did_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}did_id\0\u{3}refused_revision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2709,6 +2712,7 @@ nonisolated extension Weir_V1_UpstreamKeyWish: SwiftProtobuf.Message, SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.didID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.refusedRevision) }()
       default: break
       }
     }
@@ -2718,11 +2722,15 @@ nonisolated extension Weir_V1_UpstreamKeyWish: SwiftProtobuf.Message, SwiftProto
     if !self.didID.isEmpty {
       try visitor.visitSingularStringField(value: self.didID, fieldNumber: 1)
     }
+    if self.refusedRevision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.refusedRevision, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_UpstreamKeyWish, rhs: Weir_V1_UpstreamKeyWish) -> Bool {
     if lhs.didID != rhs.didID {return false}
+    if lhs.refusedRevision != rhs.refusedRevision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

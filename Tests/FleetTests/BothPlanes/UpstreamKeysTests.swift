@@ -103,6 +103,16 @@ struct UpstreamKeysTests {
             let other = try planes.ask(Holder(), "GET", "/api/v1/usage")
             #expect(other.status == 200 && other.body.contains(#""requests":0"#), "\(other.body)")
 
+            // One that somebody deleted there is made anew.
+            planes.provider.managedKeys.remove(key.hash)
+            let refused = try planes.chat(holder)
+            #expect(refused.status == 502 && refused.body.contains("upstream_key_refused"), "\(refused.body)")
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            while try planes.chat(holder).status != 200, MonotonicClock.nowMicroseconds() < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            let again = try #require(planes.provider.managedKeys.all.first { $0.name.hasSuffix("/2") })
+
             // Disabled here, disabled there; deleted here, deleted there.
             let did = try #require(
                 try await planes.control.services.dids.items([("did", .text(holder.did))], PageRequest(), as: .all).items.first)
@@ -111,10 +121,10 @@ struct UpstreamKeysTests {
             let disabled = try await planes.control.services.dids.replace(
                 did.id, at: did.revision, with: content, by: RunningControl.administrator)
             try await planes.control.server.services.upstreamKeys.reconcile()
-            #expect(planes.provider.managedKeys.all.first { $0.hash == key.hash }?.isDisabled == true)
+            #expect(planes.provider.managedKeys.all.first { $0.hash == again.hash }?.isDisabled == true)
             try await planes.control.services.dids.delete(did.id, at: disabled.revision, by: RunningControl.administrator)
             try await planes.control.server.services.upstreamKeys.reconcile()
-            #expect(planes.provider.managedKeys.all.allSatisfy { $0.hash != key.hash })
+            #expect(planes.provider.managedKeys.all.allSatisfy { $0.hash != again.hash })
             try await planes.stop()
         }
     }
