@@ -33,11 +33,14 @@ struct ProviderMetadata: Sendable {
 /// The provider's documents, kept for an hour. A provider that is away is asked again with the next sign-on.
 actor ProviderDocuments {
     private static let lifetime: Int64 = 3_600_000
+    private static let patience: Int64 = 2000
 
     private let issuer: String
     private let outbound: any OutboundHTTP
     private let clock: any WallClock
     private var known: (metadata: ProviderMetadata, at: Int64)?
+    private var failed: (refusal: SignOnRefusal, at: Int64)?
+    private var asking: Task<Result<ProviderMetadata, SignOnRefusal>, Never>?
     private var knownKeys: (keys: ProviderKeys, at: Int64)?
 
     init(issuer: String, outbound: any OutboundHTTP, clock: any WallClock) {
@@ -46,13 +49,32 @@ actor ProviderDocuments {
         self.clock = clock
     }
 
+    /// However many sign on at once, the provider is asked once; while it is away, at most every few seconds.
     func metadata() async throws(SignOnRefusal) -> ProviderMetadata {
         let now = clock.nowMilliseconds()
         if let known, known.at > now - Self.lifetime { return known.metadata }
+        if let failed, failed.at > now - Self.patience, failed.at <= now { throw failed.refusal }
+        let asking = asking ?? Task { await self.read() }
+        self.asking = asking
+        let answer = await asking.value
+        self.asking = nil
+        switch answer {
+        case .success(let metadata):
+            known = (metadata, now)
+            return metadata
+        case .failure(let refusal):
+            failed = (refusal, now)
+            throw refusal
+        }
+    }
+
+    private func read() async -> Result<ProviderMetadata, SignOnRefusal> {
         let base = issuer.hasSuffix("/") ? String(issuer.dropLast()) : issuer
-        let metadata = try ProviderMetadata(try await document(base + "/.well-known/openid-configuration"), issuer: issuer)
-        known = (metadata, now)
-        return metadata
+        do throws(SignOnRefusal) {
+            return .success(try ProviderMetadata(try await document(base + "/.well-known/openid-configuration"), issuer: issuer))
+        } catch {
+            return .failure(error)
+        }
     }
 
     /// - Parameter isFresh: Read anew, whatever is known.

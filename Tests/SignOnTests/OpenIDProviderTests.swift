@@ -142,6 +142,23 @@ struct OpenIDProviderTests {
         #expect(asked() == 3)
     }
 
+    @Test("however many sign on at once, the provider is asked once; one that is away is left in peace for a moment")
+    func crowd() async throws {
+        let address = "https://login.example/.well-known/openid-configuration"
+        let provider = provider()
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 { group.addTask { _ = try? await provider.authorization(attempt, redirect: Self.redirect) } }
+        }
+        #expect(memory.state.withLock { $0.asked[address] } == 1)
+        let nobody = self.provider { $0.issuer = "https://nobody.example" }
+        func asked() -> Int { memory.state.withLock { $0.asked["https://nobody.example/.well-known/openid-configuration"] ?? 0 } }
+        for _ in 0..<5 { #expect(await refusal(nobody)?.reason == .provider) }
+        #expect(asked() == 1)
+        clock.advance(milliseconds: 2001)
+        _ = await refusal(nobody)
+        #expect(asked() == 2)
+    }
+
     @Test("a provider that is another, or answers wrongly, signs nobody on; secrets are in no reason")
     func wrong() async throws {
         #expect(await refusal(provider(), code: "bad")?.text.contains("invalid_grant") == true)
