@@ -91,7 +91,7 @@ struct TenantAdministratorTests {
                 "GET /admin/api/usage", "GET /admin/api/usage/records", "GET /admin/api/usage/records/{id}",
                 "POST /admin/api/keys/{id}/rotate", "POST /admin/api/keys/{id}/revoke", "POST /admin/api/apps/{id}/rotate-secret",
                 "PATCH /admin/api/apps/{id}/toggle", "POST /admin/api/signing-secrets/{id}/rotate",
-                "POST /admin/api/users/{id}/sync-expiry",
+                "POST /admin/api/users/{id}/sync-expiry", "POST /admin/api/dids/{id}/resolve",
                 "POST /admin/api/users/sync/bulk-expiry",
                 "GET /admin/api/billing", "GET /admin/api/billing/entries", "GET /admin/api/billing/balance",
                 "GET /admin/api/billing/statement", "GET /admin/api/budgets", "GET /admin/api/budgets/{id}",
