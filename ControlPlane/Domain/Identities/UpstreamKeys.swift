@@ -18,6 +18,7 @@ package struct UpstreamKeyService: Sendable {
     /// Longer than any provider carries out a request late.
     private static let doubtMilliseconds: Int64 = 900_000
     private static let concurrent = 8
+    private static let looks = 40
     private static let maximumSteps = 2000
 
     private let domain: DomainContext
@@ -92,7 +93,14 @@ package struct UpstreamKeyService: Sendable {
             guard let next = try await advance(row, wish: wish) else { break }
             row = next
         }
-        if row.state == .active || row.dueAt > self.now, row.failures == 0 { return Weir_V1_Answer() }
+        // Somebody else is at it: what he comes to is told, as far as it takes no longer than the caller waits.
+        for _ in 0..<Self.looks where row.state == .creating && row.failures == 0 {
+            try await Task.sleep(for: .milliseconds(100))
+            let id = row.id
+            guard let present = try await domain.read(as: .all, { c in try UpstreamKeysTable.find(c, id: id) }) else { break }
+            row = present
+        }
+        if row.state == .active || row.failures == 0 { return Weir_V1_Answer() }
         return .refusal(
             "upstream_key_failed", "The provider did not give this DID a key. The gateway's operator has been told.",
             retryMilliseconds: max(1000, row.dueAt - self.now))

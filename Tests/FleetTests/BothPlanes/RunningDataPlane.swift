@@ -58,6 +58,8 @@ final class RunningDataPlane: Sendable {
         settings.listenPort = 0
         settings.dataDirectory = folder
         settings.loops = 1
+        // Of a machine that is busy with other tests.
+        settings.questionTimeout = 15_000
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let leases = try LeaseStore(store: local)
         let budgets = BudgetDesk(store: leases, logger: logger)
