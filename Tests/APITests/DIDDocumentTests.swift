@@ -1,6 +1,7 @@
 import API
 import Domain
 import HTTPTypes
+import Nouns
 import Primitives
 import Storage
 import Synchronization
