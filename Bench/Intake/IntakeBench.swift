@@ -11,11 +11,13 @@ import SwiftProtobuf
 ///
 /// `intake-bench [records] [records a batch] [data planes] [batches stored at once]`; Postgres when `WEIR_TEST_POSTGRES` names one (its processor time is not ours).
 @main
-enum IntakeBench {
+struct IntakeBench {
     private static let tenants = 4
     private static let keysPerTenant = 10
 
-    static func main() async throws {
+    static func main() async throws { try await run() }
+
+    private nonisolated static func run() async throws {
         let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
         let records = numbers.first ?? 200_000
         let size = numbers.count > 1 ? numbers[1] : 500
@@ -71,9 +73,9 @@ enum IntakeBench {
     }
 
     private static func processorMicroseconds() -> Int64 {
-        var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
-        return Int64(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000 + Int64(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
     }
 
     // MARK: What there is
