@@ -70,6 +70,7 @@ package struct FleetServices: Sendable {
     package let bans: BanDocuments
     package let secrets: SealedSecretsService
     package let leases: LeaseService
+    package let rateShares: RateShareService
     package let storeUsage: StoreUsage
     package let newcomers: NewcomerService
     package let upstreamKeys: UpstreamKeyService
@@ -88,6 +89,7 @@ package struct FleetServices: Sendable {
         factory = DocumentFactory(context, keys: keys)
         directory = DirectoryDocuments(context, keys: keys, factory: factory)
         bans = BanDocuments(context, keys: keys, factory: factory)
+        rateShares = RateShareService(context.domain)
         leases = LeaseService(context.domain, metrics: metrics)
         self.storeUsage = storeUsage
         ownUsage = OwnUsageService(context.domain)

@@ -15,6 +15,8 @@ final class Subscription: Sendable {
         /// Credential id to revision: what the hello said and what was sent since.
         var secrets: [String: UInt64]
         var heartbeatDue = false
+        /// The answer to the newest report of rates.
+        var shares: Weir_V1_RateShares?
         /// For whom configurations are made, and the value of the data planes' counter at which that was read.
         var audience: (ConfigAudience, counter: Int64)?
         /// Since when a message has been waiting for the connection to take it.
@@ -73,6 +75,17 @@ final class Subscription: Sendable {
                 // The next report is as good.
                 logger.debug("status report not stored", metadata: ["data_plane": "\(dataPlaneID)"])
             }
+        case .rates(let report):
+            do {
+                let shares = try await services.rateShares.answer(report, from: dataPlaneID)
+                progress.withLock { $0.shares = shares }
+                if shares != nil { stream.wake() }
+            } catch let error as FleetRefusal {
+                throw RPCError(error)
+            } catch  where DomainError.isTemporary(error) {
+                // What it was told last holds.
+                logger.debug("no shares of limits", metadata: ["data_plane": "\(dataPlaneID)"])
+            }
         // Freezes have a stream of their own, that of the bans.
         case .freezes, nil: break
         }
@@ -118,6 +131,7 @@ final class Subscription: Sendable {
             }
             group.addTask {
                 for await _ in ticks {
+                    try await self.sendShares(writer)
                     try await self.catchUp(writer)
                     if self.progress.withLock({ $0.takeHeartbeat() }) { try await self.sendHeartbeat(writer) }
                 }
@@ -250,6 +264,17 @@ final class Subscription: Sendable {
             progress.withLock { $0.secrets = next.holds }
         }
         progress.withLock { $0.state.sentSecrets(target) }
+    }
+
+    private func sendShares(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let shares = progress.withLock { progress in
+            defer { progress.shares = nil }
+            return progress.shares
+        }
+        guard let shares else { return }
+        var response = Weir_V1_SubscribeResponse()
+        response.rateShares = shares
+        try await writer.write(response)
     }
 
     private func sendDirectory(full: Bool, _ target: FleetTarget, _ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {

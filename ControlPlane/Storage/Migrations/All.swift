@@ -45,6 +45,7 @@ package enum Migrations {
         .prepaidBudgets,
         .killSwitches,
         .limits,
+        .rateShares,
         .priceKinds,
         .tokenKinds,
         .providerCost,

@@ -41,6 +41,7 @@ package final class ControlLink: Sendable {
     private let outbox: any UsageOutbox
     let budgets: BudgetDesk
     let freezes: KeyFreezes
+    private let rates: RateSharing?
     private let status: @Sendable () -> Weir_V1_StatusReport
     private let settings: Settings
     /// Which address is spoken to; the next one after a failure.
@@ -63,7 +64,7 @@ package final class ControlLink: Sendable {
     /// - Throws: `EnrollmentError.token` for an address that is none.
     package init(
         enrollment: Enrollment, identity: IdentityKey, snapshots: SnapshotStore, outbox: any UsageOutbox, settings: Settings = Settings(),
-        budgets: BudgetDesk = BudgetDesk(), freezes: KeyFreezes = KeyFreezes(), logger: Logger,
+        budgets: BudgetDesk = BudgetDesk(), freezes: KeyFreezes = KeyFreezes(), rates: RateSharing? = nil, logger: Logger,
         status: @escaping @Sendable () -> Weir_V1_StatusReport
     ) throws(EnrollmentError) {
         let wanted = settings.address.isEmpty ? enrollment.addresses.joined(separator: ",") : settings.address
@@ -76,6 +77,7 @@ package final class ControlLink: Sendable {
         self.outbox = outbox
         self.budgets = budgets
         self.freezes = freezes
+        self.rates = rates
         self.settings = settings
         self.ring = Mutex(ring)
         self.logger = logger
@@ -225,7 +227,22 @@ package final class ControlLink: Sendable {
                 try await Task.sleep(for: .seconds(self.settings.statusSeconds))
             }
         }
-        defer { ticker.cancel() }
+        let sharing = Task {
+            guard let rates else { return }
+            while !Task.isCancelled {
+                // Where nobody is limited there is nothing to be shared.
+                if !self.snapshots.current.directory.limits.isEmpty {
+                    var report = Weir_V1_SubscribeRequest()
+                    report.rates = rates.report(now: MonotonicClock.nowMicroseconds())
+                    queue.yield(report)
+                }
+                try await Task.sleep(for: .milliseconds(RateSharing.periodMilliseconds))
+            }
+        }
+        defer {
+            ticker.cancel()
+            sharing.cancel()
+        }
         let request = StreamingClientRequest<Weir_V1_SubscribeRequest>(metadata: metadata) { writer in
             for await message in messages { try await writer.write(message) }
         }
@@ -257,6 +274,8 @@ package final class ControlLink: Sendable {
             }
         case .secrets(let secrets):
             await snapshots.apply(secrets)
+        case .rateShares(let shares):
+            rates?.take(shares)
         case nil:
             break
         }

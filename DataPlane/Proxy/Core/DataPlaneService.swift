@@ -114,7 +114,9 @@ package struct DataPlaneService: Sendable {
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            budgets: budgets, freezes: signatures.freezes, logger: logger, status: { reporter.report })
+            budgets: budgets, freezes: signatures.freezes, rates: try RateSharing(ledger: rates, store: store, logger: logger),
+            logger: logger,
+            status: { reporter.report })
         logger.notice(
             "serving",
             metadata: [

@@ -28,7 +28,7 @@ extension Exchange {
             sums.flags.formUnion(.wouldHaveRefused)
         }
         admission.rates = RateCharge(taken.held, of: loop.rates)
-        noteRates(taken.held, taken.held.map(\.amount), at: loop.clock.nowMilliseconds())
+        noteRates(taken.held, taken.held.map(\.amount), at: admission.admittedAt / 1000)
     }
 
     /// At the request's end.

@@ -76,6 +76,17 @@ package final class RateLedger: Sendable {
         /// Of the rule that it was used by last.
         var rule: LimitRule
         var isUsed = true
+        /// This data plane's part of the rule's amount.
+        var share: Int64
+        /// What was refused since shares were asked for last.
+        var refused: Int64 = 0
+
+        /// What a window, or a full bucket, lets in here.
+        var capacity: Int64 {
+            guard share < rule.amount else { return rule.capacity }
+            return rule.isBucket ? max(1, Int64(clamping: Int128(rule.capacity) * Int128(share) / Int128(rule.amount))) : share
+        }
+        private var refill: Int64 { max(1, min(share, rule.amount)) }
 
         /// Forgets what time has taken out of it. A limit that has become another keeps what was counted.
         mutating func advance(to now: Int64, _ rule: LimitRule) {
@@ -88,7 +99,7 @@ package final class RateLedger: Sendable {
         }
 
         private mutating func advance(to now: Int64) {
-            if rule.isBucket { bucket.advance(to: now, amount: rule.amount) } else { window.advance(to: now, window: rule.window) }
+            if rule.isBucket { bucket.advance(to: now, amount: refill) } else { window.advance(to: now, window: rule.window) }
         }
 
         private mutating func convert(to next: LimitRule, _ now: Int64) {
@@ -114,13 +125,15 @@ package final class RateLedger: Sendable {
             return running == 0 && window.isEmpty && bucket.isFull
         }
 
-        func wait(for amount: Int64, capacity: Int64, now: Int64) -> Int64? {
-            switch rule.measure {
+        func wait(for amount: Int64, now: Int64) -> Int64? {
+            // More than this data plane's part, and not more than the whole: more of it may come.
+            if amount > capacity, amount <= rule.capacity { return RateLedger.shareWait }
+            return switch rule.measure {
             // When one of those ends nobody knows: a second is a good time to try again.
             case .concurrent: running < capacity ? 0 : 1_000_000
             case .requests, .tokens:
                 rule.isBucket
-                    ? bucket.wait(for: amount, burst: capacity, amount: rule.amount, window: rule.window)
+                    ? bucket.wait(for: amount, burst: capacity, amount: refill, window: rule.window)
                     : window.wait(for: amount, limit: capacity, now: now, window: rule.window)
             }
         }
@@ -141,11 +154,11 @@ package final class RateLedger: Sendable {
             if rule.isBucket { bucket.giveBack(amount, window: rule.window) } else { window.giveBack(amount, from: time) }
         }
 
-        func standing(capacity: Int64, now: Int64) -> Standing {
+        func standing(now: Int64) -> Standing {
             let reset =
                 rule.isBucket
-                ? bucket.reset(amount: rule.amount) : window.last.map { max(0, $0 &+ rule.window &- now) } ?? 0
-            return Standing(limit: capacity, remaining: max(0, capacity &- used), reset: reset)
+                ? bucket.reset(amount: refill) : window.last.map { max(0, $0 &+ rule.window &- now) } ?? 0
+            return Standing(limit: rule.capacity, remaining: max(0, capacity &- used), reset: reset)
         }
     }
 
@@ -160,6 +173,12 @@ package final class RateLedger: Sendable {
         /// What earlier processes had counted, until its counter is asked for: monotonic microseconds and amounts.
         var restored: [Key: [(at: Int64, amount: Int64)]] = [:]
         var scratch: [Int] = []
+        /// How many data planes divide what there are no shares of.
+        var dataPlanes: Int64 = 1
+        /// Parts of amounts, as the control plane told them last.
+        var shares: [Key: Int64] = [:]
+        /// Counters that are half used up, or have refused, since shares were asked for last.
+        var hot: Set<Key> = []
         var sharing = 0
     }
 
@@ -192,9 +211,19 @@ package final class RateLedger: Sendable {
             for claim in claims {
                 let index = place(of: claim, &state, now)
                 state.scratch.append(index)
+                if state.dataPlanes > 1 {
+                    state.counters[index].share = Self.share(of: state.counters[index].key, claim.rule, state)
+                } else {
+                    state.counters[index].share = claim.rule.amount
+                }
                 state.counters[index].advance(to: now, claim.rule)
-                let wait = state.counters[index].wait(for: claim.amount, capacity: claim.rule.capacity, now: now)
+                let wait = state.counters[index].wait(for: claim.amount, now: now)
                 if wait == 0 { continue }
+                if state.dataPlanes > 1 {
+                    state.counters[index].refused = min(
+                        claim.rule.amount, state.counters[index].refused &+ min(claim.amount, claim.rule.amount))
+                    Self.mark(index, &state)
+                }
                 if claim.rule.observes {
                     taken.wouldHaveRefused = true
                 } else if taken.refusal.map({ ($0.wait ?? .max) < (wait ?? .max) }) ?? true {
@@ -205,12 +234,13 @@ package final class RateLedger: Sendable {
                 taken.held.reserveCapacity(claims.count)
                 for (index, claim) in zip(state.scratch, claims) {
                     state.counters[index].add(claim.amount, at: now)
+                    if state.dataPlanes > 1, state.counters[index].used >= state.counters[index].capacity / 2 { Self.mark(index, &state) }
                     taken.held.append(Held(rule: claim.rule, key: state.counters[index].key, amount: claim.amount, at: now))
                 }
             }
             for (index, claim) in zip(state.scratch, claims) where !claim.rule.observes && claim.rule.measure != .concurrent {
                 let path = claim.rule.measure == .tokens ? \Standings.tokens : \Standings.requests
-                let standing = state.counters[index].standing(capacity: claim.rule.capacity, now: now)
+                let standing = state.counters[index].standing(now: now)
                 if taken.standings[keyPath: path].map({ standing.remaining < $0.remaining }) ?? true {
                     taken.standings[keyPath: path] = standing
                 }
@@ -276,7 +306,7 @@ package final class RateLedger: Sendable {
     }
 
     private func make(_ key: Key, _ rule: LimitRule, _ state: inout State, _ now: Int64) -> Int {
-        var counter = Counter(key: key, rule: rule)
+        var counter = Counter(key: key, rule: rule, share: Self.share(of: key, rule, state))
         counter.bucket.advance(to: now, amount: rule.amount)
         if let restored = state.restored.removeValue(forKey: key) {
             for (at, amount) in restored.sorted(by: { $0.at < $1.at }) { Self.restore(amount, at: at, &counter, now) }
@@ -304,6 +334,70 @@ package final class RateLedger: Sendable {
         }
     }
 
+    // MARK: Shares between data planes
+
+    /// When more of a share may have come: as long as a report and its answer take.
+    fileprivate static let shareWait: Int64 = 2_000_000
+    /// Counters that one report names, and shares that are kept.
+    private static let maximumUses = 256
+    private static let maximumShares = 16_384
+
+    package struct Use: Sendable, Hashable {
+        package let key: Key
+        package let wanted: Int64
+        package let held: Int64
+    }
+
+    private static func share(of key: Key, _ rule: LimitRule, _ state: State) -> Int64 {
+        if state.dataPlanes <= 1 { return rule.amount }
+        return min(rule.amount, state.shares[key] ?? max(1, rule.amount / state.dataPlanes))
+    }
+
+    private static func mark(_ index: Int, _ state: inout State) {
+        if state.hot.count < maximumUses * 4 { state.hot.insert(state.counters[index].key) }
+    }
+
+    /// What this data plane needs of limits that it shares: what was hot since it said so last, and all that it was told a share of; those
+    /// first that want most.
+    package func uses(now: Int64) -> [Use] {
+        state.withLock { state in
+            let now = Self.advance(&state, to: now)
+            var uses: [Use] = []
+            for key in state.hot.union(state.shares.keys) {
+                guard let index = state.places[key] else {
+                    uses.append(Use(key: key, wanted: 0, held: max(0, state.shares[key] ?? 0)))
+                    continue
+                }
+                let share = Self.share(of: key, state.counters[index].rule, state)
+                state.counters[index].share = share
+                state.counters[index].advance(to: now, state.counters[index].rule)
+                let used = state.counters[index].used
+                uses.append(Use(key: key, wanted: used &+ state.counters[index].refused, held: max(share, used)))
+                state.counters[index].refused = 0
+            }
+            state.hot.removeAll(keepingCapacity: true)
+            if uses.count > Self.maximumUses { uses.sort { $0.wanted > $1.wanted } }
+            return Array(uses.prefix(Self.maximumUses))
+        }
+    }
+
+    /// - Parameter shares: -1: an equal part again.
+    package func take(dataPlanes: Int, shares: [(Key, Int64)]) {
+        state.withLock { state in
+            state.dataPlanes = Int64(max(1, dataPlanes))
+            for (key, amount) in shares {
+                if amount < 0 {
+                    state.shares[key] = nil
+                } else if state.shares.count < Self.maximumShares || state.shares[key] != nil {
+                    state.shares[key] = amount
+                }
+            }
+        }
+    }
+
+    /// What was told, for the next process.
+    var told: (dataPlanes: Int, shares: [Key: Int64]) { state.withLock { (Int($0.dataPlanes), $0.shares) } }
+
     // MARK: What earlier processes counted
 
     /// - Parameters:
@@ -327,7 +421,8 @@ package final class RateLedger: Sendable {
             counter.giveBack(amount == .min ? .max : -amount, from: at)
         } else if rule.isBucket {
             // What has come back since it was had is not missing.
-            let back = Int64(clamping: Int128(max(0, now &- at)) * Int128(rule.amount) / Int128(max(1, rule.window)))
+            let back = Int64(
+                clamping: Int128(max(0, now &- at)) * Int128(min(rule.amount, max(1, counter.share))) / Int128(max(1, rule.window)))
             if amount > back { counter.bucket.add(amount &- back, window: rule.window) }
         } else if now &- at < rule.window {
             counter.window.insert(amount, at: at)

@@ -30,6 +30,7 @@ package struct LocalMigration: Sendable {
         nonces,
         bans,
         rates,
+        rateShares,
         leases,
     ]
 

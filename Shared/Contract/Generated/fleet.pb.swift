@@ -276,6 +276,15 @@ package nonisolated struct Weir_V1_SubscribeRequest: Sendable {
     set {message = .freezes(newValue)}
   }
 
+  /// every few seconds, where limits are
+  package var rates: Weir_V1_RateReport {
+    get {
+      if case .rates(let v)? = message {return v}
+      return Weir_V1_RateReport()
+    }
+    set {message = .rates(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -286,6 +295,8 @@ package nonisolated struct Weir_V1_SubscribeRequest: Sendable {
     case status(Weir_V1_StatusReport)
     /// in the stream of the bans
     case freezes(Weir_V1_FreezeReport)
+    /// every few seconds, where limits are
+    case rates(Weir_V1_RateReport)
 
   }
 
@@ -506,11 +517,22 @@ package nonisolated struct Weir_V1_SubscribeResponse: Sendable {
     set {message = .secrets(newValue)}
   }
 
+  /// the answer to a RateReport
+  package var rateShares: Weir_V1_RateShares {
+    get {
+      if case .rateShares(let v)? = message {return v}
+      return Weir_V1_RateShares()
+    }
+    set {message = .rateShares(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
     case document(Weir_V1_Envelope)
     case secrets(Weir_V1_SealedSecrets)
+    /// the answer to a RateReport
+    case rateShares(Weir_V1_RateShares)
 
   }
 
@@ -997,6 +1019,76 @@ package nonisolated struct Weir_V1_Answer: Sendable {
   package init() {}
 }
 
+/// What a data plane needs of limits that it shares with others. One that it does not name it uses by the default: an equal part.
+package nonisolated struct Weir_V1_RateReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the newest RateShares.number that is in force here
+  package var taken: UInt64 = 0
+
+  /// of what is half used up, and of all that it was told a share of
+  package var uses: [Weir_V1_RateUse] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_RateUse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 26 bytes, big-endian: the limit's id (10), who is limited (16)
+  package var counter: Data = Data()
+
+  /// had in the window and refused
+  package var wanted: Int64 = 0
+
+  /// the greater of its share and of what it has had in the window
+  package var held: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_RateShares: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// rises
+  package var number: UInt64 = 0
+
+  /// among how many what is not named is divided
+  package var dataPlanes: UInt32 = 0
+
+  /// what is not named stays as it is
+  package var shares: [Weir_V1_RateShare] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_RateShare: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var counter: Data = Data()
+
+  /// of the limit's amount; -1: an equal part again
+  package var amount: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "weir.v1"
@@ -1260,7 +1352,7 @@ nonisolated extension Weir_V1_OpenSessionResponse: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SubscribeRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}acknowledgement\0\u{1}status\0\u{2}%freezes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}acknowledgement\0\u{1}status\0\u{2}%freezes\0\u{2}\u{1e}rates\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1320,6 +1412,19 @@ nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProt
           self.message = .freezes(v)
         }
       }()
+      case 70: try {
+        var v: Weir_V1_RateReport?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .rates(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .rates(v)
+        }
+      }()
       default: break
       }
     }
@@ -1346,6 +1451,10 @@ nonisolated extension Weir_V1_SubscribeRequest: SwiftProtobuf.Message, SwiftProt
     case .freezes?: try {
       guard case .freezes(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    case .rates?: try {
+      guard case .rates(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
     }()
     case nil: break
     }
@@ -1775,7 +1884,7 @@ nonisolated extension Weir_V1_CredentialStatus: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_SubscribeResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SubscribeResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}secrets\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}secrets\0\u{4}D\u{1}rate_shares\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1809,6 +1918,19 @@ nonisolated extension Weir_V1_SubscribeResponse: SwiftProtobuf.Message, SwiftPro
           self.message = .secrets(v)
         }
       }()
+      case 70: try {
+        var v: Weir_V1_RateShares?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .rateShares(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .rateShares(v)
+        }
+      }()
       default: break
       }
     }
@@ -1827,6 +1949,10 @@ nonisolated extension Weir_V1_SubscribeResponse: SwiftProtobuf.Message, SwiftPro
     case .secrets?: try {
       guard case .secrets(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .rateShares?: try {
+      guard case .rateShares(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
     }()
     case nil: break
     }
@@ -2821,6 +2947,156 @@ nonisolated extension Weir_V1_Answer: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.retryAfterMs != rhs.retryAfterMs {return false}
     if lhs.body != rhs.body {return false}
     if lhs.status != rhs.status {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_RateReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RateReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}taken\0\u{1}uses\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.taken) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.uses) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.taken != 0 {
+      try visitor.visitSingularUInt64Field(value: self.taken, fieldNumber: 1)
+    }
+    if !self.uses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.uses, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_RateReport, rhs: Weir_V1_RateReport) -> Bool {
+    if lhs.taken != rhs.taken {return false}
+    if lhs.uses != rhs.uses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_RateUse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RateUse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}counter\0\u{1}wanted\0\u{1}held\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.counter) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.wanted) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.held) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.counter.isEmpty {
+      try visitor.visitSingularBytesField(value: self.counter, fieldNumber: 1)
+    }
+    if self.wanted != 0 {
+      try visitor.visitSingularInt64Field(value: self.wanted, fieldNumber: 2)
+    }
+    if self.held != 0 {
+      try visitor.visitSingularInt64Field(value: self.held, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_RateUse, rhs: Weir_V1_RateUse) -> Bool {
+    if lhs.counter != rhs.counter {return false}
+    if lhs.wanted != rhs.wanted {return false}
+    if lhs.held != rhs.held {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_RateShares: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RateShares"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}data_planes\0\u{1}shares\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.dataPlanes) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.shares) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if self.dataPlanes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.dataPlanes, fieldNumber: 2)
+    }
+    if !self.shares.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.shares, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_RateShares, rhs: Weir_V1_RateShares) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.dataPlanes != rhs.dataPlanes {return false}
+    if lhs.shares != rhs.shares {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_RateShare: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RateShare"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}counter\0\u{1}amount\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.counter) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.amount) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.counter.isEmpty {
+      try visitor.visitSingularBytesField(value: self.counter, fieldNumber: 1)
+    }
+    if self.amount != 0 {
+      try visitor.visitSingularInt64Field(value: self.amount, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_RateShare, rhs: Weir_V1_RateShare) -> Bool {
+    if lhs.counter != rhs.counter {return false}
+    if lhs.amount != rhs.amount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

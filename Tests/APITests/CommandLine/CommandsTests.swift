@@ -34,6 +34,7 @@ struct CommandsTests {
             try await self.people(h, tenant)
             try await self.identities(h, tenant)
             try await self.budgets(h, tenant)
+            try await self.limits(h, tenant)
             try await self.deletions(h, tenant, credential)
 
             let run = h.invocations.map { $0.filter { !$0.hasPrefix("-") } }
@@ -114,6 +115,16 @@ struct CommandsTests {
         #expect(try await h.field("group", "group-role get \(groupRole)") == "platform")
         #expect(try await h.field("role", "group-role update \(groupRole) --role viewer") == "viewer")
         try await h.succeed("group-role delete \(groupRole)")
+    }
+
+    private func limits(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let limit = try await h.field(
+            "id", "limit create --name each --level key --tenant-id \(tenant) --measure requests --amount 600 --window-seconds 60")
+        #expect(try await h.succeed("limit list --level key").output.contains("600"))
+        #expect(try await h.field("amount", "limit update \(limit) --amount 1200") == "1200")
+        #expect(try await h.field("algorithm", "limit get each") == "sliding_window")
+        #expect(try await h.weir("limit update \(limit) --burst 5").error.contains("token_bucket"))
+        try await h.succeed("limit delete \(limit)")
     }
 
     private func budgets(_ h: CommandLineHarness, _ tenant: String) async throws {

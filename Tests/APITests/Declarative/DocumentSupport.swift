@@ -89,6 +89,15 @@ enum SampleDocument {
                 ],
             ],
         ],
+        "limits": [
+            ["name": "all", "level": "global", "measure": "requests", "amount": 100_000, "window_seconds": 1],
+            [
+                "name": "each key, tokens", "level": "key", "measure": "tokens", "amount": 20_000, "channel": "external", "model": "gpt-x",
+                "algorithm": "token_bucket", "burst": 60_000, "mode": "observe",
+            ],
+            ["name": "Chat, at once", "level": "project", "tenant": "Acme", "project": "Chat", "measure": "concurrent", "amount": 8],
+            ["name": "one address", "level": "ip", "ip": "192.0.2.7", "measure": "requests", "amount": 5, "window_seconds": 3600],
+        ],
         "budgets": [
             [
                 "tenant": "Acme", "name": "all", "limit": "250.50", "period": "never", "kind": "soft", "mode": "observe",

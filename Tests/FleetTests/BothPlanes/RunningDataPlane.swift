@@ -63,12 +63,14 @@ final class RunningDataPlane: Sendable {
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let leases = try LeaseStore(store: local)
         let budgets = BudgetDesk(store: leases, logger: logger)
+        let rates = RateLedger()
         let pipeline = try UsagePipeline(
-            store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1, participants: [leases],
+            store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1,
+            participants: [leases, try RateKeeper(ledger: rates, store: local, clock: SystemClock())],
             recovered: { budgets.recovered() }, logger: logger,
             estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
-            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, budgets: budgets)
+            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, rates: rates, budgets: budgets)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: [])
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
@@ -76,7 +78,9 @@ final class RunningDataPlane: Sendable {
         linkSettings.statusSeconds = 1
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            budgets: budgets, freezes: server.signatures.freezes, logger: logger, status: { reporter.report })
+            budgets: budgets, freezes: server.signatures.freezes, rates: try RateSharing(ledger: rates, store: local, logger: logger),
+            logger: logger,
+            status: { reporter.report })
         return RunningDataPlane(
             local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link, status: status,
             reporting: Task { await reporter.run() })

@@ -21,7 +21,8 @@ struct RateLedgerTests {
     }
 
     private func claim(_ rule: LimitRule, _ subject: Int = 1, _ amount: Int64 = 1) -> RateLedger.Claim {
-        RateLedger.Claim(rule: rule, key: .init(rule: rule.id, subject: LimitSubject(high: 7, low: UInt64(subject))), amount: amount)
+        RateLedger.Claim(
+            rule: rule, key: .init(rule: rule.id, subject: LimitSubject(high: 7, low: UInt64(bitPattern: Int64(subject)))), amount: amount)
     }
 
     @Test("All limits or none: where one refuses nothing is counted, and the one that is to be waited for longest is named")

@@ -1,0 +1,108 @@
+package import Contract
+import Foundation
+import GRDB
+package import Logging
+package import Primitives
+import Synchronization
+
+/// What this data plane says and hears of the limits that it shares with others. It goes by what it heard last while the control plane is
+/// away, also after a restart.
+package final class RateSharing: Sendable {
+    /// Between two reports.
+    static let periodMilliseconds: Int64 = 1000
+
+    private let ledger: RateLedger
+    private let store: LocalStore
+    private let logger: Logger
+    private let number: Mutex<UInt64>
+
+    /// Reads what an earlier process heard.
+    package init(ledger: RateLedger, store: LocalStore, logger: Logger) throws {
+        self.ledger = ledger
+        self.store = store
+        self.logger = logger
+        let told = try store.read { db -> (Int, [(RateLedger.Key, Int64)]) in
+            let planes = try Int.fetchOne(db, sql: "SELECT data_planes FROM rate_sharing") ?? 1
+            let shares = try Row.fetchAll(db, sql: "SELECT counter, amount FROM rate_share").compactMap { row in
+                let (counter, amount): (Data, Int64) = (row["counter"], row["amount"])
+                return RateLedger.Key(wire: counter).map { ($0, amount) }
+            }
+            return (planes, shares)
+        }
+        number = Mutex(0)
+        ledger.take(dataPlanes: told.0, shares: told.1)
+    }
+
+    package func report(now: Int64) -> Weir_V1_RateReport {
+        var report = Weir_V1_RateReport()
+        // Before the uses: what they say of shares is of that message or of a later one.
+        report.taken = number.withLock { $0 }
+        report.uses = ledger.uses(now: now).map { use in
+            var message = Weir_V1_RateUse()
+            message.counter = use.key.wire
+            message.wanted = use.wanted
+            message.held = use.held
+            return message
+        }
+        return report
+    }
+
+    /// In force, and then on the disk.
+    package func take(_ shares: Weir_V1_RateShares) {
+        let changes = shares.shares.compactMap { share in RateLedger.Key(wire: share.counter).map { ($0, share.amount) } }
+        let isNew = !changes.isEmpty || ledger.told.dataPlanes != Int(shares.dataPlanes)
+        ledger.take(dataPlanes: Int(shares.dataPlanes), shares: changes)
+        if isNew { keep(Int(shares.dataPlanes), changes) }
+        number.withLock { $0 = shares.number }
+    }
+
+    private func keep(_ dataPlanes: Int, _ changes: [(RateLedger.Key, Int64)]) {
+        do {
+            try store.write { db in
+                try db.execute(sql: "INSERT OR REPLACE INTO rate_sharing (id, data_planes) VALUES (1, ?)", arguments: [dataPlanes])
+                for (key, amount) in changes {
+                    if amount < 0 {
+                        try db.execute(sql: "DELETE FROM rate_share WHERE counter = ?", arguments: [key.wire])
+                    } else {
+                        try db.execute(
+                            sql: "INSERT OR REPLACE INTO rate_share (counter, amount) VALUES (?, ?)", arguments: [key.wire, amount])
+                    }
+                }
+            }
+        } catch {
+            logger.error("shares of limits could not be stored", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+extension RateLedger.Key {
+    /// As it crosses the link: big-endian, the limit's identifier and who is limited.
+    var wire: Data {
+        var data = Data(capacity: 26)
+        func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.bigEndian) { data.append(contentsOf: $0) } }
+        append(rule.high)
+        append(rule.low)
+        append(subject.high)
+        append(subject.low)
+        return data
+    }
+
+    init?(wire: Data) {
+        guard wire.count == 26 else { return nil }
+        let bytes = [UInt8](wire)
+        func word(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
+        self.init(
+            rule: IDBits(high: UInt16(truncatingIfNeeded: word(0..<2)), low: word(2..<10)),
+            subject: LimitSubject(high: word(10..<18), low: word(18..<26)))
+    }
+}
+
+extension LocalMigration {
+    static let rateShares = LocalMigration(
+        name: "0089 rate shares",
+        sql: """
+            -- Parts of limits' amounts that the control plane told last, and among how many data planes the others are divided.
+            CREATE TABLE rate_share (counter BLOB PRIMARY KEY, amount INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE rate_sharing (id INTEGER PRIMARY KEY CHECK (id = 1), data_planes INTEGER NOT NULL);
+            """)
+}
