@@ -104,7 +104,7 @@ struct SignOnTests {
             provider.set("ada", email: "ada@example.org")
             var browser = Browser(h: h)
             let callback = try await browser.signOn()
-            #expect(callback.status == 303 && callback.headers[.location] == "/admin/")
+            #expect(callback.status == 303 && callback.headers[.location] == "/admin")
             let cookie = try #require(callback.headers[values: .setCookie].first { $0.hasPrefix("weir_session=") })
             #expect(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Lax") && !cookie.contains("Secure"))
             #expect(browser.cookies.keys.sorted() == ["weir_session"])
@@ -114,7 +114,7 @@ struct SignOnTests {
             #expect(try await browser.change(.post, "/admin/api/tokens", ["name": "x", "role": "owner"]).status == 403)
             let shown = try await h.get("/admin/api/people/\(person)")
             #expect(shown.json["subject"] == "ada" && shown.json["last_sign_in_at"] != .null)
-            let page = try await browser.send(.get, "/admin/")
+            let page = try await browser.send(.get, "/admin")
             #expect(page.text.contains("operator") && page.text.contains(browser.token ?? "none"))
             let actions = try await h.get("/admin/api/audit?actor_id=\(person)").json["items"]?.arrayValue?.compactMap {
                 $0["action"]?.stringValue

@@ -108,7 +108,7 @@ def who(lab, browser):
 
 def test_a_group_of_the_provider_makes_an_operator_who_signs_off_again(place):
     browser, page = sign_on(place, "ada")
-    assert page.status_code == 200 and page.url == place.control.base + "/admin/", page.text
+    assert page.status_code == 200 and page.url == place.control.base + "/admin", page.text
     assert "ada" in page.text and "operator" in page.text
     me = who(place, browser).json()
     assert (me["role"], me["tenant_id"]) == ("operator", None)

@@ -3,7 +3,7 @@ import HTTPTypes
 import Nouns
 import Primitives
 
-/// Signing people on and off: `/admin/login` → the identity provider → `/admin/callback` → `/admin/`.
+/// Signing people on and off: `/admin/login` → the identity provider → `/admin/callback` → `/admin`.
 package struct SignOnRoutes: RouteGroup {
     let signOn: SignOnService
     private let cookies: SessionCookie
@@ -29,12 +29,12 @@ package struct SignOnRoutes: RouteGroup {
                 let (held, _) = try await signOn.finish(
                     kept: cookies.attempt(in: request.headers), state: query["state"], code: query["code"], error: query["error"],
                     from: request.remoteAddress, in: request.requestID)
-                return Self.redirect(to: "/admin/", [cookies.keeping(held), cookies.forgettingAttempt])
+                return Self.redirect(to: "/admin", [cookies.keeping(held), cookies.forgettingAttempt])
             } catch let refusal as SignOnRefusal {
                 return page(of: refusal)
             }
         }
-        table.get("/admin/", .signOn, RouteDocs("Who is signed on.")) { request in
+        table.get("/admin", .signOn, RouteDocs("Who is signed on.")) { request in
             guard let held = cookies.session(in: request.headers), let actor = try? await signOn.sessions.authenticate(held) else {
                 return SignOnPage.html("Not signed on", "<p>Nobody is signed on here.</p><p><a href=\"/admin/login\">Sign on</a></p>")
             }
@@ -48,12 +48,12 @@ package struct SignOnRoutes: RouteGroup {
                 """)
         }
         table.post("/admin/logout", .signOn, RouteDocs("End the session of this browser."), upTo: 4096) { request in
-            guard let held = cookies.session(in: request.headers) else { return Self.redirect(to: "/admin/", []) }
+            guard let held = cookies.session(in: request.headers) else { return Self.redirect(to: "/admin", []) }
             let form = String(decoding: request.body, as: UTF8.self)
             let given = form.hasPrefix("csrf_token=") ? String(form.dropFirst("csrf_token=".count)) : nil
             try SameSite.check(request.headers, held, signOn.policy, given: given)
             try await signOn.sessions.close(held)
-            return Self.redirect(to: "/admin/", [cookies.forgettingSession])
+            return Self.redirect(to: "/admin", [cookies.forgettingSession])
         }
     }
 
