@@ -44,7 +44,8 @@ class Provider:
                 file.write(f"  {name}:\n    password: {password}\n    email: {name}@example.org\n    roles: [USER]\n    groups: {groups}\n")
         self.child = subprocess.Popen(
             [f"{os.path.dirname(sys.executable)}/nanoidp", "--config", self.folder, "--port", str(self.port), "--host", LOOPBACK],
-            stdout=open(f"{self.folder}/log", "w"), stderr=subprocess.STDOUT)
+            # Its keys go where it is started.
+            cwd=self.folder, stdout=open(f"{self.folder}/log", "w"), stderr=subprocess.STDOUT)
         end = time.time() + 60
         while time.time() < end:
             try:
