@@ -91,7 +91,7 @@ package struct DataPlaneService: Sendable {
         journal.durability = settings.durability
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let (signatures, keeper) = try SignatureDesk.make(settings, store: store, clock: clock)
-        let rates = RateLedger()
+        let rates = RateLedger(isReady: false)
         let rateKeeper = try RateKeeper(ledger: rates, store: store, clock: clock)
         let leases = try LeaseStore(store: store)
         let budgets = BudgetDesk(store: leases, clock: clock, logger: logger)
@@ -101,6 +101,7 @@ package struct DataPlaneService: Sendable {
             recovered: {
                 signatures.nonces.recovered()
                 budgets.recovered()
+                rates.recovered()
             }, logger: logger, clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures,

@@ -17,6 +17,7 @@ extension Exchange {
         let claims = limits.claims(
             caller.principal, caller.channel, model: admission.model.name, address: address, tokens: admission.expectedTokens)
         if claims.isEmpty { return }
+        guard loop.rates.isReady else { throw .limitsNotReady() }
         let taken = loop.rates.take(claims, now: loop.nowMicroseconds)
         rateFields = caller.dialect.rateFields(taken.standings)
         if let refusal = taken.refusal {
@@ -65,6 +66,12 @@ extension Admission {
 }
 
 extension Rejection {
+    static func limitsNotReady() -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "limits_not_ready",
+            message: "This gateway has just started and still reads what it had counted. Try again in a moment.", retryMilliseconds: 1000)
+    }
+
     static func limited(_ refusal: RateLedger.Refusal) -> Rejection {
         let rule = refusal.rule
         let seconds = Double(rule.window) / 1_000_000

@@ -185,15 +185,22 @@ package final class RateLedger: Sendable {
     private static let sharedCounters: UInt64 = 1024
     private let maximum: Int
     private let state = Mutex(State())
+    private let ready: Atomic<Bool>
     /// Tells this process's notes in the journal from those of the process before.
     let boot: UInt64
 
     /// - Parameter maximum: counters that are kept at one time. One takes some hundred bytes, and up to six thousand where all its window is
     ///   busy.
-    package init(maximum: Int = 262_144, boot: UInt64 = .random(in: 1...UInt64.max)) {
+    /// - Parameter isReady: false where an earlier process may have left counts in the journal; `recovered` follows.
+    package init(maximum: Int = 262_144, boot: UInt64 = .random(in: 1...UInt64.max), isReady: Bool = true) {
+        ready = Atomic(isReady)
         self.maximum = max(1, maximum)
         self.boot = boot
     }
+
+    package func recovered() { ready.store(true, ordering: .releasing) }
+    /// Until what the last process counted is read, nobody who is limited is let in: a restart would give him a new window.
+    var isReady: Bool { ready.load(ordering: .acquiring) }
 
     /// Counters that there are, and how many claims had to share one for want of room.
     package var size: (counters: Int, sharing: Int) { state.withLock { ($0.places.count, $0.sharing) } }

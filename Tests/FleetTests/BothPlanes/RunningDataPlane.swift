@@ -63,11 +63,14 @@ final class RunningDataPlane: Sendable {
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let leases = try LeaseStore(store: local)
         let budgets = BudgetDesk(store: leases, logger: logger)
-        let rates = RateLedger()
+        let rates = RateLedger(isReady: false)
         let pipeline = try UsagePipeline(
             store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1,
             participants: [leases, try RateKeeper(ledger: rates, store: local, clock: SystemClock())],
-            recovered: { budgets.recovered() }, logger: logger,
+            recovered: {
+                budgets.recovered()
+                rates.recovered()
+            }, logger: logger,
             estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, rates: rates, budgets: budgets)

@@ -19,7 +19,7 @@ final class ProxyFixture: Sendable {
     let local: LocalStore
     let pipeline: UsagePipeline
     let signatures: SignatureDesk
-    let rates = RateLedger()
+    let rates = RateLedger(isReady: false)
     let server: ProxyServer
     let simulator: SimulatorServer
     let key: String
@@ -84,7 +84,10 @@ final class ProxyFixture: Sendable {
         pipeline = try UsagePipeline(
             store: local, journalDirectory: snapshots.folder.path + "/journal", settings: journal, loops: 1,
             participants: [keeper, try RateKeeper(ledger: rates, store: local, clock: snapshots.clock)],
-            recovered: { desk.nonces.recovered() }, logger: snapshots.logger,
+            recovered: { [rates] in
+                desk.nonces.recovered()
+                rates.recovered()
+            }, logger: snapshots.logger,
             clock: snapshots.clock, estimateInterrupted: { estimator.suffix(for: $0) })
         server = try await ProxyServer.start(
             settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock, signatures: desk,

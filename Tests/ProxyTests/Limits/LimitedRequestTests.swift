@@ -38,6 +38,7 @@ struct LimitedRequestTests {
         var directory = proxy.directory
         directory.limits = limits
         #expect(await proxy.store.apply(try proxy.snapshots.directory(version, directory)).accepted)
+        while !proxy.rates.isReady { try await ProxyFixture.pause() }
     }
 
     @Test("Who is over a limit gets 429 with the limit's name, when to come back, and how he stands; each answer before tells him")
@@ -163,6 +164,16 @@ struct LimitedRequestTests {
         #expect(await proxy.server.sums().metrics.wouldHaveLimited == 1)
         let flags = try await proxy.finish().map { UsageFlags(rawValue: $0.flags).contains(.wouldHaveRefused) }
         #expect(flags == [false, true])
+    }
+
+    @Test("Until what the process before had counted is read, who is limited waits, and who is not does not")
+    func notReady() async throws {
+        let ledger = RateLedger(isReady: false)
+        #expect(!ledger.isReady)
+        ledger.recovered()
+        #expect(ledger.isReady)
+        let refusal = Rejection.limitsNotReady()
+        #expect(refusal.status == 503 && refusal.retryMilliseconds == 1000 && !refusal.isPermanent)
     }
 
     @Test("Windows are what they were after a restart, also by kill -9; time that has passed counts, a clock that stepped back does not")
