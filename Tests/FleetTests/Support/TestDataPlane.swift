@@ -163,6 +163,7 @@ actor TestLink {
         case .secrets(let secrets):
             order.append("secrets")
             return .secrets(secrets)
+        case .rateShares: throw TestFailure("shares of limits came, and none were asked for")
         case nil: throw TestFailure("the stream ended")
         }
     }
