@@ -64,7 +64,7 @@ package final class BudgetDesk: Sendable {
                 logger.warning(
                     """
                     slices of budgets that the last process held are not spent from: this machine was restarted, or the data directory is \
-                    another or an older one. They stay counted until they are written off: weir budgets write-off
+                    another or an older one. They stay counted until they are written off: weir budget write-off
                     """, metadata: ["slices": "\(orphans)"])
             }
             let open = try store?.open() ?? []
