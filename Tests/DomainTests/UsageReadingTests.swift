@@ -82,7 +82,7 @@ struct UsageReadingTests {
                 }
             }
             let (read, whole) = (try await rows("dp_a"), try await rows("dp_b"))
-            #expect(read.count > 50 && read.count < 400)
+            #expect(read.count > 20 && read.count < 400)
             #expect(read == whole)
             let apart = try await database.read { try UsageQuarantineTable.totals($0).map { "\($0.reason) \($0.records)" } }
             #expect(Set(apart).count * 2 == apart.count)
