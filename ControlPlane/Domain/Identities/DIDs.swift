@@ -43,6 +43,12 @@ extension DIDContent: Administered {
         }
     }
 
+    /// What a new one's answer says of its document.
+    package mutating func willWrite(_ id: DIDEntryID, replacing old: DIDContent?, _ change: NounChange) throws {
+        guard old == nil, hasDocument else { return }
+        document = Document(status: .pending, keys: [], failure: nil, readAt: nil, nextAt: change.now)
+    }
+
     /// A did:web is read as soon as it is there.
     package static func didWrite(_ did: Entity<DIDContent>, replacing old: Entity<DIDContent>?, _ change: NounChange) throws {
         guard old == nil, did.content.hasDocument else { return }
