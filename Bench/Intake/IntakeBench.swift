@@ -99,9 +99,11 @@ struct IntakeBench {
         let payload: [UInt8] = try config.serializedBytes()
         try await database.transaction { c in
             for tenant in 0..<tenants {
-                try c.execute("INSERT INTO tenants VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)", [.text(Self.tenant(tenant))])
                 try c.execute(
-                    "INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)",
+                    "INSERT INTO tenants (id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)",
+                    [.text(Self.tenant(tenant))])
+                try c.execute(
+                    "INSERT INTO projects (id, tenant_id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)",
                     [.text(project(tenant)), .text(Self.tenant(tenant))])
                 for number in 0..<keysPerTenant {
                     try c.execute(

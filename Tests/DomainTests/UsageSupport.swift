@@ -56,9 +56,12 @@ enum UsageSupport {
         try await database.transaction { c in
             guard try c.first("SELECT id FROM tenants LIMIT 1") == nil else { return }
             for tenant in ["ten_a", "ten_b", "ten_0", "ten_1", "ten_2"] {
-                try c.execute("INSERT INTO tenants VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)", [.text(tenant)])
                 try c.execute(
-                    "INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)", [.text("prj_of_" + tenant), .text(tenant)])
+                    "INSERT INTO tenants (id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)",
+                    [.text(tenant)])
+                try c.execute(
+                    "INSERT INTO projects (id, tenant_id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)",
+                    [.text("prj_of_" + tenant), .text(tenant)])
                 try insertKeys(c, [key(of: tenant)], of: tenant)
             }
             for (tenant, name) in [("ten_a", "a"), ("ten_b", "b")] {

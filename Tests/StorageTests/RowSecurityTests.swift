@@ -11,9 +11,12 @@ struct RowSecurityTests {
             try await database.transaction { c in
                 var usage: [UsageRow] = []
                 for tenant in ["ten_a", "ten_b"] {
-                    try c.execute("INSERT INTO tenants VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)", [.text(tenant)])
                     try c.execute(
-                        "INSERT INTO projects VALUES ($1, $2, 'p', 'active', 1, 1, 1, 1, NULL)", [.text("prj_" + tenant), .text(tenant)])
+                        "INSERT INTO tenants (id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $1, 'active', 1, 1, 1, 1, NULL)",
+                        [.text(tenant)])
+                    try c.execute(
+                        "INSERT INTO projects (id, tenant_id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $2, 'p', 'active', 1, 1, 1, 1, NULL)",
+                        [.text("prj_" + tenant), .text(tenant)])
                     try c.execute(
                         """
                         INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision,

@@ -8,7 +8,13 @@ struct ReportedUsage: Sendable {
     /// Of each batch, where its records stand.
     let places: [Range<Int>]
     /// By place; empty: nothing speaks against any of them, as nearly always.
-    let reasons: [QuarantineReason?]
+    private let reasons: [QuarantineReason?]
+
+    /// Whether nothing speaks against any of them.
+    var isBlameless: Bool { reasons.isEmpty }
+
+    /// What speaks against the record at this place.
+    func reason(_ place: Int) -> QuarantineReason? { reasons.indices.contains(place) ? reasons[place] : nil }
 
     /// Everything that a judgement depends on, by where the texts lie.
     private struct Party: Hashable {

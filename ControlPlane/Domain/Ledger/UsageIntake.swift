@@ -167,7 +167,7 @@ package struct UsageIntake: Sendable {
         if let scope, scope.former.values.contains(where: { $0.toldAt == nil }) {
             try FormerTenantsTable.told(c, dataPlaneID: dataPlaneID, now: now)
         }
-        if let scope, scope.isActive, scope.serves == .everyone, reports.reasons.isEmpty { return (due, []) }
+        if let scope, scope.isActive, scope.serves == .everyone, reports.isBlameless { return (due, []) }
         var places: [Int] = []
         var apart: [Apart] = []
         // By where the tenant's id lies.
@@ -176,7 +176,7 @@ package struct UsageIntake: Sendable {
             let tenant = reports.rows[place, UsagePlace.tenantID]
             let id = tenants[tenant] ?? reports.rows.text(at: tenant)
             tenants[tenant] = id
-            if let reason = reason(id, reports.rows[place, UsagePlace.admittedAt], reports.reasons[place], scope, now) {
+            if let reason = reason(id, reports.rows[place, UsagePlace.admittedAt], reports.reason(place), scope, now) {
                 apart.append(Apart(place: place, reason: reason))
             } else {
                 places.append(place)

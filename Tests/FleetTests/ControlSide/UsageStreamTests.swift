@@ -34,8 +34,12 @@ struct UsageStreamTests {
         try await control.server.services.dataPlanes.willSend(plane.id, configVersion: control.release())
         try await control.database.transaction { c in
             let (tenant, project) = (SQLValue.text("ten_aaaaaaaaaaaaaaaa"), SQLValue.text("prj_aaaaaaaaaaaaaaaa"))
-            _ = try c.execute("INSERT INTO tenants VALUES ($1, 'Acme', 'active', 1, 1, 1, 1, NULL)", [tenant])
-            try c.execute("INSERT INTO projects VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)", [project, tenant])
+            _ = try c.execute(
+                "INSERT INTO tenants (id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, 'Acme', 'active', 1, 1, 1, 1, NULL)",
+                [tenant])
+            try c.execute(
+                "INSERT INTO projects (id, tenant_id, name, status, revision, created_at, updated_at, directory_revision, deleted_at) VALUES ($1, $2, 'main', 'active', 1, 1, 1, 1, NULL)",
+                [project, tenant])
             try c.execute(
                 """
                 INSERT INTO virtual_keys (id, project_id, tenant_id, name, sha256, models, capabilities, channels, tags, revision,
