@@ -71,7 +71,7 @@ package struct TenantBalance: Sendable, Hashable {
             "tenant_id": .string(tenantID.rawValue), "balance_nano": .int(availableNano), "balance": dollars(availableNano),
             "received": dollars(Int64(0).subtractingSaturating(accounts[.received] ?? 0)),
             "adjustments": dollars(Int64(0).subtractingSaturating(accounts[.adjustments] ?? 0)),
-            "usage": dollars((accounts[.usage] ?? 0).subtractingSaturating(-unposted)),
+            "usage": dollars((accounts[.usage] ?? 0).subtractingSaturating(Int64(0).subtractingSaturating(unposted))),
         ]
     }
 }
