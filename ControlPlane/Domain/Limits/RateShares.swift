@@ -38,6 +38,8 @@ package struct RateDivision: Sendable {
 package struct RateShareService: Sendable {
     /// Counters of which one data plane may want more.
     package static let maximumUses = 256
+    /// What is remembered of all of them together: beyond it an equal part has to do. No data plane fills the table.
+    private static let maximumRows = 8192
     /// What was not asked for so long is not wanted any more; milliseconds.
     private static let forgetsAfter: Int64 = 20_000
 
@@ -67,12 +69,17 @@ package struct RateShareService: Sendable {
             // Rises whatever this replica's clock does.
             let last = stored.lazy.filter { $0.dataPlaneID == dataPlaneID }.map(\.number).max() ?? 0
             shares.number = UInt64(max(now, last &+ 1, Int64(clamping: report.taken), 1))
+            var limits: [String: Limit?] = [:]
             for counter in Set(uses.keys).union(rows.keys) {
-                guard let limit = try RateCounter(counter).flatMap({ try LimitContent.find(c, $0.limitID) }) else {
+                if rows[counter] == nil, stored.count >= Self.maximumRows { continue }
+                guard let place = RateCounter(counter) else { continue }
+                let known = try limits[place.limitID] ?? LimitContent.find(c, place.limitID)
+                limits[place.limitID] = .some(known)
+                guard let limit = known else {
                     try RateSharesTable.remove(c, counter)
                     continue
                 }
-                let tenant = try limit.content.tenantID ?? RateCounter(counter).flatMap { try $0.tenant(at: limit.content.level, c) }
+                let tenant = try limit.content.tenantID ?? place.tenant(at: limit.content.level, c)
                 let sharing = planes.filter { plane in
                     guard let tenant, let named = plane.content.tenantIDs.named else { return true }
                     return named.contains(tenant)
