@@ -177,8 +177,9 @@ package struct UpstreamKeyService: Sendable {
             taken.state = .creating
             taken.attempt += 1
             taken.doubtfulUntil = now + Self.doubtMilliseconds
-        case (.active, "gone"): taken.state = .ending
-        case (.creating, _), (.active, _), (.ending, _): break
+        case (.active, "gone"), (.changing, "gone"): taken.state = .ending
+        case (.active, _): taken.state = .changing
+        case (.creating, _), (.changing, _), (.ending, _): break
         }
         guard let claimed = try await put(taken, over: row) else { return nil }
         try reached(.claimed)
@@ -196,7 +197,7 @@ package struct UpstreamKeyService: Sendable {
                     next.state = wish == "gone" ? .gone : .wanted
                     next.dueAt = 0
                 }
-            case (.active, "gone"), (.ending, _):
+            case (.active, "gone"), (.changing, "gone"), (.ending, _):
                 if let hash = claimed.hash { try await api.delete(hash) }
                 return try await finish(.removed, claimed) { next in
                     next.state = .gone
@@ -206,6 +207,7 @@ package struct UpstreamKeyService: Sendable {
             default:
                 let isThere = try await api.setDisabled(claimed.hash ?? "", wish == "disabled")
                 return try await finish(.changed, claimed) { next in
+                    next.state = .active
                     next.isDisabled = isThere && wish == "disabled"
                     next.dueAt = 0
                     if isThere { return }

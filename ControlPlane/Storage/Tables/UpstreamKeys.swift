@@ -1,6 +1,6 @@
 /// A key at a provider that belongs to one DID.
 package struct UpstreamKeyRow: Sendable, Hashable {
-    /// wanted → creating → active → ending → gone. `creating` that is due again did not hear what became of its attempt.
+    /// wanted → creating → active ⇄ changing → ending → gone. One under way that is due again did not hear what became of its attempt.
     package enum State: String, Sendable {
         /// None is there, and nothing under way that could make one.
         case wanted
@@ -8,6 +8,8 @@ package struct UpstreamKeyRow: Sendable, Hashable {
         case creating
         /// It is there; `hash` names it and `ciphertext` is it.
         case active
+        /// It is about to be disabled or enabled: whether it was is not known.
+        case changing
         /// It is to be removed.
         case ending
         case gone
@@ -71,7 +73,7 @@ package enum UpstreamKeysTable {
         try c.query(
             """
             SELECT * FROM (SELECT k.*, \(wish) AS wish FROM \(joined) WHERE k.state <> 'gone' AND k.due_at <= $1) AS w
-            WHERE state IN ('creating', 'ending') OR (state = 'wanted' AND wish <> 'disabled')
+            WHERE state IN ('creating', 'changing', 'ending') OR (state = 'wanted' AND wish <> 'disabled')
                 OR (state = 'active' AND (wish = 'gone' OR (wish = 'disabled') <> (is_disabled = 1)))
             ORDER BY due_at, id LIMIT $2
             """, [.int(now), .int(Int64(limit))]

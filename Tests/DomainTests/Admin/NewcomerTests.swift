@@ -50,6 +50,8 @@ struct NewcomerTests {
                         id: id, meta: .new(at: NewcomerTests.now),
                         content: DataPlaneContent {
                             $0.name = id
+                            $0.identityPublicKey = StoredBytes(Array(id.utf8))
+                            $0.sealingPublicKey = StoredBytes(Array(id.utf8))
                             if !tenants.isEmpty { $0.tenantIDs = .only(tenants) }
                         }))
             }

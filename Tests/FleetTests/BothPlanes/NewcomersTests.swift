@@ -30,9 +30,9 @@ struct NewcomersTests {
             return ["x-did: \(did)", "x-did-timestamp: \(time)", "x-did-nonce: \(nonce)", "x-did-signature: \(signature)"]
         }
 
-        func chat(_ plane: RunningDataPlane, model: String = NewcomersTests.model) throws -> (status: Int, body: String) {
+        func chat(_ plane: RunningDataPlane, model: String = NewcomersTests.model) async throws -> (status: Int, body: String) {
             let body = #"{"model":"\#(model)","messages":[{"role":"user","content":"hello"}]}"#
-            return try plane.send(headers: try headers("POST", "/v1/chat/completions", body: body), body: body)
+            return try await plane.sent(headers: try headers("POST", "/v1/chat/completions", body: body), body: body)
         }
     }
 
@@ -58,8 +58,8 @@ struct NewcomersTests {
             }
             let holder = Holder()
             let (one, other) = (planes[0], planes[1])
-            async let first = Task.detached { try holder.chat(one) }.value
-            async let second = Task.detached { try holder.chat(other) }.value
+            async let first = holder.chat(one)
+            async let second = holder.chat(other)
             let answers = try await [first, second]
             for answer in answers { #expect(answer.status == 200, "\(answer.body)") }
             let dids = try await control.services.dids.items([], PageRequest(), as: .all).items
@@ -73,8 +73,8 @@ struct NewcomersTests {
             closed.didPolicy = .off
             _ = try await control.services.tenants.replace(tenant.id, at: tenant.revision, with: closed, by: actor)
             #expect(await one.snapshot { $0.directory.tenant(taking: probe, signingFor: "x") == nil } != nil)
-            #expect(try Holder().chat(one).status == 403)
-            #expect(try holder.chat(one).status == 200)
+            #expect(try await Holder().chat(one).status == 403)
+            #expect(try await holder.chat(one).status == 200)
             #expect(try await control.usage(reaching: 3).records == 3)
             for plane in planes { await plane.stop() }
             await control.stop()

@@ -1,4 +1,5 @@
 import Contract
+import Dispatch
 import Foundation
 import Glibc
 import Logging
@@ -141,6 +142,17 @@ final class RunningDataPlane: Sendable {
         let answer = try Self.exchange(port: server.port, request)
         let status = answer.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
         return (status, answer)
+    }
+
+    /// The same where the control plane, in this process, has to answer first: waits on no thread that its tasks need.
+    func sent(
+        method: String = "POST", headers: [String], path: String = "/v1/chat/completions", body: String
+    ) async throws -> (status: Int, body: String) {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async {
+                continuation.resume(with: Result { try self.send(method: method, headers: headers, path: path, body: body) })
+            }
+        }
     }
 
     private static func exchange(port: Int, _ request: String) throws -> String {

@@ -56,17 +56,17 @@ struct UpstreamKeysTests {
             return Planes(provider: provider, control: control, plane: plane, folder: folder, tenant: tenant)
         }
 
-        func ask(_ holder: Holder, _ method: String, _ path: String, query: String = "", body: String = "") throws -> (
+        func ask(_ holder: Holder, _ method: String, _ path: String, query: String = "", body: String = "") async throws -> (
             status: Int, body: String
         ) {
-            try plane.send(
+            try await plane.sent(
                 method: method, headers: try holder.headers(method, path, query: query, body: body),
                 path: query.isEmpty ? path : "\(path)?\(query)", body: body)
         }
 
-        func chat(_ holder: Holder, _ model: String = UpstreamKeysTests.model) throws -> (status: Int, body: String) {
+        func chat(_ holder: Holder, _ model: String = UpstreamKeysTests.model) async throws -> (status: Int, body: String) {
             let body = #"{"model":"\#(model)","messages":[{"role":"user","content":"hello"}]}"#
-            return try ask(holder, "POST", "/api/v1/openrouter/chat/completions", body: body)
+            return try await ask(holder, "POST", "/api/v1/openrouter/chat/completions", body: body)
         }
 
         func stop() async throws {
@@ -83,32 +83,32 @@ struct UpstreamKeysTests {
         try await database.with { database in
             let planes = try await Planes.start(database)
             let holder = Holder()
-            async let first = Task.detached { try planes.chat(holder) }.value
-            async let second = Task.detached { try planes.chat(holder) }.value
+            async let first = planes.chat(holder)
+            async let second = planes.chat(holder)
             for answer in try await [first, second] { #expect(answer.status == 200, "\(answer.body)") }
             #expect(planes.provider.managedKeys.made == 1)
             let key = try #require(planes.provider.managedKeys.all.first)
             #expect(Double(key.limit) == 5 && key.name.hasPrefix("weir/"))
-            #expect(try planes.ask(holder, "GET", "/api/v1/openrouter/models").status == 200)
-            #expect(try planes.ask(holder, "GET", "/api/v1/openrouter/keys").status == 403)
+            #expect(try await planes.ask(holder, "GET", "/api/v1/openrouter/models").status == 200)
+            #expect(try await planes.ask(holder, "GET", "/api/v1/openrouter/keys").status == 403)
             let stored = try await planes.control.usage(reaching: 3)
             #expect(stored.records == 3 && stored.cost == 2_500_000)
-            let health = try planes.ask(holder, "GET", "/api/v1/health")
+            let health = try await planes.ask(holder, "GET", "/api/v1/health")
             #expect(health.status == 200 && health.body.contains(#""upstream_key":true"#), "\(health.body)")
-            #expect(try planes.ask(holder, "GET", "/").body.contains("/api/v1/usage"))
-            let usage = try planes.ask(holder, "GET", "/api/v1/usage", query: "group_by=model")
+            #expect(try await planes.ask(holder, "GET", "/").body.contains("/api/v1/usage"))
+            let usage = try await planes.ask(holder, "GET", "/api/v1/usage", query: "group_by=model")
             #expect(usage.status == 200 && usage.body.contains(#""cost":"0.0025""#), "\(usage.body)")
-            #expect(try planes.ask(holder, "GET", "/api/v1/usage", query: "group_by=tenant").status == 400)
+            #expect(try await planes.ask(holder, "GET", "/api/v1/usage", query: "group_by=tenant").status == 400)
             // Another's usage is another's.
-            let other = try planes.ask(Holder(), "GET", "/api/v1/usage")
+            let other = try await planes.ask(Holder(), "GET", "/api/v1/usage")
             #expect(other.status == 200 && other.body.contains(#""requests":0"#), "\(other.body)")
 
             // One that somebody deleted there is made anew.
             planes.provider.managedKeys.remove(key.hash)
-            let refused = try planes.chat(holder)
+            let refused = try await planes.chat(holder)
             #expect(refused.status == 502 && refused.body.contains("upstream_key_refused"), "\(refused.body)")
             let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
-            while try planes.chat(holder).status != 200, MonotonicClock.nowMicroseconds() < deadline {
+            while try await planes.chat(holder).status != 200, MonotonicClock.nowMicroseconds() < deadline {
                 try await Task.sleep(for: .milliseconds(50))
             }
             let again = try #require(planes.provider.managedKeys.all.first { $0.name.hasSuffix("/2") })
@@ -135,17 +135,17 @@ struct UpstreamKeysTests {
             let planes = try await Planes.start(database)
             planes.provider.managedKeys.fail([.status(500), .lostAnswer])
             let holder = Holder()
-            let told = try planes.chat(holder)
+            let told = try await planes.chat(holder)
             #expect(told.status == 503 && told.body.lowercased().contains("retry-after"), "\(told.body)")
             #expect(["upstream_key_failed", "upstream_key_pending"].contains { told.body.contains($0) })
             // What the gateway itself serves needs no such key.
-            #expect(try holder.chat(planes.plane, model: Self.model).status == 200)
+            #expect(try await holder.chat(planes.plane, model: Self.model).status == 200)
             await planes.control.stop()
-            let away = try planes.chat(Holder())
+            let away = try await planes.chat(Holder())
             #expect(away.status == 503 && away.body.contains("control_plane_unavailable"), "\(away.body)")
-            #expect(try planes.ask(holder, "GET", "/api/v1/usage").status == 503)
-            #expect(try planes.ask(holder, "GET", "/api/v1/health").body.contains(#""upstream_key":false"#))
-            #expect(try holder.chat(planes.plane, model: Self.model).status == 200)
+            #expect(try await planes.ask(holder, "GET", "/api/v1/usage").status == 503)
+            #expect(try await planes.ask(holder, "GET", "/api/v1/health").body.contains(#""upstream_key":false"#))
+            #expect(try await holder.chat(planes.plane, model: Self.model).status == 200)
             await planes.plane.stop()
             try await planes.provider.shutdown()
         }
