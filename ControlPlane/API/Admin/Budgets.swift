@@ -84,7 +84,7 @@ package struct BudgetRoutes: RouteGroup {
             // The words are those of the kinds.
             _ = try request.query.filter(kind)
             let kind = request.query["kind"].flatMap(SpendEvent.Kind.init(rawValue:))
-            let from = try request.query.filter(since).flatMap { Int64.read($0) } ?? 0
+            let from = try request.query.time("since") ?? 0
             let seesPlanes = try request.actor.may(.read)
             return .list(
                 try await states.events(

@@ -305,7 +305,8 @@ struct CommandsTests {
 
     /// Users, apps and bans.
     private func identities(_ h: CommandLineHarness, _ tenant: String) async throws {
-        let user = try await h.field("id", "user create --oid ada --email ada@example.org --payment-valid-until 2035-01-31")
+        let user = try await h.field(
+            "id", "user create --tenant-id \(tenant) --oid ada --email ada@example.org --payment-valid-until 2035-01-31")
         #expect(try await h.succeed("user list --tenant-id \(tenant)").output.contains("ada"))
         #expect(try await h.field("email", "user get ada") == "ada@example.org")
         #expect(try await h.field("payment_valid_until", "user update ada --clear payment_valid_until") == "null")
