@@ -17,7 +17,10 @@ package struct SliceID: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     /// Reads "slc_" and 16 hexadecimal digits.
     package init?(text: String) {
-        guard text.hasPrefix("slc_"), text.utf8.count == 20, let bits = UInt64(text.dropFirst(4), radix: 16) else { return nil }
+        // A sign would be taken for a digit's place.
+        guard text.hasPrefix("slc_"), text.utf8.count == 20, text.utf8.allSatisfy({ $0 != UInt8(ascii: "+") }),
+            let bits = UInt64(text.dropFirst(4), radix: 16)
+        else { return nil }
         self.init(bits)
     }
 

@@ -79,6 +79,18 @@ struct BudgetsTests {
         return try plane.send(headers: ["Authorization: Bearer \(key)"], body: body)
     }
 
+    /// The same on a thread of its own, which leaves the tests' threads to the control plane in this process; again until it was told in time
+    /// whether the budget allows it.
+    private static func askUntilKnown(_ plane: RunningDataPlane, _ key: String) async -> (status: Int, body: String) {
+        let deadline = MonotonicClock.nowMicroseconds() + 40_000_000
+        while true {
+            let answer: (status: Int, body: String) = await withCheckedContinuation { continuation in
+                Thread.detachNewThread { continuation.resume(returning: (try? ask(plane, key)) ?? (0, "")) }
+            }
+            if answer.status != 503 || MonotonicClock.nowMicroseconds() > deadline { return answer }
+        }
+    }
+
     @Test("With money for three, three of forty at once are served, and the others are told which budget", arguments: TestDatabases.all)
     func atOnce(database: TestDatabase) async throws {
         try await with(database) { scene in
@@ -120,14 +132,14 @@ struct BudgetsTests {
             var plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
             _ = try await scene.budget(20 * Self.charged)
             #expect(await Self.ready(plane, scene))
-            #expect(try Self.ask(plane, key).status == 200)
+            #expect(await Self.askUntilKnown(plane, key).status == 200)
             let boot = plane.link.budgets.store?.boot
             await scene.control.stop()
             // Nothing of the slices is given back here.
             await plane.stop()
             plane = try await RunningDataPlane.start(folder.path, token: nil)
             #expect(plane.snapshots.current.isServing)
-            let served = try Self.ask(plane, key)
+            let served = await Self.askUntilKnown(plane, key)
             #expect(served.status == 200, "\(served.body)")
             #expect(plane.link.budgets.store?.boot == boot)
             await plane.stop()
@@ -154,7 +166,7 @@ struct BudgetsTests {
             #expect(await Self.ready(plane, scene))
             let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
             while plane.link.budgets.sums.observed == 0, MonotonicClock.nowMicroseconds() < deadline {
-                #expect(try Self.ask(plane, key).status == 200)
+                #expect(await Self.askUntilKnown(plane, key).status == 200)
             }
             #expect(plane.link.budgets.sums.observed > 0)
             await plane.stop()

@@ -59,6 +59,8 @@ final class RunningDataPlane: Sendable {
         settings.listenPort = 0
         settings.dataDirectory = folder
         settings.loops = 1
+        // The control plane shares a busy machine's threads with all tests.
+        settings.budgetTimeout = 5_000
         // Of a machine that is busy with other tests.
         settings.questionTimeout = 15_000
         let estimator = InterruptedEstimate(snapshots: snapshots)
