@@ -33,6 +33,7 @@ struct LayoutTests {
         ),
         "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
+        "intake-bench": ("Bench/Intake", ["Domain", "Storage", "Contract", "Primitives"]),
         "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
     ]
 

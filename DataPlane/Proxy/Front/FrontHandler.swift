@@ -5,15 +5,13 @@ import Wire
 
 /// One connection of an application: reads requests with the strict codec, one at a time, and writes their answers. Owns the deadlines
 /// towards the client; what a request means is its `Exchange`'s.
-///
 /// A request is read when the answers before it are taken: what a client does not read is neither made nor kept, whoever makes it.
 final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     /// head → (lengthBody | chunkedBody) → exchanging → flushing → head. lingering and closed come last.
     private enum State {
         case head
         case lengthBody(Int)
-        case chunkedBody
-        case exchanging
+        case chunkedBody, exchanging
         /// The answer is whole and waits for the kernel to take it.
         case flushing
         /// The last answer is out; what still arrives is thrown away, so that the client's kernel does not drop the answer with a reset.
