@@ -131,8 +131,8 @@ struct ApplyTests {
             let answer = try await h.apply(wrong)
             #expect(answer.status == 400)
             let expected = [
-                "tenants[1]", "tenants[2]", "projects[0].tenant", "projects[1].colour", "providers[0].base_url",
-                "providers[1].timeouts.idle_ms", "credentials[0].secret", "credentials[1].provider", "models[1].capabilities",
+                "providers[0].base_url", "providers[1].timeouts.idle_ms", "credentials[0].secret", "credentials[1].provider", "tenants[1]",
+                "tenants[2]", "projects[0].tenant", "projects[1].colour", "models[1].capabilities",
                 "models[2].context_window", "routes[0].targets[0].endpoint", "routes[0].targets[1].endpoint", "prices[0].input",
                 "prices[1].model_id", "prices[1].model", "keys[0].project",
             ]
@@ -172,9 +172,20 @@ struct ApplyTests {
                             ["model": "gpt-x", "name": "b", "targets": [["endpoint": "us"]]],
                         ]), ["routes[0].model", "routes[1].model"]
                 ),
-                (SampleDocument.with("keys", [["project": "Chat", "name": "k", "models": ["gpt-none"]]]), ["keys[0].models[0]"]),
+                (
+                    // Others name it.
+                    SampleDocument.with(
+                        "keys",
+                        [
+                            [
+                                "project": ["tenant": "Acme", "name": "Search"], "name": "backend", "user": "ada", "models": ["gpt-none"],
+                            ]
+                        ]), ["keys[0].models[0]"]
+                ),
                 (SampleDocument.with("prices", [["model": "gpt-none", "input": 1, "output": 1]]), ["prices[0].model"]),
             ]
+            // A token's first use is noted with it.
+            _ = try await h.export()
             let before = try await h.everything()
             for (document, fields) in cases {
                 let answer = try await h.apply(document)

@@ -8,6 +8,7 @@ import Testing
 /// A whole configuration as a document: one thing at least of each noun.
 enum SampleDocument {
     static let secret = Catalogue.secret
+    private static let did = "did:key:z6MkpTHR8VNsBxYAAWHut2Geadd9jSwuBV8xRoAnwWsdvktH"
 
     private static let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -48,7 +49,7 @@ enum SampleDocument {
         ],
         "dids": [
             [
-                "tenant": "Acme", "did": "did:key:z6MkpTHR8VNsBxYAAWHut2Geadd9jSwuBV8xRoAnwWsdvktH", "user": "bob", "status": "disabled",
+                "tenant": "Acme", "did": .string(did), "user": "bob", "status": "disabled",
             ]
         ],
         "providers": [
@@ -97,6 +98,13 @@ enum SampleDocument {
             ],
             ["name": "Chat, at once", "level": "project", "tenant": "Acme", "project": "Chat", "measure": "concurrent", "amount": 8],
             ["name": "one address", "level": "ip", "ip": "192.0.2.7", "measure": "requests", "amount": 5, "window_seconds": 3600],
+            ["name": "Billing", "level": "app", "tenant": "Acme", "app": "billing", "measure": "requests", "amount": 60],
+            ["name": "Ada", "level": "user", "tenant": "Acme", "user": "ada", "measure": "requests", "amount": 60],
+            [
+                "name": "backend", "level": "key", "tenant": "Acme", "measure": "requests", "amount": 60,
+                "key": ["project": ["tenant": "Acme", "name": "Search"], "user": "ada", "name": "backend"],
+            ],
+            ["name": "signed", "level": "did", "tenant": "Acme", "did": .string(did), "measure": "requests", "amount": 60],
         ],
         "budgets": [
             [
@@ -106,6 +114,7 @@ enum SampleDocument {
             ["tenant": "Acme", "project": "Chat", "name": "chat", "unit": "tokens", "limit": 1_000_000, "capability": "chat"],
             ["tenant": "Acme", "app": "billing", "name": "billing", "limit": 10, "period": "daily"],
             ["tenant": "Acme", "user": "ada", "name": "ada", "limit": "5"],
+            ["tenant": "Acme", "did": .string(did), "name": "signed", "limit": "1"],
             ["tenant": "Brown", "name": "paid", "limit": "0", "period": "never", "prepaid": true],
             [
                 "tenant": "Acme", "name": "backend",
