@@ -208,5 +208,7 @@ let package = Package(
 // Measures the control plane's intake (ops/intake-bench); no part of a usual build.
 if Context.environment["WEIR_BENCHMARKS"] != nil {
     package.targets.append(
-        program("intake-bench", "Bench/Intake", ["Domain", "Storage", "Contract", "Primitives", .protobuf, .logging]))
+        .executableTarget(
+            name: "intake-bench", dependencies: ["Domain", "Storage", "Contract", "Primitives", .protobuf, .logging], path: "Bench/Intake",
+            swiftSettings: settings))
 }

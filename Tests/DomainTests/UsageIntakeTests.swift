@@ -140,7 +140,7 @@ struct UsageIntakeTests {
             low.costNano = .min
             low.latencyUs = -5
             low.status = .UNRECOGNIZED(-3)
-            low.capability = .UNRECOGNIZED(.min)
+            low.capability = .UNRECOGNIZED(Int(Int32.min))
             var high = Support.record(1)
             high.requestID = Data(repeating: 1, count: 4000)
             high.endpointID = "te\0n" + String(repeating: "é", count: 5000)
