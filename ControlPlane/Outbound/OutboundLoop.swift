@@ -15,6 +15,8 @@ final class OutboundLoop: @unchecked Sendable {
         /// Calls that have been taken and have no answer yet.
         var underWay: Set<UInt64> = []
         var isStopping = false
+        /// The handle is gone: who woke it would write to whatever has its socket's number now.
+        var isOver = false
     }
 
     private static let isReady: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
@@ -41,21 +43,27 @@ final class OutboundLoop: @unchecked Sendable {
             return nil
         }
         if let refusal { return transfer.continuation.resume(returning: .failure(refusal)) }
-        curl_multi_wakeup(multi)
+        wake()
+    }
+
+    private func wake() {
+        mail.withLock { mail in
+            if !mail.isOver { curl_multi_wakeup(multi) }
+        }
     }
 
     func cancel(_ number: UInt64) {
         mail.withLock { mail in
             if mail.underWay.contains(number) { mail.cancelled.append(number) } else { mail.early.insert(number) }
         }
-        curl_multi_wakeup(multi)
+        wake()
     }
 
     func forget(_ number: UInt64) { mail.withLock { _ = $0.early.remove(number) } }
 
     func stop() {
         mail.withLock { $0.isStopping = true }
-        curl_multi_wakeup(multi)
+        wake()
     }
 
     func run() {
@@ -85,6 +93,7 @@ final class OutboundLoop: @unchecked Sendable {
             curl_multi_poll(multi, nil, 0, 60_000, nil)
         }
         for transfer in Array(running.values) { end(transfer, multi, OutboundFailure(.cancelled, "no calls are made any more")) }
+        mail.withLock { $0.isOver = true }
         curl_multi_cleanup(multi)
     }
 
