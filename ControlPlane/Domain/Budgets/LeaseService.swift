@@ -286,10 +286,11 @@ package struct LeaseService: Sendable {
         else { return .refused(.noSuchAccount, resetsAt: 0) }
         let resetsAt = source.begins ?? 0
         let epoch = try FleetCounter.epoch(c)
-        guard holder.mayAsk(onHello: session.hello, epoch: UInt64(clamping: epoch)) else {
+        // First this: a recovery begins with the first ask after the restore, whoever asks.
+        if try Recovery.isUnderWay(c, tenantID: source.tenantID, epoch: epoch, now: now) {
             return .refused(.recovering, resetsAt: resetsAt)
         }
-        if try Recovery.isUnderWay(c, tenantID: source.tenantID, epoch: epoch, now: now) {
+        guard holder.mayAsk(onHello: session.hello, epoch: UInt64(clamping: epoch)) else {
             return .refused(.recovering, resetsAt: resetsAt)
         }
         var row =
