@@ -309,6 +309,24 @@ struct TenantAdministratorTests {
         }
     }
 
+    @Test("which credentials a key uses is the operator's to say", arguments: TestDatabases.all)
+    func credentials(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let c = try await Catalogue(h)
+            let body: JSONValue = ["project_id": .string(c.project), "name": "k", "credential_ids": [.string(c.credential)]]
+            let made = try await h.create("/admin/api/keys", body)
+            let token = try await h.token(.operator, of: c.tenant)
+            let refused = try await h.send(.post, "/admin/api/keys", body, token: token)
+            #expect(refused.status == 400 && refused.fields == ["credential_ids"], "\(refused.text)")
+            // What the operator said stays when something else is changed.
+            let path = "/admin/api/keys/\(made.id)"
+            let renamed = try await h.send(.patch, path, ["name": "other"], token: token, ifMatch: made.etag)
+            #expect(renamed.status == 200, "\(renamed.text)")
+            let changed = try await h.send(.patch, path, ["credential_ids": []], token: token, ifMatch: renamed.etag)
+            #expect(changed.status == 400 && changed.fields == ["credential_ids"], "\(changed.text)")
+        }
+    }
+
     @Test("a release that knows no such tokens takes none for one of the whole deployment")
     func tokens() async throws {
         try await ControlHarness.run(on: try #require(TestDatabases.all.first)) { h in

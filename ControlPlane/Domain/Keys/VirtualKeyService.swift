@@ -42,6 +42,10 @@ extension VirtualKeyContent: Administered {
         {
             return [FieldProblem("user_id", "is a user of another tenant", remedy: "Name a user of the project's tenant.")]
         }
+        // Which credentials there are is the operator's.
+        if c.scope != .all, credentialIDs != old?.credentialIDs ?? [] {
+            return [FieldProblem("credential_ids", "is for the operator to say", remedy: "Leave it out: every credential of an endpoint is used.")]
+        }
         guard case .only(let names) = models else { return [] }
         return try KeyModels.problems(c, names, besides: old?.models)
     }

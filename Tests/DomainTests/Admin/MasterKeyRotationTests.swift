@@ -118,7 +118,7 @@ struct MasterKeyRotationTests {
         "virtual_keys.sha256": "a digest", "virtual_keys.previous_sha256": "a digest", "admin_tokens.sha256": "a digest",
         "admin_sessions.sha256": "a digest",
         "apps.sha256": "a digest", "apps.previous_sha256": "a digest", "dids.fingerprint": "a digest",
-        "revoked_grants.grant_name": "a digest",
+        "revoked_grants.grant_name": "a digest", "rate_shares.counter": "a counter's name",
         "enrollment_tokens.token_sha256": "a digest", "idempotency_keys.fingerprint": "a digest",
         "config_versions.payload": "a configuration names credentials and holds none", "config_versions.digest": "a digest",
         "config_projections.payload": "a part of a configuration", "signing_keys.public_key": "a public key", "keyrings.digest": "a digest",
