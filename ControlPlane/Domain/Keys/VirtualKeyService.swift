@@ -44,7 +44,9 @@ extension VirtualKeyContent: Administered {
         }
         // Which credentials there are is the operator's.
         if c.scope != .all, credentialIDs != old?.credentialIDs ?? [] {
-            return [FieldProblem("credential_ids", "is for the operator to say", remedy: "Leave it out: every credential of an endpoint is used.")]
+            return [
+                FieldProblem("credential_ids", "is for the operator to say", remedy: "Leave it out: each of an endpoint's is used.")
+            ]
         }
         guard case .only(let names) = models else { return [] }
         return try KeyModels.problems(c, names, besides: old?.models)
