@@ -164,8 +164,10 @@ struct BudgetTests {
             }
             let answer = try await h.get("/external/v1/limits", as: nil, token: key.json["key"]?.stringValue)
             #expect(answer.status == 200, "\(answer.text)")
-            let items = answer.json["budgets"]?.arrayValue ?? []
-            #expect(items.map { $0["name"] } == ["all", "p", "k"])
+            let items = (answer.json["budgets"]?.arrayValue ?? []).sorted {
+                ($0["name"]?.stringValue ?? "") < ($1["name"]?.stringValue ?? "")
+            }
+            #expect(items.map { $0["name"] } == ["all", "k", "p"])
             #expect(items.map { $0["left"] } == [.null, "70", "70"] && items.map { $0["held"] } == [.null, "30", "30"])
             #expect(items.allSatisfy { $0["resets_at"]?.stringValue != nil })
             #expect(try await h.get("/external/v1/limits", as: .owner).status == 401)

@@ -15,7 +15,8 @@ struct ApplyEdgeTests {
                 answer.json["changes"]?.arrayValue?.first { $0["noun"] == "credential" }
             }
             func stored() async throws -> String {
-                let id = try #require(try await h.get("/admin/api/credentials").json["items"]?[0]?["id"]?.stringValue)
+                let items = try await h.get("/admin/api/credentials?name=main").json["items"]?.arrayValue ?? []
+                let id = try #require(items.first?["id"]?.stringValue)
                 return try await h.services.credentials.decrypt(CredentialID(id)).secret.reveal()
             }
             var texts = [try await h.apply(SampleDocument.json, dryRun: true).text]
