@@ -12,7 +12,8 @@ import Testing
 struct DeclaredSettingsTests {
     /// `maxBodyBytes` → `max-body-bytes`, `databaseURL` → `database-url`, `fleetTLSKey` → `fleet-tls-key`.
     private static func kebab(_ name: String) -> String {
-        name.replacing("DIDs", with: "Dids").replacing(/([a-z])([A-Z])/) { "\($0.1)-\($0.2)" }.replacing(/([A-Z]+)([A-Z][a-z])/) { "\($0.1)-\($0.2)" }.lowercased()
+        name.replacing("DIDs", with: "Dids").replacing(/([a-z])([A-Z])/) { "\($0.1)-\($0.2)" }
+            .replacing(/([A-Z]+)([A-Z][a-z])/) { "\($0.1)-\($0.2)" }.lowercased()
     }
 
     private static func fields(_ value: Any) -> Set<String> { Set(Mirror(reflecting: value).children.compactMap(\.label).map(kebab)) }
