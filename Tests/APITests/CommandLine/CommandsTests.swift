@@ -181,6 +181,8 @@ struct CommandsTests {
         #expect(try await h.field("cached_input", "price update \(price) --cached-input 0.075") == "0.075")
         #expect(try await h.field("effective_from", "price get \(price)") == "2026-01-01T00:00:00Z")
         #expect(try await h.succeed("price list --model-id \(model)").output.contains("0.60"))
+        let imported = try await h.weir("price import - --dry-run", input: #"{"another": {"input_cost_per_token": 1e-6}}"#)
+        #expect(imported.status == 0 && imported.output.contains("not in the catalogue"), "\(imported)")
         return credential
     }
 
@@ -272,7 +274,7 @@ struct CommandsTests {
         for verb in ["release", "discard"] {
             #expect(try await h.succeed("usage quarantine \(verb) --data-plane-id \(DataPlaneID.random()) --json").output.contains("0"))
         }
-        #expect(try await h.succeed("billing 2026-11 --group-by model").output.hasSuffix("2026-11: $0.00 for 0 requests.\n"))
+        #expect(try await h.succeed("billing month 2026-11 --group-by model").output.hasSuffix("2026-11: $0.00 for 0 requests.\n"))
         #expect(try await h.succeed("billing entries").output == "Nothing there.\n")
         let payer = try await h.field("id", "tenant create --name Payer")
         #expect(try await h.field("amount", "billing top-up --tenant-id Payer --amount 12.50 --reference pay-1") == "12.50")
@@ -329,6 +331,8 @@ struct CommandsTests {
         #expect(try await h.field("reason", "kill-switch update \(kill) --reason mistake") == "mistake")
         try await h.succeed("unkill app:billing")
         #expect(try await h.weir("unkill app:billing").error.contains("kill-switch list"))
+        let again = try await h.field("id", "kill-switch create --subject-id \(app) --reason again")
+        try await h.succeed("kill-switch delete \(again)")
         let world = try await h.field("id", "kill world")
         #expect(try await h.field("kind", "kill-switch get \(world)") == "world")
         try await h.succeed("kill-switch delete \(world)")
