@@ -155,7 +155,10 @@ package struct OpenAPIDocument: Sendable {
             (403, "The caller may not do this."), (413, "The body is too large."),
             (503, "The database is away or busy: try again."),
         ]
-        if route.pattern.contains("{") { problems.append((404, "There is no such object.")) }
+        // A bill is of a tenant that is named beside the path.
+        if route.pattern.contains("{") || route.pattern.hasPrefix("/admin/api/billing") {
+            problems.append((404, "There is no such object."))
+        }
         if route.method != .get { problems.append((409, "The state of the system does not allow it.")) }
         if docs.ifMatch != .none { problems.append((412, "It was changed in the meantime.")) }
         if docs.ifMatch == .required { problems.append((428, "If-Match is missing.")) }
