@@ -97,11 +97,9 @@ extension Exchange {
 extension Asked {
     /// The same request, now that its caller is known.
     convenience init(_ authentication: Authentication, _ snapshot: RuntimeSnapshot, like asked: Asked) {
-        self.init(authentication, snapshot, asked.capability, forwardedLines: asked.forwardedLines, traceID: asked.traceID)
+        self.init(
+            authentication, snapshot, asked.capability, forwardedLines: asked.forwardedLines, traceID: asked.traceID, for: asked.purpose)
         grant = asked.grant
-        local = asked.local
-        forward = asked.forward
-        own = asked.own
         address = asked.address
     }
 }

@@ -13,26 +13,34 @@ final class Asked {
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     let traceID: TraceID
+    let purpose: Purpose
     /// What a DID passes on to the caller, as it was presented.
     var grant: String?
-    /// Not for a provider: what Weir answers once the caller is known.
-    var local: ((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)?
     /// Where it comes from; nil where nobody is limited by that.
     var address: LimitSubject?
-    /// For the provider as it came.
-    var forward: Forward?
-    /// A DID asks about itself.
-    var own: OwnQuestion?
+
+    /// Who answers it.
+    enum Purpose {
+        /// A provider, by way of a model.
+        case generation
+        /// A provider, as it came.
+        case forward(Forward)
+        /// Weir, once the caller is known.
+        case local((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)
+        /// A DID asks about itself.
+        case own(OwnQuestion)
+    }
 
     init(
         _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
-        traceID: TraceID
+        traceID: TraceID, for purpose: Purpose = .generation
     ) {
         self.authentication = authentication
         self.snapshot = snapshot
         self.capability = capability
         self.forwardedLines = forwardedLines
         self.traceID = traceID
+        self.purpose = purpose
     }
 }
 
@@ -60,9 +68,7 @@ extension Exchange {
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(authentication, snapshot, capability, forwardedLines: lines, traceID: traceID)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
-                if snapshot.directory.limits.needsAddress {
-                    asked.address = callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) }
-                }
+                noteAddress(asked, head, bytes)
                 stage = .receiving(asked)
                 return .receiveBody
             case .listModels(let channel):
@@ -78,11 +84,9 @@ extension Exchange {
                 guard case .afterBody = authentication else { throw .needsDID() }
                 try Accept.checkBody(head, loop, isRequired: false)
                 let (lines, traceID) = Accept.forwarded(head, bytes)
-                let asked = Asked(authentication, snapshot, .forward, forwardedLines: lines, traceID: traceID)
-                asked.forward = forward
-                if snapshot.directory.limits.needsAddress {
-                    asked.address = callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) }
-                }
+                let asked = Asked(
+                    authentication, snapshot, .forward, forwardedLines: lines, traceID: traceID, for: .forward(forward))
+                noteAddress(asked, head, bytes)
                 stage = .receiving(asked)
                 return .receiveBody
             case .own(var question):
@@ -92,9 +96,8 @@ extension Exchange {
                 if case .usage = question { question = .usage(query: String(decoding: bytes[head.query], as: UTF8.self)) }
                 let (authentication, snapshot) = try authenticate(head, bytes, .standard)
                 guard case .afterBody = authentication else { throw .needsDID() }
-                let asked = Asked(authentication, snapshot, .forward, forwardedLines: [], traceID: .absent)
-                asked.own = question
-                stage = .receiving(asked)
+                stage = .receiving(
+                    Asked(authentication, snapshot, .forward, forwardedLines: [], traceID: .absent, for: .own(question)))
                 return .receiveBody
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
@@ -117,10 +120,14 @@ extension Exchange {
             let caller = try authentication.caller(ByteBuffer())
             return .answer(try local(caller, try configuration(snapshot, caller)))
         }
-        let asked = Asked(authentication, snapshot, .chat, forwardedLines: [], traceID: .absent)
-        asked.local = local
-        stage = .receiving(asked)
+        stage = .receiving(Asked(authentication, snapshot, .chat, forwardedLines: [], traceID: .absent, for: .local(local)))
         return .receiveBody
+    }
+
+    @inline(__always)
+    private func noteAddress<Head: RequestHead & ~Copyable>(_ asked: Asked, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) {
+        guard asked.snapshot.directory.limits.needsAddress else { return }
+        asked.address = callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) }
     }
 
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.
@@ -132,10 +139,10 @@ extension Exchange {
             return try introduce(newcomer, asked, body)
         }
         let caller = try complete(asked, body)
-        if let own = asked.own { return try answer(own, asked, caller) }
+        if case .own(let question) = asked.purpose { return try answer(question, asked, caller) }
         let config = try configuration(asked.snapshot, caller)
-        if let local = asked.local { return answer(try local(caller, config)) }
-        if let forward = asked.forward { return try self.forward(forward, asked, caller, config, body) }
+        if case .local(let local) = asked.purpose { return answer(try local(caller, config)) }
+        if case .forward(let forward) = asked.purpose { return try self.forward(forward, asked, caller, config, body) }
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
         try hold(admission, address: asked.address)
