@@ -55,9 +55,8 @@ package struct DeclarativeRoutes: RouteGroup {
                     "document", document.map { "is \($0.typeName)" } ?? "is missing",
                     remedy: "Give an object, as GET /admin/api/export does.")
             }
-            let revisions: [Int64]? = if case .revisions(let revisions)? = request.ifMatch { revisions } else { nil }
             let applied = try await declarative.apply(
-                object, isDryRun: isDryRun, prunes: prunes, revisions: revisions, by: request.actor)
+                object, isDryRun: isDryRun, prunes: prunes, revisions: request.ifMatch?.named, by: request.actor)
             return .json(applied.json, revision: applied.revision)
         }
     }

@@ -30,8 +30,8 @@ package struct PriceImportRoutes: RouteGroup {
         table.post("/admin/api/prices/import", .admin(.price), docs, upTo: Self.bodyLimitBytes) { request in
             let (raw, isDryRun, models, entries, from) = try request.fields { fields in
                 (
-                    fields.raw("catalogue"), fields.bool("dry_run", or: false), fields.raw("models"), fields.raw("entries"),
-                    fields.raw("effective_from")
+                    fields.raw("catalogue"), fields.bool("dry_run", or: false), fields.has("models") ? fields.strings("models") : nil,
+                    fields.stringMap("entries", or: [:]), fields.has("effective_from") ? fields.time("effective_from") : nil
                 )
             }
             guard let catalogue = raw?.objectValue else {
@@ -39,32 +39,16 @@ package struct PriceImportRoutes: RouteGroup {
                     "catalogue", raw.map { "is \($0.typeName)" } ?? "is missing",
                     remedy: "Give the catalogue's JSON: an object of entries by name.")
             }
-            var order = PriceImportOrder(catalogue: PriceCatalogue(catalogue))
-            if let models {
-                guard let names = models.arrayValue?.map(\.stringValue), !names.isEmpty, !names.contains(nil) else {
-                    throw DomainError.invalid("models", "is not a list of names", remedy: "Give an array of strings, or leave it out.")
-                }
-                order.models = Set(names.compactMap { $0 })
+            if models?.isEmpty == true {
+                throw DomainError.invalid("models", "is empty", remedy: "Name at least one, or leave it out.")
             }
-            if let entries {
-                guard let labels = [String: String].read(entries, as: .labels) else {
-                    throw DomainError.invalid(
-                        "entries", "is not an object of strings",
-                        remedy: "Write entries by the models' names, like {\"gpt\": \"openai/gpt-4o\"}.")
-                }
-                order.entries = labels
-            }
-            if let from {
-                guard let time = from.stringValue.flatMap(RFC3339.milliseconds) else {
-                    throw DomainError.invalid("effective_from", "is not a time", remedy: "Write it like 2026-12-01T00:00:00Z.")
-                }
-                order.effectiveFrom = time
-            }
-            let revisions: [Int64]? = if case .revisions(let revisions)? = request.ifMatch { revisions } else { nil }
+            let order = PriceImportOrder(
+                catalogue: PriceCatalogue(catalogue), models: models.map(Set.init), entries: entries, effectiveFrom: from)
             let actor = try request.actor
             let result =
                 isDryRun
-                ? try await prices.preview(order, as: actor.scope) : try await prices.run(order, revisions: revisions, by: actor)
+                ? try await prices.preview(order, as: actor.scope)
+                : try await prices.run(order, revisions: request.ifMatch?.named, by: actor)
             return .json(result.json(isDryRun: isDryRun), revision: result.revision)
         }
     }

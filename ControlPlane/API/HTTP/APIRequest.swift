@@ -134,6 +134,9 @@ package enum IfMatch: Hashable, Sendable {
     case any
     case revisions([Int64])
 
+    /// Those that were seen; nil: any.
+    package var named: [Int64]? { if case .revisions(let revisions) = self { revisions } else { nil } }
+
     package init(header: String) {
         let parts = header.split(separator: ",").map { $0.trimmingSpaces }
         if parts == ["*"] {
