@@ -43,6 +43,28 @@ package struct TokenUsage: Hashable, Sendable {
     package var hasKinds: Bool { cacheWriteHour | audioInput | imageInput | audioOutput | imageOutput != 0 }
 }
 
+/// Tokens of kinds that few requests have, as whoever counts or reports them names them.
+package protocol TokenKinds {
+    var cacheWriteHourTokens: Int64 { get }
+    var audioInputTokens: Int64 { get }
+    var imageInputTokens: Int64 { get }
+    var audioOutputTokens: Int64 { get }
+    var imageOutputTokens: Int64 { get }
+}
+
+extension Weir_V1_UsageRecord: TokenKinds {}
+extension Weir_V1_UsageAttempt: TokenKinds {}
+
+extension TokenUsage {
+    package mutating func takeKinds(of other: some TokenKinds) {
+        cacheWriteHour = other.cacheWriteHourTokens
+        audioInput = other.audioInputTokens
+        imageInput = other.imageInputTokens
+        audioOutput = other.audioOutputTokens
+        imageOutput = other.imageOutputTokens
+    }
+}
+
 /// Prices of a request: nano-dollars per million tokens of each kind, and per request.
 package struct TokenPrices: Hashable, Sendable {
     package var input: Int64

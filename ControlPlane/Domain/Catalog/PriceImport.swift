@@ -33,7 +33,7 @@ package struct PriceImportChange: Sendable {
     package let model: String
     /// Nil: wherever it is served.
     package let endpointID: EndpointID?
-    package let action: Action
+    package fileprivate(set) var action: Action
     /// The catalogue's.
     package var entry: String?
     /// What was looked for.
@@ -143,12 +143,10 @@ package struct PriceImport: Sendable {
             let before = same.filter { $0.effectiveFrom <= moment }.max { $0.effectiveFrom < $1.effectiveFrom }
             after.providerCost = before?.providerCost ?? false
             after.effectiveFrom = order.effectiveFrom ?? (same.isEmpty ? 0 : moment)
-            let action: PriceImportChange.Action =
+            change.action =
                 before.map { $0.costs(as: after) ? .unchanged : $0.effectiveFrom == after.effectiveFrom ? .changed : .added } ?? .added
-            var result = PriceImportChange(
-                modelID: model.id, model: model.content.name, endpointID: endpointID, action: action, entry: name, tried: place.names)
-            (result.before, result.after, result.leftOut, result.remarks) = (before, after, change.leftOut, change.remarks)
-            return result
+            (change.before, change.after) = (before, after)
+            return change
         }
     }
 

@@ -272,11 +272,7 @@ enum UsageRating {
             var usage = TokenUsage(
                 input: row.inputTokens, output: row.outputTokens, cachedInput: row.cachedInputTokens, cacheWrite: row.cacheWriteTokens,
                 reasoning: row.reasoningTokens)
-            usage.cacheWriteHour = record.cacheWriteHourTokens
-            usage.audioInput = record.audioInputTokens
-            usage.imageInput = record.imageInputTokens
-            usage.audioOutput = record.audioOutputTokens
-            usage.imageOutput = record.imageOutputTokens
+            usage.takeKinds(of: record)
             row.reratedCostNano = cost(
                 usage, priceID: row.priceID, isServed: row.status == Int64(Weir_V1_UsageStatus.completed.rawValue),
                 stated: flags.contains(.providerStatedCost) ? row.costNano : nil, config)
@@ -286,11 +282,7 @@ enum UsageRating {
                 var usage = TokenUsage(
                     input: attempt.inputTokens, output: attempt.outputTokens, cachedInput: attempt.cachedInputTokens,
                     cacheWrite: attempt.cacheWriteTokens, reasoning: attempt.reasoningTokens)
-                usage.cacheWriteHour = attempt.cacheWriteHourTokens
-                usage.audioInput = attempt.audioInputTokens
-                usage.imageInput = attempt.imageInputTokens
-                usage.audioOutput = attempt.audioOutputTokens
-                usage.imageOutput = attempt.imageOutputTokens
+                usage.takeKinds(of: attempt)
                 let isServed = attempt.errorCode.isEmpty && record.status == .completed
                 let stated = UsageFlags(rawValue: attempt.flags).contains(.providerStatedCost) ? attempt.costNano : nil
                 guard let sum, let cost = cost(usage, priceID: attempt.priceID, isServed: isServed, stated: stated, config) else {

@@ -72,7 +72,7 @@ extension Attempt {
         var usage = TokenUsage(
             input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
             cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
-        if reading.hasKinds { usage.take(kindsOf: reading) }
+        if reading.hasKinds { usage.takeKinds(of: reading) }
         let estimate = estimatedUsage
         // What was embedded had tokens, whatever the provider says.
         if reading.flags.contains(.inputUnknown) || (admission.capability == .embeddings && usage.input == 0) {
@@ -109,13 +109,4 @@ extension Attempt {
     }
 }
 
-extension TokenUsage {
-    /// Tokens of other kinds than text.
-    fileprivate mutating func take(kindsOf reading: UsageReading) {
-        cacheWriteHour = reading.cacheWriteHourTokens
-        audioInput = reading.audioInputTokens
-        imageInput = reading.imageInputTokens
-        audioOutput = reading.audioOutputTokens
-        imageOutput = reading.imageOutputTokens
-    }
-}
+extension UsageReading: TokenKinds {}
