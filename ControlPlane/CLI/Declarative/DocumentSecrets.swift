@@ -54,13 +54,16 @@ enum DocumentSecrets {
 
 extension YAMLFile {
     /// A file's bytes; `-` is standard input. No more is read than one byte beyond the limit.
-    static func read(_ path: String, atMost limit: Int = maximumBytes) throws(FileFault) -> [UInt8] {
+    /// - Parameter remedy: What to do about a file that has more.
+    static func read(
+        _ path: String, atMost limit: Int = maximumBytes, remedy: String? = inParts
+    ) throws(FileFault) -> [UInt8] {
         do {
             let handle = path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
             var bytes: [UInt8] = []
             while bytes.count <= limit, let data = try handle.read(upToCount: limit + 1 - bytes.count), !data.isEmpty { bytes += data }
             guard bytes.count <= limit else {
-                throw FileFault("has more than \(limit) bytes. Apply it in parts, list by list: first what others refer to")
+                throw FileFault("has more than \(limit) bytes" + (remedy.map { ". \($0)" } ?? ""))
             }
             return bytes
         } catch let fault as FileFault {

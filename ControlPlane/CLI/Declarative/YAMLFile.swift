@@ -18,17 +18,18 @@ struct FileFault: Error {
 enum YAMLFile {
     /// As many as the API takes of a document.
     static let maximumBytes = 4 << 20
+    static let inParts = "Apply it in parts, list by list: first what others refer to"
     /// Values and members: each takes some hundred bytes while it is read.
     private static let maximumParts = 500_000
     private static let maximumDepth = 32
 
     static func parse(_ bytes: [UInt8]) throws(FileFault) -> JSONValue {
         guard bytes.count <= maximumBytes else {
-            throw FileFault("has more than \(maximumBytes) bytes. Apply it in parts, list by list: first what others refer to")
+            throw FileFault("has more than \(maximumBytes) bytes. \(inParts)")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else { throw FileFault("is not text in UTF-8") }
         guard partCount(bytes) <= maximumParts else {
-            throw FileFault("has more than \(maximumParts) values. Apply it in parts, list by list: first what others refer to")
+            throw FileFault("has more than \(maximumParts) values. \(inParts)")
         }
         if let line = aliasLine(bytes) {
             throw FileFault("aliases (*name) are not taken. Write it out; in a quoted text write \\x2A for the star", line: line)

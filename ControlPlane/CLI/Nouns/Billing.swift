@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Nouns
 import Primitives
 
@@ -223,6 +222,9 @@ struct BillingCommand: ParsableCommand {
         @Argument(help: "A month of UTC: 2026-11.")
         var month: String
 
+        /// Of the file; what of it is sent is bounded by the API.
+        static let maximumBytes = 64 << 20
+
         @Argument(help: "The export; - is standard input.")
         var file: String
 
@@ -235,16 +237,9 @@ struct BillingCommand: ParsableCommand {
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
-            let data: Data
-            do {
-                let handle = file == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(fileURLWithPath: file))
-                data = try handle.readToEnd() ?? Data()
-            } catch {
-                throw Failure.usage("cannot read \(file): \(error.localizedDescription)")
-            }
             let lines: [JSONValue]
             do {
-                lines = try ProviderExport.lines(Array(data))
+                lines = try ProviderExport.lines(YAMLFile.read(file, atMost: Self.maximumBytes, remedy: nil))
             } catch {
                 throw Failure.usage("\(file): \(error.text)")
             }

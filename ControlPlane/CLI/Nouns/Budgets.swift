@@ -55,10 +55,8 @@ struct ShowBudgetState: AsyncParsableCommand {
         }
         let waiting = state.list("waits_for")
         if !waiting.isEmpty { facts.append(("Waits for", rendering.named(.array(waiting), withIDs: true))) }
-        let width = facts.map(\.0.count).max() ?? 0
-        let lines = facts.map { name, value in "\(name):\(String(repeating: " ", count: width - name.count))  \(value)" }
         let held = state.list("slices")
-        return lines.joined(separator: "\n") + (held.isEmpty ? "" : "\n\n" + Table.render(slices, held, rendering))
+        return Table.facts(facts) + (held.isEmpty ? "" : "\n\n" + Table.render(slices, held, rendering))
     }
 }
 

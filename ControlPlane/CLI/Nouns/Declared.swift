@@ -9,7 +9,8 @@ where NewFields == RecordOptions<Content, Creation>, Fields == RecordOptions<Con
 }
 
 extension DeclaredResource {
-    static var name: String { Content.words.name }
+    static var name: String { thing.replacing(" ", with: "-") }
+    static var thing: String { Content.words.name }
     static var abstract: String { Content.words.about }
     static var path: String { Content.words.path }
     static var columns: [Column] { [.id] + Content.shapes.compactMap(Column.init) + [.created] }

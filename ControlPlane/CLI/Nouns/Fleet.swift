@@ -6,7 +6,6 @@ import Primitives
 enum Fleet: DeclaredResource {
     typealias Content = DataPlaneContent
     static let name = "fleet"
-    static let thing = "data plane"
     static var columns: [Column] { [.id] + Content.shapes.compactMap(Column.init) + [Column("REFUSES", "documents", .derived(refusals))] }
 
     /// The documents it did not take, with its reasons.
@@ -37,7 +36,6 @@ enum EnrollmentTokens: DeclaredResource {
     typealias Content = EnrollmentTokenContent
     static let name = "token"
     static let command = "fleet token"
-    static let thing = "enrolment token"
     static var subcommands: [any ParsableCommand.Type] {
         [ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, DeleteCommand<Self>.self]
     }

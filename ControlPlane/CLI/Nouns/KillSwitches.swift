@@ -5,8 +5,6 @@ import Primitives
 /// `weir kill-switch`: what the operator has stopped.
 enum KillSwitchNoun: DeclaredResource {
     typealias Content = KillSwitchContent
-    static let name = "kill-switch"
-    static let thing = "kill switch"
     static var plural: String { "kill switches" }
 }
 

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Nouns
 import Primitives
 
@@ -29,7 +28,7 @@ struct ImportPrices: AsyncParsableCommand {
     var entry: [String] = []
 
     @Option(help: ArgumentHelp("From when on prices that differ count.", valueName: "time"))
-    var effectiveFrom: String?
+    var effectiveFrom: Moment?
 
     @Flag(help: "Only say what would be changed. Ends with 2 when something would.")
     var dryRun = false
@@ -46,7 +45,7 @@ struct ImportPrices: AsyncParsableCommand {
     func run() async throws {
         let bytes: [UInt8]
         do {
-            bytes = try YAMLFile.read(file, atMost: Self.maximumBytes)
+            bytes = try YAMLFile.read(file, atMost: Self.maximumBytes, remedy: nil)
         } catch {
             throw fault(error.text)
         }
@@ -54,7 +53,7 @@ struct ImportPrices: AsyncParsableCommand {
         let client = try connection.client()
         let compared = try await client.send("POST", "prices/import", body: body(catalogue, isDryRun: true))
         let changes = compared.json.list("changes")
-        let isChanging = changes.contains { ["added", "changed"].contains($0.at("action")?.stringValue) }
+        let isChanging = changes.contains { ["added", "changed"].contains($0.string("action")) }
         if dryRun || !isChanging {
             try connection.emit(compared) { Self.text(changes) }
             if isChanging { throw ExitCode(2) }
@@ -79,27 +78,27 @@ struct ImportPrices: AsyncParsableCommand {
     }
 
     private func body(_ catalogue: JSONValue, isDryRun: Bool) -> JSONValue {
-        var object: JSONObject = ["catalogue": catalogue, "dry_run": .bool(isDryRun)]
-        if !model.isEmpty { object["models"] = .strings(model) }
-        if !entry.isEmpty {
-            var entries = JSONObject()
-            for pair in entry {
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                if let name = parts.first, let value = parts.last { entries[String(name)] = .string(String(value)) }
-            }
-            object["entries"] = .object(entries)
+        var entries = Body()
+        for pair in entry {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if let name = parts.first, let value = parts.last { entries.set(String(name), String(value)) }
         }
-        if let effectiveFrom { object["effective_from"] = .string(effectiveFrom) }
-        return .object(object)
+        var body = Body()
+        body.set("catalogue", json: catalogue)
+        body.set("dry_run", isDryRun)
+        body.set("models", model)
+        body.set("entries", entries)
+        body.set("effective_from", effectiveFrom?.text)
+        return body.json
     }
 
     /// A line a price, and under it what differs.
     static func text(_ changes: [JSONValue]) -> String {
         changes.flatMap { change -> [String] in
-            let place = (change.at("endpoint_id")?.stringValue).map { " at \($0)" } ?? ""
-            let name = (change.at("model")?.stringValue ?? "").visible + place
-            let entry = change.at("entry")?.stringValue?.visible
-            switch change.at("action")?.stringValue {
+            let place = change.string("endpoint_id").map { " at \($0)" } ?? ""
+            let name = (change.string("model") ?? "").visible + place
+            let entry = change.string("entry")?.visible
+            switch change.string("action") {
             case "unknown":
                 let tried = change.list("tried").compactMap(\.stringValue).map(\.visible).joined(separator: ", ")
                 return [entry.map { "?  \(name): \($0) has no price per token" } ?? "?  \(name): not in the catalogue (\(tried))"]

@@ -5,8 +5,6 @@ import Primitives
 /// `weir signing-secret`: what the holders of keys sign requests with.
 enum SigningSecretNoun: DeclaredResource {
     typealias Content = SigningSecretContent
-    static let name = "signing-secret"
-    static let thing = "signing secret"
     static var subcommands: [any ParsableCommand.Type] {
         [
             ListCommand<Self>.self, GetCommand<Self>.self, ShowCommand<Self>.self, CreateCommand<Self>.self, RotateSigningSecret.self,

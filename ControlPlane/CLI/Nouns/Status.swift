@@ -38,10 +38,7 @@ struct StatusCommand: AsyncParsableCommand {
         ]
         let troubles = status.list("endpoints_in_trouble")
         facts.append(("Endpoints", troubles.isEmpty ? "none is failing" : "\(troubles.count) failing or refused"))
-        let width = facts.map(\.0.count).max() ?? 0
-        var parts = [
-            facts.map { name, value in "\(name):\(String(repeating: " ", count: width - name.count))  \(value)" }.joined(separator: "\n")
-        ]
+        var parts = [Table.facts(facts)]
         if !planes.isEmpty { parts.append(Table.render(planeColumns, planes, rendering)) }
         if !troubles.isEmpty { parts.append(Table.render(troubleColumns, Array(troubles.prefix(10)), rendering)) }
         let findings = status.list("findings").map(Doctor.Finding.init)

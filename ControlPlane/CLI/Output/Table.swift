@@ -125,8 +125,13 @@ enum Table {
             }
         }
         for member in object.objectValue?.members ?? [] { add(member.name, member.value) }
-        let width = lines.map(\.0.count).max() ?? 0
-        return lines.map { "\(pad($0.0 + ":", width + 1, right: false))  \($0.1)" }.joined(separator: "\n")
+        return facts(lines)
+    }
+
+    /// A name and what is said of it a line.
+    static func facts(_ facts: [(String, String)]) -> String {
+        let width = facts.map(\.0.count).max() ?? 0
+        return facts.map { name, value in "\(pad(name + ":", width + 1, right: false))  \(value)" }.joined(separator: "\n")
     }
 
     private static func pad(_ text: String, _ width: Int, right: Bool) -> String {
