@@ -1,32 +1,22 @@
 """docs/dids.md against both real planes: a DID's first day, with the commands of the page as they stand there.
 
-Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients/did_test.py after a build.
+Run by ops/test on SQLite (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients/did_test.py after a build.
 """
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 
 import pytest
 
-ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
-sys.path.insert(0, os.path.join(ROOT, "ops", "drills"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
+from pages import block  # noqa: E402
 from weirlab import LOOPBACK, Lab  # noqa: E402
-from weirplanes import binaries  # noqa: E402
 
 MODEL = "sim-in30-out4-cost1250"
-
-
-def block(language, name):
-    """The block of docs/dids.md whose first line names it."""
-    text = open(os.path.join(ROOT, "docs", "dids.md")).read()
-    blocks = [b for b in re.findall(rf"```{language}\n(.*?)```", text, re.S) if b.startswith(f"# {name}")]
-    assert len(blocks) == 1, (language, name, len(blocks))
-    return blocks[0]
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +37,7 @@ def lab():
 def test_a_dids_first_day(lab, tmp_path):
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", "did.pem"], cwd=tmp_path, check=True)
     provider = lab.admin.get("/providers")["items"][0]["id"]
-    env = dict(os.environ, PATH=binaries() + os.pathsep + os.environ["PATH"], WEIR_URL=lab.admin.base, WEIR_TOKEN=lab.admin.token,
+    env = dict(os.environ, PATH=lab.bin + os.pathsep + os.environ["PATH"], WEIR_URL=lab.admin.base, WEIR_TOKEN=lab.admin.token,
                TENANT=lab.tenant_id, PROVIDER=provider, OPENROUTER_MANAGEMENT_KEY="sk-mgmt", MODEL=MODEL,
                WEIR_DATA_PLANE=f"http://{LOOPBACK}:{lab.data_planes[0].port}")
 
@@ -57,12 +47,12 @@ def test_a_dids_first_day(lab, tmp_path):
         return done.stdout
 
     def ask():
-        return json.loads(run(sys.executable, "-c", block("python", "openrouter")))
+        return json.loads(run(sys.executable, "-c", block("dids", "python", "openrouter")))
 
     # Before: nobody knows it, and nobody takes it.
     assert [status for status, _ in ask()] == [403] * 5
-    run("bash", "-euo", "pipefail", "-c", block("sh", "policy"))
-    run("bash", "-euo", "pipefail", "-c", block("sh", "management"))
+    run("bash", "-euo", "pipefail", "-c", block("dids", "sh", "policy"))
+    run("bash", "-euo", "pipefail", "-c", block("dids", "sh", "management"))
     end = time.monotonic() + 30
     while (answers := ask())[0][0] != 200:
         assert time.monotonic() < end, answers

@@ -1,22 +1,20 @@
 """Administrators who sign on with a real OpenID provider (nanoidp), as docs/administrators.md has it, at the real control plane.
 
-Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients/sign_on_test.py after a build.
+Run by ops/test on SQLite (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients/sign_on_test.py after a build.
 """
 
 import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 import requests
 
-ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
-sys.path.insert(0, os.path.join(ROOT, "ops", "drills"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
-from weirlab import LOOPBACK, Lab  # noqa: E402
-from weirplanes import free_port  # noqa: E402
+from pages import block  # noqa: E402
+from weirlab import LOOPBACK, Lab, free_port, wait_for  # noqa: E402
 
 CLIENT, SECRET = "weir", "client-secret-of-the-test"
 # Password and groups.
@@ -46,15 +44,12 @@ class Provider:
             [f"{os.path.dirname(sys.executable)}/nanoidp", "--config", self.folder, "--port", str(self.port), "--host", LOOPBACK],
             # Its keys go where it is started.
             cwd=self.folder, stdout=open(f"{self.folder}/log", "w"), stderr=subprocess.STDOUT)
-        end = time.time() + 60
-        while time.time() < end:
-            try:
-                if requests.get(self.issuer + "/.well-known/openid-configuration", timeout=2).ok:
-                    return self
-            except requests.RequestException:
-                assert self.child.poll() is None, open(f"{self.folder}/log").read()
-            time.sleep(0.1)
-        raise AssertionError("nanoidp did not start")
+
+        def answers():
+            assert self.child.poll() is None, open(f"{self.folder}/log").read()
+            return requests.get(self.issuer + "/.well-known/openid-configuration", timeout=2).ok
+        wait_for("nanoidp", answers, 60, every=0.1)
+        return self
 
     def stop(self):
         if self.child:
@@ -74,7 +69,8 @@ def place(tmp_path_factory):
         lab.admin.post("/tenants", {"name": "Acme"})
         lab.admin.post("/tenants", {"name": "Globex"})
         environment = dict(os.environ, WEIR_URL=lab.control.base, WEIR_TOKEN=lab.admin.token, PATH=f"{lab.bin}:{os.environ['PATH']}")
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", block("roles")], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", block("administrators", "sh", "roles")], env=environment,
+                              capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         try:
             yield lab
@@ -82,14 +78,6 @@ def place(tmp_path_factory):
             provider.stop()
         log = open(f"{lab.folder}/control.log").read()
         assert SECRET not in log and "wses_" not in log and "pw-ada" not in log
-
-
-def block(name):
-    """The block of docs/administrators.md whose first line names it."""
-    text = open(os.path.join(ROOT, "docs", "administrators.md")).read()
-    blocks = [b for b in re.findall(r"```sh\n(.*?)```", text, re.S) if b.startswith(f"# {name}")]
-    assert len(blocks) == 1, (name, len(blocks))
-    return blocks[0]
 
 
 def sign_on(lab, name, path="/admin/login"):

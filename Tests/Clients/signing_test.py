@@ -18,20 +18,12 @@ import urllib.request
 
 import pytest
 
-ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
-sys.path.insert(0, os.path.join(ROOT, "ops", "drills"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
+from pages import block  # noqa: E402
 from weirlab import LOOPBACK, Lab  # noqa: E402
 
 MODEL = "chat"
-
-
-def block(language, name):
-    """The block of docs/signing.md whose first line names it."""
-    text = open(os.path.join(ROOT, "docs", "signing.md")).read()
-    blocks = [b for b in re.findall(rf"```{language}\n(.*?)```", text, re.S) if b.startswith(f"# {name}")]
-    assert len(blocks) == 1, (language, name, len(blocks))
-    return blocks[0]
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +67,8 @@ def environment(lab, signer, tmp_path_factory):
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    run.sh = lambda name: run("bash", "-euo", "pipefail", "-c", block("sh", name))
-    run.python = lambda name: run(sys.executable, "-c", block("python", name))
+    run.sh = lambda name: run("bash", "-euo", "pipefail", "-c", block("signing", "sh", name))
+    run.python = lambda name: run(sys.executable, "-c", block("signing", "python", name))
     until(lambda: "choices" in run.sh("did"), "the data plane never got the DID")
     return run
 

@@ -160,10 +160,14 @@ class Bench:
         return requests / (micros / 1e6), p50, p99
 
     def load(self, port, model, rate, seconds, connections=CONNECTIONS, stream=False):
+        return self.generate(
+            port, "/v1/chat/completions", "--rate", str(rate), "--connections", str(connections), "--seconds", str(seconds), "--warmup", "1",
+            "--header", f"Authorization: Bearer {self.lab.key}", "--body", json.dumps(chat(model, stream)))
+
+    def generate(self, port, path, *options):
+        """What the load generator counted, where all was answered with 200."""
         done = subprocess.run(
-            [f"{self.lab.bin}/weir-simulator", "load", "--url", f"http://{LOOPBACK}:{port}/v1/chat/completions", "--rate", str(rate),
-             "--connections", str(connections), "--seconds", str(seconds), "--warmup", "1", "--json",
-             "--header", f"Authorization: Bearer {self.lab.key}", "--body", json.dumps(chat(model, stream))],
+            [f"{self.lab.bin}/weir-simulator", "load", "--url", f"http://{LOOPBACK}:{port}{path}", "--json", *options],
             capture_output=True, text=True, check=True)
         result = json.loads(done.stdout)
         if set(result["statuses"]) != {"200"} or result["failures"] or result["timeouts"]:
@@ -304,16 +308,12 @@ class Bench:
 
     def sent_once(self, make, seconds):
         """Sends what stands in the file of requests, or one; answers requests a second."""
-        plane, file = self.lab.data_planes[0], f"{self.lab.folder}/requests"
+        file = f"{self.lab.folder}/requests"
         if make:
             write(file, make, 1)
-        done = subprocess.run(
-            [f"{self.lab.bin}/weir-simulator", "load", "--url", f"http://{LOOPBACK}:{plane.port}/", "--requests", file, "--connections",
-             str(1 if make else CONNECTIONS), "--seconds", str(seconds), "--warmup", "0", "--json"], capture_output=True, text=True, check=True)
-        result = json.loads(done.stdout)
-        if set(result["statuses"]) != {"200"} or result["failures"] or result["timeouts"]:
-            raise LabError(f"load against port {plane.port}: {done.stdout}")
-        return result["requests_per_second"]
+        return self.generate(
+            self.lab.data_planes[0].port, "/", "--requests", file, "--connections", str(1 if make else CONNECTIONS), "--seconds", str(seconds),
+            "--warmup", "0")["requests_per_second"]
 
     def fold(self):
         """Until all that was recorded stands in the outbox: it is part of a request's cost."""
@@ -403,9 +403,13 @@ def against(options):
         return bench.rows
 
 
+def identifier(prefix):
+    return prefix + base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
 def virtual_key():
     """(id, plaintext, SHA-256) as VirtualKeyText makes them."""
-    suffix = base64.b32encode(secrets.token_bytes(10)).decode().lower()
+    suffix = identifier("")
     body = f"weir_{suffix}_" + base64.b32encode(secrets.token_bytes(32)).decode().lower().rstrip("=")
     checksum = base64.b32encode(zlib.crc32(body.encode()).to_bytes(4, "big")).decode().lower().rstrip("=")
     text = body + checksum
@@ -430,7 +434,7 @@ def add_keys(lab, count, keep=5000, dids_too=0):
             kept.append(text)
         else:
             # Nobody will ask with these: what they are the digest of is not needed.
-            identifier, digest = f"key_{base64.b32encode(secrets.token_bytes(10)).decode().lower()}", secrets.token_bytes(32)
+            identifier, digest = identifier("key_"), secrets.token_bytes(32)
         chunk.append((identifier, lab.project_id, lab.tenant_id, "bench", digest, "[]", "[]", "[]", "{}", 1, now, now, revision))
         if len(chunk) == 10_000 or number == count - 1:
             database.executemany(
@@ -440,7 +444,7 @@ def add_keys(lab, count, keep=5000, dids_too=0):
     dids = []
     for _ in range(dids_too):
         key = secrets.token_bytes(32)
-        dids.append((f"did_{base64.b32encode(secrets.token_bytes(10)).decode().lower()}", lab.tenant_id, "did:key:z" + base58(b"\xed\x01" + key), "active",
+        dids.append((identifier("did_"), lab.tenant_id, "did:key:z" + base58(b"\xed\x01" + key), "active",
                      hashlib.sha256(b"\x01" + key).digest(), 1, now, now, revision))
     database.executemany(
         "INSERT INTO dids (id, tenant_id, did, status, fingerprint, revision, created_at, updated_at, directory_revision) "
