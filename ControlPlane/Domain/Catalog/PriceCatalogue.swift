@@ -1,3 +1,4 @@
+import Contract
 import Nouns
 package import Primitives
 
@@ -7,8 +8,6 @@ package struct PriceCatalogue: Sendable {
     /// What an entry says of the prices that Weir knows.
     struct Entry: Sendable {
         var content = PriceContent()
-        /// Who serves the model at that price, in the catalogue's words.
-        var provider: String?
         /// Members with prices that are not taken over: for other service tiers, for searches, by the second.
         var leftOut: [String] = []
         /// Members that are no price, or are not exact in nano-dollars per million tokens.
@@ -34,7 +33,6 @@ package struct PriceCatalogue: Sendable {
     func entry(_ name: String) -> Entry? {
         guard let object = entries[name] else { return nil }
         var entry = Entry()
-        entry.provider = object["litellm_provider"]?.stringValue
         var base = PriceTier()
         var tiers: [Int64: PriceTier] = [:]
         var hasPrice = false
@@ -59,7 +57,7 @@ package struct PriceCatalogue: Sendable {
         }
         guard hasPrice || entry.content.perRequest.rawValue > 0 else { return nil }
         entry.content.take(base)
-        entry.content.tiers = tiers.sorted { $0.key < $1.key }.prefix(8).map { above, tier in
+        entry.content.tiers = tiers.sorted { $0.key < $1.key }.prefix(Weir_V1_Price.maximumTiers).map { above, tier in
             var tier = tier
             tier.above = above
             return tier
