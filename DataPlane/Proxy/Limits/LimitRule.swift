@@ -1,10 +1,10 @@
 package import Contract
-package import Primitives
+import Primitives
 
 /// A limit as requests are held against it.
 package final class LimitRule: Sendable {
-    package enum Level: String, Sendable {
-        case global, tenant, project, app, user, key, did, ip
+    package enum Level: String, Sendable, CaseIterable {
+        case global, tenant, project, user, key, app, did, ip
 
         fileprivate var idPrefix: StaticString? {
             switch self {
@@ -15,6 +15,20 @@ package final class LimitRule: Sendable {
             case .user: UserEntry.idPrefix
             case .key: KeyEntry.idPrefix
             case .did: DIDEntry.idPrefix
+            }
+        }
+
+        /// Whom a request counts for at this level; nil: for nobody.
+        fileprivate func subject(of principal: Principal, _ address: LimitSubject?) -> LimitSubject? {
+            switch self {
+            case .global: .all
+            case .tenant: LimitSubject(principal.tenant.bits)
+            case .project: principal.project.map { LimitSubject($0.bits) }
+            case .app: principal.kind == .app ? LimitSubject(principal.id) : nil
+            case .user: (principal.kind == .user ? principal.id : principal.user ?? principal.owner).map { LimitSubject($0) }
+            case .key: (principal.kind == .key ? principal.id : principal.delegate).map { LimitSubject($0) }
+            case .did: principal.kind == .did ? LimitSubject(principal.id) : nil
+            case .ip: address
             }
         }
     }
@@ -81,27 +95,13 @@ package final class LimitRule: Sendable {
         observes = limit.observe
     }
 
-    /// Whom a request counts for at this level; nil: for nobody.
-    fileprivate func subject(of principal: Principal, _ address: LimitSubject?) -> LimitSubject? {
-        switch level {
-        case .global: .all
-        case .tenant: LimitSubject(principal.tenant.bits)
-        case .project: principal.project.map { LimitSubject($0.bits) }
-        case .app: principal.kind == .app ? LimitSubject(principal.id) : nil
-        case .user: (principal.kind == .user ? principal.id : principal.user ?? principal.owner).map { LimitSubject($0) }
-        case .key: (principal.kind == .key ? principal.id : principal.delegate).map { LimitSubject($0) }
-        case .did: principal.kind == .did ? LimitSubject(principal.id) : nil
-        case .ip: address
-        }
-    }
-
     /// Whom a request counts for; nil: it is none of this limit's.
     fileprivate func counted(_ principal: Principal, _ channel: Caller.Channel, _ model: String, _ address: LimitSubject?) -> LimitSubject?
     {
         if let own = self.channel, own != channel.rawValue { return nil }
         if let own = self.model, own != model { return nil }
         if let tenant, tenant != principal.tenant.bits { return nil }
-        guard let found = subject(of: principal, address) else { return nil }
+        guard let found = level.subject(of: principal, address) else { return nil }
         if let subject, subject != found { return nil }
         return found
     }
@@ -145,7 +145,7 @@ package final class LimitSet: Sendable {
     private let tenants: [IDBits: [LimitRule]]
     private let subjects: [Place: [LimitRule]]
     /// Levels of which some are limited by name.
-    private let namedLevels: Set<LimitRule.Level>
+    private let namedLevels: [LimitRule.Level]
 
     package var isEmpty: Bool { rules.isEmpty }
 
@@ -167,7 +167,8 @@ package final class LimitSet: Sendable {
         self.everybodys = everybodys
         self.tenants = tenants
         self.subjects = subjects
-        namedLevels = Set(subjects.keys.map(\.level))
+        let named = Set(subjects.keys.map(\.level))
+        namedLevels = LimitRule.Level.allCases.filter { named.contains($0) }
     }
 
     /// What a request counts for, limit by limit.
@@ -186,18 +187,11 @@ package final class LimitSet: Sendable {
         }
         take(everybodys)
         if let own = tenants[principal.tenant.bits] { take(own) }
-        func take(_ level: LimitRule.Level, _ subject: LimitSubject?) {
-            guard let subject, namedLevels.contains(level), let own = subjects[Place(level: level, subject: subject)] else { return }
+        for level in namedLevels {
+            guard let subject = level.subject(of: principal, address), let own = subjects[Place(level: level, subject: subject)] else {
+                continue
+            }
             take(own)
-        }
-        if !namedLevels.isEmpty {
-            take(.tenant, LimitSubject(principal.tenant.bits))
-            take(.project, principal.project.map { LimitSubject($0.bits) })
-            take(.user, (principal.kind == .user ? principal.id : principal.user ?? principal.owner).map { LimitSubject($0) })
-            take(.key, (principal.kind == .key ? principal.id : principal.delegate).map { LimitSubject($0) })
-            if principal.kind == .app { take(.app, LimitSubject(principal.id)) }
-            if principal.kind == .did { take(.did, LimitSubject(principal.id)) }
-            take(.ip, address)
         }
         return claims
     }

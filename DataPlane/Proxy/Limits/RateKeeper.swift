@@ -17,7 +17,7 @@ package final class RateKeeper: FoldParticipant {
             let rows = try Row.fetchCursor(db, sql: "SELECT counter, at, amount FROM rate_use WHERE until > ?", arguments: [unix])
             while let row = try rows.next() {
                 let (counter, at, amount): (Data, Int64, Int64) = (row["counter"], row["at"], row["amount"])
-                if let key = RateNote.key(Array(counter)) { Self.restore(ledger, key, amount, at: at, unix: unix, now: now) }
+                if let key = RateLedger.Key(wire: counter) { Self.restore(ledger, key, amount, at: at, unix: unix, now: now) }
             }
         }
     }
@@ -42,7 +42,7 @@ package final class RateKeeper: FoldParticipant {
                 sql: """
                     INSERT INTO rate_use (counter, at, amount, until) VALUES (?, ?, ?, ?)
                     ON CONFLICT (counter, at) DO UPDATE SET amount = amount + excluded.amount, until = max(until, excluded.until)
-                    """, arguments: [Data(RateNote.bytes(slot.key)), slot.at, use.amount, use.until])
+                    """, arguments: [slot.key.wire, slot.at, use.amount, use.until])
         }
         try database.execute(sql: "DELETE FROM rate_use WHERE until <= ?", arguments: [unix])
     }
@@ -54,8 +54,8 @@ package final class RateKeeper: FoldParticipant {
     }
 }
 
-/// The payload of a journal frame of counts: the process's number (8 bytes), then for each 26 bytes of counter, when (Unix milliseconds, 8), the
-/// window (milliseconds, 8) and how much (8; negative: so much less). All little-endian.
+/// The payload of a journal frame of counts: the process's number (8 bytes), then for each the counter (26 bytes, as it crosses the link), when
+/// (Unix milliseconds, 8), the window (milliseconds, 8) and how much (8; negative: so much less). Numbers are little-endian.
 enum RateNote {
     struct Slot: Hashable {
         let key: RateLedger.Key
@@ -83,7 +83,7 @@ enum RateNote {
         func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
         append(boot)
         for entry in entries {
-            bytes += self.bytes(entry.key)
+            bytes += entry.key.wire
             append(entry.at)
             append(entry.window)
             append(entry.amount)
@@ -96,25 +96,10 @@ enum RateNote {
         return payload.withUnsafeBytes { bytes in
             func word(_ offset: Int) -> Int64 { Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int64.self)) }
             let entries = stride(from: 8, to: bytes.count, by: entryBytes).compactMap { start -> Entry? in
-                guard let key = key(Array(bytes[start..<start + 26])) else { return nil }
+                guard let key = RateLedger.Key(wire: bytes[start..<start + 26]) else { return nil }
                 return Entry(key: key, at: word(start + 26), window: max(0, word(start + 34)), amount: word(start + 42))
             }
             return (UInt64(bitPattern: word(0)), entries)
-        }
-    }
-
-    static func bytes(_ key: RateLedger.Key) -> [UInt8] {
-        withUnsafeBytes(of: key.rule.high.littleEndian) { Array($0) } + withUnsafeBytes(of: key.rule.low.littleEndian) { Array($0) }
-            + withUnsafeBytes(of: key.subject.high.littleEndian) { Array($0) }
-            + withUnsafeBytes(of: key.subject.low.littleEndian) { Array($0) }
-    }
-
-    static func key(_ bytes: [UInt8]) -> RateLedger.Key? {
-        guard bytes.count == 26 else { return nil }
-        return bytes.withUnsafeBytes { bytes in
-            func word(_ offset: Int) -> UInt64 { UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
-            let high = UInt16(littleEndian: bytes.loadUnaligned(as: UInt16.self))
-            return RateLedger.Key(rule: IDBits(high: high, low: word(2)), subject: LimitSubject(high: word(10), low: word(18)))
         }
     }
 }

@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 import Synchronization
 
 /// What all limits have counted, for all loops of a data plane, behind one short lock: a request is held against all of its limits at once, or

@@ -2,7 +2,7 @@ package import Contract
 import Foundation
 import GRDB
 package import Logging
-package import Primitives
+import Primitives
 import Synchronization
 
 /// What this data plane says and hears of the limits that it shares with others. It goes by what it heard last while the control plane is
@@ -76,7 +76,7 @@ package final class RateSharing: Sendable {
 }
 
 extension RateLedger.Key {
-    /// As it crosses the link: big-endian, the limit's identifier and who is limited.
+    /// As it crosses the link, and as the journal and the disk hold it: big-endian, the limit's identifier and who is limited.
     var wire: Data {
         var data = Data(capacity: 26)
         func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.bigEndian) { data.append(contentsOf: $0) } }
@@ -87,7 +87,7 @@ extension RateLedger.Key {
         return data
     }
 
-    init?(wire: Data) {
+    init?(wire: some Collection<UInt8>) {
         guard wire.count == 26 else { return nil }
         let bytes = [UInt8](wire)
         func word(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
