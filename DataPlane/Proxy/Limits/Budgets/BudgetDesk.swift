@@ -134,12 +134,15 @@ package final class BudgetDesk: Sendable {
 
     func release(_ parts: [HoldPart]) {
         state.withLock { state in for part in parts { state.wallet.settle(part, spent: 0) } }
-        // Who waits may have it.
-        if hasWaiters { tell() }
+        tellWaiting()
+    }
+
+    /// Something is free again: who waits may have it.
+    func tellWaiting() {
+        if waiting.load(ordering: .relaxed) > 0 { tell() }
     }
 
     private let waiting = Atomic<Int>(0)
-    private var hasWaiters: Bool { waiting.load(ordering: .relaxed) > 0 }
     func waits(_ change: Int) { waiting.wrappingAdd(change, ordering: .relaxed) }
 
     func count(_ body: (inout Counts) -> Void) { counts.withLock { body(&$0) } }

@@ -44,8 +44,12 @@ package final class LeaseStore: FoldParticipant {
     }
 
     private static func mark(_ db: Database) throws -> ContinuityMark {
-        func number(_ key: String) throws -> UInt64 { try LocalStore.meta(db, key).flatMap { UInt64($0) } ?? 0 }
-        return ContinuityMark(boot: try LocalStore.meta(db, Key.boot) ?? "", step: try number(Key.step), holds: try number(Key.holds))
+        ContinuityMark(
+            boot: try LocalStore.meta(db, Key.boot) ?? "", step: try number(Key.step, db), holds: try number(Key.holds, db))
+    }
+
+    private static func number(_ key: String, _ db: Database) throws -> UInt64 {
+        try LocalStore.meta(db, key).flatMap { UInt64($0) } ?? 0
     }
 
     /// Once everything that an earlier process left is folded, and before anything is reserved: judges whether this process may go on with
@@ -79,6 +83,7 @@ package final class LeaseStore: FoldParticipant {
     func wroteDown(_ parts: Int) { witness.add(holds: UInt64(parts)) }
 
     var boot: String { state.withLock { $0.mark.boot } }
+
     // MARK: Transactions
 
     private func change<R>(_ body: (Database, Int64) throws -> R) throws -> R {
@@ -90,7 +95,7 @@ package final class LeaseStore: FoldParticipant {
 
     /// Steps the mark within a transaction, and tells the witness before and after.
     private func begin(_ db: Database) throws -> Int64 {
-        let disk = try LocalStore.meta(db, Key.step).flatMap { UInt64($0) } ?? 0
+        let disk = try Self.number(Key.step, db)
         let next = disk &+ 1
         try LocalStore.setMeta(db, Key.step, String(next))
         witness.begins(step: next, after: disk)
@@ -103,9 +108,9 @@ package final class LeaseStore: FoldParticipant {
     /// The number of a stream's hello, and for which epoch everything was told.
     func nextHello() throws -> (number: UInt64, epoch: UInt64) {
         try change { db, _ in
-            let number = (try LocalStore.meta(db, Key.hello).flatMap { UInt64($0) } ?? 0) &+ 1
+            let number = try Self.number(Key.hello, db) &+ 1
             try LocalStore.setMeta(db, Key.hello, String(number))
-            return (number, try LocalStore.meta(db, Key.epoch).flatMap { UInt64($0) } ?? 0)
+            return (number, try Self.number(Key.epoch, db))
         }
     }
 
@@ -192,7 +197,7 @@ package final class LeaseStore: FoldParticipant {
                 case .all: ""
                 }
             let rows = try Row.fetchAll(db, sql: "SELECT * FROM lease_slice \(condition) ORDER BY changed, id")
-            let step = try LocalStore.meta(db, Key.step).flatMap { UInt64($0) } ?? 0
+            let step = try Self.number(Key.step, db)
             return (rows.compactMap { Self.slice($0)?.report }, Int64(bitPattern: step))
         }
     }
@@ -231,7 +236,7 @@ package final class LeaseStore: FoldParticipant {
             }
         }
         guard holds > 0 else { return }
-        let before = try LocalStore.meta(database, Key.holds).flatMap { UInt64($0) } ?? 0
+        let before = try Self.number(Key.holds, database)
         try LocalStore.setMeta(database, Key.holds, String(before &+ UInt64(holds)))
     }
 
@@ -265,12 +270,9 @@ package final class LeaseStore: FoldParticipant {
             accounts[slice.account] = entry
         }
         return accounts.values.flatMap { entry in
-            let spent: Int64 =
-                switch entry.unit {
-                case Weir_V1_BudgetUnit.nanoDollars.rawValue: record.costNano
-                case Weir_V1_BudgetUnit.tokens.rawValue: LeaseAmount.clamped(record.inputTokens) + LeaseAmount.clamped(record.outputTokens)
-                default: 1
-                }
+            let tokens = LeaseAmount.clamped(record.inputTokens) + LeaseAmount.clamped(record.outputTokens)
+            let unit = Weir_V1_BudgetUnit(rawValue: entry.unit) ?? .unspecified
+            let spent = unit.amount(cost: record.costNano, tokens: tokens, requests: 1)
             let parts = HoldSettlement.divide(entry.held, spent: spent, isKnown: false).parts
             return Array(zip(entry.slices, parts))
         }

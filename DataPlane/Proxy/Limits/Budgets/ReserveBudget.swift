@@ -42,13 +42,23 @@ struct WorstCase {
         }
     }
 
-    func amount(in unit: Weir_V1_BudgetUnit) -> Int64 {
-        switch unit {
-        case .nanoDollars: cost.rawValue
+    func amount(in unit: Weir_V1_BudgetUnit) -> Int64 { unit.amount(cost: cost.rawValue, tokens: tokens, requests: 1) }
+}
+
+extension Weir_V1_BudgetUnit {
+    /// What a request comes to in this unit.
+    func amount(cost: Int64, tokens: Int64, requests: Int64) -> Int64 {
+        switch self {
+        case .nanoDollars: cost
         case .tokens: tokens
-        default: 1
+        default: requests
         }
     }
+}
+
+extension TokenUsage {
+    /// As budgets count it.
+    fileprivate var total: Int64 { LeaseAmount.clamped(input) + LeaseAmount.clamped(output) }
 }
 
 extension Admission {
@@ -213,12 +223,10 @@ extension Exchange {
         let isUnknown = outcome.isUnknown(of: admission)
         var taken: [HoldPart] = []
         for entry in hold.entries where hold.parts.contains(where: { $0.account == entry.account }) {
-            let more: Int64 =
-                switch entry.rule.unit {
-                case .nanoDollars: isUnknown ? worst.cost.rawValue : outcome.cost.rawValue
-                case .tokens: isUnknown ? worst.tokens : outcome.usage.input &+ outcome.usage.output
-                default: isUnknown ? 1 : 0
-                }
+            let unit = entry.rule.unit
+            let more =
+                isUnknown
+                ? worst.amount(in: unit) : unit.amount(cost: outcome.cost.rawValue, tokens: outcome.usage.total, requests: 0)
             guard more > 0 else { continue }
             guard let parts = loop.budgets.extend(Claim(account: entry.account, amount: more)) else {
                 guard entry.rule.refuses else { continue }
@@ -238,12 +246,7 @@ extension Exchange {
     func coverStream(_ admission: Admission, _ soFar: AttemptSums) -> Bool {
         guard var hold = admission.budget else { return true }
         for entry in hold.entries {
-            let used: Int64 =
-                switch entry.rule.unit {
-                case .nanoDollars: soFar.cost.rawValue
-                case .tokens: LeaseAmount.clamped(soFar.usage.input) + LeaseAmount.clamped(soFar.usage.output)
-                default: 1
-                }
+            let used = entry.rule.unit.amount(cost: soFar.cost.rawValue, tokens: soFar.usage.total, requests: 1)
             let parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
             let held = parts.reduce(Int64(0)) { $0 + $1.amount }
             guard !parts.isEmpty, used > held else { continue }
@@ -285,12 +288,8 @@ extension Exchange {
         for entry in hold.entries {
             var parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
             guard !parts.isEmpty else { continue }
-            let spent: Int64 =
-                switch entry.rule.unit {
-                case .nanoDollars: sums.cost.rawValue
-                case .tokens: LeaseAmount.clamped(sums.usage.input) + LeaseAmount.clamped(sums.usage.output)
-                default: sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0 ? 1 : 0
-                }
+            let wasUsed = sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0
+            let spent = entry.rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
             var divided = HoldSettlement.divide(parts.map(\.amount), spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown)
             if divided.beyond > 0 {
                 // The provider charged more than the request could come to. What is there of it is taken.
@@ -306,7 +305,7 @@ extension Exchange {
                 loop.encoder.amount(.charges, slice: part.slice.bits, sums.spent, unknown: sums.unknown)
             }
         }
-        loop.budgets.release([])
+        loop.budgets.tellWaiting()
     }
 }
 
