@@ -9,17 +9,16 @@ import Primitives
 /// The lane of the bans.
 extension ControlLink {
     /// A control plane that knows of no bans is asked again after this many milliseconds.
-    private static let unknownMilliseconds = 300_000
+    private static let unknownMilliseconds: Int64 = 300_000
     /// Of one message; what is more is told with the next.
     private static let maximumFreezes = 100
 
     func runBans() async {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var backoff = Backoff()
-        var generator = SystemRandomNumberGenerator()
         while !Task.isCancelled {
             let start = MonotonicClock.nowMicroseconds()
-            var pause: Int?
+            var pause: Int64?
             do {
                 try await watchBans(at: address, group)
             } catch let error as RPCError where error.code == .unimplemented {
@@ -28,9 +27,7 @@ extension ControlLink {
                 // The link says why the control plane is not there.
                 logger.debug("no stream of bans", metadata: ["reason": "\(FleetConnection.text(error))"])
             }
-            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
-            if Task.isCancelled { break }
-            try? await Task.sleep(for: .milliseconds(pause ?? Int(backoff.delay(using: &generator))))
+            try? await backoff.wait(since: start, milliseconds: pause)
         }
         try? await group.shutdownGracefully()
     }

@@ -10,13 +10,12 @@ import Primitives
 /// The lane of the leases: a connection of its own.
 extension ControlLink {
     /// A control plane that knows of no leases is asked again after this many milliseconds.
-    private static let unknownMilliseconds = 60_000
+    private static let unknownMilliseconds: Int64 = 60_000
 
     func runLeases() async {
         guard budgets.store != nil else { return }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var backoff = Backoff()
-        var generator = SystemRandomNumberGenerator()
         var reported = ""
         while !Task.isCancelled {
             guard budgets.isReady else {
@@ -24,7 +23,7 @@ extension ControlLink {
                 continue
             }
             let start = MonotonicClock.nowMicroseconds()
-            var pause: Int?
+            var pause: Int64?
             do {
                 try await lease(at: address, group)
             } catch let error as RPCError where error.code == .unimplemented {
@@ -37,9 +36,7 @@ extension ControlLink {
                 reported = text
             }
             budgets.linked(false)
-            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
-            if Task.isCancelled { break }
-            try? await Task.sleep(for: .milliseconds(pause ?? Int(backoff.delay(using: &generator))))
+            try? await backoff.wait(since: start, milliseconds: pause)
         }
         try? await group.shutdownGracefully()
     }
@@ -151,9 +148,10 @@ actor LeaseStream {
     private func reports() async throws -> [Weir_V1_LeaseRequest] {
         // One after the other: what is under way is not told twice.
         guard unanswered.isEmpty else { return [] }
+        // It is told once, also where another turn comes while the disk is read.
         let wanted = inventory
-        guard let (reports, step) = try await desk.onDisk({ try $0.reports(wanted == nil ? .changed : .all) }) else { return [] }
         inventory = nil
+        guard let (reports, step) = try await desk.onDisk({ try $0.reports(wanted == nil ? .changed : .all) }) else { return [] }
         guard !reports.isEmpty || wanted != nil else { return [] }
         var messages: [Weir_V1_LeaseRequest] = []
         var rest = reports[...]

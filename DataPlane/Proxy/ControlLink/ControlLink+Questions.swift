@@ -6,15 +6,14 @@ import Primitives
 /// What requests ask the control plane.
 extension ControlLink {
     /// A control plane that knows of no questions is asked again after this many milliseconds.
-    private static let unknownMilliseconds = 60_000
+    private static let unknownMilliseconds: Int64 = 60_000
 
     /// Carries questions and answers for as long as the connection lives. That it does not work keeps nothing else from working.
     func carryQuestions(_ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata) async throws {
         var backoff = Backoff()
-        var generator = SystemRandomNumberGenerator()
         while true {
             let start = MonotonicClock.nowMicroseconds()
-            var pause: Int?
+            var pause: Int64?
             let (number, questions) = snapshots.questions.connected()
             do {
                 defer { snapshots.questions.disconnected(number) }
@@ -32,8 +31,7 @@ extension ControlLink {
                 try Task.checkCancellation()
                 logger.debug("no stream of questions", metadata: ["reason": "\(FleetConnection.text(error))"])
             }
-            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
-            try await Task.sleep(for: .milliseconds(pause ?? Int(backoff.delay(using: &generator))))
+            try await backoff.wait(since: start, milliseconds: pause)
         }
     }
 }

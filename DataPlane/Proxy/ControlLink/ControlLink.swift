@@ -55,8 +55,6 @@ package final class ControlLink: Sendable {
     private let largeDocument = Mutex<DocumentVersion?>(nil)
     /// Payload bytes of a document that a connection outlives.
     private static let largestKeptBytes = 8 << 20
-    /// A connection that lasted so long was a good one.
-    static let stableMicroseconds: Int64 = 10_000_000
     private let worker = DispatchQueue(label: "weir.outbox", qos: .utility)
     private let wake = LinkSignal()
 
@@ -100,7 +98,6 @@ package final class ControlLink: Sendable {
     private func runLink() async {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var backoff = Backoff()
-        var generator = SystemRandomNumberGenerator()
         var reported: (text: String, at: Int64) = ("", 0)
         while !Task.isCancelled {
             let start = MonotonicClock.nowMicroseconds()
@@ -125,10 +122,7 @@ package final class ControlLink: Sendable {
             let isAnother = ring.withLock { $0.advance(heard: heard) }
             // Another replica is most likely there.
             if isAnother, wasConnected { backoff.reset() }
-            // One that is refused at once, or ends at once, is not tried five times a second for ever.
-            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
-            if Task.isCancelled { break }
-            try? await Task.sleep(for: .milliseconds(backoff.delay(using: &generator)))
+            try? await backoff.wait(since: start)
         }
         try? await group.shutdownGracefully()
     }
@@ -163,7 +157,6 @@ package final class ControlLink: Sendable {
     private func ship(_ client: GRPCClient<FleetConnection.Transport>, _ metadata: Metadata) async throws {
         let shipper = UsageShipper(outbox: outbox, logger: logger, worker: worker, wake: wake)
         var backoff = Backoff()
-        var generator = SystemRandomNumberGenerator()
         var reported = ""
         while true {
             let start = MonotonicClock.nowMicroseconds()
@@ -178,8 +171,7 @@ package final class ControlLink: Sendable {
                 if text != reported { logger.warning("usage is not shipped for now", metadata: ["reason": "\(text)"]) }
                 reported = text
             }
-            if MonotonicClock.nowMicroseconds() - start > Self.stableMicroseconds { backoff.reset() }
-            try await Task.sleep(for: .milliseconds(backoff.delay(using: &generator)))
+            try await backoff.wait(since: start)
         }
     }
 
