@@ -40,7 +40,7 @@ struct UsageShipper {
                 try await pause(shipping, &waits)
                 continue
             }
-            let (incarnation, batches) = try await blocking { try outbox.batches(after: wanted.after, limit: wanted.limit) }
+            let (incarnation, batches) = try await worker.blocking { try outbox.batches(after: wanted.after, limit: wanted.limit) }
             for batch in batches {
                 if case .lost(let from, let through) = shipping.state.withLock({ $0.willSend(batch.sequence) }) {
                     try await restart(from, through)
@@ -66,7 +66,7 @@ struct UsageShipper {
     /// The control plane was restored from a backup older than its last answers.
     private func restart(_ from: UInt64, _ through: UInt64) async throws {
         let outbox = outbox
-        let incarnation = try await blocking { try outbox.restart() }
+        let incarnation = try await worker.blocking { try outbox.restart() }
         logger.critical(
             "the control plane has lost usage that it acknowledged; the rest is numbered anew",
             metadata: ["lost_from": "\(from)", "lost_through": "\(through)", "incarnation": "\(incarnation)"])
@@ -74,7 +74,7 @@ struct UsageShipper {
     }
 
     private func receive(_ ack: Weir_V1_UsageAck, _ shipping: SharedShipping) async throws {
-        let outcome = try await blocking { try outbox.acknowledge(through: ack.storedSequence, incarnation: ack.incarnation) }
+        let outcome = try await worker.blocking { try outbox.acknowledge(through: ack.storedSequence, incarnation: ack.incarnation) }
         switch outcome {
         case .removed:
             let answer = shipping.state.withLock { $0.didReceive(stored: ack.storedSequence) }
@@ -89,12 +89,6 @@ struct UsageShipper {
             throw RPCError(code: .aborted, message: "the outbox has a new incarnation")
         }
         wake.raise()
-    }
-
-    private func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
-        try await withCheckedThrowingContinuation { continuation in
-            worker.async { continuation.resume(with: Result(catching: body)) }
-        }
     }
 }
 

@@ -174,9 +174,7 @@ package final class BudgetDesk: Sendable {
     /// Blocking work on the disk, away from the tasks' threads.
     func onDisk<R: Sendable>(_ body: @escaping @Sendable (LeaseStore) throws -> R) async throws -> R? {
         guard let store else { return nil }
-        return try await withCheckedThrowingContinuation { continuation in
-            worker.async { continuation.resume(with: Result { try body(store) }) }
-        }
+        return try await worker.blocking { try body(store) }
     }
 
     func asks() -> [LeaseAsk] {
