@@ -244,7 +244,7 @@ package enum Pricing {
     }
 
     package static func rate(_ usage: TokenUsage, _ card: RateCard) -> NanoDollars {
-        rate(usage, card.tiers.isEmpty ? card.base : card.prices(input: usage.input))
+        rate(usage, card.prices(input: usage.input))
     }
 
     package static func rate(_ usage: TokenUsage, _ price: Weir_V1_Price) -> NanoDollars { rate(usage, RateCard(price)) }

@@ -251,8 +251,8 @@ package struct Wallet: Sendable {
             let isIdle = all || now - account.usedAt >= settings.idleMilliseconds
             if isIdle { account.rate = 0 }
             if isIdle || account.recalled {
-                // Who is asked to give back keeps what the next seconds cost him.
-                keep(all || isIdle ? 0 : max(account.rate.times(2), 0), of: &account, now, &changes)
+                // Who is asked to give back keeps what the next seconds cost him, and nothing where nobody spends.
+                keep(account.rate.times(2), of: &account, now, &changes)
                 account.recalled = false
             } else {
                 let plenty = max(account.rate.times(settings.horizonSeconds * 3), account.claim.times(16))
@@ -315,6 +315,4 @@ package struct Wallet: Sendable {
     }
 
     package var isEmpty: Bool { accounts.isEmpty }
-    package var keys: [AccountKey] { Array(accounts.keys) }
-    package var slices: [SliceID] { accounts.values.flatMap { $0.slices.map(\.id) } }
 }

@@ -32,18 +32,21 @@ package struct BanSet: Sendable {
     init(_ payload: Weir_V1_BansPayload) {
         for ban in payload.bans {
             guard let subject = Self.subject(ban.subjectID) else { continue }
-            let end = ban.expiresMs == 0 ? Int64.max : ban.expiresMs
+            let end = Self.end(ban.expiresMs)
             until[subject] = max(until[subject] ?? end, end)
         }
         for freeze in payload.freezes {
             let key = Array(freeze.subjectID.utf8).withUnsafeBytes { IDBits(identifier: $0, prefix: KeyEntry.idPrefix) }
-            if let key { frozen[key] = freeze.expiresMs == 0 ? Int64.max : freeze.expiresMs }
+            if let key { frozen[key] = Self.end(freeze.expiresMs) }
         }
         for kill in payload.killSwitches {
-            let end = kill.expiresMs == 0 ? Int64.max : kill.expiresMs
+            let end = Self.end(kill.expiresMs)
             stopped[kill.subjectID] = max(stopped[kill.subjectID] ?? end, end)
         }
     }
+
+    /// 0: until it is lifted.
+    private static func end(_ expires: Int64) -> Int64 { expires == 0 ? .max : expires }
 
     private static func subject(_ text: String) -> Subject? {
         let bytes = Array(text.utf8)

@@ -148,7 +148,7 @@ extension DirectoryReader {
 
     /// - Returns: nil for one about whom, or in what, this release does not know.
     private static func budget(_ bytes: UnsafeRawBufferPointer) throws -> BudgetRule? {
-        guard let entry = try? Weir_V1_BudgetEntry(serializedBytes: Array(bytes)) else { throw WireReader.Malformed() }
+        let entry = try Weir_V1_BudgetEntry(serializedBytes: Array(bytes))
         func bits(_ text: String, _ prefix: StaticString) throws -> IDBits {
             try Array(text.utf8).withUnsafeBytes { try identifier($0, prefix) }
         }
