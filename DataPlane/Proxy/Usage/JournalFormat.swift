@@ -13,10 +13,9 @@ package enum JournalFrame {
     ///
     ///     0         none: space that was reserved and not written
     ///     1–15      requests' records
-    ///     16–31     nonces of signed requests
-    ///     32–47     reservations        to come, each with a participant of its own
-    ///     48–63     counters
-    ///     64–127    free
+    ///     16        nonces of signed requests
+    ///     17        counters of limits
+    ///     18–127    free
     ///     128–255   free, and may be lost
     ///
     /// A reader that does not know the kind of a whole frame, since a later version of this program wrote it, takes it for no damage: it
