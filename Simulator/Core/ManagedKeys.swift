@@ -61,7 +61,6 @@ package final class ManagedKeys: Sendable {
 
     /// Whether it opens the provider's operations; nil: it is no key of this API.
     func opens(_ key: String) -> Bool? {
-        guard isThere else { return nil }
         if management.contains(key) { return false }
         guard key.hasPrefix(Self.prefix) else { return nil }
         return state.withLock { $0.keys.contains { $0.text == key && !$0.isDisabled } }

@@ -185,7 +185,7 @@ final class Router {
     }
 
     private func isAuthorised(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> Bool {
-        if let opens = shared.managedKeys.opens(credential(bytes, head)) { return opens }
+        if shared.managedKeys.isThere, let opens = shared.managedKeys.opens(credential(bytes, head)) { return opens }
         guard !acceptedKeys.isEmpty else { return true }
         if let field = head.first(.authorization) { return acceptedAuthorizations.contains { $0.elementsEqual(bytes[field.value]) } }
         if let field = head.first(.apiKey) { return acceptedKeys.contains { $0.elementsEqual(bytes[field.value]) } }

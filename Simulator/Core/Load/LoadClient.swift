@@ -58,8 +58,8 @@ final class LoadWorker {
         self.settings = settings
         self.loop = loop
         request = ByteBuffer(bytes: settings.request)
-        let share = settings.requests.count / loops
-        requests = settings.requests[(index * share)..<((index + 1) * share)]
+        let count = settings.requests.count
+        requests = settings.requests[(count * index / loops)..<(count * (index + 1) / loops)]
         connectionsWanted = settings.connections / loops + (index < settings.connections % loops ? 1 : 0)
         interval = settings.rate > 0 ? 1e9 * Double(loops) / settings.rate : 0
         offset = interval / Double(loops) * Double(index)
