@@ -19,7 +19,7 @@ package struct BudgetState: Sendable {
     package var free: Int64 { limit - settled - unknown - leased }
     package var used: Int64 { settled + unknown }
     /// Nil for a limit of nothing.
-    package var usedPercent: Int64? { limit > 0 ? Int64((Double(used) / Double(limit) * 100).rounded(.down)) : nil }
+    package var usedPercent: Int64? { limit > 0 ? Int64(exactly: (Double(used) / Double(limit) * 100).rounded(.down)) ?? .max : nil }
 
     /// What it comes to at the period's end if it goes on like this, and when the limit is reached; nil where it cannot be told yet.
     private var forecast: (amount: Int64, exhaustedAt: Int64?)? {
