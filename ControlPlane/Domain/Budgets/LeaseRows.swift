@@ -56,12 +56,3 @@ extension DataPlaneScope {
         serves.contains(tenantID) || former[tenantID] != nil || former[Self.everyTenant] != nil
     }
 }
-
-extension DirectoryScope {
-    func contains(_ tenantID: String) -> Bool {
-        switch self {
-        case .everyone: true
-        case .tenants(let ids): ids.contains(tenantID)
-        }
-    }
-}

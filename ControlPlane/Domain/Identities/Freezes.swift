@@ -1,5 +1,5 @@
 import Nouns
-package import Primitives
+import Primitives
 import Storage
 
 /// A key whose signatures a data plane has stopped looking at, since too many in its name were wrong.
@@ -39,7 +39,7 @@ package struct FreezeService: Sendable {
                     return nil
                 }
                 let tenant = key.content.tenantID.rawValue
-                return row.tenantIDs.isEmpty || row.tenantIDs.contains(tenant) ? (tenant, row.name) : nil
+                return DirectoryScope(tenantIDs: row.tenantIDs).contains(tenant) ? (tenant, row.name) : nil
             }
             guard let found else { continue }
             // As the tenant's own, so that its administrators may lift it; and nothing of another tenant's is in reach.

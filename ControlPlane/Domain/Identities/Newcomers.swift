@@ -104,7 +104,7 @@ package struct NewcomerService: Sendable {
 
     /// A DID of a tenant that the data plane does not serve is none that it may hear of.
     private static func answer(known tenantID: String, _ scope: DirectoryScope) -> Weir_V1_Answer {
-        if case .tenants(let ids) = scope, !ids.contains(tenantID) {
+        guard scope.contains(tenantID) else {
             return .refusal("unknown_did", "This DID is not registered, and its tenant takes no new ones.", status: 403)
         }
         return Weir_V1_Answer()

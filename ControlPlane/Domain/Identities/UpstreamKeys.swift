@@ -74,7 +74,7 @@ package struct UpstreamKeyService: Sendable {
         let known = try await domain.write(as: .all) { c -> (row: UpstreamKeyRow, wish: String)? in
             guard let plane = try DataPlanesTable.find(c, id: dataPlaneID), plane.status == .active else { throw FleetRefusal.revoked }
             guard let did = try DIDContent.find(c, didID),
-                plane.tenantIDs.isEmpty || plane.tenantIDs.contains(did.content.tenantID.rawValue)
+                DirectoryScope(tenantIDs: plane.tenantIDs).contains(did.content.tenantID.rawValue)
             else { return nil }
             if let known = try UpstreamKeysTable.find(c, didID: didID, now: now) { return known }
             guard let tenant = try TenantContent.find(c, did.content.tenantID.rawValue) else { return nil }

@@ -25,7 +25,7 @@ package struct OwnUsageService: Sendable {
         let did = try await domain.read(as: .all) { c -> Entity<DIDContent>? in
             guard let plane = try DataPlanesTable.find(c, id: dataPlaneID), plane.status == .active else { throw FleetRefusal.revoked }
             guard let did = try DIDContent.find(c, question.didID) else { return nil }
-            return plane.tenantIDs.isEmpty || plane.tenantIDs.contains(did.content.tenantID.rawValue) ? did : nil
+            return DirectoryScope(tenantIDs: plane.tenantIDs).contains(did.content.tenantID.rawValue) ? did : nil
         }
         guard let did else { return .refusal("unknown_did", "This DID is not registered.", status: 403) }
         do {

@@ -166,10 +166,7 @@ enum UsageConfinement {
     /// that, and ships what it served later still.
     /// - Parameter now: Unix milliseconds.
     static func serves(_ scope: DataPlaneScope, _ tenantID: String, admittedAtMicroseconds: Int64, now: Int64) -> Bool {
-        switch scope.serves {
-        case .everyone: return true
-        case .tenants(let ids): if ids.contains(tenantID) { return true }
-        }
+        if scope.serves.contains(tenantID) { return true }
         return [tenantID, DataPlaneScope.everyTenant].contains { tenant in
             guard let former = scope.former[tenant] else { return false }
             // What it ships now, it is in contact now.

@@ -28,7 +28,7 @@ struct UsagePositions: Sendable, Hashable {
         let planes = try DataPlanesTable.active(c).filter { row in
             // One that never told anything has served nothing.
             guard row.reportedAt != nil else { return false }
-            return tenantID.map { row.tenantIDs.isEmpty || row.tenantIDs.contains($0) } ?? true
+            return tenantID.map { DirectoryScope(tenantIDs: row.tenantIDs).contains($0) } ?? true
         }
         let positions = planes.map { Position(dataPlaneID: $0.id, name: $0.name, knownUntil: Self.knownUntil($0)) }
         asOf = positions.contains { $0.knownUntil == nil } ? nil : positions.compactMap(\.knownUntil).min() ?? now

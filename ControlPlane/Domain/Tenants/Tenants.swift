@@ -74,7 +74,7 @@ extension TenantContent: Administered {
     /// Those that take DIDs that nobody knows.
     static func takingDIDs(_ c: any SQLConnection, _ scope: DirectoryScope) throws -> [(tenant: Tenant, policy: NewDIDPolicy)] {
         try table.list(c, condition: "did_policy <> 'off'", limit: .max).map { try Tenant($0) }.compactMap { tenant in
-            if case .tenants(let ids) = scope, !ids.contains(tenant.id.rawValue) { return nil }
+            guard scope.contains(tenant.id.rawValue) else { return nil }
             return tenant.content.newDIDs.map { (tenant, $0) }
         }
     }

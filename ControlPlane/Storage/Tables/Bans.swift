@@ -14,9 +14,10 @@ package enum BansTable: String, Sendable, CaseIterable {
 
     /// What concerns a data plane: what is its tenants', and what is no tenant's in particular.
     private func condition(_ scope: DirectoryScope, _ arguments: inout [SQLValue]) -> String {
-        let mine = scope.condition("tenant_id", &arguments)
-        guard self == .killSwitches, !mine.isEmpty else { return mine }
-        return "AND (tenant_id IS NULL OR (TRUE \(mine)))"
+        switch self {
+        case .bans: scope.condition("tenant_id", &arguments)
+        case .killSwitches: scope.conditionOrNone("tenant_id", &arguments)
+        }
     }
 
     /// Those that are not lifted, expired ones included: of whom the transaction is for.

@@ -6,6 +6,13 @@ package enum DirectoryScope: Sendable, Hashable {
     /// A data plane's list; an empty one means everyone.
     package init(tenantIDs: [String]) { self = tenantIDs.isEmpty ? .everyone : .tenants(tenantIDs) }
 
+    package func contains(_ tenantID: String) -> Bool {
+        switch self {
+        case .everyone: true
+        case .tenants(let ids): ids.contains(tenantID)
+        }
+    }
+
     /// `AND column IN (…)`, with the arguments appended.
     func condition(_ column: String, _ arguments: inout [SQLValue]) -> String {
         guard case .tenants(let ids) = self else { return "" }
@@ -14,6 +21,12 @@ package enum DirectoryScope: Sendable, Hashable {
             return "$\(arguments.count)"
         }
         return "AND \(column) IN (\(places.joined(separator: ", ")))"
+    }
+
+    /// The same for what may be no tenant's in particular, and concerns everyone then.
+    func conditionOrNone(_ column: String, _ arguments: inout [SQLValue]) -> String {
+        let mine = condition(column, &arguments)
+        return mine.isEmpty ? "" : "AND (\(column) IS NULL OR (TRUE \(mine)))"
     }
 }
 
@@ -91,7 +104,7 @@ package enum DirectoryTables {
         let users = scope.condition("tenant_id", &arguments)
         let apps = scope.condition("tenant_id", &arguments)
         let dids = scope.condition("tenant_id", &arguments)
-        let limits = limitCondition(scope, &arguments)
+        let limits = scope.conditionOrNone("tenant_id", &arguments)
         return try c.first(
             """
             SELECT COUNT(*) AS changes FROM (

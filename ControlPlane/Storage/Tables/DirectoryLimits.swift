@@ -18,12 +18,6 @@ extension DirectoryTables {
         package let removed: Bool
     }
 
-    /// What a data plane's tenants are limited by: what is theirs, and what is no tenant's in particular.
-    static func limitCondition(_ scope: DirectoryScope, _ arguments: inout [SQLValue]) -> String {
-        let mine = scope.condition("tenant_id", &arguments)
-        return mine.isEmpty ? "" : "AND (tenant_id IS NULL OR (TRUE \(mine)))"
-    }
-
     package static func limitCount(_ c: any SQLConnection) throws -> Int64 {
         try c.first("SELECT COUNT(*) AS limits FROM limits WHERE deleted_at IS NULL", [])?.int("limits") ?? 0
     }
@@ -38,7 +32,7 @@ extension DirectoryTables {
             arguments.append(.int(revision))
             wanted = "directory_revision > $3"
         }
-        let condition = limitCondition(scope, &arguments)
+        let condition = scope.conditionOrNone("tenant_id", &arguments)
         return try c.query(
             """
             SELECT id, name, level, tenant_id, COALESCE(project_id, app_id, user_id, key_id, did_id, ip) AS subject_id, channel, model, measure,
