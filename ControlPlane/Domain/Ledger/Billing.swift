@@ -53,7 +53,7 @@ package struct Billing: Sendable {
     /// More groups than that are no bill.
     private static let maximumGroups = 200_000
 
-    private let domain: DomainContext
+    let domain: DomainContext
     package let ledger: BillingLedger
 
     package init(_ domain: DomainContext) {
@@ -90,10 +90,10 @@ package struct Billing: Sendable {
         func id(_ sums: UsageSums, _ place: Int) -> String {
             if sums.group.indices.contains(place), case .text(let id) = sums.group[place] { id } else { "" }
         }
-        let owners = try BillingPartiesTable.owners(c, ofApps: Set(rows.map { id($0, 1) }))
+        let apps: [String: AppContent] = try contents(c, Set(rows.map { id($0, 1) }))
         var charged: [String: UsageSums] = [:]
-        for sums in rows { charged[owners[id(sums, 1)] ?? id(sums, 0), default: UsageSums()].add(sums) }
-        let users = try BillingPartiesTable.users(c, Set(charged.keys))
+        for sums in rows { charged[apps[id(sums, 1)]?.ownerID.rawValue ?? id(sums, 0), default: UsageSums()].add(sums) }
+        let users: [String: UserContent] = try contents(c, Set(charged.keys))
         return charged.map { (user: users[$0.key], id: $0.key, sums: $0.value) }
             .sorted { ($0.sums.costNano, $1.id) > ($1.sums.costNano, $0.id) }
             .map { user, _, sums in
@@ -102,6 +102,13 @@ package struct Billing: Sendable {
                     "total_cost": dollars(sums.costNano),
                 ]
             }
+    }
+
+    /// By identifier, deleted ones included.
+    private static func contents<Content: Administered>(_ c: any SQLConnection, _ ids: Set<String>) throws -> [String: Content] {
+        try Dictionary(
+            Content.table.find(c, ids: ids.filter { !$0.isEmpty }.sorted()).map { ($0.id, try Entity<Content>($0).content) },
+            uniquingKeysWith: { first, _ in first })
     }
 
     private static func items(_ c: any SQLConnection, _ rows: [UsageSums], _ group: Group) throws -> [JSONValue] {

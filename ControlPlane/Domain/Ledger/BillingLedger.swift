@@ -97,14 +97,10 @@ package struct BillingLedger: Sendable {
     /// Days of which the running balance is made up exactly between two rounds.
     private static let recentDays: Int64 = 2
 
-    private let domain: DomainContext
+    let domain: DomainContext
 
     package init(_ domain: DomainContext) {
         self.domain = domain
-    }
-
-    func report<R: Sendable>(as scope: TenantScope, _ body: @escaping @Sendable (any SQLConnection) throws -> R) async throws -> R {
-        try await domain.report(as: scope, body)
     }
 
     private var today: Int64 { domain.clock.nowMilliseconds() / 86_400_000 }
@@ -139,7 +135,7 @@ package struct BillingLedger: Sendable {
             actorID: actor.id, actorName: actor.name)
         let entry = LedgerEntry(row: row, lines: [LedgerLine(.balance, amount), LedgerLine(account, -amount)])
         return try await domain.write(as: actor.scope) { c in
-            guard try TenantContent.find(c, tenantID) != nil else { throw DomainError.notFound(kind: "tenant", id: tenantID) }
+            _ = try TenantContent.present(c, posting.tenantID)
             if let corrects = posting.correctsID {
                 guard let wrong = try LedgerTable.find(c, id: corrects), wrong.tenantID == tenantID else {
                     throw DomainError.invalid("corrects_id", "is no entry of the tenant's", remedy: "Look it up: weir billing entries.")
@@ -198,7 +194,7 @@ package struct BillingLedger: Sendable {
         // Most of the time there is nothing, and nobody is held up to find that out.
         guard try await !domain.report(as: .all, { try Self.unposted($0, tenantID, days) }).isEmpty else { return }
         let now = domain.clock.nowMilliseconds()
-        try await domain.database.transaction(as: .all, isolation: .serializable) { c in
+        try await domain.write(as: .all) { c in
             for (day, lines) in try Self.unposted(c, tenantID, days).sorted(by: { $0.key < $1.key }) {
                 let number = try LedgerTable.usageEntries(c, tenantID: tenantID, day: day) + 1
                 let total = lines.reduce(Int128(0)) { $0 + Int128($1.amountNano) }
@@ -258,9 +254,7 @@ package struct BillingLedger: Sendable {
     package func balance(of tenantID: TenantID, as scope: TenantScope) async throws -> TenantBalance {
         let days = (today - Self.recentDays)..<today + 2
         return try await domain.report(as: scope) { c in
-            guard try TenantContent.find(c, tenantID.rawValue) != nil else {
-                throw DomainError.notFound(kind: "tenant", id: tenantID.rawValue)
-            }
+            _ = try TenantContent.present(c, tenantID)
             var accounts: [LedgerAccount: Int64] = [:]
             for account in LedgerAccount.allCases {
                 accounts[account] = try LedgerTable.balance(c, tenantID: tenantID.rawValue, account)

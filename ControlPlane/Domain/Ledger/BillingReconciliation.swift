@@ -144,7 +144,7 @@ extension Billing {
             from: statement.month.milliseconds.lowerBound * 1000, to: statement.month.milliseconds.upperBound * 1000)
         if let provider = statement.providerID { filter[.provider] = .text(provider.rawValue) }
         let query = UsageSumsQuery(filter, by: [.column(.upstreamModel), .day], limit: BillingReconciliation.maximumLines)
-        let sums = try await ledger.report(as: .all) { try query.run($0).rows }
+        let sums = try await domain.report(as: .all) { try query.run($0).rows }
         return statement.compare(sums)
     }
 }

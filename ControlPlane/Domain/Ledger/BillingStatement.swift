@@ -85,12 +85,10 @@ extension BillingLedger {
     ) async throws -> BillingStatement {
         // What was used and is not posted yet is posted first: the lines are whole.
         if postedUntil == nil { try await postUsage(of: tenantID.rawValue, days: month.days) }
-        return try await report(as: scope) { c in
-            guard let tenant = try TenantContent.find(c, tenantID.rawValue) else {
-                throw DomainError.notFound(kind: "tenant", id: tenantID.rawValue)
-            }
+        return try await domain.report(as: scope) { c in
+            let tenant = try TenantContent.present(c, tenantID)
             let rows = try LedgerTable.entries(
-                c, tenantID: tenantID.rawValue, days: month.days, postedUntil: postedUntil, limit: Self.maximumLines)
+                c, tenantID: tenantID.rawValue, days: month.days, postedUntil: postedUntil, limit: Self.maximumLines + 1)
             let opening = try LedgerTable.balance(
                 c, tenantID: tenantID.rawValue, .balance, before: month.days.lowerBound, postedUntil: postedUntil)
             var balance = opening
