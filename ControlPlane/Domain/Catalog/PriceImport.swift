@@ -63,7 +63,8 @@ package struct PriceImport: Sendable {
         let now = prices.now
         return try await prices.domain.read(as: scope) { c in
             PriceImportResult(
-                entries: order.catalogue.count, changes: try Self.changes(order, now: now, c), revision: try Draft.revision(c))
+                entries: order.catalogue.count, changes: try Self.changes(order, PriceContent.all(c), now: now, c),
+                revision: try Draft.revision(c))
         }
     }
 
@@ -75,10 +76,16 @@ package struct PriceImport: Sendable {
             // The counter was taken just now.
             let seen = change.number - 1
             if let revisions, !revisions.contains(seen) { throw DomainError.preconditionFailed(current: seen) }
-            let changes = try Self.changes(order, now: change.now, c)
+            let present = try PriceContent.all(c)
+            let changes = try Self.changes(order, present, now: change.now, c)
             for item in changes {
                 guard let content = item.after, item.action == .added || item.action == .changed else { continue }
-                if let old = try Self.present(content, c) {
+                // The price that begins at the same moment.
+                let old = present.first {
+                    $0.content.modelID == content.modelID && $0.content.endpointID == content.endpointID
+                        && $0.content.effectiveFrom == content.effectiveFrom
+                }
+                if let old {
                     _ = try NounService<PriceContent>.put(content, over: old, "update", change)
                 } else {
                     _ = try prices.insert(content, id: .random(), change)
@@ -88,15 +95,9 @@ package struct PriceImport: Sendable {
         }
     }
 
-    /// The price that begins at the same moment, if there is one.
-    private static func present(_ content: PriceContent, _ c: any SQLConnection) throws -> Entity<PriceContent>? {
-        try PriceContent.all(c).first {
-            $0.content.modelID == content.modelID && $0.content.endpointID == content.endpointID
-                && $0.content.effectiveFrom == content.effectiveFrom
-        }
-    }
-
-    private static func changes(_ order: PriceImportOrder, now: Int64, _ c: any SQLConnection) throws -> [PriceImportChange] {
+    private static func changes(
+        _ order: PriceImportOrder, _ present: [Entity<PriceContent>], now: Int64, _ c: any SQLConnection
+    ) throws -> [PriceImportChange] {
         let models = try ModelContent.all(c)
         var problems = (order.models ?? []).subtracting(models.map(\.content.name)).sorted().map {
             FieldProblem("models", "there is no model \"\($0.prefix(64))\" in the draft", remedy: "Name models of the draft.")
@@ -113,7 +114,7 @@ package struct PriceImport: Sendable {
         }
         if !problems.isEmpty { throw DomainError.invalid(problems) }
         let places = try Places(c)
-        let present = Dictionary(grouping: try PriceContent.all(c).map(\.content), by: \.modelID)
+        let present = Dictionary(grouping: present.map(\.content), by: \.modelID)
         return models.filter { order.models?.contains($0.content.name) ?? true }.sorted { $0.content.name < $1.content.name }
             .flatMap { model in changes(of: model, places.names(of: model, order), order, present[model.id] ?? [], now: now) }
     }
