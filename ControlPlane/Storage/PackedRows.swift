@@ -36,11 +36,6 @@ package struct PackedRows: Sendable {
 
     package var width: Int { columns.count }
 
-    package mutating func reserve(_ rows: Int) {
-        slots.reserveCapacity(slots.count + rows * width)
-        bytes.reserveCapacity(bytes.count + rows * 40)
-    }
-
     // MARK: Writing
 
     /// Adds a row of as many numbers as there are columns.

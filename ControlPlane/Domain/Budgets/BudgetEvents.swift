@@ -1,7 +1,7 @@
 import Leases
 import Nouns
 package import Primitives
-package import Storage
+import Storage
 
 /// Something about money that somebody should hear of.
 package struct SpendEvent: Sendable, Hashable {

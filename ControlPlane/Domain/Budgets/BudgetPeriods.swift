@@ -62,10 +62,9 @@ package struct BudgetPeriodService: Sendable {
             let rolled = try await domain.write(as: .all, raising: .directory) { c in
                 let change = try ChangeCounter.directory.next(c)
                 let due = try BudgetPeriodsTable.due(c, now: now, limit: Self.batch)
-                for id in due {
+                for (id, isNew) in due {
                     guard let budget = try BudgetContent.find(c, id)?.content else { continue }
                     // A new one was told with its present period.
-                    let isNew = try BudgetPeriodsTable.rollsAt(c, budgetID: id) == 0
                     try BudgetPeriodsTable.roll(
                         c, budgetID: id, at: budget.period(at: now).end ?? .max, change: isNew ? nil : change)
                 }

@@ -1,5 +1,5 @@
 import Leases
-package import Nouns
+import Nouns
 package import Primitives
 import Storage
 
@@ -149,11 +149,7 @@ package struct BudgetStateService: Sendable {
     /// Says what the requests of a slice have cost of which the outcome is not known; the rest of what was held for them is free again.
     /// - Parameter charge: In the budget's unit, as its limit is written.
     package func resolve(_ slice: String, of id: BudgetID, charge: String, by actor: Actor) async throws -> BudgetState {
-        let unit = try await domain.read(as: actor.scope) { try BudgetContent.present($0, id).content.unit }
-        guard let amount = BudgetContent.units(charge, unit) else {
-            throw DomainError.invalid(
-                "charge", "is no amount of \(unit.rawValue)", remedy: "Give a decimal as the budget's limit is written.")
-        }
+        let amount = try await amount(charge, of: id, by: actor)
         return try await decide("resolve", slice, of: id, by: actor) { account, slice, _, _, _ in
             let open = slice.unknown - slice.resolved
             guard open > 0 else {

@@ -1,6 +1,6 @@
 package import Leases
 import Nouns
-package import Primitives
+import Primitives
 import Storage
 package import Telemetry
 

@@ -76,8 +76,9 @@ package struct EndpointReportService: Sendable {
         return Page(items: states.filter { !inTrouble || $0.isInTrouble }, next: next)
     }
 
+    private static func entries(_ text: String) -> [JSONValue] { (try? JSONValue(parsing: text))?.arrayValue ?? [] }
+
     private static func states(_ plane: DataPlane, _ row: EndpointReportRow) -> [EndpointState] {
-        func entries(_ text: String) -> [JSONValue] { (try? JSONValue(parsing: text))?.arrayValue ?? [] }
         func state(_ entry: JSONValue, _ status: EndpointState.Status) -> EndpointState {
             EndpointState(
                 dataPlaneID: plane.id.rawValue, dataPlaneName: plane.content.name, region: plane.content.region,
@@ -97,8 +98,9 @@ package struct EndpointReportService: Sendable {
     static func recordRefusals(_ c: any SQLConnection, from before: EndpointReportRow?, to after: EndpointReportRow) throws {
         guard before?.credentials ?? "[]" != after.credentials else { return }
         func refused(_ row: EndpointReportRow?) -> [String: JSONValue] {
-            let entries = row.flatMap { try? JSONValue(parsing: $0.credentials) }?.arrayValue ?? []
-            return Dictionary(entries.map { ($0["credential_id"]?.stringValue ?? "", $0) }, uniquingKeysWith: { first, _ in first })
+            Dictionary(
+                entries(row?.credentials ?? "[]").map { ($0["credential_id"]?.stringValue ?? "", $0) },
+                uniquingKeysWith: { first, _ in first })
         }
         let (old, new) = (refused(before), refused(after))
         func record(_ verb: String, _ id: String, _ entry: JSONValue) throws {

@@ -1,8 +1,8 @@
 package import Contract
 import Foundation
 import Nouns
-package import Primitives
-package import Storage
+import Primitives
+import Storage
 
 /// How one counter of a limit is divided between the data planes that serve whom it is about. Pure. What all of them together may be using
 /// never passes the amount: a share is only raised by what nobody else may be using any more, and it counts as used until its holder has

@@ -34,13 +34,10 @@ struct UsageStream: Sendable {
     }
 
     private func take(_ batches: [UsageBatchBytes], _ answer: (Weir_V1_UsageAck) async throws -> Void) async throws {
-        guard batches.count > 1 else {
-            if !batches.isEmpty { for ack in try await stored(batches) { try await answer(ack) } }
-            return
-        }
+        guard !batches.isEmpty else { return }
         do {
             for ack in try await stored(batches) { try await answer(ack) }
-        } catch let error as RPCError where error.code != .unavailable {
+        } catch let error as RPCError where batches.count > 1 && error.code != .unavailable {
             // One of them cannot be stored: those before it can.
             for batch in batches { for ack in try await stored([batch]) { try await answer(ack) } }
         }

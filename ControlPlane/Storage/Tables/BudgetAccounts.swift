@@ -50,7 +50,7 @@ package enum BudgetAccountsTable {
 
     /// Held until the transaction ends: its sums are changed by one at a time.
     package static func take(_ c: any SQLConnection, budgetID: String, periodStart: Int64) throws -> BudgetAccountRow? {
-        try find(c, budgetID: budgetID, periodStart: periodStart, "\(c.dialect.forUpdate)")
+        try find(c, budgetID: budgetID, periodStart: periodStart, c.dialect.forUpdate)
     }
 
     package static func find(_ c: any SQLConnection, budgetID: String, periodStart: Int64) throws -> BudgetAccountRow? {
@@ -95,27 +95,18 @@ package enum BudgetAccountsTable {
             """, conditions.arguments
         ).map(BudgetAccountRow.init)
     }
-
-    /// The newest periods of a budget, newest first.
-    package static func history(_ c: any SQLConnection, budgetID: String, limit: Int) throws -> [BudgetAccountRow] {
-        var conditions = Conditions()
-        conditions.add("budget_id = ?", .text(budgetID))
-        conditions.confine("tenant_id", to: c.scope)
-        return try c.query(
-            "SELECT \(columns) FROM budget_accounts \(conditions.clause) ORDER BY period_start DESC LIMIT \(limit)", conditions.arguments
-        ).map(BudgetAccountRow.init)
-    }
 }
 
 /// When budgets begin anew.
 package enum BudgetPeriodsTable {
     /// Present budgets whose period has ended, or that nobody has looked at.
-    package static func due(_ c: any SQLConnection, now: Int64, limit: Int) throws -> [String] {
+    package static func due(_ c: any SQLConnection, now: Int64, limit: Int) throws -> [(id: String, isNew: Bool)] {
         try c.query(
             """
-            SELECT id FROM budgets WHERE deleted_at IS NULL AND period <> 'never' AND rolls_at <= $1 ORDER BY rolls_at, id LIMIT \(limit)
+            SELECT id, rolls_at FROM budgets WHERE deleted_at IS NULL AND period <> 'never' AND rolls_at <= $1
+            ORDER BY rolls_at, id LIMIT \(limit)
             """, [.int(now)]
-        ).map { try $0.text("id") }
+        ).map { (try $0.text("id"), try $0.int("rolls_at") == 0) }
     }
 
     /// - Parameter change: the directory's number for it; nil: data planes need not hear of it.
@@ -123,9 +114,5 @@ package enum BudgetPeriodsTable {
         try c.execute(
             "UPDATE budgets SET rolls_at = $1, directory_revision = COALESCE($2, directory_revision) WHERE id = $3",
             [.int(end), .optional(change), .text(budgetID)])
-    }
-
-    package static func rollsAt(_ c: any SQLConnection, budgetID: String) throws -> Int64 {
-        try c.first("SELECT rolls_at FROM budgets WHERE id = $1", [.text(budgetID)])?.int("rolls_at") ?? 0
     }
 }

@@ -158,10 +158,9 @@ package enum BudgetSlicesTable {
     }
 
     package static func put(_ c: any SQLConnection, _ row: BudgetSliceRow, now: Int64) throws {
-        let places = (1...19).map { "$\($0)" }.joined(separator: ", ")
         try c.execute(
             """
-            INSERT INTO budget_slices (\(columns)) VALUES (\(places))
+            INSERT INTO budget_slices (\(columns)) VALUES \(Conditions.places(1, 19))
             ON CONFLICT (id) DO UPDATE SET ceiling = excluded.ceiling, spent = excluded.spent, unknown = excluded.unknown,
                 resolved = excluded.resolved, charged = excluded.charged, state = excluded.state, findings = excluded.findings,
                 updated_at = excluded.updated_at

@@ -44,8 +44,8 @@ package enum DIDDocumentsTable {
                 failed_at = excluded.failed_at, failures = excluded.failures, next_at = excluded.next_at
             """,
             [
-                .text(row.didID), .text(row.tenantID), .text(row.methods), row.readAt.map { .int($0) } ?? .null,
-                row.failure.map { .text($0) } ?? .null, row.failedAt.map { .int($0) } ?? .null, .int(row.failures), .int(row.nextAt),
+                .text(row.didID), .text(row.tenantID), .text(row.methods), .optional(row.readAt), .optional(row.failure),
+                .optional(row.failedAt), .int(row.failures), .int(row.nextAt),
             ])
     }
 

@@ -102,7 +102,7 @@ package enum UpstreamKeysTable {
         let rows = try c.query(
             "SELECT did_id, state, is_disabled, last_error FROM upstream_keys \(conditions.clause)", conditions.arguments)
         return try rows.reduce(into: [:]) { found, row in
-            found[try row.text("did_id")] = (try row.text("state"), try row.int("is_disabled") == 1, try row.text("last_error"))
+            found[try row.text("did_id")] = (try row.text("state"), try row.bool("is_disabled"), try row.text("last_error"))
         }
     }
 
@@ -144,10 +144,10 @@ package enum UpstreamKeysTable {
             WHERE id = $13 AND state = $14 AND attempt = $15 AND due_at = $16
             """,
             [
-                .text(row.state.rawValue), .int(row.attempt), row.hash.map { .text($0) } ?? .null, .int(row.isDisabled ? 1 : 0),
-                row.ciphertext.map { .blob($0) } ?? .null, row.masterKeyID.map { .text($0) } ?? .null, .int(row.dueAt),
+                .text(row.state.rawValue), .int(row.attempt), .optional(row.hash), .bool(row.isDisabled), .optional(row.ciphertext),
+                .optional(row.masterKeyID), .int(row.dueAt),
                 .int(row.doubtfulUntil), .int(row.failures), .text(row.lastError), .int(row.revision), .int(now), .text(row.id),
-                .text(old.state.rawValue), .int(old.attempt), .int(old.dueAt), row.state == .gone ? .int(now) : .null,
+                .text(old.state.rawValue), .int(old.attempt), .int(old.dueAt), .optional(row.state == .gone ? now : nil),
             ]) == 1
     }
 
@@ -158,7 +158,7 @@ package enum UpstreamKeysTable {
         out.state = UpstreamKeyRow.State(rawValue: try row.text("state")) ?? .gone
         out.attempt = try row.int("attempt")
         out.hash = try row.optionalText("hash")
-        out.isDisabled = try row.int("is_disabled") == 1
+        out.isDisabled = try row.bool("is_disabled")
         out.ciphertext = try row.optionalBlob("ciphertext")
         out.masterKeyID = try row.optionalText("master_key_id")
         out.doubtfulUntil = try row.int("doubtful_until")
