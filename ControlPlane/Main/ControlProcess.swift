@@ -54,7 +54,7 @@ struct ControlProcess: Sendable {
             jobs: fleet.jobs + [
                 LeasedWork.Job("usage_partitions", every: .seconds(3600)) { try await usage.preparePartitions() },
                 LeasedWork.Job("sync_payments", every: .seconds(600)) { _ = try await control.users.syncAll(by: .system("payments")) },
-                // Far back at a start, and then the last days; what comes later still is posted when its statement is asked for.
+                // As far back as usage may come late; what comes later still is posted when its statement is asked for.
                 LeasedWork.Job("post_usage", every: .seconds(3600)) { try await control.billing.ledger.postUsage(everything: true) },
                 LeasedWork.Job("did_documents", every: .seconds(5)) { try await control.didDocuments.readDue() },
                 LeasedWork.Job("look_for_rises", every: .seconds(300)) { try await control.budgetStates.lookForRises() },
