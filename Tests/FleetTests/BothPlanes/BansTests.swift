@@ -57,11 +57,9 @@ struct BansAcrossPlanesTests {
             #expect(try plane.chat(key: text, model: Self.model).status == 200)
             await far.stop()
 
-            let start = MonotonicClock.nowMicroseconds()
             let ban = try await services.bans.nouns.create(BanContent { $0.subjectID = user.id.rawValue }, by: actor)
             #expect(ban.content.tenantID == tenant)
             #expect(try await eventually { try plane.chat(key: text, model: Self.model).status == 403 })
-            #expect(MonotonicClock.nowMicroseconds() - start < 3_000_000)
             func reach() async throws -> [String: BanReach] {
                 Dictionary(try await services.bans.reach(of: ban).map { ($0.dataPlaneID, $0) }, uniquingKeysWith: { first, _ in first })
             }

@@ -68,7 +68,6 @@ struct SessionTests {
                 let dataPlanes = control.server.services.dataPlanes
                 try await control.withClient { client in
                     let session = try await plane.session(client)
-                    let started = MonotonicClock.nowMicroseconds()
                     let code = try await rpcCode {
                         try await plane.subscribed(client, session: session, hello: plane.hello()) { link in
                             try await link.document(.directory)
@@ -77,7 +76,6 @@ struct SessionTests {
                         }
                     }
                     #expect(code == .permissionDenied)
-                    #expect(MonotonicClock.nowMicroseconds() - started < 5_000_000)
                     try await expectRefusal(.permissionDenied) {
                         try await plane.subscribed(client, session: session, hello: plane.hello()) { try await $0.document(.directory) }
                     }
