@@ -170,6 +170,12 @@ struct UsageTests {
         #expect(TokenEstimate.output(contentBytes: 4) == 1)
         #expect(TokenEstimate.output(contentBytes: 5) == 2)
         #expect(TokenEstimate.output(contentBytes: .max) == UsageReading.cap)
+        // Pieces as short as tokens are tokens, longer ones are not.
+        #expect(TokenEstimate.output(contentBytes: 60, pieces: 10) == 10)
+        #expect(TokenEstimate.output(contentBytes: 9, pieces: 9) == 9)
+        #expect(TokenEstimate.output(contentBytes: 80, pieces: 10) == 20)
+        #expect(TokenEstimate.output(contentBytes: 0, pieces: 0) == 0)
+        #expect(TokenEstimate.output(contentBytes: .max, pieces: .max) == UsageReading.cap)
     }
 
     @Test("of an image, sound or file is estimated by its kind, not by the length of its base64")

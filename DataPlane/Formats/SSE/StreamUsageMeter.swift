@@ -20,6 +20,8 @@ package struct StreamUsageMeter: Sendable {
     package private(set) var events: Int64 = 0
     /// Raw bytes of text, tool arguments and reasoning in the deltas, for an estimate.
     package private(set) var contentBytes: Int64 = 0
+    /// Events that held some of it.
+    package private(set) var contentEvents: Int64 = 0
     /// The stream said `[DONE]`. Events behind it are read and counted like those before it.
     package private(set) var sawDone = false
     package private(set) var sawFinishReason = false
@@ -228,6 +230,7 @@ package struct StreamUsageMeter: Sendable {
         let strips = emits && mode == .strip
         let glance = ChunkGlance(base, start, end)
         contentBytes &+= Int64(glance.contentBytes)
+        if glance.contentBytes > 0 { contentEvents &+= 1 }
         if glance.hasFinishReason { sawFinishReason = true }
         guard glance.hasUsageValue || glance.hasErrorValue || (strips && glance.usageCount > 0) else { return .keep }
         if !glance.hasErrorValue, let range = glance.nullUsage(base, start, end) { return .cut(range) }

@@ -15,9 +15,16 @@ package enum TokenEstimate {
     }
 
     /// Output tokens of an answer, from the raw bytes of its text (`contentBytes` of a meter).
-    package static func output(contentBytes: Int64) -> Int64 {
-        tokens(bytes: contentBytes)
+    /// - Parameter pieces: how many pieces of a stream the text came in. Where these are as short as tokens are, each is one: that is exact
+    ///   for providers that send every token by itself. 0: it came whole.
+    package static func output(contentBytes: Int64, pieces: Int64 = 0) -> Int64 {
+        let (short, overflow) = pieces.multipliedReportingOverflow(by: bytesOfAShortPiece)
+        guard pieces > 0, !overflow, contentBytes <= short else { return tokens(bytes: contentBytes) }
+        return min(pieces, UsageReading.cap)
     }
+
+    /// A word and its space; pieces of several tokens are longer in the mean.
+    private static let bytesOfAShortPiece: Int64 = 6
 
     private static func tokens(bytes: Int64) -> Int64 {
         guard bytes > 0 else { return 0 }

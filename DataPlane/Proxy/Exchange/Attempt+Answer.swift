@@ -106,6 +106,7 @@ extension Attempt {
         case .collecting: keep(bytes)
         case .passing: forward(bytes)
         case .deciding: hold(bytes)
+        case .leaving: count(bytes)
         case .connecting, .awaitingHead, .ended: return
         }
     }
@@ -124,6 +125,7 @@ extension Attempt {
             if opening.isDamaged { return endBroken(.providerDied, isEnd ? .done : .abandon) }
             if isEnd { finishSending() }
             pass(isEnd: isEnd)
+        case .leaving: if isEnd || meter.sawDone || opening.isDamaged { left(isEnd ? .done : .abandon) }
         case .connecting, .awaitingHead, .ended: return
         }
     }
@@ -364,7 +366,8 @@ extension Attempt {
         if isEnd { return end(.answered(hadError: meter.sawError), .done) }
         if meter.sawDone { return waitForFarewell() }
         setIdleDeadline()
-        if !sink.flush() { pause() }
+        // The client may turn out to be gone with that.
+        if !sink.flush(), state == .passing { pause() }
     }
 }
 

@@ -89,7 +89,8 @@ extension Attempt {
     private var estimatedUsage: TokenUsage {
         TokenUsage(
             input: admission.estimatedInputTokens,
-            output: admission.capability == .embeddings ? 0 : TokenEstimate.output(contentBytes: meter.contentBytes))
+            output: admission.capability == .embeddings
+                ? 0 : TokenEstimate.output(contentBytes: meter.contentBytes, pieces: meter.contentPieces))
     }
 
     /// What the attempt has come to in the middle of its answer, without the provider's word.

@@ -12,7 +12,7 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the exchange it belongs to.
 final class Attempt: @unchecked Sendable {
-    /// connecting → awaitingHead → (collecting | deciding → passing) → ended. Any state may go to ended.
+    /// connecting → awaitingHead → (collecting | deciding → passing → leaving) → ended. Any state may go to ended.
     enum State {
         case connecting
         case awaitingHead
@@ -21,6 +21,8 @@ final class Attempt: @unchecked Sendable {
         /// The answer is held: it may still turn out to be none.
         case deciding
         case passing
+        /// Given up in mid-stream: what the provider sends until it notices is counted, and goes to nobody (`Attempt+Leaving.swift`).
+        case leaving
         case ended
     }
 
@@ -49,6 +51,10 @@ final class Attempt: @unchecked Sendable {
     var meter = ResponseMeter()
     /// What is known of an answer before its head is written.
     var opening = Opening()
+    /// Why it was given up, while what is still on its way is counted.
+    var leaving: Interruption?
+    /// `responseBytes` when it was.
+    var leftFrom: Int64 = 0
     /// What the caller may have of a stream's read, until `endPieces`.
     var gathered: [UInt8] = []
 
@@ -146,7 +152,7 @@ final class Attempt: @unchecked Sendable {
     func upstreamEnded() {
         upstream = nil
         switch state {
-        case .collecting, .deciding, .passing: endPieces(isEnd: true)
+        case .collecting, .deciding, .passing, .leaving: endPieces(isEnd: true)
         case .connecting, .awaitingHead, .ended: upstreamFailed(.closed, connection: nil)
         }
     }
@@ -167,6 +173,7 @@ final class Attempt: @unchecked Sendable {
             if meter.isEmpty { return end(.unusable("an answer without content: \(failure.detail)")) }
             end(.lost(failure.detail, isTimeout: false))
         case .passing: endBroken(.providerDied)
+        case .leaving: left()
         case .connecting, .ended: return
         }
     }
@@ -180,12 +187,10 @@ final class Attempt: @unchecked Sendable {
         case .awaitingHead, .deciding: end(.lost("no answer in time", isTimeout: true), .abandon)
         case .collecting: endRefused(.abandon)
         case .passing: endBroken(isPaused ? .clientTooSlow : .providerStalled, .abandon)
+        case .leaving: left(.abandon)
         case .connecting, .ended: upstream?.abandon()
         }
     }
-
-    /// Given up from our side.
-    func abandon(_ why: Interruption) { end(.abandoned(why), .abandon) }
 
     func endRefused(_ rest: Rest = .done) {
         let hidden = loop.hiddenTexts(of: candidate)

@@ -128,6 +128,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
 
     /// The client is gone, or does not read: the provider is told by closing, and what passed is recorded.
     func clientLeft(_ how: Interruption) {
+        if case .attempting(_, let attempt) = stage, attempt.state == .leaving { return attempt.clientLeftToo() }
         if principal != nil { loop.metrics.clientDisconnects &+= 1 }
         switch stage {
         case .journaling(let admission, let attempt):
@@ -137,7 +138,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
             } else {
                 settle(admission, attempt, nil, Verdict(how, status: 0))
             }
-        case .attempting(_, let attempt): attempt.abandon(how)
+        case .attempting(_, let attempt):
+            attempt.abandon(how)
+            // The record is written when it is known what the provider has made.
+            if attempt.state == .leaving { return }
         case .delivering(let admission, let attempt, let outcome, _):
             settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
         case .idle, .receiving, .asking, .reserving, .recording: break

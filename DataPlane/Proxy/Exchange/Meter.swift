@@ -67,6 +67,9 @@ struct ResponseMeter {
         }
     }
 
+    /// Of a stream: in how many pieces that text came.
+    var contentPieces: Int64 { stream?.contentEvents ?? 0 }
+
     /// The stream said `[DONE]`: nothing that matters follows.
     var sawDone: Bool { stream?.sawDone ?? false }
 

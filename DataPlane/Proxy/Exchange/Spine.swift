@@ -218,7 +218,9 @@ extension Exchange {
         case .answered(let hadError):
             deliver(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError))
         case .broken(let why): breakOff(admission, attempt, outcome, why)
-        case .abandoned(let why) where why.isClientGone: settle(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)))
+        case .abandoned(let why) where why.isClientGone:
+            settle(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)))
+            reset()
         case .abandoned(let why) where hasAnswered: breakOff(admission, attempt, outcome, why)
         // The same endpoint gets it on a connection of its own (RFC 9112 §9.3.1).
         case .notBegun: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)

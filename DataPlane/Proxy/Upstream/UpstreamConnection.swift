@@ -94,6 +94,14 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         close()
     }
 
+    /// The attempt lets go in the middle, and wants to know what is still on its way: the provider sees the end of our side.
+    func leave(by deadline: Int64) {
+        keepAlive = false
+        self.deadline = deadline
+        stream?.closeOutput()
+        stream?.resumeReading()
+    }
+
     /// The attempt needs nothing more of this response. A short rest is read and thrown away, so that the connection can be used again.
     func letGo() {
         attempt = nil

@@ -167,6 +167,44 @@ struct ExchangeTests {
         #expect(record.errorOrigin == .client && record.status == .failed)
     }
 
+    /// A provider that stops when it notices has made some more by then: what was on its way counts, and no more than that.
+    @Test(arguments: ["pace2ms", "pace20ms"])
+    func countsWhatTheProviderMadeUntilItNoticed(_ pace: String) async throws {
+        let proxy = try await ProxyFixture(models: ["sim-chunks10000-\(pace)"])
+        let client = try await RawClient.connect(port: proxy.server.port)
+        try await client.send(proxy.streamRequest("sim-chunks10000-\(pace)"))
+        try await client.receive(bytes: 1000)
+        await client.close()
+        while await proxy.server.activeRequests() > 0 { try await ProxyFixture.pause() }
+        #expect(await proxy.server.sums().metrics.clientDisconnects == 1)
+        let record = try #require(try await proxy.finish().first)
+        let made = try #require(proxy.simulator.ledger.entries.first)
+        #expect(made.outcome == .abandoned && made.events > 1)
+        #expect(record.outputTokens == Int64(made.events))
+        #expect(record.errorCode == "client_disconnected" && record.upstreamStatus == 200)
+    }
+
+    @Test("A provider that takes no notice of a client that left is cut off", arguments: [true, false])
+    func cutsOffAProviderThatTakesNoNotice(_ usesTLS: Bool) async throws {
+        let authority = try TestAuthority()
+        let text = #"{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"hello world and more"}}]}"#
+        let provider = try await RawProvider.start(tls: usesTLS ? try authority.server() : nil, heedsEnds: false) { _ in
+            .stream([text], end: .silence)
+        }
+        let url = usesTLS ? provider.url.replacing("http:", with: "https:") : provider.url
+        let proxy = try await ProxyFixture(
+            models: ["m"], endpoints: [url],
+            adjustConfig: { if usesTLS { $0.providers[0].caPem = authority.pem } })
+        let client = try await RawClient.connect(port: proxy.server.port)
+        try await client.send(proxy.streamRequest("m"))
+        try await client.receive(bytes: 200)
+        await client.close()
+        while await proxy.server.activeRequests() > 0 { try await ProxyFixture.pause() }
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.outputTokens == 5 && record.errorCode == "client_disconnected")
+        await provider.stop()
+    }
+
     @Test func takesLittleForAClientThatNeverReads() async throws {
         let proxy = try await ProxyFixture(models: ["sim-endless"]) { $0.writeTimeout = 300 }
         let client = try await RawClient.connect(port: proxy.server.port, isDeaf: true)

@@ -6,6 +6,7 @@ import NIOPosix
 import Primitives
 import Simulator
 import SwiftProtobuf
+import Synchronization
 import Telemetry
 import Trust
 
@@ -170,6 +171,13 @@ final class ProxyFixture: Sendable {
         return try await send("POST \(path)", headers: headers + ["content-type: application/json"], body: body)
     }
 
+    /// The bytes of a request for a stream, to be sent by a client that does not wait for its end.
+    func streamRequest(_ model: String) -> String {
+        let body = #"{"model":"\#(model)","messages":[],"stream":true}"#
+        return "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(key)\r\n"
+            + "content-length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
     func send(_ requestLine: String, headers: [String] = [], body: String? = nil, authorised: Bool = true) async throws -> RawResponse {
         var text = "\(requestLine) HTTP/1.1\r\nhost: weir.test\r\n"
         if authorised { text += "authorization: Bearer \(key)\r\n" }
@@ -191,11 +199,15 @@ final class ProxyFixture: Sendable {
 final class RawClient: Sendable {
     private let channel: any Channel
     private let received: EventLoopFuture<[UInt8]>
+    private let count: Count
 
-    private init(channel: any Channel, received: EventLoopFuture<[UInt8]>) {
+    private init(channel: any Channel, received: EventLoopFuture<[UInt8]>, count: Count) {
         self.channel = channel
         self.received = received
+        self.count = count
     }
+
+    private final class Count: Sendable { let bytes = Atomic<Int>(0) }
 
     /// - Parameters:
     ///   - isDeaf: nothing that comes is read, until `listen`.
@@ -203,15 +215,16 @@ final class RawClient: Sendable {
     static func connect(port: Int, isDeaf: Bool = false, window: Int? = nil) async throws -> RawClient {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let done = loop.makePromise(of: [UInt8].self)
+        let count = Count()
         let channel = try await ClientBootstrap(group: loop)
             .channelOption(.autoRead, value: !isDeaf)
             .channelOption(.socketOption(.so_rcvbuf), value: SocketOptionValue(window ?? 131_072))
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(done: done)) }
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collector(done: done, count)) }
             }
             .connect(host: "127.0.0.1", port: port)
             .get()
-        return RawClient(channel: channel, received: done.futureResult)
+        return RawClient(channel: channel, received: done.futureResult, count: count)
     }
 
     func send(_ text: String) async throws { try await channel.writeAndFlush(ByteBuffer(string: text)) }
@@ -229,6 +242,9 @@ final class RawClient: Sendable {
         return try await received.get()
     }
 
+    /// Until so much has come.
+    func receive(bytes: Int) async throws { while count.bytes.load(ordering: .relaxed) < bytes { try await ProxyFixture.pause() } }
+
     func close() async { try? await channel.close() }
 
     private final class Collector: ChannelInboundHandler {
@@ -236,9 +252,17 @@ final class RawClient: Sendable {
         private let done: EventLoopPromise<[UInt8]>
         private var bytes: [UInt8] = []
 
-        init(done: EventLoopPromise<[UInt8]>) { self.done = done }
+        private let count: Count
 
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) { bytes += unwrapInboundIn(data).readableBytesView }
+        init(done: EventLoopPromise<[UInt8]>, _ count: Count) {
+            self.done = done
+            self.count = count
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            bytes += unwrapInboundIn(data).readableBytesView
+            count.bytes.store(bytes.count, ordering: .relaxed)
+        }
         func channelInactive(context: ChannelHandlerContext) { done.succeed(bytes) }
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
     }

@@ -67,9 +67,10 @@ final class RawProvider: Sendable {
     /// - Parameters:
     ///   - tls: nil for none.
     ///   - readsBodies: false answers a head at once and reads nothing more of that connection.
+    ///   - heedsEnds: false goes on although the peer has ended its side.
     ///   - answer: to the request of that number, from 0.
     static func start(
-        tls: NIOSSLContext? = nil, readsBodies: Bool = true, _ answer: @escaping @Sendable (Int) -> Answer
+        tls: NIOSSLContext? = nil, readsBodies: Bool = true, heedsEnds: Bool = true, _ answer: @escaping @Sendable (Int) -> Answer
     ) async throws -> RawProvider {
         let seen = Seen()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -80,6 +81,7 @@ final class RawProvider: Sendable {
                     try channel.pipeline.syncOperations.addHandler(Handler(seen, readsBodies: readsBodies, answer))
                 }
             }
+            .childChannelOption(.allowRemoteHalfClosure, value: !heedsEnds)
             .childChannelOption(.socketOption(.so_rcvbuf), value: readsBodies ? 131_072 : 8192)
             .bind(host: "127.0.0.1", port: 0).get()
         return RawProvider(channel, seen)
