@@ -44,6 +44,7 @@ extension Target.Dependency {
     static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
     static let serviceLifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
+    static let mustache = product(name: "Mustache", package: "swift-mustache")
     static let yams = product(name: "Yams", package: "Yams")
     static let x509 = product(name: "X509", package: "swift-certificates")
     static let asn1 = product(name: "SwiftASN1", package: "swift-asn1")
@@ -91,6 +92,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
         // Of its file formats we need none: see SettingsReader.
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
     ],
@@ -137,6 +139,7 @@ let package = Package(
                 .nioHTTP1,
                 .logging,
             ]),
+        library("Dashboard", "ControlPlane/Dashboard", ["API", "Domain", "Nouns", "Primitives", .mustache, .httpTypes]),
         library(
             "Fleet", "ControlPlane/Fleet",
             [
@@ -148,8 +151,8 @@ let package = Package(
         program(
             "weir-control", "ControlPlane/Main",
             [
-                "API", "Fleet", "Outbound", "SignOn", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry", "Trust",
-                "Primitives",
+                "API", "Dashboard", "Fleet", "Outbound", "SignOn", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Telemetry",
+                "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
         program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser, .yams]),
@@ -182,7 +185,8 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Leases", "Trust", "Listening", "Telemetry",
+                "API", "Dashboard", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Leases", "Trust", "Listening",
+                "Telemetry",
                 "Primitives",
                 .hummingbird,
                 .hummingbirdTesting,

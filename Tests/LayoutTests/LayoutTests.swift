@@ -21,14 +21,15 @@ struct LayoutTests {
         "Storage": ("ControlPlane/Storage", ["CLibPQ", "Primitives"]),
         "Domain": ("ControlPlane/Domain", ["Storage", "Nouns", "Contract", "Leases", "Trust", "Telemetry", "Primitives"]),
         "API": ("ControlPlane/API", ["Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives"]),
+        "Dashboard": ("ControlPlane/Dashboard", ["API", "Domain", "Nouns", "Primitives"]),
         "Fleet": ("ControlPlane/Fleet", ["Domain", "Nouns", "Contract", "Leases", "Trust", "Listening", "Telemetry", "Primitives"]),
         "Outbound": ("ControlPlane/Outbound", ["Domain", "Contract", "Primitives"]),
         "SignOn": ("ControlPlane/SignOn", ["Domain", "Primitives"]),
         "weir-control": (
             "ControlPlane/Main",
             [
-                "API", "Fleet", "Outbound", "SignOn", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust", "Telemetry",
-                "Primitives",
+                "API", "Dashboard", "Fleet", "Outbound", "SignOn", "Domain", "Storage", "Nouns", "Contract", "ProcessSettings", "Trust",
+                "Telemetry", "Primitives",
             ]
         ),
         "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),

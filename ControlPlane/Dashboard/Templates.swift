@@ -1,0 +1,117 @@
+import Mustache
+
+/// The pages' HTML. Everything is escaped but what stands in three braces, and that is a chart's SVG, drawn here of numbers.
+enum Templates {
+    /// - Returns: the page. It cannot fail: the templates are compiled when the process starts, by a test, too.
+    static func render(_ name: String, _ page: Any) -> String { library.render(page, withTemplate: name) ?? "" }
+
+    private static let library: MustacheLibrary = {
+        var compiled: [String: MustacheTemplate] = [:]
+        for (name, text) in all {
+            do {
+                compiled[name] = try MustacheTemplate(string: text)
+            } catch {
+                preconditionFailure("the template \(name) is not valid: \(error)")
+            }
+        }
+        return MustacheLibrary(templates: compiled)
+    }()
+
+    static let all: [String: String] = [
+        "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
+        "table": table, "created": created, "overview": overview, "report": report,
+    ]
+
+    private static let start = """
+        <!doctype html>
+        <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+        <title>{{chrome.title}} · Weir</title><link rel="icon" href="data:,"><link rel="stylesheet" href="{{chrome.style}}"><script src="{{chrome.script}}" defer></script></head>
+        """
+
+    private static let layout =
+        start + """
+            <body><a class="skip" href="#main">Skip to the content</a>
+            <header class="side"><a class="brand" href="/admin">Weir</a><details><summary>Menu</summary>
+            <nav aria-label="Pages">{{#chrome.sections}}<h2>{{title}}</h2><ul>{{#links}}<li><a href="{{href}}"{{#isCurrent}} aria-current="page"{{/isCurrent}}>{{text}}</a></li>{{/links}}</ul>{{/chrome.sections}}</nav>
+            <div class="who">Signed on as <strong>{{chrome.person}}</strong>, {{chrome.role}}
+            <form method="post" action="/admin/logout"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}"><button>Sign off</button></form></div>
+            </details></header>
+            <main id="main">{{$content}}{{/content}}</main></body></html>
+
+            """
+
+    private static let signIn =
+        start + """
+            <body class="sign"><main class="sheet"><a class="brand" href="/admin">Weir</a><h1>Sign on</h1>
+            {{#problem}}<div class="note bad" role="alert"><p>{{problem}}</p></div>{{/problem}}
+            {{#provider}}<p><a class="button main-act" href="/admin/login">Sign on with your organisation</a></p><p class="soft small">or with an administrator's token:</p>{{/provider}}
+            <form method="post" action="/admin/sign-in"><input type="hidden" name="next" value="{{next}}">
+            <div class="field"><label for="token">Token</label><p class="about">An administrator's token, as weir token create or the first start gave it.</p>
+            <input id="token" name="token" type="password" autocomplete="off" required></div><button class="main-act">Sign on</button></form></main></body></html>
+
+            """
+
+    private static let message = """
+        {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1></div>
+        <div class="note {{kind}}" role="alert">{{#lines}}<p>{{.}}</p>{{/lines}}</div>{{#back}}<p><a href="{{back}}">Go back</a></p>{{/back}}{{/content}}{{/layout}}
+        """
+
+    private static let cell = """
+        {{#href}}<a href="{{href}}">{{text}}</a>{{/href}}{{^href}}{{#kind}}<span class="tag {{kind}}">{{text}}</span>{{/kind}}{{^kind}}{{text}}{{/kind}}{{/href}}
+        """
+
+    private static let table = """
+        <table class="wide"><thead><tr>{{#columns}}<th scope="col"{{#isNumber}} class="num"{{/isNumber}}>{{#href}}<a href="{{href}}">{{text}}{{mark}}</a>{{/href}}{{^href}}{{text}}{{/href}}</th>{{/columns}}</tr></thead>
+        <tbody>{{#rows}}<tr>{{#cells}}<td data-title="{{title}}"{{#isNumber}} class="num"{{/isNumber}}>{{>cell}}</td>{{/cells}}</tr>{{/rows}}</tbody>{{#hasTotals}}<tfoot><tr>{{#totals}}<td data-title="{{title}}"{{#isNumber}} class="num"{{/isNumber}}>{{text}}</td>{{/totals}}</tr></tfoot>{{/hasTotals}}</table>
+        """
+
+    private static let list = """
+        {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
+        <p class="soft">{{about}}</p>
+        {{#hasFilters}}<form class="filters" method="get" role="search">{{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button>{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
+        <div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p>{{#emptyAct}}<a class="button main-act" href="{{href}}">{{text}}</a>{{/emptyAct}}</div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
+        <div class="acts">{{#first}}<a class="button" href="{{first}}">First page</a>{{/first}}{{#next}}<a class="button" href="{{next}}">Next page</a>{{/next}}{{#export}}<a class="button" href="{{export}}">Export as CSV</a>{{/export}}</div>{{/content}}{{/layout}}
+        """
+
+    private static let detail = """
+        {{<layout}}{{$content}}<div class="crumbs"><a href="{{listHref}}">{{listText}}</a></div><div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
+        {{#notice}}<div class="note good" role="status"><p>{{notice}}</p></div>{{/notice}}
+        <div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div>
+        {{#tables}}<h2>{{title}}</h2><div class="sheet">{{#table}}{{>table}}{{/table}}</div>{{/tables}}
+        {{#hasRelated}}<h2>Belongs to it</h2><div class="acts">{{#related}}<a class="button" href="{{href}}">{{text}}</a>{{/related}}</div>{{/hasRelated}}{{/content}}{{/layout}}
+        """
+
+    private static let form = """
+        {{<layout}}{{$content}}<div class="crumbs"><a href="{{back}}">{{backText}}</a></div><div class="head"><h1>{{chrome.title}}</h1></div>
+        <p class="soft">{{about}}</p>{{#hasProblems}}<div class="note bad" role="alert">{{#problems}}<p>{{.}}</p>{{/problems}}</div>{{/hasProblems}}
+        {{#conflict}}<h2>As it is now</h2><div class="sheet"><dl>{{#conflict}}<dt>{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/conflict}}</dl></div>{{/conflict}}
+        <form class="form" method="post" action="{{action}}"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}">{{#revision}}<input type="hidden" name="revision" value="{{revision}}">{{/revision}}
+        {{#fields}}{{>field}}{{/fields}}<div class="acts"><button class="main-act{{#isDanger}} danger{{/isDanger}}">{{submit}}</button><a class="button" href="{{back}}">Cancel</a></div></form>{{/content}}{{/layout}}
+        """
+
+    private static let field = """
+        {{#isGroup}}<fieldset><legend>{{label}}</legend><p class="about soft small">{{about}}</p>{{#fields}}{{>field}}{{/fields}}</fieldset>{{/isGroup}}{{^isGroup}}<div class="field"><label for="{{id}}">{{label}}{{^isRequired}} <span class="soft small">(optional)</span>{{/isRequired}}</label><p class="about" id="{{id}}-about">{{about}}</p>
+        {{#isSelect}}<select id="{{id}}" name="{{name}}" aria-describedby="{{id}}-about"{{#problem}} aria-invalid="true"{{/problem}}>{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{#isArea}}<textarea id="{{id}}" name="{{name}}" aria-describedby="{{id}}-about"{{#problem}} aria-invalid="true"{{/problem}}>
+        {{value}}</textarea>{{/isArea}}{{#isText}}<input id="{{id}}" name="{{name}}" value="{{value}}" type="{{type}}" autocomplete="off" placeholder="{{placeholder}}" aria-describedby="{{id}}-about"{{#isRequired}} required{{/isRequired}}{{#problem}} aria-invalid="true"{{/problem}}>{{/isText}}
+        {{#problem}}<p class="problem">{{problem}}</p>{{/problem}}</div>{{/isGroup}}
+        """
+
+    private static let created = """
+        {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1></div><div class="note warn" role="status"><p>This is shown once, and never again. Copy it now.</p>
+        <div class="secret"><input id="secret" readonly value="{{secret}}" aria-label="{{label}}"><button type="button" data-copy="secret" hidden>Copy</button></div></div><p><a class="button main-act" href="{{href}}">I have it: go on</a></p>{{/content}}{{/layout}}
+        """
+
+    private static let overview = """
+        {{<layout}}{{$content}}<div class="head"><h1>Overview</h1></div><div data-live="15">
+        {{#findings}}<div class="note {{kind}}"><p><strong>{{subject}}</strong> {{message}}</p>{{#command}}<p class="small soft"><code>{{command}}</code></p>{{/command}}</div>{{/findings}}
+        <div class="tiles">{{#tiles}}<div class="tile"><span>{{label}}</span><b>{{value}}</b><span>{{note}}</span></div>{{/tiles}}</div>
+        {{#charts}}<h2>{{title}}</h2><div class="sheet pad">{{{svg}}}<details><summary class="small soft">The same as a table</summary>{{#table}}{{>table}}{{/table}}</details></div>{{/charts}}
+        {{#tables}}<h2>{{title}}</h2><div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>{{/tables}}</div>{{/content}}{{/layout}}
+        """
+
+    private static let report = """
+        {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button" href="{{href}}">{{text}}</a>{{/acts}}</div></div><p class="soft">{{about}}</p>
+        <form class="filters" method="get">{{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button></form>
+        {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>{{/content}}{{/layout}}
+        """
+}
