@@ -101,6 +101,7 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", path: "Shared/C/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", path: "Shared/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/C/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CHiredis", path: "Shared/C/CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "COpenSSL", path: "Shared/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CSecp256k1", dependencies: ["COpenSSL"], path: "Shared/C/CSecp256k1"),
         .target(name: "CChecksum", path: "Shared/C/CChecksum"),
@@ -121,7 +122,7 @@ let package = Package(
         library(
             "Proxy", "DataPlane/Proxy",
             [
-                "CZlib", "Wire", "Formats", "Contract", "Leases", "Trust", "Listening", "Telemetry", "Primitives",
+                "CHiredis", "CZlib", "Wire", "Formats", "Contract", "Leases", "Trust", "Listening", "Telemetry", "Primitives",
                 .nioCore, .nioPosix, .nioSSL, .nioTLS, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
                 .unixSignals, .serviceLifecycle,
             ], settings: hotPath),
