@@ -180,6 +180,8 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     /// Of an attempt only.
     case startedUs = 43
     // Two-byte tags: few requests have any of these.
+    case likelyCostNano = 55
+    case likelyTokens = 56
     case holds = 60
     case extensions = 61
     case charges = 62

@@ -68,14 +68,20 @@ package enum HoldSettlement {
     ///   - held: what was held of each slice of one account, extensions included.
     ///   - spent: what was used, in the account's unit.
     ///   - isKnown: false where more may have been used than is known: the rest of what was held is then unknown.
+    ///   - most: that no more than this is then taken to be used in all, `spent` included. Nil: everything that was held may be.
     /// - Returns: for each slice what is spent and what is unknown, and what was used beyond all that was held.
-    package static func divide(_ held: [Int64], spent: Int64, isKnown: Bool) -> (parts: [(spent: Int64, unknown: Int64)], beyond: Int64) {
+    package static func divide(
+        _ held: [Int64], spent: Int64, isKnown: Bool, most: Int64? = nil
+    ) -> (parts: [(spent: Int64, unknown: Int64)], beyond: Int64) {
         var left = max(0, spent)
+        var open = isKnown ? 0 : max(0, (most ?? .max).minus(left))
         let parts = held.map { amount in
             let amount = max(0, amount)
             let part = min(amount, left)
             left -= part
-            return (spent: part, unknown: isKnown ? 0 : amount - part)
+            let unknown = min(open, amount - part)
+            open -= unknown
+            return (spent: part, unknown: unknown)
         }
         return (parts, left)
     }

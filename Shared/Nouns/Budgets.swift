@@ -15,6 +15,12 @@ package enum BudgetStrictness: String, Word {
     case hard, soft
 }
 
+/// What requests count for whose end nobody saw.
+package enum UnknownOutcomes: String, Word {
+    case worstCase = "worst_case"
+    case likely
+}
+
 /// Whether a limit refuses, or only counts what it would have refused.
 package enum EnforcementMode: String, Word {
     case enforce, observe
@@ -69,6 +75,7 @@ package struct BudgetContent: Noun {
     package var capability: String?
     /// What the tenant paid in adds to the limit, which is then the credit that it has beyond that.
     package var prepaid = false
+    package var unknownOutcomes = UnknownOutcomes.worstCase
 
     package init() {}
 
@@ -106,6 +113,10 @@ package struct BudgetContent: Noun {
             "Whether what the tenant pays in (its ledger's top-ups and adjustments) adds to the limit, which is then the credit beyond that.",
             or: false
         ).fixed,
+        Field(
+            "unknown_outcomes", \.unknownOutcomes,
+            "What requests count for whose end nobody saw, as when a data plane was killed: worst_case, the most that they can cost, until an "
+                + "operator decides; or likely, what had come of a stream and what its provider makes until it notices.", or: .worstCase),
     ]
 
     package static let levels = ["tenant", "project", "app", "user", "key", "did"]

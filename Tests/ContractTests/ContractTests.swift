@@ -167,7 +167,8 @@ struct UsageEncoderTests {
             (.attempts, Int64(record.attempts)), (.responseBytes, record.responseBytes),
             (.cacheWriteHourTokens, record.cacheWriteHourTokens), (.audioInputTokens, record.audioInputTokens),
             (.imageInputTokens, record.imageInputTokens), (.audioOutputTokens, record.audioOutputTokens),
-            (.imageOutputTokens, record.imageOutputTokens),
+            (.imageOutputTokens, record.imageOutputTokens), (.likelyCostNano, record.likelyCostNano),
+            (.likelyTokens, record.likelyTokens),
         ]
         for (field, value) in numbers {
             #expect(value == Int64((UsageField.allCases.firstIndex(of: field) ?? 0) * 1000), "\(field)")

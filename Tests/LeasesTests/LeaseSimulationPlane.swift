@@ -8,14 +8,19 @@ struct SimulatedRequest {
     var held: Int64
     /// What the provider has produced for it.
     var produced: Int64 = 0
+    /// Where its budgets count what is likely: the most that it may have come to, by what was written down last; its provider keeps to that.
+    var likely: Int64?
+
+    /// What may yet be produced without anything being written down.
+    var unheard: Int64 { min(held, likely ?? held) - produced }
 }
 
 /// What a data plane's folder holds. A value: a snapshot, a copy and an older one that is put back are copies.
 struct SimulatedDisk {
     enum Frame {
-        case intent(Int, [HoldPart])
+        case intent(Int, [HoldPart], likely: Int64?)
         /// All that was taken beyond the intent, and what is known to be spent.
-        case progress(Int, [HoldPart], spent: Int64)
+        case progress(Int, [HoldPart], spent: Int64, likely: Int64?)
         case completion(Int, [HoldPart], [(spent: Int64, unknown: Int64)])
     }
 
@@ -25,7 +30,7 @@ struct SimulatedDisk {
     var toldEpoch: UInt64 = 0
     var rows: [SliceID: HeldSlice] = [:]
     var journal: [Frame] = []
-    var pending: [Int: (holds: [HoldPart], extensions: [HoldPart], spent: Int64)] = [:]
+    var pending: [Int: (holds: [HoldPart], extensions: [HoldPart], spent: Int64, likely: Int64?)] = [:]
     /// Rows that the control plane has not answered for.
     var untold: Set<SliceID> = []
 
@@ -38,10 +43,11 @@ struct SimulatedDisk {
     mutating func fold(_ count: Int) {
         for frame in journal.prefix(count) {
             switch frame {
-            case .intent(let id, let holds): pending[id] = (holds, [], 0)
-            case .progress(let id, let extensions, let spent):
+            case .intent(let id, let holds, let likely): pending[id] = (holds, [], 0, likely)
+            case .progress(let id, let extensions, let spent, let likely):
                 pending[id]?.extensions = extensions
                 pending[id]?.spent = spent
+                pending[id]?.likely = likely
             case .completion(let id, let holds, let charges):
                 pending[id] = nil
                 mark.holds += UInt64(holds.count)
@@ -58,7 +64,7 @@ struct SimulatedDisk {
             mark.holds += UInt64(parts.count)
             for key in Set(parts.map(\.account)) {
                 let theirs = parts.filter { $0.account == key }
-                let divided = HoldSettlement.divide(theirs.map(\.amount), spent: open.spent, isKnown: false)
+                let divided = HoldSettlement.divide(theirs.map(\.amount), spent: open.spent, isKnown: false, most: open.likely)
                 for (part, sums) in zip(theirs, divided.parts) { charge(part, spent: sums.spent, unknown: sums.unknown) }
             }
         }
@@ -135,7 +141,7 @@ final class SimulatedPlane {
         world.statistics.kills += 1
         // The provider goes on for a while with what it was asked for.
         for var request in running {
-            world.produced(Int64.random(in: 0...(request.held - request.produced), using: &world.random), &request)
+            world.produced(Int64.random(in: 0...request.unheard, using: &world.random), &request)
         }
         running = []
     }
@@ -155,38 +161,46 @@ final class SimulatedPlane {
             world.statistics.refused += 1
             return turn()
         }
-        let request = SimulatedRequest(id: world.nextRequest, holds: parts, held: amount)
+        var request = SimulatedRequest(id: world.nextRequest, holds: parts, held: amount)
+        if world.chance(40) { request.likely = Int64.random(in: 1...max(1, amount / 2), using: &world.random) }
         world.nextRequest += 1
-        append(.intent(request.id, parts), holding: parts.count)
+        append(.intent(request.id, parts, likely: request.likely), holding: parts.count)
         running.append(request)
     }
 
     func somethingEnds() {
         guard isAlive, let index = running.indices.randomElement(using: &world.random) else { return }
         var request = running[index]
-        let left = request.held - request.produced
-        world.produced(Int64.random(in: 0...left, using: &world.random), &request)
         // A long answer goes on.
         if world.chance(30), !world.isHealing {
+            world.produced(Int64.random(in: 0...request.unheard, using: &world.random), &request)
             if world.chance(50) { extend(&request) }
+            if request.likely != nil {
+                request.likely = request.produced + Int64.random(in: 0...max(1, request.held / 4), using: &world.random)
+                append(
+                    .progress(request.id, extensions[request.id] ?? [], spent: request.produced, likely: request.likely), holding: 0)
+            }
             running[index] = request
             return
         }
         running.remove(at: index)
         let isKnown = world.isHealing || world.chance(85)
+        let left = isKnown ? request.held - request.produced : request.unheard
+        world.produced(Int64.random(in: 0...left, using: &world.random), &request)
         if isKnown { world.statistics.served += 1 } else { world.statistics.unknown += 1 }
         var parts: [HoldPart] = []
         var charges: [(spent: Int64, unknown: Int64)] = []
         for key in Set(request.holds.map(\.account)) {
             let theirs = request.holds.filter { $0.account == key }
-            let divided = HoldSettlement.divide(theirs.map(\.amount), spent: isKnown ? request.produced : 0, isKnown: isKnown)
+            let divided = HoldSettlement.divide(
+                theirs.map(\.amount), spent: isKnown ? request.produced : 0, isKnown: isKnown, most: request.likely)
             for (part, sums) in zip(theirs, divided.parts) { wallet.settle(part, spent: sums.spent, unknown: sums.unknown) }
             parts += theirs
             charges += divided.parts
         }
         append(.completion(request.id, parts, charges), holding: 0)
         // Nobody heard the end, and the provider went on.
-        if !isKnown { world.produced(Int64.random(in: 0...(request.held - request.produced), using: &world.random), &request) }
+        if !isKnown { world.produced(Int64.random(in: 0...request.unheard, using: &world.random), &request) }
     }
 
     private func extend(_ request: inout SimulatedRequest) {
@@ -204,7 +218,9 @@ final class SimulatedPlane {
         request.held += more
         world.statistics.extended += 1
         extensions[request.id, default: []] += request.holds[extensionStart...]
-        append(.progress(request.id, extensions[request.id] ?? [], spent: request.produced), holding: request.holds.count - extensionStart)
+        append(
+            .progress(request.id, extensions[request.id] ?? [], spent: request.produced, likely: request.likely),
+            holding: request.holds.count - extensionStart)
     }
 
     private var extensions: [Int: [HoldPart]] = [:]

@@ -20,6 +20,7 @@ extension DirectoryTables.Budget {
             }
         entry.soft = kind == BudgetStrictness.soft.rawValue
         entry.observe = mode == EnforcementMode.observe.rawValue
+        entry.likely = unknownOutcomes == UnknownOutcomes.likely.rawValue
         // One that is not known here is no request's.
         entry.capability =
             capability.map { word in Weir_V1_Capability.allCases.first { String(describing: $0) == word } ?? .UNRECOGNIZED(.max) }

@@ -50,5 +50,6 @@ package enum Migrations {
         .tokenKinds,
         .providerCost,
         .ledger,
+        .budgetsUnknownOutcomes,
     ]
 }

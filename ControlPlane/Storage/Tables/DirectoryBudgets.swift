@@ -11,6 +11,7 @@ extension DirectoryTables {
         package let kind: String
         package let mode: String
         package let capability: String?
+        package let unknownOutcomes: String
         package let removed: Bool
     }
 
@@ -28,7 +29,7 @@ extension DirectoryTables {
         return try c.query(
             """
             SELECT b.id AS id, b.tenant_id AS tenant_id, b.name AS name, b.unit AS unit, b.period AS period, b.time_zone AS time_zone,
-                b.kind AS kind, b.mode AS mode, b.capability AS capability,
+                b.kind AS kind, b.mode AS mode, b.capability AS capability, b.unknown_outcomes AS unknown_outcomes,
                 COALESCE(b.project_id, b.app_id, b.user_id, b.key_id, b.did_id, b.tenant_id) AS subject_id,
                 COALESCE(b.deleted_at, t.deleted_at) AS deleted_at
             FROM budgets b JOIN tenants t ON t.id = b.tenant_id WHERE b.id > $1 AND \(wanted) \(condition) ORDER BY b.id LIMIT $2
@@ -38,7 +39,8 @@ extension DirectoryTables {
                 id: try row.text("id"), tenantID: try row.text("tenant_id"), name: try row.text("name"),
                 subjectID: try row.text("subject_id"), unit: try row.text("unit"), period: try row.text("period"),
                 timeZone: try row.text("time_zone"), kind: try row.text("kind"), mode: try row.text("mode"),
-                capability: try row.optionalText("capability"), removed: try row.optionalInt("deleted_at") != nil)
+                capability: try row.optionalText("capability"), unknownOutcomes: try row.text("unknown_outcomes"),
+                removed: try row.optionalInt("deleted_at") != nil)
         }
     }
 }

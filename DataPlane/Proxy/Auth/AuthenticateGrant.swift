@@ -39,7 +39,8 @@ extension Authenticate {
             delegated.grantBudget = GrantBudget(
                 rule: BudgetRule(
                     id: id, tenant: principal.tenant.bits, name: "grant \(grant.id)", subject: BudgetSubject(.did, issuer.id),
-                    unit: .nanoDollars, refuses: true, observes: false, capability: nil, periods: [], neverResets: true), text: text)
+                    unit: .nanoDollars, refuses: true, observes: false, capability: nil, periods: [], neverResets: true,
+                    countsLikely: false), text: text)
         }
         return delegated
     }

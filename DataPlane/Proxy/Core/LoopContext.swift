@@ -77,6 +77,8 @@ final class LoopContext: @unchecked Sendable {
     private var isTickScheduled = false
     private var sweep: RepeatedTask?
     private var sweepCount = 0
+    /// Some stream may hold of a budget: what it came to is written down more often.
+    var mayHoldStreams = false
     /// `date: …\r\n`, renewed by the sweep: formatting it for each answer would cost more than all its other fields.
     private(set) var dateLine: [UInt8] = []
     /// Microseconds, monotonic; renewed at each tick of the sweep and by whoever reads the clock anyway.
@@ -347,8 +349,10 @@ final class LoopContext: @unchecked Sendable {
         for exchange in Array(asking.values) { exchange.questionDeadline(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
         endParked(now)
-        if sweepCount % 10 == 0 {
-            for exchange in running.items { exchange.recordProgress() }
+        if sweepCount % 10 == 0 || mayHoldStreams {
+            var holds = false
+            for exchange in running.items where exchange.recordProgress() { holds = true }
+            mayHoldStreams = holds
             if journal.hasBuffered { scheduleTick() }
         }
     }

@@ -103,11 +103,6 @@ extension Attempt {
         charge(&outcome, always: false)
         return outcome
     }
-
-    /// Whether a second passed since `last`, or since the first byte, in the middle of a stream.
-    func isDueForProgress(since last: Int64) -> Bool {
-        state == .passing && admission.isStreaming && loop.nowMicroseconds - max(last, firstByteAt) >= 1_000_000
-    }
 }
 
 extension UsageReading: TokenKinds {}

@@ -141,7 +141,16 @@ struct AttemptSums {
     var flags = UsageFlags()
     var sentUpstream = false
     /// Of some attempt it is not known what it came to.
-    var isUnknown = false
+    private(set) var isUnknown = false
+    /// How many, and whether one of them was waited for so long that it may have come to anything.
+    private(set) var unknownAttempts: Int64 = 0
+    private(set) var mayBeAnything = false
+
+    mutating func noteUnknown(after microseconds: Int64) {
+        isUnknown = true
+        unknownAttempts &+= 1
+        if microseconds > LikelyCase.unheardMicroseconds { mayBeAnything = true }
+    }
 
     mutating func add(_ outcome: AttemptOutcome) {
         attempts &+= 1

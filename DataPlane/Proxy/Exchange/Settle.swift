@@ -86,7 +86,10 @@ extension Exchange {
     func recordSums(before next: Attempt, _ admission: Admission) {
         loop.encoder.reset()
         encodeSums()
-        if admission.budget != nil { encodeExtensions(admission) }
+        if admission.budget != nil {
+            encodeExtensions(admission)
+            encodeLikely(admission, admission.isStreaming ? LikelyCase(unheard: admission) : nil)
+        }
         loop.encoder.always(.attempts, UInt64(sums.attempts) &+ 1)
         encode(next.candidate, next.price)
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
@@ -192,9 +195,16 @@ extension Exchange {
         encoder.always(.costNano, UInt64(bitPattern: cost.rawValue))
     }
 
-    /// Called about once a second: what a long stream has come to so far, so that a crash loses a second of its count and not all of it.
-    func recordProgress() {
-        guard case .attempting(let admission, let attempt) = stage, attempt.isDueForProgress(since: lastProgressAt) else { return }
+    /// Called about once a second, ten times where a budget is held: what a stream has come to so far, so that a crash loses that much of its
+    /// count and not all of it.
+    /// - Returns: whether it is a stream that holds of a budget.
+    func recordProgress() -> Bool {
+        guard case .attempting(let admission, let attempt) = stage, admission.isStreaming else { return false }
+        if attempt.isDueForProgress(since: lastProgressAt) { recordProgress(admission, attempt) }
+        return admission.budget != nil
+    }
+
+    private func recordProgress(_ admission: Admission, _ attempt: Attempt) {
         lastProgressAt = loop.nowMicroseconds
         var soFar = sums
         soFar.add(attempt.soFar)
@@ -205,7 +215,10 @@ extension Exchange {
         loop.encoder.always(.responseBytes, UInt64(max(0, attempt.responseBytes)))
         loop.encoder.always(.attempts, UInt64(soFar.attempts))
         if soFar.attempts > 1 { encode(attempt.candidate, attempt.price) }
-        if admission.budget != nil { encodeExtensions(admission) }
+        if admission.budget != nil {
+            encodeExtensions(admission)
+            encodeLikely(admission, LikelyCase(attempt, now: loop.nowMicroseconds))
+        }
         loop.encoder.field(.sentUpstream, true)
         loop.journal.progress(requestID, loop.encoder.bytes)
     }

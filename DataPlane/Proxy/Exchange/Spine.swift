@@ -173,7 +173,10 @@ extension Exchange {
         stage = .journaling(admission, attempt)
         if listIndex < 0 { loop.running.add(self) }
         loop.metrics.admitted &+= 1
-        if admission.isStreaming { loop.metrics.streams &+= 1 }
+        if admission.isStreaming {
+            loop.metrics.streams &+= 1
+            if admission.budget != nil { loop.mayHoldStreams = true }
+        }
         loop.sendAfterJournal(self)
     }
 
@@ -213,7 +216,7 @@ extension Exchange {
         }
         loop.metrics.note(outcome)
         sums.add(outcome)
-        if outcome.isUnknown(of: admission) { sums.isUnknown = true }
+        if outcome.isUnknown(of: admission) { sums.noteUnknown(after: outcome.latency) }
         switch outcome.ending {
         case .answered(let hadError):
             deliver(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError))

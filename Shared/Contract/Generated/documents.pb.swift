@@ -937,6 +937,9 @@ package nonisolated struct Weir_V1_BudgetEntry: Sendable {
   /// this one and the next; of one that never begins anew a single one from 0 to 0
   package var periods: [Weir_V1_BudgetPeriod] = []
 
+  /// requests whose end nobody saw count by what is likely, not at their worst
+  package var likely: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2589,7 +2592,7 @@ nonisolated extension Weir_V1_RevokedGrant: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_BudgetEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".BudgetEntry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}name\0\u{3}subject_id\0\u{1}unit\0\u{1}soft\0\u{1}observe\0\u{1}capability\0\u{1}periods\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}tenant_id\0\u{1}name\0\u{3}subject_id\0\u{1}unit\0\u{1}soft\0\u{1}observe\0\u{1}capability\0\u{1}periods\0\u{2}.likely\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2606,6 +2609,7 @@ nonisolated extension Weir_V1_BudgetEntry: SwiftProtobuf.Message, SwiftProtobuf.
       case 7: try { try decoder.decodeSingularBoolField(value: &self.observe) }()
       case 8: try { try decoder.decodeSingularEnumField(value: &self.capability) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.periods) }()
+      case 55: try { try decoder.decodeSingularBoolField(value: &self.likely) }()
       default: break
       }
     }
@@ -2639,6 +2643,9 @@ nonisolated extension Weir_V1_BudgetEntry: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.periods.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.periods, fieldNumber: 9)
     }
+    if self.likely != false {
+      try visitor.visitSingularBoolField(value: self.likely, fieldNumber: 55)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2652,6 +2659,7 @@ nonisolated extension Weir_V1_BudgetEntry: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.observe != rhs.observe {return false}
     if lhs.capability != rhs.capability {return false}
     if lhs.periods != rhs.periods {return false}
+    if lhs.likely != rhs.likely {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

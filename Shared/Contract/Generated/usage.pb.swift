@@ -444,6 +444,17 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._wouldHaveRefused = newValue}
   }
 
+  /// Progress, of a stream that holds of a budget: the most that it has likely come to when it is cut off now. 0: see SliceAmount.unknown.
+  package var likelyCostNano: Int64 {
+    get {_storage._likelyCostNano}
+    set {_uniqueStorage()._likelyCostNano = newValue}
+  }
+
+  package var likelyTokens: Int64 {
+    get {_storage._likelyTokens}
+    set {_uniqueStorage()._likelyTokens = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -461,7 +472,7 @@ package nonisolated struct Weir_V1_SliceAmount: Sendable {
   /// held, or spent
   package var amount: Int64 = 0
 
-  /// of a charge: the most that may have been used beside it
+  /// of a charge: the most that may have been used beside it; of a hold whose budget counts what is likely:
   package var unknown: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -660,7 +671,7 @@ nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{2}\u{10}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{2}\u{4}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -715,6 +726,8 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _extensions: [Weir_V1_SliceAmount] = []
     var _charges: [Weir_V1_SliceAmount] = []
     var _wouldHaveRefused: [String] = []
+    var _likelyCostNano: Int64 = 0
+    var _likelyTokens: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -777,6 +790,8 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _extensions = source._extensions
       _charges = source._charges
       _wouldHaveRefused = source._wouldHaveRefused
+      _likelyCostNano = source._likelyCostNano
+      _likelyTokens = source._likelyTokens
     }
   }
 
@@ -838,6 +853,8 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 41: try { try decoder.decodeSingularBoolField(value: &_storage._sentUpstream) }()
         case 42: try { try decoder.decodeRepeatedMessageField(value: &_storage._attemptList) }()
         case 44: try { try decoder.decodeSingularStringField(value: &_storage._ownerID) }()
+        case 55: try { try decoder.decodeSingularInt64Field(value: &_storage._likelyCostNano) }()
+        case 56: try { try decoder.decodeSingularInt64Field(value: &_storage._likelyTokens) }()
         case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._holds) }()
         case 61: try { try decoder.decodeRepeatedMessageField(value: &_storage._extensions) }()
         case 62: try { try decoder.decodeRepeatedMessageField(value: &_storage._charges) }()
@@ -984,6 +1001,12 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._ownerID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._ownerID, fieldNumber: 44)
       }
+      if _storage._likelyCostNano != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._likelyCostNano, fieldNumber: 55)
+      }
+      if _storage._likelyTokens != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._likelyTokens, fieldNumber: 56)
+      }
       if !_storage._holds.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._holds, fieldNumber: 60)
       }
@@ -1072,6 +1095,8 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._extensions != rhs_storage._extensions {return false}
         if _storage._charges != rhs_storage._charges {return false}
         if _storage._wouldHaveRefused != rhs_storage._wouldHaveRefused {return false}
+        if _storage._likelyCostNano != rhs_storage._likelyCostNano {return false}
+        if _storage._likelyTokens != rhs_storage._likelyTokens {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -25,12 +25,13 @@ struct LeaseStoreTests {
 
     /// A record of a request that held `held` of slice 1.
     private func fold(
-        _ local: LocalStore, _ leases: LeaseStore, held: Int64, extended: Int64 = 0, cost: Int64 = 0,
+        _ local: LocalStore, _ leases: LeaseStore, held: Int64, extended: Int64 = 0, cost: Int64 = 0, unheard: Int64 = 0, likely: Int64 = 0,
         charges: (spent: Int64, unknown: Int64)?
     ) throws {
         let record = UsageEncoder.fields { encoder in
             encoder.field(.requestID, high: 1, low: 2)
-            encoder.amount(.holds, slice: 1, held)
+            encoder.amount(.holds, slice: 1, held, unknown: unheard)
+            encoder.field(.likelyCostNano, likely)
             if extended > 0 { encoder.amount(.extensions, slice: 1, extended) }
             encoder.field(.costNano, cost)
             if let charges { encoder.amount(.charges, slice: 1, charges.spent, unknown: charges.unknown) }
@@ -55,12 +56,23 @@ struct LeaseStoreTests {
         // The process died in the middle: what it cost is spent, the rest of what it held is not known.
         try fold(local, leases, held: 100, extended: 50, cost: 120, charges: nil)
         #expect(try row(leases).spent == 170 && row(leases).unknown == 120)
+        // Of a budget that counts what is likely: what a stream was found to have likely come to, and before anything of it came a little.
+        try fold(local, leases, held: 100, extended: 50, cost: 20, unheard: 30, charges: nil)
+        #expect(try row(leases).spent == 190 && row(leases).unknown == 130)
+        try fold(local, leases, held: 100, extended: 50, cost: 20, unheard: 30, likely: 90, charges: nil)
+        #expect(try row(leases).spent == 210 && row(leases).unknown == 200)
+        // One that may have come to anything holds all the same everything.
+        try fold(local, leases, held: 100, extended: 50, cost: 20, unheard: 30, likely: .max, charges: nil)
+        #expect(try row(leases).spent == 230 && row(leases).unknown == 330)
+        // No budget that counts the worst is helped by what was found.
+        try fold(local, leases, held: 10, cost: 10, likely: 5, charges: nil)
+        #expect(try row(leases).spent == 240 && row(leases).unknown == 330)
         // It closes when memory knows of nothing more, and stays closed.
         let id = try #require(SliceID(rawValue: 1))
-        #expect(try leases.apply([.closing(id, spent: 171, unknown: 120)]).isEmpty)
-        #expect(try leases.apply([.lowered(id, ceiling: 500)]).isEmpty && row(leases).ceiling == 500)
-        #expect(try leases.apply([.closing(id, spent: 170, unknown: 120)]).count == 1)
-        #expect(try row(leases).state == .closed && row(leases).ceiling == 290)
+        #expect(try leases.apply([.closing(id, spent: 241, unknown: 330)]).isEmpty)
+        #expect(try leases.apply([.lowered(id, ceiling: 600)]).isEmpty && row(leases).ceiling == 600)
+        #expect(try leases.apply([.closing(id, spent: 240, unknown: 330)]).count == 1)
+        #expect(try row(leases).state == .closed && row(leases).ceiling == 570)
         let (reports, step) = try leases.reports(.changed)
         #expect(reports.count == 1)
         try leases.told([id], through: step, nowMilliseconds: 0)

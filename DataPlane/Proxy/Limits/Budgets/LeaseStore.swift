@@ -255,25 +255,28 @@ package final class LeaseStore: FoldParticipant {
     }
 
     /// What a record says of the slices that it held. One that was cut short by the process's death says nothing: what is known of its cost is
-    /// spent, the rest of what it held is not known.
+    /// spent, the rest of what it held is not known; of a budget that counts what is likely, as much of it as its stream has likely come to.
     private static func charges(_ record: Weir_V1_UsageRecord, _ db: Database) throws -> [(SliceID, (spent: Int64, unknown: Int64))] {
         if !record.charges.isEmpty {
             return record.charges.compactMap { charge in SliceID(charge.slice).map { ($0, (charge.amount, charge.unknown)) } }
         }
-        var accounts: [AccountKey: (unit: Int, slices: [SliceID], held: [Int64])] = [:]
+        var accounts: [AccountKey: (unit: Int, slices: [SliceID], held: [Int64], likely: Int64)] = [:]
         for hold in record.holds + record.extensions {
             guard let id = SliceID(hold.slice), let slice = try Self.slice(id, db) else { continue }
             let unit = try Int.fetchOne(db, sql: "SELECT unit FROM lease_slice WHERE id = ?", arguments: [id.rawValue]) ?? 0
-            var entry = accounts[slice.account] ?? (unit, [], [])
+            var entry = accounts[slice.account] ?? (unit, [], [], 0)
             entry.slices.append(id)
             entry.held.append(hold.amount)
+            entry.likely = max(entry.likely, LeaseAmount.clamped(hold.unknown))
             accounts[slice.account] = entry
         }
         return accounts.values.flatMap { entry in
             let tokens = LeaseAmount.clamped(record.inputTokens) + LeaseAmount.clamped(record.outputTokens)
             let unit = Weir_V1_BudgetUnit(rawValue: entry.unit) ?? .unspecified
             let spent = unit.amount(cost: record.costNano, tokens: tokens, requests: 1)
-            let parts = HoldSettlement.divide(entry.held, spent: spent, isKnown: false).parts
+            let later = unit.amount(cost: record.likelyCostNano, tokens: record.likelyTokens, requests: 0)
+            let most: Int64? = entry.likely > 0 ? (later > 0 ? later : entry.likely) : nil
+            let parts = HoldSettlement.divide(entry.held, spent: spent, isKnown: false, most: most).parts
             return Array(zip(entry.slices, parts))
         }
     }

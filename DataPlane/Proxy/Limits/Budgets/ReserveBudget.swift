@@ -10,6 +10,8 @@ struct BudgetHold {
         let account: AccountKey
         /// The worst case, in the rule's unit.
         let amount: Int64
+        /// What counts of it where nothing is known of the outcome; nil: all.
+        var likely: Int64?
     }
 
     let entries: [Entry]
@@ -58,7 +60,7 @@ extension Weir_V1_BudgetUnit {
 
 extension TokenUsage {
     /// As budgets count it.
-    fileprivate var total: Int64 { LeaseAmount.clamped(input) + LeaseAmount.clamped(output) }
+    var total: Int64 { LeaseAmount.clamped(input) + LeaseAmount.clamped(output) }
 }
 
 extension Admission {
@@ -114,7 +116,8 @@ enum ReserveBudget {
                 desk.count { $0.unavailable &+= 1 }
                 throw .budgetUnavailable("the periods of budget \(rule.name) that are known here are over")
             }
-            let entry = BudgetHold.Entry(rule: rule, account: account, amount: worst.amount(in: rule.unit))
+            let likely = rule.countsLikely && admission.isStreaming ? LikelyCase(unheard: admission).amount(in: rule.unit) : nil
+            let entry = BudgetHold.Entry(rule: rule, account: account, amount: worst.amount(in: rule.unit), likely: likely)
             if rule.refuses { strict.append(entry) } else { lenient.append(entry) }
         }
         var hold = BudgetHold(entries: strict + lenient)
@@ -271,7 +274,10 @@ extension Exchange {
     func encodeHolds(_ admission: Admission) {
         guard let hold = admission.budget else { return }
         loop.holdsWritten += hold.parts.count
-        for part in hold.parts { loop.encoder.amount(.holds, slice: part.slice.bits, part.amount) }
+        for part in hold.parts {
+            let likely = hold.entries.first { $0.account == part.account }?.likely
+            loop.encoder.amount(.holds, slice: part.slice.bits, part.amount, unknown: likely ?? 0)
+        }
         for rule in hold.wouldHaveRefused { loop.encoder.field(.wouldHaveRefused, rule.id.bytes(prefix: BudgetRule.idPrefix)) }
     }
 
@@ -290,7 +296,9 @@ extension Exchange {
             guard !parts.isEmpty else { continue }
             let wasUsed = sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0
             let spent = entry.rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
-            var divided = HoldSettlement.divide(parts.map(\.amount), spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown)
+            let most = entry.likely.flatMap { sums.mayBeAnything ? nil : spent + LeaseAmount.clamped($0) * sums.unknownAttempts }
+            var divided = HoldSettlement.divide(
+                parts.map(\.amount), spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown, most: most)
             if divided.beyond > 0 {
                 // The provider charged more than the request could come to. What is there of it is taken.
                 loop.budgets.count { $0.beyond &+= 1 }

@@ -69,6 +69,8 @@ package struct BudgetRule: Sendable {
     /// Unix milliseconds; of a budget that never begins anew one from 0 to 0.
     let periods: [Range<Int64>]
     let neverResets: Bool
+    /// Requests whose end nobody saw count by what is likely, and not at their worst.
+    let countsLikely: Bool
 
     /// The account of a request that is admitted now; nil where no period is known for this time.
     func account(atMilliseconds now: Int64) -> AccountKey? {
@@ -162,6 +164,6 @@ extension DirectoryReader {
         return BudgetRule(
             id: id, tenant: tenant, name: entry.name, subject: subject, unit: entry.unit, refuses: !entry.soft && !entry.observe,
             observes: entry.observe, capability: entry.capability == .unspecified ? nil : entry.capability, periods: periods,
-            neverResets: neverResets)
+            neverResets: neverResets, countsLikely: entry.likely)
     }
 }
