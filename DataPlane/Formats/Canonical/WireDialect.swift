@@ -1,0 +1,122 @@
+/// An API for conversations with a model, as callers and providers speak it.
+package enum WireDialect: UInt8, Sendable, CaseIterable {
+    /// OpenAI's chat completions.
+    case chat
+    /// OpenAI's Responses.
+    case responses
+    /// Anthropic's Messages.
+    case messages
+
+    package var name: StaticString {
+        switch self {
+        case .chat: "chat completions"
+        case .responses: "Responses"
+        case .messages: "Messages"
+        }
+    }
+}
+
+/// What a translation has to know that stands neither in the request nor in the answer.
+package struct TranslationOptions: Sendable {
+    /// The model's name at the provider.
+    package var model: String
+    /// The most tokens that the answer may have: written into the request where it says nothing or more.
+    package var outputBound: Int64?
+    /// What the provider calls that bound in chat completions.
+    package var boundName: StaticString = "max_completion_tokens"
+    /// The provider knows OpenRouter's members: cache marks, signed reasoning.
+    package var isOpenRouter = false
+    /// When the answer was made, seconds since 1970: Messages does not say.
+    package var createdSeconds: Int64 = 0
+
+    package init(model: String) { self.model = model }
+}
+
+/// Why something cannot be said in the other dialect.
+package struct TranslationRefusal: Error, Sendable, Equatable {
+    /// For the caller; holds nothing of the request but names of members.
+    package let message: String
+    /// The member to blame, as the caller knows it: `messages[2].content[0].type`.
+    package let param: String?
+    /// A code of its own that SDKs look at; nil for the common one.
+    package let code: StaticCode?
+
+    package enum StaticCode: Sendable, Equatable {
+        /// Anthropic's SDK sends the whole conversation again, without the thread.
+        case threadUnsupported
+    }
+
+    init(_ param: String?, _ message: String, code: StaticCode? = nil) {
+        self.param = param
+        self.message = message
+        self.code = code
+    }
+
+    static func unsupported(_ param: String, _ dialect: WireDialect) -> TranslationRefusal {
+        TranslationRefusal(param, "'\(param)' cannot be carried over to a model that is served through \(dialect.name).")
+    }
+
+    static func wrongType(_ param: String, _ expected: StaticString) -> TranslationRefusal {
+        TranslationRefusal(param, "'\(param)' must be \(expected).")
+    }
+
+    static func tooMany(_ param: String) -> TranslationRefusal {
+        TranslationRefusal(param, "'\(param)' has more than \(JSONView.maxElements) elements.")
+    }
+}
+
+/// Where in a request a value stands, for errors. Made into text only when there is one.
+struct Place {
+    private let parent: () -> String
+
+    init(_ name: StaticString) { parent = { "\(name)" } }
+    private init(_ make: @escaping () -> String) { parent = make }
+
+    var text: String { parent() }
+
+    subscript(_ index: Int) -> Place {
+        let parent = parent
+        return Place { "\(parent())[\(index)]" }
+    }
+
+    subscript(_ name: StaticString) -> Place {
+        let parent = parent
+        return Place { "\(parent()).\(name)" }
+    }
+}
+
+extension JSONView {
+    func requiredText(_ place: Place) throws(TranslationRefusal) -> EscapedText {
+        guard let text else { throw .wrongType(place.text, "a string") }
+        return text
+    }
+
+    func requiredElements(_ place: Place) throws(TranslationRefusal) -> [JSONView] {
+        guard kind == .array else { throw .wrongType(place.text, "an array") }
+        guard let elements else { throw .tooMany(place.text) }
+        return elements
+    }
+
+    func requiredMembers(_ place: Place) throws(TranslationRefusal) -> Members {
+        guard kind == .object else { throw .wrongType(place.text, "an object") }
+        guard let members else { throw .tooMany(place.text) }
+        return Members(members)
+    }
+}
+
+/// The members of one object that was looked into.
+struct Members {
+    let all: [JSONView.Member]
+
+    init(_ all: [JSONView.Member]) { self.all = all }
+
+    /// The last one of that name that is not null.
+    subscript(_ name: StaticString) -> JSONView? {
+        let name = "\(name)"
+        return all.last { $0.name == name && !$0.value.isNull }?.value
+    }
+
+    func text(_ name: StaticString) -> EscapedText? { self[name]?.text }
+    /// A string that one of a few words is expected in.
+    func word(_ name: StaticString) -> String { self[name]?.text?.string ?? "" }
+}

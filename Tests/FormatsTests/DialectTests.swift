@@ -1,0 +1,158 @@
+import Formats
+import Foundation
+import Primitives
+import Testing
+
+/// A case is a pair of files in Fixtures/Dialects: `NAME.FROM-to-TO.KIND.in.json|sse` and `….out.json|sse`. For a request FROM is the
+/// caller's dialect, for an answer the provider's. `NAME.FROM-to-TO.client.json` is the request that an answer belongs to, where it matters.
+@Suite("Translation between dialects")
+struct DialectTests {
+    static let options: TranslationOptions = {
+        var options = TranslationOptions(model: "up-model")
+        options.outputBound = 4000
+        options.createdSeconds = 1_700_000_000
+        return options
+    }()
+
+    static func cases(_ kind: String) -> [String] { Fixtures.cases("Dialects").filter { $0.hasSuffix(".\(kind)") } }
+
+    static func dialects(_ name: String) throws -> (from: WireDialect, to: WireDialect) {
+        let pair = try #require(name.split(separator: ".").dropFirst().first).components(separatedBy: "-to-")
+        func dialect(_ name: String) throws -> WireDialect {
+            try #require(WireDialect.allCases.first { "\($0)" == name })
+        }
+        return (try dialect(pair[0]), try dialect(pair[1]))
+    }
+
+    /// How the answers of a request are translated: of the case's own, or of a small one that asks for usage.
+    static func answers(_ name: String) throws -> AnswerTranslation {
+        let (provider, client) = try dialects(name)
+        let stem = name.split(separator: ".").dropLast().joined(separator: ".")
+        let request: [UInt8] =
+            if let own = try? Fixtures.bytes("Dialects/\(stem).client.json") {
+                own
+            } else {
+                switch client {
+                case .chat: Array(#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream_options":{"include_usage":true}}"#.utf8)
+                case .messages: Array(#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#.utf8)
+                case .responses: Array(#"{"model":"m","input":"x"}"#.utf8)
+                }
+            }
+        return try RequestTranslation(request, from: client, to: provider, options).answers
+    }
+
+    static func stream(_ answers: AnswerTranslation, _ pieces: [[UInt8]]) -> [UInt8] {
+        var stream = answers.stream()
+        var output: [UInt8] = []
+        for piece in pieces { output += piece.withUnsafeBytes { stream.consume($0) } }
+        return output + stream.finish()
+    }
+
+    @Test("writes each request as its fixture has it, and the same again byte for byte", arguments: cases("request"))
+    func requests(name: String) throws {
+        let (from, to) = try Self.dialects(name)
+        let input = try Fixtures.bytes("Dialects/\(name).in.json")
+        let written = try RequestTranslation(input, from: from, to: to, Self.options).body
+        #expect(string(written) + "\n" == string(try Fixtures.bytes("Dialects/\(name).out.json")))
+        #expect(try RequestTranslation(input, from: from, to: to, Self.options).body == written)
+    }
+
+    @Test("refuses what it cannot carry, by the member's name", arguments: cases("refused"))
+    func refusals(name: String) throws {
+        let (from, to) = try Self.dialects(name)
+        let input = try Fixtures.bytes("Dialects/\(name).in.json")
+        let expected = try JSONValue(parsing: Fixtures.bytes("Dialects/\(name).out.json"))
+        do {
+            let written = try RequestTranslation(input, from: from, to: to, Self.options)
+            Issue.record("\(string(written.body))")
+        } catch {
+            #expect(error.param == expected["param"]?.stringValue)
+            #expect(error.message == expected["message"]?.stringValue)
+        }
+    }
+
+    @Test("writes each answer as its fixture has it", arguments: cases("answer"))
+    func answers(name: String) throws {
+        let written = try Self.answers(name).document(Fixtures.bytes("Dialects/\(name).in.json"))
+        #expect(string(written) + "\n" == string(try Fixtures.bytes("Dialects/\(name).out.json")))
+    }
+
+    @Test("writes each stream as its fixture has it, cut at every byte", arguments: cases("stream"))
+    func streams(name: String) throws {
+        let answers = try Self.answers(name)
+        let input = try Fixtures.bytes("Dialects/\(name).in.sse")
+        let whole = Self.stream(answers, [input])
+        #expect(string(whole) == string(try Fixtures.bytes("Dialects/\(name).out.sse")))
+        #expect(Self.stream(answers, input.map { [$0] }) == whole, "byte by byte")
+        for end in 1..<max(2, input.count) {
+            #expect(Self.stream(answers, split(input, at: [end])) == whole, "cut at \(end)")
+        }
+    }
+
+    /// What is left of a stream after any cut must not look like its end, in any dialect.
+    @Test("never ends a stream that broke off as if it were whole", arguments: cases("stream"))
+    func broken(name: String) throws {
+        let answers = try Self.answers(name)
+        let input = try Fixtures.bytes("Dialects/\(name).in.sse")
+        let whole = string(Self.stream(answers, [input]))
+        for end in 0..<input.count {
+            let cut = string(Self.stream(answers, [Array(input[..<end])]))
+            let looksWhole =
+                cut.contains("data: [DONE]") || cut.contains("event: message_stop") || cut.contains("event: response.completed")
+                || cut.contains("event: response.incomplete")
+            // Only where nothing was missing but the blank line, or the mark behind an end that was told.
+            if looksWhole { #expect(Self.withoutUsage(cut) == Self.withoutUsage(whole), "cut at \(end)") }
+        }
+    }
+
+    /// A stream that said why it ended is whole, even when its usage did not arrive.
+    private static func withoutUsage(_ text: String) -> [Substring] {
+        text.split(separator: "\n").filter { !$0.contains("\"usage\":{") && !$0.contains("event: response.completed") }
+    }
+
+    @Test("traps on nothing, whatever is sent", arguments: 1...12 as ClosedRange<UInt64>)
+    func damaged(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let names = Fixtures.cases("Dialects")
+        for _ in 0..<150 {
+            let name = try #require(names.randomElement(using: &random))
+            let isStream = name.hasSuffix(".stream")
+            var bytes = try Fixtures.bytes("Dialects/\(name).in.\(isStream ? "sse" : "json")")
+            for _ in 0..<Int.random(in: 1...6, using: &random) where !bytes.isEmpty {
+                let at = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: bytes[at] = UInt8.random(in: 0...255, using: &random)
+                case 1: bytes.removeSubrange(at..<min(bytes.count, at + Int.random(in: 1...20, using: &random)))
+                case 2:
+                    let other = Int.random(in: 0..<bytes.count, using: &random)
+                    bytes.insert(contentsOf: bytes[min(at, other)..<max(at, other)].prefix(200), at: at)
+                default:
+                    let words = ["null", "{}", "[]", "-1e999", "\"\\ud800\"", "9223372036854775808", "\"\"", "true"]
+                    bytes.replaceSubrange(at..<at, with: Array((words.randomElement(using: &random) ?? "").utf8))
+                }
+            }
+            let (from, to) = try Self.dialects(name)
+            if isStream {
+                let written = Self.stream(try Self.answers(name), split(bytes, at: randomEnds(bytes.count, using: &random)))
+                #expect(written == Self.stream(try Self.answers(name), [bytes]))
+            } else if name.hasSuffix(".answer") {
+                if let written = try? Self.answers(name).document(bytes) { #expect(throws: Never.self) { try JSONView(checking: written) } }
+            } else if let written = try? RequestTranslation(bytes, from: from, to: to, Self.options) {
+                #expect(throws: Never.self) { try JSONView(checking: written.body) }
+            }
+        }
+    }
+
+    @Test("refuses what is nested too deeply, and streams whose events are too large")
+    func bounds() throws {
+        let deep = #"{"model":"m","messages":"# + String(repeating: "[", count: 200) + String(repeating: "]", count: 200) + "}"
+        #expect(throws: TranslationRefusal.self) { try RequestTranslation(Array(deep.utf8), from: .chat, to: .messages, Self.options) }
+        let answers = try Self.answers("x.messages-to-chat.stream")
+        var stream = answers.stream()
+        let piece = [UInt8](repeating: UInt8(ascii: "a"), count: 1 << 20)
+        var output: [UInt8] = []
+        for _ in 0..<17 { output += piece.withUnsafeBytes { stream.consume($0) } }
+        #expect(stream.sawError)
+        #expect(string(output).contains("larger than what can be translated"))
+    }
+}
