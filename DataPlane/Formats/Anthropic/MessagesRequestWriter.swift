@@ -15,7 +15,8 @@ struct MessagesRequestWriter {
 
     func write(_ names: inout ToolNames) throws(TranslationRefusal) -> [UInt8] {
         let turns = try MessagesTurns.arrange(conversation)
-        let maxTokens = maxTokens
+        // Messages demands one.
+        let maxTokens = conversation.maxTokens ?? max(1, options.outputBound)
         let thinking = thinking(maxTokens, turns.turns)
         let tools = offeredTools
         for tool in tools where tool.isCustom { names.isCustom(tool.name) }
@@ -51,13 +52,6 @@ struct MessagesRequestWriter {
             if conversation.isStreaming { output.member("stream", true) }
         }
         return output.bytes
-    }
-
-    /// Messages demands one. Who names none, and has no bound, gets what every model can do.
-    private var maxTokens: Int64 {
-        let bound = options.outputBound.map { max(1, $0) }
-        guard let asked = conversation.maxTokens else { return bound ?? 4096 }
-        return min(asked, bound ?? asked)
     }
 
     // MARK: Instructions

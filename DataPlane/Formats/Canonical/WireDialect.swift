@@ -20,10 +20,14 @@ package enum WireDialect: UInt8, Sendable, CaseIterable {
 package struct TranslationOptions: Sendable {
     /// The model's name at the provider.
     package var model: String
-    /// The most tokens that the answer may have: written into the request where it says nothing or more.
-    package var outputBound: Int64?
-    /// What the provider calls that bound in chat completions.
-    package var boundName: StaticString = "max_completion_tokens"
+    /// The most tokens of the answer where the caller does not say: Messages demands a bound.
+    package var outputBound: Int64 = 4096
+    /// That bound is written for every provider, not only where it must be.
+    package var writesBound = false
+    /// What the provider calls a bound in its dialect; nil: it takes none.
+    package var boundName: StaticString?
+    /// The provider of chat completions is asked for usage in its streams.
+    package var asksForUsage = true
     /// The provider knows OpenRouter's members: cache marks, signed reasoning.
     package var isOpenRouter = false
     /// When the answer was made, seconds since 1970: Messages does not say.

@@ -26,12 +26,8 @@ struct ChatRequestWriter {
                 writeToolChoice(&names, to: &output)
                 if let parallel = conversation.allowsParallelCalls { output.member("parallel_tool_calls", parallel) }
             }
-            if let tokens = maxTokens {
-                if options.boundName.utf8CodeUnitCount == 10 {
-                    output.member("max_tokens", tokens)
-                } else {
-                    output.member("max_completion_tokens", tokens)
-                }
+            if let name = options.boundName, let tokens = conversation.maxTokens ?? (options.writesBound ? options.outputBound : nil) {
+                output.member(name, tokens)
             }
             if let temperature = conversation.temperature { output.member("temperature", temperature) }
             if let topP = conversation.topP { output.member("top_p", topP) }
@@ -46,26 +42,15 @@ struct ChatRequestWriter {
                 output.member("logprobs", true)
                 if let top = conversation.topLogprobs { output.member("top_logprobs", top) }
             }
-            if let user = conversation.user {
-                if source == .responses {
-                    output.member("safety_identifier", user)
-                } else {
-                    output.member("user", PortableName.user(user, limit: 64))
-                }
-            }
+            if let user = conversation.user { output.member("user", PortableName.user(user, limit: 64)) }
             writeTier(to: &output)
             for (name, value) in conversation.shared { output.member(name, value) }
             if conversation.isStreaming {
                 output.member("stream", true)
-                output.object("stream_options") { $0.member("include_usage", true) }
+                if options.asksForUsage { output.object("stream_options") { $0.member("include_usage", true) } }
             }
         }
         return output.bytes
-    }
-
-    private var maxTokens: Int64? {
-        guard let asked = conversation.maxTokens else { return options.outputBound }
-        return min(asked, options.outputBound ?? asked)
     }
 
     private func write(_ tool: Conversation.Tool, _ names: inout ToolNames, to output: inout JSONOutput) {

@@ -29,8 +29,8 @@ struct ResponsesRequestWriter {
                 writeToolChoice(&names, to: &output)
                 if let parallel = conversation.allowsParallelCalls { output.member("parallel_tool_calls", parallel) }
             }
-            if let asked = conversation.maxTokens ?? options.outputBound {
-                output.member("max_output_tokens", min(asked, options.outputBound ?? asked))
+            if let name = options.boundName, let tokens = conversation.maxTokens ?? (options.writesBound ? options.outputBound : nil) {
+                output.member(name, tokens)
             }
             if let temperature = conversation.temperature { output.member("temperature", temperature) }
             if let topP = conversation.topP { output.member("top_p", topP) }
