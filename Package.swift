@@ -156,7 +156,7 @@ let package = Package(
                 "Trust", "Primitives",
                 .hummingbird, .argumentParser, .logging, .serviceLifecycle, .unixSignals,
             ]),
-        program("weir", "ControlPlane/CLI", ["Nouns", "Primitives", .argumentParser, .yams]),
+        program("weir", "ControlPlane/CLI", ["Nouns", "Trust", "Primitives", .argumentParser, .yams]),
 
         // The provider simulator: for tests, drills, benchmarks and the demonstration.
         library("Simulator", "Simulator/Core", ["Wire", "Primitives", .nioCore, .nioPosix, .nioSSL]),
@@ -214,6 +214,6 @@ let package = Package(
 if Context.environment["WEIR_BENCHMARKS"] != nil {
     package.targets.append(
         .executableTarget(
-            name: "intake-bench", dependencies: ["Domain", "Storage", "Contract", "Primitives", .protobuf, .logging], path: "Bench/Intake",
+            name: "intake-bench", dependencies: ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .logging], path: "Bench/Intake",
             swiftSettings: settings))
 }

@@ -6,6 +6,7 @@ import Logging
 import Primitives
 import Storage
 import SwiftProtobuf
+import Trust
 
 /// What it costs the control plane to take in usage: batches as a data plane ships them, decoded and stored, in an empty database.
 ///
@@ -14,6 +15,8 @@ import SwiftProtobuf
 struct IntakeBench {
     private static let tenants = 4
     private static let keysPerTenant = 10
+    /// Heads of all chains come with each batch of so many: far more often than from a data plane.
+    private static let signedEach = 10
 
     static func main() async throws { try await run() }
 
@@ -30,8 +33,11 @@ struct IntakeBench {
             let batches = max(1, records / size / streams)
             // Before the watch runs.
             let shipped = try (0..<streams).map { stream in
-                try (0..<batches).map { number in
-                    try batch(stream: stream, sequence: UInt64(number + 1), size: size, now: now).serializedBytes() as [UInt8]
+                var chains = Chains(stream: stream)
+                return try (0..<batches).map { number in
+                    var batch = batch(stream: stream, sequence: UInt64(number + 1), size: size, now: now)
+                    try chains.add(to: &batch, isSigned: number % signedEach == signedEach - 1)
+                    return try batch.serializedBytes() as [UInt8]
                 }
             }
             let intake = UsageIntake(
@@ -48,6 +54,10 @@ struct IntakeBench {
             let found = try await database.read { c in
                 try c.first("SELECT COUNT(*) AS records, SUM(cost_nano) AS cost FROM usage_records")
             }
+            let followed = try await database.read { c in
+                try c.first("SELECT COALESCE(SUM(number), 0) AS records, COUNT(broken) AS broken FROM usage_chains")
+            }
+            guard try followed?.int("records") == Int64(stored), try followed?.int("broken") == 0 else { throw BenchError.notFollowed }
             print(
                 "\(kind.name): \(Int(stored)) records in batches of \(size), \(together) at once, \(streams) data plane(s): \(Int(stored / took * 1e6)) records/s,",
                 String(format: "%.2f µs of processor time a record", used / stored), "(stored: \(try found?.int("records") ?? 0))")
@@ -64,6 +74,7 @@ struct IntakeBench {
 
     private enum BenchError: Error {
         case notStored
+        case notFollowed
     }
 
     private static var quiet: Logger {
@@ -124,7 +135,8 @@ struct IntakeBench {
                 try DataPlanesTable.insert(
                     c,
                     DataPlaneRow(
-                        id: id, name: id, region: "eu", tenantIDs: [], identityPublicKey: Array(id.utf8), sealingPublicKey: [],
+                        id: id, name: id, region: "eu", tenantIDs: [], identityPublicKey: Chains.key(stream).publicKey,
+                        sealingPublicKey: [],
                         version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 1))
                 try DataPlaneConfigsTable.insert(c, dataPlaneID: id, version: 1, now: 1)
             }
@@ -174,5 +186,44 @@ struct IntakeBench {
             return record
         }
         return batch
+    }
+}
+
+/// The chains that a data plane makes of its records, and signs.
+private struct Chains {
+    let stream: Int
+    private var links: [String: (number: Int64, link: Digest256)] = [:]
+
+    init(stream: Int) { self.stream = stream }
+
+    static func key(_ stream: Int) -> IdentityKey {
+        IdentityKey(raw: [UInt8](repeating: UInt8(truncatingIfNeeded: stream + 1), count: 32)) ?? IdentityKey()
+    }
+
+    mutating func add(to batch: inout Weir_V1_UsageBatch, isSigned: Bool) throws {
+        batch.chained = true
+        let dataPlaneID = "dp_\(stream)"
+        var splitter = UsageSplitter()
+        for record in batch.records {
+            let bytes: [UInt8] = try record.serializedBytes()
+            guard let digests = bytes.withUnsafeBytes({ splitter.read($0) }) else { continue }
+            let genesis = UsageChain.genesis(dataPlaneID: dataPlaneID, incarnation: batch.incarnation, tenantID: record.tenantID)
+            let before = links[record.tenantID] ?? (0, genesis)
+            links[record.tenantID] = (before.number + 1, UsageChain.link(before.link, digests))
+        }
+        guard isSigned else { return }
+        batch.heads = try links.sorted { $0.key < $1.key }.map { tenant, chain in
+            let signed = try UsageHead(
+                dataPlaneID: dataPlaneID, incarnation: batch.incarnation, tenantID: tenant, number: chain.number, link: chain.link,
+                signedAt: 1_700_000_000_000
+            ).signed(by: Self.key(stream))
+            var head = Weir_V1_UsageHead()
+            head.tenantID = tenant
+            head.number = UInt64(chain.number)
+            head.link = Data(chain.link.bytes)
+            head.signedAtMs = signed.signedAt
+            head.signature = Data(signed.signature)
+            return head
+        }
     }
 }

@@ -24,7 +24,7 @@ package enum RowSecurity {
             "kill_switches", "limits",
             "budget_accounts", "budget_slices", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances", "admin_tokens",
             "people",
-            "group_roles", "admin_sessions",
+            "group_roles", "admin_sessions", "usage_chains", "usage_signed", "usage_heads", "usage_verdicts",
         ].map { (name: $0, tenantColumn: "tenant_id") }
 
     /// Those that were there when this began; a later table's migration brings its own policy.

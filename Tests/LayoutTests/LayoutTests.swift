@@ -32,9 +32,9 @@ struct LayoutTests {
                 "Telemetry", "Primitives",
             ]
         ),
-        "weir": ("ControlPlane/CLI", ["Nouns", "Primitives"]),
+        "weir": ("ControlPlane/CLI", ["Nouns", "Trust", "Primitives"]),
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
-        "intake-bench": ("Bench/Intake", ["Domain", "Storage", "Contract", "Primitives"]),
+        "intake-bench": ("Bench/Intake", ["Domain", "Storage", "Contract", "Trust", "Primitives"]),
         "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
     ]
 

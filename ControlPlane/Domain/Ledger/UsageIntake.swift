@@ -24,7 +24,10 @@ package struct UsageIntake: Sendable {
     private let logger: Logger
     private let parties: UsageParties
     private let keyUses = KeyUses()
+    private let identities = UsageIdentities()
     private let quarantined: [QuarantineReason: Counter]
+    private let chainBreaks: [ChainBreak: Counter]
+    private let forks: Counter
 
     package init(
         database: any Database, prices: any PriceBook, clock: any WallClock, logger: Logger = Logger(label: "weir.usage"),
@@ -35,6 +38,18 @@ package struct UsageIntake: Sendable {
         self.clock = clock
         self.logger = logger
         parties = UsageParties(database: database)
+        chainBreaks = Dictionary(
+            uniqueKeysWithValues: ChainBreak.allCases.map { fault in
+                (
+                    fault,
+                    metrics.counter(
+                        "weir_usage_chain_breaks_total",
+                        help: "Signed heads of chains of usage records that do not go with the records that were stored.",
+                        labels: [("reason", fault.rawValue)])
+                )
+            })
+        forks = metrics.counter(
+            "weir_usage_forks_total", help: "Usage batches of a number that is stored with other contents: of a copied or restored disk.")
         quarantined = Dictionary(
             uniqueKeysWithValues: QuarantineReason.allCases.map { reason in
                 (
@@ -75,24 +90,43 @@ package struct UsageIntake: Sendable {
         let now = clock.nowMicroseconds()
         // What is stored already needs no rating; the transaction decides, this only spares work.
         let reports = try await ReportedUsage(batches, of: dataPlaneID, parties, prices, now: now)
-        let outcome = try await database.transaction(as: .all, isolation: .readCommitted) { [keyUses] c -> Outcome in
-            let before = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
-            var outcome = Outcome(marks: [], before: before)
+        let reported = ReportedChains(batches, of: dataPlaneID)
+        let outcome = try await database.transaction(as: .all, isolation: .readCommitted) { [keyUses, identities] c -> Outcome in
+            var mark = try UsageWatermarksTable.lock(c, dataPlaneID: dataPlaneID, incarnation: incarnation, now: now / 1000)
+            var outcome = Outcome(marks: [], before: mark.sequence)
+            var recent = RecentBatches(mark.recent)
             var due: [Int] = []
-            for (batch, places) in zip(batches, reports.places) {
-                if Int64(clamping: batch.sequence) == outcome.mark &+ 1 {
-                    due += places
-                    outcome.marks.append(outcome.mark &+ 1)
+            var told: [FollowedChains.Told] = []
+            for (index, batch) in batches.enumerated() {
+                let sequence = Int64(clamping: batch.sequence)
+                if sequence == outcome.mark &+ 1 {
+                    due += reports.places[index]
+                    told += reported.heads(index).map { .init(head: $0, after: reports.places[index].upperBound) }
+                    recent.append(sequence, reported.digests[index])
+                    outcome.marks.append(sequence)
                 } else {
+                    if sequence <= outcome.mark, recent.isOther(sequence, reported.digests[index]) { outcome.forks.insert(index) }
                     outcome.marks.append(outcome.mark)
                 }
             }
-            guard outcome.mark != before else { return outcome }
-            if before == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
+            guard outcome.mark != outcome.before else { return outcome }
+            if outcome.before == 0 { try Self.checkIncarnations(c, dataPlaneID, now / 1000) }
+            if mark.followed != outcome.before {
+                try UsageChainsTable.lose(c, dataPlaneID: dataPlaneID, incarnation: incarnation)
+                mark.lost = outcome.before
+            }
+            let chains = try FollowedChains(
+                c, reported, dataPlaneID: dataPlaneID, incarnation: incarnation, due: due, told: told,
+                publicKey: told.isEmpty ? nil : identities.publicKey(c, of: dataPlaneID), beginsAnew: mark.lost == 0, now: now / 1000)
             let (places, apart) = try Self.divide(c, reports, due, dataPlaneID, now / 1000)
             let stored = try StoredUsage(c, reports.rows, at: places)
-            try Self.keepApart(c, apart, batches, reports, dataPlaneID)
-            try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, sequence: outcome.mark)
+            try Self.keepApart(c, apart, batches, reports, chains.numbers, dataPlaneID)
+            try chains.store(
+                c, reports.rows, repeated: stored.places.count == places.count ? [] : Set(places).subtracting(stored.places),
+                apart: Set(apart.map(\.place)))
+            (mark.sequence, mark.followed, mark.recent) = (outcome.mark, outcome.mark, recent.bytes)
+            try UsageWatermarksTable.set(c, dataPlaneID: dataPlaneID, incarnation: incarnation, mark)
+            outcome.breaks = chains.breaks.map { (tenantID: $0.key.tenantID, fault: $0.fault) }
             outcome.uses = keyUses.due(stored.groups, of: reports.rows, dataPlaneID)
             try KeyUsesTable.note(c, dataPlaneID: dataPlaneID, outcome.uses)
             outcome.repeated = places.count - stored.places.count
@@ -102,10 +136,11 @@ package struct UsageIntake: Sendable {
         }
         keyUses.remember(outcome.uses, of: dataPlaneID)
         report(outcome, batches, dataPlaneID)
-        return outcome.marks.map { mark in
+        return outcome.marks.enumerated().map { index, mark in
             var ack = Weir_V1_UsageAck()
             ack.incarnation = incarnation
             ack.storedSequence = UInt64(clamping: mark)
+            if outcome.forks.contains(index) { ack.forkedSequence = batches[index].sequence }
             return ack
         }
     }
@@ -126,6 +161,9 @@ package struct UsageIntake: Sendable {
         var marks: [Int64]
         let before: Int64
         var repeated = 0
+        /// Batches of numbers that are stored with other contents, by their place.
+        var forks: Set<Int> = []
+        var breaks: [(tenantID: String, fault: ChainBreak)] = []
         var apart: [QuarantineReason] = []
         var uses: [KeyUse] = []
         var mismatches = 0
@@ -197,7 +235,8 @@ package struct UsageIntake: Sendable {
     }
 
     private static func keepApart(
-        _ c: any SQLConnection, _ apart: [Apart], _ batches: [UsageBatchBytes], _ reports: ReportedUsage, _ dataPlaneID: String
+        _ c: any SQLConnection, _ apart: [Apart], _ batches: [UsageBatchBytes], _ reports: ReportedUsage,
+        _ numbers: [Int64], _ dataPlaneID: String
     ) throws {
         guard !apart.isEmpty else { return }
         let present = try UsageQuarantineTable.totals(c, dataPlaneID: dataPlaneID).reduce(0) { $0 &+ $1.records }
@@ -210,13 +249,26 @@ package struct UsageIntake: Sendable {
                 return QuarantinedUsageRow(
                     id: "qua_" + Base32.encode(SecureRandom.bytes(10)), receivedAt: row.receivedAt, reason: one.reason.rawValue,
                     dataPlaneID: dataPlaneID, incarnation: row.incarnation, sequence: row.sequence, position: row.position,
-                    tenantID: row.tenantID, record: batch.recordBytes(Int(clamping: row.position)))
+                    tenantID: row.tenantID, record: batch.recordBytes(Int(clamping: row.position)),
+                    chainNumber: numbers[one.place] > 0 ? numbers[one.place] : nil)
             })
     }
 
     private func report(_ outcome: Outcome, _ batches: [UsageBatchBytes], _ dataPlaneID: String) {
         let sequence = batches.last?.sequence ?? 0
         let about: Logger.Metadata = ["data_plane": "\(dataPlaneID)", "sequence": "\(sequence)", "mark": "\(outcome.mark)"]
+        if !outcome.forks.isEmpty {
+            forks.increment(by: UInt64(outcome.forks.count))
+            logger.error(
+                "usage batch of a number that is stored with other contents: two processes work with copies of one disk, or it was restored",
+                metadata: about)
+        }
+        for (tenantID, fault) in outcome.breaks {
+            chainBreaks[fault]?.increment(by: 1)
+            logger.error(
+                "signed head of a usage chain does not go with its records: bills cannot be proved from there on",
+                metadata: about.merging(["tenant": "\(tenantID)", "reason": "\(fault.rawValue)"]) { a, _ in a })
+        }
         guard outcome.mark != outcome.before else {
             logger.debug(
                 Int64(clamping: sequence) <= outcome.mark ? "usage batch repeated" : "usage batch ahead of its turn", metadata: about)

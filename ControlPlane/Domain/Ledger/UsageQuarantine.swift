@@ -112,6 +112,27 @@ package struct UsageQuarantine: Sendable {
         try await decide("usage_quarantine.discard", selection, by: actor) { rows in rows.map { ($0, nil) } }
     }
 
+    /// What bills say of records that are in chains.
+    /// - Parameter stored: of those that are billed, by their order, which were not billed before.
+    private static func verdicts(
+        _ decided: [(row: QuarantinedUsageRow, usage: UsageRow?)], _ stored: Set<Int>, _ now: Int64
+    ) -> [UsageVerdictRow] {
+        var verdicts: [UsageVerdictRow] = []
+        var billed = 0
+        for (row, usage) in decided {
+            let isStored = usage != nil && stored.contains(billed)
+            if usage != nil { billed += 1 }
+            guard let number = row.chainNumber else { continue }
+            verdicts.append(
+                UsageVerdictRow(
+                    key: UsageChainKey(tenantID: row.tenantID, dataPlaneID: row.dataPlaneID, incarnation: row.incarnation), number: number,
+                    state: usage == nil ? .discarded : isStored ? .charged : .repeated,
+                    chargedNano: isStored ? usage?.costNano ?? 0 : 0, day: (usage?.admittedAtMicroseconds ?? 0) / 86_400_000_000,
+                    decidedAt: now))
+        }
+        return verdicts
+    }
+
     /// Chunk by chunk, oldest last; each is removed in the transaction that bills it.
     private func decide(
         _ action: String, _ selection: Selection, by actor: Actor,
@@ -137,7 +158,8 @@ package struct UsageQuarantine: Sendable {
                 guard !decided.isEmpty else { return 0 }
                 var usage = UsageRow.packed()
                 for row in decided { try row.usage?.append(to: &usage) }
-                _ = try StoredUsage(c, usage, at: Array(0..<usage.count))
+                let stored = Set(try StoredUsage(c, usage, at: Array(0..<usage.count)).places)
+                try UsageVerdictsTable.insert(c, Self.verdicts(decided, stored, now))
                 try UsageQuarantineTable.remove(c, decided.map(\.row))
                 try AuditLog.record(
                     c, actor, action, id: selection.dataPlaneID.rawValue,

@@ -51,5 +51,6 @@ package enum Migrations {
         .providerCost,
         .ledger,
         .budgetsUnknownOutcomes,
+        .usageChains,
     ]
 }

@@ -157,18 +157,30 @@ package enum UsageTable {
 }
 
 /// How far each life of each data plane has reported.
+package struct UsageWatermark: Hashable, Sendable {
+    /// The number of the last batch that is stored; 0 before the first.
+    package var sequence: Int64
+    /// Of the batches stored last, each as its number (8 bytes, big-endian) and the first 16 bytes of its digest.
+    package var recent: [UInt8]
+    /// The last batch whose records were followed in their chains.
+    package var followed: Int64
+    /// The last batch that was not, though others came before or after it; 0: none.
+    package var lost: Int64
+}
+
 package enum UsageWatermarksTable {
-    /// The number of the last batch that is stored, 0 before the first. Locks it until the transaction ends, so two streams of one
-    /// data plane take turns.
-    package static func lock(_ c: any SQLConnection, dataPlaneID: String, incarnation: String, now: Int64) throws -> Int64 {
+    /// Locks it until the transaction ends, so two streams of one data plane take turns.
+    package static func lock(_ c: any SQLConnection, dataPlaneID: String, incarnation: String, now: Int64) throws -> UsageWatermark {
         let row = try c.first(
             """
             INSERT INTO usage_watermarks (data_plane_id, incarnation, sequence, updated_at, created_at) VALUES ($1, $2, 0, $3, $3)
             ON CONFLICT (data_plane_id, incarnation) DO UPDATE SET updated_at = excluded.updated_at
-            RETURNING sequence
+            RETURNING sequence, recent, followed, lost
             """, [.text(dataPlaneID), .text(incarnation), .int(now)])
         guard let row else { throw DatabaseError.unexpectedValue("the watermark returned no row") }
-        return try row.int("sequence")
+        return UsageWatermark(
+            sequence: try row.int("sequence"), recent: try row.optionalBlob("recent") ?? [], followed: try row.int("followed"),
+            lost: try row.int("lost"))
     }
 
     /// How many lives of a data plane began after `since`, Unix milliseconds.
@@ -178,9 +190,13 @@ package enum UsageWatermarksTable {
             [.text(dataPlaneID), .int(since)])?.int("lives") ?? 0
     }
 
-    package static func set(_ c: any SQLConnection, dataPlaneID: String, incarnation: String, sequence: Int64) throws {
+    package static func set(_ c: any SQLConnection, dataPlaneID: String, incarnation: String, _ mark: UsageWatermark) throws {
         try c.execute(
-            "UPDATE usage_watermarks SET sequence = $1 WHERE data_plane_id = $2 AND incarnation = $3",
-            [.int(sequence), .text(dataPlaneID), .text(incarnation)])
+            """
+            UPDATE usage_watermarks SET sequence = $1, recent = $2, followed = $3, lost = $4 WHERE data_plane_id = $5 AND incarnation = $6
+            """,
+            [
+                .int(mark.sequence), .blob(mark.recent), .int(mark.followed), .int(mark.lost), .text(dataPlaneID), .text(incarnation),
+            ])
     }
 }

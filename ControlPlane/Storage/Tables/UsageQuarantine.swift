@@ -13,10 +13,12 @@ package struct QuarantinedUsageRow: Sendable, Hashable {
     package var tenantID: String
     /// A serialised `UsageRecord`, as it was reported.
     package var record: [UInt8]
+    /// Its number in its tenant's chain; nil: it is in none.
+    package var chainNumber: Int64?
 
     package init(
         id: String, receivedAt: Int64, reason: String, dataPlaneID: String, incarnation: String, sequence: Int64, position: Int64,
-        tenantID: String, record: [UInt8]
+        tenantID: String, record: [UInt8], chainNumber: Int64? = nil
     ) {
         self.id = id
         self.receivedAt = receivedAt
@@ -27,16 +29,18 @@ package struct QuarantinedUsageRow: Sendable, Hashable {
         self.position = position
         self.tenantID = tenantID
         self.record = record
+        self.chainNumber = chainNumber
     }
 
     static let columns = [
         "id", "received_at", "reason", "data_plane_id", "incarnation", "sequence", "position", "tenant_id", "record",
+        "chain_number",
     ]
 
     var values: [SQLValue] {
         [
             .text(id), .int(receivedAt), .text(reason), .text(dataPlaneID), .text(incarnation), .int(sequence), .int(position),
-            .text(tenantID), .blob(record),
+            .text(tenantID), .blob(record), .optional(chainNumber),
         ]
     }
 
@@ -44,7 +48,8 @@ package struct QuarantinedUsageRow: Sendable, Hashable {
         self.init(
             id: try row.text("id"), receivedAt: try row.int("received_at"), reason: try row.text("reason"),
             dataPlaneID: try row.text("data_plane_id"), incarnation: try row.text("incarnation"), sequence: try row.int("sequence"),
-            position: try row.int("position"), tenantID: try row.text("tenant_id"), record: try row.blob("record"))
+            position: try row.int("position"), tenantID: try row.text("tenant_id"), record: try row.blob("record"),
+            chainNumber: try row.optionalInt("chain_number"))
     }
 }
 

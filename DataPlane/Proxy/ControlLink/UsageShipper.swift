@@ -74,7 +74,10 @@ struct UsageShipper {
     }
 
     private func receive(_ ack: Weir_V1_UsageAck, _ shipping: SharedShipping) async throws {
-        let outcome = try await worker.blocking { try outbox.acknowledge(through: ack.storedSequence, incarnation: ack.incarnation) }
+        let outcome = try await worker.blocking {
+            if ack.forkedSequence > 0 { return try outbox.fork(at: ack.forkedSequence, incarnation: ack.incarnation) }
+            return try outbox.acknowledge(through: ack.storedSequence, incarnation: ack.incarnation)
+        }
         switch outcome {
         case .removed:
             let answer = shipping.state.withLock { $0.didReceive(stored: ack.storedSequence) }
@@ -85,7 +88,8 @@ struct UsageShipper {
             break
         case .newIncarnation(let incarnation):
             logger.critical(
-                "this data directory is an older copy of itself: usage is numbered anew", metadata: ["incarnation": "\(incarnation)"])
+                "this data directory is a copy, or an older one of itself: usage is numbered anew",
+                metadata: ["incarnation": "\(incarnation)"])
             throw RPCError(code: .aborted, message: "the outbox has a new incarnation")
         }
         wake.raise()
@@ -102,7 +106,7 @@ struct UsageMessage: Sendable {
     let incarnation: String
     let batch: OutboxBatch
 
-    /// A serialised `UsageBatch`: fields 1 and 2, and the blob, which is field 3 as often as there are records.
+    /// A serialised `UsageBatch`: fields 1 and 2, and the blob, which is the others.
     var bytes: [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(batch.records.count + incarnation.utf8.count + 16)

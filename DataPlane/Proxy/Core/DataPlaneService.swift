@@ -102,7 +102,8 @@ package struct DataPlaneService: Sendable {
                 signatures.nonces.recovered()
                 budgets.recovered()
                 rates.recovered()
-            }, logger: logger, clock: clock, estimateInterrupted: { estimator.suffix(for: $0) })
+            }, logger: logger, clock: clock, signer: UsageSigner(dataPlaneID: enrollment.dataPlaneID.rawValue, key: keys.identity),
+            estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures,
             rates: rates, budgets: budgets)

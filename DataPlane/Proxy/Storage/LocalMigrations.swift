@@ -32,6 +32,7 @@ package struct LocalMigration: Sendable {
         rates,
         rateShares,
         leases,
+        usageChains,
     ]
 
     private static let base = LocalMigration(

@@ -6,7 +6,7 @@ import Synchronization
 /// A row of the outbox: what is shipped and acknowledged as one.
 package struct OutboxBatch: Sendable, Hashable {
     package var sequence: UInt64
-    /// The `records` fields of a `weir.v1.UsageBatch`, as they stand in its encoding.
+    /// The fields of a `weir.v1.UsageBatch` but its incarnation and sequence, as they stand in its encoding.
     package var records: Data
     package var count: Int
 }
@@ -35,17 +35,25 @@ package final class UsageOutboxStore: Sendable {
         /// The last batch given to the shipper by this process.
         var handedOut: Int64 = 0
         var acknowledgedOnce = false
+        /// The last batch that ends in heads: no record may follow them in it.
+        var sealed: Int64 = 0
+        /// The month's begin, Unix milliseconds, since which all chains are signed.
+        var signedMonth: Int64?
         var listeners: [@Sendable () -> Void] = []
     }
 
     private let database: DatabaseQueue
     private let counters: UsageCounters
+    private let chains: UsageChains?
     private let state: Mutex<State>
 
-    /// - Parameter incarnation: of the database when it was created; a later one in its table `meta` takes precedence.
-    package init(database: DatabaseQueue, counters: UsageCounters, incarnation: String) throws {
+    /// - Parameters:
+    ///   - incarnation: of the database when it was created; a later one in its table `meta` takes precedence.
+    ///   - signer: as whom the records are signed; nil: they are not.
+    package init(database: DatabaseQueue, counters: UsageCounters, incarnation: String, signer: UsageSigner? = nil) throws {
         self.database = database
         self.counters = counters
+        chains = signer.map(UsageChains.init)
         let (known, last, size) = try database.read { db in
             (
                 try LocalStore.meta(db, UsageTables.incarnationKey), try UsageTables.lastSequence(db), try UsageTables.outboxSize(db)
@@ -136,6 +144,23 @@ package final class UsageOutboxStore: Sendable {
         return fresh
     }
 
+    /// The control plane has a batch of this number with other contents: another process works with a copy of this database. What was
+    /// there before it is stored; that batch and all after it are numbered anew.
+    package func fork(at sequence: UInt64, incarnation: String) throws -> Acknowledged {
+        let last = Int64(clamping: sequence) - 1
+        let (outcome, size): (Acknowledged, (rows: Int, bytes: Int)) = try database.write { db in
+            guard last >= 0, incarnation == state.withLock({ $0.incarnation }) else { return (.ignored, (0, 0)) }
+            let fresh = Hex.encode(SecureRandom.bytes(16))
+            return (.newIncarnation(fresh), try beginIncarnation(db, fresh, stored: last, lastAtOpening: last))
+        }
+        guard outcome != .ignored else { return outcome }
+        counters.outboxRows.wrappingSubtract(size.rows, ordering: .relaxed)
+        counters.outboxBytes.wrappingSubtract(size.bytes, ordering: .relaxed)
+        counters.newIncarnations.wrappingAdd(1, ordering: .relaxed)
+        notify()
+        return outcome
+    }
+
     /// What this database held when it was opened had its numbers before it was copied, so up to `stored` the control plane has exactly
     /// that. Whatever was added since then it does not have, though it has others of the same numbers.
     private func beginIncarnation(
@@ -150,12 +175,14 @@ package final class UsageOutboxStore: Sendable {
         try db.execute(sql: "UPDATE usage_outbox SET sequence = -sequence")
         try UsageTables.setLastSequence(db, last - cut)
         try LocalStore.setMeta(db, UsageTables.incarnationKey, fresh)
+        try chains?.restart(fresh, in: db)
         db.afterNextTransaction { [self] _ in
             state.withLock { state in
                 state.incarnation = fresh
                 // Nothing was sent under it yet.
                 state.lastAtOpening = 0
                 state.handedOut = 0
+                state.sealed = 0
                 state.acknowledgedOnce = false
             }
         }
@@ -168,6 +195,7 @@ package final class UsageOutboxStore: Sendable {
     func insert(_ records: RecordBuffer, _ limits: JournalFolder.Limits, _ nowMs: Int64, in db: Database) throws -> Change {
         var change = Change()
         var last = try UsageTables.lastSequence(db)
+        try chains?.add(records, incarnation: incarnation, nowMs, in: db)
         var index = try fillUp(last, records, limits, &change, in: db)
         while index < records.entries.count {
             let first = records.entries[index]
@@ -177,9 +205,10 @@ package final class UsageOutboxStore: Sendable {
             { end += 1 }
             let range = first.start..<records.entries[end - 1].end
             last += 1
-            try UsageTables.insertBatch(db, sequence: last, records: records.data(range), count: end - index, firstAt: nowMs)
+            let batch = records.data(range) + (chains == nil ? [] : UsageChains.mark)
+            try UsageTables.insertBatch(db, sequence: last, records: batch, count: end - index, firstAt: nowMs)
             change.rows += 1
-            change.bytes += range.count
+            change.bytes += batch.count
             index = end
         }
         if change.rows > 0 { try UsageTables.setLastSequence(db, last) }
@@ -191,7 +220,7 @@ package final class UsageOutboxStore: Sendable {
     private func fillUp(
         _ last: Int64, _ records: RecordBuffer, _ limits: JournalFolder.Limits, _ change: inout Change, in db: Database
     ) throws -> Int {
-        let seen = state.withLock { max($0.handedOut, $0.lastAtOpening) }
+        let seen = state.withLock { max($0.handedOut, $0.lastAtOpening, $0.sealed) }
         guard last > seen, let row = try UsageTables.batch(db, last), row.records.count < limits.bytesToFillUp else { return 0 }
         var end = 0
         while end < records.entries.count, row.count + end < limits.recordsPerBatch,
@@ -202,6 +231,44 @@ package final class UsageOutboxStore: Sendable {
         try UsageTables.replaceBatch(db, sequence: last, records: row.records + added, count: row.count + end)
         change.bytes += added.count
         return end
+    }
+
+    // MARK: Signing
+
+    /// Signs the chains that are due; their heads travel with the last batch, or in one of their own.
+    /// - Parameter everything: before a stop: also those that could wait.
+    /// - Throws: what SQLite refused; nothing is signed then.
+    func sign(everything: Bool, _ nowMs: Int64) throws {
+        guard let chains else { return }
+        let due: UsageChains.Due = everything ? .everything : .now
+        let month = UsageChains.monthBegin(nowMs)
+        let withMonth = state.withLock { $0.signedMonth != month }
+        while try database.read({ db in
+            try chains.isDue(due, nowMs, in: db) || withMonth && chains.isMonthOpen(nowMs, in: db)
+        }) {
+            let change = try database.write { db in
+                let heads = try chains.sign(due, withMonth: withMonth, incarnation: incarnation, nowMs, in: db)
+                return heads.isEmpty ? nil : try insert(heads, nowMs, in: db)
+            }
+            guard let change else { break }
+            added(change)
+        }
+        state.withLock { $0.signedMonth = month }
+    }
+
+    private func insert(_ heads: [UInt8], _ nowMs: Int64, in db: Database) throws -> Change {
+        let last = try UsageTables.lastSequence(db)
+        let seen = state.withLock { max($0.handedOut, $0.lastAtOpening) }
+        if last > seen, let row = try UsageTables.batch(db, last) {
+            try UsageTables.replaceBatch(db, sequence: last, records: row.records + heads, count: row.count)
+            state.withLock { $0.sealed = last }
+            return Change(rows: 0, bytes: heads.count)
+        }
+        let batch = Data(UsageChains.mark + heads)
+        try UsageTables.insertBatch(db, sequence: last + 1, records: batch, count: 0, firstAt: nowMs)
+        try UsageTables.setLastSequence(db, last + 1)
+        state.withLock { $0.sealed = last + 1 }
+        return Change(rows: 1, bytes: batch.count)
     }
 
     /// The transaction is committed.

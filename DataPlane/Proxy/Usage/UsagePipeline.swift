@@ -36,11 +36,12 @@ package final class UsagePipeline: Sendable {
     /// Reads nothing of the journal yet: what earlier boots left is replayed by the first fold, while the loops already serve.
     /// - Parameters:
     ///   - journalDirectory: of its own, beside the database on the same machine; made when missing.
+    ///   - signer: as whom usage is signed; nil: it is not.
     ///   - estimate: see `JournalFolder`.
     package init(
         store: LocalStore, journalDirectory: String, settings: JournalSettings, loops: Int, participants: [any FoldParticipant] = [],
         recovered: @escaping @Sendable () -> Void = {}, logger: Logger, clock: any WallClock = SystemClock(),
-        files: any JournalFiles = PosixJournalFiles(),
+        files: any JournalFiles = PosixJournalFiles(), signer: UsageSigner? = nil,
         estimateInterrupted estimate: @escaping @Sendable (Weir_V1_UsageRecord) -> [UInt8]
     ) throws {
         self.logger = logger
@@ -50,7 +51,7 @@ package final class UsagePipeline: Sendable {
         // neither may depend on the machine keeping its power. A few commits a second, on this thread, can afford the fsync.
         try store.queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         shared = try JournalShared(directory: journalDirectory, settings: settings, loops: loops, files: files)
-        outbox = try UsageOutboxStore(database: store.queue, counters: counters, incarnation: store.incarnation)
+        outbox = try UsageOutboxStore(database: store.queue, counters: counters, incarnation: store.incarnation, signer: signer)
         keeper = JournalKeeper(shared: shared)
         folder = JournalFolder(
             shared: shared, database: store.queue, outbox: outbox, counters: counters, participants: participants, clock: clock,
@@ -90,6 +91,7 @@ package final class UsagePipeline: Sendable {
         if shared.settings.durability == .power { keeper.synchronizeAll() }
         do {
             while try !folder.foldOnce().isDrained {}
+            try outbox.sign(everything: true, clock.nowMilliseconds())
         } catch {
             logger.error("usage records stay in the journal until the next start: \(error)")
         }
@@ -126,6 +128,7 @@ package final class UsagePipeline: Sendable {
         do {
             let begunAt = clock.nowMilliseconds()
             while try !folder.foldOnce().isDrained {}
+            try outbox.sign(everything: false, begunAt)
             let isFirst = state.withLock { state in
                 defer { state.isRecovered = true }
                 return !state.isRecovered

@@ -633,6 +633,36 @@ package nonisolated struct Weir_V1_UsageBatch: Sendable {
 
   package var records: [Weir_V1_UsageRecord] = []
 
+  /// of chains as they stand after this batch's records; any of them may come with any batch
+  package var heads: [Weir_V1_UsageHead] = []
+
+  /// its records are in their tenants' chains; false: of a release that knows none
+  package var chained: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// How far the chain of one tenant's records goes, signed by the data plane. docs/invoices.md has the bytes.
+package nonisolated struct Weir_V1_UsageHead: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var tenantID: String = String()
+
+  /// records in the chain
+  package var number: UInt64 = 0
+
+  /// of the last one, 32 bytes
+  package var link: Data = Data()
+
+  package var signedAtMs: Int64 = 0
+
+  /// Ed25519, by the data plane's identity
+  package var signature: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -647,6 +677,9 @@ package nonisolated struct Weir_V1_UsageAck: Sendable {
 
   /// everything up to here is stored; the next expected is one more
   package var storedSequence: UInt64 = 0
+
+  /// the batch of this number is stored with other contents: two disks report under one incarnation; 0: none
+  package var forkedSequence: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1375,7 +1408,7 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_UsageBatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageBatch"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}sequence\0\u{1}records\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}sequence\0\u{1}records\0\u{2}/heads\0\u{1}chained\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1386,6 +1419,8 @@ nonisolated extension Weir_V1_UsageBatch: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularStringField(value: &self.incarnation) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.records) }()
+      case 50: try { try decoder.decodeRepeatedMessageField(value: &self.heads) }()
+      case 51: try { try decoder.decodeSingularBoolField(value: &self.chained) }()
       default: break
       }
     }
@@ -1401,6 +1436,12 @@ nonisolated extension Weir_V1_UsageBatch: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.records.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.records, fieldNumber: 3)
     }
+    if !self.heads.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.heads, fieldNumber: 50)
+    }
+    if self.chained != false {
+      try visitor.visitSingularBoolField(value: self.chained, fieldNumber: 51)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1408,6 +1449,58 @@ nonisolated extension Weir_V1_UsageBatch: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.incarnation != rhs.incarnation {return false}
     if lhs.sequence != rhs.sequence {return false}
     if lhs.records != rhs.records {return false}
+    if lhs.heads != rhs.heads {return false}
+    if lhs.chained != rhs.chained {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_UsageHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UsageHead"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tenant_id\0\u{1}number\0\u{1}link\0\u{3}signed_at_ms\0\u{1}signature\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.link) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.signedAtMs) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.link.isEmpty {
+      try visitor.visitSingularBytesField(value: self.link, fieldNumber: 3)
+    }
+    if self.signedAtMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.signedAtMs, fieldNumber: 4)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_UsageHead, rhs: Weir_V1_UsageHead) -> Bool {
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.link != rhs.link {return false}
+    if lhs.signedAtMs != rhs.signedAtMs {return false}
+    if lhs.signature != rhs.signature {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1415,7 +1508,7 @@ nonisolated extension Weir_V1_UsageBatch: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Weir_V1_UsageAck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageAck"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{3}stored_sequence\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{3}stored_sequence\0\u{4}0forked_sequence\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1425,6 +1518,7 @@ nonisolated extension Weir_V1_UsageAck: SwiftProtobuf.Message, SwiftProtobuf._Me
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.incarnation) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.storedSequence) }()
+      case 50: try { try decoder.decodeSingularUInt64Field(value: &self.forkedSequence) }()
       default: break
       }
     }
@@ -1437,12 +1531,16 @@ nonisolated extension Weir_V1_UsageAck: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.storedSequence != 0 {
       try visitor.visitSingularUInt64Field(value: self.storedSequence, fieldNumber: 2)
     }
+    if self.forkedSequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.forkedSequence, fieldNumber: 50)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_UsageAck, rhs: Weir_V1_UsageAck) -> Bool {
     if lhs.incarnation != rhs.incarnation {return false}
     if lhs.storedSequence != rhs.storedSequence {return false}
+    if lhs.forkedSequence != rhs.forkedSequence {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
