@@ -48,6 +48,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         if settings.listenPort != 0, settings.listenPort == settings.operatorPort, settings.listenHost == settings.operatorHost {
             problems.append("--listen and --operator-listen are the same address: health and metrics are not for applications")
         }
+        if let url = settings.redisURL {
+            do throws(RedisAddress.Problem) { _ = try RedisAddress(url) } catch { problems.append("--redis-url \(error)") }
+        }
         if TrustedProxies(settings.trustedProxies.joined(separator: ",")) == nil {
             problems.append("--trusted-proxies has what is no network: write them as 10.0.0.0/8,::1")
         }
@@ -105,6 +108,13 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number(
             "question-timeout", \.proxy.questionTimeout, .milliseconds, in: 100...60_000,
             "A request waits for what the control plane has to say of its caller: a new DID, its upstream key, its usage."),
+        .text(
+            "redis-url", \.proxy.redisURL, placeholder: "redis://…", isSecret: true,
+            "Redis that all data planes of the region count their limits in: redis://user:password@host:port/database, rediss:// for TLS. Better as WEIR_REDIS_URL: flags show in ps."
+        ),
+        .number(
+            "redis-timeout", \.proxy.redisTimeout, .milliseconds, in: 1...1000,
+            "A request waits for Redis; then the data plane's own share of a limit decides."),
         .number(
             "budget-timeout", \.proxy.budgetTimeout, .milliseconds, in: 10...60_000,
             "A request waits for more of a budget; then: 503."),

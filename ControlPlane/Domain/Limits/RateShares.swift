@@ -59,6 +59,8 @@ package struct RateShareService: Sendable {
             guard let asker = planes.first(where: { $0.id.rawValue == dataPlaneID }) else { throw FleetRefusal.revoked }
             var shares = Weir_V1_RateShares()
             shares.dataPlanes = UInt32(clamping: planes.count)
+            let region = planes.filter { $0.content.region == asker.content.region }
+            if report.countsByRegion { shares.regionDataPlanes = UInt32(clamping: region.count) }
             if planes.count <= 1, report.uses.isEmpty { return shares }
             var uses: [[UInt8]: Weir_V1_RateUse] = [:]
             for use in report.uses.prefix(Self.maximumUses) where use.counter.count == RateCounter.byteCount {
@@ -95,10 +97,26 @@ package struct RateShareService: Sendable {
                 var message = Weir_V1_RateShare()
                 message.counter = Data(counter)
                 message.amount = share
+                if report.countsByRegion {
+                    let others = sharing.filter { $0.id != asker.id && $0.content.region == asker.content.region }
+                    message.regionAmount =
+                        others.count + 1 == sharing.count
+                        ? limit.content.amount
+                        : Self.together(share, others.map(\.id.rawValue), rows[counter] ?? [], limit.content.amount, all: planes.count)
+                }
                 shares.shares.append(message)
             }
             return shares
         }
+    }
+
+    /// What the data planes of a region that count together may have: all that they were told.
+    /// - Parameter share: the asker's; -1: an equal part.
+    private static func together(_ share: Int64, _ others: [String], _ rows: [RateShareRow], _ amount: Int64, all: Int) -> Int64 {
+        let untold = RateDivision.equalPart(of: amount, among: Int64(all))
+        let known = Dictionary(rows.map { ($0.dataPlaneID, $0.told) }, uniquingKeysWith: { first, _ in first })
+        let sum = others.reduce(share < 0 ? untold : share) { $0 &+ min(known[$1] ?? untold, amount) }
+        return min(max(1, sum), amount)
     }
 
     /// - Returns: what it is told; -1: an equal part again. Nil: nothing new.

@@ -106,7 +106,7 @@ package struct DataPlaneService: Sendable {
             estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, signatures: signatures,
-            rates: rates, budgets: budgets)
+            rates: rates, redis: try redis(enrollment), budgets: budgets)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: store.quarantined)
         let operatorServer = try await OperatorServer.start(
@@ -116,7 +116,8 @@ package struct DataPlaneService: Sendable {
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            budgets: budgets, freezes: signatures.freezes, rates: try RateSharing(ledger: rates, store: store, logger: logger),
+            budgets: budgets, freezes: signatures.freezes,
+            rates: try RateSharing(ledger: rates, store: store, countsByRegion: settings.redisURL != nil, logger: logger),
             logger: logger,
             status: { reporter.report })
         logger.notice(
@@ -136,6 +137,16 @@ package struct DataPlaneService: Sendable {
                 UntilStopped(name: "usage") { pipeline.stop() },
                 UntilStopped(name: "requests") { await server.drain() },
             ])
+    }
+
+    /// Nil where there is none.
+    /// - Throws: `RedisAddress.Problem`.
+    private func redis(_ enrollment: Enrollment) throws -> RedisSettings? {
+        guard let url = settings.redisURL else { return nil }
+        let address = try RedisAddress(url)
+        return RedisSettings(
+            address, timeout: settings.redisTimeout, deployment: enrollment.deployment, region: enrollment.region,
+            health: RedisHealth(address, loops: ProxyServer.loopCount(settings), logger: logger))
     }
 
     /// Nil when a signal came first.

@@ -31,6 +31,8 @@ final class LoopContext: @unchecked Sendable {
     let questions: ControlQuestions
     /// The whole data plane's: what limits have counted.
     let rates: RateLedger
+    /// What limits have counted with the other data planes of the region; nil where there is no Redis.
+    private(set) var sharedCounters: SharedCounters?
     /// The whole data plane's: what may be spent.
     let budgets: BudgetDesk
 
@@ -87,7 +89,7 @@ final class LoopContext: @unchecked Sendable {
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
         tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        questions: ControlQuestions, rates: RateLedger, budgets: BudgetDesk
+        questions: ControlQuestions, rates: RateLedger, redis: RedisSettings? = nil, budgets: BudgetDesk
     ) {
         self.rates = rates
         self.questions = questions
@@ -106,6 +108,7 @@ final class LoopContext: @unchecked Sendable {
         self.health = HealthView(health)
         self.endpointStates = endpointStates
         renewDate()
+        if let redis { sharedCounters = SharedCounters(redis, self) }
     }
 
     private func assertOnLoop() { eventLoop.assertInEventLoop() }
@@ -331,6 +334,7 @@ final class LoopContext: @unchecked Sendable {
     func stop() {
         sweep?.cancel()
         sweep = nil
+        sharedCounters?.stop()
         for connection in upstreams.items { connection.close() }
         for front in fronts.items { front.close() }
         // Pools and this context hold each other.
@@ -349,6 +353,7 @@ final class LoopContext: @unchecked Sendable {
         for exchange in Array(asking.values) { exchange.questionDeadline(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
         endParked(now)
+        sharedCounters?.tick(now)
         if sweepCount % 10 == 0 || mayHoldStreams {
             var holds = false
             for exchange in running.items where exchange.recordProgress() { holds = true }

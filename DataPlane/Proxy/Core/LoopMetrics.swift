@@ -14,6 +14,9 @@ struct LoopMetrics: Sendable {
     /// Refused by a limit; and served, although a limit that only observes would not have.
     var limited: UInt64 = 0
     var wouldHaveLimited: UInt64 = 0
+    /// Requests that asked the counters in Redis, and that were held against this data plane's own, since Redis could not be used.
+    var redisAsked: UInt64 = 0
+    var redisMissed: UInt64 = 0
     var clientDisconnects: UInt64 = 0
     var upstreamDeaths: UInt64 = 0
     var malformedRequests: UInt64 = 0
@@ -75,7 +78,8 @@ struct LoopMetrics: Sendable {
 
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
-            \.admitted, \.streams, \.retries, \.limited, \.wouldHaveLimited, \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
+            \.admitted, \.streams, \.retries, \.limited, \.wouldHaveLimited, \.redisAsked, \.redisMissed, \.clientDisconnects,
+            \.upstreamDeaths, \.malformedRequests,
             \.deadlinesPassed,
             \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,
             \.connectionsOpened, \.upstreamConnectionsOpened,

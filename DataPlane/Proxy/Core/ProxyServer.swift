@@ -18,6 +18,8 @@ package final class ProxyServer: Sendable {
     let endpointStates: EndpointStates
     let signatures: SignatureDesk
     let rates: RateLedger
+    /// Nil where there is no Redis.
+    let redis: RedisSettings?
     let budgets: BudgetDesk
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
@@ -28,9 +30,10 @@ package final class ProxyServer: Sendable {
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
         listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        rates: RateLedger, budgets: BudgetDesk, logger: Logger
+        rates: RateLedger, redis: RedisSettings?, budgets: BudgetDesk, logger: Logger
     ) {
         self.rates = rates
+        self.redis = redis
         self.budgets = budgets
         self.signatures = signatures
         self.listenerMetrics = listenerMetrics
@@ -51,7 +54,8 @@ package final class ProxyServer: Sendable {
     /// - Throws: the bind's error, or `JournalError`.
     package static func start(
         settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock(),
-        signatures: SignatureDesk = SignatureDesk(), rates: RateLedger = RateLedger(), budgets: BudgetDesk = BudgetDesk()
+        signatures: SignatureDesk = SignatureDesk(), rates: RateLedger = RateLedger(), redis: RedisSettings? = nil,
+        budgets: BudgetDesk = BudgetDesk()
     ) async throws -> ProxyServer {
         let loops = loopCount(settings)
         let group = Listener.loops(loops)
@@ -65,7 +69,7 @@ package final class ProxyServer: Sendable {
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
                 health: health, endpointStates: endpointStates, signatures: signatures, questions: snapshots.questions,
-                rates: rates, budgets: budgets)
+                rates: rates, redis: redis, budgets: budgets)
             contexts.append(context)
         }
         for context in contexts {
@@ -98,7 +102,7 @@ package final class ProxyServer: Sendable {
             let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
                 settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
-                endpointStates: endpointStates, signatures: signatures, rates: rates, budgets: budgets, logger: logger)
+                endpointStates: endpointStates, signatures: signatures, rates: rates, redis: redis, budgets: budgets, logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()

@@ -95,6 +95,13 @@ package struct ProxySettings: Sendable {
     /// revoked when its machine is no longer trusted; more where callers have to be moved elsewhere first.
     package var revocationGrace = 0
 
+    // MARK: Limits
+
+    /// Redis that the data planes of a region count their limits in (`redis://…`); nil: each goes by the share that the control plane tells.
+    package var redisURL: String?
+    /// How long a request waits for Redis, milliseconds. Then the data plane's own share decides.
+    package var redisTimeout = 10
+
     // MARK: Budgets
 
     /// How long a request waits for the control plane where what is held of a budget does not cover it, milliseconds. Then 503.

@@ -11,7 +11,7 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
 final class Exchange: @unchecked Sendable, ListedConnection {
-    /// idle → receiving → (asking → receiving →) (reserving →) journaling → attempting → (delivering →) recording → idle. A rejection or the
+    /// idle → receiving → (asking → receiving →) (limiting →) (reserving →) journaling → attempting → (delivering →) recording → idle. A rejection or the
     /// client's leaving shortens that.
     enum Stage {
         case idle
@@ -19,6 +19,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case receiving(Asked?)
         /// The control plane is asked for what the request needs; nothing is admitted.
         indirect case asking(Inquiry)
+        /// The counters that data planes share are asked; nothing is written, and nothing was sent. With where it has to go, if not chosen.
+        indirect case limiting(Admission, Candidate?)
         /// More of a budget was asked for; nothing is written, and nothing was sent.
         case reserving(Admission, Attempt)
         /// The intent waits for the journal's write; nothing has been sent.
@@ -72,6 +74,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// The request that is running.
     var admission: Admission? {
         switch stage {
+        case .limiting(let admission, _): admission
         case .reserving(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
             .delivering(let admission, _, _, _):
             admission
@@ -144,7 +147,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
             if attempt.state == .leaving { return }
         case .delivering(let admission, let attempt, let outcome, _):
             settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
-        case .idle, .receiving, .asking, .reserving, .recording: break
+        case .idle, .receiving, .asking, .limiting, .reserving, .recording: break
         }
         reset()
     }
@@ -157,7 +160,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case .reserving:
             stage = .receiving(nil)
             reject(Rejection(why))
-        case .journaling, .asking: reject(Rejection(why))
+        case .journaling, .asking, .limiting: reject(Rejection(why))
         case .attempting(_, let attempt): attempt.abandon(why)
         case .delivering(let admission, let attempt, let outcome, _):
             conclude(admission, attempt, outcome, Verdict(why, status: outcome.providerStatus), isWhole: false)

@@ -124,8 +124,8 @@ extension Exchange {
                 "A budget that refuses concerns this DID, and what is handed on has no price here. Use the gateway's own models, or ask for a "
                     + "limit of the DID's key at the provider instead.")
         }
-        try hold(admission, address: asked.address)
-        try launch(admission, Candidate(target: target, credential: credential, credentialLine: line, asksForUsage: false))
+        let candidate = Candidate(target: target, credential: credential, credentialLine: line, asksForUsage: false)
+        if try hold(admission, address: asked.address, candidate: candidate) { try launch(admission, candidate) }
     }
 
     private func wish(_ forward: Forward, _ asked: Asked, _ caller: Caller, _ id: String, _ body: ByteBuffer) {

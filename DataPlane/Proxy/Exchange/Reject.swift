@@ -17,7 +17,7 @@ extension Exchange {
         case .journaling(let admission, let attempt), .attempting(let admission, let attempt):
             if rejection.fault != .client { log(rejection, attempt, outcome) }
             conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
-        case .idle, .receiving, .asking, .reserving, .delivering, .recording:
+        case .idle, .receiving, .asking, .limiting, .reserving, .delivering, .recording:
             if rejection.fault != .client { log(rejection, nil, nil) }
             finish(isWhole: true)
         }
@@ -26,6 +26,7 @@ extension Exchange {
     /// The caller's, as far as one is known.
     private var dialect: Dialect {
         switch stage {
+        case .limiting(let admission, _): admission.caller.dialect
         case .reserving(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
             .delivering(let admission, _, _, _):
             admission.caller.dialect

@@ -145,10 +145,16 @@ extension Exchange {
         if case .forward(let forward) = asked.purpose { return try self.forward(forward, asked, caller, config, body) }
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
-        try hold(admission, address: asked.address)
+        if try hold(admission, address: asked.address) { try proceed(admission, nil) }
+    }
+
+    /// Select, once its limits have let it in.
+    /// - Parameter candidate: where it has to go; nil: that is to be chosen.
+    func proceed(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
+        if let candidate { return try launch(admission, candidate) }
         loop.health.refresh()
         guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else {
-            throw .noCredential(ofKey: caller.scopes?.credentials != nil)
+            throw .noCredential(ofKey: admission.caller.scopes?.credentials != nil)
         }
         try launch(admission, candidate)
     }
@@ -158,7 +164,7 @@ extension Exchange {
         let attempt = Attempt(candidate, admission, of: self)
         guard try reserveBudget(admission) else {
             stage = .reserving(admission, attempt)
-            loop.running.add(self)
+            if listIndex < 0 { loop.running.add(self) }
             return loop.park(self)
         }
         try begin(admission, attempt)

@@ -6,20 +6,28 @@ import Wire
 /// A request and its limits.
 extension Exchange {
     /// After it is known who asks for what, and before anything is reserved: the kill switch, then rates.
+    /// - Parameter candidate: where it has to go; nil: that is chosen afterwards.
+    /// - Returns: false while it waits for the counters that data planes share: it goes on by itself.
     /// - Throws: 503 for a model that is stopped; 429 naming the limit that is to be waited for longest.
-    func hold(_ admission: Admission, address: LimitSubject?) throws(Rejection) {
+    func hold(_ admission: Admission, address: LimitSubject?, candidate: Candidate? = nil) throws(Rejection) -> Bool {
         if !loop.bans.isEmpty, let why = loop.bans.interruption(of: admission.model, nowMilliseconds: receivedAt / 1000) {
             throw Rejection(why)
         }
         let limits = admission.snapshot.directory.limits
-        if limits.isEmpty { return }
+        if limits.isEmpty { return true }
         let caller = admission.caller
         let claims = limits.claims(
             caller.principal, caller.channel, model: admission.model.name, address: address, tokens: admission.expectedTokens)
-        if claims.isEmpty { return }
+        if claims.isEmpty { return true }
         guard loop.rates.isReady else { throw .limitsNotReady() }
-        let taken = loop.rates.take(claims, now: loop.nowMicroseconds)
-        rateFields = caller.dialect.rateFields(taken.standings)
+        if askShared(admission, candidate, claims) { return false }
+        try apply(loop.rates.take(claims, now: loop.nowMicroseconds), admission)
+        return true
+    }
+
+    /// What its limits say of it.
+    func apply(_ taken: RateLedger.Taken, _ admission: Admission) throws(Rejection) {
+        rateFields = admission.caller.dialect.rateFields(taken.standings)
         if let refusal = taken.refusal {
             loop.metrics.limited &+= 1
             throw .limited(refusal)

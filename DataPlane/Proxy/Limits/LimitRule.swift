@@ -95,6 +95,12 @@ package final class LimitRule: Sendable {
         observes = limit.observe
     }
 
+    /// What a window, or a full bucket, lets in where so much of the amount may be had.
+    func capacity(ofPart part: Int64) -> Int64 {
+        guard part < amount else { return capacity }
+        return isBucket ? max(1, Int64(clamping: Int128(capacity) * Int128(part) / Int128(amount))) : part
+    }
+
     /// Whom a request counts for; nil: it is none of this limit's.
     fileprivate func counted(_ principal: Principal, _ channel: Caller.Channel, _ model: String, _ address: LimitSubject?) -> LimitSubject?
     {

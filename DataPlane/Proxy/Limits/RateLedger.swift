@@ -52,6 +52,11 @@ package final class RateLedger: Sendable {
     package struct Standings: Sendable, Hashable {
         package var requests: Standing?
         package var tokens: Standing?
+
+        mutating func add(_ standing: Standing, of measure: LimitRule.Measure) {
+            let path = measure == .tokens ? \Standings.tokens : \Standings.requests
+            if self[keyPath: path].map({ standing.remaining < $0.remaining }) ?? true { self[keyPath: path] = standing }
+        }
     }
 
     package struct Refusal: Sendable {
@@ -83,8 +88,7 @@ package final class RateLedger: Sendable {
 
         /// What a window, or a full bucket, lets in here.
         var capacity: Int64 {
-            guard share < rule.amount else { return rule.capacity }
-            return rule.isBucket ? max(1, Int64(clamping: Int128(rule.capacity) * Int128(share) / Int128(rule.amount))) : share
+            rule.capacity(ofPart: share)
         }
         private var refill: Int64 { max(1, min(share, rule.amount)) }
 
@@ -175,6 +179,10 @@ package final class RateLedger: Sendable {
         var scratch: [Int] = []
         /// How many data planes divide what there are no shares of.
         var dataPlanes: Int64 = 1
+        /// How many of them count together in Redis, this one included; until it is told: all.
+        var regionPlanes: Int64 = .max
+        /// What those may have together, of what was told.
+        var regions: [Key: Int64] = [:]
         /// Parts of amounts, as the control plane told them last.
         var shares: [Key: Int64] = [:]
         /// Counters that are half used up, or have refused, since shares were asked for last.
@@ -226,11 +234,7 @@ package final class RateLedger: Sendable {
                 state.counters[index].advance(to: now, claim.rule)
                 let wait = state.counters[index].wait(for: claim.amount, now: now)
                 if wait == 0 { continue }
-                if state.dataPlanes > 1 {
-                    state.counters[index].refused = min(
-                        claim.rule.amount, state.counters[index].refused &+ min(claim.amount, claim.rule.amount))
-                    Self.mark(index, &state)
-                }
+                if state.dataPlanes > 1 { Self.refuse(claim, index, &state) }
                 if claim.rule.observes {
                     taken.wouldHaveRefused = true
                 } else if taken.refusal.map({ ($0.wait ?? .max) < (wait ?? .max) }) ?? true {
@@ -246,13 +250,56 @@ package final class RateLedger: Sendable {
                 }
             }
             for (index, claim) in zip(state.scratch, claims) where !claim.rule.observes && claim.rule.measure != .concurrent {
-                let path = claim.rule.measure == .tokens ? \Standings.tokens : \Standings.requests
-                let standing = state.counters[index].standing(now: now)
-                if taken.standings[keyPath: path].map({ standing.remaining < $0.remaining }) ?? true {
-                    taken.standings[keyPath: path] = standing
-                }
+                taken.standings.add(state.counters[index].standing(now: now), of: claim.rule.measure)
             }
             return taken
+        }
+    }
+
+    /// What the counters that data planes share have answered to a request. What this data plane had of them is counted here as well: for its
+    /// own shares, where those are out of reach, and for what it tells that it needs.
+    func note(_ claims: [Claim], _ answer: SharedTake.Answer, _ entries: [SharedCharge.Entry], now: Int64) -> Taken {
+        var taken = Taken()
+        for (claim, counter) in zip(claims, answer.counters) where counter.wait != 0 {
+            // More than this region's part, and not more than the whole: more of it may come.
+            let wait = counter.wait > 0 ? counter.wait : claim.amount <= claim.rule.capacity ? Self.shareWait : nil
+            if claim.rule.observes {
+                taken.wouldHaveRefused = true
+            } else if taken.refusal.map({ ($0.wait ?? .max) < (wait ?? .max) }) ?? true {
+                taken.refusal = Refusal(rule: claim.rule, wait: wait)
+            }
+        }
+        for (claim, (counter, entry)) in zip(claims, zip(answer.counters, entries))
+        where !claim.rule.observes && claim.rule.measure != .concurrent {
+            taken.standings.add(
+                Standing(limit: claim.rule.capacity, remaining: max(0, entry.most &- counter.used), reset: max(0, counter.reset)),
+                of: claim.rule.measure)
+        }
+        state.withLock { state in
+            let now = Self.advance(&state, to: now)
+            Self.sweep(&state, claims.count * 2, now)
+            for (claim, counter) in zip(claims, answer.counters) {
+                let index = place(of: claim, &state, now)
+                state.counters[index].advance(to: now, claim.rule)
+                if state.dataPlanes > 1, counter.wait != 0 { Self.refuse(claim, index, &state) }
+                guard taken.refusal == nil else { continue }
+                state.counters[index].add(claim.amount, at: now)
+                if state.dataPlanes > 1, state.counters[index].used >= state.counters[index].capacity / 2 { Self.mark(index, &state) }
+                taken.held.append(Held(rule: claim.rule, key: state.counters[index].key, amount: claim.amount, at: now))
+            }
+        }
+        return taken
+    }
+
+    /// What this region may have of each; nil: all of them.
+    func regionParts(_ claims: [Claim]) -> [Int64]? {
+        state.withLock { state in
+            guard state.regionPlanes < state.dataPlanes else { return nil }
+            return claims.map { claim in
+                let (amount, planes) = (claim.rule.amount, state.dataPlanes)
+                let equal = Int64(clamping: Int128(amount) * Int128(max(1, state.regionPlanes)) / Int128(planes))
+                return min(amount, max(1, state.regions[claim.key] ?? equal))
+            }
         }
     }
 
@@ -360,6 +407,12 @@ package final class RateLedger: Sendable {
         return min(rule.amount, state.shares[key] ?? max(1, rule.amount / state.dataPlanes))
     }
 
+    private static func refuse(_ claim: Claim, _ index: Int, _ state: inout State) {
+        let refused = state.counters[index].refused &+ min(claim.amount, claim.rule.amount)
+        state.counters[index].refused = min(claim.rule.amount, refused)
+        mark(index, &state)
+    }
+
     private static func mark(_ index: Int, _ state: inout State) {
         if state.hot.count < maximumUses * 4 { state.hot.insert(state.counters[index].key) }
     }
@@ -388,22 +441,42 @@ package final class RateLedger: Sendable {
         }
     }
 
-    /// - Parameter shares: -1: an equal part again.
-    package func take(dataPlanes: Int, shares: [(Key, Int64)]) {
+    /// A data plane's part of a limit.
+    package struct Share: Sendable, Hashable {
+        package let key: Key
+        /// -1: an equal part again.
+        package let amount: Int64
+        /// What the data planes of the region may have together; 0: not said.
+        package let region: Int64
+
+        package init(_ key: Key, _ amount: Int64, region: Int64 = 0) {
+            self.key = key
+            self.amount = amount
+            self.region = region
+        }
+    }
+
+    /// - Parameter inRegion: how many of the data planes count together; 0: not said.
+    package func take(dataPlanes: Int, inRegion: Int = 0, shares: [Share]) {
         state.withLock { state in
             state.dataPlanes = Int64(max(1, dataPlanes))
-            for (key, amount) in shares {
-                if amount < 0 {
-                    state.shares[key] = nil
-                } else if state.shares.count < Self.maximumShares || state.shares[key] != nil {
-                    state.shares[key] = amount
+            state.regionPlanes = inRegion > 0 ? Int64(inRegion) : .max
+            for share in shares {
+                if share.amount < 0 {
+                    state.shares[share.key] = nil
+                    state.regions[share.key] = nil
+                } else if state.shares.count < Self.maximumShares || state.shares[share.key] != nil {
+                    state.shares[share.key] = share.amount
+                    state.regions[share.key] = share.region > 0 ? share.region : nil
                 }
             }
         }
     }
 
     /// What was told, for the next process.
-    var told: (dataPlanes: Int, shares: [Key: Int64]) { state.withLock { (Int($0.dataPlanes), $0.shares) } }
+    var told: (dataPlanes: Int, inRegion: Int) {
+        state.withLock { (Int($0.dataPlanes), $0.regionPlanes == .max ? 0 : Int($0.regionPlanes)) }
+    }
 
     // MARK: What earlier processes counted
 
@@ -440,6 +513,8 @@ package final class RateLedger: Sendable {
 /// What a request has taken of its limits. Given back when it ends without having been settled, however it ends.
 final class RateCharge {
     let held: [RateLedger.Held]
+    /// The same in the counters that data planes share; nil: it was not counted there.
+    var shared: SharedCharge?
     private let ledger: RateLedger
     private var isOpen = true
 
@@ -452,8 +527,13 @@ final class RateCharge {
     func settle(tokens: Int64, now: Int64) -> [Int64]? {
         guard isOpen else { return nil }
         isOpen = false
+        shared?.settle(tokens: tokens)
         return ledger.settle(held, tokens: tokens, now: now)
     }
 
-    deinit { if isOpen { ledger.settle(held, tokens: nil, now: 0) } }
+    deinit {
+        guard isOpen else { return }
+        shared?.settle(tokens: nil)
+        ledger.settle(held, tokens: nil, now: 0)
+    }
 }

@@ -15,28 +15,32 @@ package final class RateSharing: Sendable {
     private let store: LocalStore
     private let logger: Logger
     private let number: Mutex<UInt64>
+    /// With the other data planes of its region, in Redis.
+    private let countsByRegion: Bool
 
     /// Reads what an earlier process heard.
-    package init(ledger: RateLedger, store: LocalStore, logger: Logger) throws {
+    package init(ledger: RateLedger, store: LocalStore, countsByRegion: Bool = false, logger: Logger) throws {
         self.ledger = ledger
+        self.countsByRegion = countsByRegion
         self.store = store
         self.logger = logger
-        let told = try store.read { db -> (Int, [(RateLedger.Key, Int64)]) in
-            let planes = try Int.fetchOne(db, sql: "SELECT data_planes FROM rate_sharing") ?? 1
-            let shares = try Row.fetchAll(db, sql: "SELECT counter, amount FROM rate_share").compactMap { row in
-                let (counter, amount): (Data, Int64) = (row["counter"], row["amount"])
-                return RateLedger.Key(wire: counter).map { ($0, amount) }
+        let (planes, inRegion, shares) = try store.read { db -> (Int, Int, [RateLedger.Share]) in
+            let told = try Row.fetchOne(db, sql: "SELECT data_planes, region_planes FROM rate_sharing")
+            let shares = try Row.fetchAll(db, sql: "SELECT counter, amount, region_amount FROM rate_share").compactMap { row in
+                let (counter, amount, region): (Data, Int64, Int64) = (row["counter"], row["amount"], row["region_amount"])
+                return RateLedger.Key(wire: counter).map { RateLedger.Share($0, amount, region: region) }
             }
-            return (planes, shares)
+            return (told?["data_planes"] ?? 1, told?["region_planes"] ?? 0, shares)
         }
         number = Mutex(0)
-        ledger.take(dataPlanes: told.0, shares: told.1)
+        ledger.take(dataPlanes: planes, inRegion: inRegion, shares: shares)
     }
 
     package func report(now: Int64) -> Weir_V1_RateReport {
         var report = Weir_V1_RateReport()
         // Before the uses: what they say of shares is of that message or of a later one.
         report.taken = number.withLock { $0 }
+        report.countsByRegion = countsByRegion
         report.uses = ledger.uses(now: now).map { use in
             var message = Weir_V1_RateUse()
             message.counter = use.key.wire
@@ -49,23 +53,29 @@ package final class RateSharing: Sendable {
 
     /// In force, and then on the disk.
     package func take(_ shares: Weir_V1_RateShares) {
-        let changes = shares.shares.compactMap { share in RateLedger.Key(wire: share.counter).map { ($0, share.amount) } }
-        let isNew = !changes.isEmpty || ledger.told.dataPlanes != Int(shares.dataPlanes)
-        ledger.take(dataPlanes: Int(shares.dataPlanes), shares: changes)
-        if isNew { keep(Int(shares.dataPlanes), changes) }
+        let changes = shares.shares.compactMap { share in
+            RateLedger.Key(wire: share.counter).map { RateLedger.Share($0, share.amount, region: share.regionAmount) }
+        }
+        let planes = (Int(shares.dataPlanes), Int(shares.regionDataPlanes))
+        let isNew = !changes.isEmpty || ledger.told != planes
+        ledger.take(dataPlanes: planes.0, inRegion: planes.1, shares: changes)
+        if isNew { keep(planes.0, planes.1, changes) }
         number.withLock { $0 = shares.number }
     }
 
-    private func keep(_ dataPlanes: Int, _ changes: [(RateLedger.Key, Int64)]) {
+    private func keep(_ dataPlanes: Int, _ inRegion: Int, _ changes: [RateLedger.Share]) {
         do {
             try store.write { db in
-                try db.execute(sql: "INSERT OR REPLACE INTO rate_sharing (id, data_planes) VALUES (1, ?)", arguments: [dataPlanes])
-                for (key, amount) in changes {
-                    if amount < 0 {
-                        try db.execute(sql: "DELETE FROM rate_share WHERE counter = ?", arguments: [key.wire])
+                try db.execute(
+                    sql: "INSERT OR REPLACE INTO rate_sharing (id, data_planes, region_planes) VALUES (1, ?, ?)",
+                    arguments: [dataPlanes, inRegion])
+                for share in changes {
+                    if share.amount < 0 {
+                        try db.execute(sql: "DELETE FROM rate_share WHERE counter = ?", arguments: [share.key.wire])
                     } else {
                         try db.execute(
-                            sql: "INSERT OR REPLACE INTO rate_share (counter, amount) VALUES (?, ?)", arguments: [key.wire, amount])
+                            sql: "INSERT OR REPLACE INTO rate_share (counter, amount, region_amount) VALUES (?, ?, ?)",
+                            arguments: [share.key.wire, share.amount, share.region])
                     }
                 }
             }
@@ -98,6 +108,13 @@ extension RateLedger.Key {
 }
 
 extension LocalMigration {
+    static let rateRegions = LocalMigration(
+        name: "0190 rates of a region",
+        sql: """
+            -- How many data planes count together in Redis (0: not said), and what those may have of each limit together.
+            ALTER TABLE rate_sharing ADD COLUMN region_planes INTEGER NOT NULL DEFAULT 0;
+            ALTER TABLE rate_share ADD COLUMN region_amount INTEGER NOT NULL DEFAULT 0;
+            """)
     static let rateShares = LocalMigration(
         name: "0089 rate shares",
         sql: """

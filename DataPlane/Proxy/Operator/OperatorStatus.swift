@@ -51,6 +51,7 @@ package final class OperatorStatus: Sendable {
         if health.isServing, health.secondsSinceHeartbeat > SnapshotHealth.staleSeconds {
             warnings.append("the control plane was not heard for \(health.secondsSinceHeartbeat) s; serving the last good configuration")
         }
+        if let warning = server.redis?.health.warning { warnings.append(warning) }
         warnings += server.endpointStates.warnings
         warnings += quarantined.map { "a damaged database lies in \($0); usage that was not shipped may be in it" }
         return (problems.isEmpty, problems, warnings)
@@ -93,6 +94,13 @@ package final class OperatorStatus: Sendable {
             "weir_proxy_limit_shared_total", "counter",
             "Times that a request was counted in a shared counter, since there was no room for another.",
             UInt64(rates.sharing))
+        if let redis = server.redis {
+            out.family("weir_proxy_redis_limited_requests_total", "counter", "Requests with limits, by where they were counted.")
+            out.sample("weir_proxy_redis_limited_requests_total", [("counted", "redis")], loops.redisAsked)
+            out.sample("weir_proxy_redis_limited_requests_total", [("counted", "locally")], loops.redisMissed)
+            out.one("weir_proxy_redis_up", "gauge", "1 while limits are counted in Redis.", UInt64(redis.health.isUp ? 1 : 0))
+            out.one("weir_proxy_redis_changes_total", "counter", "How often that has changed.", redis.health.changes)
+        }
         out.one("weir_proxy_admitted_total", "counter", "Requests admitted: each has one usage record.", loops.admitted)
         out.one("weir_proxy_streams_total", "counter", "Admitted requests that asked for a stream.", loops.streams)
         out.family("weir_proxy_rejections_total", "counter", "Errors answered, by whose fault it was.")

@@ -33,6 +33,7 @@ package struct LocalMigration: Sendable {
         rateShares,
         leases,
         usageChains,
+        rateRegions,
     ]
 
     private static let base = LocalMigration(

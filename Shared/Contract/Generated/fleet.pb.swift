@@ -1031,6 +1031,9 @@ package nonisolated struct Weir_V1_RateReport: Sendable {
   /// of what is half used up, and of all that it was told a share of
   package var uses: [Weir_V1_RateUse] = []
 
+  /// with the other data planes of its region, in Redis
+  package var countsByRegion: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1069,6 +1072,9 @@ package nonisolated struct Weir_V1_RateShares: Sendable {
   /// what is not named stays as it is
   package var shares: [Weir_V1_RateShare] = []
 
+  /// how many of them are in the same region; 0: not said
+  package var regionDataPlanes: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1083,6 +1089,9 @@ package nonisolated struct Weir_V1_RateShare: Sendable {
 
   /// of the limit's amount; -1: an equal part again
   package var amount: Int64 = 0
+
+  /// what all of the region may have together; 0: not said
+  package var regionAmount: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2954,7 +2963,7 @@ nonisolated extension Weir_V1_Answer: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weir_V1_RateReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RateReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}taken\0\u{1}uses\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}taken\0\u{1}uses\0\u{4}+counts_by_region\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2964,6 +2973,7 @@ nonisolated extension Weir_V1_RateReport: SwiftProtobuf.Message, SwiftProtobuf._
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.taken) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.uses) }()
+      case 45: try { try decoder.decodeSingularBoolField(value: &self.countsByRegion) }()
       default: break
       }
     }
@@ -2976,12 +2986,16 @@ nonisolated extension Weir_V1_RateReport: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.uses.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.uses, fieldNumber: 2)
     }
+    if self.countsByRegion != false {
+      try visitor.visitSingularBoolField(value: self.countsByRegion, fieldNumber: 45)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_RateReport, rhs: Weir_V1_RateReport) -> Bool {
     if lhs.taken != rhs.taken {return false}
     if lhs.uses != rhs.uses {return false}
+    if lhs.countsByRegion != rhs.countsByRegion {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3029,7 +3043,7 @@ nonisolated extension Weir_V1_RateUse: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weir_V1_RateShares: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RateShares"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}data_planes\0\u{1}shares\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{3}data_planes\0\u{1}shares\0\u{4}*region_data_planes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3040,6 +3054,7 @@ nonisolated extension Weir_V1_RateShares: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.dataPlanes) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.shares) }()
+      case 45: try { try decoder.decodeSingularUInt32Field(value: &self.regionDataPlanes) }()
       default: break
       }
     }
@@ -3055,6 +3070,9 @@ nonisolated extension Weir_V1_RateShares: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.shares.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.shares, fieldNumber: 3)
     }
+    if self.regionDataPlanes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.regionDataPlanes, fieldNumber: 45)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3062,6 +3080,7 @@ nonisolated extension Weir_V1_RateShares: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.number != rhs.number {return false}
     if lhs.dataPlanes != rhs.dataPlanes {return false}
     if lhs.shares != rhs.shares {return false}
+    if lhs.regionDataPlanes != rhs.regionDataPlanes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3069,7 +3088,7 @@ nonisolated extension Weir_V1_RateShares: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Weir_V1_RateShare: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RateShare"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}counter\0\u{1}amount\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}counter\0\u{1}amount\0\u{4}+region_amount\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3079,6 +3098,7 @@ nonisolated extension Weir_V1_RateShare: SwiftProtobuf.Message, SwiftProtobuf._M
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.counter) }()
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.amount) }()
+      case 45: try { try decoder.decodeSingularInt64Field(value: &self.regionAmount) }()
       default: break
       }
     }
@@ -3091,12 +3111,16 @@ nonisolated extension Weir_V1_RateShare: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.amount != 0 {
       try visitor.visitSingularInt64Field(value: self.amount, fieldNumber: 2)
     }
+    if self.regionAmount != 0 {
+      try visitor.visitSingularInt64Field(value: self.regionAmount, fieldNumber: 45)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_RateShare, rhs: Weir_V1_RateShare) -> Bool {
     if lhs.counter != rhs.counter {return false}
     if lhs.amount != rhs.amount {return false}
+    if lhs.regionAmount != rhs.regionAmount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

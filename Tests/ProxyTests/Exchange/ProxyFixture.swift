@@ -36,7 +36,7 @@ final class ProxyFixture: Sendable {
     ///   - endpoints: base URLs tried in this order of weight; nil is the simulator alone.
     init(
         models: [String], endpoints: [String]? = nil, upstreamModel: String = "", rollsOut: Bool = true, log: (any LogSink)? = nil,
-        change: (inout ProxySettings) -> Void = { _ in },
+        redis: RedisSettings? = nil, change: (inout ProxySettings) -> Void = { _ in },
         adjustKey: (inout Weir_V1_VirtualKey) -> Void = { _ in },
         adjustConfig: (inout Weir_V1_ConfigPayload) -> Void = { _ in }
     ) async throws {
@@ -92,7 +92,7 @@ final class ProxyFixture: Sendable {
             clock: snapshots.clock, estimateInterrupted: { estimator.suffix(for: $0) })
         server = try await ProxyServer.start(
             settings: settings, snapshots: store, pipeline: pipeline, logger: snapshots.logger, clock: snapshots.clock, signatures: desk,
-            rates: rates)
+            rates: rates, redis: redis)
         pipeline.start()
     }
 
