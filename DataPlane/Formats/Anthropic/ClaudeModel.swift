@@ -42,15 +42,16 @@ enum StrictSchema {
             var required: Set<String> = []
             var isObject = false
             for member in members {
-                if keywords.contains(member.name) { return false }
-                switch member.name {
+                let name = member.name.string
+                if keywords.contains(name) { return false }
+                switch name {
                 case "type": isObject = isObject || member.value.text?.string == "object"
                 case "additionalProperties": isClosed = member.value.bool == false
                 case "required": required.formUnion((member.value.elements ?? []).compactMap { $0.text?.string })
                 case "properties":
                     isObject = true
                     guard let inner = member.value.members else { return false }
-                    properties += inner.map(\.name)
+                    properties += inner.map(\.name.string)
                     open += inner.map(\.value)
                 case "$defs", "definitions":
                     guard let inner = member.value.members else { return false }

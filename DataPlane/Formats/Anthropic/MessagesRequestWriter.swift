@@ -77,7 +77,7 @@ struct MessagesRequestWriter {
     }
 
     private func writeSystem(_ texts: [Conversation.SystemText], to output: inout JSONOutput) {
-        var texts = texts.filter { !$0.text.isEmpty }
+        var texts = texts.filter { !$0.text.isBlank }
         if let instruction = formInstruction { texts.append(.init(text: instruction)) }
         guard !texts.isEmpty else { return }
         output.array("system") { output in

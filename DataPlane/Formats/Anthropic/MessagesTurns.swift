@@ -17,7 +17,7 @@ struct MessagesTurns {
             }
             result.append(.init(role: turn.role, parts: try turn.parts.map(Self.document)))
         }
-        if result.turns.isEmpty, let last = result.system.last(where: { !$0.text.isEmpty }) {
+        if result.turns.isEmpty, let last = result.system.last(where: { !$0.text.isBlank }) {
             // Instructions alone: the last of them is what is asked.
             result.system.removeLast()
             result.turns = [.init(role: .user, parts: [.init(.text(last.text), cache: last.cache)])]
@@ -50,10 +50,10 @@ struct MessagesTurns {
 }
 
 extension Conversation.Part {
-    /// Anthropic takes no empty texts, nor reasoning that it has not signed.
+    /// Anthropic takes no texts of white space alone, nor reasoning that it has not signed.
     fileprivate var isSaid: Bool {
         switch content {
-        case .text(let text), .refusal(let text): !text.isEmpty
+        case .text(let text), .refusal(let text): !text.isBlank
         case .reasoning: false
         default: true
         }

@@ -53,19 +53,20 @@ package enum MemberRules {
         }
         var seen: Set<String> = []
         for member in all {
-            guard seen.insert(member.name).inserted else {
-                throw TranslationRefusal(shown(member.name), "The parameter '\(shown(member.name))' occurs more than once.")
+            let name = member.name.string
+            guard seen.insert(name).inserted else {
+                throw TranslationRefusal(shown(name), "The parameter '\(shown(name))' occurs more than once.")
             }
             if member.value.isNull { continue }
-            switch fates[member.name] {
+            switch fates[name] {
             case .carried, .dropped: continue
             case .refused(let why, let harmless):
                 if harmless.contains(where: { member.value.isWritten($0) }) { continue }
                 throw TranslationRefusal(
-                    member.name, "'\(member.name)' cannot be carried over to a model that is served through \(target.name): \(why).",
-                    code: member.name == "thread" ? .threadUnsupported : nil)
+                    name, "'\(name)' cannot be carried over to a model that is served through \(target.name): \(why).",
+                    code: name == "thread" ? .threadUnsupported : nil)
             case nil:
-                throw TranslationRefusal(shown(member.name), "Unknown parameter: '\(shown(member.name))'.")
+                throw TranslationRefusal(shown(name), "Unknown parameter: '\(shown(name))'.")
             }
         }
         return Members(all)

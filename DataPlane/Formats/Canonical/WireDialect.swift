@@ -69,23 +69,51 @@ package struct TranslationRefusal: Error, Sendable, Equatable {
     }
 }
 
-/// Where in a request a value stands, for errors. Made into text only when there is one.
+/// Where in a request a value stands, for errors: `messages[2].content[0]`. Made into text only when there is one.
 struct Place {
-    private let parent: () -> String
-
-    init(_ name: StaticString) { parent = { "\(name)" } }
-    private init(_ make: @escaping () -> String) { parent = make }
-
-    var text: String { parent() }
-
-    subscript(_ index: Int) -> Place {
-        let parent = parent
-        return Place { "\(parent())[\(index)]" }
+    private enum Step {
+        case nothing
+        case member(StaticString)
+        case element(Int)
     }
 
-    subscript(_ name: StaticString) -> Place {
-        let parent = parent
-        return Place { "\(parent()).\(name)" }
+    private let name: StaticString
+    private var steps: (Step, Step, Step, Step, Step, Step) = (.nothing, .nothing, .nothing, .nothing, .nothing, .nothing)
+
+    init(_ name: StaticString) { self.name = name }
+
+    var text: String {
+        var text = "\(name)"
+        for step in [steps.0, steps.1, steps.2, steps.3, steps.4, steps.5] {
+            switch step {
+            case .nothing: break
+            case .member(let name): text += ".\(name)"
+            case .element(let index): text += "[\(index)]"
+            }
+        }
+        return text
+    }
+
+    subscript(_ index: Int) -> Place { adding(.element(index)) }
+    subscript(_ name: StaticString) -> Place { adding(.member(name)) }
+
+    /// Deeper than any request is read, the place stays that of what is around.
+    private func adding(_ step: Step) -> Place {
+        var place = self
+        if case .nothing = steps.0 {
+            place.steps.0 = step
+        } else if case .nothing = steps.1 {
+            place.steps.1 = step
+        } else if case .nothing = steps.2 {
+            place.steps.2 = step
+        } else if case .nothing = steps.3 {
+            place.steps.3 = step
+        } else if case .nothing = steps.4 {
+            place.steps.4 = step
+        } else if case .nothing = steps.5 {
+            place.steps.5 = step
+        }
+        return place
     }
 }
 
@@ -116,8 +144,7 @@ struct Members {
 
     /// The last one of that name that is not null.
     subscript(_ name: StaticString) -> JSONView? {
-        let name = "\(name)"
-        return all.last { $0.name == name && !$0.value.isNull }?.value
+        all.last { $0.name == name && !$0.value.isNull }?.value
     }
 
     func text(_ name: StaticString) -> EscapedText? { self[name]?.text }

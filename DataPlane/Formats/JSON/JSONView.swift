@@ -13,7 +13,8 @@ package struct JSONView: Sendable, Equatable {
     package static let maxElements = 100_000
 
     package struct Member: Sendable, Equatable {
-        package let name: String
+        /// As it is written.
+        package let name: EscapedText
         package let value: JSONView
     }
 
@@ -87,13 +88,14 @@ package struct JSONView: Sendable, Equatable {
         return bytes.withUnsafeBytes { buffer -> [Member]? in
             guard let base = buffer.baseAddress else { return [] }
             var result: [Member] = []
+            result.reserveCapacity(8)
             var cursor = JSONCursor(base: base, from: 0, limit: buffer.count, maxDepth: Self.maxDepth)
             do throws(JSONViolation) {
                 try cursor.members { (name, value, _, cursor) throws(JSONViolation) in
                     try cursor.skipValue()
                     guard result.count < Self.maxElements else { throw .malformed(offset: value) }
-                    let written = EscapedText(escaped: slice(name.range))
-                    result.append(Member(name: written.string, value: JSONView(trusted: slice(value..<cursor.at))))
+                    result.append(
+                        Member(name: EscapedText(escaped: slice(name.range)), value: JSONView(trusted: slice(value..<cursor.at))))
                 }
             } catch {
                 return nil
@@ -129,8 +131,8 @@ package struct JSONView: Sendable, Equatable {
     }
 
     /// The last member of that name that is not null; nil for everything that is no object.
-    package subscript(name: String) -> JSONView? {
-        members?.last { $0.name == name && !$0.value.isNull }?.value
+    package subscript(name: StaticString) -> JSONView? {
+        kind == .object ? members?.last { $0.name == name && !$0.value.isNull }?.value : nil
     }
 
     private func slice(_ range: Range<Int>) -> ArraySlice<UInt8> {
@@ -158,12 +160,22 @@ package struct EscapedText: Sendable, Equatable, Hashable {
 
     /// What the escapes stand for; nil when it holds half of a surrogate pair, which no UTF-8 can say.
     package var plain: [UInt8]? {
-        guard bytes.contains(UInt8(ascii: "\\")) else { return Array(bytes) }
+        guard hasEscapes else { return Array(bytes) }
         return bytes.withUnsafeBytes { JSONText.unescape($0, 0..<$0.count) }
     }
 
     /// The same for comparisons: with half of a surrogate pair it stays escaped.
-    package var string: String { String(decoding: plain ?? Array(bytes), as: UTF8.self) }
+    package var string: String {
+        guard hasEscapes, let plain else { return String(decoding: bytes, as: UTF8.self) }
+        return String(decoding: plain, as: UTF8.self)
+    }
+
+    private var hasEscapes: Bool {
+        bytes.withUnsafeBytes { buffer in
+            guard let base = buffer.baseAddress else { return false }
+            return ByteScan.find(UInt8(ascii: "\\"), base, from: 0, limit: buffer.count) != nil
+        }
+    }
 
     /// How many bytes of UTF-8 it stands for.
     package var plainCount: Int { plain?.count ?? bytes.count }
@@ -175,11 +187,22 @@ package struct EscapedText: Sendable, Equatable, Hashable {
         text.bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return other.utf8CodeUnitCount == 0 }
             return ByteScan.equals(base, 0, buffer.count, other)
-        } || (text.bytes.contains(UInt8(ascii: "\\")) && text.string == "\(other)")
+        } || (text.hasEscapes && text.string == "\(other)")
     }
 
-    /// Whether there is anything but white space in it.
+    /// Whether there is nothing but white space in it.
     package var isBlank: Bool {
-        plain?.allSatisfy { $0 == 0x20 || ($0 >= 0x09 && $0 <= 0x0D) } ?? false
+        var isEscape = false
+        for byte in bytes {
+            if isEscape {
+                guard byte == UInt8(ascii: "n") || byte == UInt8(ascii: "r") || byte == UInt8(ascii: "t") else { return false }
+                isEscape = false
+            } else if byte == UInt8(ascii: "\\") {
+                isEscape = true
+            } else if byte != 0x20 {
+                return false
+            }
+        }
+        return true
     }
 }

@@ -235,7 +235,7 @@ struct ResponsesEcho: Sendable {
             "instructions", "max_output_tokens", "parallel_tool_calls", "reasoning", "temperature", "text", "tool_choice", "tools", "top_p",
             "user", "safety_identifier", "prompt_cache_key", "metadata", "truncation", "top_logprobs",
         ]
-        self.members = Members(members.all.filter { names.contains($0.name) && !$0.value.isNull })
+        self.members = Members(members.all.filter { names.contains($0.name.string) && !$0.value.isNull })
     }
 
     subscript(_ name: StaticString) -> JSONView? { members[name] }
