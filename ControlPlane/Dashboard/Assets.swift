@@ -1,5 +1,4 @@
-import HTTPTypes
-package import Primitives
+import Primitives
 
 /// What pages load beside themselves. It is part of the program, so that a page never meets another version's style.
 enum Assets {

@@ -84,7 +84,7 @@ enum Templates {
     private static let form = """
         {{<layout}}{{$content}}<div class="crumbs"><a href="{{back}}">{{backText}}</a></div><div class="head"><h1>{{chrome.title}}</h1></div>
         <p class="soft">{{about}}</p>{{#hasProblems}}<div class="note bad" role="alert">{{#problems}}<p>{{.}}</p>{{/problems}}</div>{{/hasProblems}}
-        {{#conflict}}<h2>As it is now</h2><div class="sheet"><dl>{{#conflict}}<dt>{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/conflict}}</dl></div>{{/conflict}}
+        {{#hasNow}}<h2>As it is now</h2><div class="sheet"><dl>{{#now}}<dt>{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/now}}</dl></div>{{/hasNow}}
         <form class="form" method="post" action="{{action}}"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}">{{#revision}}<input type="hidden" name="revision" value="{{revision}}">{{/revision}}
         {{#fields}}{{>field}}{{/fields}}<div class="acts"><button class="main-act{{#isDanger}} danger{{/isDanger}}">{{submit}}</button><a class="button" href="{{back}}">Cancel</a></div></form>{{/content}}{{/layout}}
         """

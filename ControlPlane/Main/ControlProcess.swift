@@ -1,5 +1,6 @@
 import API
 import Contract
+import Dashboard
 import Domain
 import Fleet
 import Foundation
@@ -33,8 +34,11 @@ struct ControlProcess: Sendable {
         let usage = UsageIntake(installation.domain, logger: logger, metrics: metrics)
         let fleet = try await Self.fleet(settings, installation, control, usage, metrics, logger)
 
+        let api = AdminRoutes.table(control, fleet: fleet.administration, metrics: metrics)
+        var routes = api
+        DashboardRoutes(api, control, hasProvider: settings.openID != nil, clock: installation.domain.clock).addRoutes(to: &routes)
         let responder = APIResponder(
-            routes: AdminRoutes.table(control, fleet: fleet.administration, metrics: metrics),
+            routes: routes,
             authentication: Authentication(admins: control.adminTokens, keys: control.keyAuthentication, sessions: control.signOn.sessions),
             audit: control.audit,
             idempotency: control.idempotency,

@@ -1,4 +1,5 @@
 import API
+import Dashboard
 import Domain
 import HTTPTypes
 import Hummingbird
@@ -74,8 +75,10 @@ struct ControlHarness: Sendable {
             endpointReports: EndpointReportService(context))
         let metrics = MetricsRegistry()
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
+        var routes = table
+        DashboardRoutes(table, services, hasProvider: !(identities is NoIdentityProvider), clock: clock).addRoutes(to: &routes)
         let responder = APIResponder(
-            routes: table,
+            routes: routes,
             authentication: Authentication(
                 admins: services.adminTokens, keys: services.keyAuthentication, sessions: services.signOn.sessions),
             audit: services.audit, idempotency: services.idempotency, metrics: metrics, logger: logger, limits: limits)

@@ -38,7 +38,7 @@ struct RouteAuthorisationTests {
             }
             #expect(
                 open.sorted() == [
-                    "/admin", "/admin/callback", "/admin/login", "/admin/logout", "/health/live", "/health/ready", "/metrics",
+                    "/admin/callback", "/admin/login", "/admin/logout", "/health/live", "/health/ready", "/metrics",
                 ])
         }
     }

@@ -3,7 +3,7 @@ import HTTPTypes
 import Nouns
 import Primitives
 
-/// Signing people on and off: `/admin/login` → the identity provider → `/admin/callback` → `/admin`.
+/// Signing people on and off: `/admin/login` → the identity provider → `/admin/callback` → `/admin`, which is the dashboard's.
 package struct SignOnRoutes: RouteGroup {
     let signOn: SignOnService
     private let cookies: SessionCookie
@@ -34,26 +34,13 @@ package struct SignOnRoutes: RouteGroup {
                 return page(of: refusal)
             }
         }
-        table.get("/admin", .signOn, RouteDocs("Who is signed on.")) { request in
-            guard let held = cookies.session(in: request.headers), let actor = try? await signOn.sessions.authenticate(held) else {
-                return SignOnPage.html("Not signed on", "<p>Nobody is signed on here.</p><p><a href=\"/admin/login\">Sign on</a></p>")
-            }
-            return SignOnPage.html(
-                "Weir",
-                """
-                <p>Signed on as <strong>\(SignOnPage.escaped(actor.name))</strong>, \(actor.role.rawValue)\(
-                    actor.tenantID.map { " of \($0)" } ?? "").</p>
-                <form method="post" action="/admin/logout"><input type="hidden" name="csrf_token" value="\(held.changeToken)">
-                <button>Sign off</button></form>
-                """)
-        }
         table.post("/admin/logout", .signOn, RouteDocs("End the session of this browser."), upTo: 4096) { request in
-            guard let held = cookies.session(in: request.headers) else { return Self.redirect(to: "/admin", []) }
+            guard let held = cookies.session(in: request.headers) else { return Self.redirect(to: "/admin/sign-in", []) }
             let form = String(decoding: request.body, as: UTF8.self)
             let given = form.hasPrefix("csrf_token=") ? String(form.dropFirst("csrf_token=".count)) : nil
             try SameSite.check(request.headers, held, signOn.policy, given: given)
             try await signOn.sessions.close(held)
-            return Self.redirect(to: "/admin", [cookies.forgettingSession])
+            return Self.redirect(to: "/admin/sign-in", [cookies.forgettingSession])
         }
     }
 

@@ -10,7 +10,7 @@ package struct APIResponse: Sendable {
     /// More than `body`, read and sent piece by piece: a piece and where the next one begins; nil: that was the last.
     var more: (after: Cursor, piece: Piece)?
 
-    typealias Piece = @Sendable (_ after: Cursor?) async throws -> (bytes: [UInt8], next: Cursor?)
+    package typealias Piece = @Sendable (_ after: Cursor?) async throws -> (bytes: [UInt8], next: Cursor?)
 
     package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: [UInt8] = []) {
         self.status = status
@@ -26,7 +26,7 @@ package struct APIResponse: Sendable {
 
     /// A list of any length, of which one piece is held at a time. What goes wrong with the first is answered as a problem; what goes wrong
     /// later breaks the answer off.
-    static func streamed(contentType: String, after: Cursor?, _ piece: @escaping Piece) async throws -> APIResponse {
+    package static func streamed(contentType: String, after: Cursor?, _ piece: @escaping Piece) async throws -> APIResponse {
         let first = try await piece(after)
         var response = APIResponse(status: .ok, headers: [.contentType: contentType], body: first.bytes)
         response.more = first.next.map { ($0, piece) }

@@ -4,14 +4,16 @@ import Synchronization
 
 /// Keeps one caller from filling the places where reports are made: each has a few under way, the next is told to come again. A tenant
 /// counts as one caller, whichever of its keys asks.
-final class ReportGate: Sendable {
+package final class ReportGate: Sendable {
     /// As many as a page of charts asks for at one time.
     static let perCaller = 4
     private static let retryAfterSeconds = 2
 
     private let running = Mutex<[String: Int]>([:])
 
-    func run<R: Sendable>(for caller: Caller, _ work: () async throws -> R) async throws -> R {
+    package init() {}
+
+    package func run<R: Sendable>(for caller: Caller, _ work: () async throws -> R) async throws -> R {
         let name = Self.name(caller)
         let entered = running.withLock { running in
             guard running[name, default: 0] < Self.perCaller else { return false }

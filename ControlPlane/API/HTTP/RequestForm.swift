@@ -12,13 +12,16 @@ package enum RequestForm {
         guard target.utf8.first == UInt8(ascii: "/") else { return "the request's target has to be a path" }
         let path = target.utf8.prefix { $0 != UInt8(ascii: "?") }
         guard path.allSatisfy(isPlain) else { return "the path holds a character that no path here has, or one that is percent-encoded" }
-        if path.count == 1 { return nil }
+        if path.count == 1 || pages.contains(String(Substring(path))) { return nil }
         for segment in path.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
             if segment.isEmpty { return "the path holds an empty segment: two slashes, or one at its end" }
             if segment.elementsEqual(".".utf8) || segment.elementsEqual("..".utf8) { return "the path holds a dot segment" }
         }
         return nil
     }
+
+    /// Addresses that people type, and that lead to the page's own.
+    private static let pages: Set<String> = ["/admin/", "/portal/", "/docs/"]
 
     /// Why the Host fields are refused; nil when they may pass. RFC 9112 §3.2: one, and not empty; HTTP/1.0 may have none.
     static func problem(hosts: [String], isHTTP10: Bool) -> String? {

@@ -68,17 +68,38 @@ package struct AdminTokenService: Sendable {
             }
         }
         let now = nouns.now
-        guard let (token, person) = found, ConstantTime.equal(token.content.sha256.bytes, digest) else { throw refusal }
-        if let expires = token.content.expiresAt, expires <= now { throw refusal }
+        guard let (token, person) = found, ConstantTime.equal(token.content.sha256.bytes, digest),
+            let actor = Self.actor(with: token, person, at: now)
+        else { throw refusal }
         try await noteUse(token, now)
+        return actor
+    }
+
+    /// Who asks with `token`; nil: it has ended, or its person may do nothing.
+    static func actor(with token: AdminToken, _ person: Person?, at now: Int64) -> Actor? {
+        if let expires = token.content.expiresAt, expires <= now { return nil }
         let scope = token.content.tenantID.map { TenantScope.tenant($0.rawValue) } ?? .all
         guard token.content.personID != nil else {
             return Actor(id: token.id.rawValue, name: token.content.name, role: token.content.role, scope: scope)
         }
         // What a person may is looked up with each request, and a token may do no more.
-        guard let person, person.content.status == .active, person.content.tenantID == token.content.tenantID else { throw refusal }
+        guard let person, person.content.status == .active, person.content.tenantID == token.content.tenantID else { return nil }
         return Actor(
             id: person.id.rawValue, name: person.content.name, role: person.content.role, tokenRole: token.content.role, scope: scope)
+    }
+
+    /// Signs a browser on with a token: it keeps a session, and never the token. The session ends with the token.
+    /// - Throws: `DomainError.unauthenticated`.
+    package func signOn(_ plaintext: String, _ sessions: AdminSessions) async throws -> AdminSessions.Held {
+        _ = try await authenticate(plaintext)
+        let prefixes = [VirtualKeyText.adminTokenPrefix, VirtualKeyText.scopedTokenPrefix]
+        guard let text = prefixes.lazy.compactMap({ VirtualKeyText(parsing: plaintext, prefix: $0) }).first else {
+            throw .unauthenticated(detail: "The token is not valid.") as DomainError
+        }
+        return try await nouns.domain.observe(as: .all) { [now = nouns.now] c in
+            let token = try AdminTokenContent.present(c, AdminTokenID(AdminTokenKind.prefix + text.idSuffix))
+            return try sessions.open(token.id.rawValue, of: token.content.tenantID, c, now: now)
+        }
     }
 
     /// To the minute. An emergency's token is written down in the audit log with each use.

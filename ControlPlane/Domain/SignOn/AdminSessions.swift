@@ -29,16 +29,17 @@ package struct AdminSessions: Sendable {
         self.policy = policy
     }
 
-    /// Inside the transaction that signs the person on.
-    func open(_ person: Person, _ c: any SQLConnection, now: Int64) throws -> Held {
+    /// Inside the transaction that signs somebody on.
+    /// - Parameter holder: The id of a person, or of the token that a browser was signed on with.
+    func open(_ holder: String, of tenantID: TenantID?, _ c: any SQLConnection, now: Int64) throws -> Held {
         let held = Held.random()
         try AdminSessionsTable.removeEnded(c, at: now, unseenSince: now - policy.idle)
         try AdminSessionsTable.insert(
             c,
             AdminSessionRow(
-                sha256: held.digest, personID: person.id.rawValue, tenantID: person.content.tenantID?.rawValue, createdAt: now,
+                sha256: held.digest, personID: holder, tenantID: tenantID?.rawValue, createdAt: now,
                 expiresAt: now + policy.lifetime, lastSeenAt: now))
-        try AdminSessionsTable.removeOldest(c, of: person.id.rawValue, keeping: Self.maximumOfOne)
+        try AdminSessionsTable.removeOldest(c, of: holder, keeping: Self.maximumOfOne)
         return held
     }
 
@@ -47,19 +48,31 @@ package struct AdminSessions: Sendable {
     package func authenticate(_ held: Held) async throws -> Actor {
         let refusal = DomainError.unauthenticated(detail: "The session has ended. Sign on again: /admin/login.")
         let digest = held.digest
-        let found = try await domain.read(as: .all) { c in
-            try AdminSessionsTable.find(c, digest).map { (row: $0, person: try PersonContent.find(c, $0.personID)) }
-        }
         let now = domain.clock.nowMilliseconds()
-        guard let (row, person) = found, let person, person.content.status == .active,
-            person.content.tenantID?.rawValue == row.tenantID, row.expiresAt > now, row.lastSeenAt > now - policy.idle
-        else { throw refusal }
+        let found = try await domain.read(as: .all) { c in
+            try AdminSessionsTable.find(c, digest).flatMap { row in try Self.actor(of: row, c, at: now).map { (row: row, actor: $0) } }
+        }
+        guard let (row, actor) = found, row.expiresAt > now, row.lastSeenAt > now - policy.idle else { throw refusal }
         if row.lastSeenAt < now - min(60_000, policy.idle / 4) {
             try await domain.observe(as: .all) { c in try AdminSessionsTable.noteSeen(c, digest, at: now) }
         }
-        return Actor(
-            id: person.id.rawValue, name: person.content.name, role: person.content.role,
-            scope: person.content.tenantID.map { .tenant($0.rawValue) } ?? .all)
+        return actor
+    }
+
+    /// Whose session it is, as far as they may still do something.
+    private static func actor(of row: AdminSessionRow, _ c: any SQLConnection, at now: Int64) throws -> Actor? {
+        let actor: Actor?
+        if let token = try AdminTokenContent.find(c, row.personID) {
+            let person = try token.content.personID.flatMap { try PersonContent.find(c, $0.rawValue) }
+            actor = AdminTokenService.actor(with: token, person, at: now)
+        } else if let person = try PersonContent.find(c, row.personID), person.content.status == .active {
+            actor = Actor(
+                id: person.id.rawValue, name: person.content.name, role: person.content.role,
+                scope: person.content.tenantID.map { .tenant($0.rawValue) } ?? .all)
+        } else {
+            actor = nil
+        }
+        return actor?.tenantID?.rawValue == row.tenantID ? actor : nil
     }
 
     /// Ends it; one that is not there has ended.

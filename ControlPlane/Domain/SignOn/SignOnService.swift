@@ -95,7 +95,7 @@ package struct SignOnService: Sendable {
             // One of the whole deployment first; of tenants the first that there was.
             guard let person = usable.first(where: { $0.content.tenantID == nil }) ?? usable.first else { return nil }
             try PeopleTable.noteSignIn(c, person.id.rawValue, at: change.now)
-            let session = try sessions.open(person, c, now: change.now)
+            let session = try sessions.open(person.id.rawValue, of: person.content.tenantID, c, now: change.now)
             let actor = Actor(
                 id: person.id.rawValue, name: person.content.name, role: person.content.role,
                 scope: person.content.tenantID.map { .tenant($0.rawValue) } ?? .all, remoteAddress: remoteAddress, requestID: requestID)

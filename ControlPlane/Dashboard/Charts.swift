@@ -1,0 +1,64 @@
+/// Time series as SVG, drawn of numbers alone: no text that anybody gave stands in it.
+enum Charts {
+    struct Bar {
+        /// Of the axis: an hour or a day.
+        let label: String
+        let value: Double
+        /// The part of it that is bad.
+        var bad = 0.0
+        /// What a pointer shows: made of numbers and dates.
+        let note: String
+    }
+
+    private static let (width, height, left, bottom, top) = (960.0, 200.0, 56.0, 22.0, 8.0)
+
+    static func bars(_ bars: [Bar], unit: (Double) -> String) -> String {
+        let peak = nice(bars.map(\.value).max() ?? 0)
+        let step = (width - left) / Double(max(1, bars.count))
+        let inner = height - bottom - top
+        var svg =
+            "<svg class=\"chart\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"Bars over time; the same is in the table.\">"
+        for part in 0...2 {
+            let y = top + inner * (1 - Double(part) / 2)
+            svg += "<line class=\"axis\" x1=\"\(short(left))\" x2=\"\(short(width))\" y1=\"\(short(y))\" y2=\"\(short(y))\"/>"
+            svg +=
+                "<text x=\"\(short(left - 6))\" y=\"\(short(y + 4))\" text-anchor=\"end\">\(escaped(unit(peak * Double(part) / 2)))</text>"
+        }
+        let every = max(1, (bars.count + 7) / 8)
+        for (index, bar) in bars.enumerated() {
+            let x = left + step * Double(index)
+            let tall = peak > 0 ? bar.value / peak * inner : 0
+            let wide = max(1, step - 2)
+            svg += "<g><title>\(escaped(bar.note))</title>"
+            svg += "<rect x=\"\(short(x))\" y=\"\(short(top))\" width=\"\(short(wide))\" height=\"\(short(inner))\" fill=\"transparent\"/>"
+            svg +=
+                "<rect class=\"bar\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - tall))\" width=\"\(short(wide))\" height=\"\(short(tall))\"/>"
+            if bar.bad > 0, peak > 0 {
+                let part = max(1, bar.bad / peak * inner)
+                svg +=
+                    "<rect class=\"bar2\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - part))\" width=\"\(short(wide))\" height=\"\(short(part))\"/>"
+            }
+            svg += "</g>"
+            if index % every == 0 { svg += "<text x=\"\(short(x))\" y=\"\(short(height - 6))\">\(escaped(bar.label))</text>" }
+        }
+        return svg + "</svg>"
+    }
+
+    /// The next of 1, 2, 5 times a power of ten.
+    private static func nice(_ value: Double) -> Double {
+        guard value > 0, value.isFinite else { return 1 }
+        var power = 1.0
+        while power * 10 <= value { power *= 10 }
+        while power > value { power /= 10 }
+        return [1, 2, 5, 10].map { $0 * power }.first { $0 >= value } ?? value
+    }
+
+    private static func short(_ value: Double) -> String {
+        let tenths = Int((value * 10).rounded())
+        return tenths % 10 == 0 ? String(tenths / 10) : "\(tenths / 10).\(abs(tenths % 10))"
+    }
+
+    private static func escaped(_ text: String) -> String {
+        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+    }
+}

@@ -1,0 +1,141 @@
+package import API
+package import Domain
+import HTTPTypes
+import Nouns
+package import Primitives
+
+/// The console: pages at `/admin`, readable without a script. What they show and do is the admin API's (`InternalAPI`).
+package struct DashboardRoutes: RouteGroup {
+    let api: InternalAPI
+    let signOn: SignOnService
+    let tokens: AdminTokenService
+    let hasProvider: Bool
+    let clock: any WallClock
+    let cookies: SessionCookie
+
+    /// - Parameters:
+    ///   - table: The admin API's.
+    ///   - hasProvider: Whether people sign on with an identity provider.
+    package init(_ table: RouteTable, _ services: ControlServices, hasProvider: Bool, clock: any WallClock) {
+        api = InternalAPI(table)
+        signOn = services.signOn
+        tokens = services.adminTokens
+        self.hasProvider = hasProvider
+        self.clock = clock
+        cookies = SessionCookie(services.signOn.policy)
+    }
+
+    package func addRoutes(to table: inout RouteTable) {
+        addSigningOn(to: &table)
+        for (path, type, text) in [
+            (Assets.stylePath, "text/css; charset=utf-8", Assets.style),
+            (Assets.scriptPath, "text/javascript; charset=utf-8", Assets.script),
+        ] {
+            table.get(path, .open) { _ in
+                var answer = APIResponse.text(text, contentType: type)
+                answer.headers[.cacheControl] = "public, max-age=31536000, immutable"
+                return answer
+            }
+        }
+        table.get("/admin/", .signOn) { _ in Self.redirect(to: "/admin") }
+        page(.get, "/admin", to: &table, overview)
+        NounPages(self).addRoutes(to: &table)
+        ReportPages(self).addRoutes(to: &table)
+    }
+
+    // MARK: Pages
+
+    typealias Making = @Sendable (Visit) async throws -> APIResponse
+
+    /// A page that needs somebody to be signed on.
+    func page(_ method: HTTPRequest.Method, _ pattern: String, to table: inout RouteTable, _ make: @escaping Making) {
+        let handler: APIRoute.Handler = { request in try await answer(request, make) }
+        if method == .post { table.post(pattern, .signOn, nil, handler) } else { table.get(pattern, .signOn, nil, handler) }
+    }
+
+    private func answer(_ request: APIRequest, _ make: Making) async throws -> APIResponse {
+        guard let held = cookies.session(in: request.headers),
+            let actor = try? await signOn.sessions.authenticate(held).asking(from: request.remoteAddress, in: request.requestID)
+        else {
+            let query = FormBody.query(request.query.names.sorted().map { ($0, request.query[$0] ?? "") })
+            let next = request.method == .post ? "/admin" : request.path + (query.isEmpty ? "" : "?" + query)
+            return Self.redirect(to: "/admin/sign-in?" + FormBody.query([("next", next)]))
+        }
+        let visit = Visit(request: request, actor: actor, held: held)
+        do {
+            return try await make(visit)
+        } catch {
+            guard let refusal = error as? DomainError ?? DomainError(translating: error) else { throw error }
+            return message(refusal, visit)
+        }
+    }
+
+    func chrome(_ title: String, _ visit: Visit) -> Chrome {
+        let actor = visit.actor
+        return Chrome(
+            title: title, sections: Navigation.sections(for: actor, at: visit.request.path, api), person: actor.name,
+            role: (actor.tokenRole ?? actor.role).rawValue + (actor.tenantID == nil ? "" : " of one tenant"), csrf: visit.held.changeToken)
+    }
+
+    func message(_ refusal: DomainError, _ visit: Visit) -> APIResponse {
+        let problem = Problem(refusal)
+        let lines = [problem.detail] + problem.errors.map { "\(Rendering.label($0.field)) \($0.message). \($0.remedy)" }
+        let page = MessagePage(chrome: chrome(problem.title, visit), kind: "bad", lines: lines, back: "/admin")
+        return Self.html("message", page, status: problem.status)
+    }
+
+    static func html(_ template: String, _ page: Any, status: HTTPResponse.Status = .ok) -> APIResponse {
+        var answer = APIResponse.text(Templates.render(template, page), contentType: "text/html; charset=utf-8", status: status)
+        for (name, value) in [
+            (
+                "content-security-policy",
+                "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+            ), ("referrer-policy", "same-origin"), ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            if let name = HTTPField.Name(name) { answer.headers[name] = value }
+        }
+        return answer
+    }
+
+    /// 303: whatever the method was, the next is a GET (RFC 9110 §15.4.4).
+    static func redirect(to location: String, _ cookies: [String] = []) -> APIResponse {
+        var headers: HTTPFields = [.location: location]
+        for cookie in cookies { headers.append(HTTPField(name: .setCookie, value: cookie)) }
+        return APIResponse(status: .seeOther, headers: headers)
+    }
+
+    // MARK: Signing on with a token
+
+    private func addSigningOn(to table: inout RouteTable) {
+        table.get("/admin/sign-in", .signOn) { request in
+            signInPage(next: request.query["next"])
+        }
+        table.post("/admin/sign-in", .signOn, upTo: 8192) { request in
+            let form = FormBody.parse(request.body)
+            try SameSite.checkSignIn(request.headers, signOn.policy)
+            do {
+                let held = try await tokens.signOn(form["token"]?.trimmed ?? "", signOn.sessions)
+                return Self.redirect(to: Self.own(form["next"]), [cookies.keeping(held)])
+            } catch let refusal as DomainError {
+                return signInPage(next: form["next"], problem: Problem(refusal).detail, status: Problem(refusal).status)
+            }
+        }
+    }
+
+    private func signInPage(next: String?, problem: String? = nil, status: HTTPResponse.Status = .ok) -> APIResponse {
+        let page = SignInPage(chrome: Chrome(title: "Sign on"), next: Self.own(next), provider: hasProvider, problem: problem)
+        var answer = Self.html("sign-in", page, status: status)
+        // A browser has no use for the challenge that a 401 would bring.
+        if status == .unauthorized { answer.status = .forbidden }
+        return answer
+    }
+
+    /// A page of ours, whatever somebody wrote into a link.
+    private static func own(_ next: String?) -> String {
+        guard let next, next == "/admin" || next.hasPrefix("/admin/") || next.hasPrefix("/admin?"), !next.contains("\\"),
+            !next.hasPrefix("/admin/api"),
+            next.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
+        else { return "/admin" }
+        return next
+    }
+}

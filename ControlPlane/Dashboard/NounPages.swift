@@ -1,0 +1,375 @@
+import API
+import Domain
+import HTTPTypes
+import Nouns
+import Primitives
+
+/// The pages of everything that is declared: list, look, make, change, delete, and what else can be done with one. All of them follow from the
+/// noun's declaration and the API's routes.
+struct NounPages: RouteGroup {
+    let dashboard: DashboardRoutes
+    var api: InternalAPI { dashboard.api }
+
+    init(_ dashboard: DashboardRoutes) { self.dashboard = dashboard }
+
+    /// A noun as pages need it.
+    struct Subject: Sendable {
+        let words: NounWords
+        let shapes: [FieldShape]
+        let prefix: String
+        var api: String { "/admin/api/\(words.path)" }
+        var page: String { "/admin/\(words.path)" }
+        /// As the API shows it.
+        var shown: [FieldShape] {
+            [FieldShape("id", .id(prefix), "Its identifier.")] + shapes.filter(\.isShown) + [
+                FieldShape("created_at", .time, "When it was made.") { $0.use = .shown },
+                FieldShape("updated_at", .time, "When it was changed last.") { $0.use = .shown },
+            ]
+        }
+        /// In lists: the name first, then what the declaration gives a heading.
+        var columns: [FieldShape] {
+            let headed = shapes.filter { $0.heading != nil && $0.isShown }
+            let first = headed.first { $0.name == "name" } ?? FieldShape("id", .text(maximum: 64), "Its identifier.")
+            return [first] + headed.filter { $0.name != "name" } + [
+                FieldShape("created_at", .time, "When it was made.") { $0.use = .shown }
+            ]
+        }
+
+        init(_ noun: any Noun.Type) {
+            words = noun.words
+            shapes = noun.shapes
+            prefix = noun.idPrefix
+        }
+
+        func title(of item: JSONValue) -> String {
+            for name in ["name", "did", "email", "group", "oid", "app_id"] {
+                if let text = item[name]?.stringValue, !text.isEmpty { return text }
+            }
+            return item["id"]?.stringValue ?? words.name
+        }
+    }
+
+    static let subjects: [Subject] = DeclaredNouns.all.map { Subject($0) }
+
+    /// Verbs of single ones that change nothing that a form of its own would not say.
+    private static let verbs = ["rotate", "rotate-secret", "revoke", "promote", "abort", "resolve", "test", "toggle"]
+    private static let dangerous: Set<String> = ["revoke", "abort"]
+    /// So many are offered in a choice; of more, the id is asked for.
+    private static let mostChoices: Int64 = 200
+    private static let mostExported = 20_000
+
+    func addRoutes(to table: inout RouteTable) {
+        for subject in Self.subjects where api.route(.get, subject.api) != nil {
+            let page = subject.page
+            dashboard.page(.get, page, to: &table) { try await list(subject, $0) }
+            dashboard.page(.get, "\(page)/export.csv", to: &table) { try await export(subject, $0) }
+            dashboard.page(.get, "\(page)/{id}", to: &table) { try await detail(subject, $0) }
+            if api.route(.post, subject.api) != nil {
+                dashboard.page(.get, "\(page)/new", to: &table) { try await creation(subject, $0) }
+                dashboard.page(.post, "\(page)/new", to: &table) { try await create(subject, $0) }
+            }
+            if api.route(.patch, "\(subject.api)/x") != nil {
+                dashboard.page(.get, "\(page)/{id}/edit", to: &table) { try await editing(subject, $0) }
+                dashboard.page(.post, "\(page)/{id}/edit", to: &table) { try await edit(subject, $0) }
+            }
+            if api.route(.delete, "\(subject.api)/x") != nil {
+                dashboard.page(.get, "\(page)/{id}/delete", to: &table) { try await asking(subject, "delete", $0) }
+                dashboard.page(.post, "\(page)/{id}/delete", to: &table) { try await act(subject, "delete", $0) }
+            }
+            for verb in Self.verbs where api.route(.post, "\(subject.api)/x/\(verb)") != nil {
+                dashboard.page(.get, "\(page)/{id}/\(verb)", to: &table) { try await asking(subject, verb, $0) }
+                dashboard.page(.post, "\(page)/{id}/\(verb)", to: &table) { try await act(subject, verb, $0) }
+            }
+        }
+    }
+
+    // MARK: Lists
+
+    private func list(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        let query = visit.request.query
+        let filters = subject.shapes.filter(\.isFilter)
+        try query.allow(Set(filters.map(\.name) + ["sort", "cursor", "limit"]))
+        let sort = query["sort"] ?? "-created_at"
+        let asked = Self.asked(query, filters) + [("sort", sort)]
+        let answer = try await api.get(
+            subject.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
+        let items = answer["items"]?.arrayValue ?? []
+        let rendering = try await api.rendering(items.map { ($0, subject.columns) }, for: visit)
+        var table = rendering.table(items, subject.columns) { item in item["id"]?.stringValue.map { "\(subject.page)/\($0)" } }
+        for (index, shape) in subject.columns.enumerated() where ["name", "created_at"].contains(shape.name) {
+            let turned = sort == shape.name ? "-" + shape.name : shape.name
+            table.columns[index].href = "?" + FormBody.query(Self.asked(query, filters) + [("sort", turned)])
+            table.columns[index].mark = sort == shape.name ? " ↑" : sort == "-" + shape.name ? " ↓" : ""
+        }
+        let add = Act(text: "New \(subject.words.name)", href: "\(subject.page)/new", isMain: true)
+        let mayAdd = api.allows(visit.actor, .post, subject.api)
+        var page = ListPage(
+            chrome: dashboard.chrome(Navigation.title(of: subject.words.path), visit), about: subject.words.about,
+            filters: try await self.filters(filters, query, visit), plain: subject.page, table: table,
+            emptyWords: "There is no \(subject.words.name) here.")
+        if mayAdd { (page.acts, page.emptyAct) = ([add], add) }
+        if query["cursor"] != nil { page.first = subject.page + "?" + FormBody.query(asked) }
+        if let next = answer["next_cursor"]?.stringValue { page.next = subject.page + "?" + FormBody.query(asked + [("cursor", next)]) }
+        if !items.isEmpty { page.export = "\(subject.page)/export.csv?" + FormBody.query(asked) }
+        return DashboardRoutes.html("list", page)
+    }
+
+    private static func asked(_ query: QueryParameters, _ filters: [FieldShape]) -> [(String, String)] {
+        filters.map { ($0.name, query[$0.name] ?? "") }.filter { !$0.1.isEmpty }
+    }
+
+    private func filters(_ shapes: [FieldShape], _ query: QueryParameters, _ visit: Visit) async throws -> [FilterField] {
+        let choices = try await choices(shapes, visit)
+        return shapes.map { shape in
+            var field = FilterField(name: shape.name, label: Rendering.label(shape.name), value: query[shape.name] ?? "")
+            var options: [Choice] = []
+            switch shape.kind {
+            case .word(let words): options = words.map { Choice(value: $0, text: $0.replacing("_", with: " ")) }
+            case .flag: options = [Choice(value: "true", text: "yes"), Choice(value: "false", text: "no")]
+            case .id(let prefix): options = choices[prefix] ?? []
+            default: break
+            }
+            if !options.isEmpty {
+                field.options =
+                    [Choice(value: "", text: "any")]
+                    + options.map { Choice(value: $0.value, text: $0.text, isSelected: $0.value == field.value) }
+            }
+            return field
+        }
+    }
+
+    /// What can be chosen for the identifiers among `shapes`.
+    private func choices(_ shapes: [FieldShape], _ visit: Visit) async throws -> [String: [Choice]] {
+        var found: [String: [Choice]] = [:]
+        func prefixes(_ shapes: [FieldShape]) -> Set<String> {
+            shapes.reduce(into: []) { found, shape in
+                switch shape.kind {
+                case .id(let prefix): found.insert(prefix)
+                case .object(let inner), .objects(let inner, _): found.formUnion(prefixes(inner))
+                default: break
+                }
+            }
+        }
+        for prefix in prefixes(shapes) {
+            guard let subject = Self.subjects.first(where: { $0.prefix == prefix }), api.allows(visit.actor, .get, subject.api) else {
+                continue
+            }
+            let answer = try await api.get(subject.api, ["limit": String(Self.mostChoices)], for: visit)
+            guard answer["next_cursor"]?.stringValue == nil else { continue }
+            found[prefix] = (answer["items"]?.arrayValue ?? []).compactMap { item in
+                item["id"]?.stringValue.map { Choice(value: $0, text: subject.title(of: item)) }
+            }.sorted { $0.text < $1.text }
+        }
+        return found
+    }
+
+    /// As CSV (RFC 4180), page by page.
+    private func export(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        let filters = subject.shapes.filter(\.isFilter)
+        try visit.request.query.allow(Set(filters.map(\.name) + ["sort"]))
+        var asked = Dictionary(Self.asked(visit.request.query, filters)) { $1 }
+        asked["limit"] = "200"
+        let shapes = subject.shown
+        var lines = CSV.line(shapes.map(\.name))
+        var count = 0
+        while true {
+            let answer = try await api.get(subject.api, asked, for: visit)
+            let items = answer["items"]?.arrayValue ?? []
+            for item in items { lines += CSV.line(shapes.map { CSV.text(item[$0.name]) }) }
+            count += items.count
+            guard let next = answer["next_cursor"]?.stringValue, count < Self.mostExported else { break }
+            asked["cursor"] = next
+        }
+        var answer = APIResponse.text(lines, contentType: "text/csv; charset=utf-8")
+        answer.headers[.contentDisposition] = "attachment; filename=\"\(subject.words.path).csv\""
+        return answer
+    }
+
+    // MARK: One of them
+
+    private func detail(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        let id = visit.request.parameters["id"] ?? ""
+        let shapes = (api.route(.get, "\(subject.api)/\(id)")?.shapes).map { $0.isEmpty ? subject.shown : $0 } ?? subject.shown
+        let item = try await api.get("\(subject.api)/\(id)", for: visit)
+        let rendering = try await api.rendering([(item, shapes)], for: visit)
+        var page = DetailPage(
+            chrome: dashboard.chrome(subject.title(of: item), visit), listHref: subject.page,
+            listText: Navigation.title(of: subject.words.path),
+            facts: rendering.facts(
+                item,
+                shapes.map { shape in
+                    // Its own id leads nowhere else.
+                    shape.name == "id" ? FieldShape("id", .text(maximum: 64), shape.about) { $0.use = .shown } : shape
+                }))
+        if api.allows(visit.actor, .patch, "\(subject.api)/\(id)") {
+            page.acts.append(Act(text: "Edit", href: "\(subject.page)/\(id)/edit", isMain: true))
+        }
+        for verb in Self.verbs where api.allows(visit.actor, .post, "\(subject.api)/\(id)/\(verb)") {
+            page.acts.append(
+                Act(
+                    text: Rendering.label(verb.replacing("-", with: "_")), href: "\(subject.page)/\(id)/\(verb)",
+                    isDanger: Self.dangerous.contains(verb)))
+        }
+        if api.allows(visit.actor, .delete, "\(subject.api)/\(id)") {
+            page.acts.append(Act(text: "Delete", href: "\(subject.page)/\(id)/delete", isDanger: true))
+        }
+        page.related = related(subject, id, visit)
+        return DashboardRoutes.html("detail", page)
+    }
+
+    /// Lists that can be narrowed to what is this one's.
+    private func related(_ subject: Subject, _ id: String, _ visit: Visit) -> [Act] {
+        var acts = Self.subjects.filter { $0.words != subject.words && api.allows(visit.actor, .get, $0.api) }.compactMap { other -> Act? in
+            guard let field = other.shapes.first(where: { $0.isFilter && $0.kind == .id(subject.prefix) }) else { return nil }
+            return Act(text: Navigation.title(of: other.words.path), href: "\(other.page)?\(FormBody.query([(field.name, id)]))")
+        }
+        let records = api.route(.get, "/admin/api/usage/records")?.docs?.query ?? []
+        if let field = records.first(where: { $0.kind == .id(subject.prefix) }), api.allows(visit.actor, .get, "/admin/api/usage/records") {
+            acts.append(Act(text: "Requests", href: "/admin/requests?\(FormBody.query([(field.name, id)]))"))
+            acts.append(Act(text: "Usage", href: "/admin/usage?\(FormBody.query([(field.name, id)]))"))
+        }
+        if api.allows(visit.actor, .get, "/admin/api/audit") {
+            acts.append(Act(text: "History", href: "/admin/audit?\(FormBody.query([("resource_id", id)]))"))
+        }
+        return acts
+    }
+
+    // MARK: Making
+
+    private func creation(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        // What a link from something else names is filled in.
+        let given = JSONObject(
+            members: subject.shapes.compactMap { shape in
+                visit.request.query[shape.name].map { .init(name: shape.name, value: .string($0)) }
+            })
+        return try await form(subject, visit, value: .object(given), isNew: true)
+    }
+
+    private func create(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        let sent = try visit.form(dashboard.signOn.policy)
+        let shapes = api.route(.post, subject.api)?.form ?? subject.shapes
+        let object = JSONValue.object(Forms.object(shapes, sent, isNew: true))
+        do {
+            let made = try await api.call(.post, subject.api, object, for: visit).value
+            return done(subject, made, api.route(.post, subject.api), visit)
+        } catch let refusal as DomainError {
+            return try await form(subject, visit, value: object, refusal: refusal, isNew: true)
+        }
+    }
+
+    /// On to the thing itself; or, this once, its secret.
+    private func done(_ subject: Subject, _ item: JSONValue, _ route: APIRoute?, _ visit: Visit) -> APIResponse {
+        let href = "\(subject.page)/\(item["id"]?.stringValue ?? "")"
+        guard let once = route?.shapes.first(where: { $0.about.hasSuffix("shown this once.") }), let secret = item[once.name]?.stringValue
+        else {
+            return DashboardRoutes.redirect(to: href)
+        }
+        let page = CreatedPage(
+            chrome: dashboard.chrome(subject.title(of: item), visit), label: Rendering.label(once.name), secret: secret, href: href)
+        return DashboardRoutes.html("created", page)
+    }
+
+    private func form(
+        _ subject: Subject, _ visit: Visit, value: JSONValue, refusal: DomainError? = nil, isNew: Bool, id: String = "",
+        revision: String? = nil,
+        now: [Fact] = []
+    ) async throws -> APIResponse {
+        let shapes = (isNew ? api.route(.post, subject.api) : api.route(.patch, "\(subject.api)/\(id)"))?.form ?? subject.shapes
+        let problem = refusal.map { Problem($0) }
+        var forms = Forms(choices: try await choices(shapes, visit))
+        for one in problem?.errors ?? [] {
+            forms.problems[Self.path(one.field)] = "\(one.message.prefix(1).uppercased())\(one.message.dropFirst()). \(one.remedy)"
+        }
+        let fields = forms.fields(shapes, value, isNew: isNew)
+        let shownProblems = Set(fields.flatMap(Self.names))
+        let title = isNew ? "New \(subject.words.name)" : "Edit \(subject.title(of: value))"
+        var page = FormPage(
+            chrome: dashboard.chrome(title, visit), about: isNew ? subject.words.about : "",
+            action: isNew ? "\(subject.page)/new" : "\(subject.page)/\(id)/edit", back: isNew ? subject.page : "\(subject.page)/\(id)",
+            backText: isNew ? Navigation.title(of: subject.words.path) : subject.title(of: value), submit: isNew ? "Create" : "Save",
+            fields: fields)
+        page.revision = revision
+        page.now = now
+        if let problem {
+            let elsewhere = problem.errors.filter { !shownProblems.contains(Self.path($0.field)) }
+            page.problems =
+                (problem.errors.isEmpty || !elsewhere.isEmpty ? [problem.detail] : ["Some of it does not fit: see below."])
+                + elsewhere.map(\.remedy)
+        }
+        return DashboardRoutes.html("form", page, status: problem?.status ?? .ok)
+    }
+
+    /// `targets[0].endpoint_id` as a form names it.
+    private static func path(_ field: String) -> String { field.replacing("[", with: ".").replacing("]", with: "") }
+    private static func names(_ field: FormField) -> [String] { [field.name] + field.fields.flatMap(names) }
+
+    // MARK: Changing
+
+    private func editing(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        let id = visit.request.parameters["id"] ?? ""
+        let (item, revision) = try await api.call(.get, "\(subject.api)/\(id)", for: visit)
+        return try await form(subject, visit, value: item, isNew: false, id: id, revision: revision)
+    }
+
+    private func edit(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
+        let id = visit.request.parameters["id"] ?? ""
+        let sent = try visit.form(dashboard.signOn.policy)
+        let shapes = api.route(.patch, "\(subject.api)/\(id)")?.form ?? subject.shapes
+        let object = JSONValue.object(Forms.object(shapes, sent, isNew: false))
+        do {
+            _ = try await api.call(.patch, "\(subject.api)/\(id)", object, revision: sent["revision"] ?? "", for: visit)
+            return DashboardRoutes.redirect(to: "\(subject.page)/\(id)")
+        } catch let refusal as DomainError {
+            // Somebody else was faster: what was written here stays, beside what is there now.
+            var (revision, now): (String?, [Fact]) = (sent["revision"], [])
+            if case .preconditionFailed = refusal {
+                let present = try await api.call(.get, "\(subject.api)/\(id)", for: visit)
+                let rendering = try await api.rendering([(present.value, subject.shown)], for: visit)
+                (revision, now) = (present.revision, rendering.facts(present.value, subject.shown))
+            }
+            return try await form(subject, visit, value: object, refusal: refusal, isNew: false, id: id, revision: revision, now: now)
+        }
+    }
+
+    // MARK: Deleting, and verbs
+
+    private func asking(_ subject: Subject, _ verb: String, _ visit: Visit, refusal: DomainError? = nil, sent: JSONValue = .null)
+        async throws -> APIResponse
+    {
+        let id = visit.request.parameters["id"] ?? ""
+        let (item, revision) = try await api.call(.get, "\(subject.api)/\(id)", for: visit)
+        let route = verb == "delete" ? api.route(.delete, "\(subject.api)/\(id)") : api.route(.post, "\(subject.api)/\(id)/\(verb)")
+        let word = Rendering.label(verb.replacing("-", with: "_"))
+        var page = FormPage(
+            chrome: dashboard.chrome("\(word) \(subject.title(of: item))?", visit),
+            about: verb == "delete" ? "It is gone for everybody, and for good." : route?.docs?.summary ?? "",
+            action: "\(subject.page)/\(id)/\(verb)",
+            back: "\(subject.page)/\(id)", backText: subject.title(of: item), submit: word,
+            isDanger: verb == "delete" || Self.dangerous.contains(verb),
+            fields: Forms().fields(verb == "delete" ? [] : route?.form ?? [], sent, isNew: true))
+        page.revision = revision
+        page.problems = refusal.map { refusal in [Problem(refusal).detail] + Problem(refusal).errors.map(\.remedy) } ?? []
+        return DashboardRoutes.html("form", page, status: refusal.map { Problem($0).status } ?? .ok)
+    }
+
+    private func act(_ subject: Subject, _ verb: String, _ visit: Visit) async throws -> APIResponse {
+        let id = visit.request.parameters["id"] ?? ""
+        let sent = try visit.form(dashboard.signOn.policy)
+        if verb == "delete" {
+            do {
+                _ = try await api.call(.delete, "\(subject.api)/\(id)", revision: sent["revision"] ?? "", for: visit)
+                return DashboardRoutes.redirect(to: subject.page)
+            } catch let refusal as DomainError {
+                return try await asking(subject, verb, visit, refusal: refusal)
+            }
+        }
+        let path = "\(subject.api)/\(id)/\(verb)"
+        let object = JSONValue.object(Forms.object(api.route(.post, path)?.form ?? [], sent, isNew: true))
+        do {
+            let made = try await api.call(.post, path, object, revision: sent["revision"] ?? "", for: visit).value
+            return done(subject, made, api.route(.post, path), visit)
+        } catch let refusal as DomainError {
+            return try await asking(subject, verb, visit, refusal: refusal, sent: object)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+import Nouns
+import Primitives
+
+/// How values look to people: by the shape that is declared of them.
+struct Rendering {
+    /// What ids are called.
+    var names: [String: String] = [:]
+
+    /// Every identifier in `value` that `shapes` say is one.
+    static func ids(in value: JSONValue, _ shapes: [FieldShape]) -> Set<String> {
+        shapes.reduce(into: []) { found, shape in
+            guard let member = value[shape.name] else { return }
+            switch shape.kind {
+            case .id: if let id = member.stringValue { found.insert(id) }
+            case .list(.id, _), .scope(.id): found.formUnion((member.arrayValue ?? []).compactMap(\.stringValue))
+            case .object(let inner): found.formUnion(ids(in: member, inner))
+            case .objects(let inner, _): for element in member.arrayValue ?? [] { found.formUnion(ids(in: element, inner)) }
+            default: break
+            }
+        }
+    }
+
+    /// What a field is called on a page: `payment_valid_until` is "Payment valid until".
+    static func label(_ name: String) -> String {
+        var words = name.split(separator: "_").map(String.init)
+        if words.count > 1, let last = words.last, ["id", "ids"].contains(last) { words.removeLast() }
+        let text = words.joined(separator: " ")
+        return (text.prefix(1).uppercased() + text.dropFirst()).replacing("Did", with: "DID").replacing("Ip", with: "IP").replacing(
+            " ms", with: ", ms")
+    }
+
+    static func isNumber(_ shape: FieldShape) -> Bool {
+        switch shape.kind {
+        case .integer, .dollars, .percentage: true
+        default: false
+        }
+    }
+
+    func cells(_ value: JSONValue?, _ shape: FieldShape) -> [Cell] {
+        switch (value ?? .null, shape.kind) {
+        case (.array(let elements), .list(let kind, _)), (.array(let elements), .scope(let kind)):
+            let single = FieldShape(shape.name, kind, shape.about)
+            return elements.isEmpty ? [Cell(text: "none")] : elements.map { cell($0, single) }
+        case (.object, .object(let shapes)): return members(value ?? .null, shapes)
+        case (.array(let elements), .objects(let shapes, _)):
+            return elements.isEmpty
+                ? [Cell(text: "none")]
+                : elements.map { element in Cell(text: members(element, shapes).map(\.text).joined(separator: " · ")) }
+        default: return [cell(value, shape)]
+        }
+    }
+
+    private func members(_ value: JSONValue, _ shapes: [FieldShape]) -> [Cell] {
+        shapes.compactMap { shape in
+            guard let member = value[shape.name], member != .null else { return nil }
+            let inner = cells(member, shape)
+            return Cell(
+                text: "\(Self.label(shape.name)): \(inner.map(\.text).joined(separator: ", "))",
+                href: inner.count == 1 ? inner[0].href : nil)
+        }
+    }
+
+    /// One cell: a list shows in it as its elements' texts.
+    func cell(_ value: JSONValue?, _ shape: FieldShape) -> Cell {
+        var cell = Cell(title: Self.label(shape.name), text: "–", isNumber: Self.isNumber(shape))
+        switch (value ?? .null, shape.kind) {
+        case (.null, _): if let word = shape.nullWord { cell.text = word }
+        case (.string(let id), .id(let prefix)):
+            cell.text = names[id] ?? id
+            cell.href = Self.href(id, prefix: prefix)
+        case (.string(let text), .dollars): cell.text = Self.dollars(text)
+        case (.string(let text), .time): cell.text = Self.time(text)
+        case (.string(let text), .word):
+            cell.text = text.replacing("_", with: " ")
+            cell.kind = Self.mood(text)
+        case (.string(let text), _): cell.text = text
+        case (.bool(let flag), _): cell.text = flag ? "yes" : "no"
+        case (.int(0), _) where shape.zeroWord != nil: cell.text = shape.zeroWord ?? ""
+        case (.int(let number), _): cell.text = Self.grouped(number) + (shape.unit == nil ? "" : "")
+        case (.number(let text), _): cell.text = text
+        case (.array, _): cell.text = cells(value, shape).map(\.text).joined(separator: ", ")
+        case (.object(let object), .labels):
+            cell.text = object.members.map { "\($0.name)=\($0.value.stringValue ?? "")" }.joined(separator: ", ")
+        case (.object(let object), _):
+            let inner = cells(value, shape).map(\.text).joined(separator: ", ")
+            cell.text = inner.isEmpty && !object.members.isEmpty ? JSONValue.object(object).text : inner
+        }
+        if cell.text.isEmpty { cell.text = "–" }
+        return cell
+    }
+
+    /// The page of a thing, where it has one.
+    static func href(_ id: String, prefix: String) -> String? {
+        DeclaredNouns.noun(prefix: prefix).map { "/admin/\($0.words.path)/\(id)" }
+    }
+
+    /// With thin groups of three: 1 234 567 reads the same everywhere.
+    static func grouped(_ number: Int64) -> String {
+        let digits = String(number.magnitude)
+        var out = ""
+        for (index, digit) in digits.enumerated() {
+            if index > 0, (digits.count - index).isMultiple(of: 3) { out.append("\u{202F}") }
+            out.append(digit)
+        }
+        return number < 0 ? "−" + out : out
+    }
+
+    /// At least two decimals, and no zeros after them.
+    static func dollars(_ text: String) -> String {
+        let isNegative = text.hasPrefix("-")
+        let parts = text.drop { $0 == "-" }.split(separator: ".", maxSplits: 1).map(String.init)
+        var decimals = parts.count > 1 ? parts[1] : ""
+        while decimals.hasSuffix("0") { decimals.removeLast() }
+        while decimals.count < 2 { decimals.append("0") }
+        let whole = Int64(parts.first ?? "0").map(grouped) ?? parts.first ?? "0"
+        return "\(isNegative ? "−" : "")$\(whole).\(decimals)"
+    }
+
+    /// RFC 3339, as people read it: 2026-11-26 06:10:31 UTC.
+    static func time(_ text: String) -> String {
+        guard text.hasSuffix("Z"), let t = text.firstIndex(of: "T") else { return text }
+        let clock = text[text.index(after: t)...].prefix(8)
+        return "\(text[..<t]) \(clock) UTC"
+    }
+
+    /// Whether a state is one to be glad of.
+    static func mood(_ word: String) -> String? {
+        switch word {
+        case "active", "ok", "completed", "connected", "paid", "promoted", "baseline", "enforce": "good"
+        case "pending", "expired", "suspended", "frozen", "warning", "warn", "observe", "candidate", "degraded", "disabled": "warn"
+        case "revoked", "banned", "failed", "error", "critical", "aborted", "unpaid", "rolled_back": "bad"
+        default: nil
+        }
+    }
+
+    func facts(_ value: JSONValue, _ shapes: [FieldShape]) -> [Fact] {
+        shapes.filter { $0.isShown }.map { shape in
+            Fact(
+                label: Self.label(shape.name) + (shape.unit.map { " (\($0.split(separator: ",")[0]))" } ?? ""), about: shape.about,
+                cells: cells(value[shape.name], shape))
+        }
+    }
+
+    func table(_ items: [JSONValue], _ shapes: [FieldShape], linking: (JSONValue) -> String? = { _ in nil }) -> Table {
+        Table(
+            columns: shapes.map { Column(text: Self.label($0.name), isNumber: Self.isNumber($0)) },
+            rows: items.map { item in
+                let href = linking(item)
+                return Row(
+                    cells: shapes.enumerated().map { index, shape in
+                        var cell = cell(item[shape.name], shape)
+                        if index == 0, let href {
+                            cell.href = href
+                            cell.kind = nil
+                        }
+                        return cell
+                    })
+            })
+    }
+}

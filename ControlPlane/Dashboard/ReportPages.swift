@@ -1,0 +1,267 @@
+import API
+import Domain
+import HTTPTypes
+import Nouns
+import Primitives
+
+/// Pages that no noun declares: usage, requests, billing, the ledger, the audit log, endpoints' health, the configuration.
+struct ReportPages: RouteGroup {
+    let dashboard: DashboardRoutes
+    var api: InternalAPI { dashboard.api }
+
+    init(_ dashboard: DashboardRoutes) { self.dashboard = dashboard }
+
+    func addRoutes(to table: inout RouteTable) {
+        dashboard.page(.get, "/admin/usage", to: &table, usage)
+        dashboard.page(.get, "/admin/billing", to: &table, billing)
+        dashboard.page(.get, "/admin/requests/{id}", to: &table, oneRequest)
+        for list in Self.lists { dashboard.page(.get, list.page, to: &table) { try await self.list(list, $0) } }
+        ConfigPages(dashboard).addRoutes(to: &table)
+    }
+
+    // MARK: Usage
+
+    private static let windows = [
+        ("24h", "last 24 hours", 1), ("7d", "last 7 days", 7), ("31d", "last 31 days", 31), ("92d", "last 92 days", 92),
+    ]
+
+    private func usage(_ visit: Visit) async throws -> APIResponse {
+        let query = visit.request.query
+        let route = api.route(.get, "/admin/api/usage")
+        let shapes = route?.docs?.query ?? []
+        let narrowing = shapes.filter { !["from", "until", "group_by", "time_zone", "sort", "limit"].contains($0.name) }
+        try query.allow(Set(narrowing.map(\.name) + ["window", "group_by", "from", "until", "time_zone"]))
+        let group = query["group_by"] ?? "day"
+        let days = Self.windows.first { $0.0 == query["window"] }?.2 ?? 31
+        let now = dashboard.clock.nowMilliseconds()
+        let today = now - now % 86_400_000
+        var asked = ["group_by": group, "limit": "500", "time_zone": query["time_zone"] ?? "UTC"]
+        if query["from"] != nil || query["until"] != nil {
+            asked["from"] = query["from"]
+            asked["until"] = query["until"]
+        } else {
+            asked["from"] = RFC3339.string(
+                milliseconds: days == 1 ? now - now % 3_600_000 - 23 * 3_600_000 : today - Int64(days - 1) * 86_400_000)
+            asked["until"] = RFC3339.string(milliseconds: days == 1 ? now - now % 3_600_000 + 3_600_000 : today + 86_400_000)
+        }
+        if !["hour", "day", "month"].contains(group) { asked["sort"] = "-cost" }
+        for shape in narrowing { asked[shape.name] = query[shape.name] }
+        let report = try await api.get("/admin/api/usage", asked, for: visit)
+        let groups = group.split(separator: ",").map { $0.trimmingPrefix("tag:") }.map(String.init)
+        var filters = [
+            FilterField(
+                name: "window", label: "Window", value: query["window"] ?? "",
+                options: Self.windows.map { Choice(value: $0.0, text: $0.1, isSelected: $0.0 == (query["window"] ?? "31d")) }),
+            FilterField(
+                name: "group_by", label: "By", value: group,
+                options: [
+                    "hour", "day", "month", "tenant", "project", "user", "app", "key", "model", "provider", "endpoint", "status", "tags",
+                    "did", "data_plane",
+                ].map {
+                    Choice(value: $0, text: Rendering.label($0), isSelected: $0 == group)
+                }), FilterField(name: "time_zone", label: "Time zone", value: query["time_zone"] ?? "UTC"),
+        ]
+        filters += narrowing.filter { query[$0.name] != nil }.map {
+            FilterField(name: $0.name, label: Rendering.label($0.name), value: query[$0.name] ?? "")
+        }
+        var page = ReportPage(
+            chrome: dashboard.chrome("Usage and cost", visit),
+            about:
+                "From \(Rendering.time(report["from"]?.stringValue ?? "")) until \(Rendering.time(report["until"]?.stringValue ?? "")); complete up to \(report["as_of"]?.stringValue.map(Rendering.time) ?? "an unknown time").",
+            filters: filters, table: UsageTable.table(report, groups: groups, Rendering()))
+        if ["hour", "day", "month"].contains(group) {
+            let bars = (report["items"]?.arrayValue ?? []).map { item in
+                let label = item[group]?.stringValue ?? ""
+                let cost = Double(item["cost_nano"]?.intValue ?? 0) / 1e9
+                return Charts.Bar(
+                    label: group == "hour" ? String(label.dropFirst(11).prefix(5)) : label, value: cost,
+                    note: "\(label): \(Rendering.dollars(item["cost"]?.stringValue ?? "0"))")
+            }
+            page.charts = [Chart(title: "Cost", svg: Charts.bars(bars) { "$" + Self.short($0) }, table: page.table)]
+        }
+        page.acts = [
+            Act(text: "Records as CSV", href: "/admin/api/usage/records?" + Self.download(asked, "csv")),
+            Act(text: "Records as JSON Lines", href: "/admin/api/usage/records?" + Self.download(asked, "jsonl")),
+        ]
+        return DashboardRoutes.html("report", page)
+    }
+
+    private static func download(_ asked: [String: String], _ format: String) -> String {
+        FormBody.query(
+            asked.filter { !["group_by", "limit", "time_zone", "sort"].contains($0.key) }.sorted { $0.key < $1.key } + [("format", format)])
+    }
+
+    private static func short(_ value: Double) -> String {
+        if value >= 100 || value == value.rounded() { return Rendering.grouped(Int64(value.rounded())) }
+        let thousandths = Int64((value * 1000).rounded())
+        let text = String(1000 + thousandths % 1000).dropFirst()
+        return "\(thousandths / 1000).\(text)"
+    }
+
+    // MARK: Billing
+
+    private func billing(_ visit: Visit) async throws -> APIResponse {
+        let query = visit.request.query
+        try query.allow(["month", "tenant_id", "group_by"])
+        let month = query["month"] ?? String(RFC3339.string(milliseconds: dashboard.clock.nowMilliseconds()).prefix(7))
+        let group = query["group_by"] ?? "user"
+        var asked = ["month": month, "group_by": group]
+        asked["tenant_id"] = query["tenant_id"]
+        let bill = try await api.get("/admin/api/billing", asked, for: visit)
+        let items = (bill["users"] ?? bill["items"])?.arrayValue ?? []
+        let names = items.reduce(into: [String]()) { names, item in
+            for member in item.objectValue?.members ?? [] where !names.contains(member.name) && !member.name.hasSuffix("_nano") {
+                names.append(member.name)
+            }
+        }
+        let shapes = names.map { name in
+            FieldShape(name, ["total_cost", "cost"].contains(name) ? .dollars : name == "requests" ? .number : .anything, "")
+        }
+        let rendering = Rendering()
+        var table = rendering.table(items, shapes)
+        table.totals = shapes.enumerated().map { index, shape in
+            switch shape.name {
+            case "requests": Cell(text: Rendering.grouped(bill["total_requests"]?.intValue ?? 0), isNumber: true)
+            case "total_cost": Cell(text: rendering.cell(bill["total_cost"], FieldShape("total_cost", .dollars, "")).text, isNumber: true)
+            default: Cell(text: index == 0 ? "All" : "")
+            }
+        }
+        let tenants = try await tenantChoices(visit)
+        var filters = [FilterField(name: "month", label: "Month, UTC", value: month)]
+        if !tenants.isEmpty {
+            filters.append(
+                FilterField(
+                    name: "tenant_id", label: "Tenant",
+                    options: [Choice(value: "", text: "all")]
+                        + tenants.map { Choice(value: $0.value, text: $0.text, isSelected: $0.value == query["tenant_id"]) }))
+        }
+        filters.append(
+            FilterField(
+                name: "group_by", label: "By",
+                options: Billing.Group.words.filter { !$0.contains(":") && !$0.contains("<") }.map {
+                    Choice(value: $0, text: Rendering.label($0), isSelected: $0 == group)
+                }))
+        var page = ReportPage(
+            chrome: dashboard.chrome("Billing, \(month)", visit),
+            about: "What the month's requests cost, by the prices in force when they were admitted.", filters: filters, table: table,
+            emptyWords: "Nobody asked for anything in this month.")
+        if let tenant = query["tenant_id"] ?? visit.actor.tenantID?.rawValue {
+            for (format, word) in [("csv", "Statement as CSV"), ("jsonl", "Statement as JSON Lines")] {
+                page.acts.append(
+                    Act(
+                        text: word,
+                        href: "/admin/api/billing/statement?"
+                            + FormBody.query([("tenant_id", tenant), ("month", month), ("format", format)])))
+            }
+        }
+        return DashboardRoutes.html("report", page)
+    }
+
+    private func tenantChoices(_ visit: Visit) async throws -> [Choice] {
+        let answer = try await api.get("/admin/api/tenants", ["limit": "200", "sort": "name"], for: visit)
+        return (answer["items"]?.arrayValue ?? []).compactMap { item in
+            item["id"]?.stringValue.map { Choice(value: $0, text: item["name"]?.stringValue ?? $0) }
+        }
+    }
+
+    // MARK: Lists of the API's
+
+    private struct List: Sendable {
+        let page: String
+        let api: String
+        let title: String
+        let about: String
+        let columns: [String]
+        /// Of its query, what one can narrow it by.
+        let filters: [String]
+        let empty: String
+        /// Where a row leads.
+        var link: (@Sendable (JSONValue) -> String?)?
+    }
+
+    private static let lists = [
+        List(
+            page: "/admin/requests", api: "/admin/api/usage/records", title: "Requests", about: "One line a request, the newest first.",
+            columns: [
+                "admitted_at", "tenant_id", "key_id", "model", "status", "http_status", "error_code", "input_tokens", "output_tokens",
+                "cost",
+                "latency_us",
+            ], filters: ["from", "until", "tenant_id", "key_id", "model", "status", "error_origin", "error_code", "endpoint_id"],
+            empty: "There is no such request.", link: { item in item["request_id"]?.stringValue.map { "/admin/requests/\($0)" } }),
+        List(
+            page: "/admin/ledger", api: "/admin/api/billing/entries", title: "Ledger",
+            about:
+                "Every entry that changed a tenant's balance, the newest first. Entries are never changed; a mistake is put right by another.",
+            columns: ["posted_at", "tenant_id", "kind", "amount", "reference", "description", "corrects_id"],
+            filters: ["tenant_id", "kind"],
+            empty: "Nothing was posted yet. weir billing top-up credits a tenant."),
+        List(
+            page: "/admin/audit", api: "/admin/api/audit", title: "Audit",
+            about: "Who changed what, and who was refused; the newest first.",
+            columns: ["at", "actor", "action", "resource_kind", "resource_id", "before", "after"],
+            filters: ["resource_kind", "resource_id", "actor_id", "tenant_id", "from", "until"], empty: "There is no such entry."),
+        List(
+            page: "/admin/endpoint-health", api: "/admin/api/fleet/endpoints", title: "Endpoint health",
+            about: "How endpoints and credentials fare, as the data planes told it last.", columns: [], filters: ["region", "in_trouble"],
+            empty: "No data plane has told of an endpoint yet."),
+    ]
+
+    private func list(_ list: List, _ visit: Visit) async throws -> APIResponse {
+        let query = visit.request.query
+        let route = api.route(.get, list.api)
+        let known = Dictionary((route?.docs?.query ?? []).map { ($0.name, $0) }) { first, _ in first }
+        let filters = list.filters.filter { known[$0] != nil || ["resource_kind", "region", "in_trouble"].contains($0) }
+        try query.allow(Set(filters + ["cursor", "limit"]))
+        let asked = filters.map { ($0, query[$0] ?? "") }.filter { !$0.1.isEmpty }
+        let answer = try await api.get(
+            list.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
+        let items = answer["items"]?.arrayValue ?? []
+        let shapes = Self.columns(list, route?.shapes ?? [], items)
+        let rendering = try await api.rendering(items.map { ($0, shapes) }, for: visit)
+        var page = ListPage(
+            chrome: dashboard.chrome(list.title, visit), about: list.about,
+            filters: filters.map { name in
+                var field = FilterField(name: name, label: Rendering.label(name), value: query[name] ?? "")
+                if case .word(let words)? = known[name]?.kind {
+                    field.options =
+                        [Choice(value: "", text: "any")] + words.map { Choice(value: $0, text: $0, isSelected: $0 == field.value) }
+                }
+                return field
+            }, plain: list.page, table: rendering.table(items, shapes, linking: list.link ?? { _ in nil }), emptyWords: list.empty)
+        if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(asked) }
+        if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(asked + [("cursor", next)]) }
+        if list.api == "/admin/api/usage/records", !items.isEmpty {
+            page.export = "\(list.api)?" + FormBody.query(asked + [("format", "csv")])
+        }
+        return DashboardRoutes.html("list", page)
+    }
+
+    /// As they are declared; without a declaration, whatever the items have that fits into a cell.
+    private static func columns(_ list: List, _ shapes: [FieldShape], _ items: [JSONValue]) -> [FieldShape] {
+        let names = list.columns.isEmpty ? (items.first?.objectValue?.members ?? []).map(\.name) : list.columns
+        return names.map { name in
+            let shape = shapes.first { $0.name == name }
+            // An id that comes with a name is known by it already.
+            return shape ?? FieldShape(name, name.hasSuffix("_at") || name == "at" ? .time : .anything, "")
+        }
+    }
+
+    private func oneRequest(_ visit: Visit) async throws -> APIResponse {
+        let id = visit.request.parameters["id"] ?? ""
+        let route = api.route(.get, "/admin/api/usage/records/\(id)")
+        let record = try await api.get("/admin/api/usage/records/\(id)", for: visit)
+        let shapes = (route?.shapes ?? []).filter { $0.name != "attempt_list" && record[$0.name] != nil }
+        let rendering = try await api.rendering([(record, shapes)], for: visit)
+        var page = DetailPage(
+            chrome: dashboard.chrome("Request \(record["request_id"]?.stringValue ?? id)", visit), listHref: "/admin/requests",
+            listText: "Requests",
+            facts: rendering.facts(record, shapes))
+        let attempts = record["attempt_list"]?.arrayValue ?? []
+        if let shape = route?.shapes.first(where: { $0.name == "attempt_list" }), case .objects(let inner, _) = shape.kind,
+            !attempts.isEmpty
+        {
+            page.tables = [TitledTable(title: "Attempts", table: Rendering().table(attempts, inner.filter { !$0.name.hasSuffix("_id") }))]
+        }
+        return DashboardRoutes.html("detail", page)
+    }
+}

@@ -1,0 +1,245 @@
+import Mustache
+
+/// What templates are filled with. Names are the templates' own.
+///
+/// Mustache looks a name up in what is around where it is not found: so what is nil here is said to be nothing, and does not become
+/// what a page has under the same name.
+protocol View: MustacheParent {
+    /// What follows from the stored properties.
+    var derived: [String: Any] { get }
+}
+
+extension View {
+    var derived: [String: Any] { [:] }
+
+    func child(named name: String) -> Any? {
+        if let value = derived[name] { return value }
+        guard let value = Mirror(reflecting: self).children.first(where: { $0.label == name })?.value else { return nil }
+        let mirror = Mirror(reflecting: value)
+        guard mirror.displayStyle == .optional else { return value }
+        return mirror.children.first?.value ?? Nothing()
+    }
+}
+
+private struct Nothing: MustacheCustomRenderable {
+    var renderText: String { "" }
+    var isNull: Bool { true }
+}
+
+/// A place in a page: a text, where it leads, and how it is meant.
+struct Cell: View {
+    var title = ""
+    var text: String
+    var href: String?
+    /// good, warn or bad; nil: plain.
+    var kind: String?
+    var isNumber = false
+}
+
+struct Column: View {
+    let text: String
+    var isNumber = false
+    /// Sorts by it.
+    var href: String?
+    /// An arrow, where the list is sorted by it.
+    var mark = ""
+}
+
+struct Row: View {
+    let cells: [Cell]
+}
+
+struct Table: View {
+    var columns: [Column]
+    var rows: [Row]
+    var totals: [Cell] = []
+    var hasTotals: Bool { !totals.isEmpty }
+    var derived: [String: Any] { ["hasTotals": hasTotals] }
+}
+/// Something to do, behind a link.
+struct Act: View {
+    let text: String
+    let href: String
+    var isMain = false
+    var isDanger = false
+}
+
+struct Choice: View {
+    let value: String
+    let text: String
+    var isSelected = false
+}
+
+struct FilterField: View {
+    let name: String
+    let label: String
+    var value = ""
+    var options: [Choice] = []
+    var isSelect: Bool { !options.isEmpty }
+    var derived: [String: Any] { ["isSelect": isSelect] }
+}
+struct FormField: View {
+    enum Input {
+        case text(String), area, select
+    }
+
+    var name: String
+    var label: String
+    var about: String
+    var value = ""
+    var isRequired = false
+    var input = Input.text("text")
+    var options: [Choice] = []
+    var placeholder = ""
+    var problem: String?
+    /// Of a group.
+    var fields: [FormField] = []
+    var isGroup = false
+
+    var id: String { "f-" + name.map { $0 == "." || $0 == "_" ? "-" : String($0) }.joined() }
+    var isSelect: Bool { if case .select = input { true } else { false } }
+    var isArea: Bool { if case .area = input { true } else { false } }
+    var isText: Bool { !isSelect && !isArea }
+    var type: String { if case .text(let type) = input { type } else { "text" } }
+    var derived: [String: Any] { ["id": id, "isSelect": isSelect, "isArea": isArea, "isText": isText, "type": type] }
+}
+struct Fact: View {
+    let label: String
+    var about = ""
+    var cells: [Cell]
+}
+
+struct NavigationLink: View {
+    let href: String
+    let text: String
+    let isCurrent: Bool
+}
+
+struct NavigationSection: View {
+    let title: String
+    let links: [NavigationLink]
+}
+
+/// What every page has around it.
+struct Chrome: View {
+    var title: String
+    var sections: [NavigationSection] = []
+    var person = ""
+    var role = ""
+    var csrf = ""
+    let style = Assets.stylePath
+    let script = Assets.scriptPath
+}
+
+struct TitledTable: View {
+    let title: String
+    var table: Table
+    var emptyWords = "Nothing yet."
+    var isEmpty: Bool { table.rows.isEmpty }
+    var derived: [String: Any] { ["isEmpty": isEmpty] }
+}
+struct Chart: View {
+    let title: String
+    let svg: String
+    let table: Table
+}
+
+struct ListPage: View {
+    let chrome: Chrome
+    let about: String
+    var acts: [Act] = []
+    var filters: [FilterField] = []
+    var plain = ""
+    var table: Table
+    var emptyWords: String
+    var emptyAct: Act?
+    var first: String?
+    var next: String?
+    var export: String?
+    var hasFilters: Bool { !filters.isEmpty }
+    var isFiltered: Bool { filters.contains { !$0.value.isEmpty && $0.name != "sort" } }
+    var isEmpty: Bool { table.rows.isEmpty }
+    var derived: [String: Any] { ["hasFilters": hasFilters, "isFiltered": isFiltered, "isEmpty": isEmpty] }
+}
+struct DetailPage: View {
+    let chrome: Chrome
+    let listHref: String
+    let listText: String
+    var acts: [Act] = []
+    var notice: String?
+    var facts: [Fact]
+    var tables: [TitledTable] = []
+    var related: [Act] = []
+    var hasRelated: Bool { !related.isEmpty }
+    var derived: [String: Any] { ["hasRelated": hasRelated] }
+}
+struct FormPage: View {
+    let chrome: Chrome
+    let about: String
+    let action: String
+    let back: String
+    let backText: String
+    let submit: String
+    var isDanger = false
+    var revision: String?
+    var fields: [FormField]
+    var problems: [String] = []
+    var hasProblems: Bool { !problems.isEmpty }
+    /// What it is now, where somebody else changed it in the meantime.
+    var now: [Fact] = []
+    var hasNow: Bool { !now.isEmpty }
+    var derived: [String: Any] { ["hasProblems": hasProblems, "hasNow": hasNow] }
+}
+struct CreatedPage: View {
+    let chrome: Chrome
+    let label: String
+    let secret: String
+    let href: String
+}
+
+struct MessagePage: View {
+    let chrome: Chrome
+    let kind: String
+    let lines: [String]
+    var back: String?
+}
+
+struct SignInPage: View {
+    let chrome: Chrome
+    let next: String
+    let provider: Bool
+    var problem: String?
+}
+
+struct FindingView: View {
+    let kind: String
+    let subject: String
+    let message: String
+    let command: String?
+}
+
+struct Tile: View {
+    let label: String
+    let value: String
+    let note: String
+}
+
+struct OverviewPage: View {
+    let chrome: Chrome
+    var findings: [FindingView] = []
+    var tiles: [Tile] = []
+    var charts: [Chart] = []
+    var tables: [TitledTable] = []
+}
+
+struct ReportPage: View {
+    let chrome: Chrome
+    let about: String
+    var acts: [Act] = []
+    var filters: [FilterField]
+    var charts: [Chart] = []
+    var table: Table
+    var emptyWords = "There is nothing in this window."
+    var isEmpty: Bool { table.rows.isEmpty }
+    var derived: [String: Any] { ["isEmpty": isEmpty] }
+}
