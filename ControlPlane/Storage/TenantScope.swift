@@ -22,7 +22,8 @@ package enum RowSecurity {
             "virtual_key_uses", "users", "apps", "bans", "signing_secrets", "dids", "did_documents", "upstream_keys", "revoked_grants",
             "budgets",
             "kill_switches", "limits",
-            "budget_accounts", "budget_slices", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances", "admin_tokens",
+            "budget_accounts", "budget_slices", "budget_observations", "spend_events", "ledger_entries", "ledger_lines", "ledger_balances",
+            "admin_tokens",
             "people",
             "group_roles", "admin_sessions", "usage_chains", "usage_signed", "usage_heads", "usage_verdicts",
         ].map { (name: $0, tenantColumn: "tenant_id") }

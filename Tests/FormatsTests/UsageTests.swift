@@ -201,6 +201,12 @@ struct UsageTests {
         #expect(difference(talk) > 299_000)
         #expect(estimate(parts(talk), window: 128_000) == 128_000)
         #expect(estimate(#""plain""#, window: 128_000) == 2)
+        // What a reservation takes for them: no less than any model does.
+        func worst(_ text: String) -> Int64 { Array(text.utf8).withUnsafeBytes { MediaScan($0).worstTokens } }
+        #expect(worst("[\(image),\(image)]") == 80_000 && worst(talk) == 0)
+        #expect(worst(#"{"type":"image_url","image_url":{"url":"https://a/b","detail":"low"}}"#) == 3_000)
+        #expect(worst(#"{"type":"file","file":{"file_id":"file-1"}}"#) == 1_000_000)
+        #expect(worst(#"{"type":"video_url","video_url":{"url":"https://a/b"}}"#) >= 1_000_000)
         #expect(estimate("[{\"image_url\":") == 1_105 + 4)
     }
 }

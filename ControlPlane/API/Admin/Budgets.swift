@@ -123,6 +123,9 @@ package struct BudgetRoutes: RouteGroup {
         .told("unknown", amount, "Held for requests of which nobody knows what they cost: as if they cost the most that they can."),
         .told("leased", amount, "In the hands of data planes, and not spent as far as they have said."),
         .told("free", amount, "To be given; negative where more is out than the limit allows."),
+        .told(
+            "would_have_refused", .number,
+            "Requests of this period that it would have refused if it did not only observe, as far as their usage is known."),
         .told("used_percent", .anything, "Settled and unknown, of the limit; null for a limit of nothing."),
         .told(
             "forecast",

@@ -49,6 +49,9 @@ struct ShowBudgetState: AsyncParsableCommand {
             ("Limit", "\(text("limit")) \(unit); \(resets)"), ("Settled", text("settled") + percent),
             ("Unknown", text("unknown")), ("Leased", text("leased")), ("Free", text("free")),
         ]
+        if state.string("mode") == EnforcementMode.observe.rawValue {
+            facts.append(("Would have refused", "\(text("would_have_refused")) requests"))
+        }
         if let amount = state.string("forecast.amount") {
             let when = state.string("forecast.exhausted_at").map { "; the limit is reached \(rendering.relative($0))" } ?? ""
             facts.append(("Forecast", "\(amount) at the period's end\(when)"))

@@ -11,6 +11,8 @@ package struct BudgetState: Sendable {
     package let settled: Int64
     package let unknown: Int64
     package let leased: Int64
+    /// Requests of this period that were served, and would not have been if it did not only observe.
+    package let wouldHaveRefused: Int64
     package let slices: [BudgetSlice]
     /// Data planes that have yet to tell what they hold, since the database was put back: nothing is given until then.
     package let waitsFor: [String]
@@ -43,7 +45,7 @@ package struct BudgetState: Sendable {
             "kind": .string(content.kind.rawValue), "mode": .string(content.mode.rawValue),
             "period_start": period.end == nil ? .null : .time(period.start), "resets_at": .time(period.end), "limit": text(limit),
             "settled": text(settled), "unknown": text(unknown), "leased": text(leased), "free": text(free),
-            "used_percent": usedPercent.map(JSONValue.int) ?? .null,
+            "would_have_refused": .int(wouldHaveRefused), "used_percent": usedPercent.map(JSONValue.int) ?? .null,
             "forecast": forecast.map { forecast -> JSONValue in
                 ["amount": text(forecast.amount), "exhausted_at": .time(forecast.exhaustedAt)]
             } ?? .null,
@@ -109,7 +111,9 @@ package struct BudgetStateService: Sendable {
         }
         return BudgetState(
             budget: budget, period: period, limit: try budget.content.limit(c), settled: row?.settled ?? 0, unknown: row?.unknown ?? 0,
-            leased: row?.leased ?? 0, slices: slices.map { BudgetSlice(row: $0) }, waitsFor: silent.map(\.id), now: now)
+            leased: row?.leased ?? 0,
+            wouldHaveRefused: try BudgetObservationsTable.requests(c, budgetID: budget.id.rawValue, periodStart: period.start),
+            slices: slices.map { BudgetSlice(row: $0) }, waitsFor: silent.map(\.id), now: now)
     }
 
     /// Says that whoever held a slice is gone, and what was spent of it beside what was said: the rest is free again. What turns out to be

@@ -7,6 +7,8 @@ struct ReportedUsage: Sendable {
     let rows: PackedRows
     /// Of each batch, where its records stand.
     let places: [Range<Int>]
+    /// Requests that a budget would have refused if it did not only observe.
+    let observations: [BudgetObservations.Observation]
     /// By place; empty: nothing speaks against any of them, as nearly always.
     private let reasons: [QuarantineReason?]
 
@@ -81,6 +83,12 @@ struct ReportedUsage: Sendable {
         var unusual: [Unusual] = []
         places = try batches.map { try Self.read($0, of: dataPlaneID, &reader, &unusual, now: now) }
         var (judgements, ofRow) = Self.parties(reader.rows, unusual)
+        observations = unusual.compactMap { one in
+            guard !one.record.wouldHaveRefused.isEmpty else { return nil }
+            return BudgetObservations.Observation(
+                place: one.row, tenantID: one.usage.tenantID, admittedAt: one.usage.admittedAtMicroseconds / 1000,
+                budgets: one.record.wouldHaveRefused)
+        }
         let known = try await parties.known(judgements.map(\.record), of: dataPlaneID)
         var configs: [UInt64: PublishedConfig?] = [:]
         for index in judgements.indices {

@@ -182,7 +182,6 @@ struct UsageRecordReader {
             .timeToFirstByteUs: .int(place: UsagePlace.timeToFirstByte, durations),
             // What became of slices is told by the lease stream.
             .likelyCostNano: .passedOver, .likelyTokens: .passedOver, .holds: .passedOver, .extensions: .passedOver, .charges: .passedOver,
-            .wouldHaveRefused: .passedOver,
             .requestBytes: .int(place: UsagePlace.requestBytes, sizes), .responseBytes: .int(place: UsagePlace.responseBytes, sizes),
         ]
         var fields = [Kind](repeating: .none, count: Int(known.keys.map(\.rawValue).max() ?? 0) + 1)

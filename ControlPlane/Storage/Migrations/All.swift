@@ -50,7 +50,8 @@ package enum Migrations {
         .tokenKinds,
         .providerCost,
         .ledger,
-        .budgetsUnknownOutcomes,
         .usageChains,
+        .budgetsUnknownOutcomes,
+        .budgetObservations,
     ]
 }

@@ -3,7 +3,8 @@ import Primitives
 /// What a request holds besides text: images, sound and files, which are written in it as base64 or as an address. Their bytes say little
 /// about their tokens, so each is counted by a figure of its kind instead.
 ///
-/// Knows OpenAI's parts: `image_url` (an object or a text), `input_audio` and `file_data`.
+/// Knows OpenAI's parts: `image_url` (an object or a text), `input_audio` and `file_data`; and of those that name what lies elsewhere, that there
+/// may be any number of tokens in it: `file_id`, `file_url`, `video_url`.
 package struct MediaScan: Sendable, Equatable {
     /// Tokens of an image, as OpenAI counts them for its 4o models: at low detail, and of the largest tiling at high detail. An image whose
     /// detail is not said is taken for the latter.
@@ -16,10 +17,19 @@ package struct MediaScan: Sendable, Equatable {
     package static let fileBytesPerToken: Int64 = 64
     package static let maxFileTokens: Int64 = 20_000
 
+    /// No model is known that takes an image for more (OpenAI's small 4o models: 2,833 and 5,667 a tile, of which there are six at most; at low
+    /// detail the first alone).
+    package static let worstImageTokens: Int64 = 40_000
+    package static let worstLowDetailImageTokens: Int64 = 3_000
+    /// What fills the windows of today's models.
+    package static let worstDocumentTokens: Int64 = 1_000_000
+
     /// Bytes of the request that are no text.
     package private(set) var mediaBytes: Int64 = 0
     /// The tokens that stand for them.
     package private(set) var mediaTokens: Int64 = 0
+    /// The most that they may be beside a token for each byte of the request: for reservations.
+    package private(set) var worstTokens: Int64 = 0
 
     package init() {}
 
@@ -37,6 +47,10 @@ package struct MediaScan: Sendable, Equatable {
                 at = audio(base, from: hit &+ 6, limit) ?? at
             } else if isName("file_data", base, hit &- 4, limit) {
                 at = file(base, from: hit &+ 5, limit) ?? at
+            } else if isName("file_id", base, hit &- 4, limit) || isName("file_url", base, hit &- 4, limit)
+                || isName("video_url", base, hit &- 5, limit)
+            {
+                worstTokens &+= Self.worstDocumentTokens
             }
         }
     }
@@ -75,6 +89,7 @@ package struct MediaScan: Sendable, Equatable {
         }
         mediaBytes &+= Int64(max(0, cursor.at &- start))
         mediaTokens &+= isLow ? Self.lowDetailImageTokens : Self.imageTokens
+        worstTokens &+= isLow ? Self.worstLowDetailImageTokens : Self.worstImageTokens
         return cursor.at
     }
 
@@ -95,6 +110,8 @@ package struct MediaScan: Sendable, Equatable {
         let bytes = Int64(max(0, cursor.at &- start))
         mediaBytes &+= bytes
         mediaTokens &+= min(decoded(bytes) / Self.fileBytesPerToken &+ 1, Self.maxFileTokens)
+        // It may be compressed.
+        worstTokens &+= Self.worstDocumentTokens
         return cursor.at
     }
 

@@ -99,6 +99,15 @@ final class Admission {
         plan = RoutePlan(route, random: requestID.low)
     }
 
+    /// The most tokens that its images and documents may be beside its bytes. Read anew each time: only budgets ask.
+    var worstMediaTokens: Int64 {
+        let text = members.messages ?? members.prompt ?? members.input
+        return body.withUnsafeReadableBytes { bytes in
+            guard let text, text.upperBound <= bytes.count else { return MediaScan(bytes).worstTokens }
+            return MediaScan(UnsafeRawBufferPointer(rebasing: bytes[text])).worstTokens
+        }
+    }
+
     /// Handed on, and with a model in it: it is answered with tokens.
     var isForwardedGeneration: Bool { forward != nil && members.model != nil }
 

@@ -8,7 +8,7 @@ extension Attempt {
     private static let goneMicroseconds: Int64 = 1_000_000
     /// Somebody waits to be told why it ends.
     private static let toldMicroseconds: Int64 = 250_000
-    private static let maximumLeftBytes: Int64 = 1 << 20
+    private static let maximumLeftBytes: Int64 = 1 << 19
 
     /// Given up from our side. Who gives it up once more waits for nothing.
     func abandon(_ why: Interruption) {

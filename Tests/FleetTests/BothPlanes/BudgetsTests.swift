@@ -1,3 +1,4 @@
+import Contract
 import Domain
 import Fleet
 import Foundation
@@ -162,13 +163,26 @@ struct BudgetsTests {
             let folder = DataFolder()
             let key = scene.key.text
             let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
-            _ = try await scene.budget(1, mode: .observe)
+            let budget = try await scene.budget(1, mode: .observe)
             #expect(await Self.ready(plane, scene))
             let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
             while plane.link.budgets.sums.observed == 0, MonotonicClock.nowMicroseconds() < deadline {
                 #expect(await Self.askUntilKnown(plane, key).status == 200)
             }
-            #expect(plane.link.budgets.sums.observed > 0)
+            let observed = Int64(plane.link.budgets.sums.observed)
+            #expect(observed > 0)
+            // The operator is told how many, and of each request which it was.
+            func state() async throws -> BudgetState { try await scene.control.services.budgetStates.state(of: budget, as: .all) }
+            while try await state().wouldHaveRefused < observed, MonotonicClock.nowMicroseconds() < deadline {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(try await state().wouldHaveRefused == observed)
+            let flagged = try await scene.control.database.read(as: .all) { c in
+                try c.query("SELECT flags FROM usage_records", []).count { row in
+                    UsageFlags(rawValue: UInt32(clamping: try row.int("flags"))).contains(.wouldHaveRefused)
+                }
+            }
+            #expect(flagged == Int(observed))
             await plane.stop()
         }
     }

@@ -28,10 +28,10 @@ final class RunningControl: Sendable {
 
     /// - Parameter port: 0 for any; the first one's again for a restart.
     static func start(
-        _ database: any Database, port: Int = 0, outbound: any OutboundHTTP = NoOutboundHTTP(),
+        _ database: any Database, port: Int = 0, outbound: any OutboundHTTP = NoOutboundHTTP(), clock: any WallClock = SystemClock(),
         beforeServing: (FleetAdministration) async throws -> Void = { _ in }
     ) async throws -> RunningControl {
-        let domain = DomainContext(database: database, clock: SystemClock(), signal: ChangeSignal())
+        let domain = DomainContext(database: database, clock: clock, signal: ChangeSignal())
         let cipher = try #require(AtRestCipher(masterKey: [UInt8](repeating: 7, count: 32)))
         let context = try await FleetContext.establish(
             domain: domain, cipher: cipher, minimumVersion: SoftwareVersion(major: 0, minor: 1, patch: 0))

@@ -44,7 +44,7 @@ final class RunningDataPlane: Sendable {
     }
 
     /// - Parameter token: nil for one that is enrolled already.
-    static func start(_ folder: String, token: String?) async throws -> RunningDataPlane {
+    static func start(_ folder: String, token: String?, clock: any WallClock = SystemClock()) async throws -> RunningDataPlane {
         let local = try LocalStore(directory: folder)
         let keys = try DataPlaneKeys.loadOrCreate(directory: folder)
         let enrollment: Enrollment
@@ -54,7 +54,7 @@ final class RunningDataPlane: Sendable {
         } else {
             enrollment = try #require(try Enrollment.load(directory: folder))
         }
-        let snapshots = try SnapshotStore(local: local, identity: DataPlaneIdentity(enrollment, keys: keys), logger: logger)
+        let snapshots = try SnapshotStore(local: local, identity: DataPlaneIdentity(enrollment, keys: keys), clock: clock, logger: logger)
         var settings = ProxySettings()
         settings.listenPort = 0
         settings.dataDirectory = folder
@@ -65,18 +65,18 @@ final class RunningDataPlane: Sendable {
         settings.questionTimeout = 15_000
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let leases = try LeaseStore(store: local)
-        let budgets = BudgetDesk(store: leases, logger: logger)
+        let budgets = BudgetDesk(store: leases, clock: clock, logger: logger)
         let rates = RateLedger(isReady: false)
         let pipeline = try UsagePipeline(
             store: local, journalDirectory: folder + "/journal", settings: JournalSettings(), loops: 1,
-            participants: [leases, try RateKeeper(ledger: rates, store: local, clock: SystemClock())],
+            participants: [leases, try RateKeeper(ledger: rates, store: local, clock: clock)],
             recovered: {
                 budgets.recovered()
                 rates.recovered()
-            }, logger: logger,
+            }, logger: logger, clock: clock,
             estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
-            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, rates: rates, budgets: budgets)
+            settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, rates: rates, budgets: budgets)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: [])
         let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)

@@ -11,11 +11,11 @@ struct LikelyCase {
     var tokens: Int64
 
     /// Before anything of an answer came.
-    private static let unheardTokens: Int64 = 16
+    private static let unheardTokens: Int64 = 8
     /// For how long silence is taken for waiting; who says nothing for longer may be thinking.
-    static let unheardMicroseconds: Int64 = 2_000_000
+    static let unheardMicroseconds: Int64 = 4_000_000
     /// The time that a provider takes to notice, and what it made while the last record was written.
-    private static let noticeMicroseconds: Int64 = 250_000
+    private static let noticeMicroseconds: Int64 = 200_000
 
     /// Of a request of which nothing came.
     init(unheard admission: Admission) {
@@ -41,7 +41,7 @@ struct LikelyCase {
         if attempt.firstByteAt - attempt.startedAt > Self.unheardMicroseconds { ahead += attempt.firstByteAt - attempt.startedAt }
         let (product, overflow) = produced.multipliedReportingOverflow(by: ahead)
         guard !overflow else { return nil }
-        self.init(admission, output: produced + product / age + 4)
+        self.init(admission, output: produced + product / age + 2)
         if let price = attempt.price { cost = Pricing.rate(usage(admission), price.card).rawValue }
     }
 

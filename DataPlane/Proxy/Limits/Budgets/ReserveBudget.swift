@@ -27,11 +27,11 @@ struct WorstCase {
     var cost: NanoDollars
     var tokens: Int64
 
-    /// Input: a token has a byte at least, and what is no text counts by its kind. Output: what the request or the model bounds it to, for
+    /// Input: a token has a byte at least, and what is no text counts by the most that its kind may be. Output: what the request or the model bounds it to, for
     /// each choice. The price: the dearest of all endpoints that may serve it.
     init(_ admission: Admission) {
         let window = admission.model.contextWindow
-        var input = max(admission.requestBytes, admission.estimatedInputTokens)
+        var input = max(admission.requestBytes + admission.worstMediaTokens, admission.estimatedInputTokens)
         if window > 0 { input = min(input, window) }
         let choices = max(1, admission.members.n?.value ?? 1, admission.members.bestOf?.value ?? 1)
         let (product, overflow) = admission.outputBound.multipliedReportingOverflow(by: min(choices, 1 << 20))
