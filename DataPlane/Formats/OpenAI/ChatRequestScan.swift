@@ -91,7 +91,11 @@ package enum ChatRequestScan {
         case .prompt:
             try cursor.skipValue()
             members.prompt = start..<cursor.at
-        case .includeUsage, .tools, .user, .serviceTier:
+        case .serviceTier:
+            guard cursor.current == 0x22 else { return try cursor.skipValue() }
+            let hasEscapes = try cursor.skipString()
+            members.serviceTier = .init(value: start..<cursor.at, content: (start &+ 1)..<(cursor.at &- 1), hasEscapes: hasEscapes)
+        case .includeUsage, .tools, .user:
             try cursor.skipValue()
         }
     }

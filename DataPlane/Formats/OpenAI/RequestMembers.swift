@@ -51,6 +51,7 @@ package struct RequestMembers: Sendable, Equatable {
     package var maxCompletionTokens: Given<Int64>?
     package var n: Given<Int64>?
     package var bestOf: Given<Int64>?
+    package var serviceTier: Text?
     /// Values of the members that hold the request's text, whatever their type.
     package var messages: Range<Int>?
     package var input: Range<Int>?

@@ -142,6 +142,7 @@ enum Admit {
         try checkLength("max_tokens", members.maxTokens, model)
         try checkLength("max_completion_tokens", members.maxCompletionTokens, model)
         guard let route = model.route else { throw .modelNotRouted(model.name) }
+        if let tier = members.serviceTier { try checkServiceTier(text(tier, body), route, admittedAt / 1000) }
         return Admission(asked, caller, config, model, route, members, body, requestID: requestID, at: admittedAt)
     }
 
@@ -152,6 +153,16 @@ enum Admit {
         throw .badRequest(
             "max_tokens_too_large", "\(name) is \(given.value); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
             param: "\(name)")
+    }
+
+    /// A tier that costs more than prices here say would be served below its cost; those that cost less are charged at the price.
+    private static func checkServiceTier(_ tier: String, _ route: CompiledRoute, _ now: Int64) throws(Rejection) {
+        guard tier == "priority" else { return }
+        let isRated = route.targets.contains { $0.price(atMilliseconds: now).map { !$0.card.takesStatedCost } ?? false }
+        guard isRated else { return }
+        throw .badRequest(
+            "unsupported_service_tier", "The service tier 'priority' costs more than the price that this gateway has of the model.",
+            param: "service_tier")
     }
 
     private static func find(_ asked: RequestMembers.Text, _ body: ByteBuffer, _ config: CompiledConfig) -> CompiledModel? {

@@ -167,6 +167,20 @@ struct ExchangeTests {
         #expect(record.errorOrigin == .client && record.status == .failed)
     }
 
+    @Test func refusesAServiceTierThatCostsMoreThanItsPrice() async throws {
+        let proxy = try await ProxyFixture(models: ["sim-in5-out1"])
+        let refused = try await proxy.chat("sim-in5-out1", extra: #","service_tier":"priority""#)
+        #expect(refused.status == 400 && refused.text.contains("unsupported_service_tier"), "\(refused.text)")
+        for tier in [#""auto""#, #""default""#, #""flex""#, "null"] {
+            #expect(try await proxy.chat("sim-in5-out1", extra: #","service_tier":\#(tier)"#).status == 200, "\(tier)")
+        }
+        #expect(try await proxy.finish().count == 4)
+        // Where the provider's own word for the cost counts, it does of this tier, too.
+        let stated = try await ProxyFixture(models: ["sim-in5-out1"], adjustConfig: { $0.prices[0].providerCost = true })
+        #expect(try await stated.chat("sim-in5-out1", extra: #","service_tier":"priority""#).status == 200)
+        _ = try await stated.finish()
+    }
+
     /// A provider that stops when it notices has made some more by then: what was on its way counts, and no more than that.
     @Test(arguments: ["pace2ms", "pace20ms"])
     func countsWhatTheProviderMadeUntilItNoticed(_ pace: String) async throws {
