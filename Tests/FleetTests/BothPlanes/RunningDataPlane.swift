@@ -188,8 +188,11 @@ final class DataFolder: Sendable {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("weir-dp-" + Hex.encode(SecureRandom.bytes(8))).path
     deinit {
         // What proves that its slices may be spent from lies elsewhere.
-        var info = stat()
-        if stat(path, &info) == 0 { unlink("/dev/shm/weir-lease-\(geteuid())-\(info.st_dev)-\(info.st_ino)") }
+        if let found = try? FileManager.default.attributesOfItem(atPath: path), let device = found[.systemNumber],
+            let node = found[.systemFileNumber]
+        {
+            unlink("/dev/shm/weir-lease-\(geteuid())-\(device)-\(node)")
+        }
         try? FileManager.default.removeItem(atPath: path)
     }
 }
