@@ -42,7 +42,7 @@ need_packages() {
 # What building needs.
 need_build_tools() {
     command -v swift >/dev/null || fail "there is no Swift 6.3 toolchain in PATH: see https://www.swift.org/install"
-    need_packages libpq-dev libcurl4-openssl-dev libhiredis-dev libsqlite3-dev libssl-dev zlib1g-dev pkg-config curl jq python3
+    need_packages libpq-dev libcurl4-openssl-dev libhiredis-dev libsodium-dev libsqlite3-dev libssl-dev zlib1g-dev pkg-config curl jq python3
 }
 
 # build debug|release PRODUCT…: builds products by name and prints how it goes. Sets `bin`.

@@ -52,7 +52,7 @@ package struct NewcomerProof: Sendable {
         let did = try DID(text)
         guard signed.count <= Self.maximumBytes, signature.count <= 65 else { throw ProofProblem("The proof is too long.") }
         let lines = String(decoding: signed, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
-        if lines.first?.utf8.elementsEqual(SignedRequest.Scheme.did.rawValue.utf8) == true {
+        if lines.first.map(String.init) == SignedRequest.Scheme.did.text.description {
             guard lines.count == 9, lines[2] == host.lowercased(), lines[5] == text else {
                 throw ProofProblem("The signed bytes are about something else.")
             }

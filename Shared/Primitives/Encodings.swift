@@ -57,36 +57,54 @@ package enum Base32 {
 }
 
 package enum Hex {
-    private static let digits: [UInt8] = Array("0123456789abcdef".utf8)
-
     package static func encode(_ bytes: some Sequence<UInt8>) -> String {
         var out = [UInt8]()
         for byte in bytes {
-            out.append(digits[Int(byte >> 4)])
-            out.append(digits[Int(byte & 15)])
+            out.append(digit(byte >> 4))
+            out.append(digit(byte & 15))
         }
         return String(decoding: out, as: UTF8.self)
     }
 
+    package static func append(_ bytes: UnsafeRawBufferPointer, to out: inout [UInt8]) {
+        for byte in bytes {
+            out.append(digit(byte >> 4))
+            out.append(digit(byte & 15))
+        }
+    }
+
+    @inline(__always)
+    private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? value &+ 48 : value &+ 87 }
+
     package static func decode(_ text: some StringProtocol) -> [UInt8]? {
-        var out = [UInt8]()
-        var high: UInt8?
-        for character in text.utf8 {
-            let value: UInt8
-            switch character {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = character - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = character - UInt8(ascii: "a") + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = character - UInt8(ascii: "A") + 10
-            default: return nil
-            }
-            if let first = high {
-                out.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
+        var copy = String(text)
+        return copy.withUTF8 { decode(utf8: UnsafeRawBufferPointer($0)) }
+    }
+
+    package static func decode(utf8 text: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard text.count % 2 == 0 else { return nil }
+        var isValid = true
+        let out = [UInt8](unsafeUninitializedCapacity: text.count / 2) { buffer, count in
+            for index in 0..<text.count / 2 {
+                guard let high = value(text[2 * index]), let low = value(text[2 * index + 1]) else {
+                    isValid = false
+                    break
+                }
+                buffer[index] = high << 4 | low
+                count = index + 1
             }
         }
-        return high == nil ? out : nil
+        return isValid ? out : nil
+    }
+
+    @inline(__always)
+    private static func value(_ character: UInt8) -> UInt8? {
+        switch character {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): character &- 48
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): character &- 87
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): character &- 55
+        default: nil
+        }
     }
 }
 
@@ -195,23 +213,29 @@ package enum Base58 {
     /// Nil for a character outside the alphabet, and for more than `maximumCount` bytes.
     package static func decode(_ text: some StringProtocol, maximumCount: Int) -> [UInt8]? {
         guard text.utf8.count <= maximumCount * 138 / 100 + 1 else { return nil }
-        var bytes: [UInt8] = []
+        // Little-endian, base 2³².
+        var limbs: [UInt32] = []
+        limbs.reserveCapacity(maximumCount / 4 + 1)
         for character in text.utf8 {
             let value = values[Int(character)]
             guard value < 58 else { return nil }
-            var carry = Int(value)
-            for index in bytes.indices {
-                carry += Int(bytes[index]) * 58
-                bytes[index] = UInt8(truncatingIfNeeded: carry)
-                carry >>= 8
+            var carry = UInt64(value)
+            for index in limbs.indices {
+                carry &+= UInt64(limbs[index]) &* 58
+                limbs[index] = UInt32(truncatingIfNeeded: carry)
+                carry >>= 32
             }
-            while carry > 0 {
-                bytes.append(UInt8(truncatingIfNeeded: carry))
-                carry >>= 8
+            if carry > 0 { limbs.append(UInt32(truncatingIfNeeded: carry)) }
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(limbs.count * 4)
+        for limb in limbs.reversed() {
+            for shift in [24, 16, 8, 0] as [UInt32] where !bytes.isEmpty || limb >> shift & 255 != 0 {
+                bytes.append(UInt8(truncatingIfNeeded: limb >> shift))
             }
         }
         let zeros = text.utf8.prefix { $0 == alphabet[0] }.count
         guard zeros + bytes.count <= maximumCount else { return nil }
-        return [UInt8](repeating: 0, count: zeros) + bytes.reversed()
+        return [UInt8](repeating: 0, count: zeros) + bytes
     }
 }

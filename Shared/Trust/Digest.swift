@@ -11,6 +11,13 @@ package enum SHA256Digest {
         return Array(hash.finalize())
     }
 
+    /// The digest, where no array of it is wanted.
+    package static func of<Result>(_ bytes: UnsafeRawBufferPointer, _ use: (UnsafeRawBufferPointer) -> Result) -> Result {
+        var hash = SHA256()
+        hash.update(bufferPointer: bytes)
+        return hash.finalize().withUnsafeBytes(use)
+    }
+
     /// The digest as four big-endian words, without an allocation: what a directory keeps of a key.
     @inline(__always)
     package static func words(of bytes: UnsafeRawBufferPointer) -> (UInt64, UInt64, UInt64, UInt64) {

@@ -10,9 +10,16 @@ struct PrimitivesTests {
             let bytes = (0..<length).map { _ in UInt8.random(in: 0...255, using: &generator) }
             #expect(Base32.decode(Base32.encode(bytes)) == bytes)
             #expect(Hex.decode(Hex.encode(bytes)) == bytes)
+            #expect(Base58.decode(Base58.encode(bytes), maximumCount: bytes.count) == bytes)
+            #expect(bytes.isEmpty || Base58.decode(Base58.encode([1] + bytes), maximumCount: bytes.count) == nil)
             #expect(Base64.decode(Base64.encode(bytes)) == bytes)
             #expect(Base64URL.decode(Base64URL.encode(bytes)) == bytes)
         }
+        #expect(Hex.decode("AfF0") == [0xAF, 0xF0] && Hex.decode("abc") == nil && Hex.decode("0g") == nil && Hex.decode("-1") == nil)
+        // draft-msporny-base58-03 §5
+        #expect(Base58.decode("2NEpo7TZRRrLZSi2U", maximumCount: 12) == Array("Hello World!".utf8))
+        #expect(
+            Base58.decode("11233QC4", maximumCount: 9) == [0, 0, 0x28, 0x7f, 0xb4, 0xcd] && Base58.decode("1l", maximumCount: 9) == nil)
         #expect(Base32.encode(Array("foobar".utf8)) == "mzxw6ytboi")  // RFC 4648 §10
         #expect(Base64.encode(Array("fooba".utf8)) == "Zm9vYmE=")
         // A stray bit in the padding, an impossible length, a capital.

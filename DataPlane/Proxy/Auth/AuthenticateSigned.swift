@@ -1,37 +1,30 @@
 import Formats
 import Foundation
+import Logging
 package import Primitives
 import Trust
 
 /// What judging a signature needs beside the request.
 struct SignatureContext {
-    var directory: Directory
-    var credentials: CredentialVault
-    let desk: SignatureDesk
+    /// What is in force: who is known, and the signing secrets.
+    var snapshot: RuntimeSnapshot
+    let loop: LoopContext
     let channel: Caller.Channel
     let dialect: Dialect
     let nowMilliseconds: Int64
-    /// Of the client, where it is known; for keys that are limited to some.
+    /// Of the client, where it is known; for keys that are limited to some, and for DIDs that nobody knows.
     let address: CallerAddress
-    /// Takes a nonce down so that it is known after a restart. False: it could not be written.
-    let remember: (RequestID, IDBits) -> Bool
-    let froze: (IDBits) -> Void
+
+    var directory: Directory { snapshot.directory }
+    var desk: SignatureDesk { loop.signatures }
 }
 
 extension Authenticate {
-    /// A caller that signed its request. What the head alone decides is decided here; the signature once the body is whole.
-    static func caller(_ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
-        switch call.signer {
-        case .key(let id): try key(id, call, context)
-        case .did(let did): try self.did(did, call, context)
-        }
-    }
-
     // MARK: HMAC
 
-    private static func key(_ id: IDBits?, _ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
-        let key = id.flatMap { context.directory.lookup($0) }
-        let secret = key.flatMap { context.credentials[String(decoding: $0.idBytes, as: UTF8.self)] }
+    /// A key that signed its request. What the head alone decides is decided here; the signature once the body is whole.
+    static func key(_ key: KeyEntry?, _ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
+        let secret = key.flatMap { context.snapshot.credentials.signingSecret(of: $0.id) }
         if let key, let until = context.desk.freezes.frozenUntil(key.id, nowMilliseconds: context.nowMilliseconds) {
             throw .frozen(until: until, nowMilliseconds: context.nowMilliseconds)
         }
@@ -49,7 +42,7 @@ extension Authenticate {
                 let caller = try Self.caller(
                     key, key.standing(nowMilliseconds: context.nowMilliseconds), proof: .hmac, channel: context.channel,
                     dialect: context.dialect, directory: context.directory, context.nowMilliseconds)
-                try call.takeNonce(key.tenant.bits, context)
+                try context.take(call.nonce, of: key.tenant.bits)
                 return .success(caller)
             } catch {
                 return .failure(error)
@@ -59,24 +52,35 @@ extension Authenticate {
 
     // MARK: DIDs
 
-    private static func did(_ did: DID, _ call: SignedCall, _ context: SignatureContext) throws(Rejection) -> PendingCaller {
+    /// A DID that signed its request.
+    /// - Parameter entry: nil: it is not registered.
+    static func did(
+        _ caller: CallingDID, _ entry: DIDEntry?, _ call: SignedCall, _ context: SignatureContext
+    ) throws(Rejection) -> PendingCaller {
         // Before its signature is verified, which costs the most: who is not registered makes nobody compute, unless a tenant takes it.
-        guard let entry = context.directory.did(fingerprint: did.fingerprint) else {
+        guard let entry else {
             // The keys of a did:web are known once it is registered and its document was read.
-            guard !did.proof.isDocument, context.directory.tenant(taking: did.text, signingFor: call.host) != nil else {
-                throw .unknownDID(did)
+            guard !caller.did.proof.isDocument, context.directory.tenant(taking: caller.did.text, signingFor: call.host) != nil else {
+                throw .unknownDID(caller.did)
             }
-            return PendingCaller(newcomer: Newcomer(did: did, call: call, context: context)) { _ in .failure(.unknownDID(did)) }
+            return PendingCaller(newcomer: Newcomer(caller: caller, call: call, context: context)) { _ in
+                .failure(.unknownDID(caller.did))
+            }
         }
         guard !entry.disabled else { throw .forbidden("did_disabled", "The DID is disabled.") }
         guard !entry.tenant.disabled else { throw .forbidden("tenant_disabled", "The DID's tenant is disabled.") }
-        let signers = try signers(did, entry, call, context.directory)
+        context.loop.dids.keep(caller)
+        let methods = caller.did.proof.isDocument ? try methods(of: entry, call, context.directory) : []
         return PendingCaller { body in
             do throws(Rejection) {
                 let signed = try call.checked(body)
                 if let user = entry.user { try checkUser(context.directory.user(user), of: "DID", context.nowMilliseconds) }
-                guard signers.contains(where: { $0(call.signature, signed) }) else { throw call.wrong(signed, "the DID and its key") }
-                try call.takeNonce(entry.tenant.bits, context)
+                guard
+                    methods.isEmpty
+                        ? caller.did.isValid(signature: call.signature, over: signed)
+                        : methods.contains(where: { $0.key.isValid(signature: call.signature, over: signed) })
+                else { throw call.wrong(signed, "the DID and its key") }
+                try context.take(call.nonce, of: entry.tenant.bits)
                 return .success(
                     Caller(
                         principal: Principal(kind: .did, id: entry.id, tenant: entry.tenant, project: nil, user: entry.user), proof: .did,
@@ -86,14 +90,11 @@ extension Authenticate {
             }
         }
     }
-}
 
-extension Authenticate {
-    /// Whether one of those who may sign for the DID did: itself, or the keys of its document that fit what the request names.
-    private static func signers(
-        _ did: DID, _ entry: DIDEntry, _ call: SignedCall, _ directory: Directory
-    ) throws(Rejection) -> [@Sendable ([UInt8], [UInt8]) -> Bool] {
-        guard case .document = did.proof else { return [{ did.isValid(signature: $0, over: $1) }] }
+    /// The keys of a did:web's document that fit what the request names; one at least.
+    private static func methods(
+        of entry: DIDEntry, _ call: SignedCall, _ directory: Directory
+    ) throws(Rejection) -> [DIDDocument.Method] {
         let methods = directory.methods(of: entry)
         guard !methods.isEmpty else {
             throw .forbidden(
@@ -110,38 +111,21 @@ extension Authenticate {
                 "The DID's document has no key for authentication \(call.method.map { "#\($0.prefix(100))" } ?? "") of that algorithm. A key "
                     + "that was added a moment ago is known after some minutes.")
         }
-        return fitting.map { method in { method.key.isValid(signature: $0, over: $1) } }
+        return fitting
     }
 }
 
-extension SignedCall {
-    func checked(_ body: UnsafeRawBufferPointer) throws(Rejection) -> [UInt8] {
-        do throws(ProofProblem) { return try signedBytes(body) } catch { throw .invalidSignature(error.message) }
-    }
-
-    /// Tells what was computed: a digest of the caller's own bytes shows where the two differ, and nothing else.
-    func wrong(_ signed: [UInt8], _ check: String) -> Rejection {
-        let shown: String
-        switch form {
-        case .canonical(let request, _, _): shown = "host \(String(decoding: request.host.prefix(100), as: UTF8.self))"
-        case .message: shown = "its signature base"
-        }
-        return .invalidSignature(
-            "The signature does not match. Check \(check), and that you signed what was sent: the SHA-256 of the bytes to be signed, with "
-                + "\(shown), is \(Hex.encode(SHA256Digest.of(signed))) here.")
-    }
-
-    fileprivate func takeNonce(_ tenant: IDBits, _ context: SignatureContext) throws(Rejection) {
-        // Of who signs, not of how it is spelled.
-        let signer: [UInt8]
-        switch self.signer {
-        case .key: signer = Array(identity.utf8)
-        case .did(let did): signer = did.fingerprint
-        }
-        let name = NonceMemory.name(of: signer, nonce)
-        switch context.desk.nonces.take(name, of: tenant, nowMilliseconds: context.nowMilliseconds) {
+extension SignatureContext {
+    /// Takes a nonce for good, so that it is known after a restart as well.
+    fileprivate func take(_ nonce: RequestID, of tenant: IDBits) throws(Rejection) {
+        switch desk.nonces.take(nonce, of: tenant, nowMilliseconds: nowMilliseconds) {
         case .taken:
-            guard context.remember(name, tenant) else { throw .usageNotStorable("a nonce could not be written") }
+            // Written with the intent, before the request leaves.
+            let until = desk.nonces.expiry(nowMilliseconds: nowMilliseconds)
+            do throws(JournalRefusal) { try NonceNote.write(nonce, until: until, tenant: tenant, to: loop.journal) } catch {
+                throw .usageNotStorable("a nonce could not be written")
+            }
+            loop.scheduleTick()
         case .used:
             throw Rejection(
                 status: 401, fault: .client, kind: .authentication, code: "nonce_reused",
@@ -155,6 +139,30 @@ extension SignedCall {
                 status: 503, fault: .weir, kind: .server, code: "starting",
                 message: "The gateway has just started and is still reading which nonces were used. Try again.", retryMilliseconds: 1000)
         }
+    }
+
+    fileprivate func froze(_ key: IDBits) {
+        loop.logger.warning(
+            "a key was frozen: too many wrong signatures came in its name",
+            metadata: ["key": "\(String(decoding: key.bytes(prefix: KeyEntry.idPrefix), as: UTF8.self))"])
+    }
+}
+
+extension SignedCall {
+    func checked(_ body: UnsafeRawBufferPointer) throws(Rejection) -> [UInt8] {
+        do throws(ProofProblem) { return try signedBytes(body) } catch { throw .invalidSignature(error.message) }
+    }
+
+    /// Tells what was computed: a digest of the caller's own bytes shows where the two differ, and nothing else.
+    func wrong(_ signed: [UInt8], _ check: String) -> Rejection {
+        let shown: String
+        switch form {
+        case .canonical(let request): shown = "host \(request.host.prefix(100))"
+        case .message: shown = "its signature base"
+        }
+        return .invalidSignature(
+            "The signature does not match. Check \(check), and that you signed what was sent: the SHA-256 of the bytes to be signed, with "
+                + "\(shown), is \(Hex.encode(SHA256Digest.of(signed))) here.")
     }
 }
 
@@ -177,6 +185,8 @@ struct CallerAddress {
     let address: String?
     /// The host of Origin, else of Referer: what a browser says, and only a browser says truly.
     let domain: String?
+
+    static let unknown = CallerAddress(address: nil, domain: nil)
 
     /// - Throws: for a key that is limited to other networks or domains.
     func check(_ scopes: KeyScopes?) throws(Rejection) {

@@ -6,9 +6,11 @@ import Trust
 
 /// A DID that nobody knows, at a tenant that takes such ones.
 struct Newcomer {
-    let did: DID
+    let caller: CallingDID
     let call: SignedCall
     let context: SignatureContext
+
+    var did: DID { caller.did }
 
     /// What the control plane is asked, once the DID has proved itself.
     func proved(_ body: UnsafeRawBufferPointer) throws(Rejection) -> Weir_V1_Newcomer {
@@ -24,11 +26,10 @@ struct Newcomer {
 
     /// The caller that it is by now; nil: the directory does not know it yet.
     func known(by snapshot: RuntimeSnapshot) throws(Rejection) -> PendingCaller? {
-        guard snapshot.directory.did(fingerprint: did.fingerprint) != nil else { return nil }
+        guard let entry = snapshot.directory.did(named: caller.name) else { return nil }
         var context = context
-        context.directory = snapshot.directory
-        context.credentials = snapshot.credentials
-        return try Authenticate.caller(call, context)
+        context.snapshot = snapshot
+        return try Authenticate.did(caller, entry, call, context)
     }
 }
 

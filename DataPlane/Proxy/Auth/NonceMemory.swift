@@ -62,12 +62,14 @@ package final class NonceMemory: Sendable {
     func expiry(nowMilliseconds: Int64) -> Int64 { nowMilliseconds &+ 2 * skewSeconds * 1000 }
 
     /// One name for a nonce of one caller: 128 bits of SHA-256.
-    static func name(of identity: some Sequence<UInt8>, _ nonce: String) -> RequestID {
-        var text = Array(identity)
-        text.append(0)
-        text += nonce.utf8
-        let digest = text.withUnsafeBytes { SHA256Digest.words(of: $0) }
-        return RequestID(high: digest.0, low: digest.1)
+    static func name(of identity: UnsafeRawBufferPointer, _ nonce: UnsafeRawBufferPointer) -> RequestID {
+        withUnsafeTemporaryAllocation(byteCount: identity.count + 1 + nonce.count, alignment: 8) { text in
+            UnsafeMutableRawBufferPointer(rebasing: text[..<identity.count]).copyMemory(from: identity)
+            text[identity.count] = 0
+            UnsafeMutableRawBufferPointer(rebasing: text[(identity.count + 1)...]).copyMemory(from: nonce)
+            let digest = SHA256Digest.words(of: UnsafeRawBufferPointer(text))
+            return RequestID(high: digest.0, low: digest.1)
+        }
     }
 
     /// Takes a nonce for good, if nobody has.
@@ -182,8 +184,16 @@ package final class NonceKeeper: FoldParticipant {
 
 /// The payload of a nonce's journal frame: when it is let go (Unix milliseconds, 8 bytes, little-endian) and whose it is (10 bytes).
 enum NonceNote {
-    static func write(until: Int64, tenant: IDBits) -> [UInt8] {
-        withUnsafeBytes(of: until.littleEndian) { Array($0) } + bytes(tenant)
+    static func write(_ nonce: RequestID, until: Int64, tenant: IDBits, to journal: UsageJournal) throws(JournalRefusal) {
+        let result: Result<Void, JournalRefusal> = withUnsafeTemporaryAllocation(byteCount: 18, alignment: 8) { buffer in
+            buffer.storeBytes(of: until.littleEndian, as: Int64.self)
+            buffer.storeBytes(of: tenant.high.bigEndian, toByteOffset: 8, as: UInt16.self)
+            buffer.storeBytes(of: tenant.low.bigEndian, toByteOffset: 10, as: UInt64.self)
+            do throws(JournalRefusal) { return .success(try journal.note(.nonce, nonce, UnsafeRawBufferPointer(buffer))) } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
     }
 
     static func read(_ payload: [UInt8]) -> (until: Int64, tenant: IDBits)? {

@@ -3,35 +3,51 @@ import Trust
 import Wire
 
 /// A proof by signature as it stands in a request's head, before anything of it is judged. `docs/signing.md` says the same to clients.
-struct SignedCall {
+final class SignedCall {
     enum Signer {
         /// `key_…`, with the key's signing secret.
         case key(IDBits?)
-        case did(DID)
+        case did(CallingDID)
     }
 
     /// What was signed, apart from the body.
     enum Form {
         /// Weir's own canonical bytes, whose last line is the body's digest.
-        case canonical(SignedRequest, SignedRequest.Scheme, timestamp: String)
+        case canonical(CanonicalRequest)
         /// RFC 9421: the signature base, and Content-Digest as it stands; nil where it is not covered.
-        case message(base: [UInt8], contentDigest: String?)
+        case message(base: [UInt8], contentDigest: String?, host: String)
     }
 
     let signer: Signer
-    /// The signer as the request names it.
-    let identity: String
     let signature: [UInt8]
-    let nonce: String
+    /// Of the signer's nonce (`NonceMemory.name`).
+    let nonce: RequestID
     let form: Form
-    /// Host, as it is signed.
-    let host: String
     /// What a did:web's `keyid` names after #, and the algorithm that the signature claims: which of its keys it may be.
-    var method: String?
-    var algorithm: String?
+    let method: String?
+    let algorithm: String?
+
+    private init(
+        _ signer: Signer, signature: [UInt8], nonce: RequestID, form: Form, method: String? = nil, algorithm: String? = nil
+    ) {
+        self.signer = signer
+        self.signature = signature
+        self.nonce = nonce
+        self.form = form
+        self.method = method
+        self.algorithm = algorithm
+    }
 
     /// The key that signed.
     var keyID: IDBits? { if case .key(let id) = signer { id } else { nil } }
+
+    /// Host, in lower case, as it is signed.
+    var host: String {
+        switch form {
+        case .canonical(let request): request.host
+        case .message(_, _, let host): host
+        }
+    }
 
     static let scheme: StaticString = "weir-hmac-sha256 "
 
@@ -39,83 +55,97 @@ struct SignedCall {
     static func isHMAC(_ authorization: UnsafeRawBufferPointer) -> Bool { ByteScan.beginsIgnoringCase(authorization, with: scheme) }
 
     /// The request's proof by signature; nil where it has none.
+    /// - Parameter dids: of the loop.
     /// - Throws: for one that is malformed, or whose time is not now: what can be said before the body is here.
     static func read<Head: RequestHead & ~Copyable>(
-        _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, nowMilliseconds: Int64, skewSeconds: Int64
+        _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, dids: DIDMemory, nowMilliseconds: Int64, skewSeconds: Int64
     ) throws(Rejection) -> SignedCall? {
         do throws(ProofProblem) {
-            if let authorization = head.first(.authorization).map({ UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }),
-                isHMAC(authorization)
-            {
-                return try hmac(authorization, head, bytes, nowMilliseconds, skewSeconds)
+            if let value = head.first(.authorization)?.value, isHMAC(UnsafeRawBufferPointer(rebasing: bytes[value])) {
+                return try hmac(value, head, bytes, nowMilliseconds, skewSeconds)
             }
-            if let did = head.text("x-did", bytes) { return try self.did(did, head, bytes, nowMilliseconds, skewSeconds) }
-            if let input = head.text("signature-input", bytes) { return try message(input, head, bytes, nowMilliseconds, skewSeconds) }
+            let fields = DIDFields(head, bytes)
+            if let did = fields.did { return try self.did(did, fields, head, bytes, dids, nowMilliseconds, skewSeconds) }
+            if let input = head.text("signature-input", bytes) {
+                return try message(input, head, bytes, dids, nowMilliseconds, skewSeconds)
+            }
             return nil
         } catch {
             throw .invalidSignature(error.message)
         }
     }
 
-    private static func request<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) -> SignedRequest {
-        SignedRequest(
-            method: Array(bytes[head.methodRange]), host: head.first(.host).map { Array(bytes[$0.value]) } ?? [],
-            path: head.path.isEmpty ? [UInt8(ascii: "/")] : Array(bytes[head.path]), query: Array(bytes[head.query]))
+    /// The canonical bytes of a request; what its proof states about itself stands in its head as well.
+    private static func canonical<Head: RequestHead & ~Copyable>(
+        _ scheme: SignedRequest.Scheme, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, identity: Range<Int>,
+        timestamp: Range<Int>, nonce: Range<Int>
+    ) -> CanonicalRequest {
+        CanonicalRequest(
+            scheme,
+            CanonicalRequest.Parts(
+                method: head.methodRange, host: head.first(.host)?.value ?? 0..<0, path: head.path, query: head.query, identity: identity,
+                timestamp: timestamp, nonce: nonce), of: bytes)
     }
 
-    private static func host<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) -> String {
-        head.first(.host).map { String(decoding: bytes[$0.value], as: UTF8.self).lowercased() } ?? ""
+    private static func checkTime(_ text: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64) throws(ProofProblem) {
+        try SignatureTime.check(String(decoding: text, as: UTF8.self), nowMilliseconds: now, skewSeconds: skew)
     }
 
     /// `Authorization: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…`
     private static func hmac<Head: RequestHead & ~Copyable>(
-        _ authorization: UnsafeRawBufferPointer, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
+        _ authorization: Range<Int>, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
     ) throws(ProofProblem) -> SignedCall {
-        let parameters = try AuthorizationParameters(
-            UnsafeRawBufferPointer(rebasing: authorization.dropFirst(scheme.utf8CodeUnitCount)))
-        func parameter(_ name: StaticString) throws(ProofProblem) -> String {
-            guard let value = parameters[name] else { throw ProofProblem("The Authorization header has no \(name)=….") }
-            return value
-        }
-        let keyID = try parameter("key_id")
-        let (timestamp, nonce) = (try parameter("timestamp"), try parameter("nonce"))
-        try SignatureTime.check(timestamp, nowMilliseconds: now, skewSeconds: skew)
-        try SignatureNonce.check(nonce)
+        let parameters = try AuthorizationParameters(authorization.dropFirst(scheme.utf8CodeUnitCount), of: bytes)
+        func text(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
+        let (keyID, timestamp) = (try parameters.value(.keyID), try parameters.value(.timestamp))
+        let (nonce, signature) = (try parameters.value(.nonce), try parameters.value(.signature))
+        try checkTime(text(timestamp), now, skew)
+        try SignatureNonce.check(text(nonce))
         return SignedCall(
-            signer: .key(bits(keyID)), identity: keyID, signature: try signature(parameter("signature"), bytes: [RequestMAC.byteCount]),
-            nonce: nonce, form: .canonical(request(head, bytes), .hmac, timestamp: timestamp), host: host(head, bytes))
+            .key(IDBits(identifier: text(keyID), prefix: KeyEntry.idPrefix)),
+            signature: try self.signature(text(signature), counts: RequestMAC.byteCount...RequestMAC.byteCount),
+            nonce: NonceMemory.name(of: text(keyID), text(nonce)),
+            form: .canonical(canonical(.hmac, head, bytes, identity: keyID, timestamp: timestamp, nonce: nonce)))
     }
 
     private static func did<Head: RequestHead & ~Copyable>(
-        _ text: String, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
+        _ did: Range<Int>, _ fields: DIDFields, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ dids: DIDMemory, _ now: Int64,
+        _ skew: Int64
     ) throws(ProofProblem) -> SignedCall {
-        func field(_ name: String) throws(ProofProblem) -> String {
-            guard let value = head.text(name, bytes), !value.isEmpty else {
-                throw ProofProblem("The request has x-did and no \(name) header.")
-            }
-            return value
+        func text(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
+        func field(_ range: Range<Int>?, _ name: StaticString) throws(ProofProblem) -> Range<Int> {
+            guard let range, !range.isEmpty else { throw ProofProblem("The request has x-did and no \(name) header.") }
+            return range
         }
-        let did = try DID(text)
-        let (timestamp, nonce) = (try field("x-did-timestamp"), try field("x-did-nonce"))
-        try SignatureTime.check(timestamp, nowMilliseconds: now, skewSeconds: skew)
-        try SignatureNonce.check(nonce)
+        if fields.isRepeated { throw ProofProblem("A header of the signature (x-did…) was sent twice.") }
+        let timestamp = try field(fields.timestamp, "x-did-timestamp")
+        let nonce = try field(fields.nonce, "x-did-nonce")
+        let signature = try field(fields.signature, "x-did-signature")
+        let signer = try dids.did(text(did))
+        try checkTime(text(timestamp), now, skew)
+        try SignatureNonce.check(text(nonce))
         return SignedCall(
-            signer: .did(did), identity: text, signature: try signature(field("x-did-signature"), bytes: [64, 65]), nonce: nonce,
-            form: .canonical(request(head, bytes), .did, timestamp: timestamp), host: host(head, bytes))
+            .did(signer), signature: try self.signature(text(signature), counts: 64...65),
+            nonce: signer.fingerprint.withUnsafeBytes { NonceMemory.name(of: $0, text(nonce)) },
+            form: .canonical(canonical(.did, head, bytes, identity: did, timestamp: timestamp, nonce: nonce)))
     }
 
     /// RFC 9421: the signature of a key of ours or of a DID; others, such as a proxy's, are passed over. What has to be covered is what Weir's
     /// own form covers.
     private static func message<Head: RequestHead & ~Copyable>(
-        _ input: String, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ now: Int64, _ skew: Int64
+        _ input: String, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer, _ dids: DIDMemory, _ now: Int64, _ skew: Int64
     ) throws(ProofProblem) -> SignedCall? {
         let signatures = try MessageSignature.parse(input: input, signature: head.text("signature", bytes) ?? "")
         guard
             let found = signatures.first(where: { $0.keyID?.hasPrefix("did:") == true || $0.keyID?.hasPrefix("key_") == true }),
-            let keyID = found.keyID
+            var keyID = found.keyID
         else { return nil }
-        let isKey = keyID.hasPrefix("key_")
-        let signer: Signer = isKey ? .key(bits(keyID)) : .did(try DID(keyID: keyID))
+        let signer: Signer
+        if keyID.hasPrefix("key_") {
+            signer = .key(keyID.withUTF8 { IDBits(identifier: UnsafeRawBufferPointer($0), prefix: KeyEntry.idPrefix) })
+        } else {
+            signer = .did(try dids.did(keyID: keyID))
+        }
         guard let created = found.created, let nonce = found.nonce else {
             throw ProofProblem("The message signature needs the parameters created and nonce.")
         }
@@ -123,7 +153,7 @@ struct SignedCall {
         if let expires = found.expires, expires * 1000 <= now {
             throw ProofProblem("The message signature has expired: its expires is over.")
         }
-        try SignatureNonce.check(nonce)
+        let name = try nonceName(nonce, of: signer, keyID)
         if let algorithm = found.algorithm { try check(algorithm, signer) }
         let query = bytes[head.query]
         var missing: [String] = []
@@ -150,9 +180,24 @@ struct SignedCall {
         ) { name in all.filter { $0.name == name }.map(\.value) }
         let digests = found.covers("content-digest") ? message.field("content-digest").joined(separator: ", ") : nil
         return SignedCall(
-            signer: signer, identity: keyID, signature: found.signature, nonce: nonce,
-            form: .message(base: try found.base(over: message), contentDigest: digests), host: message.authority,
+            signer, signature: found.signature, nonce: name,
+            form: .message(base: try found.base(over: message), contentDigest: digests, host: message.authority),
             method: keyID.firstIndex(of: "#").map { String(keyID[keyID.index(after: $0)...]) }, algorithm: found.algorithm)
+    }
+
+    private static func nonceName(_ nonce: String, of signer: Signer, _ keyID: String) throws(ProofProblem) -> RequestID {
+        let bytes = Array(nonce.utf8)
+        let result: Result<RequestID, ProofProblem> = bytes.withUnsafeBytes { bytes in
+            do throws(ProofProblem) { try SignatureNonce.check(bytes) } catch { return .failure(error) }
+            // Of who signs, not of how it is spelled.
+            let identity: [UInt8]
+            switch signer {
+            case .key: identity = Array(keyID.utf8)
+            case .did(let did): identity = did.fingerprint
+            }
+            return .success(identity.withUnsafeBytes { NonceMemory.name(of: $0, bytes) })
+        }
+        return try result.get()
     }
 
     private static func check(_ algorithm: String, _ signer: Signer) throws(ProofProblem) {
@@ -160,9 +205,9 @@ struct SignedCall {
         switch signer {
         case .key: expected = "hmac-sha256"
         // Which key it is, the directory knows.
-        case .did(let did) where did.proof.isDocument: return
-        case .did(let did):
-            guard case .key(let key) = did.proof, let name = key.curve.messageAlgorithm else {
+        case .did(let caller) where caller.did.proof.isDocument: return
+        case .did(let caller):
+            guard case .key(let key) = caller.did.proof, let name = key.curve.messageAlgorithm else {
                 throw ProofProblem("Leave \"alg\" out: the DID says how it signs, and no algorithm of RFC 9421 is its own.")
             }
             expected = name
@@ -172,12 +217,7 @@ struct SignedCall {
         }
     }
 
-    private static func bits(_ keyID: String) -> IDBits? {
-        var text = keyID
-        return text.withUTF8 { IDBits(identifier: UnsafeRawBufferPointer($0), prefix: KeyEntry.idPrefix) }
-    }
-
-    private static func signature(_ text: String, bytes counts: [Int]) throws(ProofProblem) -> [UInt8] {
+    private static func signature(_ text: UnsafeRawBufferPointer, counts: ClosedRange<Int>) throws(ProofProblem) -> [UInt8] {
         guard let signature = SignatureText.decode(text, counts: counts) else {
             throw ProofProblem(
                 "The signature has to be \(counts.map(String.init).joined(separator: " or ")) bytes in base64 or hexadecimal.")
@@ -189,10 +229,8 @@ struct SignedCall {
     /// - Throws: for a body that is not the one of Content-Digest.
     func signedBytes(_ body: UnsafeRawBufferPointer) throws(ProofProblem) -> [UInt8] {
         switch form {
-        case .canonical(let request, let scheme, let timestamp):
-            return request.canonicalBytes(
-                scheme, identity: identity, timestamp: timestamp, nonce: nonce, bodyDigest: SHA256Digest.of(body))
-        case .message(let base, let contentDigest):
+        case .canonical(let request): return request.bytes(body: body)
+        case .message(let base, let contentDigest, _):
             if let contentDigest { try ContentDigest.check(contentDigest, body: body) }
             return base
         }
@@ -201,38 +239,77 @@ struct SignedCall {
 
 /// `name=value, name="value"`: each name once, a value with or without quotation marks.
 private struct AuthorizationParameters {
-    private let bytes: UnsafeRawBufferPointer
-    private var found: [(name: Range<Int>, value: Range<Int>)] = []
+    enum Name: Int, CaseIterable {
+        case keyID, timestamp, nonce, signature
 
-    /// - Parameter bytes: have to outlive it.
-    init(_ bytes: UnsafeRawBufferPointer) throws(ProofProblem) {
-        self.bytes = bytes
-        found.reserveCapacity(4)
-        var start = 0
-        while start < bytes.count {
-            let end = bytes[start...].firstIndex(of: UInt8(ascii: ",")) ?? bytes.count
+        var text: StaticString {
+            switch self {
+            case .keyID: "key_id"
+            case .timestamp: "timestamp"
+            case .nonce: "nonce"
+            case .signature: "signature"
+            }
+        }
+    }
+
+    private var known: (Range<Int>?, Range<Int>?, Range<Int>?, Range<Int>?)
+    /// Names that say nothing here.
+    private var others: [Range<Int>] = []
+
+    /// - Parameter range: of `bytes`.
+    init(_ range: Range<Int>, of bytes: UnsafeRawBufferPointer) throws(ProofProblem) {
+        var start = range.lowerBound
+        while start < range.upperBound {
+            let end = bytes[start..<range.upperBound].firstIndex(of: UInt8(ascii: ",")) ?? range.upperBound
             defer { start = end + 1 }
             if start == end { continue }
             let equals = bytes[start..<end].firstIndex(of: UInt8(ascii: "="))
             let name = Self.trimmed(start..<(equals ?? start), of: bytes)
-            guard let equals, !name.isEmpty, !found.contains(where: { bytes[$0.name].elementsEqual(bytes[name]) }) else {
-                throw ProofProblem("The Authorization header has to be: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…")
-            }
+            guard let equals, !name.isEmpty else { throw Self.malformed }
             var value = Self.trimmed(equals + 1..<end, of: bytes)
             if value.count >= 2, bytes[value.lowerBound] == UInt8(ascii: "\""), bytes[value.upperBound - 1] == UInt8(ascii: "\"") {
                 value = value.lowerBound + 1..<value.upperBound - 1
             }
-            found.append((name, value))
+            try keep(name, value, of: bytes)
         }
     }
 
-    /// Nil for one that is not there, and for an empty one.
-    subscript(_ name: StaticString) -> String? {
-        guard let base = bytes.baseAddress else { return nil }
-        for (known, value) in found where !value.isEmpty && ByteScan.equals(base, known.lowerBound, known.count, name) {
-            return String(decoding: bytes[value], as: UTF8.self)
+    /// - Throws: for one that is not there, and for an empty one.
+    func value(_ name: Name) throws(ProofProblem) -> Range<Int> {
+        let found: Range<Int>?
+        switch name {
+        case .keyID: found = known.0
+        case .timestamp: found = known.1
+        case .nonce: found = known.2
+        case .signature: found = known.3
         }
-        return nil
+        guard let found, !found.isEmpty else { throw ProofProblem("The Authorization header has no \(name.text)=….") }
+        return found
+    }
+
+    private mutating func keep(_ name: Range<Int>, _ value: Range<Int>, of bytes: UnsafeRawBufferPointer) throws(ProofProblem) {
+        guard let base = bytes.baseAddress else { return }
+        func isNamed(_ known: Name) -> Bool { ByteScan.equals(base, name.lowerBound, name.count, known.text) }
+        func once(_ place: inout Range<Int>?) throws(ProofProblem) {
+            guard place == nil else { throw Self.malformed }
+            place = value
+        }
+        if isNamed(.keyID) {
+            try once(&known.0)
+        } else if isNamed(.timestamp) {
+            try once(&known.1)
+        } else if isNamed(.nonce) {
+            try once(&known.2)
+        } else if isNamed(.signature) {
+            try once(&known.3)
+        } else {
+            guard !others.contains(where: { bytes[$0].elementsEqual(bytes[name]) }) else { throw Self.malformed }
+            others.append(name)
+        }
+    }
+
+    private static var malformed: ProofProblem {
+        ProofProblem("The Authorization header has to be: WEIR-HMAC-SHA256 key_id=…, timestamp=…, nonce=…, signature=…")
     }
 
     private static func trimmed(_ range: Range<Int>, of bytes: UnsafeRawBufferPointer) -> Range<Int> {
@@ -241,6 +318,35 @@ private struct AuthorizationParameters {
         while start < end, bytes[end - 1] == UInt8(ascii: " ") { end -= 1 }
         return start..<end
     }
+}
+
+/// Where the fields of a DID's signature stand, found in one pass.
+private struct DIDFields {
+    private(set) var did, timestamp, nonce, signature: Range<Int>?
+    private(set) var isRepeated = false
+
+    init<Head: RequestHead & ~Copyable>(_ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress else { return }
+        var found = DIDFields()
+        head.forEachField { field in
+            let name = field.name
+            func isNamed(_ text: StaticString) -> Bool { ByteScan.equalsIgnoringCase(base, name.lowerBound, name.count, text) }
+            func take(_ place: inout Range<Int>?) {
+                if place != nil { found.isRepeated = true }
+                place = field.value
+            }
+            switch name.count {
+            case 5 where isNamed("x-did"): take(&found.did)
+            case 11 where isNamed("x-did-nonce"): take(&found.nonce)
+            case 15 where isNamed("x-did-timestamp"): take(&found.timestamp)
+            case 15 where isNamed("x-did-signature"): take(&found.signature)
+            default: break
+            }
+        }
+        self = found
+    }
+
+    private init() {}
 }
 
 extension Rejection {

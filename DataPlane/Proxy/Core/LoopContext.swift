@@ -27,6 +27,7 @@ final class LoopContext: @unchecked Sendable {
     let endpointStates: EndpointStates
     /// The whole data plane's: nonces and wrong signatures.
     let signatures: SignatureDesk
+    let dids = DIDMemory()
     /// The whole data plane's: what requests ask the control plane.
     let questions: ControlQuestions
     /// The whole data plane's: what limits have counted.

@@ -1,43 +1,32 @@
-import Logging
 import Primitives
 import Wire
 
 /// What a stage needs for callers that sign their requests.
 extension Exchange {
-    func signedCall(_ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer) throws(Rejection) -> SignedCall? {
-        try SignedCall.read(head, bytes, nowMilliseconds: receivedAt / 1000, skewSeconds: loop.signatures.nonces.skewSeconds)
-    }
-
-    func signatureContext(
+    /// Authenticate, for a caller that has signed its request; nil for one that has not.
+    func signedCaller(
         _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer, _ channel: Caller.Channel,
-        _ snapshot: RuntimeSnapshot, _ call: SignedCall
-    ) -> SignatureContext {
-        let (loop, now) = (loop, receivedAt / 1000)
-        let isLimited = call.keyID.flatMap { snapshot.directory.lookup($0)?.scopes?.origin } != nil
-        return SignatureContext(
-            directory: snapshot.directory, credentials: snapshot.credentials, desk: loop.signatures, channel: channel, dialect: .openAI,
-            nowMilliseconds: now, address: isLimited ? callerAddress(head, bytes) : CallerAddress(address: nil, domain: nil),
-            remember: { nonce, tenant in
-                let note = NonceNote.write(until: loop.signatures.nonces.expiry(nowMilliseconds: now), tenant: tenant)
-                do throws(JournalRefusal) {
-                    // Written with the intent, before the request leaves.
-                    let result: Result<Void, JournalRefusal> = note.withUnsafeBytes { bytes in
-                        do throws(JournalRefusal) { return .success(try loop.journal.note(.nonce, nonce, bytes)) } catch {
-                            return .failure(error)
-                        }
-                    }
-                    try result.get()
-                } catch {
-                    return false
-                }
-                loop.scheduleTick()
-                return true
-            },
-            froze: { key in
-                loop.logger.warning(
-                    "a key was frozen: too many wrong signatures came in its name",
-                    metadata: ["key": "\(String(decoding: key.bytes(prefix: KeyEntry.idPrefix), as: UTF8.self))"])
-            })
+        _ snapshot: RuntimeSnapshot
+    ) throws(Rejection) -> PendingCaller? {
+        let now = receivedAt / 1000
+        guard
+            let call = try SignedCall.read(
+                head, bytes, dids: loop.dids, nowMilliseconds: now, skewSeconds: loop.signatures.nonces.skewSeconds)
+        else { return nil }
+        func context(_ address: CallerAddress) -> SignatureContext {
+            SignatureContext(
+                snapshot: snapshot, loop: loop, channel: channel, dialect: .openAI, nowMilliseconds: now, address: address)
+        }
+        switch call.signer {
+        case .key(let id):
+            let key = id.flatMap { snapshot.directory.lookup($0) }
+            let isLimited = key?.scopes?.origin != nil
+            return try Authenticate.key(key, call, context(isLimited ? callerAddress(head, bytes) : .unknown))
+        case .did(let did):
+            let entry = snapshot.directory.did(named: did.name)
+            // How many that nobody knows may prove themselves is bounded by address.
+            return try Authenticate.did(did, entry, call, context(entry == nil ? callerAddress(head, bytes) : .unknown))
+        }
     }
 
     func callerAddress(_ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer) -> CallerAddress {

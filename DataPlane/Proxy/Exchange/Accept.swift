@@ -75,8 +75,8 @@ extension Exchange {
         }
         let presented = field.map { UnsafeRawBufferPointer(rebasing: bytes[$0.value]) }
         // SDKs always send a key, be it made up: a signature counts before one that is none of ours.
-        if !Authenticate.isKey(presented, isBearer: isBearer), let call = try signedCall(head, bytes) {
-            return (.afterBody(try Authenticate.caller(call, signatureContext(head, bytes, channel, snapshot, call))), snapshot)
+        if !Authenticate.isKey(presented, isBearer: isBearer), let caller = try signedCaller(head, bytes, channel, snapshot) {
+            return (.afterBody(caller), snapshot)
         }
         let authentication = try Authenticate.caller(
             presented: presented, isBearer: isBearer, memory: &presentedKey, channel: channel,

@@ -49,7 +49,7 @@ extension Exchange {
                 guard let pending = try newcomer.known(by: snapshot) else { return nil }
                 return Asked(.afterBody(pending), snapshot, like: asked)
             })
-        ask(.newcomer(newcomer.did.fingerprint), .newcomer(question), inquiry)
+        ask(.newcomer(newcomer.caller.fingerprint), .newcomer(question), inquiry)
     }
 
     var questionDeadline: Int64 { loop.nowMicroseconds &+ Int64(loop.settings.questionTimeout) &* 1000 }

@@ -6,12 +6,25 @@ import Trust
 /// Provider credentials, opened, as the header lines they are sent in. Nothing of it prints.
 package final class CredentialVault: Sendable, CustomStringConvertible, CustomReflectable {
     private let entries: [String: CredentialEntry]
+    /// Those of keys, by the key.
+    private let signing: [IDBits: CredentialEntry]
 
-    init(_ entries: [String: CredentialEntry]) { self.entries = entries }
+    init(_ entries: [String: CredentialEntry]) {
+        self.entries = entries
+        var signing: [IDBits: CredentialEntry] = [:]
+        for entry in entries.values {
+            let id = entry.idBytes.withUnsafeBytes { IDBits(identifier: $0, prefix: KeyEntry.idPrefix) }
+            if let id { signing[id] = entry }
+        }
+        self.signing = signing
+    }
 
     package static let empty = CredentialVault([:])
 
     package subscript(_ credentialID: String) -> CredentialEntry? { entries[credentialID] }
+
+    /// What a key's requests are signed with, where it has such a secret.
+    func signingSecret(of key: IDBits) -> CredentialEntry? { signing[key] }
 
     /// What is held, for the hello: credential → revision.
     package var revisions: [String: UInt64] { entries.mapValues(\.revision) }

@@ -20,41 +20,110 @@ package struct SignedRequest: Sendable {
     }
 
     /// Weir's own scheme: who is named in it, and how the bytes are signed.
-    package enum Scheme: String, Sendable {
-        case hmac = "weir-hmac-sha256-v1"
-        case did = "weir-did-v1"
+    package enum Scheme: Sendable {
+        case hmac, did
+
+        package var text: StaticString {
+            switch self {
+            case .hmac: "weir-hmac-sha256-v1"
+            case .did: "weir-did-v1"
+            }
+        }
     }
 
-    /// Nine lines, parted by a line feed (0x0A), none after the last. No part can hold one: HTTP allows it in no method, target or header.
-    ///
-    /// scheme · method · host in lower case · path · query sorted · key id or DID · timestamp · nonce · SHA-256 of the body in lower-case
-    /// hexadecimal.
+    /// What was signed, the digest of the body included: `CanonicalRequest`, for who has the parts and no message.
     package func canonicalBytes(_ scheme: Scheme, identity: String, timestamp: String, nonce: String, bodyDigest: [UInt8]) -> [UInt8] {
+        var text: [UInt8] = []
+        func place(_ part: some Sequence<UInt8>) -> Range<Int> {
+            let start = text.count
+            text += part
+            return start..<text.count
+        }
+        let parts = CanonicalRequest.Parts(
+            method: place(method), host: place(host), path: place(path), query: place(query), identity: place(identity.utf8),
+            timestamp: place(timestamp.utf8), nonce: place(nonce.utf8))
+        let request = text.withUnsafeBytes { CanonicalRequest(scheme, parts, of: $0) }
+        return bodyDigest.withUnsafeBytes { request.bytes(digest: $0) }
+    }
+}
+
+/// What a request of Weir's own scheme has signed, made of its head: the digest of the body joins it when that is whole.
+///
+/// Nine lines, parted by a line feed (0x0A), none after the last. No part can hold one: HTTP allows it in no method, target or header.
+///
+/// scheme · method · host in lower case · path · query sorted · key id or DID · timestamp · nonce · SHA-256 of the body in lower-case
+/// hexadecimal.
+package struct CanonicalRequest: Sendable {
+    /// Where its parts stand in the message.
+    package struct Parts {
+        let method, host, path, query, identity, timestamp, nonce: Range<Int>
+
+        package init(
+            method: Range<Int>, host: Range<Int>, path: Range<Int>, query: Range<Int>, identity: Range<Int>, timestamp: Range<Int>,
+            nonce: Range<Int>
+        ) {
+            self.method = method
+            self.host = host
+            self.path = path
+            self.query = query
+            self.identity = identity
+            self.timestamp = timestamp
+            self.nonce = nonce
+        }
+    }
+
+    /// Up to the last line feed.
+    private let lines: [UInt8]
+    private let hostRange: Range<Int>
+
+    /// - Parameter message: holds the parts.
+    package init(_ scheme: SignedRequest.Scheme, _ parts: Parts, of message: UnsafeRawBufferPointer) {
         var out: [UInt8] = []
-        out.reserveCapacity(scheme.rawValue.utf8.count + method.count + host.count + path.count + query.count + identity.utf8.count + 180)
-        out += scheme.rawValue.utf8
+        out.reserveCapacity(
+            scheme.text.utf8CodeUnitCount + parts.method.count + parts.host.count + parts.path.count + parts.query.count
+                + parts.identity.count + parts.timestamp.count + parts.nonce.count + 8)
+        func line(_ range: Range<Int>) {
+            out.append(contentsOf: UnsafeRawBufferPointer(rebasing: message[range]))
+            out.append(10)
+        }
+        out.append(contentsOf: UnsafeRawBufferPointer(start: scheme.text.utf8Start, count: scheme.text.utf8CodeUnitCount))
         out.append(10)
-        out += method
+        line(parts.method)
+        let host = out.count
+        for index in parts.host {
+            let byte = message[index]
+            out.append(byte >= 65 && byte <= 90 ? byte | 32 : byte)
+        }
+        hostRange = host..<out.count
         out.append(10)
-        for byte in host { out.append(byte >= 65 && byte <= 90 ? byte | 32 : byte) }
-        out.append(10)
-        out += path
-        out.append(10)
-        out += sortedQuery
-        out.append(10)
-        out += identity.utf8
-        out.append(10)
-        out += timestamp.utf8
-        out.append(10)
-        out += nonce.utf8
-        out.append(10)
-        out += Hex.encode(bodyDigest).utf8
+        line(parts.path)
+        if UnsafeRawBufferPointer(rebasing: message[parts.query]).contains(UInt8(ascii: "&")) {
+            out += Self.sorted(query: message[parts.query])
+            out.append(10)
+        } else {
+            line(parts.query)
+        }
+        line(parts.identity)
+        line(parts.timestamp)
+        line(parts.nonce)
+        lines = out
+    }
+
+    /// The host as it was signed, in lower case.
+    package var host: String { String(decoding: lines[hostRange], as: UTF8.self) }
+
+    package func bytes(body: UnsafeRawBufferPointer) -> [UInt8] { SHA256Digest.of(body) { bytes(digest: $0) } }
+
+    func bytes(digest: UnsafeRawBufferPointer) -> [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(lines.count + 2 * digest.count)
+        out += lines
+        Hex.append(digest, to: &out)
         return out
     }
 
     /// The parameters between `&`, as sent and percent-encoded as they are, in the order of their bytes.
-    private var sortedQuery: [UInt8] {
-        guard query.contains(UInt8(ascii: "&")) else { return query }
+    private static func sorted(query: Slice<UnsafeRawBufferPointer>) -> [UInt8] {
         let parameters = query.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false)
         return Array(parameters.sorted { $0.lexicographicallyPrecedes($1) }.joined(separator: [UInt8(ascii: "&")]))
     }
@@ -135,8 +204,8 @@ package enum SignatureTime {
 /// What makes a signed request unique.
 package enum SignatureNonce {
     /// - Throws: unless it is 16 to 128 visible ASCII characters.
-    package static func check(_ nonce: String) throws(ProofProblem) {
-        guard (16...128).contains(nonce.utf8.count), nonce.utf8.allSatisfy({ $0 > 32 && $0 < 127 }) else {
+    package static func check(_ nonce: UnsafeRawBufferPointer) throws(ProofProblem) {
+        guard (16...128).contains(nonce.count), nonce.allSatisfy({ $0 > 32 && $0 < 127 }) else {
             throw ProofProblem("The nonce has to be 16 to 128 visible ASCII characters, new and random for each request.")
         }
     }
@@ -145,11 +214,16 @@ package enum SignatureNonce {
 /// A signature as it stands in a header: base64, base64url, or hexadecimal with or without `0x`.
 package enum SignatureText {
     /// - Parameter counts: how many bytes it may have, which tells hexadecimal from base64.
-    package static func decode(_ text: String, counts: [Int]) -> [UInt8]? {
-        guard text.utf8.count <= 512 else { return nil }
-        let digits = text.hasPrefix("0x") ? text.dropFirst(2) : text[...]
-        if counts.contains(digits.utf8.count / 2), digits.utf8.count % 2 == 0, let bytes = Hex.decode(digits) { return bytes }
-        guard let bytes = Base64URL.decode(text) ?? Base64.decode(text), counts.contains(bytes.count) else { return nil }
+    package static func decode(_ text: UnsafeRawBufferPointer, counts: ClosedRange<Int>) -> [UInt8]? {
+        guard text.count <= 512 else { return nil }
+        let digits = text.count > 2 && text[0] == UInt8(ascii: "0") && text[1] == UInt8(ascii: "x") ? 2 : 0
+        if counts.contains((text.count - digits) / 2),
+            let bytes = Hex.decode(utf8: UnsafeRawBufferPointer(rebasing: text[digits...]))
+        {
+            return bytes
+        }
+        let base64 = String(decoding: text, as: UTF8.self)
+        guard let bytes = Base64URL.decode(base64) ?? Base64.decode(base64), counts.contains(bytes.count) else { return nil }
         return bytes
     }
 }

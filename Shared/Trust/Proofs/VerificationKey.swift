@@ -1,4 +1,5 @@
 import CSecp256k1
+import CSodium
 import Crypto
 import Foundation
 import Primitives
@@ -43,9 +44,6 @@ package struct VerificationKey: Sendable, Hashable {
             guard !Ed25519Point.isSmallOrder(bytes) else {
                 throw ProofProblem("The Ed25519 key is a point of small order, for which anybody can make signatures.")
             }
-            guard (try? Curve25519.Signing.PublicKey(rawRepresentation: bytes)) != nil else {
-                throw ProofProblem("That is no Ed25519 key.")
-            }
             self.bytes = bytes
         case .p256:
             let key =
@@ -72,9 +70,9 @@ package struct VerificationKey: Sendable, Hashable {
         guard signature.count == 64 else { return false }
         switch curve {
         case .ed25519:
-            // That S is below the group's order is checked by BoringSSL (RFC 8032 §5.1.7).
-            guard let key = try? Curve25519.Signing.PublicKey(rawRepresentation: bytes) else { return false }
-            return key.isValidSignature(signature, for: message)
+            // libsodium's takes two thirds of the time of BoringSSL's. It checks that S is below the group's order and that R is what was
+            // computed, byte for byte (RFC 8032 §5.1.7), and refuses an R of small order, which no signer makes.
+            return crypto_sign_ed25519_verify_detached(signature, message, UInt64(message.count), bytes) == 0
         case .p256:
             guard let key = try? P256.Signing.PublicKey(compressedRepresentation: bytes),
                 let signature = try? P256.Signing.ECDSASignature(rawRepresentation: signature)

@@ -95,6 +95,12 @@ struct SignedRequestTests {
         }
     }
 
+    private static func name(_ identity: String, _ nonce: String) -> RequestID {
+        Array(identity.utf8).withUnsafeBytes { identity in
+            Array(nonce.utf8).withUnsafeBytes { NonceMemory.name(of: identity, $0) }
+        }
+    }
+
     @Test func servesWhoSignsWithHMACAndRecordsTheKey() async throws {
         let signer = try await Signer()
         let answer = try await signer.send(
@@ -143,7 +149,7 @@ struct SignedRequestTests {
         let clock = signer.proxy.snapshots.clock
         func memory() throws -> NonceMemory { try SignatureDesk.make(ProxySettings(), store: local, clock: clock).desk.nonces }
         let tenant = try #require(IDBits(signer.proxy.tenant))
-        let name = NonceMemory.name(of: signer.keyID.utf8, nonce)
+        let name = Self.name(signer.keyID, nonce)
         let present = try memory()
         #expect(present.take(name, of: tenant, nowMilliseconds: clock.nowMilliseconds()) == .notReady)
         present.recovered()
@@ -158,10 +164,10 @@ struct SignedRequestTests {
 
     @Test func readsWhatAKilledProcessLeftInTheJournal() async throws {
         let fixture = SnapshotFixture()
-        let (tenant, nonce) = (try #require(IDBits(TenantID.random())), NonceMemory.name(of: "key_a".utf8, "nonce"))
+        let (tenant, nonce) = (try #require(IDBits(TenantID.random())), Self.name("key_a", "nonce"))
         // More than a row holds, of two tenants.
         let other = try #require(IDBits(TenantID.random()))
-        let others = (0..<150).map { NonceMemory.name(of: "key_b".utf8, "\($0)") }
+        let others = (0..<150).map { Self.name("key_b", "\($0)") }
         func run(_ body: (UsagePipeline, NonceMemory) throws -> Void) throws {
             let local = try fixture.local()
             let (desk, keeper) = try SignatureDesk.make(ProxySettings(), store: local, clock: fixture.clock)
@@ -175,10 +181,9 @@ struct SignedRequestTests {
         }
         try run { pipeline, _ in
             let journal = try pipeline.journal(loop: 0) { $0() }
-            let note = NonceNote.write(until: fixture.clock.nowMilliseconds() + 600_000, tenant: tenant)
-            try note.withUnsafeBytes { try journal.note(.nonce, nonce, $0) }
-            let second = NonceNote.write(until: fixture.clock.nowMilliseconds() + 600_000, tenant: other)
-            for name in others { try second.withUnsafeBytes { try journal.note(.nonce, name, $0) } }
+            let until = fixture.clock.nowMilliseconds() + 600_000
+            try NonceNote.write(nonce, until: until, tenant: tenant, to: journal)
+            for name in others { try NonceNote.write(name, until: until, tenant: other, to: journal) }
             try journal.flush()
             // Nothing is folded or closed: the process is gone.
         }
@@ -200,7 +205,7 @@ struct SignedRequestTests {
         let memory = NonceMemory(skewSeconds: 300, maximum: 64 * 8)
         let (greedy, other) = (try #require(IDBits(TenantID.random())), try #require(IDBits(TenantID.random())))
         func take(_ index: Int, _ tenant: IDBits, now: Int64 = 1_000_000) -> NonceMemory.Verdict {
-            memory.take(NonceMemory.name(of: [], "\(index)"), of: tenant, nowMilliseconds: now)
+            memory.take(Self.name("", "\(index)"), of: tenant, nowMilliseconds: now)
         }
         let verdicts = (0..<4000).map { take($0, greedy) }
         #expect(verdicts.contains(.full))
@@ -349,6 +354,9 @@ struct SignedRequestTests {
             let answer = try await signer.send(try headers(all, keyID: keyID))
             #expect(answer.status == 200, "\(answer.text)")
         }
+        // What is a good keyid is no DID.
+        let url = try await signer.send(try signer.did(spelled: signer.did + "#" + signer.did.dropFirst(8)))
+        #expect(url.status == 401 && url.errorCode == "invalid_signature", "\(url.text)")
         let uncovered = try await signer.send(try headers(#""@method" "@authority" "@path""#, keyID: signer.did))
         #expect(uncovered.status == 401 && uncovered.body.contains("content-digest"))
         let unquestioned = try await signer.send(try headers(all, keyID: signer.did), path: "/v1/chat/completions?a=1")

@@ -95,9 +95,11 @@ package final class Directory: Sendable {
 
     func did(_ id: IDBits) -> DIDEntry? { principals.find(.did, id).flatMap(entry) }
     /// - Parameter fingerprint: what a DID stands for, however it is spelled (`DID.fingerprint`).
-    func did(fingerprint: [UInt8]) -> DIDEntry? {
-        let name = fingerprint.withUnsafeBytes { PrincipalName.bits(.did, $0, tenant: nil) }
-        return principals.find(.did, named: name).flatMap(entry)
+    func did(fingerprint: [UInt8]) -> DIDEntry? { did(named: Self.name(ofDID: fingerprint)) }
+    func did(named name: IDBits) -> DIDEntry? { principals.find(.did, named: name).flatMap(entry) }
+
+    static func name(ofDID fingerprint: [UInt8]) -> IDBits {
+        fingerprint.withUnsafeBytes { PrincipalName.bits(.did, $0, tenant: nil) }
     }
 
     /// Whose a DID that nobody knows may become, by the host for which it signs; nil: it is refused.
