@@ -7,6 +7,7 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
     case proxyAuthenticate, date, server, cookie, setCookie, forwarded, xForwardedFor, location
     case xGatewaySecret, xAppID, xUserOID
     case xWeirGrant
+    case anthropicVersion, anthropicBeta
     case other
 
     /// Whether the field concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).

@@ -61,6 +61,7 @@ extension KnownField {
             return head == word("cache-co") && tail == word("-control") ? .cacheControl : .other
         case 14:
             if head == word("content-") && tail == word("t-length") { return .contentLength }
+            if head == word("anthropi") && tail == word("pic-beta") { return .anthropicBeta }
             return head == word("openai-p") && tail == word("-project") ? .openAIProject : .other
         case 15:
             if head == word("accept-e") && tail == word("encoding") { return .acceptEncoding }
@@ -71,6 +72,9 @@ extension KnownField {
             if head == word("x-gatewa") && tail == word("y-secret") { return .xGatewaySecret }
             return head == word("proxy-co") && tail == word("nnection") ? .proxyConnection : .other
         case 17:
+            if head == word("anthropi"), tail == word("-version") {
+                return ByteScan.byte(base, start &+ 8) | 0x20 == 0x63 ? .anthropicVersion : .other
+            }
             guard head == word("transfer") && tail == word("encoding") else { return .other }
             return ByteScan.byte(base, start &+ 8) == 0x2D ? .transferEncoding : .other
         case 18: return ByteScan.equalsIgnoringCase(base, start, count, "proxy-authenticate") ? .proxyAuthenticate : .other
@@ -124,6 +128,8 @@ extension KnownField {
         case .xAppID: "x-app-id"
         case .xUserOID: "x-user-oid"
         case .xWeirGrant: "x-weir-grant"
+        case .anthropicVersion: "anthropic-version"
+        case .anthropicBeta: "anthropic-beta"
         case .other: nil
         }
     }

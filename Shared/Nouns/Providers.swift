@@ -57,6 +57,10 @@ package struct ProviderContent: Noun {
     /// Extra trust roots in PEM.
     package var caPEM: String?
     package var timeouts = Timeouts()
+    /// Azure's, and Anthropic's where a caller names none.
+    package var apiVersion: String?
+    /// In which it is asked; none: those of its kind.
+    package var apis: [String] = []
 
     package init() {}
 
@@ -66,13 +70,26 @@ package struct ProviderContent: Noun {
 
     package static let fields: [Field<Self>] = [
         .name(\.name),
-        Field("kind", \.kind, .word(Vocabulary.providerKinds), "Which API it speaks: openai (and everything compatible).", or: "openai")
-            .heading("KIND"),
+        Field(
+            "kind", \.kind, .word(Vocabulary.providerKinds),
+            "Whose API it speaks: openai (and everything compatible), anthropic, azure, openrouter.", or: "openai"
+        )
+        .heading("KIND"),
         Field("base_url", \.baseURL, .checked(format: "uri"), "Where its API is, with the version: https://api.openai.com/v1.")
             .heading("BASE URL"),
         Field(object: "auth", \.auth, "How it is told who calls.").heading("AUTH"),
         Field("ca_pem", \.caPEM, .checked(format: "pem"), "Trust this certificate authority for it, too.").emptyForNull.option("ca-file"),
         Field(object: "timeouts", \.timeouts, "Limits of one exchange with it."),
+        Field(
+            "api_version", \.apiVersion, .token,
+            "Azure: the api-version of its deployments; without one its base URL ends in /openai/v1. Anthropic: where a caller names none."
+        )
+        .emptyForNull,
+        Field(
+            "apis", \.apis, .list(.word(Vocabulary.providerAPIs), 0...3),
+            "In which APIs it can be asked, where that is not what its kind says: chat, responses, messages.", or: []
+        )
+        .option("api"),
     ]
 
     package var title: String { name }

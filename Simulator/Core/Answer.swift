@@ -2,7 +2,8 @@ import NIOCore
 
 /// Which of the provider's operations was called.
 package enum Operation: String, Hashable, Sendable {
-    case chat, completions, embeddings
+    case chat, completions, embeddings, messages, responses
+    case countTokens = "count_tokens"
 }
 
 /// The tokens that an answer states, for the ledger: what an exact reader of the answer must arrive at.
@@ -72,4 +73,7 @@ struct AnswerKey: Hashable {
     var maximumTokens: Int64?
     var wantsBase64 = false
     var inputs = 1
+    /// The tool that the answer calls; nil: none.
+    var tool: String?
+    var thinks = false
 }

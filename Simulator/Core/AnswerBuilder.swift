@@ -17,10 +17,10 @@ struct AnswerBuilder {
     var credential = ""
 
     /// Eight texts that go round, so that a lost or doubled chunk shows.
-    private static let texts = ["alpha ", "bravo ", "delta ", "gamma ", "kappa ", "omega ", "sigma ", "theta "]
+    static let texts = ["alpha ", "bravo ", "delta ", "gamma ", "kappa ", "omega ", "sigma ", "theta "]
     private static let fillerBytes = 65_536
 
-    private var newline: String { script.endsLinesInCRLF ? "\r\n" : "\n" }
+    var newline: String { script.endsLinesInCRLF ? "\r\n" : "\n" }
 
     func build() -> Answer {
         var answer = Answer()
@@ -42,6 +42,13 @@ struct AnswerBuilder {
             refuse(&answer, status, ErrorBody.unknownStreamOptions(status: status))
             return answer
         }
+        if key.operation == .countTokens, script.status == 200 {
+            let body = #"{"input_tokens":\#(max(script.inputTokens, Int64(key.inputs)))}"#
+            answer.opening = ByteBuffer(string: body)
+            answer.head = head(type: "application/json", framing: .length(body.utf8.count))
+            answer.joinIfPossible()
+            return answer
+        }
         if script.status != 200 {
             refuse(&answer, script.status, errorBody(script.status))
             return answer
@@ -54,7 +61,7 @@ struct AnswerBuilder {
             answer.joinIfPossible()
             return answer
         }
-        let statesUsage = !isStream || key.includesUsage || script.usage.isVolunteered
+        let statesUsage = !isStream || key.operation == .messages || key.includesUsage || script.usage.isVolunteered
         answer.stated = statesUsage ? statedUsage : nil
         answer.paceMicroseconds = script.paceMicroseconds
         answer.burst = script.burst
@@ -72,9 +79,17 @@ struct AnswerBuilder {
         return answer
     }
 
-    private var isStream: Bool { key.operation != .embeddings && (key.stream || script.alwaysStreams) }
+    var isStream: Bool { key.operation != .embeddings && (key.stream || script.alwaysStreams) }
 
-    private func errorBody(_ status: Int) -> String {
+    func errorBody(_ status: Int) -> String {
+        if key.operation == .messages || key.operation == .countTokens {
+            return ErrorBody.messages(
+                status: status, model: model, kind: script.errorKind, leak: script.leaks ? credential : nil)
+        }
+        return openAIError(status)
+    }
+
+    private func openAIError(_ status: Int) -> String {
         ErrorBody.json(status: status, model: model, kind: script.errorKind, leak: script.leaks ? credential : nil)
     }
 
@@ -121,7 +136,12 @@ struct AnswerBuilder {
         case nil: break
         }
         if script.closes || script.endsWithConnection { text += "connection: close\r\n" }
-        text += "openai-processing-ms: 1\r\nopenai-version: 2020-10-01\r\nx-request-id: req-simulator\r\n"
+        if key.operation == .messages {
+            text += "request-id: req_simulator\r\nanthropic-ratelimit-requests-limit: 50\r\nanthropic-ratelimit-requests-remaining: 49\r\n"
+            text += "anthropic-ratelimit-requests-reset: 2026-01-01T00:00:00Z\r\n"
+        } else {
+            text += "openai-processing-ms: 1\r\nopenai-version: 2020-10-01\r\nx-request-id: req-simulator\r\n"
+        }
         for index in 0..<script.extraHeadKiB { text += "x-extra-\(index): " + String(repeating: "x", count: 1000) + "\r\n" }
         return ByteBuffer(string: text + "\r\n")
     }
@@ -129,7 +149,7 @@ struct AnswerBuilder {
     /// A compressed body is framed once it is compressed.
     private var isFramedLater: Bool { script.endsWithConnection || script.compression != nil }
 
-    private func framed(_ text: String) -> ByteBuffer {
+    func framed(_ text: String) -> ByteBuffer {
         if isFramedLater { return ByteBuffer(string: text) }
         return ByteBuffer(string: String(text.utf8.count, radix: 16) + "\r\n" + text + "\r\n")
     }
@@ -150,7 +170,7 @@ struct AnswerBuilder {
         answer.closing = ByteBuffer()
     }
 
-    private var lastChunk: ByteBuffer { ByteBuffer(string: isFramedLater ? "" : "0\r\n\r\n") }
+    var lastChunk: ByteBuffer { ByteBuffer(string: isFramedLater ? "" : "0\r\n\r\n") }
 
     // MARK: Streams
 
@@ -163,12 +183,15 @@ struct AnswerBuilder {
             return
         }
         if let code = script.errorFirstCode {
-            answer.closing = framed("data: " + errorBody(code) + newline + newline)
+            if key.operation == .messages { answer.opening = messagesOpening }
+            answer.closing = framed(
+                (key.operation == .messages ? "event: error" + newline : "") + "data: " + errorBody(code) + newline + newline)
             answer.closing.writeImmutableBuffer(lastChunk)
             answer.isWhole = false
             answer.stated = nil
             return
         }
+        if key.operation == .messages { return messagesStream(&answer) }
         if key.operation == .chat { answer.opening = event(delta: #"{"role":"assistant","content":""}"#, finish: nil) }
         var texts = wording ?? Self.texts.map { textOfChunk($0) }
         if script.isGigabyte { texts = [String(repeating: "g", count: Self.fillerBytes)] }
@@ -280,7 +303,7 @@ struct AnswerBuilder {
         return framed(comment + "data: " + data + newline + newline)
     }
 
-    private func textOfChunk(_ word: String) -> String {
+    func textOfChunk(_ word: String) -> String {
         let wanted = script.chunkTextBytes
         var text = word
         while text.utf8.count < wanted { text += word }
@@ -343,6 +366,7 @@ struct AnswerBuilder {
 
     private var documentParts: (before: String, text: String, after: String) {
         if key.operation == .embeddings { return embeddings }
+        if key.operation == .messages { return messagesDocument }
         let extra = String(repeating: "l", count: script.extraTextKiB * 1024)
         let text = extra + content
         let finish = script.outputTokens == key.maximumTokens ? "length" : "stop"
@@ -365,7 +389,7 @@ struct AnswerBuilder {
         return (before, text, after)
     }
 
-    private var content: String {
+    var content: String {
         if let wording { return wording.prefix(script.chunks).joined() }
         return (0..<min(script.chunks, 100_000)).map { textOfChunk(Self.texts[$0 % Self.texts.count]) }.joined()
     }

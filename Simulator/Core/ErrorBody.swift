@@ -1,3 +1,5 @@
+import Primitives
+
 /// Errors as OpenAI writes them.
 enum ErrorBody {
     /// - Parameter leak: A credential to name in the message, with an address and a host, as careless providers do.
@@ -38,6 +40,31 @@ enum ErrorBody {
         return #"{"error":{"message":"\#(message)\#(leaked)","type":\#(quoted),"param":null,"code":\#(code)\#(more)}}"#
     }
 
+    /// As Anthropic writes them.
+    static func messages(status: Int, model: String, kind: Script.ErrorKind = .common, leak: String? = nil, message: String? = nil)
+        -> String
+    {
+        let (type, words): (String, String) =
+            switch (kind, status) {
+            case (.quota, _): ("invalid_request_error", "Your credit balance is too low to access the Anthropic API.")
+            case (.moderation, _): ("invalid_request_error", "Output blocked by content filtering policy")
+            case (.scope, _): ("permission_error", "Your API key does not have permission to use the specified resource.")
+            case (_, 401): ("authentication_error", "invalid x-api-key (internal-host.example)")
+            case (_, 402): ("billing_error", "The simulated provider's account has a problem with its billing.")
+            case (_, 403): ("permission_error", "The simulated provider does not serve this place.")
+            case (_, 404): ("not_found_error", "model: \(model)")
+            case (_, 413): ("request_too_large", "Request exceeds the maximum size")
+            case (_, 429): ("rate_limit_error", "This request would exceed the simulated provider's rate limit.")
+            case (_, 504): ("timeout_error", "The simulated provider took too long.")
+            case (_, 503), (_, 529): ("overloaded_error", "Overloaded")
+            case (_, 500...): ("api_error", "Internal server error")
+            default: ("invalid_request_error", "The simulated provider refuses this request.")
+            }
+        let leaked = leak.map { " (http://10.1.2.3:8000/v1 at gpu-3.internal, key \($0))" } ?? ""
+        let text = JSONValue.string((message ?? words) + leaked).text
+        return #"{"type":"error","error":{"type":"\#(type)","message":\#(text)},"request_id":"req_simulator"}"#
+    }
+
     /// A provider that does not know what a gateway added to ask for usage.
     static func unknownStreamOptions(status: Int) -> String {
         if status == 422 {
@@ -65,6 +92,7 @@ enum ErrorBody {
         case 502: "Bad Gateway"
         case 503: "Service Unavailable"
         case 504: "Gateway Timeout"
+        case 529: "Site Overloaded"
         default: "Status"
         }
     }

@@ -43,6 +43,9 @@ final class Router {
                 operation = .completions
             } else if equals(path, "/embeddings") {
                 operation = .embeddings
+            } else if equals(path, "/messages") || equals(path, "/messages/count_tokens") {
+                let content = body.range.map { Array(bytes[$0]) } ?? body.decoded
+                return messages(content, counts: path.count > 9, bytes, head)
             } else if startsWithControl(path) {
                 return control(get: false, bytes, head)
             } else {
@@ -84,11 +87,40 @@ final class Router {
         return .answer(afterChance(prepared, key), ticket)
     }
 
+    private func messages(
+        _ body: [UInt8], counts: Bool, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser
+    ) -> Decision {
+        func refusal(_ status: Int, _ message: String? = nil) -> Decision {
+            .control(
+                ControlEndpoints.response(
+                    status: status, body: ErrorBody.messages(status: status, model: lastModel, message: message)))
+        }
+        guard isAuthorised(bytes, head) else { return refusal(401) }
+        guard head.has(.anthropicVersion) else { return refusal(400, "anthropic-version: header is required") }
+        let request: MessagesRequest
+        do throws(MessagesRefusal) {
+            request = try MessagesRequest(body, counts: counts)
+        } catch {
+            return refusal(error.status, error.message)
+        }
+        Array(request.model.utf8).withUnsafeBytes { remember(model: $0) }
+        var key = AnswerKey(
+            operation: counts ? .countTokens : .messages, stream: request.stream, maximumTokens: counts ? nil : request.maximumTokens)
+        key.tool = request.tool
+        key.thinks = request.thinks
+        if counts { key.inputs = Int(clamping: request.words) }
+        guard let prepared = answer(key, words: request.words, credential: { credential(bytes, head) }) else { return refusal(404) }
+        let ticket =
+            shared.ledger.isEnabled
+            ? shared.ledger.begin(requestID: requestID(bytes, head), operation: key.operation, model: lastModel, stream: key.stream) : nil
+        return .answer(afterChance(prepared, key), ticket)
+    }
+
     private var isDemonstration: Bool { shared.settings.isDemonstration }
 
     private func answer(_ key: AnswerKey, words: Int64, credential: () -> String) -> PreparedAnswer? {
         if isDemonstration {
-            guard key.operation != .embeddings else { return nil }
+            guard key.operation == .chat || key.operation == .completions else { return nil }
             return Demonstration.answer(model: lastModel, request: key, words: words, clock: shared.settings.clock)
         }
         if let lastAnswer, lastKey == key, !lastAnswer.script.isMadeAnew { return lastAnswer }
@@ -140,7 +172,7 @@ final class Router {
     }
 
     private func credential(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> String {
-        guard let field = head.first(.authorization) ?? head.first(.apiKey) else { return "" }
+        guard let field = head.first(.authorization) ?? head.first(.apiKey) ?? head.first(.xAPIKey) else { return "" }
         let text = String(decoding: bytes[field.value], as: UTF8.self)
         return text.hasPrefix("Bearer ") ? String(text.dropFirst(7)) : text
     }
@@ -188,7 +220,7 @@ final class Router {
         if shared.managedKeys.isThere, let opens = shared.managedKeys.opens(credential(bytes, head)) { return opens }
         guard !acceptedKeys.isEmpty else { return true }
         if let field = head.first(.authorization) { return acceptedAuthorizations.contains { $0.elementsEqual(bytes[field.value]) } }
-        if let field = head.first(.apiKey) { return acceptedKeys.contains { $0.elementsEqual(bytes[field.value]) } }
+        if let field = head.first(.apiKey) ?? head.first(.xAPIKey) { return acceptedKeys.contains { $0.elementsEqual(bytes[field.value]) } }
         return false
     }
 

@@ -56,6 +56,10 @@
 /// | `lineN` | one event (or the content) has N KiB more text |
 /// | `badjson` `badchunk` `badhead` | broken JSON, a broken chunk size, a broken head |
 /// | `bigheadN` | N KiB of extra header fields |
+/// | `cachehourN` | tokens of `cachewriteN` that stay for an hour (Messages) |
+/// | `callN` | a request with tools is answered with N calls of the first one, unless its last message answers calls |
+/// | `pauseturn` `refusal` | the answer ends for that reason (Messages) |
+/// | `pings` | a `ping` between the events (Messages) |
 /// | `errormidN` | an SSE error event after N chunks (half of them), then the end |
 package struct Script: Hashable, Sendable {
     package enum Usage: String, Hashable, Sendable {
@@ -143,6 +147,11 @@ package struct Script: Hashable, Sendable {
     package var breaksHead = false
     package var extraHeadKiB = 0
     package var errorMidAfter: Int?
+    package var cacheHourTokens: Int64 = 0
+    package var calls = 0
+    /// Why a Messages answer ended, in place of what its content says.
+    package var stopReason: String?
+    package var sendsPings = false
 
     package init() {}
 
@@ -263,6 +272,11 @@ package struct Script: Hashable, Sendable {
             case ("badchunk", nil): breaksChunk = true
             case ("badhead", nil): breaksHead = true
             case ("bighead", let n?) where n <= 4096: extraHeadKiB = Int(n)
+            case ("cachehour", let n?): cacheHourTokens = n
+            case ("call", let n?) where n <= 64: calls = Int(n)
+            case ("pauseturn", nil): stopReason = "pause_turn"
+            case ("refusal", nil): stopReason = "refusal"
+            case ("pings", nil): sendsPings = true
             case ("errormid", nil): errorMid = -1
             case ("errormid", let n?): errorMid = Int(n)
             default: return nil

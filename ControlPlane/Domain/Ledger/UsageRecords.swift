@@ -128,6 +128,7 @@ package struct UsageRecord: Sendable, Hashable {
         case .chat: "chat"
         case .completions: "completions"
         case .embeddings: "embeddings"
+        case .countTokens: "count_tokens"
         case .forward: "forward"
         case .unspecified, nil: .null
         case .UNRECOGNIZED(let number): .string(String(number))

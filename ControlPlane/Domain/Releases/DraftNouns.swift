@@ -89,6 +89,8 @@ extension ProviderContent: DraftNoun {
         message.authHeader = item.content.auth.header ?? ""
         message.caPem = item.content.caPEM ?? ""
         if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
+        message.apiVersion = item.content.apiVersion ?? ""
+        message.apis = item.content.apis
     }
 
     init(_ message: Weir_V1_Provider) {
@@ -100,6 +102,8 @@ extension ProviderContent: DraftNoun {
         auth.header = message.authHeader.nonEmpty
         caPEM = message.caPem.nonEmpty
         timeouts = Timeouts(message.timeouts)
+        apiVersion = message.apiVersion.nonEmpty
+        apis = message.apis
     }
 }
 

@@ -53,5 +53,6 @@ package enum Migrations {
         .usageChains,
         .budgetsUnknownOutcomes,
         .budgetObservations,
+        .providerKinds,
     ]
 }

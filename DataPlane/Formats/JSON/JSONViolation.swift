@@ -44,6 +44,8 @@ package enum JSONViolation: Error, Equatable, Sendable {
 package enum RequestMember: UInt8, Sendable, CaseIterable {
     case model, stream, streamOptions, includeUsage, maxTokens, maxCompletionTokens, n
     case messages, input, prompt, tools, user, serviceTier, bestOf
+    // Of Messages and Responses.
+    case system, instructions, maxOutputTokens, previousResponseID, store, background
 
     package var name: StaticString {
         switch self {
@@ -61,17 +63,23 @@ package enum RequestMember: UInt8, Sendable, CaseIterable {
         case .user: "user"
         case .serviceTier: "service_tier"
         case .bestOf: "best_of"
+        case .system: "system"
+        case .instructions: "instructions"
+        case .maxOutputTokens: "max_output_tokens"
+        case .previousResponseID: "previous_response_id"
+        case .store: "store"
+        case .background: "background"
         }
     }
 
     package var expectedType: StaticString {
         switch self {
-        case .model, .user, .serviceTier: "a string"
-        case .stream, .includeUsage: "a boolean"
+        case .model, .user, .serviceTier, .instructions, .previousResponseID: "a string"
+        case .stream, .includeUsage, .store, .background: "a boolean"
         case .streamOptions: "an object"
-        case .maxTokens, .maxCompletionTokens, .n, .bestOf: "an integer"
+        case .maxTokens, .maxCompletionTokens, .n, .bestOf, .maxOutputTokens: "an integer"
         case .messages, .tools: "an array"
-        case .input, .prompt: "a string or an array"
+        case .input, .prompt, .system: "a string or an array"
         }
     }
 }

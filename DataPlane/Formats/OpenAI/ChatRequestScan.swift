@@ -1,6 +1,6 @@
 import Primitives
 
-/// One pass over the body of a chat, completion or embedding request: all of it is checked to be JSON (RFC 8259, UTF-8), and the top-level
+/// One pass over the body of a request in any of the dialects: all of it is checked to be JSON (RFC 8259, UTF-8), and the top-level
 /// members that decide routing, cost and framing are found. Nothing is decoded or copied.
 ///
 /// A body that two readers could read as two requests is refused: a known member given twice, also with its name in escapes, and a name
@@ -95,7 +95,26 @@ package enum ChatRequestScan {
             guard cursor.current == 0x22 else { return try cursor.skipValue() }
             let hasEscapes = try cursor.skipString()
             members.serviceTier = .init(value: start..<cursor.at, content: (start &+ 1)..<(cursor.at &- 1), hasEscapes: hasEscapes)
-        case .includeUsage, .tools, .user:
+        case .tools:
+            try cursor.skipValue()
+            members.tools = start..<cursor.at
+        case .system, .instructions:
+            try cursor.skipValue()
+            members.instructions = start..<cursor.at
+        case .maxOutputTokens:
+            members.maxOutputTokens = try integer(.maxOutputTokens, &cursor)
+            if members.maxOutputTokens == nil { members.maxOutputTokensNull = start..<cursor.at }
+        case .previousResponseID:
+            let isString = cursor.current == 0x22
+            try cursor.skipValue()
+            if isString { members.previousResponseID = (start &+ 1)..<(cursor.at &- 1) }
+        case .store, .background:
+            let first = cursor.current
+            try cursor.skipValue()
+            guard first == 0x74 || first == 0x66 else { break }
+            let given = RequestMembers.Given(value: first == 0x74, range: start..<cursor.at)
+            if member == .store { members.store = given } else { members.background = given }
+        case .includeUsage, .user:
             try cursor.skipValue()
         }
     }

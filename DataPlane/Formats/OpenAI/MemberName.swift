@@ -30,15 +30,23 @@ enum MemberName {
         case 5:
             if ByteScan.equals(base, start, count, "model") { return .model }
             if ByteScan.equals(base, start, count, "input") { return .input }
+            if ByteScan.equals(base, start, count, "store") { return .store }
             return ByteScan.equals(base, start, count, "tools") ? .tools : nil
         case 6:
             if ByteScan.equals(base, start, count, "stream") { return .stream }
+            if ByteScan.equals(base, start, count, "system") { return .system }
             return ByteScan.equals(base, start, count, "prompt") ? .prompt : nil
         case 7: return ByteScan.equals(base, start, count, "best_of") ? .bestOf : nil
         case 8: return ByteScan.equals(base, start, count, "messages") ? .messages : nil
-        case 10: return ByteScan.equals(base, start, count, "max_tokens") ? .maxTokens : nil
-        case 12: return ByteScan.equals(base, start, count, "service_tier") ? .serviceTier : nil
+        case 10:
+            if ByteScan.equals(base, start, count, "max_tokens") { return .maxTokens }
+            return ByteScan.equals(base, start, count, "background") ? .background : nil
+        case 12:
+            if ByteScan.equals(base, start, count, "service_tier") { return .serviceTier }
+            return ByteScan.equals(base, start, count, "instructions") ? .instructions : nil
         case 14: return ByteScan.equals(base, start, count, "stream_options") ? .streamOptions : nil
+        case 17: return ByteScan.equals(base, start, count, "max_output_tokens") ? .maxOutputTokens : nil
+        case 20: return ByteScan.equals(base, start, count, "previous_response_id") ? .previousResponseID : nil
         case 21: return ByteScan.equals(base, start, count, "max_completion_tokens") ? .maxCompletionTokens : nil
         default: return nil
         }

@@ -1,4 +1,4 @@
-/// What the gateway needs to know of an OpenAI-style request body, as offsets into it. Valid only beside that body.
+/// What the gateway needs to know of a request body, as offsets into it. Valid only beside that body.
 package struct RequestMembers: Sendable, Equatable {
     package struct Text: Sendable, Equatable {
         /// With the quotes: what is replaced when the value changes.
@@ -56,11 +56,26 @@ package struct RequestMembers: Sendable, Equatable {
     package var messages: Range<Int>?
     package var input: Range<Int>?
     package var prompt: Range<Int>?
+    package var tools: Range<Int>?
+    /// `system` of Messages, `instructions` of Responses.
+    package var instructions: Range<Int>?
+    /// Of Responses.
+    package var maxOutputTokens: Given<Int64>?
+    package var maxOutputTokensNull: Range<Int>?
+    /// Between the quotes.
+    package var previousResponseID: Range<Int>?
+    package var store: Given<Bool>?
+    package var background: Given<Bool>?
     /// Where the value of `max_tokens` and `max_completion_tokens` lies when it is null.
     package var maxTokensNull: Range<Int>?
     package var maxCompletionTokensNull: Range<Int>?
 
     package init() {}
+
+    /// What the caller bounds the answer's tokens to, by whichever names.
+    package var outputBounds: [Int64] {
+        [maxTokens?.value, maxCompletionTokens?.value, maxOutputTokens?.value].compactMap { $0 }
+    }
 
     package var isStreaming: Bool { stream?.value ?? false }
     package var includesUsage: Bool { streamOptions?.includeUsage?.value ?? false }

@@ -42,12 +42,12 @@ package struct UpstreamEdits: Sendable {
     /// - Parameter name: of the member where the request has neither.
     package mutating func limitOutput(to tokens: Int64, as name: StaticString = "max_tokens") {
         let value = Array(String(max(tokens, 0)).utf8)
-        let given = [members.maxCompletionTokens, members.maxTokens].compactMap { $0 }
+        let given = [members.maxCompletionTokens, members.maxTokens, members.maxOutputTokens].compactMap { $0 }
         for member in given where member.value > tokens {
             edits.append(SpliceEdit(range: member.range, replacement: value))
         }
         guard given.isEmpty else { return }
-        if let range = members.maxCompletionTokensNull ?? members.maxTokensNull {
+        if let range = members.maxCompletionTokensNull ?? members.maxTokensNull ?? members.maxOutputTokensNull {
             edits.append(SpliceEdit(range: range, replacement: value))
         } else {
             insert("\"\(name)\":\(max(tokens, 0))")

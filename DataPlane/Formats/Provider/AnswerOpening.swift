@@ -20,20 +20,25 @@ package enum AnswerOpening: Sendable, Equatable {
     /// - Parameters:
     ///   - bytes: The body from its first byte on, as far as it has come.
     ///   - isEnd: Nothing follows.
+    ///   - dialect: In which the provider answers.
     ///   - hidden: What no error may show.
-    package static func read(_ bytes: UnsafeRawBufferPointer, isEnd: Bool, hiding hidden: HiddenTexts = .none) -> AnswerOpening {
+    package static func read(
+        _ bytes: UnsafeRawBufferPointer, isEnd: Bool, in dialect: Dialect = .openAI, hiding hidden: HiddenTexts = .none
+    ) -> AnswerOpening {
         let isFull = bytes.count >= maxHeldBytes
         switch BodyKind.sniff(bytes, isEnd: isEnd) {
         case .needMore: return isFull ? .unreadable : .needMore
         case .other: return bytes.allSatisfy(isWhitespace) ? .empty : .unreadable
         case .json: return document(bytes, isEnd: isEnd, isFull: isFull, hidden)
-        case .eventStream: return stream(bytes, isEnd: isEnd, isFull: isFull, hidden)
+        case .eventStream: return stream(bytes, isEnd: isEnd, isFull: isFull, dialect, hidden)
         }
     }
 
     // MARK: Streams
 
-    private static func stream(_ bytes: UnsafeRawBufferPointer, isEnd: Bool, isFull: Bool, _ hidden: HiddenTexts) -> AnswerOpening {
+    private static func stream(
+        _ bytes: UnsafeRawBufferPointer, isEnd: Bool, isFull: Bool, _ dialect: Dialect, _ hidden: HiddenTexts
+    ) -> AnswerOpening {
         guard let base = bytes.baseAddress else { return isEnd ? .empty : .needMore }
         let limit = bytes.count
         var boundary = EventBoundary()
@@ -42,17 +47,20 @@ package enum AnswerOpening: Sendable, Equatable {
         while at < limit {
             let start = at
             guard let end = boundary.endOfEvent(base, from: at, limit: limit, mayHoldCR: mayHoldCR) else {
-                if isEnd { return event(bytes, start..<limit, hidden) ?? .empty }
+                if isEnd { return event(bytes, start..<limit, dialect, hidden) ?? .empty }
                 return isFull ? .answer(.eventStream) : .needMore
             }
             at = end
-            if let verdict = event(bytes, start..<end, hidden) { return verdict }
+            if let verdict = event(bytes, start..<end, dialect, hidden) { return verdict }
         }
         return isEnd ? .empty : isFull ? .answer(.eventStream) : .needMore
     }
 
-    /// Nil for an event that says nothing: comments, and events without data.
-    private static func event(_ bytes: UnsafeRawBufferPointer, _ event: Range<Int>, _ hidden: HiddenTexts) -> AnswerOpening? {
+    /// Nil for an event that says nothing: comments, events without data, and what a Messages or Responses stream opens with, behind which an
+    /// error may follow as well as an answer.
+    private static func event(
+        _ bytes: UnsafeRawBufferPointer, _ event: Range<Int>, _ dialect: Dialect, _ hidden: HiddenTexts
+    ) -> AnswerOpening? {
         guard let base = bytes.baseAddress else { return nil }
         var lines = EventLines(base: base, limit: event.upperBound, at: event.lowerBound)
         var data: [UInt8] = []
@@ -75,6 +83,16 @@ package enum AnswerOpening: Sendable, Equatable {
             // A stream that begins with its end has no answer in it.
             if EventLines.isDone(start, 0, data.count) { return .empty }
             if isNamedError { return .error(.inAnswer(data, hiding: hidden)) }
+            if dialect != .openAI, let event = TypedEvent(start, 0, data.count) {
+                switch event.kind {
+                case .opening: return nil
+                case .error: return .error(.inAnswer(data, hiding: hidden))
+                case .failed:
+                    let error = event.responseError.map { UnsafeRawBufferPointer(rebasing: data[$0]) } ?? data
+                    return .error(.inAnswer(error, hiding: hidden))
+                case .content, .closing, .end: return .answer(.eventStream)
+                }
+            }
             guard let members = ChunkMembers(start, 0, data.count) else { return .unreadable }
             return members.hasError ? .error(.inAnswer(data, hiding: hidden)) : .answer(.eventStream)
         }

@@ -203,6 +203,8 @@ private struct ErrorWords {
     var areOfModel: Bool {
         if names("model_not_found", "modelnotfound", "deploymentnotfound", "invalid_model", "model_not_available") { return true }
         guard message.contains("model") || message.contains("deployment") else { return false }
+        // Anthropic's.
+        if names("not_found_error"), message.hasPrefix("model:") { return true }
         return param == "model" && says("not found", "does not exist", "not exist", "unknown", "invalid")
             || says(
                 "model not found", "model does not exist", "model not exist", "unknown model", "no such model", "invalid model",

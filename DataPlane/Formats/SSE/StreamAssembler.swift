@@ -1,7 +1,8 @@
 import Primitives
 
 /// Puts the chunks of a stream together to the one answer that they are parts of, for a caller that asked for one answer and a provider that
-/// streamed regardless. Reads OpenAI's chat and completion chunks, and takes a Responses stream's answer out of its last event.
+/// streamed regardless. Reads OpenAI's chat and completion chunks and Anthropic's events, and takes a Responses stream's answer out of its
+/// last event.
 ///
 /// Works through each piece as it comes, so that no turn of a loop is long.
 package struct StreamAssembler: Sendable {
@@ -30,6 +31,7 @@ package struct StreamAssembler: Sendable {
     private var choices: [Choice] = []
     private var usage: JSONValue?
     private var response: JSONValue?
+    private var messages = MessagesAssembler()
 
     private struct Choice {
         let index: Int64
@@ -40,7 +42,10 @@ package struct StreamAssembler: Sendable {
         var others = JSONObject()
     }
 
-    package init(hiding hidden: HiddenTexts = .none) {
+    private let dialect: Dialect
+
+    package init(_ dialect: Dialect = .openAI, hiding hidden: HiddenTexts = .none) {
+        self.dialect = dialect
         self.hidden = hidden
     }
 
@@ -63,6 +68,10 @@ package struct StreamAssembler: Sendable {
     package mutating func finish() throws(Failure) -> [UInt8] {
         if !carry.isEmpty { try readCarried() }
         if let response { return response.bytes }
+        if dialect == .messages {
+            guard let message = messages.finish() else { throw .incomplete }
+            return JSONValue.object(message).bytes
+        }
         let isFinished = !choices.isEmpty && choices.allSatisfy { $0.finishReason != .null }
         guard isFinished || (sawDone && !choices.isEmpty) else { throw .incomplete }
         var answer = JSONObject(members: root)
@@ -119,6 +128,7 @@ package struct StreamAssembler: Sendable {
     }
 
     private mutating func take(_ chunk: JSONObject) throws(Failure) {
+        if dialect == .messages { return try messages.take(chunk) }
         if let type = chunk["type"]?.stringValue, type.hasPrefix("response.") {
             if type == "response.completed" || type == "response.incomplete" { response = chunk["response"] }
             return

@@ -1,6 +1,6 @@
 import Primitives
 
-/// Reads along with a stream of server-sent events in OpenAI's shape, in pieces split anywhere, and learns what it cost.
+/// Reads along with a stream of server-sent events in one of the dialects, in pieces split anywhere, and learns what it cost.
 ///
 /// An event that lies whole in a piece is read where it lies; only the part of an event at a piece's end is copied and kept. Most events
 /// are glanced at once; those with a usage or an error are read as JSON.
@@ -16,13 +16,15 @@ package struct StreamUsageMeter: Sendable {
     package static let maxEventBytes = 1 << 20
 
     package let mode: Mode
+    package let dialect: Dialect
     /// Events that carried data.
     package private(set) var events: Int64 = 0
     /// Raw bytes of text, tool arguments and reasoning in the deltas, for an estimate.
     package private(set) var contentBytes: Int64 = 0
     /// Events that held some of it.
     package private(set) var contentEvents: Int64 = 0
-    /// The stream said `[DONE]`. Events behind it are read and counted like those before it.
+    /// The stream said that it is over: `[DONE]`, `message_stop`, a response's last event, or an error where nothing follows one. Events
+    /// behind it are read and counted like those before it.
     package private(set) var sawDone = false
     package private(set) var sawFinishReason = false
     /// A chunk with a top-level error.
@@ -31,6 +33,10 @@ package struct StreamUsageMeter: Sendable {
     package private(set) var sawOversize = false
 
     private var tally = UsageTally()
+    /// Of a Messages stream, which states its usage bit by bit.
+    private var messagesUsage = MeteredMessagesUsage()
+    /// An event that shows what the stream is: the first one of chat completions, the first behind the opening ones of others.
+    package private(set) var isTelling = false
     /// What must not stand in an error that the client sees.
     private let hidden: HiddenTexts
     private var boundary = EventBoundary()
@@ -46,13 +52,20 @@ package struct StreamUsageMeter: Sendable {
     /// Takes a stretch of what the client is to see; it is valid during the call only.
     package typealias Emit = (UnsafeRawBufferPointer) -> Void
 
-    package init(mode: Mode, hidden: HiddenTexts = .none) {
+    /// - Parameter mode: `.strip` is for chat completions alone.
+    package init(_ dialect: Dialect = .openAI, mode: Mode, hidden: HiddenTexts = .none) {
+        self.dialect = dialect
         self.mode = mode
         self.hidden = hidden
     }
 
     /// The one usage of all that the chunks state; `.absent` without any.
-    package var reading: UsageReading { tally.reading(contentBytes: contentBytes) }
+    package var reading: UsageReading {
+        dialect == .messages ? messagesUsage.reading : tally.reading(contentBytes: contentBytes)
+    }
+
+    /// The stream has not said that its answer is whole.
+    package var lacksEnd: Bool { !sawDone && !sawError && (dialect != .openAI || !sawFinishReason) }
 
     /// Bytes at the end of what was given to `relay` that are held back because their event is not whole yet. A stream that is cut off is
     /// left there: the error event that says so then is one of its own.
@@ -225,8 +238,11 @@ package struct StreamUsageMeter: Sendable {
     private mutating func readData(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool) -> Verdict {
         if end &- start <= 16, EventLines.isDone(base, start, end) {
             sawDone = true
+            isTelling = true
             return .keep
         }
+        if dialect != .openAI { return readTyped(base, start, end, emits: emits) }
+        isTelling = true
         let strips = emits && mode == .strip
         let glance = ChunkGlance(base, start, end)
         contentBytes &+= Int64(glance.contentBytes)
@@ -235,6 +251,47 @@ package struct StreamUsageMeter: Sendable {
         guard glance.hasUsageValue || glance.hasErrorValue || (strips && glance.usageCount > 0) else { return .keep }
         if !glance.hasErrorValue, let range = glance.nullUsage(base, start, end) { return .cut(range) }
         return readMembers(base, start, end, emits: emits, textBytes: glance.contentBytes)
+    }
+
+    /// An event of Messages or Responses.
+    @inline(never)
+    private mutating func readTyped(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, emits: Bool) -> Verdict {
+        guard let event = TypedEvent(base, start, end) else {
+            isTelling = true
+            return .keep
+        }
+        contentBytes &+= Int64(event.textBytes)
+        if event.textBytes > 0 { contentEvents &+= 1 }
+        if event.kind != .opening { isTelling = true }
+        if let usage = event.usage {
+            let stated = UnsafeRawBufferPointer(start: base + usage.lowerBound, count: usage.count)
+            if dialect == .messages {
+                messagesUsage.read(stated, isLast: event.kind == .closing)
+            } else if let reading = UsageParser.parse(stated) {
+                tally.note(reading, at: .top, besideText: false, isRepeated: false)
+            }
+        }
+        switch event.kind {
+        case .opening, .content, .closing: return .keep
+        case .end:
+            sawDone = true
+            return .keep
+        case .error:
+            sawError = true
+            sawDone = true
+            guard emits else { return .keep }
+            let data = UnsafeRawBufferPointer(start: base + start, count: end &- start)
+            let shown =
+                dialect == .messages
+                ? MessagesErrors.inStream(data, hidden) : ResponsesErrors.inStream(data, sequence: events &- 1, hidden)
+            return .edit([SpliceEdit(range: start..<end, replacement: shown)])
+        case .failed:
+            sawError = true
+            sawDone = true
+            guard emits, let range = event.responseError else { return .keep }
+            let error = UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+            return .edit([SpliceEdit(range: range, replacement: ResponsesErrors.inResponse(error, hidden))])
+        }
     }
 
     @inline(never)

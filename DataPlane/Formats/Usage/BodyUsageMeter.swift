@@ -60,7 +60,10 @@ package struct BodyUsageMeter: Sendable {
     private var capturedTooMuch = false
     private var usageCount = 0
 
-    package init() {}
+    private let dialect: Dialect
+
+    /// - Parameter dialect: of the answer.
+    package init(_ dialect: Dialect = .openAI) { self.dialect = dialect }
 
     package mutating func consume(_ bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
@@ -245,7 +248,7 @@ package struct BodyUsageMeter: Sendable {
     private mutating func finishUsage(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
         if captured.isEmpty && !capturedTooMuch && end &- start <= Self.maxUsageBytes {
             isCapturing = false
-            note(UsageParser.parse(UnsafeRawBufferPointer(start: base + start, count: max(0, end &- start))))
+            note(parse(UnsafeRawBufferPointer(start: base + start, count: max(0, end &- start))))
         } else {
             capture(base, start, end)
             finishCaptured()
@@ -260,10 +263,14 @@ package struct BodyUsageMeter: Sendable {
             oversize.flags = [.oversize, .invalid, .inputUnknown, .outputUnknown]
             stated = oversize
         } else {
-            stated = captured.withUnsafeBytes { UsageParser.parse($0) }
+            stated = captured.withUnsafeBytes { parse($0) }
         }
         if wasCutOff { stated?.flags.insert(.invalid) }
         note(stated)
+    }
+
+    private func parse(_ usage: UnsafeRawBufferPointer) -> UsageReading? {
+        dialect == .messages ? UsageParser.parseMessages(usage) : UsageParser.parse(usage)
     }
 
     private mutating func note(_ stated: UsageReading?) {
@@ -301,6 +308,7 @@ package struct BodyUsageMeter: Sendable {
         case 7:
             if equals("content") || equals("refusal") { return .text }
             if isTop && equals("choices") { return .choices }
+        case 8 where dialect == .messages && equals("thinking"): return .text
         case 9 where equals("arguments") || equals("reasoning"): return .text
         case 17 where equals("reasoning_content"): return .text
         default: break

@@ -14,6 +14,18 @@ package enum TokenEstimate {
         return contextWindow > 0 ? min(estimate, contextWindow) : estimate
     }
 
+    /// Input tokens of a request with these members: of what is said in it, its instructions and its tools, which are most of what a coding
+    /// agent sends. Of a request that says nothing, all of its bytes.
+    package static func input(_ members: RequestMembers, of body: UnsafeRawBufferPointer, contextWindow: Int64) -> Int64 {
+        guard let text = members.messages ?? members.prompt ?? members.input else { return input(body, contextWindow: contextWindow) }
+        var tokens = input(UnsafeRawBufferPointer(rebasing: body[text]), contextWindow: contextWindow)
+        for more in [members.instructions, members.tools] {
+            guard let more else { continue }
+            tokens = min(tokens &+ input(UnsafeRawBufferPointer(rebasing: body[more]), contextWindow: 0), UsageReading.cap)
+        }
+        return contextWindow > 0 ? min(tokens, contextWindow) : tokens
+    }
+
     /// Output tokens of an answer, from the raw bytes of its text (`contentBytes` of a meter).
     /// - Parameter pieces: how many pieces of a stream the text came in. Where these are as short as tokens are, each is one: that is exact
     ///   for providers that send every token by itself. 0: it came whole.

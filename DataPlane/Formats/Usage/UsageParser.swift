@@ -27,9 +27,30 @@ package enum UsageParser {
         return fields.reading()
     }
 
+    /// The usage of one whole Messages document.
+    package static func parseMessages(_ usage: UnsafeRawBufferPointer) -> UsageReading? {
+        guard let first = usage.first(where: { !isWhitespace($0) }), first != 0x6E else { return nil }
+        var statement = MeteredMessagesUsage()
+        statement.read(usage, isLast: true)
+        return statement.reading
+    }
+
+    /// Reads one more statement of the same usage.
+    fileprivate static func read(_ usage: UnsafeRawBufferPointer, into fields: inout Fields) {
+        guard let base = usage.baseAddress else { return }
+        fields.seen = 0
+        var cursor = JSONCursor(base: base, from: 0, limit: usage.count, maxDepth: 32)
+        cursor.skipWhitespace()
+        do throws(JSONViolation) {
+            try readMembers(&cursor, into: &fields, scope: .top)
+        } catch {
+            fields.flags.insert(.invalid)
+        }
+    }
+
     private enum Scope { case top, inputDetails, outputDetails, cacheCreation }
 
-    private enum Name: UInt8 {
+    fileprivate enum Name: UInt8 {
         case input, output, total, inputDetails, outputDetails, cached, cacheWrite, reasoning
         /// Input read from the cache as stated beside the counts, and input that was not.
         case cacheHit, cacheMiss
@@ -38,10 +59,12 @@ package enum UsageParser {
         case cacheCreated, cacheCreation, cacheWriteHour
         /// Dollars.
         case cost
+        /// Anthropic's: input read from the cache, which stands beside the other; what was written to it for five minutes.
+        case cacheRead, cacheWriteFive
     }
 
     /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
-    private struct Fields {
+    fileprivate struct Fields: Sendable {
         var input: Int64?
         var output: Int64?
         var total: Int64?
@@ -57,6 +80,10 @@ package enum UsageParser {
         var cacheCreated: Int64 = 0
         var cacheWriteHour: Int64 = 0
         var cost: Int64?
+        var cacheRead: Int64 = 0
+        var cacheWriteFive: Int64 = 0
+        /// Several statements make up one usage: what one of them does not say, one before it has said.
+        var isMerged = false
         var unusable: UInt32 = 0
         var seen: UInt32 = 0
         var flags: UsageReading.Flags = []
@@ -71,6 +98,7 @@ package enum UsageParser {
         }
 
         mutating func set(_ name: Name, _ value: Int64?) {
+            if value == nil, isMerged { return }
             switch name {
             case .input: input = value
             case .output: output = value
@@ -87,6 +115,8 @@ package enum UsageParser {
             case .cacheCreated: cacheCreated = value ?? 0
             case .cacheWriteHour: cacheWriteHour = value ?? 0
             case .cost: cost = value
+            case .cacheRead: cacheRead = value ?? 0
+            case .cacheWriteFive: cacheWriteFive = value ?? 0
             case .inputDetails, .outputDetails, .cacheCreation: break
             }
         }
@@ -140,6 +170,23 @@ package enum UsageParser {
                 result.audioOutputTokens = lower(audioOutput, to: result.outputTokens, &result.flags)
                 result.imageOutputTokens = lower(imageOutput, to: result.outputTokens &- result.audioOutputTokens, &result.flags)
             }
+            return result
+        }
+
+        /// As Anthropic counts: what the cache gave and took stands beside the rest of the input.
+        func messagesReading() -> UsageReading {
+            var result = UsageReading()
+            result.flags = flags
+            let written = max(cacheCreated, min(cacheWriteFive &+ cacheWriteHour, UsageReading.cap))
+            if input == nil || isUnusable(.input) { result.flags.insert(.inputUnknown) }
+            if output == nil || isUnusable(.output) { result.flags.insert(.outputUnknown) }
+            result.inputTokens = min((input ?? 0) &+ written &+ cacheRead, UsageReading.cap)
+            result.outputTokens = output ?? 0
+            result.cachedInputTokens = min(cacheRead, result.inputTokens)
+            result.cacheWriteTokens = min(written, result.inputTokens &- result.cachedInputTokens)
+            result.cacheWriteHourTokens = min(cacheWriteHour, result.cacheWriteTokens)
+            result.reasoningTokens = lower(reasoning, to: result.outputTokens, &result.flags)
+            result.costNano = cost
             return result
         }
 
@@ -316,7 +363,7 @@ package enum UsageParser {
         case (.top, 13):
             return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : equals("cached_tokens") ? .cacheHit : nil
         case (.top, 4): return equals("cost") ? .cost : nil
-        case (.top, 23): return equals("prompt_cache_hit_tokens") ? .cacheHit : nil
+        case (.top, 23): return equals("prompt_cache_hit_tokens") ? .cacheHit : equals("cache_read_input_tokens") ? .cacheRead : nil
         case (.top, 24): return equals("prompt_cache_miss_tokens") ? .cacheMiss : nil
         case (.top, 12): return equals("input_tokens") ? .input : equals("total_tokens") ? .total : nil
         case (.top, 17): return equals("completion_tokens") ? .output : nil
@@ -329,9 +376,37 @@ package enum UsageParser {
         case (.inputDetails, 18): return equals("cache_write_tokens") ? .cacheWrite : nil
         case (.inputDetails, 12): return equals("audio_tokens") ? .audioInput : equals("image_tokens") ? .imageInput : nil
         case (.outputDetails, 12): return equals("audio_tokens") ? .audioOutput : equals("image_tokens") ? .imageOutput : nil
-        case (.cacheCreation, 25): return equals("ephemeral_1h_input_tokens") ? .cacheWriteHour : nil
+        case (.cacheCreation, 25):
+            return equals("ephemeral_1h_input_tokens") ? .cacheWriteHour : equals("ephemeral_5m_input_tokens") ? .cacheWriteFive : nil
+        case (.outputDetails, 15): return equals("thinking_tokens") ? .reasoning : nil
         case (.outputDetails, 16): return equals("reasoning_tokens") ? .reasoning : nil
         default: return nil
         }
+    }
+}
+
+/// The usage of a Messages answer (Anthropic), which a stream states bit by bit: the input at its begin, the output, counted up, in
+/// `message_delta`, where the input's counts may stand once more. Of each count the last one that is not null is believed.
+package struct MeteredMessagesUsage: Sendable {
+    private var fields = UsageParser.Fields()
+    private var isPresent = false
+    private var isComplete = false
+
+    package init() { fields.isMerged = true }
+
+    /// - Parameters:
+    ///   - usage: The object.
+    ///   - isLast: It is the whole answer's: its output is not the count of a begin.
+    package mutating func read(_ usage: UnsafeRawBufferPointer, isLast: Bool) {
+        isPresent = true
+        if isLast { isComplete = true }
+        UsageParser.read(usage, into: &fields)
+    }
+
+    package var reading: UsageReading {
+        guard isPresent else { return .absent }
+        var reading = fields.messagesReading()
+        if !isComplete { reading.flags.insert(.outputUnknown) }
+        return reading
     }
 }

@@ -1,3 +1,4 @@
+import Formats
 import Primitives
 
 /// What an internal caller says of itself, as it stands in the request's head.

@@ -1,3 +1,5 @@
+import Formats
+
 /// For whom a request is made, however that was proved: what limits, records and bans are about.
 struct Principal {
     enum Kind: UInt8 {

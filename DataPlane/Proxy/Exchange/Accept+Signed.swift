@@ -1,3 +1,4 @@
+import Formats
 import Primitives
 import Wire
 
@@ -15,7 +16,7 @@ extension Exchange {
         else { return nil }
         func context(_ address: CallerAddress) -> SignatureContext {
             SignatureContext(
-                snapshot: snapshot, loop: loop, channel: channel, dialect: .openAI, nowMilliseconds: now, address: address)
+                snapshot: snapshot, loop: loop, channel: channel, dialect: dialect, nowMilliseconds: now, address: address)
         }
         switch call.signer {
         case .key(let id):

@@ -26,9 +26,27 @@ enum Accept {
 
     /// The few fields of the client's that concern the provider. A list of what goes, not of what stays: a new field never leaks.
     static func forwarded(_ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer) -> ([UInt8], TraceID) {
-        guard head.has(.openAIBeta) || head.has(.idempotencyKey) || head.has(.traceparent) else { return ([], .absent) }
+        guard head.has(.idempotencyKey) || head.has(.traceparent) else { return ([], .absent) }
+        let lines = lines(of: [.idempotencyKey, .traceparent, .tracestate], head, bytes)
+        let trace = head.first(.traceparent).flatMap { TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[$0.value])) }
+        return (lines, trace?.traceID ?? .absent)
+    }
+
+    /// The fields that belong to a dialect: a provider that speaks another one is not sent them.
+    static func dialectLines(
+        _ dialect: Dialect, _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer
+    ) -> [UInt8] {
+        switch dialect {
+        case .openAI, .responses: head.has(.openAIBeta) ? lines(of: [.openAIBeta], head, bytes) : []
+        case .messages: lines(of: [.anthropicVersion, .anthropicBeta], head, bytes)
+        }
+    }
+
+    private static func lines(
+        of fields: [KnownField], _ head: borrowing some RequestHead & ~Copyable, _ bytes: UnsafeRawBufferPointer
+    ) -> [UInt8] {
         var lines: [UInt8] = []
-        for known in [KnownField.openAIBeta, .idempotencyKey, .traceparent, .tracestate] {
+        for known in fields {
             guard let name = known.name else { continue }
             head.forEach(known) { field in
                 lines.append(contentsOf: UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
@@ -37,8 +55,7 @@ enum Accept {
                 lines.append(contentsOf: [13, 10])
             }
         }
-        let trace = head.first(.traceparent).flatMap { TraceContext(traceparent: UnsafeRawBufferPointer(rebasing: bytes[$0.value])) }
-        return (lines, trace?.traceID ?? .absent)
+        return lines
     }
 
     static func text(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> String {
@@ -61,7 +78,7 @@ extension Exchange {
             }
             let asking = AppCall(secret: value(.xGatewaySecret), appID: value(.xAppID), userOID: value(.xUserOID))
             let caller = try Authenticate.caller(
-                asking, sharedSecret: loop.gatewaySecret, dialect: .openAI, directory: snapshot.directory,
+                asking, sharedSecret: loop.gatewaySecret, dialect: dialect, directory: snapshot.directory,
                 nowMilliseconds: receivedAt / 1000)
             try checkBans(caller)
             _ = try configuration(snapshot, caller)
@@ -80,7 +97,7 @@ extension Exchange {
         }
         let authentication = try Authenticate.caller(
             presented: presented, isBearer: isBearer, memory: &presentedKey, channel: channel,
-            dialect: .openAI, directory: snapshot.directory, nowMilliseconds: receivedAt / 1000)
+            dialect: dialect, directory: snapshot.directory, nowMilliseconds: receivedAt / 1000)
         if case .complete(let caller) = authentication {
             try checkBans(caller)
             if caller.scopes?.origin != nil { try callerAddress(head, bytes).check(caller.scopes) }

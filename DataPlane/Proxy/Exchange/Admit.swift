@@ -18,6 +18,8 @@ final class Admission {
     let members: RequestMembers
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
+    /// Those that mean something to a provider of the same dialect only.
+    let dialectLines: [UInt8]
     /// Handed on as it came: nothing of it is ours to understand.
     let forward: Forward?
     let traceID: TraceID
@@ -51,15 +53,13 @@ final class Admission {
         forward = nil
         capability = asked.capability
         forwardedLines = asked.forwardedLines
+        dialectLines = asked.dialectLines
         traceID = asked.traceID
-        isStreaming = members.isStreaming && asked.capability != .embeddings
+        isStreaming = members.isStreaming && asked.capability.generates
         clientWantsUsage = members.includesUsage
         requestBytes = Int64(body.readableBytes)
-        let text = members.messages ?? members.prompt ?? members.input
         let window = model.contextWindow
-        estimatedInputTokens = body.withUnsafeReadableBytes { bytes in
-            TokenEstimate.input(text.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) } ?? bytes, contextWindow: window)
-        }
+        estimatedInputTokens = body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: window) }
         plan = RoutePlan(route, random: requestID.low)
     }
 
@@ -85,17 +85,13 @@ final class Admission {
         snapshot = asked.snapshot
         capability = .forward
         forwardedLines = asked.forwardedLines
+        dialectLines = asked.dialectLines
         traceID = asked.traceID
         isStreaming = members.isStreaming
         clientWantsUsage = true
         requestBytes = Int64(body.readableBytes)
-        let text = members.messages ?? members.prompt ?? members.input
         estimatedInputTokens =
-            members.model == nil
-            ? 0
-            : body.withUnsafeReadableBytes { bytes in
-                TokenEstimate.input(text.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) } ?? bytes, contextWindow: 0)
-            }
+            members.model == nil ? 0 : body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: 0) }
         plan = RoutePlan(route, random: requestID.low)
     }
 
@@ -110,6 +106,11 @@ final class Admission {
 
     /// Handed on, and with a model in it: it is answered with tokens.
     var isForwardedGeneration: Bool { forward != nil && members.model != nil }
+
+    /// The caller says which version of Anthropic's API it speaks.
+    var namesVersion: Bool {
+        dialectLines.withUnsafeBytes { ByteScan.beginsIgnoringCase($0, with: "anthropic-version:") }
+    }
 
     /// A byte of the answer has left: nothing is sent again.
     func releaseBody(_ nothing: ByteBuffer) { body = nothing }
@@ -139,7 +140,11 @@ enum Admit {
         guard model.capabilities.contains(capability.set) else {
             throw .badRequest("unsupported_capability", "The model '\(model.name)' does not do \(capability.word).", param: "model")
         }
+        if caller.dialect == .messages, capability == .chat, members.maxTokens == nil {
+            throw .badRequest("missing_required_parameter", "max_tokens: Field required", param: "max_tokens")
+        }
         try checkLength("max_tokens", members.maxTokens, model)
+        try checkLength("max_output_tokens", members.maxOutputTokens, model)
         try checkLength("max_completion_tokens", members.maxCompletionTokens, model)
         guard let route = model.route else { throw .modelNotRouted(model.name) }
         if let tier = members.serviceTier { try checkServiceTier(text(tier, body), route, admittedAt / 1000) }

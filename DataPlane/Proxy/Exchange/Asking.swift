@@ -1,4 +1,5 @@
 import Contract
+import Formats
 import NIOCore
 import Primitives
 import Trust
@@ -98,7 +99,8 @@ extension Asked {
     /// The same request, now that its caller is known.
     convenience init(_ authentication: Authentication, _ snapshot: RuntimeSnapshot, like asked: Asked) {
         self.init(
-            authentication, snapshot, asked.capability, forwardedLines: asked.forwardedLines, traceID: asked.traceID, for: asked.purpose)
+            authentication, snapshot, asked.capability, forwardedLines: asked.forwardedLines, dialectLines: asked.dialectLines,
+            traceID: asked.traceID, for: asked.purpose)
         grant = asked.grant
         address = asked.address
     }

@@ -18,7 +18,7 @@ extension Attempt {
         var isJudged = false
         /// Why this is no answer.
         var problem: AttemptOutcome.Ending?
-        /// For a stream whose caller asked for one document.
+        /// For what the caller gets as one document when all of it is there: a stream where none was asked for, an answer in another dialect.
         var assembly: Assembly?
         /// For a body that is compressed although that was not asked for.
         var inflater: Inflater?
@@ -29,8 +29,11 @@ extension Attempt {
     }
 
     final class Assembly {
-        var assembler: StreamAssembler
-        init(hiding hidden: HiddenTexts) { assembler = StreamAssembler(hiding: hidden) }
+        /// Nil where the answer is one document already.
+        var assembler: StreamAssembler?
+        var document: [UInt8] = []
+
+        init(_ assembler: StreamAssembler?) { self.assembler = assembler }
     }
 
     /// Bytes of an answer that are held until it is known to be one.
@@ -170,13 +173,17 @@ extension Attempt {
             case .needMore: if all.count >= AnswerOpening.maxHeldBytes { opening.problem = .unusable("the body says nothing") }
             case .other: opening.problem = .unusable("the body is neither JSON nor an event stream")
             case .eventStream where !admission.isStreaming:
-                opening.assembly = Assembly(hiding: loop.hiddenTexts(of: candidate))
-                dialect.begin(&meter, .stream, admission, hiding: .none)
+                opening.assembly = Assembly(StreamAssembler(dialect, hiding: loop.hiddenTexts(of: candidate)))
+                meter.beginStream(dialect, .observe, .none)
                 assemble(all)
             case .eventStream:
                 write(.stream)
                 forward(all)
                 judge(all)
+            case .json where translator != nil:
+                opening.assembly = Assembly(nil)
+                meter.beginDocument(dialect)
+                assemble(all)
             case .json:
                 write(.document)
                 forward(all)
@@ -200,14 +207,21 @@ extension Attempt {
     private func write(_ shape: ResponseMeter.Shape) {
         var head = ReplyHead(status: providerStatus, length: opening.length, requestID: admission.requestID)
         head.configVersion = admission.config.versionText
-        head.fields = exchange.rateFields
+        head.fields = exchange.answerFields
         if !opening.contentType.isEmpty { head.content = .other(opening.contentType) }
         if shape == .stream {
             // Its end is not known here: usage may be taken out, an error event put in.
             head.length = .unknown
             head.content = .eventStream
         }
-        dialect.begin(&meter, shape, admission, hiding: shape == .stream ? loop.hiddenTexts(of: candidate) : .none)
+        switch shape {
+        case .none: break
+        case .document: meter.beginDocument(dialect)
+        case .stream:
+            // Usage that the caller did not ask for is taken out again; a translator needs all of it.
+            let strips = dialect == .openAI && admission.isStreaming && !admission.clientWantsUsage && translator == nil
+            meter.beginStream(dialect, strips ? .strip : .observe, loop.hiddenTexts(of: candidate))
+        }
         opening.isWritten = true
         sink.begin(head)
     }
@@ -217,7 +231,11 @@ extension Attempt {
         if meter.shape == .stream {
             // Events often come in many small chunks at once: they are looked through, and handed on, together.
             if gathered.capacity == 0 { swap(&gathered, &loop.spareBytes) }
-            meter.relay(bytes) { gathered.append(contentsOf: $0) }
+            if translator == nil {
+                meter.relay(bytes) { gathered.append(contentsOf: $0) }
+            } else {
+                meter.relay(bytes) { translator?.stream($0) { gathered.append(contentsOf: $0) } }
+            }
         } else {
             meter.observe(bytes)
             send(bytes)
@@ -234,7 +252,12 @@ extension Attempt {
 
     /// Nothing follows: hands on what was held back.
     private func finishSending() {
-        meter.finish { gathered.append(contentsOf: $0) }
+        if translator == nil || meter.shape != .stream {
+            meter.finish { gathered.append(contentsOf: $0) }
+        } else {
+            meter.finish { translator?.stream($0) { gathered.append(contentsOf: $0) } }
+            if !lacksEnd { translator?.endStream { gathered.append(contentsOf: $0) } }
+        }
         handOn()
         opening.keeper?.finish { sink.write($0) }
     }
@@ -247,12 +270,20 @@ extension Attempt {
         if opening.keeper?.hasMasked == true { loop.noteLeak(of: candidate) }
     }
 
-    /// A stream, where its caller asked for one document, is put together to one.
+    /// A stream, where its caller asked for one document, is put together to one; a document in another dialect is kept until it is whole.
     private func assemble(_ bytes: UnsafeRawBufferPointer) {
         responseBytes &+= Int64(bytes.count)
         meter.observe(bytes)
+        guard let assembly = opening.assembly else { return }
+        if assembly.assembler == nil {
+            guard assembly.document.count + bytes.count <= StreamAssembler.maxBytes else {
+                opening.problem = .unusable("an answer that is too large to be translated")
+                return
+            }
+            return assembly.document.append(contentsOf: bytes)
+        }
         do throws(StreamAssembler.Failure) {
-            try opening.assembly?.assembler.append(bytes)
+            try assembly.assembler?.append(bytes)
         } catch {
             opening.problem = Self.problem(error)
         }
@@ -280,9 +311,10 @@ extension Attempt {
                 // With text or usage in it and no error it is an answer, and need not be read once more.
                 opening.isJudged = true
             } else if meter.isTelling || isLarge {
-                settle(AnswerOpening.read(all, isEnd: meter.isTelling, hiding: loop.hiddenTexts(of: candidate)))
+                settle(AnswerOpening.read(all, isEnd: meter.isTelling, in: dialect, hiding: loop.hiddenTexts(of: candidate)))
             }
-        case .stream: if meter.isTelling { settle(AnswerOpening.read(all, isEnd: false, hiding: loop.hiddenTexts(of: candidate))) }
+        case .stream:
+            if meter.isTelling { settle(AnswerOpening.read(all, isEnd: false, in: dialect, hiding: loop.hiddenTexts(of: candidate))) }
         }
     }
 
@@ -323,7 +355,7 @@ extension Attempt {
             opening.problem = .unusable("the body is not whole JSON")
         } else {
             let held = opening.bytes
-            settle(held.withUnsafeBytes { AnswerOpening.read($0, isEnd: true, hiding: loop.hiddenTexts(of: candidate)) })
+            settle(held.withUnsafeBytes { AnswerOpening.read($0, isEnd: true, in: dialect, hiding: loop.hiddenTexts(of: candidate)) })
             if !opening.isJudged || !opening.isWritten, opening.problem == nil { opening.problem = .unusable("an answer without content") }
         }
     }
@@ -331,11 +363,27 @@ extension Attempt {
     private func writeAssembled() {
         guard let assembly = opening.assembly else { return }
         do throws(StreamAssembler.Failure) {
-            let body = try assembly.assembler.finish()
+            var body = try assembly.assembler?.finish() ?? assembly.document
+            meter.finish { _ in }
+            if assembly.assembler == nil, !isAnswer(body) { return }
+            if translator != nil {
+                let translated = body.withUnsafeBytes { bytes -> Result<[UInt8], AnswerTranslator.Unreadable> in
+                    do throws(AnswerTranslator.Unreadable) {
+                        return .success(try translator?.document(bytes) ?? [])
+                    } catch {
+                        return .failure(error)
+                    }
+                }
+                switch translated {
+                case .success(let bytes): body = bytes
+                case .failure(let unreadable):
+                    opening.problem = .unusable("an answer that cannot be translated: \(unreadable.reason)")
+                    return
+                }
+            }
             var head = ReplyHead(status: providerStatus, length: .known(Int64(body.count)), requestID: admission.requestID)
             head.configVersion = admission.config.versionText
-            head.fields = exchange.rateFields
-            meter.finish { _ in }
+            head.fields = exchange.answerFields
             sink.begin(head)
             body.withUnsafeBytes { send($0) }
             opening.keeper?.finish { sink.write($0) }
@@ -346,6 +394,16 @@ extension Attempt {
         }
     }
 
+    /// Whether a document that was kept whole is an answer; else what it is instead is the attempt's problem.
+    private func isAnswer(_ body: [UInt8]) -> Bool {
+        guard meter.isTelling else {
+            opening.problem = .unusable("the body is not whole JSON")
+            return false
+        }
+        body.withUnsafeBytes { settle(AnswerOpening.read($0, isEnd: true, in: dialect, hiding: loop.hiddenTexts(of: candidate))) }
+        return opening.problem == nil
+    }
+
     private func waitForMore() {
         if meter.sawDone { waitForFarewell() } else { setIdleDeadline() }
     }
@@ -353,6 +411,10 @@ extension Attempt {
     private func waitForFarewell() {
         upstream?.setDeadline(min(loop.nowMicroseconds &+ Self.farewellMicroseconds, totalDeadline))
     }
+
+    /// A stream that ended and had not said that it is whole: nobody takes a part for the whole. Of chat completions that is the client's to see,
+    /// as some providers never say it, unless they are turned into what has to be closed.
+    private var lacksEnd: Bool { meter.shape == .stream && meter.lacksEnd && (dialect != .openAI || translator != nil) }
 
     // MARK: Passing
 
@@ -363,6 +425,7 @@ extension Attempt {
             exchange.attemptAnswers()
         }
         guard responseBytes <= Int64(loop.settings.maxResponseBytes) else { return end(.broken(.tooLarge), .abandon) }
+        if isEnd, lacksEnd { return endBroken(.providerDied) }
         if isEnd { return end(.answered(hadError: meter.sawError), .done) }
         if meter.sawDone { return waitForFarewell() }
         setIdleDeadline()

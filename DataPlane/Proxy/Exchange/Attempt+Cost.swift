@@ -34,6 +34,7 @@ extension Attempt {
     /// - Parameter always: also where no tokens were used, for a price per request.
     private func charge(_ outcome: inout AttemptOutcome, always: Bool) {
         if admission.forward != nil { return chargeAsStated(&outcome) }
+        if admission.capability == .countTokens { return }
         guard let price else {
             outcome.flags.insert(.priceMissing)
             return
@@ -61,6 +62,7 @@ extension Attempt {
 
     /// What the meter read, or an estimate where the provider served something and did not say how much.
     private func measured() -> (TokenUsage, UsageFlags) {
+        if admission.capability == .countTokens { return (TokenUsage(), []) }
         let reading = meter.reading
         guard reading.present else {
             if admission.forward != nil, !admission.isForwardedGeneration { return (TokenUsage(), []) }
@@ -79,8 +81,9 @@ extension Attempt {
             usage.input = estimate.input
             flags.insert(.estimated)
         }
-        if reading.flags.contains(.outputUnknown), admission.capability != .embeddings {
-            usage.output = estimate.output
+        if reading.flags.contains(.outputUnknown), admission.capability.generates {
+            // A stream that was cut may have said how much there was until then.
+            usage.output = max(estimate.output, usage.output)
             flags.insert(.estimated)
         }
         return (usage, flags)
@@ -89,8 +92,8 @@ extension Attempt {
     private var estimatedUsage: TokenUsage {
         TokenUsage(
             input: admission.estimatedInputTokens,
-            output: admission.capability == .embeddings
-                ? 0 : TokenEstimate.output(contentBytes: meter.contentBytes, pieces: meter.contentPieces))
+            output: admission.capability.generates
+                ? TokenEstimate.output(contentBytes: meter.contentBytes, pieces: meter.contentPieces) : 0)
     }
 
     /// What the attempt has come to in the middle of its answer, without the provider's word.

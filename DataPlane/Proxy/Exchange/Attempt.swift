@@ -57,6 +57,8 @@ final class Attempt: @unchecked Sendable {
     var leftFrom: Int64 = 0
     /// What the caller may have of a stream's read, until `endPieces`.
     var gathered: [UInt8] = []
+    /// Turns the answer into the caller's dialect; nil where the provider speaks that.
+    var translator: AnswerTranslator?
 
     /// The words of an error are worth waiting for, but not long.
     private static let errorBodyMicroseconds: Int64 = 2_000_000
@@ -68,12 +70,16 @@ final class Attempt: @unchecked Sendable {
         sink = exchange.sink
         loop = exchange.loop
         startedAt = exchange.loop.nowMicroseconds
+        translator = candidate.translated?.answer
     }
 
     var isConnecting: Bool { state == .connecting }
     /// The caller is being sent server-sent events, and none of them in part.
     var canTellError: Bool { meter.shape == .stream && opening.assembly == nil && !meter.isInsideSentEvent }
-    var dialect: Dialect { admission.caller.dialect }
+    /// The provider's.
+    var dialect: Dialect { candidate.dialect }
+    /// Events of a stream that the caller has been sent, or was about to be.
+    var eventsSent: Int64 { meter.events }
     private var timeouts: CompiledTimeouts { candidate.endpoint.timeouts }
 
     // MARK: The way there

@@ -1,10 +1,6 @@
 import Formats
 import NIOCore
-
-/// An API that callers speak, as a value: how its requests are read, and how answers and errors are written in it.
-enum Dialect {
-    case openAI
-}
+import Primitives
 
 // MARK: The request side
 
@@ -26,8 +22,8 @@ extension Dialect {
         }
     }
 
-    /// What turns a caller's body into the provider's, in the order of their places: the model's name there, and a question for usage,
-    /// without which a stream would end unmetered.
+    /// What turns a caller's body into that of a provider which speaks the same, in the order of their places: the model's name there, and a
+    /// question for usage, without which a stream of chat completions would end unmetered.
     func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
         if admission.forward != nil { return [] }
         let target = candidate.target
@@ -46,25 +42,51 @@ extension Dialect {
 // MARK: The response side
 
 extension Dialect {
-    func errorBody(_ rejection: Rejection) -> [UInt8] {
-        OpenAIErrors.body(
-            message: rejection.message, type: rejection.kind.rawValue, param: rejection.param,
-            code: rejection.providerCode ?? "\(rejection.code)")
+    func errorBody(_ rejection: Rejection, _ requestID: RequestID) -> [UInt8] {
+        switch self {
+        case .openAI, .responses:
+            OpenAIErrors.body(
+                message: rejection.message, type: rejection.kind.rawValue, param: rejection.param,
+                code: rejection.providerCode ?? "\(rejection.code)")
+        case .messages:
+            MessagesErrors.body(
+                message: rejection.message, type: rejection.messagesType, code: rejection.providerCode ?? "\(rejection.code)",
+                requestID: "\(requestID)")
+        }
+    }
+
+    /// The same rejection with the status that the API has for it.
+    func adapted(_ rejection: Rejection) -> Rejection {
+        guard self == .messages, rejection.isOverload else { return rejection }
+        var adapted = rejection
+        adapted.status = 529
+        return adapted
+    }
+
+    /// What every answer in this dialect has besides.
+    func fields(_ requestID: RequestID) -> [ReplyHead.Field] {
+        self == .messages ? [.init(name: "request-id", value: Array("\(requestID)".utf8))] : []
+    }
+
+    /// As the usage record has it; OpenAI's chat completions go without saying.
+    var word: StaticString {
+        switch self {
+        case .openAI: ""
+        case .responses: "responses"
+        case .messages: "messages"
+        }
     }
 
     /// An error inside a stream that has begun: an event of its own, which the SDKs raise.
-    func errorEvent(_ rejection: Rejection) -> [UInt8] {
-        OpenAIErrors.event(message: rejection.message, type: rejection.kind.rawValue, code: "\(rejection.code)")
-    }
-
-    /// Makes an attempt's meter ready for an answer in this dialect.
-    /// - Parameter hidden: what the caller must not see in an error inside a stream.
-    func begin(_ meter: inout ResponseMeter, _ shape: ResponseMeter.Shape, _ admission: Admission, hiding hidden: HiddenTexts) {
-        switch shape {
-        case .none: break
-        case .document: meter.beginDocument()
-        // Usage that the caller did not ask for is taken out again.
-        case .stream: meter.beginStream(admission.isStreaming && !admission.clientWantsUsage ? .strip : .observe, hidden)
+    /// - Parameter events: how many the stream had before it.
+    func errorEvent(_ rejection: Rejection, _ requestID: RequestID, after events: Int64) -> [UInt8] {
+        switch self {
+        case .openAI: OpenAIErrors.event(message: rejection.message, type: rejection.kind.rawValue, code: "\(rejection.code)")
+        case .responses:
+            ResponsesErrors.event(message: rejection.message, code: "\(rejection.code)", param: rejection.param, sequence: events)
+        case .messages:
+            MessagesErrors.event(
+                message: rejection.message, type: rejection.messagesType, code: "\(rejection.code)", requestID: "\(requestID)")
         }
     }
 }

@@ -47,6 +47,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     var startedAt: Int64 = 0
     /// Unix microseconds at the same moment.
     var receivedAt: Int64 = 0
+    /// Of the API that is called, as far as the head has told.
+    var dialect = Dialect.openAI
     /// Of the configuration that the request is judged by; for the answer's head.
     var configVersion: [UInt8] = []
     /// What the attempts that have ended came to.
@@ -107,6 +109,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         if case .asking = stage { loop.asking[ObjectIdentifier(self)] = nil }
         stage = .idle
         configVersion = []
+        dialect = .openAI
         sums = AttemptSums()
         if !earlier.isEmpty { earlier = [] }
         hasAnswered = false

@@ -17,13 +17,14 @@ struct ResponseMeter {
     private var document: BodyUsageMeter?
     private var stream: StreamUsageMeter?
 
-    mutating func beginDocument() {
-        document = BodyUsageMeter()
+    /// - Parameter dialect: of the answer.
+    mutating func beginDocument(_ dialect: Dialect) {
+        document = BodyUsageMeter(dialect)
         shape = .document
     }
 
-    mutating func beginStream(_ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts) {
-        stream = StreamUsageMeter(mode: mode, hidden: hidden)
+    mutating func beginStream(_ dialect: Dialect, _ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts) {
+        stream = StreamUsageMeter(dialect, mode: mode, hidden: hidden)
         shape = .stream
     }
 
@@ -70,6 +71,12 @@ struct ResponseMeter {
     /// Of a stream: in how many pieces that text came.
     var contentPieces: Int64 { stream?.contentEvents ?? 0 }
 
+    /// A stream that has not said that its answer is whole.
+    var lacksEnd: Bool { stream?.lacksEnd ?? false }
+
+    /// Events of a stream.
+    var events: Int64 { stream?.events ?? 0 }
+
     /// The stream said `[DONE]`: nothing that matters follows.
     var sawDone: Bool { stream?.sawDone ?? false }
 
@@ -87,7 +94,7 @@ struct ResponseMeter {
         switch shape {
         case .none: false
         case .document: document?.hasEnded ?? false
-        case .stream: (stream?.events ?? 0) > 0
+        case .stream: stream?.isTelling ?? false
         }
     }
 

@@ -1,3 +1,4 @@
+import Formats
 import Logging
 
 /// Answers that are not a provider's: the one road of every rejection, and what Weir knows by itself.
@@ -6,11 +7,12 @@ extension Exchange {
     /// - Parameter outcome: of the attempt that this is the consequence of.
     func reject(_ rejection: Rejection, after outcome: AttemptOutcome? = nil) {
         loop.metrics.rejections[Int(rejection.fault.rawValue)] &+= 1
-        let body = dialect.errorBody(rejection)
+        let rejection = dialect.adapted(rejection)
+        let body = dialect.errorBody(rejection, requestID)
         var head = ReplyHead(status: rejection.status, length: .known(Int64(body.count)), requestID: requestID)
         head.configVersion = configVersion
         head.closesConnection = rejection.closesConnection
-        head.fields = rejection.fields + rateFields
+        head.fields = rejection.fields + answerFields
         sink.begin(head)
         body.withUnsafeBytes { sink.write($0) }
         switch stage {
@@ -23,16 +25,8 @@ extension Exchange {
         }
     }
 
-    /// The caller's, as far as one is known.
-    private var dialect: Dialect {
-        switch stage {
-        case .limiting(let admission, _): admission.caller.dialect
-        case .reserving(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
-            .delivering(let admission, _, _, _):
-            admission.caller.dialect
-        case .idle, .receiving, .asking, .recording: .openAI
-        }
-    }
+    /// How the caller's limits stand, and what its dialect has besides. Empty, and so without storage, for most answers.
+    var answerFields: [ReplyHead.Field] { dialect == .openAI ? rateFields : rateFields + dialect.fields(requestID) }
 
     /// What went wrong on our side or the provider's, with what the operator needs and nothing of the request's content.
     private func log(_ rejection: Rejection, _ attempt: Attempt?, _ outcome: AttemptOutcome?) {
@@ -49,6 +43,7 @@ extension Exchange {
         var head = ReplyHead(
             status: answer.status, length: answer.body.isEmpty ? .none : .known(Int64(answer.body.count)), requestID: requestID)
         head.configVersion = answer.configVersion
+        if dialect != .openAI { head.fields = dialect.fields(requestID) }
         sink.begin(head)
         answer.body.withUnsafeBytes { sink.write($0) }
         finish(isWhole: true)

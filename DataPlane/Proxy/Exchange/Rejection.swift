@@ -39,6 +39,8 @@ struct Rejection: Error, Sendable {
     var providerCode: String? = nil
     /// For a 405: the methods there are.
     var allow: String? = nil
+    /// The provider has too much to do at the moment: Anthropic's API has a status of its own for it.
+    var isOverload = false
 }
 
 extension Rejection {
@@ -67,6 +69,26 @@ extension Rejection {
             status: 404, fault: .client, kind: .notFound, code: "model_not_found",
             message: "The model '\(name)' does not exist or you do not have access to it. GET /v1/models lists the ones you can use.",
             param: "model")
+    }
+
+    /// No endpoint of the model can be asked in the dialect that the caller speaks.
+    static func unsupportedDialect(_ model: String, _ dialect: Dialect, _ capability: RequestTarget.Capability) -> Rejection {
+        let what =
+            switch (dialect, capability) {
+            case (.openAI, .chat): "chat completions"
+            case (.openAI, _): capability.word
+            case (.responses, _): "the Responses API"
+            case (.messages, .countTokens): "counting tokens in the Messages API"
+            case (.messages, _): "the Messages API"
+            }
+        return badRequest(
+            "unsupported", "No provider of the model '\(model)' can be asked by way of \(what). Use another API of this gateway for it.",
+            param: "model")
+    }
+
+    /// Of the request something cannot be carried over into the provider's API.
+    static func untranslatable(_ refusal: Translation.Refusal) -> Rejection {
+        badRequest("unsupported", refusal.message, param: refusal.param)
     }
 
     static func unknownURL(_ method: String, _ path: String) -> Rejection {
@@ -225,6 +247,7 @@ extension Rejection {
             self.init(
                 status: error.status == 503 || error.status == 529 ? 503 : 502, fault: .provider, kind: .upstream, code: "provider_error",
                 message: "The provider had an error (status \(error.status)). Try again later.")
+            isOverload = error.status == 529 || error.shown?.type == "overloaded_error"
         }
         retryMilliseconds = isPermanent ? nil : wait
         detail = words
@@ -232,6 +255,9 @@ extension Rejection {
 }
 
 extension Rejection {
+    /// Anthropic's `error.type`. What waiting does not change is no overload.
+    var messagesType: String { isPermanent && status == 503 ? "api_error" : MessagesErrors.type(status: status) }
+
     /// Further fields of the answer.
     var fields: [ReplyHead.Field] {
         var fields: [ReplyHead.Field] = []

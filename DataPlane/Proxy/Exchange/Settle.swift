@@ -57,6 +57,7 @@ extension Exchange {
         loop.encoder.field(.capability, UInt64(admission.capability.rawValue))
         loop.encoder.field(.channel, admission.caller.channel.word)
         loop.encoder.field(.streaming, admission.isStreaming)
+        if dialect != .openAI { loop.encoder.field(.dialect, dialect.word) }
         loop.encoder.field(.admittedAtUs, admission.admittedAt)
         loop.encoder.field(.configVersion, admission.config.version)
         loop.encoder.field(.estimatedInputTokens, admission.estimatedInputTokens)

@@ -12,6 +12,8 @@ final class Asked {
     let capability: RequestTarget.Capability
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
+    /// Those that mean something to a provider of the same dialect only.
+    let dialectLines: [UInt8]
     let traceID: TraceID
     let purpose: Purpose
     /// What a DID passes on to the caller, as it was presented.
@@ -33,12 +35,13 @@ final class Asked {
 
     init(
         _ authentication: Authentication, _ snapshot: RuntimeSnapshot, _ capability: RequestTarget.Capability, forwardedLines: [UInt8],
-        traceID: TraceID, for purpose: Purpose = .generation
+        dialectLines: [UInt8] = [], traceID: TraceID, for purpose: Purpose = .generation
     ) {
         self.authentication = authentication
         self.snapshot = snapshot
         self.capability = capability
         self.forwardedLines = forwardedLines
+        self.dialectLines = dialectLines
         self.traceID = traceID
         self.purpose = purpose
     }
@@ -62,18 +65,26 @@ extension Exchange {
         do throws(Rejection) {
             let isGet = head.method == .get || head.method == .head
             switch RequestRouter.target(bytes, path: head.path, isPost: head.method == .post, isGet: isGet) {
-            case .generate(let capability, let channel):
+            case .generate(let capability, let dialect, let channel):
+                self.dialect = dialect
                 let (authentication, snapshot) = try authenticate(head, bytes, channel)
                 try Accept.checkBody(head, loop)
                 let (lines, traceID) = Accept.forwarded(head, bytes)
-                let asked = Asked(authentication, snapshot, capability, forwardedLines: lines, traceID: traceID)
+                let asked = Asked(
+                    authentication, snapshot, capability, forwardedLines: lines, dialectLines: Accept.dialectLines(dialect, head, bytes),
+                    traceID: traceID)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 noteAddress(asked, head, bytes)
                 stage = .receiving(asked)
                 return .receiveBody
             case .listModels(let channel):
-                return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in ModelCatalogue.list(for: caller, config) }
+                if head.has(.anthropicVersion) { dialect = .messages }
+                let query = String(decoding: bytes[head.query], as: UTF8.self)
+                return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in
+                    try ModelCatalogue.list(for: caller, config, query: query)
+                }
             case .showModel(let channel, let name):
+                if head.has(.anthropicVersion) { dialect = .messages }
                 let name = Array(bytes[name])
                 return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in
                     try ModelCatalogue.show(name, for: caller, config)
@@ -153,10 +164,7 @@ extension Exchange {
     func proceed(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
         if let candidate { return try launch(admission, candidate) }
         loop.health.refresh()
-        guard let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) else {
-            throw .noCredential(ofKey: admission.caller.scopes?.credentials != nil)
-        }
-        try launch(admission, candidate)
+        try launch(admission, try firstCandidate(admission))
     }
 
     /// The request leaves once its intent is written.
@@ -255,15 +263,42 @@ extension Exchange {
                 // The caller's own bytes once more.
                 var same = attempt.candidate
                 same.asksForUsage = false
-                return same
+                return try? translated(same, admission)
             }
             if error.concern.isOfCredential || error.concern == .rateLimit,
                 let other = admission.plan.another(than: attempt.candidate, loop.health, admission, now: loop.nowMicroseconds)
             {
-                return other
+                return try? translated(other, admission)
             }
         }
-        return admission.plan.next(loop.health, admission, now: loop.nowMicroseconds)
+        return nextCandidate(admission).candidate
+    }
+
+    /// Select, for the first time.
+    private func firstCandidate(_ admission: Admission) throws(Rejection) -> Candidate {
+        let (candidate, refusal) = nextCandidate(admission)
+        if let candidate { return candidate }
+        if let refusal { throw .untranslatable(refusal) }
+        let (dialect, capability) = (admission.caller.dialect, admission.capability)
+        guard admission.route.targets.contains(where: { $0.endpoint.dialect(for: dialect, capability) != nil }) else {
+            throw .unsupportedDialect(admission.model.name, dialect, capability)
+        }
+        throw .noCredential(ofKey: admission.caller.scopes?.credentials != nil)
+    }
+
+    /// The next endpoint that the request can be sent to, and what of it the last of those that were passed over could not be asked.
+    private func nextCandidate(_ admission: Admission) -> (candidate: Candidate?, refusal: Translation.Refusal?) {
+        var refusal: Translation.Refusal?
+        while let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) {
+            do throws(Translation.Refusal) { return (try translated(candidate, admission), nil) } catch { refusal = error }
+            admission.plan.giveBack()
+        }
+        return (nil, refusal)
+    }
+
+    /// Translate, where the endpoint is asked in another dialect than the caller's.
+    private func translated(_ candidate: Candidate, _ admission: Admission) throws(Translation.Refusal) -> Candidate {
+        candidate.dialect == admission.caller.dialect ? candidate : try Translate.into(candidate, admission)
     }
 
     /// The provider knows the bound that was added to the request by another name, or by none: what Weir adds breaks nothing.
@@ -275,7 +310,7 @@ extension Exchange {
         guard words.contains("max_tokens") || words.contains("max_completion_tokens") else { return nil }
         var same = attempt.candidate
         same.refusedBounds += 1
-        return same
+        return try? translated(same, admission)
     }
 
     private func forward(
@@ -292,7 +327,9 @@ extension Exchange {
     /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes
     /// a part for the whole.
     private func breakOff(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome, _ why: Interruption) {
-        if attempt.canTellError { admission.caller.dialect.errorEvent(Rejection(why)).withUnsafeBytes { sink.write($0) } }
+        if attempt.canTellError {
+            dialect.errorEvent(Rejection(why), requestID, after: attempt.eventsSent).withUnsafeBytes { sink.write($0) }
+        }
         conclude(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)), isWhole: attempt.canTellError)
     }
 

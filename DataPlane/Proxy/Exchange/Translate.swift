@@ -6,7 +6,8 @@ import NIOCore
 enum Translate {
     /// - Returns: the head, and the body where it is too large to be copied behind it.
     static func request(_ admission: Admission, _ candidate: Candidate, _ loop: LoopContext) -> (head: ByteBuffer, body: ByteBuffer?) {
-        let edits = admission.caller.dialect.edits(admission, candidate)
+        if let translated = candidate.translated { return request(translated, admission, candidate, loop) }
+        let edits = candidate.dialect.edits(admission, candidate)
         let original = admission.body.readableBytes
         let length = edits.reduce(original) { $0 + $1.replacement.count - $1.range.count }
         let isSmall = length <= 65_536 || !edits.isEmpty
@@ -20,11 +21,42 @@ enum Translate {
         return (buffer, nil)
     }
 
+    private static func request(
+        _ translated: TranslatedRequest, _ admission: Admission, _ candidate: Candidate, _ loop: LoopContext
+    ) -> (head: ByteBuffer, body: ByteBuffer?) {
+        let length = translated.body.count
+        var buffer = loop.spareBuffers.take(640 + length)
+        buffer.writeHead { writeHead(&$0, admission, candidate, contentLength: length) }
+        buffer.writeBytes(translated.body)
+        return (buffer, nil)
+    }
+
+    /// The candidate with the request in its endpoint's dialect, which is another than the caller's.
+    static func into(_ candidate: Candidate, _ admission: Admission) throws(Translation.Refusal) -> Candidate {
+        guard let translation = Translation(from: admission.caller.dialect, to: candidate.dialect) else {
+            throw Translation.Refusal(message: "The model's provider cannot be asked by way of this API.", param: "model")
+        }
+        let options = Translation.Options(
+            model: candidate.target.upstreamModel, asksForUsage: candidate.asksForUsage, outputBound: admission.outputBound,
+            boundName: admission.writtenOutputBound == nil ? nil : candidate.boundName)
+        let result: Result<TranslatedRequest, Translation.Refusal> = admission.body.withUnsafeReadableBytes { body in
+            do throws(Translation.Refusal) {
+                return .success(try translation.request(body, admission.members, options))
+            } catch {
+                return .failure(error)
+            }
+        }
+        var candidate = candidate
+        candidate.translated = try result.get()
+        return candidate
+    }
+
     private static func writeHead(_ head: inout HeadWriter, _ admission: Admission, _ candidate: Candidate, contentLength: Int) {
         if let forward = admission.forward { return writeHead(&head, forward, admission, candidate, contentLength: contentLength) }
         head.put("POST ")
-        head.put(candidate.endpoint.pathPrefix)
-        head.put(admission.capability.upstreamPath)
+        head.put(candidate.target.pathPrefix(in: candidate.dialect))
+        head.put(admission.capability.path(in: candidate.dialect))
+        if !candidate.endpoint.pathSuffix.isEmpty { head.put(candidate.endpoint.pathSuffix) }
         head.put(" HTTP/1.1\r\nhost: ")
         head.put(candidate.endpoint.hostHeader)
         head.put("\r\n")
@@ -36,9 +68,24 @@ enum Translate {
         head.put(admission.requestID)
         head.put("\r\n")
         if !admission.forwardedLines.isEmpty { head.put(admission.forwardedLines) }
+        if candidate.dialect != .openAI || !admission.dialectLines.isEmpty { putDialectLines(&head, admission, candidate) }
         head.put("content-length: ")
         head.put(decimal: contentLength)
         head.put("\r\n\r\n")
+    }
+
+    /// What the caller says in fields of its dialect is for a provider of the same one. Anthropic's API has to be told a version.
+    private static func putDialectLines(_ head: inout HeadWriter, _ admission: Admission, _ candidate: Candidate) {
+        let isSame = candidate.translated == nil
+        if isSame { head.put(admission.dialectLines) }
+        guard candidate.dialect == .messages, !isSame || !admission.namesVersion else { return }
+        head.put("anthropic-version: ")
+        if candidate.endpoint.apiVersion.isEmpty || candidate.endpoint.flavour == .azure {
+            head.put("2023-06-01")
+        } else {
+            head.put(Array(candidate.endpoint.apiVersion.utf8))
+        }
+        head.put("\r\n")
     }
 
     private static func writeHead(

@@ -27,7 +27,7 @@ extension Exchange {
 
     /// What its limits say of it.
     func apply(_ taken: RateLedger.Taken, _ admission: Admission) throws(Rejection) {
-        rateFields = admission.caller.dialect.rateFields(taken.standings)
+        rateFields = admission.caller.dialect.rateFields(taken.standings, nowMicroseconds: receivedAt)
         if let refusal = taken.refusal {
             loop.metrics.limited &+= 1
             throw .limited(refusal)
@@ -67,7 +67,8 @@ extension Exchange {
 extension Admission {
     /// Of the input, and of the output what the caller asked for: it is not foreseen where he did not.
     fileprivate var expectedTokens: Int64 {
-        let most = [members.maxTokens?.value, members.maxCompletionTokens?.value].compactMap(\.self).max() ?? 0
+        if capability == .countTokens { return 0 }
+        let most = members.outputBounds.max() ?? 0
         let (sum, overflow) = estimatedInputTokens.addingReportingOverflow(max(0, most))
         return overflow ? .max : sum
     }
@@ -112,16 +113,27 @@ extension Double {
 
 extension Dialect {
     /// How the caller's limits stand, as the API says it.
-    func rateFields(_ standings: RateLedger.Standings) -> [ReplyHead.Field] {
+    /// - Parameter now: Unix time.
+    func rateFields(_ standings: RateLedger.Standings, nowMicroseconds now: Int64) -> [ReplyHead.Field] {
         var fields: [ReplyHead.Field] = []
+        let tells = { (reset: Int64) in
+            self == .messages ? RFC3339.string(milliseconds: now / 1000 &+ reset / 1000 &+ 1) : Self.duration(reset)
+        }
         func add(_ standing: RateLedger.Standing?, _ limit: StaticString, _ remaining: StaticString, _ reset: StaticString) {
             guard let standing else { return }
             fields.append(.init(name: limit, value: Array(String(standing.limit).utf8)))
             fields.append(.init(name: remaining, value: Array(String(standing.remaining).utf8)))
-            fields.append(.init(name: reset, value: Array(Self.duration(standing.reset).utf8)))
+            fields.append(.init(name: reset, value: Array(tells(standing.reset).utf8)))
         }
         switch self {
-        case .openAI:
+        case .messages:
+            add(
+                standings.requests, "anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining",
+                "anthropic-ratelimit-requests-reset")
+            add(
+                standings.tokens, "anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining",
+                "anthropic-ratelimit-tokens-reset")
+        case .openAI, .responses:
             add(standings.requests, "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
             add(standings.tokens, "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")
         }

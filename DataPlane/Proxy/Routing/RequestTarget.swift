@@ -1,8 +1,9 @@
+import Formats
 import Primitives
 
 /// What a request's path asks for.
 enum RequestTarget: Equatable {
-    case generate(Capability, Caller.Channel)
+    case generate(Capability, Dialect, Caller.Channel)
     case listModels(Caller.Channel)
     /// The name is the path's rest, still percent-encoded.
     case showModel(Caller.Channel, Range<Int>)
@@ -20,33 +21,46 @@ enum RequestTarget: Equatable {
         case chat = 1
         case completions = 2
         case embeddings = 3
+        /// How many tokens a Messages request has: answered with a number, and free.
+        case countTokens = 60
         /// Handed on as it came.
         case forward = 55
 
         var set: CapabilitySet {
             switch self {
-            case .chat: .chat
+            case .chat, .countTokens: .chat
             case .completions: .completions
             case .embeddings: .embeddings
             case .forward: []
             }
         }
 
-        /// The provider's path below its base URL.
-        var upstreamPath: StaticString {
+        /// The provider's path below its base URL, in the dialect that it is asked in.
+        @inline(__always)
+        func path(in dialect: Dialect) -> StaticString {
             switch self {
-            case .chat: "/chat/completions"
+            case .chat:
+                switch dialect {
+                case .openAI: "/chat/completions"
+                case .responses: "/responses"
+                case .messages: "/messages"
+                }
             case .completions: "/completions"
             case .embeddings: "/embeddings"
+            case .countTokens: "/messages/count_tokens"
             case .forward: ""
             }
         }
+
+        /// Whether its answer may be generated text.
+        var generates: Bool { self != .embeddings && self != .countTokens }
 
         var word: String {
             switch self {
             case .chat: "chat"
             case .completions: "completions"
             case .embeddings: "embeddings"
+            case .countTokens: "counting tokens"
             case .forward: "forwarding"
             }
         }
@@ -72,11 +86,17 @@ enum RequestRouter {
         // A base URL with `/v1` and one without lead to the same: SDKs and their users write either.
         let rest = matches(bytes, start, end, "/v1/") ? start + 3 : start
         if isWhole(bytes, rest, end, "/chat/completions") {
-            found = .generate(.chat, channel)
+            found = .generate(.chat, .openAI, channel)
         } else if isWhole(bytes, rest, end, "/completions") {
-            found = .generate(.completions, channel)
+            found = .generate(.completions, .openAI, channel)
         } else if isWhole(bytes, rest, end, "/embeddings") {
-            found = .generate(.embeddings, channel)
+            found = .generate(.embeddings, .openAI, channel)
+        } else if isWhole(bytes, rest, end, "/messages") {
+            found = .generate(.chat, .messages, channel)
+        } else if isWhole(bytes, rest, end, "/messages/count_tokens") {
+            found = .generate(.countTokens, .messages, channel)
+        } else if isWhole(bytes, rest, end, "/responses") {
+            found = .generate(.chat, .responses, channel)
         } else if isWhole(bytes, rest, end, "/models") {
             found = .listModels(channel)
         } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {

@@ -1,4 +1,5 @@
 import Contract
+import Formats
 
 extension Admission {
     /// A key may be limited to some of an endpoint's credentials.
@@ -12,14 +13,23 @@ struct Candidate {
     let credential: CredentialEntry?
     /// `Authorization: Bearer …\r\n`, or empty.
     let credentialLine: [UInt8]
+    /// In which the endpoint is asked: the caller's, unless the request is translated.
+    var dialect = Dialect.openAI
     /// The caller did not ask for usage in its stream; Weir does.
     var asksForUsage: Bool
     /// How many names for a bound of the output its provider has refused for this request: it is known by two.
     var refusedBounds = 0
+    /// The request in the endpoint's dialect, where that is another than the caller's.
+    var translated: TranslatedRequest?
 
     /// By what an answer is bounded where the caller says nothing: newer models of OpenAI's refuse the old name, many others know only that.
     /// Nil: by what is counted as it passes.
     var boundName: StaticString? {
+        switch dialect {
+        case .openAI: break
+        case .responses: return refusedBounds == 0 ? "max_output_tokens" : nil
+        case .messages: return "max_tokens"
+        }
         let isNew = endpoint.host == "api.openai.com" || endpoint.host.hasSuffix(".openai.azure.com")
         switch refusedBounds {
         case 0: return isNew ? "max_completion_tokens" : "max_tokens"
@@ -76,6 +86,9 @@ struct RoutePlan {
         return nil
     }
 
+    /// The endpoint that was given last cannot be asked what the request asks: it was no attempt.
+    mutating func giveBack() { left += 1 }
+
     /// After a credential was refused or limited: the same endpoint with another one, if there is any in good standing.
     mutating func another(than candidate: Candidate, _ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
         guard let credential = candidate.credential, refused.count < Self.maximumRefusals else { return nil }
@@ -121,9 +134,13 @@ struct RoutePlan {
     private func candidate(
         _ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64, without excluded: [String] = []
     ) -> Candidate? {
-        let asks = admission.isStreaming && !admission.clientWantsUsage && health.takesUsageRequests(target.endpoint, now: now)
+        guard let dialect = target.endpoint.dialect(for: admission.caller.dialect, admission.capability) else { return nil }
+        // Of the dialects only chat completions have to be asked for it.
+        let asks =
+            admission.isStreaming && dialect == .openAI && !admission.clientWantsUsage
+            && health.takesUsageRequests(target.endpoint, now: now)
         if target.endpoint.authScheme == .none {
-            return Candidate(target: target, credential: nil, credentialLine: [], asksForUsage: asks)
+            return Candidate(target: target, credential: nil, credentialLine: [], dialect: dialect, asksForUsage: asks)
         }
         let ids = target.endpoint.credentialIDs
         guard !ids.isEmpty else { return nil }
@@ -137,7 +154,7 @@ struct RoutePlan {
             else {
                 continue
             }
-            let candidate = Candidate(target: target, credential: credential, credentialLine: line, asksForUsage: asks)
+            let candidate = Candidate(target: target, credential: credential, credentialLine: line, dialect: dialect, asksForUsage: asks)
             let standing = self.standing(credential, target, health, admission, now)
             if standing == .well { return candidate }
             if best.map({ standing < $0.standing }) ?? true { best = (candidate, standing) }

@@ -246,7 +246,7 @@ package nonisolated struct Weir_V1_Provider: Sendable {
 
   package var name: String = String()
 
-  /// "openai" (OpenAI-compatible); others come later
+  /// whose API it speaks: "openai" (and compatible), "anthropic", "azure", "openrouter"
   package var kind: String = String()
 
   /// https://api.openai.com/v1
@@ -268,6 +268,12 @@ package nonisolated struct Weir_V1_Provider: Sendable {
   package var hasTimeouts: Bool {self._timeouts != nil}
   /// Clears the value of `timeouts`. Subsequent reads from it will return its default value.
   package mutating func clearTimeouts() {self._timeouts = nil}
+
+  /// Azure: of its API; empty: /openai/v1, which has none. Anthropic: where callers name none
+  package var apiVersion: String = String()
+
+  /// "chat", "responses", "messages"; empty: those of its kind
+  package var apis: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1476,7 +1482,7 @@ nonisolated extension Weir_V1_Timeouts: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Provider"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{3}base_url\0\u{3}auth_scheme\0\u{3}auth_header\0\u{3}ca_pem\0\u{1}timeouts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}kind\0\u{3}base_url\0\u{3}auth_scheme\0\u{3}auth_header\0\u{3}ca_pem\0\u{1}timeouts\0\u{4}4api_version\0\u{1}apis\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1492,6 +1498,8 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 6: try { try decoder.decodeSingularStringField(value: &self.authHeader) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.caPem) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._timeouts) }()
+      case 60: try { try decoder.decodeSingularStringField(value: &self.apiVersion) }()
+      case 61: try { try decoder.decodeRepeatedStringField(value: &self.apis) }()
       default: break
       }
     }
@@ -1526,6 +1534,12 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._timeouts {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
+    if !self.apiVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.apiVersion, fieldNumber: 60)
+    }
+    if !self.apis.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.apis, fieldNumber: 61)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1538,6 +1552,8 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.authHeader != rhs.authHeader {return false}
     if lhs.caPem != rhs.caPem {return false}
     if lhs._timeouts != rhs._timeouts {return false}
+    if lhs.apiVersion != rhs.apiVersion {return false}
+    if lhs.apis != rhs.apis {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

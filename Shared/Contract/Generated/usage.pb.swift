@@ -114,6 +114,9 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
   case completions // = 2
   case embeddings // = 3
 
+  /// how many tokens a request has: free
+  case countTokens // = 60
+
   /// handed on as it came: any method and path of the provider's
   case forward // = 55
   case UNRECOGNIZED(Int)
@@ -129,6 +132,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     case 2: self = .completions
     case 3: self = .embeddings
     case 55: self = .forward
+    case 60: self = .countTokens
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -140,6 +144,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     case .completions: return 2
     case .embeddings: return 3
     case .forward: return 55
+    case .countTokens: return 60
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -150,6 +155,7 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     .chat,
     .completions,
     .embeddings,
+    .countTokens,
     .forward,
   ]
 
@@ -699,7 +705,7 @@ nonisolated extension Weir_V1_ErrorOrigin: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0\u{1}CAPABILITY_CHAT\0\u{1}CAPABILITY_COMPLETIONS\0\u{1}CAPABILITY_EMBEDDINGS\0\u{2}4CAPABILITY_FORWARD\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0\u{1}CAPABILITY_CHAT\0\u{1}CAPABILITY_COMPLETIONS\0\u{1}CAPABILITY_EMBEDDINGS\0\u{2}4CAPABILITY_FORWARD\0\u{2}\u{5}CAPABILITY_COUNT_TOKENS\0")
 }
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -1,4 +1,5 @@
 import Contract
+import Formats
 import Primitives
 import Testing
 

@@ -30,12 +30,16 @@ struct WorstCase {
     /// Input: a token has a byte at least, and what is no text counts by the most that its kind may be. Output: what the request or the model bounds it to, for
     /// each choice. The price: the dearest of all endpoints that may serve it.
     init(_ admission: Admission) {
+        if admission.capability == .countTokens {
+            (cost, tokens) = (NanoDollars(0), 0)
+            return
+        }
         let window = admission.model.contextWindow
         var input = max(admission.requestBytes + admission.worstMediaTokens, admission.estimatedInputTokens)
         if window > 0 { input = min(input, window) }
         let choices = max(1, admission.members.n?.value ?? 1, admission.members.bestOf?.value ?? 1)
         let (product, overflow) = admission.outputBound.multipliedReportingOverflow(by: min(choices, 1 << 20))
-        let output = admission.capability == .embeddings ? 0 : overflow ? LeaseAmount.maximum : min(product, LeaseAmount.maximum)
+        let output = !admission.capability.generates ? 0 : overflow ? LeaseAmount.maximum : min(product, LeaseAmount.maximum)
         tokens = min(input, LeaseAmount.maximum) + output
         cost = NanoDollars(0)
         for target in admission.route.targets {
@@ -66,7 +70,7 @@ extension TokenUsage {
 extension Admission {
     /// The most tokens of one choice: what the caller says, else the model, else its window, else what is written into the request.
     var outputBound: Int64 {
-        let given = [members.maxTokens?.value, members.maxCompletionTokens?.value].compactMap { $0 }.max()
+        let given = members.outputBounds.max()
         if let given { return max(0, given) }
         if model.maxOutputTokens > 0 { return model.maxOutputTokens }
         return model.contextWindow > 0 ? model.contextWindow : Self.unknownOutput
@@ -78,7 +82,7 @@ extension Admission {
     /// What bounds the answer where the caller does not: written into the request, so that no answer costs more than was reserved.
     /// Completions have a bound by themselves (16 in OpenAI's API), which a larger one would raise.
     var writtenOutputBound: Int64? {
-        guard budget?.parts.isEmpty == false, capability == .chat, members.maxTokens == nil, members.maxCompletionTokens == nil else {
+        guard budget?.parts.isEmpty == false, capability == .chat, members.outputBounds.isEmpty else {
             return nil
         }
         return outputBound

@@ -90,6 +90,8 @@ package final class CompiledModel: Sendable {
     package let route: CompiledRoute?
     /// The object of OpenAI's GET /v1/models/{id}, without a line end.
     package let json: [UInt8]
+    /// The same of Anthropic's API.
+    let messagesJSON: [UInt8]
 
     init(_ model: Weir_V1_Model, route: CompiledRoute?) {
         id = model.id
@@ -107,6 +109,10 @@ package final class CompiledModel: Sendable {
         json += JSONText.quoted(model.ownedBy.isEmpty ? "weir" : model.ownedBy)
         json.append(UInt8(ascii: "}"))
         self.json = json
+        var shown = Array(#"{"type":"model","id":"#.utf8) + JSONText.quoted(model.name) + Array(#","display_name":"#.utf8)
+        shown += JSONText.quoted(model.name)
+        shown += Array(#","created_at":"\#(RFC3339.string(milliseconds: min(max(model.createdS, 0), 1 << 37) * 1000))"}"#.utf8)
+        messagesJSON = shown
     }
 
     package func isVisible(to tenant: TenantEntry) -> Bool { visibleTenants?.contains(tenant.bits) ?? true }
@@ -172,6 +178,8 @@ package final class CompiledTarget: Sendable {
     /// What a usage record says of the target.
     package let usageFields: [UInt8]
     package let weight: UInt32
+    /// Ahead of a request's path: the endpoint's, or what leads to an Azure deployment.
+    private let path: [UInt8]
     /// The best first: see `price(atMilliseconds:)`.
     private let prices: [CompiledPrice]
 
@@ -186,8 +194,26 @@ package final class CompiledTarget: Sendable {
             encoder.field(.upstreamModel, modelBytes)
         }
         upstreamModelJSON = JSONText.quoted(upstreamModel)
+        path =
+            endpoint.isByDeployment
+            ? endpoint.azureRoot + Array("/deployments/".utf8) + Self.encoded(upstreamModel) : endpoint.pathPrefix
         self.weight = weight
         self.prices = prices
+    }
+
+    /// What a request's path begins with.
+    @inline(__always)
+    func pathPrefix(in dialect: Dialect) -> [UInt8] {
+        dialect == .responses && endpoint.isByDeployment ? endpoint.azureRoot : path
+    }
+
+    /// As one segment of a path (RFC 3986 §3.3), whatever it holds.
+    private static func encoded(_ name: String) -> [UInt8] {
+        name.utf8.flatMap { byte -> [UInt8] in
+            let isPlain =
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || "-._~".utf8.contains(byte)
+            return isPlain ? [byte] : Array("%".utf8) + Array(Hex.encode([byte]).uppercased().utf8)
+        }
     }
 
     /// The price in force at a time (Unix milliseconds): the same choice as `Pricing.priceInForce`.

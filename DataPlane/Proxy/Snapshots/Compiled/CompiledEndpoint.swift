@@ -1,4 +1,5 @@
 package import Contract
+import Formats
 import Trust
 
 /// Where requests go. The object is the same one from snapshot to snapshot while nothing in it changed, so that what hangs on it
@@ -21,6 +22,12 @@ package final class CompiledEndpoint: Sendable {
     package let authScheme: Weir_V1_AuthScheme
     /// For the header scheme: the field's name.
     package let authHeader: String
+    package let flavour: ProviderFlavour
+    package let speaks: SpokenDialects
+    /// Azure's `api-version`, Anthropic's `anthropic-version` where a caller names none; empty: none, and the one that Weir knows.
+    package let apiVersion: String
+    /// What follows a path: `?api-version=…`, mostly empty.
+    let pathSuffix: [UInt8]
     /// PEM of further trust roots; empty for the system's alone.
     package let caPEM: String
     package let timeouts: CompiledTimeouts
@@ -35,7 +42,12 @@ package final class CompiledEndpoint: Sendable {
         isTLS = url.isTLS
         host = url.host
         port = url.port
-        pathPrefix = Array(url.path.utf8)
+        flavour = ProviderFlavour(kind: provider.kind)
+        speaks = SpokenDialects(provider.apis, flavour)
+        apiVersion = provider.apiVersion
+        // Anthropic's own clients are given the host alone.
+        pathPrefix = Array((flavour == .anthropic && url.path.isEmpty ? "/v1" : url.path).utf8)
+        pathSuffix = flavour == .azure && !apiVersion.isEmpty ? Array("?api-version=\(apiVersion)".utf8) : []
         hostHeader = Array(url.authority.utf8)
         credentialIDs = provider.authScheme == .none ? [] : endpoint.credentialIds
         authScheme = provider.authScheme
@@ -47,10 +59,19 @@ package final class CompiledEndpoint: Sendable {
             connectMilliseconds: timeouts.connectMilliseconds)
     }
 
+    /// Azure's API with a version in its query: the model is a part of the path there.
+    var isByDeployment: Bool { flavour == .azure && !apiVersion.isEmpty }
+
+    /// `/openai`, whether the base URL says it or not.
+    var azureRoot: [UInt8] {
+        pathPrefix.suffix(7).elementsEqual("/openai".utf8) ? pathPrefix : pathPrefix + Array("/openai".utf8)
+    }
+
     func isSame(as other: CompiledEndpoint) -> Bool {
         id == other.id && name == other.name && providerID == other.providerID && pool == other.pool && pathPrefix == other.pathPrefix
             && credentialIDs == other.credentialIDs && authScheme == other.authScheme && authHeader == other.authHeader
-            && caPEM == other.caPEM && timeouts == other.timeouts
+            && caPEM == other.caPEM && timeouts == other.timeouts && flavour == other.flavour && speaks == other.speaks
+            && apiVersion == other.apiVersion
     }
 }
 
