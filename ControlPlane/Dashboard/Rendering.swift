@@ -76,14 +76,16 @@ struct Rendering {
         case (.string(let text), _): cell.text = text
         case (.bool(let flag), _): cell.text = flag ? "yes" : "no"
         case (.int(0), _) where shape.zeroWord != nil: cell.text = shape.zeroWord ?? ""
-        case (.int(let number), _): cell.text = Self.grouped(number) + (shape.unit == nil ? "" : "")
+        case (.int(let number), _): cell.text = Self.grouped(number)
         case (.number(let text), _): cell.text = text
-        case (.array, _): cell.text = cells(value, shape).map(\.text).joined(separator: ", ")
+        case (.array, .list), (.array, .scope), (.array, .objects), (.object, .object):
+            cell.text = cells(value, shape).map(\.text).joined(separator: ", ")
         case (.object(let object), .labels):
             cell.text = object.members.map { "\($0.name)=\($0.value.stringValue ?? "")" }.joined(separator: ", ")
+        case (.array(let elements), _): cell.text = elements.map { $0.stringValue ?? $0.text }.joined(separator: ", ")
         case (.object(let object), _):
-            let inner = cells(value, shape).map(\.text).joined(separator: ", ")
-            cell.text = inner.isEmpty && !object.members.isEmpty ? JSONValue.object(object).text : inner
+            // Not described: what it holds at its top.
+            cell.text = object.members.map { "\($0.name): \($0.value.stringValue ?? $0.value.text)" }.joined(separator: " · ")
         }
         if cell.text.isEmpty { cell.text = "–" }
         return cell
