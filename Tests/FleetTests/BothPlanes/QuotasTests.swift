@@ -120,15 +120,17 @@ struct QuotasTests {
                 $0.perRequest = NanoDollars(1_000_000_000)
             }
             var cases: [Case] = []
-            for level in Self.levels {
-                for unit in BudgetUnit.allCases {
-                    for period in BudgetPeriod.allCases { cases.append(try await Self.make(level, unit, period, control)) }
+            // Each level with each unit and with each period, and each unit with each period.
+            for (turn, level) in Self.levels.enumerated() {
+                for (place, unit) in BudgetUnit.allCases.enumerated() {
+                    let period = BudgetPeriod.allCases[(turn + place) % BudgetPeriod.allCases.count]
+                    cases.append(try await Self.make(level, unit, period, control))
                 }
             }
             let all = cases.count
             let plane = try await RunningDataPlane.start(DataFolder().path, token: try await control.token(), clock: clock)
             #expect(
-                await plane.snapshot {
+                await plane.snapshot(within: 60) {
                     $0.isServing && $0.credentials.count == 1 && $0.directory.budgets.rules.count == all
                 } != nil)
             for (name, statuses) in try await Self.statuses(of: cases, plane, times: 3) {
@@ -139,7 +141,7 @@ struct QuotasTests {
             try await BudgetPeriodService(control.services.domain).roll()
             let now = clock.nowMilliseconds()
             #expect(
-                await plane.snapshot { snapshot in
+                await plane.snapshot(within: 60) { snapshot in
                     snapshot.directory.budgets.rules.values.allSatisfy { $0.account(atMilliseconds: now) != nil }
                 } != nil)
             let later = try await Self.statuses(of: cases, plane, times: 1)
