@@ -5,7 +5,7 @@ import Primitives
 /// is bounded in time and bytes: a provider that takes no notice of an end is cut off.
 extension Attempt {
     /// Nobody waits for an answer any more.
-    private static let goneMicroseconds: Int64 = 1_000_000
+    private static let goneMicroseconds: Int64 = 3_000_000
     /// Somebody waits to be told why it ends.
     private static let toldMicroseconds: Int64 = 250_000
     private static let maximumLeftBytes: Int64 = 1 << 19
