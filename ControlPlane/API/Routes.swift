@@ -19,6 +19,7 @@ package enum AdminRoutes {
             DIDRoutes(dids: services.dids, documents: services.didDocuments),
             NounRoutes(services.revokedGrants),
             BanRoutes(bans: services.bans),
+            WebhookRoutes(webhooks: services.webhooks),
             BudgetRoutes(budgets: services.budgets, states: services.budgetStates),
             BanRoutes(bans: services.killSwitches),
             NounRoutes(services.limits),

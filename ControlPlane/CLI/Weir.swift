@@ -15,6 +15,7 @@ struct Weir: ParsableCommand {
             NounCommand<Declared<TenantContent>>.self, NounCommand<Declared<ProjectContent>>.self, NounCommand<Keys>.self,
             NounCommand<Users>.self, NounCommand<Apps>.self, NounCommand<Declared<BanContent>>.self,
             NounCommand<Declared<LimitContent>>.self,
+            NounCommand<WebhookNoun>.self,
             NounCommand<KillSwitchNoun>.self, Kill.self, Unkill.self,
             NounCommand<SigningSecretNoun>.self, NounCommand<DIDs>.self, NounCommand<RevokedGrantNoun>.self,
             NounCommand<Budgets>.self,

@@ -51,6 +51,7 @@ struct ControlProcess: Sendable {
         ) { port in
             logger.notice("admin API listening", metadata: ["address": .string("\(settings.http.host):\(port)")])
         }
+        let findings = FindingAlerts(StatusService(control, fleet: fleet.administration))
         let purge = PurgeService(
             installation.domain, retentionMilliseconds: Int64(settings.deletedRetentionDays) * 86_400_000)
         let work = LeasedWork(
@@ -62,6 +63,10 @@ struct ControlProcess: Sendable {
                 LeasedWork.Job("post_usage", every: .seconds(3600)) { try await control.billing.ledger.postUsage(everything: true) },
                 LeasedWork.Job("did_documents", every: .seconds(5)) { try await control.didDocuments.readDue() },
                 LeasedWork.Job("look_for_rises", every: .seconds(300)) { try await control.budgetStates.lookForRises() },
+                LeasedWork.Job("look_for_hourly_rises", every: .seconds(300)) { try await control.spendRises.look() },
+                LeasedWork.Job("look_for_findings", every: .seconds(60)) { try await findings.look() },
+                LeasedWork.Job("webhooks", every: .seconds(2)) { try await control.webhooks.reconcile() },
+                LeasedWork.Job("old_webhook_messages", every: .seconds(3600)) { try await control.webhooks.purge() },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
                 LeasedWork.Job("old_freezes", every: .seconds(3600)) { try await control.freezes.removeOld() },
             ], metrics: metrics, logger: logger)

@@ -46,7 +46,7 @@ package enum DeclaredNouns {
         EnrollmentTokenContent.self, UserContent.self, AppContent.self, RolloutContent.self, DataPlaneContent.self,
         DIDContent.self, SigningSecretContent.self, RevokedGrantContent.self, BanContent.self,
         BudgetContent.self,
-        KillSwitchContent.self, LimitContent.self, PersonContent.self, GroupRoleContent.self,
+        KillSwitchContent.self, LimitContent.self, PersonContent.self, GroupRoleContent.self, WebhookContent.self,
     ]
 
     package static func noun(prefix: String) -> (any Noun.Type)? { all.first { $0.idPrefix == prefix } }

@@ -69,6 +69,7 @@ package enum DIDKind: IdentifierKind { package static let prefix = "did_" }
 package enum RevokedGrantKind: IdentifierKind { package static let prefix = "rvk_" }
 package enum SigningSecretKind: IdentifierKind { package static let prefix = "sig_" }
 package enum BudgetKind: IdentifierKind { package static let prefix = "bgt_" }
+package enum WebhookKind: IdentifierKind { package static let prefix = "whk_" }
 
 package typealias TenantID = ID<TenantKind>
 package typealias ProjectID = ID<ProjectKind>
@@ -94,6 +95,7 @@ package typealias DIDEntryID = ID<DIDKind>
 package typealias RevokedGrantID = ID<RevokedGrantKind>
 package typealias SigningSecretID = ID<SigningSecretKind>
 package typealias BudgetID = ID<BudgetKind>
+package typealias WebhookID = ID<WebhookKind>
 
 /// One request's identity: 128 random bits; `req_` and 26 base32 characters in headers and APIs.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {

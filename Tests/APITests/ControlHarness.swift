@@ -18,6 +18,7 @@ struct ControlHarness: Sendable {
     let database: any Database
     let clock: ManualClock
     let services: ControlServices
+    let fleet: FleetAdministration
     let table: RouteTable
     let metrics: MetricsRegistry
     let log: CapturingSink
@@ -97,7 +98,8 @@ struct ControlHarness: Sendable {
         try await application.test(setup) { client in
             try await body(
                 ControlHarness(
-                    database: database, clock: clock, services: services, table: table, metrics: metrics, log: log, client: client,
+                    database: database, clock: clock, services: services, fleet: fleet, table: table, metrics: metrics, log: log,
+                    client: client,
                     tokens: known))
         }
     }

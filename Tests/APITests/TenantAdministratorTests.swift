@@ -61,6 +61,9 @@ struct Household: Sendable {
         _ = try await make(
             "group-roles", ["tenant_id": .string(tenant), "group": .string(word + "-group"), "role": "viewer"]
         ) { $0["group"] = "again" }
+        _ = try await make(
+            "webhooks", ["tenant_id": .string(tenant), "name": .string(word + "-hook"), "url": .string("https://hooks.example/\(word)")]
+        ) { $0["name"] = "again" }
         // What the operator bounds it by is its to see.
         ids["bgt_"] = try await h.create(
             "/admin/api/budgets", ["tenant_id": .string(tenant), "name": .string(word + "-budget"), "limit": "10"]
@@ -78,6 +81,7 @@ struct TenantAdministratorTests {
     private static let open: Set<String> = {
         let nouns = [
             "projects", "keys", "users", "apps", "dids", "revoked-grants", "signing-secrets", "bans", "tokens", "people", "group-roles",
+            "webhooks",
         ]
         let made = nouns.flatMap { noun in
             ["GET /admin/api/\(noun)", "POST /admin/api/\(noun)", "GET /admin/api/\(noun)/{id}", "DELETE /admin/api/\(noun)/{id}"]
@@ -95,6 +99,8 @@ struct TenantAdministratorTests {
                 "POST /admin/api/users/sync/bulk-expiry",
                 "GET /admin/api/billing", "GET /admin/api/billing/entries", "GET /admin/api/billing/balance",
                 "GET /admin/api/billing/statement", "GET /admin/api/budgets", "GET /admin/api/budgets/{id}",
+                "POST /admin/api/webhooks/{id}/rotate", "POST /admin/api/webhooks/{id}/test", "POST /admin/api/webhooks/{id}/redeliver",
+                "GET /admin/api/webhooks/{id}/deliveries",
                 "GET /admin/api/budgets/{id}/state", "GET /admin/api/spend-events",
             ])
     }()
@@ -232,7 +238,9 @@ struct TenantAdministratorTests {
             let token = try await h.token(.owner, of: mine.tenant)
             for path in mine.bodies.keys.sorted() {
                 var body = try #require(mine.bodies[path])
-                if ["/admin/api/users", "/admin/api/tokens", "/admin/api/people", "/admin/api/group-roles"].contains(path) {
+                if ["/admin/api/users", "/admin/api/tokens", "/admin/api/people", "/admin/api/group-roles", "/admin/api/webhooks"]
+                    .contains(path)
+                {
                     body["tenant_id"] = nil
                 }
                 // A key has one signing secret.

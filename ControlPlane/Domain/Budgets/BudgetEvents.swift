@@ -1,24 +1,11 @@
 import Leases
-import Nouns
+package import Nouns
 package import Primitives
 import Storage
 
-/// Something about money that somebody should hear of.
+/// Something that somebody should hear of.
 package struct SpendEvent: Sendable, Hashable {
-    package enum Kind: String, CaseIterable, Sendable {
-        /// Four fifths of a budget are used, or held by requests of which the outcome is not known.
-        case budgetNear = "budget_near"
-        /// All of it.
-        case budgetExhausted = "budget_exhausted"
-        /// More is spent than the limit is now: a soft budget, or one whose limit was lowered.
-        case budgetExceeded = "budget_exceeded"
-        /// A tenant spends several times what it did in the days before.
-        case suddenRise = "sudden_rise"
-        /// A tenant that pays in advance owes something.
-        case negativeBalance = "negative_balance"
-        /// A data plane said of a slice what no data plane in good order says: its disk is an older one, or somebody speaks for it.
-        case sliceAlarm = "slice_alarm"
-    }
+    package typealias Kind = AlertKind
 
     package let id: String
     /// Unix milliseconds.

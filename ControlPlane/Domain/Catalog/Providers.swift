@@ -51,6 +51,14 @@ extension ProviderContent: Administered {
 
 /// What data planes dial: http or https, without credentials, query or fragment.
 enum BaseURLCheck {
+    /// The same for what is called as it stands: it may have a query.
+    static func address(_ field: String, _ value: String) -> [FieldProblem] {
+        guard value.utf8.count <= 2048, value.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            return [FieldProblem(field, "is not a URL", remedy: "Write it as https://host[:port]/path.")]
+        }
+        return problems(field, String(value.prefix { $0 != "?" }))
+    }
+
     static func problems(_ field: String, _ value: String) -> [FieldProblem] {
         guard case .failure(let invalid) = ConfigValidation.parse(baseURL: value) else { return [] }
         return [

@@ -23,6 +23,8 @@ package struct ControlServices: Sendable {
     package let revokedGrants: NounService<RevokedGrantContent>
     package let budgets: NounService<BudgetContent>
     package let budgetStates: BudgetStateService
+    package let webhooks: WebhookService
+    package let spendRises: SpendRises
     package let providers: NounService<ProviderContent>
     package let endpoints: NounService<EndpointContent>
     package let models: NounService<ModelContent>
@@ -75,6 +77,8 @@ package struct ControlServices: Sendable {
         revokedGrants = .revokedGrants(domain)
         budgets = NounService(domain)
         budgetStates = BudgetStateService(domain)
+        webhooks = WebhookService(domain, cipher: cipher, http: outbound)
+        spendRises = SpendRises(domain)
         providers = NounService(domain)
         endpoints = NounService(domain)
         models = NounService(domain)

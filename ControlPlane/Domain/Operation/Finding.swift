@@ -26,6 +26,7 @@ package struct Finding: Sendable, Hashable {
         case usageQuarantined = "usage_quarantined", tokenExpires = "token_expires", keyExpires = "key_expires"
         case budgetNear = "budget_near", budgetExhausted = "budget_exhausted", sliceStranded = "slice_stranded"
         case sliceAlarm = "slice_alarm", budgetsRecovering = "budgets_recovering"
+        case webhookFailing = "webhook_failing"
         case certificateExpires = "certificate_expires", masterKeyOld = "master_key_old", operatorWarning = "operator_warning"
     }
 

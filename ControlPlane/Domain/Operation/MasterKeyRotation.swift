@@ -77,6 +77,7 @@ package struct MasterKeyRotation: Sendable {
         case .credentials: CredentialContent.binding(row.key, row.ownerID)
         case .signingSecrets: SigningSecretContent.binding(row.key, row.ownerID)
         case .upstreamKeys: UpstreamKeyService.binding(row.key, row.ownerID)
+        case .webhooks: WebhookContent.binding(row.key)
         case .signingKeys: SigningKeyService.binding(row.key)
         case .answers:
             IdempotencyService.binding(

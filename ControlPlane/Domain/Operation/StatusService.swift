@@ -51,6 +51,7 @@ package struct StatusService: Sendable {
             findings += try Self.findings(ofKeys: c, now: now)
             findings += try DIDDocumentsTable.failing(c, limit: Self.maximumOfAKind).map(Self.finding(ofDocument:))
             findings += try BudgetStateService.findings(c, now: now)
+            findings += try WebhookService.findings(c)
             let old = try CiphertextsTable.count(c, underOtherKeysThan: masterKeyID)
             if old > 0 {
                 findings.append(

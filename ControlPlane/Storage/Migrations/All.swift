@@ -50,6 +50,7 @@ package enum Migrations {
         .tokenKinds,
         .providerCost,
         .ledger,
+        .webhooks,
         .usageChains,
         .budgetsUnknownOutcomes,
         .budgetObservations,

@@ -3,12 +3,13 @@ package enum CiphertextsTable {
     package enum Place: String, CaseIterable, Sendable {
         case credentials, signingKeys = "signing_keys", signingSecrets = "signing_secrets", upstreamKeys = "upstream_keys", fleetState =
             "fleet_state"
+        case webhooks
         case answers = "idempotency_keys"
 
         /// Of an answer: the actor, which has no space, and the key that it sent.
         fileprivate var key: String {
             switch self {
-            case .credentials, .signingKeys, .signingSecrets, .upstreamKeys: "id"
+            case .credentials, .signingKeys, .signingSecrets, .upstreamKeys, .webhooks: "id"
             case .fleetState: "name"
             case .answers: "(actor_id || ' ' || idempotency_key)"
             }
@@ -16,7 +17,7 @@ package enum CiphertextsTable {
 
         package var column: String {
             switch self {
-            case .credentials, .signingSecrets, .upstreamKeys: "ciphertext"
+            case .credentials, .signingSecrets, .upstreamKeys, .webhooks: "ciphertext"
             case .signingKeys: "private_key"
             case .fleetState: "value"
             case .answers: "answer"
@@ -51,7 +52,7 @@ package enum CiphertextsTable {
             case .credentials: "provider_id"
             case .signingSecrets: "key_id"
             case .upstreamKeys: "did_id"
-            case .signingKeys, .fleetState, .answers: "''"
+            case .signingKeys, .fleetState, .webhooks, .answers: "''"
             }
         return try c.query(
             """

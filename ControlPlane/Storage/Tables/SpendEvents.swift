@@ -52,6 +52,16 @@ package enum SpendEventsTable {
             ]) == 1
     }
 
+    /// Of which nobody has made messages yet, oldest first.
+    package static func waiting(_ c: any SQLConnection, limit: Int) throws -> [SpendEventRow] {
+        try c.query("SELECT \(columns) FROM spend_events WHERE dispatched = 0 ORDER BY at, id LIMIT \(limit)", [])
+            .map(SpendEventRow.init)
+    }
+
+    package static func wasDispatched(_ c: any SQLConnection, _ id: String) throws {
+        try c.execute("UPDATE spend_events SET dispatched = 1 WHERE id = $1", [.text(id)])
+    }
+
     package static func forget(_ c: any SQLConnection, before: Int64) throws {
         try c.execute("DELETE FROM spend_events WHERE at < $1", [.int(before)])
     }

@@ -48,6 +48,12 @@ package struct SigningSecrets: Sendable, CustomStringConvertible {
             previous: previous.flatMap { $0.secret.isEmpty ? nil : (RequestMAC.Key($0.secret), $0.until) })
     }
 
+    /// Those that work at a time, the present one first.
+    package func working(atMilliseconds now: Int64) -> [[UInt8]] {
+        guard let previous, previous.until > now else { return current.isEmpty ? [] : [current] }
+        return [current, previous.secret]
+    }
+
     /// After a rotation: the present one works until then.
     package func replaced(by new: Secret, until: Int64) -> SigningSecrets {
         SigningSecrets(current: new, previous: Secret(String(decoding: current, as: UTF8.self)), until: until)
