@@ -182,6 +182,7 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     // Two-byte tags: few requests have any of these.
     case likelyCostNano = 55
     case likelyTokens = 56
+    case progressRecords = 57
     case holds = 60
     case extensions = 61
     case charges = 62

@@ -168,7 +168,7 @@ struct UsageEncoderTests {
             (.cacheWriteHourTokens, record.cacheWriteHourTokens), (.audioInputTokens, record.audioInputTokens),
             (.imageInputTokens, record.imageInputTokens), (.audioOutputTokens, record.audioOutputTokens),
             (.imageOutputTokens, record.imageOutputTokens), (.likelyCostNano, record.likelyCostNano),
-            (.likelyTokens, record.likelyTokens),
+            (.likelyTokens, record.likelyTokens), (.progressRecords, Int64(record.progressRecords)),
         ]
         for (field, value) in numbers {
             #expect(value == Int64((UsageField.allCases.firstIndex(of: field) ?? 0) * 1000), "\(field)")

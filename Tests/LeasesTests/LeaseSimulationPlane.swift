@@ -10,6 +10,8 @@ struct SimulatedRequest {
     var produced: Int64 = 0
     /// Where its budgets count what is likely: the most that it may have come to, by what was written down last; its provider keeps to that.
     var likely: Int64?
+    /// Records that said so, the intent aside.
+    var progress = 0
 
     /// What may yet be produced without anything being written down.
     var unheard: Int64 { min(held, likely ?? held) - produced }
@@ -20,8 +22,8 @@ struct SimulatedDisk {
     enum Frame {
         case intent(Int, [HoldPart], likely: Int64?)
         /// All that was taken beyond the intent, and what is known to be spent.
-        case progress(Int, [HoldPart], spent: Int64, likely: Int64?)
-        case completion(Int, [HoldPart], [(spent: Int64, unknown: Int64)])
+        case progress(Int, [HoldPart], spent: Int64, likely: Int64?, count: Int)
+        case completion(Int, [HoldPart], [(spent: Int64, unknown: Int64)], progress: Int)
     }
 
     var mark = ContinuityMark(boot: "", step: 0)
@@ -30,7 +32,7 @@ struct SimulatedDisk {
     var toldEpoch: UInt64 = 0
     var rows: [SliceID: HeldSlice] = [:]
     var journal: [Frame] = []
-    var pending: [Int: (holds: [HoldPart], extensions: [HoldPart], spent: Int64, likely: Int64?)] = [:]
+    var pending: [Int: (holds: [HoldPart], extensions: [HoldPart], spent: Int64, likely: Int64?, progress: Int)] = [:]
     /// Rows that the control plane has not answered for.
     var untold: Set<SliceID> = []
 
@@ -43,14 +45,15 @@ struct SimulatedDisk {
     mutating func fold(_ count: Int) {
         for frame in journal.prefix(count) {
             switch frame {
-            case .intent(let id, let holds, let likely): pending[id] = (holds, [], 0, likely)
-            case .progress(let id, let extensions, let spent, let likely):
+            case .intent(let id, let holds, let likely): pending[id] = (holds, [], 0, likely, 0)
+            case .progress(let id, let extensions, let spent, let likely, let count):
                 pending[id]?.extensions = extensions
                 pending[id]?.spent = spent
                 pending[id]?.likely = likely
-            case .completion(let id, let holds, let charges):
+                pending[id]?.progress = count
+            case .completion(let id, let holds, let charges, let progress):
                 pending[id] = nil
-                mark.holds += UInt64(holds.count)
+                mark.holds += UInt64(holds.count + progress)
                 for (part, charge) in zip(holds, charges) { self.charge(part, spent: charge.spent, unknown: charge.unknown) }
             }
         }
@@ -61,7 +64,7 @@ struct SimulatedDisk {
     mutating func closePending() {
         for (_, open) in pending.sorted(by: { $0.key < $1.key }) {
             let parts = open.holds + open.extensions
-            mark.holds += UInt64(parts.count)
+            mark.holds += UInt64(parts.count + open.progress)
             for key in Set(parts.map(\.account)) {
                 let theirs = parts.filter { $0.account == key }
                 let divided = HoldSettlement.divide(theirs.map(\.amount), spent: open.spent, isKnown: false, most: open.likely)
@@ -177,8 +180,7 @@ final class SimulatedPlane {
             if world.chance(50) { extend(&request) }
             if request.likely != nil {
                 request.likely = request.produced + Int64.random(in: 0...max(1, request.held / 4), using: &world.random)
-                append(
-                    .progress(request.id, extensions[request.id] ?? [], spent: request.produced, likely: request.likely), holding: 0)
+                noteProgress(&request)
             }
             running[index] = request
             return
@@ -198,7 +200,7 @@ final class SimulatedPlane {
             parts += theirs
             charges += divided.parts
         }
-        append(.completion(request.id, parts, charges), holding: 0)
+        append(.completion(request.id, parts, charges, progress: request.progress), holding: 0)
         // Nobody heard the end, and the provider went on.
         if !isKnown { world.produced(Int64.random(in: 0...request.unheard, using: &world.random), &request) }
     }
@@ -218,9 +220,15 @@ final class SimulatedPlane {
         request.held += more
         world.statistics.extended += 1
         extensions[request.id, default: []] += request.holds[extensionStart...]
+        noteProgress(&request, holding: request.holds.count - extensionStart)
+    }
+
+    private func noteProgress(_ request: inout SimulatedRequest, holding parts: Int = 0) {
+        if request.likely != nil { request.progress += 1 }
         append(
-            .progress(request.id, extensions[request.id] ?? [], spent: request.produced, likely: request.likely),
-            holding: request.holds.count - extensionStart)
+            .progress(
+                request.id, extensions[request.id] ?? [], spent: request.produced, likely: request.likely, count: request.progress),
+            holding: parts + (request.likely == nil ? 0 : 1))
     }
 
     private var extensions: [Int: [HoldPart]] = [:]

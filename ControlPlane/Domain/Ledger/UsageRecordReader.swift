@@ -181,7 +181,8 @@ struct UsageRecordReader {
             .reasoningTokens: .int(place: UsagePlace.reasoningTokens, tokens), .latencyUs: .int(place: UsagePlace.latency, durations),
             .timeToFirstByteUs: .int(place: UsagePlace.timeToFirstByte, durations),
             // What became of slices is told by the lease stream.
-            .likelyCostNano: .passedOver, .likelyTokens: .passedOver, .holds: .passedOver, .extensions: .passedOver, .charges: .passedOver,
+            .likelyCostNano: .passedOver, .likelyTokens: .passedOver, .progressRecords: .passedOver, .holds: .passedOver,
+            .extensions: .passedOver, .charges: .passedOver,
             .requestBytes: .int(place: UsagePlace.requestBytes, sizes), .responseBytes: .int(place: UsagePlace.responseBytes, sizes),
         ]
         var fields = [Kind](repeating: .none, count: Int(known.keys.map(\.rawValue).max() ?? 0) + 1)

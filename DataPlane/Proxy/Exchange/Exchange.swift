@@ -60,6 +60,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Monotonic microseconds.
     var firstByteAt: Int64 = 0
     var lastProgressAt: Int64 = 0
+    /// Records of what is likely that were written of this request.
+    var progressRecords: UInt64 = 0
     /// How the caller's limits stand, for the answer's head. Empty, and so without storage, for who has none.
     var rateFields: [ReplyHead.Field] = []
 
@@ -115,6 +117,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         hasAnswered = false
         firstByteAt = 0
         lastProgressAt = 0
+        progressRecords = 0
         if !rateFields.isEmpty { rateFields = [] }
     }
 

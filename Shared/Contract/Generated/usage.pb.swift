@@ -461,6 +461,12 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._likelyTokens = newValue}
   }
 
+  /// how many such records there were: a disk that lacks one was put back
+  package var progressRecords: UInt32 {
+    get {_storage._progressRecords}
+    set {_uniqueStorage()._progressRecords = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -710,7 +716,7 @@ nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{2}\u{4}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{3}progress_records\0\u{2}\u{3}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -767,6 +773,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _wouldHaveRefused: [String] = []
     var _likelyCostNano: Int64 = 0
     var _likelyTokens: Int64 = 0
+    var _progressRecords: UInt32 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -831,6 +838,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _wouldHaveRefused = source._wouldHaveRefused
       _likelyCostNano = source._likelyCostNano
       _likelyTokens = source._likelyTokens
+      _progressRecords = source._progressRecords
     }
   }
 
@@ -894,6 +902,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 44: try { try decoder.decodeSingularStringField(value: &_storage._ownerID) }()
         case 55: try { try decoder.decodeSingularInt64Field(value: &_storage._likelyCostNano) }()
         case 56: try { try decoder.decodeSingularInt64Field(value: &_storage._likelyTokens) }()
+        case 57: try { try decoder.decodeSingularUInt32Field(value: &_storage._progressRecords) }()
         case 60: try { try decoder.decodeRepeatedMessageField(value: &_storage._holds) }()
         case 61: try { try decoder.decodeRepeatedMessageField(value: &_storage._extensions) }()
         case 62: try { try decoder.decodeRepeatedMessageField(value: &_storage._charges) }()
@@ -1046,6 +1055,9 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if _storage._likelyTokens != 0 {
         try visitor.visitSingularInt64Field(value: _storage._likelyTokens, fieldNumber: 56)
       }
+      if _storage._progressRecords != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._progressRecords, fieldNumber: 57)
+      }
       if !_storage._holds.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._holds, fieldNumber: 60)
       }
@@ -1136,6 +1148,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._wouldHaveRefused != rhs_storage._wouldHaveRefused {return false}
         if _storage._likelyCostNano != rhs_storage._likelyCostNano {return false}
         if _storage._likelyTokens != rhs_storage._likelyTokens {return false}
+        if _storage._progressRecords != rhs_storage._progressRecords {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -229,6 +229,7 @@ package final class LeaseStore: FoldParticipant {
             let current = try step ?? begin(database)
             step = current
             holds += record.charges.isEmpty ? record.holds.count + record.extensions.count : record.charges.count
+            holds += Int(record.progressRecords)
             for (id, charge) in try Self.charges(record, database) {
                 guard var slice = try Self.slice(id, database) else { continue }
                 slice.charge(spent: charge.spent, unknown: charge.unknown)

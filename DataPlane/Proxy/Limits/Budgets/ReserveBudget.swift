@@ -295,6 +295,7 @@ extension Exchange {
     func settleBudget(_ admission: Admission) {
         guard let hold = admission.budget else { return }
         admission.budget = nil
+        loop.encoder.field(.progressRecords, progressRecords)
         for entry in hold.entries {
             var parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
             guard !parts.isEmpty else { continue }
