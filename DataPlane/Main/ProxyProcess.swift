@@ -136,7 +136,11 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             "upstream-keep-alive", \.proxy.upstreamKeepAlive, .milliseconds, in: 0...most, "An unused connection to a provider is kept."),
         .number(
             "max-upstream-connections", \.proxy.maxUpstreamConnections, in: 1...most,
-            "Connections to one endpoint, a loop; above: the next endpoint, else 503."),
+            "Connections to one endpoint, a loop; above: the next endpoint, else a request waits in line."),
+        .number(
+            "max-waiting", \.proxy.maxWaiting, in: 2...1_000_000,
+            "Requests in line for one endpoint, half of them of one tenant; above: the longest line gives way with 503."),
+        .number("queue-timeout", \.proxy.queueTimeout, .milliseconds, in: 10...most, "A request waits in line; then: 503."),
         .number("max-response-bytes", \.proxy.maxResponseBytes, .bytes, in: 1024...most, "Of a response body; above: cut off."),
         .number(
             "credential-cooldown", \.proxy.credentialCooldown, .milliseconds, in: 0...most, "A refused credential is tried last."),

@@ -10,6 +10,7 @@ package struct EndpointContent: Noun {
     package var credentialIDs: [CredentialID] = []
     package var disabled = false
     package var timeouts = Timeouts()
+    package var maxConcurrent: Int64 = 0
 
     package init() {}
 
@@ -29,6 +30,10 @@ package struct EndpointContent: Noun {
         ).option("credential-id").heading("CREDENTIALS"),
         Field("disabled", \.disabled, "Whether it is left out.", or: false).heading("DISABLED"),
         Field(object: "timeouts", \.timeouts, "Limits of one exchange with it; 0: the provider's."),
+        Field(
+            "max_concurrent", \.maxConcurrent, .integer(0...1_000_000),
+            "Requests that each data plane has there at one time; others wait in line, in turn by tenant. 0: no bound.", or: 0
+        ).reading(zero: "none"),
     ]
 
     package var title: String { name }

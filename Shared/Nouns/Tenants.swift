@@ -31,6 +31,7 @@ package struct TenantContent: Noun {
 
     package var name = ""
     package var status = Standing.active
+    package var weight: Int64 = 1
     package var didPolicy = DIDPolicy.off
     package var didPatterns: [String] = []
     package var didHosts: [String] = []
@@ -48,6 +49,10 @@ package struct TenantContent: Noun {
     package static let fields: [Field<Self>] = [
         .name(\.name),
         Field("status", \.status, "active or disabled; a disabled tenant's keys are refused at once.", or: .active).heading("STATUS"),
+        Field(
+            "weight", \.weight, .integer(1...1000),
+            "Its share beside other tenants' where requests wait for an endpoint or a data plane that is full: 2 gets twice what 1 gets.",
+            or: 1),
         Field(
             "did_policy", \.didPolicy,
             "What the first good request of a DID that nobody knows leads to: off (refused), on (a user of its own), allow_list (the same "

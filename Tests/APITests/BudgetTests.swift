@@ -170,6 +170,23 @@ struct BudgetTests {
             #expect(items.map { $0["name"] } == ["all", "k", "p"])
             #expect(items.map { $0["left"] } == [.null, "70", "70"] && items.map { $0["held"] } == [.null, "30", "30"])
             #expect(items.allSatisfy { $0["resets_at"]?.stringValue != nil })
+            #expect(answer.json["rates"] == .array([]))
+            // Of three data planes one has told: the others have used half of their thirty at most.
+            func suffix(_ id: String) throws -> [UInt8] { try #require(Base32.decode(String(id.dropFirst(4)))) }
+            for (name, level) in [("keys", "key"), ("projects", "project"), ("all", "global"), ("users", "user")] {
+                let limit = try await h.create("/admin/api/limits", ["name": .string(name), "level": .string(level), "amount": 90])
+                let counter = try suffix(limit.id) + [UInt8](repeating: 0, count: 6) + suffix(level == "key" ? key.id : project)
+                let now = h.clock.nowMilliseconds()
+                try await h.database.transaction { c in
+                    let plane = try #require(try DataPlaneContent.all(c).first).id.rawValue
+                    try RateSharesTable.put(
+                        c, RateShareRow(counter: counter, dataPlaneID: plane, had: 40, ceiling: 60, told: 60, updatedAt: now))
+                }
+            }
+            let rates = try await h.get("/external/v1/limits", as: nil, token: key.json["key"]?.stringValue).json["rates"]?.arrayValue ?? []
+            #expect(rates.map { $0["name"] } == ["all", "keys", "projects"])
+            #expect(rates.map { $0["used"] } == [.null, 40, 40] && rates.map { $0["left_at_least"] } == [.null, 20, 20])
+            #expect(rates.map { $0["as_of"]?.stringValue != nil } == [false, true, true])
             #expect(try await h.get("/external/v1/limits", as: .owner).status == 401)
         }
     }

@@ -91,9 +91,13 @@ package struct BudgetRoutes: RouteGroup {
                     since: from, kind: kind, request.page(of: BudgetStateService.eventList), as: request.actor.scope)
             ) { seesPlanes ? $0.json : Self.withoutPlanes($0.json) }
         }
-        let limits = RouteDocs("Get the budgets that bound what the key is used for, and as far as its rights reach what is left of them.")
-        {
-            $0.answer = .object([.told("budgets", .objects(Self.limit, maximum: 10_000), "The tenant's first.")])
+        let limits = RouteDocs(
+            "Get the budgets and rate limits that bound what the key is used for, and as far as its rights reach what is left of them."
+        ) {
+            $0.answer = .object([
+                .told("budgets", .objects(Self.limit, maximum: 10_000), "The tenant's first."),
+                .told("rates", .objects(Self.rate, maximum: 10_000), "By name."),
+            ])
         }
         table.get("/external/v1/limits", .virtualKey, limits) { request in
             try request.query.allow([])
@@ -175,6 +179,25 @@ package struct BudgetRoutes: RouteGroup {
         .told("limit", amount, "How much there is; this and what follows are null where the key's rights do not reach.", nullable: true),
         .told("used", amount, "Spent.", nullable: true), .told("held", amount, "Reserved, and not spent so far.", nullable: true),
         .told("left", amount, "Neither.", nullable: true),
+    ]
+
+    private static let count = FieldKind.integer(0...Int64.max)
+
+    private static let rate: [FieldShape] = [
+        .told("limit_id", .id(LimitKind.prefix), "The limit."), .told("name", .text(maximum: 128), "What people call it."),
+        .told("level", .word(LimitLevel.allCases.map(\.rawValue)), "Whose requests count together."),
+        .told("measure", .word(LimitMeasure.allCases.map(\.rawValue)), "What counts."), .told("amount", count, "How many there may be."),
+        .told("window_seconds", count, "In which time; null: at one time.", nullable: true),
+        .told("algorithm", .word(LimitAlgorithm.allCases.map(\.rawValue)), "How it forgets."),
+        .told("mode", modes, "Whether it only observes."),
+        .told("channel", .token, "Only requests through this channel count; null: through all.", nullable: true),
+        .told("model", .token, "Only requests for this model count; null: for all.", nullable: true),
+        .told(
+            "used", count,
+            "As data planes have told, which each does once a second of what is half used up there; this and what follows are null where the "
+                + "key's rights do not reach.", nullable: true),
+        .told("left_at_least", count, "At least so much is left then, whatever those have used who had nothing to tell.", nullable: true),
+        .told("as_of", .time, "When the data plane told that was longest silent; null: none had anything to tell.", nullable: true),
     ]
 }
 

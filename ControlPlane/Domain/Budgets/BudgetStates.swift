@@ -249,13 +249,15 @@ package struct BudgetStateService: Sendable {
 
     // MARK: For tenants
 
-    /// The budgets that bound what a key is used for, by how far the key may look: of the others it is not told how much is in them.
+    /// The budgets and limits that bound what a key is used for, by how far the key may look: of the others it is not told how much is in them.
     package func limits(of caller: KeyCaller) async throws -> JSONValue {
         let now = domain.clock.nowMilliseconds()
         let subjects: [(column: String, id: String, isShown: Bool)] =
             [
                 ("key_id", caller.keyID.rawValue, true), ("project_id", caller.projectID.rawValue, caller.reach != .key),
             ] + (caller.key.content.userID.map { [("user_id", $0.rawValue, true)] } ?? [])
+        // Limits of the whole deployment and the data planes' reports are no tenant's rows.
+        let rates = try await domain.read(as: .all) { c in try LimitStates.limits(of: caller, c) }
         return try await domain.read(as: .tenant(caller.tenantID.rawValue)) { c in
             var items: [JSONValue] = []
             func add(_ budget: Budget, isShown: Bool) throws {
@@ -279,7 +281,7 @@ package struct BudgetStateService: Sendable {
                     try add(budget, isShown: subject.isShown)
                 }
             }
-            return ["budgets": .array(items)]
+            return ["budgets": .array(items), "rates": rates]
         }
     }
 

@@ -251,6 +251,7 @@ package struct DirectoryDocuments: Sendable {
         tenant.id = row.id
         tenant.name = row.name
         tenant.disabled = row.disabled
+        if row.weight != 1 { tenant.weight = UInt32(clamping: row.weight) }
         guard row.didPolicy != DIDPolicy.off.rawValue else { return tenant }
         var content = TenantContent()
         content.status = row.disabled ? .disabled : .active

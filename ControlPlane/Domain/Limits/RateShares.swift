@@ -131,6 +131,7 @@ package struct RateShareService: Sendable {
         var own =
             known[dataPlaneID] ?? RateShareRow(counter: counter, dataPlaneID: dataPlaneID, ceiling: untold, told: untold, updatedAt: now)
         own.wanted = min(max(0, use?.wanted ?? 0), amount &* 2)
+        own.had = min(max(0, use?.had ?? 0), amount &* 2)
         own.updatedAt = now
         let held = max(0, use?.held ?? untold)
         own.ceiling = taken >= own.number ? max(own.told, held) : max(own.ceiling, held)
@@ -166,9 +167,12 @@ struct RateCounter {
 
     var limitID: String { LimitKind.prefix + Base32.encode(Array(bytes[..<10])) }
 
+    /// Of the one that is limited: its identifier's suffix.
+    var subject: String { Base32.encode(Array(bytes[16...])) }
+
     /// Whose the one is that is limited; nil: no tenant's in particular, or it is not there.
     func tenant(at level: LimitLevel, _ c: any SQLConnection) throws -> TenantID? {
-        let suffix = Base32.encode(Array(bytes[16...]))
+        let suffix = subject
         return switch level {
         case .global, .ip: nil
         case .tenant: TenantID(TenantKind.prefix + suffix)

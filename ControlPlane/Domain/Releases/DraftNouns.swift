@@ -117,6 +117,7 @@ extension EndpointContent: DraftNoun {
         message.credentialIds = item.content.credentialIDs.map(\.rawValue)
         message.disabled = item.content.disabled
         if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
+        message.maxConcurrent = UInt32(clamping: item.content.maxConcurrent)
     }
 
     init(_ message: Weir_V1_Endpoint) {
@@ -127,6 +128,7 @@ extension EndpointContent: DraftNoun {
         credentialIDs = message.credentialIds.map { ID($0) }
         disabled = message.disabled
         timeouts = Timeouts(message.timeouts)
+        maxConcurrent = Int64(message.maxConcurrent)
     }
 }
 

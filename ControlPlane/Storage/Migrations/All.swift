@@ -50,6 +50,8 @@ package enum Migrations {
         .tokenKinds,
         .providerCost,
         .ledger,
+        .fairShares,
+        .rateUses,
         .webhooks,
         .usageChains,
         .budgetsUnknownOutcomes,

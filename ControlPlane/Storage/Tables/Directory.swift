@@ -42,6 +42,7 @@ package enum DirectoryTables {
         /// JSON arrays, as they are stored.
         package let didPatterns: String
         package let didHosts: String
+        package let weight: Int64
         package let removed: Bool
     }
 
@@ -159,14 +160,14 @@ package enum DirectoryTables {
         let wanted = revision == nil ? "deleted_at IS NULL" : "directory_revision > $1"
         return try c.query(
             """
-            SELECT id, name, status, did_policy, did_patterns, did_hosts, deleted_at
+            SELECT id, name, status, did_policy, did_patterns, did_hosts, weight, deleted_at
             FROM tenants WHERE \(wanted) \(condition) ORDER BY id
             """, arguments
         ).map { row in
             Tenant(
                 id: try row.text("id"), name: try row.text("name"), disabled: try row.text("status") != "active",
                 didPolicy: try row.text("did_policy"), didPatterns: try row.text("did_patterns"), didHosts: try row.text("did_hosts"),
-                removed: try row.optionalInt("deleted_at") != nil)
+                weight: try row.int("weight"), removed: try row.optionalInt("deleted_at") != nil)
         }
     }
 

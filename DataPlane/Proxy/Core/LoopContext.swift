@@ -36,6 +36,8 @@ final class LoopContext: @unchecked Sendable {
     private(set) var sharedCounters: SharedCounters?
     /// The whole data plane's: what may be spent.
     let budgets: BudgetDesk
+    /// The whole data plane's: who is at endpoints that take only so many, and who waits for that.
+    let endpointPlaces: EndpointPlaces
 
     /// What is in force; nil until the first activation. Read once a request.
     var snapshot: RuntimeSnapshot?
@@ -68,6 +70,10 @@ final class LoopContext: @unchecked Sendable {
     var running = ConnectionList<Exchange>()
     /// Exchanges that wait for the control plane's answer, or for what follows from it.
     var asking: [ObjectIdentifier: Exchange] = [:]
+    /// Requests that wait until the loop has time.
+    var turn: LoopTurn
+    /// Exchanges that wait in line, for that or for a place at an endpoint.
+    var queued: [ObjectIdentifier: Exchange] = [:]
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
 
@@ -82,6 +88,7 @@ final class LoopContext: @unchecked Sendable {
     private var sweepCount = 0
     /// Some stream may hold of a budget: what it came to is written down more often.
     var mayHoldStreams = false
+    private var nowAtSweep: Int64 = 0
     /// `date: …\r\n`, renewed by the sweep: formatting it for each answer would cost more than all its other fields.
     private(set) var dateLine: [UInt8] = []
     /// Microseconds, monotonic; renewed at each tick of the sweep and by whoever reads the clock anyway.
@@ -90,8 +97,9 @@ final class LoopContext: @unchecked Sendable {
     init(
         eventLoop: any EventLoop, index: Int, settings: ProxySettings, clock: any WallClock, logger: Logger, journal: UsageJournal,
         tls: ClientTLS, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        questions: ControlQuestions, rates: RateLedger, redis: RedisSettings? = nil, budgets: BudgetDesk
+        questions: ControlQuestions, rates: RateLedger, redis: RedisSettings? = nil, budgets: BudgetDesk, places: EndpointPlaces
     ) {
+        endpointPlaces = places
         self.rates = rates
         self.questions = questions
         self.budgets = budgets
@@ -105,6 +113,7 @@ final class LoopContext: @unchecked Sendable {
         transport = Transport(eventLoop: eventLoop, tls: tls)
         gatewaySecret = settings.gatewaySharedSecret.map { Array($0.utf8).withUnsafeBytes { DigestWords(digestOf: $0) } }
         crossOrigin = CrossOrigin(origins: settings.crossOrigins)
+        turn = LoopTurn(maximum: settings.maxConnections)
         bodies = BodyBudget(maximum: settings.maxBufferedBytes)
         self.health = HealthView(health)
         self.endpointStates = endpointStates
@@ -166,6 +175,7 @@ final class LoopContext: @unchecked Sendable {
         // Ending removes from the list: walk a copy.
         for exchange in running.items { exchange.interrupt(.stopped) }
         for exchange in Array(asking.values) { exchange.interrupt(.stopped) }
+        for exchange in Array(queued.values) { exchange.interrupt(.stopped) }
         for front in fronts.items { front.interrupt() }
     }
 
@@ -258,7 +268,10 @@ final class LoopContext: @unchecked Sendable {
 
     private func tick() {
         assertOnLoop()
+        // What is served leaves with this tick: it needs no other one.
+        serveLine()
         isTickScheduled = false
+        defer { endTurn() }
         let starting = sends.take()
         do {
             try journal.flush()
@@ -319,6 +332,14 @@ final class LoopContext: @unchecked Sendable {
         for item in over where item.isCurrent { _ = item.exchange.retryReservation(isLast: true) }
     }
 
+    // MARK: Lines
+
+    private func lookAtQueued(_ now: Int64) {
+        // What tenants lately needed of an endpoint is forgotten with time: somebody's turn may have come by that alone.
+        endpointPlaces.look(now: now)
+        for exchange in Array(queued.values) { exchange.queueDeadline(now) }
+    }
+
     // MARK: Deadlines
 
     static let sweepMilliseconds: Int64 = 100
@@ -346,12 +367,16 @@ final class LoopContext: @unchecked Sendable {
     /// One pass over all connections ten times a second is cheaper than a timer for each deadline of each request.
     private func runSweep() {
         assertOnLoop()
+        let before = nowAtSweep
         let now = readClock()
+        turn.isLate = before > 0 && now &- before > Self.sweepMilliseconds &* 1000 &+ LoopTurn.lateness
+        nowAtSweep = now
         sweepCount &+= 1
         if sweepCount % 5 == 0 { renewDate() }
         // Closing removes from the lists: walk copies.
         for front in fronts.items where front.deadline <= now { front.deadlinePassed(now) }
         for exchange in Array(asking.values) { exchange.questionDeadline(now) }
+        if !queued.isEmpty { lookAtQueued(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
         endParked(now)
         sharedCounters?.tick(now)

@@ -21,6 +21,7 @@ package final class ProxyServer: Sendable {
     /// Nil where there is no Redis.
     let redis: RedisSettings?
     let budgets: BudgetDesk
+    let places: EndpointPlaces
     private let logger: Logger
     /// Of endpoints and credentials, for all loops.
     let health: UpstreamHealth
@@ -30,8 +31,9 @@ package final class ProxyServer: Sendable {
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
         listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
-        rates: RateLedger, redis: RedisSettings?, budgets: BudgetDesk, logger: Logger
+        rates: RateLedger, redis: RedisSettings?, budgets: BudgetDesk, places: EndpointPlaces, logger: Logger
     ) {
+        self.places = places
         self.rates = rates
         self.redis = redis
         self.budgets = budgets
@@ -62,6 +64,7 @@ package final class ProxyServer: Sendable {
         let tls = ClientTLS()
         let health = UpstreamHealth(logger: logger)
         let endpointStates = EndpointStates(logger: logger, clock: clock)
+        let places = EndpointPlaces(maximum: settings.maxWaiting)
         var contexts: [LoopContext] = []
         for index in 0..<loops {
             let eventLoop = group.next()
@@ -69,7 +72,7 @@ package final class ProxyServer: Sendable {
             let context = LoopContext(
                 eventLoop: eventLoop, index: index, settings: settings, clock: clock, logger: logger, journal: journal, tls: tls,
                 health: health, endpointStates: endpointStates, signatures: signatures, questions: snapshots.questions,
-                rates: rates, redis: redis, budgets: budgets)
+                rates: rates, redis: redis, budgets: budgets, places: places)
             contexts.append(context)
         }
         for context in contexts {
@@ -96,13 +99,15 @@ package final class ProxyServer: Sendable {
             for context in all {
                 context.eventLoop.execute { context.activate(snapshot) }
             }
+            places.activated(snapshot, now: MonotonicClock.nowMicroseconds())
         }
         do {
             let metrics = MetricsRegistry()
             let listener = try await bind(settings, group, contexts, metrics, logger)
             return ProxyServer(
                 settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
-                endpointStates: endpointStates, signatures: signatures, rates: rates, redis: redis, budgets: budgets, logger: logger)
+                endpointStates: endpointStates, signatures: signatures, rates: rates, redis: redis, budgets: budgets, places: places,
+                logger: logger)
         } catch {
             for context in contexts { try? await context.eventLoop.submit { context.stop() }.get() }
             try? await group.shutdownGracefully()

@@ -82,8 +82,13 @@ package struct ProxySettings: Sendable {
     package var upstreamTotalTimeout = 900_000
     /// How long an unused connection to a provider is kept; below the 60–75 s after which servers usually close theirs.
     package var upstreamKeepAlive = 55_000
-    /// Connections to one endpoint, a loop. Above: the next endpoint, else 503.
+    /// Connections to one endpoint, a loop. Above: the next endpoint, else a request waits in line.
     package var maxUpstreamConnections = 2_000
+    /// Requests in line for one endpoint that takes no more at the moment; of one tenant half as many. Above: the longest line, by its
+    /// tenant's share, gives way with 503.
+    package var maxWaiting = 1_000
+    /// How long a request waits in line, milliseconds. Then 503.
+    package var queueTimeout = 10_000
     /// Bytes of a response body. Above: cut off, recorded and flagged.
     package var maxResponseBytes = 256 << 20
     /// How long a credential that the provider refused is tried last.

@@ -37,6 +37,12 @@ final class Attempt: @unchecked Sendable {
 
     var state = State.connecting
     var upstream: UpstreamConnection?
+    /// At an endpoint that takes only so many requests, or in line there.
+    var place: PlaceTicket?
+    /// In line for a connection.
+    var connectionWaiter: PoolWaiter?
+    /// In line, for the one or the other.
+    var isQueued = false
     private var isReused = false
     private(set) var isSent = false
     private(set) var providerStatus = 0
@@ -86,6 +92,10 @@ final class Attempt: @unchecked Sendable {
 
     /// - Parameter fresh: not on a connection that has served before.
     func start(fresh: Bool = false) {
+        if findPlace() { connect(fresh: fresh) }
+    }
+
+    func connect(fresh: Bool = false) {
         let timeout = timeouts.connectMilliseconds > 0 ? timeouts.connectMilliseconds : Int64(loop.settings.connectTimeout)
         loop.pool(for: candidate.endpoint).acquire(for: self, connectTimeout: timeout, fresh: fresh)
     }
@@ -230,6 +240,8 @@ final class Attempt: @unchecked Sendable {
         case .abandon: upstream?.abandon()
         }
         upstream = nil
+        if isQueued { leaveLine() }
         exchange.attemptEnded(self, outcome(ending))
+        if place != nil { leavePlace() }
     }
 }

@@ -106,7 +106,7 @@ extension AttemptOutcome {
         case .refused(let error, let wait): Rejection(error, retryMilliseconds: wait)
         case .unusable(let detail): .badUpstream(detail)
         case .unreachable(let detail, let isTimeout): isTimeout ? .upstreamTimeout(detail) : .unreachable(detail)
-        case .exhausted: .overloaded()
+        case .exhausted: .noPlace("no place, or no connection, was free")
         case .notBegun: .unreachable("the provider closed the connection before the request reached it")
         case .lost(let detail, let isTimeout): isTimeout ? .upstreamTimeout(detail) : .outcomeUnknown(detail)
         case .broken(let why), .abandoned(let why): Rejection(why)

@@ -11,18 +11,23 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
 final class Exchange: @unchecked Sendable, ListedConnection {
-    /// idle → receiving → (asking → receiving →) (limiting →) (reserving →) journaling → attempting → (delivering →) recording → idle. A rejection or the
+    /// idle → receiving → (lined →) (asking → receiving →) (limiting →) (reserving →) (queued →) journaling → attempting → (delivering →)
+    /// recording → idle. A rejection or the
     /// client's leaving shortens that.
     enum Stage {
         case idle
         /// The head was judged; the body is arriving, or an answer without one is on its way.
         case receiving(Asked?)
+        /// Waits until the loop has time; nothing is admitted.
+        case lined(LinedRequest)
         /// The control plane is asked for what the request needs; nothing is admitted.
         indirect case asking(Inquiry)
         /// The counters that data planes share are asked; nothing is written, and nothing was sent. With where it has to go, if not chosen.
         indirect case limiting(Admission, Candidate?)
         /// More of a budget was asked for; nothing is written, and nothing was sent.
-        case reserving(Admission, Attempt)
+        indirect case reserving(Admission, Candidate?)
+        /// Waits in line for a place at an endpoint; nothing is written, and nothing was sent.
+        case queued(Admission, Queueing)
         /// The intent waits for the journal's write; nothing has been sent.
         case journaling(Admission, Attempt)
         case attempting(Admission, Attempt)
@@ -79,10 +84,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     var admission: Admission? {
         switch stage {
         case .limiting(let admission, _): admission
-        case .reserving(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
+        case .reserving(let admission, _), .queued(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
             .delivering(let admission, _, _, _):
             admission
-        case .idle, .receiving, .asking, .recording: nil
+        case .idle, .receiving, .lined, .asking, .recording: nil
         }
     }
 
@@ -109,6 +114,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         serial &+= 1
         if listIndex >= 0 { loop.running.remove(self) }
         if case .asking = stage { loop.asking[ObjectIdentifier(self)] = nil }
+        switch stage {
+        case .queued, .lined: leaveQueue()
+        default: break
+        }
         stage = .idle
         configVersion = []
         dialect = .openAI
@@ -140,6 +149,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         if case .attempting(_, let attempt) = stage, attempt.state == .leaving { return attempt.clientLeftToo() }
         if principal != nil { loop.metrics.clientDisconnects &+= 1 }
         switch stage {
+        case .lined(let request): _ = loop.turn.line.leave(request)
+        case .queued(let admission, let queueing):
+            queueing.ticket.giveUp(now: loop.nowMicroseconds)
+            releaseBudget(admission)
         case .journaling(let admission, let attempt):
             if loop.journal.abandon(requestID) {
                 loop.holdsWritten -= admission.budget?.parts.count ?? 0
@@ -163,10 +176,12 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Ends the request from our side, whatever it is doing: nothing new is sent to a provider, a stream gets an error event.
     func interrupt(_ why: Interruption) {
         switch stage {
-        case .reserving:
-            stage = .receiving(nil)
+        case .lined(let request): leaveLine(request, Rejection(why))
+        case .queued(let admission, let queueing):
+            queueing.ticket.giveUp(now: loop.nowMicroseconds)
+            releaseBudget(admission)
             reject(Rejection(why))
-        case .journaling, .asking, .limiting: reject(Rejection(why))
+        case .reserving, .journaling, .asking, .limiting: reject(Rejection(why))
         case .attempting(_, let attempt): attempt.abandon(why)
         case .delivering(let admission, let attempt, let outcome, _):
             conclude(admission, attempt, outcome, Verdict(why, status: outcome.providerStatus), isWhole: false)

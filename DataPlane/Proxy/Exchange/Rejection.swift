@@ -144,6 +144,14 @@ extension Rejection {
             message: "The gateway is at its limit of concurrent work. Try again shortly.", retryMilliseconds: 1000)
     }
 
+    /// It waited in line for as long as it may, or there was no room for it.
+    static func noPlace(_ detail: String) -> Rejection {
+        Rejection(
+            status: 503, fault: .weir, kind: .server, code: "endpoint_saturated",
+            message: "Everything that serves this model is busy, and none of it became free in time. Try again shortly.",
+            retryMilliseconds: 2000, detail: detail)
+    }
+
     static func draining() -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "draining",

@@ -144,6 +144,11 @@ extension Exchange {
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.
     func run(body: ByteBuffer) throws(Rejection) {
         guard case .receiving(let asked?) = stage else { throw .notConfigured() }
+        if try !loop.linesUp(self, asked, body) { try go(asked, body: body) }
+    }
+
+    /// The loop has time for it.
+    func go(_ asked: Asked, body: ByteBuffer) throws(Rejection) {
         if loop.isStopping { throw Rejection(.stopped) }
         if loop.snapshot?.isRevoked == true { throw .revoked() }
         if case .afterBody(let pending) = asked.authentication, let newcomer = pending.newcomer {
@@ -163,19 +168,27 @@ extension Exchange {
     /// - Parameter candidate: where it has to go; nil: that is to be chosen.
     func proceed(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
         if let candidate { return try launch(admission, candidate) }
+        // Where an endpoint may be full, the choice is made when the request could go.
+        if admission.route.isBounded { return try launch(admission, nil) }
         loop.health.refresh()
         try launch(admission, try firstCandidate(admission))
     }
 
     /// The request leaves once its intent is written.
-    func launch(_ admission: Admission, _ candidate: Candidate) throws(Rejection) {
-        let attempt = Attempt(candidate, admission, of: self)
+    /// - Parameter candidate: nil: of a route with endpoints that may be full.
+    func launch(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
         guard try reserveBudget(admission) else {
-            stage = .reserving(admission, attempt)
+            stage = .reserving(admission, candidate)
             if listIndex < 0 { loop.running.add(self) }
             return loop.park(self)
         }
-        try begin(admission, attempt)
+        try setOut(admission, candidate)
+    }
+
+    /// What the request may cost is reserved.
+    func setOut(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
+        guard let candidate, candidate.endpoint.maxConcurrent == 0 else { return try seekPlace(admission, candidate) }
+        try begin(admission, Attempt(candidate, admission, of: self))
     }
 
     /// Everything that the request needs is there.
@@ -271,25 +284,31 @@ extension Exchange {
                 return try? translated(other, admission)
             }
         }
-        return nextCandidate(admission).candidate
+        return nextAttempt(admission)
     }
 
     /// Select, for the first time.
     private func firstCandidate(_ admission: Admission) throws(Rejection) -> Candidate {
         let (candidate, refusal) = nextCandidate(admission)
-        if let candidate { return candidate }
-        if let refusal { throw .untranslatable(refusal) }
+        guard let candidate else { throw nowhereToSend(admission, refusal) }
+        return candidate
+    }
+
+    /// - Parameter refusal: what of it no endpoint could be asked.
+    func nowhereToSend(_ admission: Admission, _ refusal: Translation.Refusal?) -> Rejection {
+        if let refusal { return .untranslatable(refusal) }
         let (dialect, capability) = (admission.caller.dialect, admission.capability)
         guard admission.route.targets.contains(where: { $0.endpoint.dialect(for: dialect, capability) != nil }) else {
-            throw .unsupportedDialect(admission.model.name, dialect, capability)
+            return .unsupportedDialect(admission.model.name, dialect, capability)
         }
-        throw .noCredential(ofKey: admission.caller.scopes?.credentials != nil)
+        return .noCredential(ofKey: admission.caller.scopes?.credentials != nil)
     }
 
     /// The next endpoint that the request can be sent to, and what of it the last of those that were passed over could not be asked.
-    private func nextCandidate(_ admission: Admission) -> (candidate: Candidate?, refusal: Translation.Refusal?) {
+    /// - Parameter full: see `RoutePlan.next`.
+    func nextCandidate(_ admission: Admission, full: UInt64 = 0) -> (candidate: Candidate?, refusal: Translation.Refusal?) {
         var refusal: Translation.Refusal?
-        while let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds) {
+        while let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds, full: full) {
             do throws(Translation.Refusal) { return (try translated(candidate, admission), nil) } catch { refusal = error }
             admission.plan.giveBack()
         }
@@ -297,7 +316,7 @@ extension Exchange {
     }
 
     /// Translate, where the endpoint is asked in another dialect than the caller's.
-    private func translated(_ candidate: Candidate, _ admission: Admission) throws(Translation.Refusal) -> Candidate {
+    func translated(_ candidate: Candidate, _ admission: Admission) throws(Translation.Refusal) -> Candidate {
         candidate.dialect == admission.caller.dialect ? candidate : try Translate.into(candidate, admission)
     }
 
@@ -319,6 +338,8 @@ extension Exchange {
         earlier.append(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome))
         loop.metrics.retries &+= 1
         let next = Attempt(candidate, admission, of: self)
+        // At the same endpoint it goes on in its place.
+        if attempt.candidate.target === candidate.target { swap(&next.place, &attempt.place) }
         recordSums(before: next, admission)
         stage = .attempting(admission, next)
         next.start(fresh: fresh)

@@ -44,9 +44,16 @@ extension Exchange {
     func settleRates(_ admission: Admission) {
         guard let charge = admission.rates else { return }
         let tokens = sums.usage.input.addingReportingOverflow(sums.usage.output)
-        guard let corrections = charge.settle(tokens: tokens.overflow ? .max : tokens.partialValue, now: loop.nowMicroseconds) else {
-            return
-        }
+        correct(admission, charge, charge.settle(tokens: tokens.overflow ? .max : tokens.partialValue, now: loop.nowMicroseconds))
+    }
+
+    /// It could not be served, for want of a place.
+    func undoRates(_ admission: Admission) {
+        if let charge = admission.rates { correct(admission, charge, charge.undo()) }
+    }
+
+    private func correct(_ admission: Admission, _ charge: RateCharge, _ corrections: [Int64]?) {
+        guard let corrections else { return }
         if corrections.contains(where: { $0 != 0 }) {
             noteRates(charge.held, corrections, at: loop.clock.nowMilliseconds(), since: admission.admittedAt / 1000)
         }

@@ -307,13 +307,16 @@ package final class RateLedger: Sendable {
     /// - Parameter tokens: nil: it never was, and used none.
     /// - Returns: what was counted too much or too little of each, in the order of `held`.
     @discardableResult
-    func settle(_ held: [Held], tokens: Int64?, now: Int64) -> [Int64] {
+    func settle(_ held: [Held], tokens: Int64?, now: Int64, wasServed: Bool = true) -> [Int64] {
         state.withLock { state in
             let now = Self.advance(&state, to: now)
             return held.map { held in
                 let index = state.places[held.key]
                 switch held.rule.measure {
-                case .requests: return 0
+                case .requests where wasServed: return 0
+                case .requests:
+                    if let index { state.counters[index].giveBack(held.amount, from: held.at) }
+                    return -held.amount
                 case .concurrent:
                     if let index { state.counters[index].running = max(0, state.counters[index].running &- 1) }
                     return 0
@@ -400,6 +403,8 @@ package final class RateLedger: Sendable {
         package let key: Key
         package let wanted: Int64
         package let held: Int64
+        /// In the window.
+        package let had: Int64
     }
 
     private static func share(of key: Key, _ rule: LimitRule, _ state: State) -> Int64 {
@@ -425,14 +430,14 @@ package final class RateLedger: Sendable {
             var uses: [Use] = []
             for key in state.hot.union(state.shares.keys) {
                 guard let index = state.places[key] else {
-                    uses.append(Use(key: key, wanted: 0, held: max(0, state.shares[key] ?? 0)))
+                    uses.append(Use(key: key, wanted: 0, held: max(0, state.shares[key] ?? 0), had: 0))
                     continue
                 }
                 let share = Self.share(of: key, state.counters[index].rule, state)
                 state.counters[index].share = share
                 state.counters[index].advance(to: now, state.counters[index].rule)
                 let used = state.counters[index].used
-                uses.append(Use(key: key, wanted: used &+ state.counters[index].refused, held: max(share, used)))
+                uses.append(Use(key: key, wanted: used &+ state.counters[index].refused, held: max(share, used), had: used))
                 state.counters[index].refused = 0
             }
             state.hot.removeAll(keepingCapacity: true)
@@ -529,6 +534,15 @@ final class RateCharge {
         isOpen = false
         shared?.settle(tokens: tokens)
         return ledger.settle(held, tokens: tokens, now: now)
+    }
+
+    /// The request was never begun, for no fault of its caller's: it counts for nothing.
+    /// - Returns: as `settle`.
+    func undo() -> [Int64]? {
+        guard isOpen else { return nil }
+        isOpen = false
+        shared?.settle(tokens: nil, wasServed: false)
+        return ledger.settle(held, tokens: nil, now: 0, wasServed: false)
     }
 
     deinit {

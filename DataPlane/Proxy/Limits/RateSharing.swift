@@ -46,6 +46,7 @@ package final class RateSharing: Sendable {
             message.counter = use.key.wire
             message.wanted = use.wanted
             message.held = use.held
+            message.had = use.had
             return message
         }
         return report

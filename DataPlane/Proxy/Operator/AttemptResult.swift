@@ -42,7 +42,7 @@ enum AttemptResult: Sendable, Hashable {
         case .broken: "the answer broke off"
         case .unusable: "no answer that could be understood"
         case .notBegun: "the connection had been closed"
-        case .noRoom: "no connection was free"
+        case .noRoom: "no place or connection was free"
         case .clientLeft: "the client left"
         case .stopped: "stopped by the data plane"
         }

@@ -107,6 +107,9 @@ package final class OperatorStatus: Sendable {
         for (index, fault) in ["client", "weir", "provider"].enumerated() {
             out.sample("weir_proxy_rejections_total", [("fault", fault)], loops.rejections[index + 1])
         }
+        out.one(
+            "weir_proxy_lined_total", "counter", "Requests that waited in line by tenant, since their loop had more to do than time.",
+            loops.lined)
         out.one("weir_proxy_retries_total", "counter", "Attempts after the first one.", loops.retries)
         out.one(
             "weir_proxy_client_disconnects_total", "counter", "Clients that left before the end of their answer.", loops.clientDisconnects)
@@ -141,6 +144,7 @@ package final class OperatorStatus: Sendable {
             out.sample("weir_proxy_budget_requests_total", [("outcome", outcome)], count)
         }
         out.one("weir_proxy_budget_overruns_total", "counter", "Requests that were charged more than they could come to.", budgets.beyond)
+        writePlaces(to: &out)
         out.one("weir_proxy_directory_keys", "gauge", "Virtual keys held.", UInt64(health.keyCount))
         out.one("weir_proxy_config_baseline_version", "gauge", "The configuration in force.", health.baselineVersion)
         out.one("weir_proxy_config_candidate_version", "gauge", "The configuration being rolled out; 0: none.", health.candidateVersion)
@@ -155,6 +159,24 @@ package final class OperatorStatus: Sendable {
         AttemptMetrics.write(sums.attempts, to: &out)
         ProcessMetrics.write(component: "weir-proxy", log: .standardError, to: &out)
         return out.text + server.listenerMetrics.text
+    }
+
+    private func writePlaces(to out: inout PrometheusText) {
+        let sums = server.places.sums
+        out.family(
+            "weir_proxy_queue_requests_total", "counter", "Requests that had to wait for a place at an endpoint, by what became of them.")
+        for (outcome, count) in [
+            ("waited", sums.waited), ("served", sums.served), ("timeout", sums.late), ("crowded_out", sums.crowded), ("left", sums.left),
+        ] {
+            out.sample("weir_proxy_queue_requests_total", [("outcome", outcome)], count)
+        }
+        out.histogram("weir_proxy_queue_wait_seconds", "Waited for a place, by those who had one.", sums.times)
+        out.family("weir_proxy_endpoint_places", "gauge", "Of endpoints with a bound: places, those taken, and requests that wait.")
+        for standing in server.places.standings {
+            for (state, count) in [("total", standing.places), ("taken", standing.taken), ("waiting", standing.waiting)] {
+                out.sample("weir_proxy_endpoint_places", [("endpoint", standing.endpoint), ("state", state)], UInt64(count))
+            }
+        }
     }
 
     /// By listener (`applications`, `operator`) and reason.

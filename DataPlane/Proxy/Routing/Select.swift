@@ -62,12 +62,15 @@ struct RoutePlan {
     }
 
     /// The next candidate, or nil when none is left.
-    mutating func next(_ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
+    /// - Parameter full: bit i is set where target i takes no more at the moment: another one of as good a standing is next, and with none,
+    ///   nil, rather than one of a worse standing: see `worthWaiting`.
+    mutating func next(_ health: HealthView, _ admission: Admission, now: Int64, full: UInt64 = 0) -> Candidate? {
         guard left > 0 else { return nil }
+        let awaited = full & ~tried == 0 ? nil : best(of: full, health, admission, now)?.rank
         if tried != 0 { random = Self.mixed(random) }
         var limit: Rank? = health.isQuiet ? .refused : .well
         while let rank = limit {
-            var excluded = tried
+            var excluded = tried | full
             if rank != .refused {
                 for (index, target) in route.targets.enumerated() where self.rank(target, health, admission, now) > rank {
                     excluded |= 1 << UInt64(index)
@@ -81,6 +84,7 @@ struct RoutePlan {
                 left -= 1
                 return candidate
             }
+            if let awaited, awaited <= rank { return nil }
             limit = Rank(rawValue: rank.rawValue + 1)
         }
         return nil
@@ -88,6 +92,36 @@ struct RoutePlan {
 
     /// The endpoint that was given last cannot be asked what the request asks: it was no attempt.
     mutating func giveBack() { left += 1 }
+
+    /// Places among the route's targets, and candidates, of those that are full, are left to be tried, and have the best standing.
+    func worthWaiting(_ full: UInt64, _ health: HealthView, _ admission: Admission, now: Int64) -> [(index: Int, candidate: Candidate)] {
+        left > 0 ? best(of: full, health, admission, now)?.targets ?? [] : []
+    }
+
+    private func best(
+        of full: UInt64, _ health: HealthView, _ admission: Admission, _ now: Int64
+    ) -> (rank: Rank, targets: [(index: Int, candidate: Candidate)])? {
+        var found: (rank: Rank, targets: [(index: Int, candidate: Candidate)])?
+        for (index, target) in route.targets.enumerated() where full & ~tried & 1 << UInt64(index) != 0 {
+            guard let candidate = candidate(target, health, admission, now) else { continue }
+            let rank = rank(target, health, admission, now)
+            if let best = found?.rank, rank > best { continue }
+            if found?.rank == rank { found?.targets.append((index, candidate)) } else { found = (rank, [(index, candidate)]) }
+        }
+        return found
+    }
+
+    /// Some target is left to be tried, whatever its standing.
+    var hasMore: Bool { left > 0 && route.targets.indices.contains { tried & 1 << UInt64($0) == 0 } }
+
+    /// A target that was waited for is tried.
+    mutating func take(_ index: Int) {
+        tried |= 1 << UInt64(index)
+        left -= 1
+    }
+
+    /// Targets that were waited for in vain.
+    mutating func pass(over indices: [Int]) { for index in indices { tried |= 1 << UInt64(index) } }
 
     /// After a credential was refused or limited: the same endpoint with another one, if there is any in good standing.
     mutating func another(than candidate: Candidate, _ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {

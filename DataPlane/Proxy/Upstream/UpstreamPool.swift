@@ -10,11 +10,14 @@ final class UpstreamPool {
     /// Monotonic microseconds before which no failure to connect is logged again.
     private var silentUntil: Int64 = 0
     private static let logPause: Int64 = 10_000_000
+    /// Attempts that wait for a connection, since there are as many as there may be.
+    private var line: FairLine<PoolWaiter>
 
     init(endpoint: CompiledEndpoint, loop: LoopContext) {
         let key = endpoint.pool
         origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM)
         self.loop = loop
+        line = FairLine(maximum: loop.settings.maxWaiting)
     }
 
     var isTLS: Bool { origin.isTLS }
@@ -30,18 +33,38 @@ final class UpstreamPool {
     /// the latter perhaps before this returns.
     /// - Parameter fresh: one that has not served yet.
     func acquire(for attempt: Attempt, connectTimeout: Int64, fresh: Bool) {
-        while !fresh, let connection = idle.popLast() {
+        while !fresh, line.isEmpty, let connection = idle.popLast() {
             if connection.isUsable {
                 connection.begin(attempt)
                 attempt.upstreamReady(connection, isReused: true)
                 return
             }
         }
-        guard count < loop.settings.maxUpstreamConnections else {
-            attempt.upstreamUnavailable(.exhausted)
-            return
+        guard count < loop.settings.maxUpstreamConnections, line.isEmpty else {
+            // Another endpoint first.
+            if attempt.hasAlternative { return attempt.upstreamUnavailable(.exhausted) }
+            return wait(PoolWaiter(attempt, connectTimeout: connectTimeout, fresh: fresh))
         }
         open(for: attempt, connectTimeout: connectTimeout)
+    }
+
+    private func wait(_ waiter: PoolWaiter) {
+        switch line.join(waiter) {
+        case .joined: break
+        case .instead(let other): other.attempt.crowdedOut()
+        case .refused: return waiter.attempt.upstreamUnavailable(.exhausted)
+        }
+        waiter.attempt.waits(waiter)
+    }
+
+    func leave(_ waiter: PoolWaiter) { _ = line.leave(waiter) }
+
+    /// There may be room for who waits.
+    private func serveLine() {
+        while count < loop.settings.maxUpstreamConnections, let waiter = line.next() {
+            waiter.attempt.waitsNoLonger()
+            open(for: waiter.attempt, connectTimeout: waiter.connectTimeout)
+        }
     }
 
     private func open(for attempt: Attempt, connectTimeout: Int64) {
@@ -52,6 +75,7 @@ final class UpstreamPool {
                 self.count -= 1
                 self.log(failure)
                 if attempt.isConnecting { attempt.upstreamUnavailable(Self.outcome(failure)) }
+                self.serveLine()
                 return
             }
             self.loop.metrics.upstreamConnectionsOpened &+= 1
@@ -89,6 +113,16 @@ final class UpstreamPool {
             connection.close()
             return
         }
+        if let waiter = line.next() {
+            waiter.attempt.waitsNoLonger()
+            // Who wants a new one gets its place.
+            guard !waiter.fresh else {
+                connection.close()
+                return open(for: waiter.attempt, connectTimeout: waiter.connectTimeout)
+            }
+            connection.begin(waiter.attempt)
+            return waiter.attempt.upstreamReady(connection, isReused: true)
+        }
         connection.rest(until: loop.nowMicroseconds &+ Int64(loop.settings.upstreamKeepAlive) &* 1000)
         idle.append(connection)
     }
@@ -96,5 +130,24 @@ final class UpstreamPool {
     func closed(_ connection: UpstreamConnection) {
         count -= 1
         if let index = idle.firstIndex(where: { $0 === connection }) { idle.remove(at: index) }
+        if !line.isEmpty { serveLine() }
+    }
+}
+
+/// An attempt in line for a connection.
+final class PoolWaiter: FairWaiter {
+    let attempt: Attempt
+    let since: Int64
+    let connectTimeout: Int64
+    let fresh: Bool
+
+    var tenant: IDBits { attempt.admission.caller.tenant.bits }
+    var weight: Int64 { attempt.admission.caller.tenant.weight }
+
+    init(_ attempt: Attempt, connectTimeout: Int64, fresh: Bool) {
+        self.attempt = attempt
+        self.connectTimeout = connectTimeout
+        self.fresh = fresh
+        since = attempt.loop.nowMicroseconds
     }
 }

@@ -310,6 +310,9 @@ package nonisolated struct Weir_V1_Endpoint: Sendable {
   /// Clears the value of `timeouts`. Subsequent reads from it will return its default value.
   package mutating func clearTimeouts() {self._timeouts = nil}
 
+  /// requests that a data plane has there at one time; 0: no bound
+  package var maxConcurrent: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -787,6 +790,9 @@ package nonisolated struct Weir_V1_Tenant: Sendable {
   package var name: String = String()
 
   package var disabled: Bool = false
+
+  /// its share beside others where they wait for each other; 0: 1
+  package var weight: UInt32 = 0
 
   /// A DID that nobody knows may become one of this tenant's: where it signs for one of these hosts, or, where none are named, for any.
   package var takesNewDids: Bool = false
@@ -1561,7 +1567,7 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1576,6 +1582,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 5: try { try decoder.decodeRepeatedStringField(value: &self.credentialIds) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._timeouts) }()
+      case 40: try { try decoder.decodeSingularUInt32Field(value: &self.maxConcurrent) }()
       default: break
       }
     }
@@ -1607,6 +1614,9 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._timeouts {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     } }()
+    if self.maxConcurrent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maxConcurrent, fieldNumber: 40)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1618,6 +1628,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.credentialIds != rhs.credentialIds {return false}
     if lhs.disabled != rhs.disabled {return false}
     if lhs._timeouts != rhs._timeouts {return false}
+    if lhs.maxConcurrent != rhs.maxConcurrent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2318,7 +2329,7 @@ nonisolated extension Weir_V1_DirectoryPayload: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Tenant"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}disabled\0\u{4}4takes_new_dids\0\u{3}did_hosts\0\u{3}did_patterns\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}disabled\0\u{2}%weight\0\u{4}\u{f}takes_new_dids\0\u{3}did_hosts\0\u{3}did_patterns\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2329,6 +2340,7 @@ nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      case 40: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
       case 55: try { try decoder.decodeSingularBoolField(value: &self.takesNewDids) }()
       case 56: try { try decoder.decodeRepeatedStringField(value: &self.didHosts) }()
       case 57: try { try decoder.decodeRepeatedStringField(value: &self.didPatterns) }()
@@ -2347,6 +2359,9 @@ nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.disabled != false {
       try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 3)
     }
+    if self.weight != 0 {
+      try visitor.visitSingularUInt32Field(value: self.weight, fieldNumber: 40)
+    }
     if self.takesNewDids != false {
       try visitor.visitSingularBoolField(value: self.takesNewDids, fieldNumber: 55)
     }
@@ -2363,6 +2378,7 @@ nonisolated extension Weir_V1_Tenant: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.id != rhs.id {return false}
     if lhs.name != rhs.name {return false}
     if lhs.disabled != rhs.disabled {return false}
+    if lhs.weight != rhs.weight {return false}
     if lhs.takesNewDids != rhs.takesNewDids {return false}
     if lhs.didHosts != rhs.didHosts {return false}
     if lhs.didPatterns != rhs.didPatterns {return false}

@@ -1053,6 +1053,9 @@ package nonisolated struct Weir_V1_RateUse: Sendable {
   /// the greater of its share and of what it has had in the window
   package var held: Int64 = 0
 
+  /// had in the window
+  package var had: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3003,7 +3006,7 @@ nonisolated extension Weir_V1_RateReport: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension Weir_V1_RateUse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RateUse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}counter\0\u{1}wanted\0\u{1}held\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}counter\0\u{1}wanted\0\u{1}held\0\u{2}%had\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3014,6 +3017,7 @@ nonisolated extension Weir_V1_RateUse: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularBytesField(value: &self.counter) }()
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.wanted) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.held) }()
+      case 40: try { try decoder.decodeSingularInt64Field(value: &self.had) }()
       default: break
       }
     }
@@ -3029,6 +3033,9 @@ nonisolated extension Weir_V1_RateUse: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.held != 0 {
       try visitor.visitSingularInt64Field(value: self.held, fieldNumber: 3)
     }
+    if self.had != 0 {
+      try visitor.visitSingularInt64Field(value: self.had, fieldNumber: 40)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3036,6 +3043,7 @@ nonisolated extension Weir_V1_RateUse: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.counter != rhs.counter {return false}
     if lhs.wanted != rhs.wanted {return false}
     if lhs.held != rhs.held {return false}
+    if lhs.had != rhs.had {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

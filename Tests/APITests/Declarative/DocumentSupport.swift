@@ -17,7 +17,7 @@ enum SampleDocument {
         "tenants": [
             [
                 "name": "Acme", "did_policy": "allow_list", "did_patterns": ["did:key:z6Mk*"], "did_hosts": ["api.acme.example"],
-                "did_daily_limit": 50, "did_credential": "management", "did_key_limit": "2.50", "did_key_limit_reset": "daily",
+                "weight": 3, "did_daily_limit": 50, "did_credential": "management", "did_key_limit": "2.50", "did_key_limit_reset": "daily",
             ], ["name": "Brown", "status": "disabled"],
         ],
         // Two of one name: what refers to them says whose.
@@ -64,7 +64,7 @@ enum SampleDocument {
             ["provider": "openai", "name": "management", "purpose": "management", "secret": .string(secret)],
         ],
         "endpoints": [
-            ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000]],
+            ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000], "max_concurrent": 8],
             ["provider": "openai", "name": "us", "disabled": true, "base_url": "https://us.example.com/v1"],
         ],
         "models": [

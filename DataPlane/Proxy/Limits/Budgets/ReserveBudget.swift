@@ -199,10 +199,10 @@ extension Exchange {
     /// - Parameter isLast: nobody waits any longer.
     /// - Returns: false while it waits on.
     func retryReservation(isLast: Bool) -> Bool {
-        guard case .reserving(let admission, let attempt) = stage else { return true }
+        guard case .reserving(let admission, let candidate) = stage else { return true }
         do throws(Rejection) {
             if try reserveBudget(admission) {
-                try begin(admission, attempt)
+                try setOut(admission, candidate)
             } else if isLast {
                 loop.budgets.count { $0.unavailable &+= 1 }
                 throw .budgetUnavailable("the control plane did not answer in time")
@@ -210,7 +210,6 @@ extension Exchange {
                 return false
             }
         } catch {
-            stage = .receiving(nil)
             reject(error)
         }
         return true

@@ -105,7 +105,7 @@ final class SharedCharge {
     private unowned let counters: SharedCounters
     /// Redis's clock when it was counted; 0: it was not, as far as is known.
     private var takenAt: Int64 = 0
-    private var settled: (isOver: Bool, tokens: Int64?) = (false, nil)
+    private var settled: (isOver: Bool, tokens: Int64?, wasServed: Bool) = (false, nil, true)
 
     /// - Parameter parts: what this region may have of each limit; nil: all.
     init(_ claims: [RateLedger.Claim], who: RequestID, parts: [Int64]?, prefix: String, _ counters: SharedCounters) {
@@ -150,22 +150,29 @@ final class SharedCharge {
     /// Redis has counted it. It may have ended meanwhile.
     func wasTaken(at time: Int64) {
         takenAt = time
-        if settled.isOver { tell(tokens: settled.tokens) }
+        if settled.isOver { tell() }
     }
 
     /// The request has ended: its tokens are what they came to, and what it had for itself at one time is free.
-    /// - Parameter tokens: nil: it never was, and used none.
-    func settle(tokens: Int64?) {
+    /// - Parameters:
+    ///   - tokens: nil: it never was, and used none.
+    ///   - wasServed: false: it does not even count as a request.
+    func settle(tokens: Int64?, wasServed: Bool = true) {
         guard !settled.isOver else { return }
-        settled = (true, tokens)
+        settled = (true, tokens, wasServed)
         counters.hasEnded(self)
-        tell(tokens: tokens)
+        tell()
     }
 
-    private func tell(tokens: Int64?) {
+    private func tell() {
         var amendments = leases(Self.ends)
-        for entry in entries where takenAt > 0 && entry.rule.measure == .tokens {
-            let difference = min(max(0, tokens ?? 0), Self.largest) - entry.amount
+        for entry in entries where takenAt > 0 {
+            let difference: Int64
+            switch entry.rule.measure {
+            case .tokens: difference = min(max(0, settled.tokens ?? 0), Self.largest) - entry.amount
+            case .requests: difference = settled.wasServed ? 0 : -entry.amount
+            case .concurrent: continue
+            }
             if difference == 0 { continue }
             amendments.append(
                 Amendment(

@@ -129,12 +129,15 @@ package final class CompiledRoute: Sendable {
     package let maxAttempts: Int
     /// Whether a request that went out, and whose outcome is not known, may be sent to another endpoint: it may then be served twice.
     package let repeatsUnknownOutcomes: Bool
+    /// Some endpoint of it takes only so many requests at one time.
+    package let isBounded: Bool
 
     init(id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false) {
         self.id = id
         self.repeatsUnknownOutcomes = repeatsUnknownOutcomes
         idBytes = Array(id.utf8)
         self.targets = targets
+        isBounded = targets.contains { $0.endpoint.maxConcurrent > 0 }
         self.maxAttempts = max(1, maxAttempts == 0 ? targets.count : maxAttempts)
         var sum: UInt64 = 0
         cumulativeWeights = targets.map { target in

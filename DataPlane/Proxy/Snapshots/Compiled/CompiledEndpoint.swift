@@ -31,6 +31,8 @@ package final class CompiledEndpoint: Sendable {
     /// PEM of further trust roots; empty for the system's alone.
     package let caPEM: String
     package let timeouts: CompiledTimeouts
+    /// Requests that this data plane has there at one time; 0: no bound.
+    package let maxConcurrent: Int
     package let pool: PoolKey
 
     init(_ endpoint: Weir_V1_Endpoint, provider: Weir_V1_Provider, url: ConfigValidation.BaseURL) {
@@ -54,6 +56,7 @@ package final class CompiledEndpoint: Sendable {
         authHeader = provider.authScheme == .header ? provider.authHeader : ""
         caPEM = url.isTLS ? provider.caPem : ""
         timeouts = CompiledTimeouts(endpoint.timeouts, over: provider.timeouts)
+        maxConcurrent = Int(endpoint.maxConcurrent)
         pool = PoolKey(
             isTLS: isTLS, host: host, port: port, trust: caPEM.isEmpty ? [] : SHA256Digest.of(Array(caPEM.utf8)),
             connectMilliseconds: timeouts.connectMilliseconds)
@@ -71,7 +74,7 @@ package final class CompiledEndpoint: Sendable {
         id == other.id && name == other.name && providerID == other.providerID && pool == other.pool && pathPrefix == other.pathPrefix
             && credentialIDs == other.credentialIDs && authScheme == other.authScheme && authHeader == other.authHeader
             && caPEM == other.caPEM && timeouts == other.timeouts && flavour == other.flavour && speaks == other.speaks
-            && apiVersion == other.apiVersion
+            && apiVersion == other.apiVersion && maxConcurrent == other.maxConcurrent
     }
 }
 

@@ -196,12 +196,15 @@ package final class TenantEntry: Sendable {
     package let bits: IDBits
     package let idBytes: [UInt8]
     package let disabled: Bool
+    /// Its share beside other tenants' where requests wait for each other: 1...1000.
+    let weight: Int64
     /// Which DIDs that nobody knows may become its; nil: none.
     let newDIDs: NewDIDPolicy?
 
-    init(bits: IDBits, disabled: Bool, newDIDs: NewDIDPolicy? = nil) {
+    init(bits: IDBits, disabled: Bool, weight: UInt64 = 0, newDIDs: NewDIDPolicy? = nil) {
         self.bits = bits
         self.disabled = disabled
+        self.weight = Int64(min(max(weight, 1), 1000))
         self.newDIDs = disabled ? nil : newDIDs
         idBytes = bits.bytes(prefix: Self.idPrefix)
     }

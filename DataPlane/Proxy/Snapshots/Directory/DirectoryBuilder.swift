@@ -46,11 +46,12 @@ struct DirectoryBuilder {
         for index in shards.indices { shards[index].reserve(keys / Directory.shardCount) }
     }
 
-    mutating func upsertTenant(_ id: IDBits, disabled: Bool, newDIDs: NewDIDPolicy? = nil) {
+    /// - Parameter weight: 0 is one that was not said.
+    mutating func upsertTenant(_ id: IDBits, disabled: Bool, weight: UInt64 = 0, newDIDs: NewDIDPolicy? = nil) {
         let known = tenants[id]
-        if let known, known.disabled == disabled, known.newDIDs == newDIDs { return }
+        let entry = TenantEntry(bits: id, disabled: disabled, weight: weight, newDIDs: newDIDs)
+        if let known, known.disabled == disabled, known.weight == entry.weight, known.newDIDs == newDIDs { return }
         if disabled { revocations &+= 1 }
-        let entry = TenantEntry(bits: id, disabled: disabled, newDIDs: newDIDs)
         tenants[id] = entry
         guard known != nil else { return }
         for index in projects.indices {

@@ -75,6 +75,7 @@ enum DirectoryReader {
             var message = WireReader(try reader.bytes(field))
             var id: IDBits?
             var disabled = false
+            var weight: UInt64 = 0
             var takesNewDIDs = false
             var hosts: Set<String> = []
             var patterns: [String] = []
@@ -82,6 +83,7 @@ enum DirectoryReader {
                 switch member.number {
                 case 1: id = try identifier(message.bytes(member), TenantEntry.idPrefix)
                 case 3: disabled = try message.varint(member) != 0
+                case 40: weight = try message.varint(member)
                 case 55: takesNewDIDs = try message.varint(member) != 0
                 case 56: hosts.insert(try message.string(member))
                 case 57: patterns.append(try message.string(member))
@@ -89,7 +91,7 @@ enum DirectoryReader {
                 }
             }
             builder.upsertTenant(
-                try required(id, "a tenant without an id"), disabled: disabled,
+                try required(id, "a tenant without an id"), disabled: disabled, weight: weight,
                 newDIDs: takesNewDIDs ? NewDIDPolicy(hosts: hosts, patterns: patterns) : nil)
         }
         reader = WireReader(payload)
