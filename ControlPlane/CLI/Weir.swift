@@ -22,7 +22,7 @@ struct Weir: ParsableCommand {
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Prices>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
-            UsageCommand.self, BillingCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self,
+            UsageCommand.self, BillingCommand.self, InvoiceCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self,
             NounCommand<Declared<PersonContent>>.self, NounCommand<Declared<GroupRoleContent>>.self, Completion.self,
         ])
 }

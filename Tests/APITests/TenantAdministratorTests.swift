@@ -98,7 +98,8 @@ struct TenantAdministratorTests {
                 "POST /admin/api/users/{id}/sync-expiry", "POST /admin/api/dids/{id}/resolve",
                 "POST /admin/api/users/sync/bulk-expiry",
                 "GET /admin/api/billing", "GET /admin/api/billing/entries", "GET /admin/api/billing/balance",
-                "GET /admin/api/billing/statement", "GET /admin/api/budgets", "GET /admin/api/budgets/{id}",
+                "GET /admin/api/billing/statement", "GET /admin/api/billing/invoice", "GET /admin/api/billing/keys",
+                "GET /admin/api/budgets", "GET /admin/api/budgets/{id}",
                 "POST /admin/api/webhooks/{id}/rotate", "POST /admin/api/webhooks/{id}/test", "POST /admin/api/webhooks/{id}/redeliver",
                 "GET /admin/api/webhooks/{id}/deliveries",
                 "GET /admin/api/budgets/{id}/state", "GET /admin/api/spend-events",
@@ -175,7 +176,9 @@ struct TenantAdministratorTests {
             let mine = try await Household(h, "Mine", did: Household.dids[1])
             let token = try await h.token(.owner, of: mine.tenant)
             for route in h.table.routes where route.method == .get && Self.isOpen(route) && !route.pattern.contains("{id}") {
-                let month = ["/admin/api/billing", "/admin/api/billing/statement"].contains(route.pattern) ? "?month=2026-11" : ""
+                let month =
+                    ["/admin/api/billing", "/admin/api/billing/statement", "/admin/api/billing/invoice"].contains(route.pattern)
+                    ? "?month=2026-11" : ""
                 let answer = try await h.get(route.pattern + month, token: token)
                 #expect(answer.status == 200, "\(route.pattern): \(answer.text)")
                 for word in other.words { #expect(!answer.text.contains(word), "\(route.pattern) tells \(word)") }

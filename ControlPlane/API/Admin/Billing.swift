@@ -36,6 +36,14 @@ package struct BillingRoutes: RouteGroup {
             try request.query.allow(Set(BillingDocs.statement(forTenant: false).query.map(\.name)))
             return try await request.statement(billing, of: try Self.tenant(request), as: request.actor.scope)
         }
+        table.report("/admin/api/billing/invoice", .admin(.readUsage), BillingDocs.invoice(forTenant: false)) { request in
+            try request.query.allow(["tenant_id", "month"])
+            return try await request.invoice(billing, of: try Self.tenant(request), as: request.actor.scope)
+        }
+        table.report("/admin/api/billing/keys", .admin(.readUsage), BillingDocs.keys(forTenant: false)) { request in
+            try request.query.allow(["tenant_id"])
+            return .json(["items": .array(try await billing.signers(of: try Self.tenant(request), as: request.actor.scope))])
+        }
         table.post("/admin/api/billing/top-ups", .admin(.price), BillingDocs.topUp) { request in
             .json(try await billing.ledger.topUp(try Self.posting(request), by: request.actor).json, status: .created)
         }
@@ -107,6 +115,18 @@ extension APIRequest {
         return APIResponse(
             status: .ok, headers: [.contentType: format.contentType],
             body: format.lines(statement.objects, columns: BillingStatement.columns, withTitles: true))
+    }
+}
+
+extension APIRequest {
+    /// `?month=`, as JSON lines, one part after the other.
+    func invoice(_ billing: Billing, of tenantID: TenantID, as scope: TenantScope) async throws -> APIResponse {
+        let invoice = try await billing.invoice(of: tenantID, month: try BillingMonth(parameter: query["month"]), as: scope)
+        return try await .streamed(contentType: UsageFormat.jsonl.contentType, after: nil) { after in
+            let place = (after?.time ?? 0) + 1
+            guard let lines = try await invoice.next() else { return ([], nil) }
+            return (lines, Cursor(list: "invoice", time: place, id: ""))
+        }
     }
 }
 
@@ -188,6 +208,30 @@ enum BillingDocs {
                 ]
             $0.answer = .anything
             $0.otherTypes = ["text/csv", "application/jsonl"]
+        }
+    }
+
+    static func invoice(forTenant: Bool) -> RouteDocs {
+        RouteDocs("A month's statement with every record that it charges, in the chains that data planes signed: see docs/invoices.md.") {
+            $0.query = (forTenant ? [] : [tenantID]) + [monthField]
+            $0.answer = .anything
+            $0.otherTypes = ["application/jsonl"]
+        }
+    }
+
+    static func keys(forTenant: Bool) -> RouteDocs {
+        RouteDocs("The public keys of the data planes that sign, or may sign, a tenant's records: what invoices are verified with.") {
+            $0.query = forTenant ? [] : [tenantID]
+            $0.answer = .object([
+                told(
+                    "items",
+                    .objects(
+                        [
+                            told("kind", words, "key"), told("data_plane_id", .id(DataPlaneKind.prefix), "Whose it is."),
+                            told("data_plane", words, "What people call it."),
+                            told("public_key", words, "Ed25519, 32 bytes in Base64."),
+                        ], maximum: 10_000), "One for each data plane.")
+            ])
         }
     }
 

@@ -31,6 +31,17 @@ package struct SelfServiceRoutes: RouteGroup {
             return try await request.statement(billing, of: tenantID, as: .tenant(tenantID.rawValue))
         }
 
+        table.report("/external/v1/billing/invoice", .virtualKey, BillingDocs.invoice(forTenant: true)) { request in
+            try request.query.allow(["month"])
+            let tenantID = try Self.payer(request)
+            return try await request.invoice(billing, of: tenantID, as: .tenant(tenantID.rawValue))
+        }
+        table.report("/external/v1/billing/keys", .virtualKey, BillingDocs.keys(forTenant: true)) { request in
+            try request.query.allow([])
+            let tenantID = try Self.payer(request)
+            return .json(["items": .array(try await billing.signers(of: tenantID, as: .tenant(tenantID.rawValue)))])
+        }
+
         table.get("/external/v1/health", .virtualKey) { request in
             try request.query.allow([])
             let caller = try request.keyCaller

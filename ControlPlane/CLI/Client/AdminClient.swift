@@ -36,16 +36,7 @@ struct AdminClient: Sendable {
     func send(
         _ method: String, _ path: String, query: [(String, String)] = [], body: JSONValue? = nil, ifMatch: String? = nil
     ) async throws -> Answer {
-        var components = URLComponents()
-        components.queryItems = query.isEmpty ? nil : query.map { URLQueryItem(name: $0.0, value: $0.1) }
-        // URLComponents leaves "+" alone, which a server may read as a space: timestamps with an offset hold one.
-        let encoded = components.percentEncodedQuery?.replacingOccurrences(of: "+", with: "%2B")
-        let address = base.absoluteString.trimmingSuffix("/") + "/admin/api/" + path + (encoded.map { "?" + $0 } ?? "")
-        guard let url = URL(string: address) else { throw Failure.usage("\"\(path)\" makes no address") }
-        var request = URLRequest(url: url)
-        request.httpMethod = method
-        request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization")
-        request.setValue("application/json", forHTTPHeaderField: "Accept")
+        var request = try request(method, path, query: query)
         if let ifMatch { request.setValue(ifMatch, forHTTPHeaderField: "If-Match") }
         if let body {
             request.httpBody = Data(body.bytes)
@@ -63,6 +54,56 @@ struct AdminClient: Sendable {
             throw Failure.refused(status: response.statusCode, problem: json, text: text)
         }
         return Answer(text: text, json: json ?? .null, etag: response.value(forHTTPHeaderField: "ETag"))
+    }
+
+    private func request(_ method: String, _ path: String, query: [(String, String)]) throws -> URLRequest {
+        var components = URLComponents()
+        components.queryItems = query.isEmpty ? nil : query.map { URLQueryItem(name: $0.0, value: $0.1) }
+        // URLComponents leaves "+" alone, which a server may read as a space: timestamps with an offset hold one.
+        let encoded = components.percentEncodedQuery?.replacingOccurrences(of: "+", with: "%2B")
+        let address = base.absoluteString.trimmingSuffix("/") + "/admin/api/" + path + (encoded.map { "?" + $0 } ?? "")
+        guard let url = URL(string: address) else { throw Failure.usage("\"\(path)\" makes no address") }
+        var request = URLRequest(url: url)
+        request.httpMethod = method
+        request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization")
+        request.setValue("application/json", forHTTPHeaderField: "Accept")
+        return request
+    }
+
+    /// An answer of any length, by way of a file: nothing of it is shown before all of it is there.
+    /// - Parameter path: Where it is to be; nil: on standard output.
+    func download(_ resource: String, query: [(String, String)], to path: String?) async throws {
+        let request = try request("GET", resource, query: query)
+        let (session, base) = (session, base)
+        let kept = FileManager.default.temporaryDirectory.appendingPathComponent("weir-" + Base32.encode(SecureRandom.bytes(10)))
+        defer { try? FileManager.default.removeItem(at: kept) }
+        let status: Int = try await withCheckedThrowingContinuation { continuation in
+            session.downloadTask(with: request) { file, response, error in
+                guard let file, let status = (response as? HTTPURLResponse)?.statusCode else {
+                    let why = error?.localizedDescription ?? "no answer"
+                    continuation.resume(
+                        throwing: Failure.unreachable("cannot reach the control plane at \(base.absoluteString): \(why)"))
+                    return
+                }
+                // The file goes when this returns.
+                continuation.resume(with: Result { try FileManager.default.moveItem(at: file, to: kept) }.map { status })
+            }.resume()
+        }
+        guard (200..<300).contains(status) else {
+            let data = (try? Data(contentsOf: kept)) ?? Data()
+            throw Failure.refused(status: status, problem: try? JSONValue(parsing: data), text: String(decoding: data, as: UTF8.self))
+        }
+        guard let path else {
+            let handle = try FileHandle(forReadingFrom: kept)
+            while let piece = try handle.read(upToCount: 1 << 20), !piece.isEmpty { try FileHandle.standardOutput.write(contentsOf: piece) }
+            return
+        }
+        do {
+            try? FileManager.default.removeItem(atPath: path)
+            try FileManager.default.moveItem(at: kept, to: URL(fileURLWithPath: path))
+        } catch {
+            throw Failure.usage("\(path) cannot be written: \(error.localizedDescription)")
+        }
     }
 
     /// Sends a request; a POST whose outcome is not known, because the connection was lost or the control plane was busy, again.

@@ -209,7 +209,7 @@ package struct BillingLedger: Sendable {
     }
 
     /// By day: the lines by which what is posted falls short of what was used.
-    private static func unposted(_ c: any SQLConnection, _ tenantID: String, _ days: Range<Int64>) throws -> [Int64: [LedgerLine]] {
+    static func unposted(_ c: any SQLConnection, _ tenantID: String, _ days: Range<Int64>) throws -> [Int64: [LedgerLine]] {
         let posted = try LedgerTable.postedUsage(c, tenantID: tenantID, days: days)
         let used = try LedgerTable.summedUsage(c, tenantID: tenantID, days: days)
         var lines: [Int64: [LedgerLine]] = [:]

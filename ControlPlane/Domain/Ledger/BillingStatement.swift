@@ -23,6 +23,8 @@ package struct BillingStatement: Sendable {
     package let month: BillingMonth
     let openingNano: Int64
     let lines: [Line]
+    /// The last head of each chain of records that counts for it: what an invoice proves it by.
+    let heads: [UsageHeadRow]
     let names: [String: String]
 
     var closingNano: Int64 { lines.last?.balanceNano ?? openingNano }
@@ -33,8 +35,10 @@ package struct BillingStatement: Sendable {
 
     private func dollars(_ nano: Int64) -> JSONValue { .string(NanoDollars(nano).decimalString) }
 
-    /// Lines as objects, the first and the last one saying what the tenant had and has.
-    package var objects: [JSONValue] {
+    /// Lines as objects: what the tenant had, each line, what it has, and the heads of the chains, which change no balance.
+    package var objects: [JSONValue] { booked + heads.map(json) }
+
+    var booked: [JSONValue] {
         [bound("opening", month.days.lowerBound, openingNano)] + lines.map(json) + [
             bound("closing", month.days.upperBound - 1, closingNano)
         ]
@@ -45,6 +49,7 @@ package struct BillingStatement: Sendable {
             "tenant_id": .string(tenantID.rawValue), "tenant": .string(tenant), "month": .string(month.text),
             "opening_balance": dollars(openingNano), "received": dollars(sum(.topUp)), "adjustments": dollars(sum(.adjustment)),
             "usage": dollars(sum(.usage)), "closing_balance": dollars(closingNano), "lines": .array(lines.map(json)),
+            "heads": .array(heads.map(\.json)),
         ]
     }
 
@@ -54,6 +59,17 @@ package struct BillingStatement: Sendable {
         object["day"] = .string(BillingMonth.text(ofDay: day))
         object["kind"] = .string(kind)
         object["balance"] = dollars(balance)
+        return .object(object)
+    }
+
+    private func json(_ head: UsageHeadRow) -> JSONValue {
+        var object = JSONObject()
+        for name in Self.columns { object[name] = .null }
+        object["day"] = .string(BillingMonth.text(ofDay: head.signedAt / 86_400_000))
+        object["posted_at"] = .time(head.signedAt)
+        object["kind"] = .string("head")
+        object["reference"] = .string("\(head.key.dataPlaneID)/\(head.key.incarnation)")
+        object["description"] = .string("\(head.number) records, \(Hex.encode(head.link)), signed \(Base64.encode(head.signature))")
         return .object(object)
     }
 
@@ -85,32 +101,37 @@ extension BillingLedger {
     ) async throws -> BillingStatement {
         // What was used and is not posted yet is posted first: the lines are whole.
         if postedUntil == nil { try await postUsage(of: tenantID.rawValue, days: month.days) }
-        return try await domain.report(as: scope) { c in
-            let tenant = try TenantContent.present(c, tenantID)
-            let rows = try LedgerTable.entries(
-                c, tenantID: tenantID.rawValue, days: month.days, postedUntil: postedUntil, limit: Self.maximumLines + 1)
-            let opening = try LedgerTable.balance(
-                c, tenantID: tenantID.rawValue, .balance, before: month.days.lowerBound, postedUntil: postedUntil)
-            var balance = opening
-            var lines: [BillingStatement.Line] = []
-            for entry in try Self.whole(c, rows) {
-                // Each line of usage by itself; of everything else what it does to the balance.
-                let shown =
-                    entry.row.kind == .usage ? entry.lines.filter { $0.account == .usage } : [LedgerLine(.usage, -entry.balanceChange)]
-                for line in shown {
-                    balance = Int64(clamping: Int128(balance) - Int128(line.amountNano))
-                    lines.append(
-                        BillingStatement.Line(
-                            entry: entry.row, projectID: line.projectID, model: line.model, requests: line.requests,
-                            amountNano: -line.amountNano, balanceNano: balance))
-                }
+        return try await domain.report(as: scope) { c in try Self.statement(c, of: tenantID, month: month, postedUntil: postedUntil) }
+    }
+
+    static func statement(
+        _ c: any SQLConnection, of tenantID: TenantID, month: BillingMonth, postedUntil: Int64? = nil
+    ) throws -> BillingStatement {
+        let tenant = try TenantContent.present(c, tenantID)
+        let rows = try LedgerTable.entries(
+            c, tenantID: tenantID.rawValue, days: month.days, postedUntil: postedUntil, limit: Self.maximumLines + 1)
+        let opening = try LedgerTable.balance(
+            c, tenantID: tenantID.rawValue, .balance, before: month.days.lowerBound, postedUntil: postedUntil)
+        var balance = opening
+        var lines: [BillingStatement.Line] = []
+        for entry in try Self.whole(c, rows) {
+            // Each line of usage by itself; of everything else what it does to the balance.
+            let shown =
+                entry.row.kind == .usage ? entry.lines.filter { $0.account == .usage } : [LedgerLine(.usage, -entry.balanceChange)]
+            for line in shown {
+                balance = Int64(clamping: Int128(balance) - Int128(line.amountNano))
+                lines.append(
+                    BillingStatement.Line(
+                        entry: entry.row, projectID: line.projectID, model: line.model, requests: line.requests,
+                        amountNano: -line.amountNano, balanceNano: balance))
             }
-            guard lines.count <= Self.maximumLines else {
-                throw DomainError.invalid("month", "has more than \(Self.maximumLines) lines", remedy: "Page through the ledger's entries.")
-            }
-            return BillingStatement(
-                tenantID: tenantID, tenant: tenant.content.name, month: month, openingNano: opening, lines: lines,
-                names: try EntityNames.of(Set(lines.map(\.projectID)), c))
         }
+        guard lines.count <= Self.maximumLines else {
+            throw DomainError.invalid("month", "has more than \(Self.maximumLines) lines", remedy: "Page through the ledger's entries.")
+        }
+        return BillingStatement(
+            tenantID: tenantID, tenant: tenant.content.name, month: month, openingNano: opening, lines: lines,
+            heads: try InvoicePlan.chains(c, tenantID: tenantID.rawValue, month: month).compactMap(\.last),
+            names: try EntityNames.of(Set(lines.map(\.projectID)), c))
     }
 }
