@@ -183,6 +183,9 @@ struct DashboardTests {
         }
     }
 
+    @Test("every template is one")
+    func templates() { #expect(Set(Templates.compiled.keys) == Set(Templates.all.keys)) }
+
     @Test("amounts, numbers and times are written for people")
     func values() {
         #expect(Rendering.dollars("1234567.5") == "$1\u{202F}234\u{202F}567.50")

@@ -110,6 +110,21 @@ struct RowSecurityTests {
                             created_at, updated_at, directory_revision)
                         VALUES ($1, $1, 'tenant', $2, 'requests', 1, 1, 'sliding_window', 0, 'enforce', 1, 1, 1, 1)
                         """, [.text("lim_" + tenant), .text(tenant)])
+                    for statement in [
+                        "INSERT INTO usage_chains (tenant_id, data_plane_id, incarnation, number, link) VALUES ($1, 'dp_a', 'i', 1, $2)",
+                        """
+                        INSERT INTO usage_signed (tenant_id, data_plane_id, incarnation, first_number, last_number, first_day, last_day, records)
+                        VALUES ($1, 'dp_a', 'i', 1, 1, 1, 1, $2)
+                        """,
+                        """
+                        INSERT INTO usage_heads (tenant_id, data_plane_id, incarnation, day, is_last, number, link, signed_at, signature)
+                        VALUES ($1, 'dp_a', 'i', 1, 1, 1, $2, 1, $2)
+                        """,
+                    ] {
+                        try c.execute(statement, [.text(tenant), .blob([1])])
+                    }
+                    try c.execute(
+                        "INSERT INTO usage_verdicts VALUES ($1, 'dp_a', 'i', 1, 'charged', 1, 1, 1)", [.text(tenant)])
                     try DIDDocumentsTable.put(c, DIDDocumentRow(didID: "did_" + tenant, tenantID: tenant, nextAt: 1))
                     try AuditTable.insert(
                         c,

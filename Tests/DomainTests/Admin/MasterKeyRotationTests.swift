@@ -124,6 +124,8 @@ struct MasterKeyRotationTests {
         "config_projections.payload": "a part of a configuration", "signing_keys.public_key": "a public key", "keyrings.digest": "a digest",
         "keyrings.envelope": "a signed document", "data_planes.identity_public_key": "a public key",
         "data_planes.sealing_public_key": "a public key", "data_plane_documents.digest": "a digest", "issued_documents.digest": "a digest",
+        "usage_chains.link": "a digest", "usage_heads.link": "a digest", "usage_heads.signature": "a signature",
+        "usage_signed.records": "what data planes reported", "usage_watermarks.recent": "digests",
         "session_nonces.nonce": "a nonce", "config_projections.digest": "a digest",
     ]
 
