@@ -52,6 +52,14 @@ package enum ConfigValidation {
         return .success(BaseURL(isTLS: scheme == "https", host: host.lowercased(), port: port, path: path))
     }
 
+    /// Empty, or what may stand in a query and in a field's value.
+    package static func isAPIVersion(_ text: String) -> Bool {
+        text.utf8.count <= 64
+            && text.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || "-._".utf8.contains(byte)
+            }
+    }
+
     /// What servers and proxies resolve in different ways: "..", "//" and their encoded forms.
     private static func hasAmbiguousSegments(_ path: String) -> Bool {
         let lower = path.lowercased()
@@ -127,6 +135,15 @@ package enum ConfigValidation {
                 add("\(path).kind", "\"\(provider.kind)\" is not a kind of provider", "use one of: \(known)")
             }
             check(baseURL: provider.baseURL, at: "\(path).base_url")
+            // It becomes a part of each request's target, or of its head.
+            if !ConfigValidation.isAPIVersion(provider.apiVersion) {
+                add("\(path).api_version", "has other characters than letters, digits, '-', '.' and '_'", "write it as 2024-10-21")
+            }
+            for api in provider.apis where !Vocabulary.providerAPIs.contains(api) {
+                add(
+                    "\(path).apis", "\"\(api)\" is not an API that is known here", "use: \(Vocabulary.providerAPIs.joined(separator: ", "))"
+                )
+            }
             switch provider.authScheme {
             case .bearer, .basic, .none: break
             case .header:

@@ -61,7 +61,8 @@ struct AnswerBuilder {
             answer.joinIfPossible()
             return answer
         }
-        let statesUsage = !isStream || key.operation == .messages || key.includesUsage || script.usage.isVolunteered
+        let statesUsage =
+            !isStream || key.operation == .messages || key.operation == .responses || givesUsage || script.usage.isVolunteered
         answer.stated = statesUsage ? statedUsage : nil
         answer.paceMicroseconds = script.paceMicroseconds
         answer.burst = script.burst
@@ -78,6 +79,8 @@ struct AnswerBuilder {
         answer.joinIfPossible()
         return answer
     }
+
+    private var givesUsage: Bool { key.includesUsage || script.isOpenRouter }
 
     var isStream: Bool { key.operation != .embeddings && (key.stream || script.alwaysStreams) }
 
@@ -136,6 +139,7 @@ struct AnswerBuilder {
         case nil: break
         }
         if script.closes || script.endsWithConnection { text += "connection: close\r\n" }
+        if script.isOpenRouter { text += "x-generation-id: gen-simulator\r\n" }
         if key.operation == .messages {
             text += "request-id: req_simulator\r\nanthropic-ratelimit-requests-limit: 50\r\nanthropic-ratelimit-requests-remaining: 49\r\n"
             text += "anthropic-ratelimit-requests-reset: 2026-01-01T00:00:00Z\r\n"
@@ -182,6 +186,7 @@ struct AnswerBuilder {
             answer.stated = nil
             return
         }
+        if key.operation == .responses { return responsesStream(&answer) }
         if let code = script.errorFirstCode {
             if key.operation == .messages { answer.opening = messagesOpening }
             answer.closing = framed(
@@ -192,7 +197,13 @@ struct AnswerBuilder {
             return
         }
         if key.operation == .messages { return messagesStream(&answer) }
-        if key.operation == .chat { answer.opening = event(delta: #"{"role":"assistant","content":""}"#, finish: nil) }
+        if script.isAzure {
+            let filters = #"{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}}"#
+            answer.opening = sse(streamHead + #""choices":[],"prompt_filter_results":[\#(filters)]}"#)
+            answer.opening.writeImmutableBuffer(event(delta: #"{"role":"assistant","content":""}"#, finish: nil))
+        } else if key.operation == .chat {
+            answer.opening = event(delta: #"{"role":"assistant","content":""}"#, finish: nil)
+        }
         var texts = wording ?? Self.texts.map { textOfChunk($0) }
         if script.isGigabyte { texts = [String(repeating: "g", count: Self.fillerBytes)] }
         answer.events = texts.map { content(event: $0) }
@@ -204,7 +215,8 @@ struct AnswerBuilder {
         if let after = script.errorMidAfter {
             answer.eventCount = min(answer.eventCount, after)
             let failure = ErrorBody.json(status: 500, model: model, kind: .common, leak: script.leaks ? credential : nil)
-            answer.closing = framed("data: " + failure + newline + newline)
+            let ended = #","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#
+            answer.closing = framed("data: " + (script.isOpenRouter ? failure.dropLast() + ended : failure) + newline + newline)
             answer.closing.writeImmutableBuffer(lastChunk)
             answer.isWhole = false
             answer.stated = nil
@@ -245,7 +257,7 @@ struct AnswerBuilder {
         answer.closing = event(
             delta: "{}", finish: finish, usage: onLast ? right : nil, inChoice: inPart == .inChoice ? right : nil,
             inVendor: inPart == .vendor ? right : nil)
-        if key.includesUsage {
+        if givesUsage {
             switch script.usage {
             case .absent, .onLastChunk, .inChoice, .vendor: break
             case .twice:
@@ -285,7 +297,9 @@ struct AnswerBuilder {
         let own = inChoice.map { #","usage":\#($0)"# } ?? ""
         var data = streamHead
         switch key.operation {
-        case .chat: data += #""choices":[{"index":0,"delta":\#(delta),"logprobs":null,"finish_reason":\#(quoted)\#(own)}]"#
+        case .chat:
+            let filters = script.isAzure ? #","content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}"# : ""
+            data += #""choices":[{"index":0,"delta":\#(delta),"logprobs":null,"finish_reason":\#(quoted)\#(own)\#(filters)}]"#
         default: data += #""choices":[{"index":0,"text":"\#(text)","logprobs":null,"finish_reason":\#(quoted)\#(own)}]"#
         }
         if let inVendor { data += #","x_groq":{"id":"req_simulator","usage":\#(inVendor)}"# }
@@ -367,6 +381,7 @@ struct AnswerBuilder {
     private var documentParts: (before: String, text: String, after: String) {
         if key.operation == .embeddings { return embeddings }
         if key.operation == .messages { return messagesDocument }
+        if key.operation == .responses { return responsesDocument }
         let extra = String(repeating: "l", count: script.extraTextKiB * 1024)
         let text = extra + content
         let finish = script.outputTokens == key.maximumTokens ? "length" : "stop"

@@ -28,7 +28,21 @@ final class Router {
     }
 
     func decide(_ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser, _ body: MessageBody) -> Decision {
-        let path = withoutVersion(UnsafeRawBufferPointer(rebasing: bytes[head.path]))
+        var path = withoutVersion(UnsafeRawBufferPointer(rebasing: bytes[head.path]))
+        var deployment: Range<Int>?
+        if startsWith(path, "/openai/") {
+            // Azure: with a version in the path, or a deployment there and a version in the query.
+            path = withoutVersion(UnsafeRawBufferPointer(rebasing: path[7...]))
+            if startsWith(path, "/deployments/") || !startsWith(UnsafeRawBufferPointer(rebasing: bytes[head.path]), "/openai/v1/") {
+                guard String(decoding: bytes[head.query], as: UTF8.self).hasPrefix("api-version=20") else { return refusal(404) }
+            }
+            if startsWith(path, "/deployments/") {
+                let end = path[13...].firstIndex(of: UInt8(ascii: "/")) ?? path.count
+                let start = head.path.upperBound - path.count + 13
+                deployment = start..<start + end - 13
+                path = UnsafeRawBufferPointer(rebasing: path[end...])
+            }
+        }
         if shared.managedKeys.isThere, path.count >= 5, equals(UnsafeRawBufferPointer(rebasing: path[..<5]), "/keys"),
             path.count == 5 || path[5] == UInt8(ascii: "/")
         {
@@ -46,6 +60,8 @@ final class Router {
             } else if equals(path, "/messages") || equals(path, "/messages/count_tokens") {
                 let content = body.range.map { Array(bytes[$0]) } ?? body.decoded
                 return messages(content, counts: path.count > 9, bytes, head)
+            } else if equals(path, "/responses") {
+                return responses(body.range.map { Array(bytes[$0]) } ?? body.decoded, bytes, head)
             } else if startsWithControl(path) {
                 return control(get: false, bytes, head)
             } else {
@@ -53,9 +69,9 @@ final class Router {
             }
             guard isAuthorised(bytes, head) else { return refusal(401) }
             if let range = body.range {
-                return serve(operation, UnsafeRawBufferPointer(rebasing: bytes[range]), bytes, head)
+                return serve(operation, UnsafeRawBufferPointer(rebasing: bytes[range]), bytes, head, deployment)
             }
-            return body.decoded.withUnsafeBytes { serve(operation, $0, bytes, head) }
+            return body.decoded.withUnsafeBytes { serve(operation, $0, bytes, head, deployment) }
         case .get:
             if startsWithControl(path) { return control(get: true, bytes, head) }
             guard isAuthorised(bytes, head) else { return refusal(401) }
@@ -67,10 +83,13 @@ final class Router {
     // MARK: The provider's operations
 
     private func serve(
-        _ operation: Operation, _ body: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser
+        _ operation: Operation, _ body: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser,
+        _ deployment: Range<Int>?
     ) -> Decision {
         guard let request = RequestBody(body), let modelRange = request.model else { return refusal(400) }
-        remember(model: UnsafeRawBufferPointer(rebasing: body[modelRange]))
+        // At Azure the deployment decides, whatever the body says.
+        remember(
+            model: deployment.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) } ?? UnsafeRawBufferPointer(rebasing: body[modelRange]))
         let isEmbedding = operation == .embeddings
         let key = AnswerKey(
             operation: operation, stream: request.stream && !isEmbedding,
@@ -113,6 +132,24 @@ final class Router {
         let ticket =
             shared.ledger.isEnabled
             ? shared.ledger.begin(requestID: requestID(bytes, head), operation: key.operation, model: lastModel, stream: key.stream) : nil
+        return .answer(afterChance(prepared, key), ticket)
+    }
+
+    private func responses(_ body: [UInt8], _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser) -> Decision {
+        guard isAuthorised(bytes, head) else { return refusal(401) }
+        let request: ResponsesRequest
+        do throws(ResponsesRequest.Refusal) {
+            request = try ResponsesRequest(body)
+        } catch {
+            return .control(ControlEndpoints.response(status: 400, body: error.json))
+        }
+        Array(request.model.utf8).withUnsafeBytes { remember(model: $0) }
+        var key = AnswerKey(operation: .responses, stream: request.stream, maximumTokens: request.maximumTokens)
+        key.tool = request.tool
+        guard let prepared = answer(key, words: 0, credential: { credential(bytes, head) }) else { return refusal(404) }
+        let ticket =
+            shared.ledger.isEnabled
+            ? shared.ledger.begin(requestID: requestID(bytes, head), operation: .responses, model: lastModel, stream: key.stream) : nil
         return .answer(afterChance(prepared, key), ticket)
     }
 
@@ -229,6 +266,10 @@ final class Router {
             path[3] == UInt8(ascii: "/")
         else { return path }
         return UnsafeRawBufferPointer(rebasing: path[3...])
+    }
+
+    private func startsWith(_ path: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+        path.count >= text.utf8CodeUnitCount && equals(UnsafeRawBufferPointer(rebasing: path[..<text.utf8CodeUnitCount]), text)
     }
 
     private func startsWithControl(_ path: UnsafeRawBufferPointer) -> Bool {

@@ -59,6 +59,8 @@
 /// | `cachehourN` | tokens of `cachewriteN` that stay for an hour (Messages) |
 /// | `callN` | a request with tools is answered with N calls of the first one, unless its last message answers calls |
 /// | `pauseturn` `refusal` | the answer ends for that reason (Messages) |
+/// | `azure` | the first chunk has no choices, and there are results of content filters, as at Azure |
+/// | `openrouter` | comments, usage unasked, errors with `finish_reason`, `x-generation-id`, as at OpenRouter |
 /// | `pings` | a `ping` between the events (Messages) |
 /// | `errormidN` | an SSE error event after N chunks (half of them), then the end |
 package struct Script: Hashable, Sendable {
@@ -152,6 +154,8 @@ package struct Script: Hashable, Sendable {
     /// Why a Messages answer ended, in place of what its content says.
     package var stopReason: String?
     package var sendsPings = false
+    package var isAzure = false
+    package var isOpenRouter = false
 
     package init() {}
 
@@ -276,6 +280,10 @@ package struct Script: Hashable, Sendable {
             case ("call", let n?) where n <= 64: calls = Int(n)
             case ("pauseturn", nil): stopReason = "pause_turn"
             case ("refusal", nil): stopReason = "refusal"
+            case ("azure", nil): isAzure = true
+            case ("openrouter", nil):
+                isOpenRouter = true
+                sendsComments = true
             case ("pings", nil): sendsPings = true
             case ("errormid", nil): errorMid = -1
             case ("errormid", let n?): errorMid = Int(n)

@@ -8,6 +8,11 @@ extension ProviderContent: Administered {
     package func problems(replacing old: ProviderContent?, now: Int64) -> [FieldProblem] {
         var problems = BaseURLCheck.problems("base_url", baseURL)
         if auth != old?.auth || old == nil { problems += headerProblems }
+        if !ConfigValidation.isAPIVersion(apiVersion ?? "") {
+            problems.append(
+                FieldProblem(
+                    "api_version", "has other characters than letters, digits, '-', '.' and '_'", remedy: "Write it as 2024-10-21."))
+        }
         if let caPEM, caPEM != old?.caPEM {
             if caPEM.utf8.count > 65_536 {
                 problems.append(

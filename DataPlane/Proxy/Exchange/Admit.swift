@@ -143,6 +143,7 @@ enum Admit {
         if caller.dialect == .messages, capability == .chat, members.maxTokens == nil {
             throw .badRequest("missing_required_parameter", "max_tokens: Field required", param: "max_tokens")
         }
+        if caller.dialect == .responses { try checkState(members) }
         try checkLength("max_tokens", members.maxTokens, model)
         try checkLength("max_output_tokens", members.maxOutputTokens, model)
         try checkLength("max_completion_tokens", members.maxCompletionTokens, model)
@@ -158,6 +159,21 @@ enum Admit {
         throw .badRequest(
             "max_tokens_too_large", "\(name) is \(given.value); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
             param: "\(name)")
+    }
+
+    /// What a provider keeps between requests is its account's, which all tenants of this gateway share: a response is found again by whoever
+    /// knows its id. So conversations are carried whole.
+    private static func checkState(_ members: RequestMembers) throws(Rejection) {
+        if members.previousResponseID != nil {
+            throw .badRequest(
+                "unsupported", "This gateway keeps no responses. Send the conversation's items as input, in place of previous_response_id.",
+                param: "previous_response_id")
+        }
+        if members.background?.value == true {
+            throw .badRequest(
+                "unsupported", "This gateway keeps no responses, so none can be fetched later: background has to be false.",
+                param: "background")
+        }
     }
 
     /// A tier that costs more than prices here say would be served below its cost; those that cost less are charged at the price.

@@ -57,8 +57,10 @@ extension Attempt {
         }
     }
 
-    /// The one in force when the request was admitted.
-    var price: CompiledPrice? { candidate.target.price(atMilliseconds: admission.admittedAt / 1000) }
+    /// The one in force when the request was admitted. Counting tokens is free, whatever a request costs.
+    var price: CompiledPrice? {
+        admission.capability == .countTokens ? nil : candidate.target.price(atMilliseconds: admission.admittedAt / 1000)
+    }
 
     /// What the meter read, or an estimate where the provider served something and did not say how much.
     private func measured() -> (TokenUsage, UsageFlags) {

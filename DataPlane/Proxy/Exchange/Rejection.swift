@@ -91,6 +91,12 @@ extension Rejection {
         badRequest("unsupported", refusal.message, param: refusal.param)
     }
 
+    static func noStoredResponses() -> Rejection {
+        Rejection(
+            status: 404, fault: .client, kind: .invalidRequest, code: "response_not_found",
+            message: "This gateway keeps no responses: none can be fetched, cancelled or deleted. Keep what POST /v1/responses answers.")
+    }
+
     static func unknownURL(_ method: String, _ path: String) -> Rejection {
         Rejection(
             status: 404, fault: .client, kind: .invalidRequest, code: "unknown_url",

@@ -110,6 +110,7 @@ extension Exchange {
                 stage = .receiving(
                     Asked(authentication, snapshot, .forward, forwardedLines: [], traceID: .absent, for: .own(question)))
                 return .receiveBody
+            case .storedResponse: throw .noStoredResponses()
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):

@@ -9,6 +9,8 @@ enum RequestTarget: Equatable {
     case showModel(Caller.Channel, Range<Int>)
     /// The rest of the path, from the slash behind `/api/v1/openrouter` on.
     case forward(Range<Int>)
+    /// `/v1/responses/{id}` and below.
+    case storedResponse
     /// A DID asks about itself.
     case own(OwnQuestion)
     case live
@@ -101,6 +103,8 @@ enum RequestRouter {
             found = .listModels(channel)
         } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
             found = .showModel(channel, rest + 8..<end)
+        } else if matches(bytes, rest, end, "/responses/"), end - rest > 11 {
+            return .storedResponse
         } else if channel == .standard, let question = own(bytes, start, end) {
             found = .own(question)
         } else if isWhole(bytes, start, end, "/health/live") {

@@ -30,7 +30,7 @@ struct Candidate {
         case .responses: return refusedBounds == 0 ? "max_output_tokens" : nil
         case .messages: return "max_tokens"
         }
-        let isNew = endpoint.host == "api.openai.com" || endpoint.host.hasSuffix(".openai.azure.com")
+        let isNew = endpoint.host == "api.openai.com" || endpoint.flavour == .azure || endpoint.host.hasSuffix(".openai.azure.com")
         switch refusedBounds {
         case 0: return isNew ? "max_completion_tokens" : "max_tokens"
         case 1: return isNew ? "max_tokens" : "max_completion_tokens"
@@ -169,9 +169,9 @@ struct RoutePlan {
         _ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64, without excluded: [String] = []
     ) -> Candidate? {
         guard let dialect = target.endpoint.dialect(for: admission.caller.dialect, admission.capability) else { return nil }
-        // Of the dialects only chat completions have to be asked for it.
+        // Of the dialects only chat completions have to be asked for it, and OpenRouter gives it unasked.
         let asks =
-            admission.isStreaming && dialect == .openAI && !admission.clientWantsUsage
+            admission.isStreaming && dialect == .openAI && !admission.clientWantsUsage && target.endpoint.flavour != .openRouter
             && health.takesUsageRequests(target.endpoint, now: now)
         if target.endpoint.authScheme == .none {
             return Candidate(target: target, credential: nil, credentialLine: [], dialect: dialect, asksForUsage: asks)

@@ -57,7 +57,10 @@ enum SampleDocument {
                 "name": "openai", "base_url": "https://api.openai.com/v1", "auth": ["scheme": "header", "header": "api-key"],
                 "timeouts": ["idle_ms": 5000],
             ],
-            ["name": "spare", "base_url": "https://spare.example.com/v1", "ca_pem": .string(certificate)],
+            [
+                "name": "spare", "kind": "azure", "base_url": "https://spare.example.com", "ca_pem": .string(certificate),
+                "api_version": "2024-10-21", "apis": ["chat"],
+            ],
         ],
         "credentials": [
             ["provider": "openai", "name": "main", "secret": .string(secret)],
