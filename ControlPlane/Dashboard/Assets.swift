@@ -41,7 +41,7 @@ enum Assets {
         .sheet{background:var(--sheet);border:1px solid var(--line);border-radius:8px;overflow:auto;margin-bottom:var(--s4)}.pad{padding:var(--s4)}
         table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:var(--s2) var(--s3);border-bottom:1px solid var(--line);vertical-align:top}
         thead th{font-size:var(--small);color:var(--soft);font-weight:600;white-space:nowrap;background:var(--sheet);position:sticky;top:0}thead th a{color:inherit}
-        tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}tbody tr:hover{background:var(--fill)}td,tbody th{overflow-wrap:anywhere;max-width:28rem}tbody th{font-weight:500}
+        tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}tbody tr:hover{background:var(--fill)}td,tbody th{overflow-wrap:break-word;max-width:28rem}td:first-child{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}tbody th{font-weight:500}
         .num{text-align:right;white-space:nowrap}tfoot td{font-weight:600;border-top:2px solid var(--line)}
         .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:var(--s3);margin:var(--s3) 0 var(--s4)}.tile{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:var(--s3) var(--s4)}
         .tile b{display:block;font-size:var(--title);font-weight:600;font-variant-numeric:tabular-nums;line-height:1.3}.tile span{font-size:var(--small);color:var(--soft)}
@@ -58,10 +58,10 @@ enum Assets {
         .secret{display:flex;gap:var(--s2);flex-wrap:wrap;margin:var(--s2) 0}.secret input{flex:1 1 20rem;font-family:ui-monospace,Menlo,Consolas,monospace}
         .empty{padding:var(--s5) var(--s4);color:var(--soft)}.empty p{margin:0 0 var(--s2)}pre{overflow:auto;padding:var(--s3);background:var(--fill);border-radius:6px;font-size:var(--small);margin:var(--s2) 0;white-space:pre-wrap;overflow-wrap:anywhere}
         svg.chart{display:block;width:100%;height:auto}svg .bar{fill:var(--accent)}svg .bar2{fill:var(--bad)}svg .axis{stroke:var(--line)}svg text{fill:var(--soft);font-size:11px;font-family:inherit}
-        .sign{display:block;max-width:26rem;margin:12vh auto;padding:var(--s4)}.sign .sheet{padding:var(--s5)}.sign .brand{font-size:var(--title)}
+        .sign{display:block;max-width:26rem;margin:12vh auto;padding:var(--s4)}.sign .sheet{padding:var(--s5)}.sign .brand{font-size:var(--large);color:var(--accent)}.sign h1{margin-bottom:var(--s4)}
         @media (max-width:50rem){body{display:block}.side{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line);padding:var(--s3) var(--s4)}.side>details>summary{display:list-item;cursor:pointer}
         main{padding:var(--s4)}dl{grid-template-columns:1fr}dt{border-bottom:0;padding-bottom:0}dl>:nth-last-child(2){border-bottom:0}.filters input,.filters select{width:100%}.filters label{flex:1 1 9rem}
-        table.wide thead{display:none}table.wide tr{display:block;padding:var(--s2) 0;border-bottom:1px solid var(--line)}table.wide td,table.wide tbody th{display:flex;justify-content:space-between;gap:var(--s3);border:0;padding:2px var(--s3);text-align:right;white-space:normal;max-width:none}
+        svg text{font-size:26px}table.wide thead{display:none}table.wide td:first-child{white-space:normal}table.wide tr{display:block;padding:var(--s2) 0;border-bottom:1px solid var(--line)}table.wide td,table.wide tbody th{display:flex;justify-content:space-between;gap:var(--s3);border:0;padding:2px var(--s3);text-align:right;white-space:normal;max-width:none}
         table.wide td::before,table.wide tbody th::before{content:attr(data-title);color:var(--soft);font-size:var(--small);font-weight:400;text-align:left;flex:none}}
         @media (min-width:50.01rem){.side>details:not([open])>:not(summary){display:block}}
         @media print{.side,.acts,.filters{display:none}body{display:block}}

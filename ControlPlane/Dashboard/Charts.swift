@@ -28,7 +28,7 @@ enum Charts {
         for (index, bar) in bars.enumerated() {
             let x = left + step * Double(index)
             let tall = peak > 0 ? bar.value / peak * inner : 0
-            let wide = max(1, step - 2)
+            let wide = min(max(1, step - 2), 48)
             svg += "<g><title>\(escaped(bar.note))</title>"
             svg += "<rect x=\"\(short(x))\" y=\"\(short(top))\" width=\"\(short(wide))\" height=\"\(short(inner))\" fill=\"transparent\"/>"
             svg +=

@@ -65,9 +65,12 @@ struct ConfigPages: RouteGroup {
     private static func versions(_ items: [JSONValue], _ visit: Visit, _ api: InternalAPI) -> Table {
         var table = table(items, ["version", "note", "published_by", "created_at"])
         guard api.allows(visit.actor, .post, "/admin/api/rollouts") else { return table }
-        table.columns.append(Column(text: ""))
+        table.columns.append(Column(text: "Next"))
         table.rows = zip(table.rows, items).map { row, item in
-            Row(cells: row.cells + [Cell(text: "Roll out", href: "/admin/rollouts/new?version=\(item["version"]?.intValue ?? 0)")])
+            Row(
+                cells: row.cells + [
+                    Cell(title: "Next", text: "Roll out", href: "/admin/rollouts/new?version=\(item["version"]?.intValue ?? 0)")
+                ])
         }
         return table
     }

@@ -7,6 +7,7 @@ package import Primitives
 /// The console: pages at `/admin`, readable without a script. What they show and do is the admin API's (`InternalAPI`).
 package struct DashboardRoutes: RouteGroup {
     let api: InternalAPI
+    private let docs: DocsPages
     let signOn: SignOnService
     let tokens: AdminTokenService
     let hasProvider: Bool
@@ -18,6 +19,7 @@ package struct DashboardRoutes: RouteGroup {
     ///   - hasProvider: Whether people sign on with an identity provider.
     package init(_ table: RouteTable, _ services: ControlServices, hasProvider: Bool, clock: any WallClock) {
         api = InternalAPI(table)
+        docs = DocsPages(table)
         signOn = services.signOn
         tokens = services.adminTokens
         self.hasProvider = hasProvider
@@ -41,6 +43,7 @@ package struct DashboardRoutes: RouteGroup {
         page(.get, "/admin", to: &table, overview)
         NounPages(self).addRoutes(to: &table)
         ReportPages(self).addRoutes(to: &table)
+        docs.addRoutes(to: &table)
     }
 
     // MARK: Pages
@@ -85,7 +88,11 @@ package struct DashboardRoutes: RouteGroup {
     }
 
     static func html(_ template: String, _ page: Any, status: HTTPResponse.Status = .ok) -> APIResponse {
-        var answer = APIResponse.text(Templates.render(template, page), contentType: "text/html; charset=utf-8", status: status)
+        html(Templates.render(template, page), status: status)
+    }
+
+    static func html(_ page: String, status: HTTPResponse.Status = .ok) -> APIResponse {
+        var answer = APIResponse.text(page, contentType: "text/html; charset=utf-8", status: status)
         for (name, value) in [
             (
                 "content-security-policy",

@@ -52,7 +52,7 @@ extension DashboardRoutes {
             Tile(
                 label: "Failed", value: Rendering.grouped(failed),
                 note: "\(percent(failed, of: requests)); \(Rendering.grouped(own.0)) by providers, \(Rendering.grouped(own.1)) by Weir"),
-            Tile(label: "Cost", value: totals["cost"]?.stringValue.map(Rendering.dollars) ?? "–", note: "as rated at admission"),
+            Tile(label: "Cost", value: totals["cost_nano"]?.intValue.map(Rendering.roundedDollars) ?? "–", note: "as rated at admission"),
             Tile(
                 label: "Tokens", value: Rendering.grouped(tokens.0.addingReportingOverflow(tokens.1).partialValue),
                 note: "\(Rendering.grouped(tokens.0)) in, \(Rendering.grouped(tokens.1)) out"),

@@ -25,8 +25,13 @@ struct Rendering {
         var words = name.split(separator: "_").map(String.init)
         if words.count > 1, let last = words.last, ["id", "ids"].contains(last) { words.removeLast() }
         let text = words.joined(separator: " ")
-        return (text.prefix(1).uppercased() + text.dropFirst()).replacing("Did", with: "DID").replacing("Ip", with: "IP").replacing(
-            " ms", with: ", ms")
+        let label = (text.prefix(1).uppercased() + text.dropFirst()).replacing("Did", with: "DID").replacing("Http", with: "HTTP")
+        switch label {
+        case "Id": return "ID"
+        case "Ip": return "IP"
+        case _ where label.hasSuffix(" us"): return String(label.dropLast(3))
+        default: return label.replacing(" ms", with: ", ms")
+        }
     }
 
     static func isNumber(_ shape: FieldShape) -> Bool {
@@ -76,6 +81,9 @@ struct Rendering {
         case (.string(let text), _): cell.text = text
         case (.bool(let flag), _): cell.text = flag ? "yes" : "no"
         case (.int(0), _) where shape.zeroWord != nil: cell.text = shape.zeroWord ?? ""
+        case (.int(let number), _) where shape.name.hasSuffix("_us"):
+            cell.text = Self.milliseconds(number)
+            cell.isNumber = true
         case (.int(let number), _): cell.text = Self.grouped(number)
         case (.number(let text), _): cell.text = text
         case (.array, .list), (.array, .scope), (.array, .objects), (.object, .object):
@@ -90,6 +98,13 @@ struct Rendering {
         if cell.text.isEmpty { cell.text = "–" }
         return cell
     }
+
+    /// The pages of what reports name.
+    static let pages = [
+        "tenant": "tenants", "project": "projects", "key": "keys", "user": "users", "owner": "users", "app": "apps",
+        "endpoint": "endpoints",
+        "provider": "providers", "data_plane": "data-planes",
+    ]
 
     /// The page of a thing, where it has one.
     static func href(_ id: String, prefix: String) -> String? {
@@ -116,6 +131,22 @@ struct Rendering {
         while decimals.count < 2 { decimals.append("0") }
         let whole = Int64(parts.first ?? "0").map(grouped) ?? parts.first ?? "0"
         return "\(isNegative ? "−" : "")$\(whole).\(decimals)"
+    }
+
+    /// Of microseconds.
+    static func milliseconds(_ microseconds: Int64) -> String {
+        let tenths = microseconds / 100
+        return tenths >= 1000 ? "\(grouped(tenths / 10)) ms" : "\(tenths / 10).\((tenths % 10).magnitude) ms"
+    }
+
+    /// At a glance: cents, and of less than a dollar four decimals.
+    static func roundedDollars(nano: Int64) -> String {
+        let unit: Int64 = nano.magnitude >= 1_000_000_000 ? 10_000_000 : 100_000
+        let rounded = nano / unit + (nano % unit * 2 / unit)
+        let text =
+            String(rounded.magnitude * UInt64(unit) / 1_000_000_000) + "."
+            + String(1_000_000_000 + rounded.magnitude * UInt64(unit) % 1_000_000_000).dropFirst()
+        return dollars((nano < 0 ? "-" : "") + text)
     }
 
     /// RFC 3339, as people read it: 2026-11-26 06:10:31 UTC.
@@ -151,6 +182,11 @@ struct Rendering {
                 return Row(
                     cells: shapes.enumerated().map { index, shape in
                         var cell = cell(item[shape.name], shape)
+                        // What comes with its id leads to its page.
+                        if let id = item["\(shape.name)_id"]?.stringValue, let path = Self.pages[shape.name] {
+                            cell.href = "/admin/\(path)/\(id)"
+                        }
+                        if shape.name == "status", let word = item[shape.name]?.stringValue { cell.kind = Self.mood(word) }
                         if index == 0, let href {
                             cell.href = href
                             cell.kind = nil

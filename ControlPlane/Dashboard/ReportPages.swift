@@ -121,8 +121,11 @@ struct ReportPages: RouteGroup {
         var table = rendering.table(items, shapes)
         table.totals = shapes.enumerated().map { index, shape in
             switch shape.name {
-            case "requests": Cell(text: Rendering.grouped(bill["total_requests"]?.intValue ?? 0), isNumber: true)
-            case "total_cost": Cell(text: rendering.cell(bill["total_cost"], FieldShape("total_cost", .dollars, "")).text, isNumber: true)
+            case "requests": Cell(title: "Requests", text: Rendering.grouped(bill["total_requests"]?.intValue ?? 0), isNumber: true)
+            case "total_cost":
+                Cell(
+                    title: "Total cost", text: rendering.cell(bill["total_cost"], FieldShape("total_cost", .dollars, "")).text,
+                    isNumber: true)
             default: Cell(text: index == 0 ? "All" : "")
             }
         }
@@ -183,7 +186,7 @@ struct ReportPages: RouteGroup {
         List(
             page: "/admin/requests", api: "/admin/api/usage/records", title: "Requests", about: "One line a request, the newest first.",
             columns: [
-                "admitted_at", "tenant_id", "key_id", "model", "status", "http_status", "error_code", "input_tokens", "output_tokens",
+                "admitted_at", "tenant", "key", "model", "status", "http_status", "error_code", "input_tokens", "output_tokens",
                 "cost",
                 "latency_us",
             ], filters: ["from", "until", "tenant_id", "key_id", "model", "status", "error_origin", "error_code", "endpoint_id"],
@@ -198,7 +201,7 @@ struct ReportPages: RouteGroup {
         List(
             page: "/admin/audit", api: "/admin/api/audit", title: "Audit",
             about: "Who changed what, and who was refused; the newest first.",
-            columns: ["at", "actor", "action", "resource_kind", "resource_id", "before", "after"],
+            columns: ["at", "who", "action", "resource", "change"],
             filters: ["resource_kind", "resource_id", "actor_id", "tenant_id", "from", "until"], empty: "There is no such entry."),
         List(
             page: "/admin/endpoint-health", api: "/admin/api/fleet/endpoints", title: "Endpoint health",
@@ -215,7 +218,7 @@ struct ReportPages: RouteGroup {
         let asked = filters.map { ($0, query[$0] ?? "") }.filter { !$0.1.isEmpty }
         let answer = try await api.get(
             list.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
-        let items = answer["items"]?.arrayValue ?? []
+        let items = (answer["items"]?.arrayValue ?? []).map { list.page == "/admin/audit" ? Self.audited($0) : $0 }
         let shapes = Self.columns(list, route?.shapes ?? [], items)
         let rendering = try await api.rendering(items.map { ($0, shapes) }, for: visit)
         var page = ListPage(
@@ -236,11 +239,37 @@ struct ReportPages: RouteGroup {
         return DashboardRoutes.html("list", page)
     }
 
+    /// An entry of the audit log as a line: who it was, and what of the thing is otherwise than before.
+    private static func audited(_ entry: JSONValue) -> JSONValue {
+        func text(_ value: JSONValue?) -> String { value.map { $0.stringValue ?? $0.text } ?? "–" }
+        var line = entry.objectValue ?? JSONObject()
+        line["who"] = entry["actor"]?["name"] ?? entry["actor_name"] ?? .null
+        line["resource"] = entry["resource_id"] ?? .null
+        let (before, after) = (entry["before"]?.objectValue, entry["after"]?.objectValue)
+        let names = ((after ?? before)?.members ?? []).map(\.name).filter { !["id", "created_at", "updated_at", "revision"].contains($0) }
+        let changes = names.compactMap { name -> String? in
+            switch (before?[name], after?[name]) {
+            case (let old, let new) where old == new: nil
+            case (nil, .null?), (.null?, nil): nil
+            case (let old?, let new?): "\(name): \(text(old)) → \(text(new))"
+            case (let old, let new): "\(name): \(text(new ?? old))"
+            }
+        }
+        line["change"] = .string(changes.joined(separator: " · "))
+        return .object(line)
+    }
+
     /// As they are declared; without a declaration, whatever the items have that fits into a cell.
     private static func columns(_ list: List, _ shapes: [FieldShape], _ items: [JSONValue]) -> [FieldShape] {
         let names = list.columns.isEmpty ? (items.first?.objectValue?.members ?? []).map(\.name) : list.columns
         return names.map { name in
             let shape = shapes.first { $0.name == name }
+            if name == "resource" {
+                // An id says by its beginning what it is of.
+                let prefixes = Set(
+                    items.compactMap { $0[name]?.stringValue.flatMap { id in id.firstIndex(of: "_").map { String(id[...$0]) } } })
+                if prefixes.count == 1, let prefix = prefixes.first { return FieldShape(name, .id(prefix), "") }
+            }
             // An id that comes with a name is known by it already.
             return shape ?? FieldShape(name, name.hasSuffix("_at") || name == "at" ? .time : .anything, "")
         }

@@ -10,7 +10,7 @@ enum Templates {
 
     static let all: [String: String] = [
         "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
-        "table": table, "created": created, "overview": overview, "report": report,
+        "table": table, "created": created, "overview": overview, "report": report, "docs": docs,
     ]
 
     private static let start = """
@@ -105,4 +105,14 @@ enum Templates {
         <form class="filters" method="get">{{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button></form>
         {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>{{/content}}{{/layout}}
         """
+
+    private static let docs =
+        start + """
+            <body><a class="skip" href="#main">Skip to the content</a><header class="side"><a class="brand" href="/admin">Weir</a><details><summary>Menu</summary>
+            <nav aria-label="Parts of the API"><h2>API</h2><ul>{{#groups}}<li><a href="#{{id}}">{{title}}</a></li>{{/groups}}</ul></nav></details></header>
+            <main id="main"><div class="head"><h1>API</h1></div><p class="soft">As OpenAPI documents: /admin/api/openapi.json and /external/v1/openapi.json, each for who may use it. Errors are application/problem+json (RFC 9457): a code, what is wrong with each member, and what to do. A change sends the ETag that it read as If-Match; what creates or acts may send an Idempotency-Key.</p>
+            {{#groups}}<h2 id="{{id}}">{{title}}</h2>{{#routes}}<details class="sheet pad"><summary><code>{{method}} {{path}}</code> {{summary}}</summary><p class="soft small">{{who}}</p><pre>{{curl}}</pre>
+            {{#hasQuery}}<h3 class="small">Query</h3><dl>{{#query}}<dt><code>{{name}}</code></dt><dd>{{about}} <span class="soft small">{{kind}}</span></dd>{{/query}}</dl>{{/hasQuery}}{{#hasBody}}<h3 class="small">Body</h3><dl>{{#body}}<dt><code>{{name}}</code></dt><dd>{{about}} <span class="soft small">{{kind}}</span></dd>{{/body}}</dl>{{/hasBody}}</details>{{/routes}}{{/groups}}</main></body></html>
+
+            """
 }

@@ -16,7 +16,7 @@ enum UsageTable {
             columns: groups.map { Column(text: Rendering.label($0)) } + sums.map { Column(text: Rendering.label($0), isNumber: true) },
             rows: rows)
         if let totals = report["totals"], rows.count > 1 {
-            table.totals = [Cell(title: "", text: "All")] + groups.dropFirst().map { _ in Cell(text: "") } + sums.map { sum($0, totals) }
+            table.totals = [Cell(title: "All", text: "All")] + groups.dropFirst().map { _ in Cell(text: "") } + sums.map { sum($0, totals) }
         }
         return table
     }
@@ -28,17 +28,11 @@ enum UsageTable {
         return Cell(title: Rendering.label(name), text: text, isNumber: true)
     }
 
-    private static let pages = [
-        "tenant": "tenants", "project": "projects", "key": "keys", "user": "users", "owner": "users", "app": "apps",
-        "endpoint": "endpoints",
-        "provider": "providers", "data_plane": "data-planes",
-    ]
-
     private static func group(_ name: String, _ item: JSONValue) -> Cell {
         var cell = Cell(title: Rendering.label(name), text: "–")
         if let id = item["\(name)_id"]?.stringValue {
             cell.text = item[name]?.stringValue ?? id
-            cell.href = pages[name].map { "/admin/\($0)/\(id)" }
+            cell.href = Rendering.pages[name].map { "/admin/\($0)/\(id)" }
         } else {
             switch item[name] ?? .null {
             case .string(let text): cell.text = name == "hour" ? Rendering.time(text) : text

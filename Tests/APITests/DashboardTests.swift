@@ -183,6 +183,19 @@ struct DashboardTests {
         }
     }
 
+    @Test("the API is documented for who has no session, route by route", arguments: database)
+    func docs(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            var browser = Browser(h: h)
+            let page = try await browser.send(.get, "/docs")
+            #expect(page.status == 200 && page.text.contains("</html>"))
+            for route in h.table.routes where route.docs != nil {
+                #expect(page.text.contains("<code>\(route.method.rawValue) \(route.pattern)</code>"), "\(route.pattern)")
+            }
+            #expect(try await browser.send(.get, "/docs/").headers[.location] == "/docs")
+        }
+    }
+
     @Test("every template is one")
     func templates() { #expect(Set(Templates.compiled.keys) == Set(Templates.all.keys)) }
 
