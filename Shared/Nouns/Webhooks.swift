@@ -53,14 +53,14 @@ package struct WebhookContent: Noun {
 
     package static let words = NounWords(
         "webhook", path: "webhooks", "Where alerts are sent, signed as Standard Webhooks has it. The secret is shown once.",
-        create: "--name ops --url https://hooks.example.org/weir --event budget_exhausted --event sudden_rise", update: "--status disabled")
+        create: "--name ops --to https://hooks.example.org/weir --event budget_exhausted --event sudden_rise", update: "--status disabled")
 
     package static let fields: [Field<Self>] = [
         Field("tenant_id", \.tenantID, "Whose alerts it is sent; null: everybody's, and the installation's.").fixed.filter.heading("TENANT")
             .reading(null: "all"),
         .name(\.name),
         Field("url", \.url, .checked(format: "uri"), "Where they are posted: https, and no private address unless the operator allows it.")
-            .heading("URL"),
+            .option("to").heading("URL"),
         Field("events", \.events, .scope(.word(AlertKind.subscribable)), "What it is told.", or: .all).option("event").heading("EVENTS"),
         Field("status", \.status, "active or disabled: nothing is sent, and what comes meanwhile waits.", or: .active).filter.heading(
             "STATUS"),

@@ -117,4 +117,51 @@ struct RateShareTests {
             #expect(try await database.read(as: .all) { try RateSharesTable.all($0) }.isEmpty)
         }
     }
+
+    @Test("Data planes that count together in Redis are told what their region may have: all of it where there is no other")
+    func regions() async throws {
+        try await TestDatabases.all[0].with { database in
+            let domain = DomainContext(database: database, clock: ManualClock(milliseconds: 1_800_000_000_000), signal: ChangeSignal())
+            let limit = try await NounService<LimitContent>(domain).create(
+                LimitContent {
+                    $0.name = "l"
+                    $0.level = .global
+                    $0.amount = 90
+                }, by: .system("test"))
+            let counter = try #require(Base32.decode(String(limit.id.rawValue.dropFirst(4)))) + [UInt8](repeating: 0, count: 16)
+            let service = RateShareService(domain)
+            func join(_ region: String) async throws -> String {
+                let id = DataPlaneID.random().rawValue
+                try await database.transaction { c in
+                    try DataPlanesTable.insert(
+                        c,
+                        DataPlaneRow(
+                            id: id, name: id, region: region, tenantIDs: [], identityPublicKey: Array(id.utf8), sealingPublicKey: [2],
+                            version: "0.1.0", keyringEpoch: 1, keyringVersion: 1, createdAt: 1))
+                }
+                return id
+            }
+            func answer(_ id: String, wanting: Int64, byRegion: Bool = true) async throws -> Weir_V1_RateShares {
+                var (report, use) = (Weir_V1_RateReport(), Weir_V1_RateUse())
+                report.countsByRegion = byRegion
+                use.counter = Data(counter)
+                use.wanted = wanting
+                use.held = 30
+                report.uses = [use]
+                return try #require(try await service.answer(report, from: id))
+            }
+            let (first, second) = (try await join("eu"), try await join("eu"))
+            let alone = try await answer(first, wanting: 80)
+            #expect(alone.regionDataPlanes == 2 && alone.shares.map(\.regionAmount) == [90])
+            let third = try await join("us")
+            let told = try await answer(first, wanting: 80)
+            let far = try await answer(third, wanting: 1)
+            let near = try await answer(second, wanting: 80)
+            #expect(told.dataPlanes == 3 && told.regionDataPlanes == 2 && far.regionDataPlanes == 1)
+            let (eu, us) = (try #require(near.shares.first?.regionAmount), try #require(far.shares.first?.regionAmount))
+            #expect(eu > 0 && us > 0 && eu + us <= 90, "\(eu) and \(us)")
+            let without = try await answer(second, wanting: 80, byRegion: false)
+            #expect(without.regionDataPlanes == 0 && without.shares.allSatisfy { $0.regionAmount == 0 })
+        }
+    }
 }

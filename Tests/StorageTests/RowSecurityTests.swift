@@ -125,6 +125,20 @@ struct RowSecurityTests {
                     }
                     try c.execute(
                         "INSERT INTO usage_verdicts VALUES ($1, 'dp_a', 'i', 1, 'charged', 1, 1, 1)", [.text(tenant)])
+                    try c.execute(
+                        """
+                        INSERT INTO webhooks (id, tenant_id, name, url, events, status, failures, last_error, ciphertext, revision, created_at,
+                            updated_at)
+                        VALUES ($1, $2, 'w', 'https://x', '[]', 'active', 0, '', $3, 1, 1, 1)
+                        """, [.text("whk_" + tenant), .text(tenant), .blob([1])])
+                    try WebhookDeliveriesTable.insert(
+                        c,
+                        WebhookDeliveryRow(
+                            id: "whd_" + tenant, webhookID: "whk_" + tenant, tenantID: tenant, eventID: "evt_" + tenant,
+                            kind: "budget_near",
+                            body: "{}", now: 1))
+                    try SpendHoursTable.put(
+                        c, .init(subjectID: tenant, tenantID: tenant, spent: 1), hour: 1, spent: 1, before: 0)
                     try DIDDocumentsTable.put(c, DIDDocumentRow(didID: "did_" + tenant, tenantID: tenant, nextAt: 1))
                     try AuditTable.insert(
                         c,

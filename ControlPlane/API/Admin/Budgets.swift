@@ -75,7 +75,7 @@ package struct BudgetRoutes: RouteGroup {
     private func addEvents(to table: inout RouteTable) {
         let kind = FieldShape("kind", .word(SpendEvent.Kind.allCases.map(\.rawValue)), "Only events of this kind.")
         let since = FieldShape("since", .time, "From when on; included.")
-        let docs = RouteDocs("List what somebody should hear of about spending, oldest first.") {
+        let docs = RouteDocs("List what somebody should hear of, oldest first: what webhooks are sent.") {
             $0.query = RouteDocs.page + [since, kind]
             $0.answer = .list(Self.event)
         }

@@ -118,7 +118,7 @@ struct ResolveSlice: AsyncParsableCommand {
 
 struct SpendEvents: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "events", abstract: "What somebody should hear of about spending, oldest first.",
+        commandName: "events", abstract: "What somebody should hear of, oldest first: what webhooks are sent.",
         discussion: example("budget events --since 2026-11-01"))
 
     static let columns: [Column] = [

@@ -38,7 +38,9 @@ struct LimitsAcrossPlanesTests {
                 }, by: actor)
             let folders = (0..<3).map { _ in DataFolder() }
             var planes: [RunningDataPlane] = []
-            for folder in folders { planes.append(try await RunningDataPlane.start(folder.path, token: try await control.token())) }
+            for folder in folders {
+                planes.append(try await RunningDataPlane.start(folder.path, token: try await control.token(), countsByRegion: true))
+            }
             let amount = 60
             let limit = try await control.services.limits.create(
                 LimitContent {
@@ -53,7 +55,7 @@ struct LimitsAcrossPlanesTests {
                     await plane.snapshot {
                         $0.isServing && $0.credentials.count == 1 && !$0.directory.limits.isEmpty && $0.directory.lookup(key.key.id) != nil
                     } != nil)
-                #expect(try await eventually { plane.server.rates.told.dataPlanes == 3 })
+                #expect(try await eventually { plane.server.rates.told == (3, 3) }, "all of one region")
             }
             let text = key.plaintext.reveal()
             func isServed(_ plane: Int) throws -> Bool { try planes[plane].chat(key: text, model: Self.model).status == 200 }

@@ -44,7 +44,10 @@ final class RunningDataPlane: Sendable {
     }
 
     /// - Parameter token: nil for one that is enrolled already.
-    static func start(_ folder: String, token: String?, clock: any WallClock = SystemClock()) async throws -> RunningDataPlane {
+    /// - Parameter countsByRegion: it says that it counts limits with the others of its region.
+    static func start(
+        _ folder: String, token: String?, clock: any WallClock = SystemClock(), countsByRegion: Bool = false
+    ) async throws -> RunningDataPlane {
         let local = try LocalStore(directory: folder)
         let keys = try DataPlaneKeys.loadOrCreate(directory: folder)
         let enrollment: Enrollment
@@ -84,7 +87,8 @@ final class RunningDataPlane: Sendable {
         linkSettings.statusSeconds = 1
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
-            budgets: budgets, freezes: server.signatures.freezes, rates: try RateSharing(ledger: rates, store: local, logger: logger),
+            budgets: budgets, freezes: server.signatures.freezes,
+            rates: try RateSharing(ledger: rates, store: local, countsByRegion: countsByRegion, logger: logger),
             logger: logger,
             status: { reporter.report })
         return RunningDataPlane(
