@@ -55,7 +55,7 @@ struct IntakeBench {
                 try c.first("SELECT COUNT(*) AS records, SUM(cost_nano) AS cost FROM usage_records")
             }
             let followed = try await database.read { c in
-                try c.first("SELECT COALESCE(SUM(number), 0) AS records, COUNT(broken) AS broken FROM usage_chains")
+                try c.first("SELECT CAST(COALESCE(SUM(number), 0) AS BIGINT) AS records, COUNT(broken) AS broken FROM usage_chains")
             }
             guard try followed?.int("records") == Int64(stored), try followed?.int("broken") == 0 else { throw BenchError.notFollowed }
             print(

@@ -42,7 +42,13 @@ struct InvoiceVerifier {
     private var posted = InvoiceSum()
     private var chain: InvoiceChain?
     private var seen: Set<ChainName> = []
-    private var requests: Set<[UInt8]> = []
+    /// Charged ones, by the data plane's place among the keys.
+    private var requests: Set<ChargedRequest> = []
+
+    private struct ChargedRequest: Hashable {
+        let id: RequestID
+        let plane: Int
+    }
 
     init(pinned: [String: [UInt8]]? = nil, earlier: [ChainName: Ending] = [:]) {
         self.pinned = pinned
@@ -235,7 +241,9 @@ struct InvoiceVerifier {
         guard let bill = Base64.decode(try text(value, "bill")), let rest = Digest256(hex: try text(value, "rest")),
             let read = SignedBill(bill)
         else { throw fault("is no record") }
-        guard read.tenantID == report.tenantID else { throw fault("is a record of another tenant, \(String(read.tenantID.prefix(64)).visible)") }
+        guard read.tenantID == report.tenantID else {
+            throw fault("is a record of another tenant, \(String(read.tenantID.prefix(64)).visible)")
+        }
         let link = UsageChain.link(before, UsageDigests(bill: .of(bill), rest: rest))
         (chain.number, chain.link) = (number, link)
         try compare(chain.name, number, link)
@@ -247,7 +255,8 @@ struct InvoiceVerifier {
                 throw fault("\(nano) nano-dollars are charged, where \(read.costNano) were signed")
             }
             guard day == read.admittedAtMicroseconds / 86_400_000_000 else { throw fault("counts for another day than was signed") }
-            guard requests.insert(read.requestID + Array(chain.name.dataPlaneID.utf8)).inserted else {
+            let plane = report.keys.firstIndex { $0.id == chain.name.dataPlaneID } ?? -1
+            guard requests.insert(ChargedRequest(id: read.requestID, plane: plane)).inserted else {
                 throw fault("its request is charged a second time")
             }
             if nano < read.costNano { report.reduced += 1 }
@@ -322,18 +331,19 @@ private struct InvoiceChain {
 
 /// What a signed bill says that a charge depends on.
 private struct SignedBill {
-    private(set) var requestID: [UInt8] = []
+    private(set) var requestID = RequestID(high: 0, low: 0)
     private(set) var tenantID = ""
     private(set) var admittedAtMicroseconds: Int64 = 0
     private(set) var costNano: Int64 = 0
 
     /// Fields of a `weir.v1.UsageRecord`; nil for what is none.
     init?(_ bytes: [UInt8]) {
+        var id: RequestID?
         let isWhole = bytes.withUnsafeBytes { bytes in
             var reader = WireReader(count: bytes.count)
             while let (number, wire) = reader.tag(bytes) {
                 switch (number, wire) {
-                case (1, 2): if let id = reader.block(bytes) { requestID = Array(bytes[id]) }
+                case (1, 2): if let place = reader.block(bytes) { id = RequestID(bytes: bytes[place]) }
                 case (2, 2): if let id = reader.block(bytes) { tenantID = String(decoding: bytes[id], as: UTF8.self) }
                 case (10, 0): admittedAtMicroseconds = Int64(bitPattern: reader.varint(bytes) ?? 0)
                 case (31, 0): costNano = Int64(bitPattern: reader.varint(bytes) ?? 0)
@@ -342,6 +352,7 @@ private struct SignedBill {
             }
             return !reader.hasFailed
         }
-        guard isWhole else { return nil }
+        guard isWhole, let id else { return nil }
+        requestID = id
     }
 }

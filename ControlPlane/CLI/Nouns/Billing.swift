@@ -131,11 +131,14 @@ struct BillingCommand: ParsableCommand {
                 ("tenant_id", client.tenant(tenantID)), ("month", month), ("posted_until", postedUntil?.text))
             let answer = try await client.send("GET", "billing/statement", query: query)
             let lines = answer.json.list("lines")
+            // The heads of the signed chains change no balance: see `weir invoice`.
             if csv {
                 print(UsageTable.line(Self.members))
-                for line in lines { print(UsageTable.line(Self.members.map { line.at($0).map { $0 == .null ? "" : $0.plain } ?? "" })) }
+                for line in lines + answer.json.list("heads") {
+                    print(UsageTable.line(Self.members.map { line.at($0).map { $0 == .null ? "" : $0.plain } ?? "" }))
+                }
             } else if jsonl {
-                for line in lines { print(line.text) }
+                for line in lines + answer.json.list("heads") { print(line.text) }
             } else {
                 try connection.emit(answer) {
                     let (opening, closing) = (answer.json.string("opening_balance") ?? "", answer.json.string("closing_balance") ?? "")
@@ -213,7 +216,8 @@ struct BillingCommand: ParsableCommand {
                 """ + example("billing reconcile 2026-11 export.csv --provider-id openai --tolerance 0.01"))
 
         static let columns: [Column] = [
-            Column("MODEL", "model"), Column("DAY", "day"), Column("RECORDED", "recorded.cost"), Column("STATED", "stated.cost"),
+            Column("DIFFERENCE", "kind"), Column("MODEL", "model"), Column("DAY", "day"), Column("RECORDED", "recorded.cost"),
+            Column("STATED", "stated.cost"),
             Column("REQUESTS", "recorded.requests", .number), Column("STATED", "stated.requests", .number),
             Column("INPUT", "recorded.input_tokens", .number), Column("STATED", "stated.input_tokens", .number),
             Column("OUTPUT", "recorded.output_tokens", .number), Column("STATED", "stated.output_tokens", .number),

@@ -7,12 +7,12 @@ import Primitives
 struct InvoiceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "invoice", abstract: "A month's bill with every record that it charges, and the proof of it.",
-        discussion: example("invoice fetch 2026-11 --tenant-id Acme -o 2026-11.jsonl", "invoice verify 2026-11.jsonl --keys keys.json"),
+        discussion: example("invoice fetch 2026-11 --tenant-id Acme --file 2026-11.jsonl", "invoice verify 2026-11.jsonl --keys keys.json"),
         subcommands: [Fetch.self, Verify.self, Keys.self])
 
     struct Fetch: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Get a month's invoice.", discussion: example("invoice fetch 2026-11 --tenant-id Acme -o 2026-11.jsonl"))
+            abstract: "Get a month's invoice.", discussion: example("invoice fetch 2026-11 --tenant-id Acme --file 2026-11.jsonl"))
 
         @Argument(help: "A month of UTC: 2026-11.")
         var month: String
@@ -20,15 +20,15 @@ struct InvoiceCommand: ParsableCommand {
         @Option(help: "Whose.")
         var tenantID: String
 
-        @Option(name: [.customShort("o"), .long], help: "The file that it is written to. (default: standard output)")
-        var output: String?
+        @Option(help: "Where it is written to. (default: standard output)")
+        var file: String?
 
         @OptionGroup var connection: ConnectionOptions
 
         func run() async throws {
             let client = try connection.client()
             let id = try await client.id(tenantID, prefix: TenantKind.prefix)
-            try await client.download("billing/invoice", query: [("tenant_id", id), ("month", month)], to: output)
+            try await client.download("billing/invoice", query: [("tenant_id", id), ("month", month)], to: file)
         }
     }
 

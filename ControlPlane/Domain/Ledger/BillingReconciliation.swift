@@ -56,6 +56,19 @@ package struct BillingReconciliation: Sendable {
         static func < (a: Key, b: Key) -> Bool { (a.model, a.day ?? 0) < (b.model, b.day ?? 0) }
     }
 
+    /// In what the two of them differ.
+    package enum Difference: String, CaseIterable, Sendable {
+        /// The provider states what no record speaks of.
+        case missingHere = "missing_here"
+        /// There are records of what the provider does not state.
+        case missingThere = "missing_there"
+        case otherAmounts = "other_amounts"
+
+        fileprivate init(_ ours: Line?, _ theirs: Line?) {
+            self = ours == nil ? .missingHere : theirs == nil ? .missingThere : .otherAmounts
+        }
+    }
+
     package static let maximumLines = 20_000
 
     package var month: BillingMonth
@@ -111,12 +124,19 @@ package struct BillingReconciliation: Sendable {
         let (our, their) = (total(ours), total(theirs))
         return [
             "month": .string(month.text), "provider_id": .optional(providerID?.rawValue), "compared": .int(Int64(keys.count)),
-            "differing": .int(Int64(differences.count)), "recorded_cost": .string(NanoDollars(our).decimalString),
+            "differing": .int(Int64(differences.count)),
+            "kinds": .object(
+                JSONObject(
+                    members: Difference.allCases.map { kind in
+                        let count = differences.count { Difference(ours[$0], theirs[$0]) == kind }
+                        return .init(name: kind.rawValue, value: .int(Int64(count)))
+                    })), "recorded_cost": .string(NanoDollars(our).decimalString),
             "stated_cost": .string(NanoDollars(their).decimalString),
             "difference": .string(NanoDollars(Int64(clamping: Int128(their) - Int128(our))).decimalString),
             "differences": .array(
                 differences.map { key in
                     [
+                        "kind": .string(Difference(ours[key], theirs[key]).rawValue),
                         "model": .string(key.model), "day": .optional(key.day.map(BillingMonth.text(ofDay:))),
                         "recorded": ours[key]?.json ?? .null, "stated": theirs[key]?.json ?? .null,
                     ]

@@ -49,7 +49,7 @@ package struct BillingStatement: Sendable {
             "tenant_id": .string(tenantID.rawValue), "tenant": .string(tenant), "month": .string(month.text),
             "opening_balance": dollars(openingNano), "received": dollars(sum(.topUp)), "adjustments": dollars(sum(.adjustment)),
             "usage": dollars(sum(.usage)), "closing_balance": dollars(closingNano), "lines": .array(lines.map(json)),
-            "heads": .array(heads.map(\.json)),
+            "heads": .array(heads.map(json)),
         ]
     }
 

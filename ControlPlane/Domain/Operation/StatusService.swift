@@ -45,6 +45,7 @@ package struct StatusService: Sendable {
             var findings = try releases.findings(c, now: now) + fleet.findings(now: now)
             findings += Self.findings(ofEndpoints: troubles, reported, releases, try Self.recentlyTested(c, now: now))
             findings += try UsageQuarantineTable.totals(c).prefix(Self.maximumOfAKind).map(Self.finding(ofQuarantined:))
+            findings += try UsageChainsTable.broken(c, limit: Self.maximumOfAKind).map(Self.finding(ofBroken:))
             findings += try LedgerTable.overdrawn(c, limit: Self.maximumOfAKind).map(Self.finding(ofOverdrawn:))
             findings += try Self.findings(ofEmergencies: c, now: now)
             if actor.may(.administer) { findings += try Self.findings(ofTokens: c, now: now) }
@@ -119,6 +120,14 @@ package struct StatusService: Sendable {
             .warning, .usageQuarantined, "data plane \(total.dataPlaneID)",
             "\(total.records) usage records are kept apart and billed to nobody (\(total.reason))",
             command: "weir usage quarantine list --data-plane-id \(total.dataPlaneID)")
+    }
+
+    private static func finding(ofBroken chain: UsageChainRow) -> Finding {
+        let since = RFC3339.string(milliseconds: chain.brokenAt ?? 0)
+        return Finding(
+            .warning, .usageChainBroken, "data plane \(chain.key.dataPlaneID)",
+            "what it signed of tenant \(chain.key.tenantID) is not what was stored (\(chain.broken ?? ""), \(since)): that cannot be proved",
+            command: "weir invoice fetch \(since.prefix(7)) --tenant-id \(chain.key.tenantID)")
     }
 
     private static func finding(ofOverdrawn tenant: (tenantID: String, amountNano: Int64)) -> Finding {

@@ -238,7 +238,7 @@ package final class UsageOutboxStore: Sendable {
     /// Signs the chains that are due; their heads travel with the last batch, or in one of their own.
     /// - Parameter everything: before a stop: also those that could wait.
     /// - Throws: what SQLite refused; nothing is signed then.
-    func sign(everything: Bool, _ nowMs: Int64) throws {
+    package func sign(everything: Bool, _ nowMs: Int64) throws {
         guard let chains else { return }
         let due: UsageChains.Due = everything ? .everything : .now
         let month = UsageChains.monthBegin(nowMs)
