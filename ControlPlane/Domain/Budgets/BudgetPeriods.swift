@@ -63,10 +63,11 @@ package struct BudgetPeriodService: Sendable {
                 let change = try ChangeCounter.directory.next(c)
                 let due = try BudgetPeriodsTable.due(c, now: now, limit: Self.batch)
                 for (id, isNew) in due {
-                    guard let budget = try BudgetContent.find(c, id)?.content else { continue }
-                    // A new one was told with its present period.
-                    try BudgetPeriodsTable.roll(
-                        c, budgetID: id, at: budget.period(at: now).end ?? .max, change: isNew ? nil : change)
+                    guard let budget = try BudgetContent.find(c, id) else { continue }
+                    let period = budget.content.period(at: now)
+                    // A new one was told with its present period, unless that has ended before anybody looked.
+                    let isTold = isNew && budget.content.period(at: budget.meta.createdAt) == period
+                    try BudgetPeriodsTable.roll(c, budgetID: id, at: period.end ?? .max, change: isTold ? nil : change)
                 }
                 return due.count
             }
