@@ -6,6 +6,7 @@ Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: 
 import asyncio
 import os
 import sys
+from datetime import datetime
 
 import anthropic
 import pytest
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
 from weirexact import nano_dollars  # noqa: E402
-from weirlab import LOOPBACK, PRICE, Lab, http  # noqa: E402
+from weirlab import LOOPBACK, PRICE, Lab, http, wait_for  # noqa: E402
 
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 TEXT = "alpha bravo delta gamma kappa omega sigma theta "
@@ -261,6 +262,35 @@ def test_a_wrong_key_is_an_authentication_error(lab):
             ask(client, "plain")
         assert caught.value.body["error"]["type"] == "authentication_error"
         assert key not in str(caught.value)
+
+
+def test_a_budget_is_reserved_by_max_tokens_and_limits_are_told_in_anthropic_s_fields(lab):
+    made = lab.create_key()
+    mine = {"tenant_id": lab.tenant_id, "key_id": made["id"]}
+    lab.admin.post("/limits", {**mine, "name": "a minute", "level": "key", "measure": "requests", "amount": 600, "window_seconds": 60})
+    lab.admin.post("/budgets", {**mine, "name": "small", "limit": "0.01", "period": "never"})
+    with anthropic.Anthropic(base_url=base(lab), api_key=made["key"], max_retries=0) as client:
+        def refused():
+            try:
+                ask(client, "claude")
+            except anthropic.AuthenticationError:
+                return None
+            except anthropic.PaymentRequiredError as refusal:
+                return refusal
+        refusal = wait_for("the budget to refuse", refused, 30)
+        assert refusal.body["error"]["type"] == "billing_error" and "small" in refusal.body["error"]["message"]
+        # 100 tokens of the answer are a tenth of a cent.
+        raw = client.messages.with_raw_response.create(model="claude", max_tokens=100, messages=MESSAGES)
+    assert raw.headers["anthropic-ratelimit-requests-limit"] == "600"
+    assert int(raw.headers["anthropic-ratelimit-requests-remaining"]) < 600
+    assert datetime.fromisoformat(raw.headers["anthropic-ratelimit-requests-reset"].replace("Z", "+00:00")).year >= 2024
+    assert raw.headers["request-id"] == raw.headers["x-request-id"]
+
+
+def test_a_path_that_is_not_there_is_told_in_anthropic_s_form(client):
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        client.messages.batches.list()
+    assert caught.value.body["error"]["type"] == "not_found_error"
 
 
 @pytest.mark.parametrize("change, words", [

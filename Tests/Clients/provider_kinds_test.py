@@ -21,7 +21,7 @@ SECRET = "sim-provider-key-0123456789"
 MODELS = {
     "deployed": ("deployments", "sim-in120-out8-azure"),
     "versionless": ("azure-v1", "sim-in120-out8-azure"),
-    "router": ("openrouter", "sim-in120-out8-openrouter-cost777"),
+    "router": ("openrouter", "sim-in120-out8-openrouter-cost300"),
     "router-fails": ("openrouter", "sim-chunks8-errormid3-openrouter"),
     "responses": ("openai", "sim-in120-out8-cached20-reasoning3"),
     "calls": ("openai", "sim-in30-out8-call2"),
@@ -49,7 +49,7 @@ def lab():
             "embedder": {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"]},
         }.items():
             provider = lab.admin.post("/providers", {"name": name, **more})["id"]
-            credential = lab.admin.post("/credentials", {"provider_id": provider, "name": "main", "secret": SECRET})["id"]
+            credential = lab.admin.post("/credentials", {"provider_id": provider, "name": name, "secret": SECRET})["id"]
             endpoints[name] = lab.admin.post(
                 "/endpoints", {"provider_id": provider, "name": name, "credential_ids": [credential]})["id"]
         for name, (endpoint, upstream) in MODELS.items():
@@ -166,7 +166,7 @@ def test_usage_and_cost_are_what_the_providers_served(lab):
         assert [record[name] for name in ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens")] == [
             entry["usage"][name] for name in ("input", "output", "cached", "reasoning")], record
         if record["model"] == "router":
-            assert record["cost_nano"] == 777_000 and record["flags"] == ["provider_stated_cost"]
+            assert record["cost_nano"] == 300_000 and record["flags"] == ["provider_stated_cost"]
         assert (record["dialect"] or "") == ("responses" if entry["operation"] == "responses" else "")
     assert exact > 12
 

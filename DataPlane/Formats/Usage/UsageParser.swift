@@ -27,30 +27,9 @@ package enum UsageParser {
         return fields.reading()
     }
 
-    /// The usage of one whole Messages document.
-    package static func parseMessages(_ usage: UnsafeRawBufferPointer) -> UsageReading? {
-        guard let first = usage.first(where: { !isWhitespace($0) }), first != 0x6E else { return nil }
-        var statement = MeteredMessagesUsage()
-        statement.read(usage, isLast: true)
-        return statement.reading
-    }
+    enum Scope { case top, inputDetails, outputDetails, cacheCreation }
 
-    /// Reads one more statement of the same usage.
-    fileprivate static func read(_ usage: UnsafeRawBufferPointer, into fields: inout Fields) {
-        guard let base = usage.baseAddress else { return }
-        fields.seen = 0
-        var cursor = JSONCursor(base: base, from: 0, limit: usage.count, maxDepth: 32)
-        cursor.skipWhitespace()
-        do throws(JSONViolation) {
-            try readMembers(&cursor, into: &fields, scope: .top)
-        } catch {
-            fields.flags.insert(.invalid)
-        }
-    }
-
-    private enum Scope { case top, inputDetails, outputDetails, cacheCreation }
-
-    fileprivate enum Name: UInt8 {
+    enum Name: UInt8 {
         case input, output, total, inputDetails, outputDetails, cached, cacheWrite, reasoning
         /// Input read from the cache as stated beside the counts, and input that was not.
         case cacheHit, cacheMiss
@@ -64,7 +43,7 @@ package enum UsageParser {
     }
 
     /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
-    fileprivate struct Fields: Sendable {
+    struct Fields: Sendable {
         var input: Int64?
         var output: Int64?
         var total: Int64?
@@ -173,23 +152,6 @@ package enum UsageParser {
             return result
         }
 
-        /// As Anthropic counts: what the cache gave and took stands beside the rest of the input.
-        func messagesReading() -> UsageReading {
-            var result = UsageReading()
-            result.flags = flags
-            let written = max(cacheCreated, min(cacheWriteFive &+ cacheWriteHour, UsageReading.cap))
-            if input == nil || isUnusable(.input) { result.flags.insert(.inputUnknown) }
-            if output == nil || isUnusable(.output) { result.flags.insert(.outputUnknown) }
-            result.inputTokens = min((input ?? 0) &+ written &+ cacheRead, UsageReading.cap)
-            result.outputTokens = output ?? 0
-            result.cachedInputTokens = min(cacheRead, result.inputTokens)
-            result.cacheWriteTokens = min(written, result.inputTokens &- result.cachedInputTokens)
-            result.cacheWriteHourTokens = min(cacheWriteHour, result.cacheWriteTokens)
-            result.reasoningTokens = lower(reasoning, to: result.outputTokens, &result.flags)
-            result.costNano = cost
-            return result
-        }
-
         /// Both places are one statement: a provider that fills in both repeats itself, and zero in one says that it uses the other.
         private func statedCached(_ flags: inout UsageReading.Flags) -> Int64 {
             guard let cacheHit, cacheHit > 0 else { return cached }
@@ -197,7 +159,7 @@ package enum UsageParser {
             return max(cached, cacheHit)
         }
 
-        private func lower(_ part: Int64, to whole: Int64, _ flags: inout UsageReading.Flags) -> Int64 {
+        func lower(_ part: Int64, to whole: Int64, _ flags: inout UsageReading.Flags) -> Int64 {
             if part > whole {
                 flags.insert(.inconsistent)
                 return whole
@@ -207,7 +169,7 @@ package enum UsageParser {
     }
 
     /// Reads the object at the cursor. Its details are objects within it, so this goes one level deep and no further.
-    private static func readMembers(_ cursor: inout JSONCursor, into fields: inout Fields, scope: Scope) throws(JSONViolation) {
+    static func readMembers(_ cursor: inout JSONCursor, into fields: inout Fields, scope: Scope) throws(JSONViolation) {
         guard cursor.current == 0x7B else {
             fields.flags.insert(.invalid)
             try cursor.skipValue()
@@ -382,31 +344,5 @@ package enum UsageParser {
         case (.outputDetails, 16): return equals("reasoning_tokens") ? .reasoning : nil
         default: return nil
         }
-    }
-}
-
-/// The usage of a Messages answer (Anthropic), which a stream states bit by bit: the input at its begin, the output, counted up, in
-/// `message_delta`, where the input's counts may stand once more. Of each count the last one that is not null is believed.
-package struct MeteredMessagesUsage: Sendable {
-    private var fields = UsageParser.Fields()
-    private var isPresent = false
-    private var isComplete = false
-
-    package init() { fields.isMerged = true }
-
-    /// - Parameters:
-    ///   - usage: The object.
-    ///   - isLast: It is the whole answer's: its output is not the count of a begin.
-    package mutating func read(_ usage: UnsafeRawBufferPointer, isLast: Bool) {
-        isPresent = true
-        if isLast { isComplete = true }
-        UsageParser.read(usage, into: &fields)
-    }
-
-    package var reading: UsageReading {
-        guard isPresent else { return .absent }
-        var reading = fields.messagesReading()
-        if !isComplete { reading.flags.insert(.outputUnknown) }
-        return reading
     }
 }

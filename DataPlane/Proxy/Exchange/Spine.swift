@@ -114,8 +114,11 @@ extension Exchange {
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):
+                if head.has(.anthropicVersion) { dialect = .messages }
                 throw .methodNotAllowed(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path), allowed: allowed)
-            case .unknown: throw .unknownURL(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path))
+            case .unknown:
+                if head.has(.anthropicVersion) { dialect = .messages }
+                throw .unknownURL(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path))
             }
         } catch {
             return .reject(error)
