@@ -6,4 +6,13 @@ package enum Dialect: UInt8, Sendable, Hashable, CaseIterable {
     case responses
     /// Anthropic's Messages.
     case messages
+
+    /// Of its conversations, in messages to people.
+    package var name: StaticString {
+        switch self {
+        case .openAI: "chat completions"
+        case .responses: "Responses"
+        case .messages: "Messages"
+        }
+    }
 }

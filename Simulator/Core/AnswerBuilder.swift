@@ -250,13 +250,16 @@ struct AnswerBuilder {
     }
 
     private func closeStream(_ answer: inout Answer) {
-        let finish = answer.eventCount < Int.max && script.outputTokens == key.maximumTokens ? "length" : "stop"
+        let finish =
+            answer.eventCount < Int.max && script.outputTokens == key.maximumTokens ? "length" : chatCalls > 0 ? "tool_calls" : "stop"
         let right = usage(script.inputTokens, script.outputTokens)
         let onLast = script.usage == .onLastChunk && key.includesUsage
         let inPart = script.usage.isVolunteered ? script.usage : nil
-        answer.closing = event(
+        for delta in toolCallDeltas { answer.closing.writeImmutableBuffer(event(delta: delta, finish: nil)) }
+        let end = event(
             delta: "{}", finish: finish, usage: onLast ? right : nil, inChoice: inPart == .inChoice ? right : nil,
             inVendor: inPart == .vendor ? right : nil)
+        answer.closing.writeImmutableBuffer(end)
         if givesUsage {
             switch script.usage {
             case .absent, .onLastChunk, .inChoice, .vendor: break
@@ -384,7 +387,7 @@ struct AnswerBuilder {
         if key.operation == .responses { return responsesDocument }
         let extra = String(repeating: "l", count: script.extraTextKiB * 1024)
         let text = extra + content
-        let finish = script.outputTokens == key.maximumTokens ? "length" : "stop"
+        let finish = script.outputTokens == key.maximumTokens ? "length" : chatCalls > 0 ? "tool_calls" : "stop"
         let right = usage(script.inputTokens, script.outputTokens)
         let own = script.usage == .inChoice ? #","usage":\#(right)"# : ""
         let usage = script.usage == .vendor ? #","x_groq":{"id":"req_simulator","usage":\#(right)}"# : usageMember
@@ -393,7 +396,7 @@ struct AnswerBuilder {
                 #"{"id":"chatcmpl-simulator","object":"chat.completion","created":\#(created),"model":"\#(model)","#
                 + #""choices":[{"index":0,"message":{"role":"assistant","content":""#
             let after =
-                #"","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"\#(finish)"\#(own)}]\#(usage),"#
+                #"","refusal":null,"annotations":[]\#(toolCallsMember)},"logprobs":null,"finish_reason":"\#(finish)"\#(own)}]\#(usage),"#
                 + #""service_tier":"default","system_fingerprint":"fp_simulator"}"#
             return (before, text, after)
         }

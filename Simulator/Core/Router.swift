@@ -91,11 +91,18 @@ final class Router {
         remember(
             model: deployment.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) } ?? UnsafeRawBufferPointer(rebasing: body[modelRange]))
         let isEmbedding = operation == .embeddings
-        let key = AnswerKey(
+        var key = AnswerKey(
             operation: operation, stream: request.stream && !isEmbedding,
             includesUsage: request.stream && !isEmbedding && request.includesUsage,
             maximumTokens: isEmbedding ? nil : request.maximumTokens, wantsBase64: isEmbedding && request.wantsBase64,
             inputs: isEmbedding ? min(request.inputs, 2048) : 1)
+        if operation == .chat, lastModel.contains("-call") || lastModel.contains("-strict") {
+            do throws(ChatRefusal) {
+                key.tool = try ChatRequest(Array(body)).tool
+            } catch {
+                return .control(ControlEndpoints.response(status: 400, body: error.body))
+            }
+        }
         guard let prepared = answer(key, words: request.words, credential: { credential(bytes, head) }) else {
             return refusal(isEmbedding && isDemonstration ? 400 : 404)
         }

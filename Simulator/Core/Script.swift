@@ -57,6 +57,7 @@
 /// | `badjson` `badchunk` `badhead` | broken JSON, a broken chunk size, a broken head |
 /// | `bigheadN` | N KiB of extra header fields |
 /// | `cachehourN` | tokens of `cachewriteN` that stay for an hour (Messages) |
+/// | `strict` | refuse what OpenAI's API refuses of a chat with tools, as `callN` does; Messages are always read so |
 /// | `callN` | a request with tools is answered with N calls of the first one, unless its last message answers calls |
 /// | `pauseturn` `refusal` | the answer ends for that reason (Messages) |
 /// | `azure` | the first chunk has no choices, and there are results of content filters, as at Azure |
@@ -278,6 +279,7 @@ package struct Script: Hashable, Sendable {
             case ("bighead", let n?) where n <= 4096: extraHeadKiB = Int(n)
             case ("cachehour", let n?): cacheHourTokens = n
             case ("call", let n?) where n <= 64: calls = Int(n)
+            case ("strict", nil): break
             case ("pauseturn", nil): stopReason = "pause_turn"
             case ("refusal", nil): stopReason = "refusal"
             case ("azure", nil): isAzure = true

@@ -7,7 +7,7 @@ import Testing
 /// caller's dialect, for an answer the provider's. `NAME.FROM-to-TO.client.json` is the request that an answer belongs to, where it matters.
 @Suite("Translation between dialects")
 struct DialectTests {
-    static func options(_ provider: WireDialect) -> TranslationOptions {
+    static func options(_ provider: Dialect) -> TranslationOptions {
         var options = TranslationOptions(model: "up-model")
         options.outputBound = 4000
         options.boundName = provider == .responses ? "max_output_tokens" : "max_completion_tokens"
@@ -15,12 +15,17 @@ struct DialectTests {
         return options
     }
 
+    static func translate(_ body: [UInt8], _ caller: Dialect, _ provider: Dialect) throws(TranslationRefusal) -> TranslatedRequest {
+        guard let translation = Translation(from: caller, to: provider) else { throw TranslationRefusal("", "no such pair") }
+        return try translation.request(body, options(provider))
+    }
+
     static func cases(_ kind: String) -> [String] { Fixtures.cases("Dialects").filter { $0.hasSuffix(".\(kind)") } }
 
-    static func dialects(_ name: String) throws -> (from: WireDialect, to: WireDialect) {
+    static func dialects(_ name: String) throws -> (from: Dialect, to: Dialect) {
         let pair = try #require(name.split(separator: ".").dropFirst().first).components(separatedBy: "-to-")
-        func dialect(_ name: String) throws -> WireDialect {
-            try #require(WireDialect.allCases.first { "\($0)" == name })
+        func dialect(_ name: String) throws -> Dialect {
+            name == "chat" ? .openAI : try #require(Dialect.allCases.first { "\($0)" == name })
         }
         return (try dialect(pair[0]), try dialect(pair[1]))
     }
@@ -34,12 +39,13 @@ struct DialectTests {
                 own
             } else {
                 switch client {
-                case .chat: Array(#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream_options":{"include_usage":true}}"#.utf8)
+                case .openAI:
+                    Array(#"{"model":"m","messages":[{"role":"user","content":"x"}],"stream_options":{"include_usage":true}}"#.utf8)
                 case .messages: Array(#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#.utf8)
                 case .responses: Array(#"{"model":"m","input":"x"}"#.utf8)
                 }
             }
-        return try RequestTranslation(request, from: client, to: provider, options(provider)).answers
+        return try translate(request, client, provider).answers
     }
 
     static func stream(_ answers: AnswerTranslation, _ pieces: [[UInt8]]) -> [UInt8] {
@@ -53,9 +59,9 @@ struct DialectTests {
     func requests(name: String) throws {
         let (from, to) = try Self.dialects(name)
         let input = try Fixtures.bytes("Dialects/\(name).in.json")
-        let written = try RequestTranslation(input, from: from, to: to, Self.options(to)).body
+        let written = try Self.translate(input, from, to).body
         #expect(string(written) + "\n" == string(try Fixtures.bytes("Dialects/\(name).out.json")))
-        #expect(try RequestTranslation(input, from: from, to: to, Self.options(to)).body == written)
+        #expect(try Self.translate(input, from, to).body == written)
     }
 
     @Test("refuses what it cannot carry, by the member's name", arguments: cases("refused"))
@@ -64,7 +70,7 @@ struct DialectTests {
         let input = try Fixtures.bytes("Dialects/\(name).in.json")
         let expected = try JSONValue(parsing: Fixtures.bytes("Dialects/\(name).out.json"))
         do {
-            let written = try RequestTranslation(input, from: from, to: to, Self.options(to))
+            let written = try Self.translate(input, from, to)
             Issue.record("\(string(written.body))")
         } catch {
             #expect(error.param == expected["param"]?.stringValue)
@@ -138,7 +144,7 @@ struct DialectTests {
                 #expect(written == Self.stream(try Self.answers(name), [bytes]))
             } else if name.hasSuffix(".answer") {
                 if let written = try? Self.answers(name).document(bytes) { #expect(throws: Never.self) { try JSONView(checking: written) } }
-            } else if let written = try? RequestTranslation(bytes, from: from, to: to, Self.options(to)) {
+            } else if let written = try? Self.translate(bytes, from, to) {
                 #expect(throws: Never.self) { try JSONView(checking: written.body) }
             }
         }
@@ -148,7 +154,7 @@ struct DialectTests {
     func bounds() throws {
         let deep = #"{"model":"m","messages":"# + String(repeating: "[", count: 200) + String(repeating: "]", count: 200) + "}"
         #expect(throws: TranslationRefusal.self) {
-            try RequestTranslation(Array(deep.utf8), from: .chat, to: .messages, Self.options(.messages))
+            try Self.translate(Array(deep.utf8), .openAI, .messages)
         }
         let answers = try Self.answers("x.messages-to-chat.stream")
         var stream = answers.stream()
@@ -160,12 +166,12 @@ struct DialectTests {
     }
 
     /// The tables of the documentation are those that requests are read by.
-    @Test("docs/dialects.md shows the rules of each pair", arguments: WireDialect.allCases)
-    func documented(source: WireDialect) throws {
+    @Test("docs/dialects.md shows the rules of each pair", arguments: Dialect.allCases)
+    func documented(source: Dialect) throws {
         let file = Fixtures.folder.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("docs/dialects.md")
         let page = try String(contentsOf: file, encoding: .utf8)
-        for target in WireDialect.allCases {
+        for target in Dialect.allCases {
             guard let rules = MemberRules.rules(from: source, to: target) else { continue }
             let rows = rules.map { rule in
                 switch rule.fate {

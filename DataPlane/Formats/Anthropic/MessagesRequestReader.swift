@@ -1,6 +1,6 @@
 /// Reads a Messages request (anthropic-sdk-python, `MessageCreateParams`) for another dialect.
 enum MessagesRequestReader {
-    static func read(_ body: JSONView, for target: WireDialect) throws(TranslationRefusal) -> Conversation {
+    static func read(_ body: JSONView, for target: Dialect) throws(TranslationRefusal) -> Conversation {
         let members = try MemberRules.members(body, from: .messages, to: target)
         var conversation = Conversation()
         try readSystem(members["system"], into: &conversation)
@@ -47,7 +47,7 @@ enum MessagesRequestReader {
 
     // MARK: Messages
 
-    private static func turn(_ message: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Turn {
+    private static func turn(_ message: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Turn {
         let members = try message.requiredMembers(place)
         let role: Conversation.Role
         switch members.word("role") {
@@ -60,8 +60,7 @@ enum MessagesRequestReader {
         return .init(role: role, parts: try parts(content, place["content"], target))
     }
 
-    private static func parts(_ content: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> [Conversation.Part]
-    {
+    private static func parts(_ content: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> [Conversation.Part] {
         if let text = content.text { return [.init(.text(text))] }
         var result: [Conversation.Part] = []
         for (index, block) in try content.requiredElements(place).enumerated() {
@@ -70,7 +69,7 @@ enum MessagesRequestReader {
         return result
     }
 
-    private static func part(_ block: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Part {
+    private static func part(_ block: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Part {
         let members = try block.requiredMembers(place)
         func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText {
             guard let text = members.text(name) else { throw .wrongType(place[name].text, "a string") }
@@ -101,7 +100,7 @@ enum MessagesRequestReader {
         return .init(content, cache: members["cache_control"])
     }
 
-    private static func media(_ source: JSONView?, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Media {
+    private static func media(_ source: JSONView?, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Media {
         guard let members = try source?.requiredMembers(place) else { throw .wrongType(place.text, "an object") }
         func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText {
             guard let text = members.text(name) else { throw .wrongType(place[name].text, "a string") }
@@ -118,7 +117,7 @@ enum MessagesRequestReader {
 
     // MARK: Tools and forms
 
-    private static func tool(_ tool: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Tool {
+    private static func tool(_ tool: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Tool {
         let members = try tool.requiredMembers(place)
         // Tools with a type of Anthropic's have no schema here: nobody else's models know them.
         guard members["type"] == nil || members.word("type") == "custom" else { throw .unsupported(place["type"].text, target) }
@@ -167,7 +166,7 @@ enum MessagesRequestReader {
     }
 
     /// Thinking is never carried over, so clearing it is done; what else would be cleared or compacted stays in the prompt.
-    private static func checkContextManagement(_ view: JSONView?, _ target: WireDialect) throws(TranslationRefusal) {
+    private static func checkContextManagement(_ view: JSONView?, _ target: Dialect) throws(TranslationRefusal) {
         for edit in view?["edits"]?.elements ?? [] {
             guard let type = edit["type"]?.text?.string, type.hasPrefix("clear_thinking") else {
                 throw .unsupported("context_management.edits", target)

@@ -4,9 +4,9 @@ struct MessagesRequestWriter {
     private let options: TranslationOptions
     private let model: ClaudeModel
     /// The dialect in which its caller wrote, whose names refusals use.
-    private let source: WireDialect
+    private let source: Dialect
 
-    init(_ conversation: Conversation, _ options: TranslationOptions, from source: WireDialect) {
+    init(_ conversation: Conversation, _ options: TranslationOptions, from source: Dialect) {
         self.conversation = conversation
         self.options = options
         self.source = source

@@ -22,22 +22,22 @@ package struct MemberRule: Sendable {
 
 package enum MemberRules {
     /// The rules of a pair of dialects, in the order of the documentation; nil for a pair that is not translated.
-    package static func rules(from source: WireDialect, to target: WireDialect) -> [MemberRule]? {
+    package static func rules(from source: Dialect, to target: Dialect) -> [MemberRule]? {
         switch (source, target) {
-        case (.chat, .messages): chatToMessages
-        case (.messages, .chat): messagesToChat
-        case (.responses, .chat): responsesToChat
+        case (.openAI, .messages): chatToMessages
+        case (.messages, .openAI): messagesToChat
+        case (.responses, .openAI): responsesToChat
         case (.responses, .messages): responsesToMessages
-        case (.chat, .responses): chatToResponses
+        case (.openAI, .responses): chatToResponses
         case (.messages, .responses): messagesToResponses
-        case (.chat, .chat), (.messages, .messages), (.responses, .responses): nil
+        case (.openAI, .openAI), (.messages, .messages), (.responses, .responses): nil
         }
     }
 
-    private static let named: [WireDialect: [WireDialect: [String: MemberRule.Fate]]] = {
-        var result: [WireDialect: [WireDialect: [String: MemberRule.Fate]]] = [:]
-        for source in WireDialect.allCases {
-            for target in WireDialect.allCases {
+    private static let named: [Dialect: [Dialect: [String: MemberRule.Fate]]] = {
+        var result: [Dialect: [Dialect: [String: MemberRule.Fate]]] = [:]
+        for source in Dialect.allCases {
+            for target in Dialect.allCases {
                 guard let rules = rules(from: source, to: target) else { continue }
                 result[source, default: [:]][target] = Dictionary(rules.map { ("\($0.name)", $0.fate) }) { first, _ in first }
             }
@@ -46,7 +46,7 @@ package enum MemberRules {
     }()
 
     /// Reads the body's members and refuses what can be neither carried nor left out.
-    static func members(_ body: JSONView, from source: WireDialect, to target: WireDialect) throws(TranslationRefusal) -> Members {
+    static func members(_ body: JSONView, from source: Dialect, to target: Dialect) throws(TranslationRefusal) -> Members {
         guard body.kind == .object else { throw TranslationRefusal(nil, "The request body must be a JSON object.") }
         guard let all = body.members, let fates = named[source]?[target] else {
             throw TranslationRefusal(nil, "The request body cannot be translated.")

@@ -2,9 +2,9 @@
 struct ChatMessages {
     private let conversation: Conversation
     private let options: TranslationOptions
-    private let source: WireDialect
+    private let source: Dialect
 
-    init(_ conversation: Conversation, _ options: TranslationOptions, _ source: WireDialect) {
+    init(_ conversation: Conversation, _ options: TranslationOptions, _ source: Dialect) {
         self.conversation = conversation
         self.options = options
         self.source = source
@@ -99,7 +99,7 @@ struct ChatMessages {
         case .text(let text), .refusal(let text): write(text: text, cache: part.cache, to: &output)
         case .image(let media, let detail):
             guard let url = Self.url(media) else {
-                throw .unsupported(source == .responses ? "input_image.file_id" : "image.source", .chat)
+                throw .unsupported(source == .responses ? "input_image.file_id" : "image.source", .openAI)
             }
             output.object { output in
                 output.member("type", "image_url")
@@ -111,7 +111,7 @@ struct ChatMessages {
             }
         case .file(let media, let name):
             if case .text(let text) = media { return write(text: text, cache: part.cache, to: &output) }
-            if case .url = media { throw .unsupported(source == .responses ? "input_file.file_url" : "document.source", .chat) }
+            if case .url = media { throw .unsupported(source == .responses ? "input_file.file_url" : "document.source", .openAI) }
             output.object { output in
                 output.member("type", "file")
                 output.object("file") { output in

@@ -1,7 +1,7 @@
 /// Reads a chat completions request (openai-openapi, `CreateChatCompletionRequest`) for another dialect.
 enum ChatRequestReader {
-    static func read(_ body: JSONView, for target: WireDialect) throws(TranslationRefusal) -> Conversation {
-        let members = try MemberRules.members(body, from: .chat, to: target)
+    static func read(_ body: JSONView, for target: Dialect) throws(TranslationRefusal) -> Conversation {
+        let members = try MemberRules.members(body, from: .openAI, to: target)
         var conversation = Conversation()
         guard let messages = members["messages"] else { throw TranslationRefusal("messages", "'messages' is required.") }
         for (index, message) in try messages.requiredElements(Place("messages")).enumerated() {
@@ -160,7 +160,7 @@ enum ChatRequestReader {
 
     // MARK: Tools and forms
 
-    private static func tool(_ tool: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Tool {
+    private static func tool(_ tool: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Tool {
         let members = try tool.requiredMembers(place)
         switch members.word("type") {
         case "function":

@@ -2,12 +2,12 @@
 struct ChatRequestWriter {
     private let conversation: Conversation
     private let options: TranslationOptions
-    private let source: WireDialect
+    private let source: Dialect
 
     /// OpenAI's bound on the name of a function.
     private static let nameLimit = 64
 
-    init(_ conversation: Conversation, _ options: TranslationOptions, from source: WireDialect) {
+    init(_ conversation: Conversation, _ options: TranslationOptions, from source: Dialect) {
         self.conversation = conversation
         self.options = options
         self.source = source
@@ -121,7 +121,7 @@ struct ChatRequestWriter {
 
     /// Whether the model is to be bound to the schema. Anthropic binds its models to all that it takes, OpenAI only to those where each
     /// object is closed and each property required.
-    static func isStrict(_ schema: JSONView, _ asked: Bool, from source: WireDialect) -> Bool {
+    static func isStrict(_ schema: JSONView, _ asked: Bool, from source: Dialect) -> Bool {
         source == .messages ? StrictSchema.holds(schema, refusing: [], everyPropertyRequired: true) : asked
     }
 

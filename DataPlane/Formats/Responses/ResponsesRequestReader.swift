@@ -1,6 +1,6 @@
 /// Reads a request of the Responses API (openai-openapi, `CreateResponse`) for another dialect.
 enum ResponsesRequestReader {
-    static func read(_ body: JSONView, for target: WireDialect) throws(TranslationRefusal) -> Conversation {
+    static func read(_ body: JSONView, for target: Dialect) throws(TranslationRefusal) -> Conversation {
         let members = try MemberRules.members(body, from: .responses, to: target)
         var conversation = Conversation()
         if let instructions = members.text("instructions") { conversation.system.append(.init(text: instructions)) }
@@ -36,7 +36,7 @@ enum ResponsesRequestReader {
     // MARK: Items
 
     private static func read(
-        _ item: JSONView, _ place: Place, _ target: WireDialect, into conversation: inout Conversation
+        _ item: JSONView, _ place: Place, _ target: Dialect, into conversation: inout Conversation
     ) throws(TranslationRefusal) {
         let members = try item.requiredMembers(place)
         func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText {
@@ -72,8 +72,7 @@ enum ResponsesRequestReader {
         }
     }
 
-    private static func parts(_ content: JSONView?, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> [Conversation.Part]
-    {
+    private static func parts(_ content: JSONView?, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> [Conversation.Part] {
         guard let content else { return [] }
         if let text = content.text { return [.init(.text(text))] }
         var result: [Conversation.Part] = []
@@ -83,7 +82,7 @@ enum ResponsesRequestReader {
         return result
     }
 
-    private static func part(_ part: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Part {
+    private static func part(_ part: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Part {
         let members = try part.requiredMembers(place)
         let cache = members["prompt_cache_breakpoint"] == nil ? nil : CacheMark.ephemeral
         switch members.word("type") {
@@ -125,7 +124,7 @@ enum ResponsesRequestReader {
 
     // MARK: Tools and forms
 
-    private static func tool(_ tool: JSONView, _ place: Place, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.Tool {
+    private static func tool(_ tool: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Tool {
         let members = try tool.requiredMembers(place)
         let type = members.word("type")
         guard type == "function" || type == "custom" else { throw .unsupported(place["type"].text, target) }
@@ -135,7 +134,7 @@ enum ResponsesRequestReader {
             strict: members["strict"]?.bool, isCustom: type == "custom")
     }
 
-    private static func toolChoice(_ view: JSONView?, _ target: WireDialect) throws(TranslationRefusal) -> Conversation.ToolChoice? {
+    private static func toolChoice(_ view: JSONView?, _ target: Dialect) throws(TranslationRefusal) -> Conversation.ToolChoice? {
         guard let view else { return nil }
         switch (view.text?.string, view["type"]?.text?.string) {
         case ("auto", _): return .auto
@@ -171,7 +170,7 @@ enum ResponsesRequestReader {
     }
 
     private static func readInclude(
-        _ members: Members, _ target: WireDialect, into conversation: inout Conversation
+        _ members: Members, _ target: Dialect, into conversation: inout Conversation
     ) throws(TranslationRefusal) {
         for include in try Reading.texts(members["include"], Place("include")) {
             switch include.string {

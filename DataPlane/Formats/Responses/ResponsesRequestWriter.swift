@@ -2,9 +2,9 @@
 struct ResponsesRequestWriter {
     private let conversation: Conversation
     private let options: TranslationOptions
-    private let source: WireDialect
+    private let source: Dialect
 
-    init(_ conversation: Conversation, _ options: TranslationOptions, from source: WireDialect) {
+    init(_ conversation: Conversation, _ options: TranslationOptions, from source: Dialect) {
         self.conversation = conversation
         self.options = options
         self.source = source
@@ -42,7 +42,7 @@ struct ResponsesRequestWriter {
             if conversation.logprobs, let top = conversation.topLogprobs { output.member("top_logprobs", top) }
             if let user = conversation.user { output.member("safety_identifier", PortableName.user(user, limit: 64)) }
             if let tier = conversation.tier {
-                if source == .chat { output.member("service_tier", tier) }
+                if source == .openAI { output.member("service_tier", tier) }
                 if tier == "standard_only" { output.member("service_tier", "default") }
             }
             for (name, value) in conversation.shared where "\(name)" != "verbosity" { output.member(name, value) }

@@ -18,7 +18,7 @@ struct ResponsesStreamWriter: Sendable {
     private let createdSeconds: Int64
     private var response: ResponseObject
     private var isStarted = false
-    private var sequence: Int64 = 0
+    private(set) var sequence: Int64 = 0
     private var open: [Open] = []
     private var count = 0
     private var bytes = 0

@@ -180,7 +180,7 @@ extension Attempt {
                 write(.stream)
                 forward(all)
                 judge(all)
-            case .json where translator != nil:
+            case .json where translation != nil:
                 opening.assembly = Assembly(nil)
                 meter.beginDocument(dialect)
                 assemble(all)
@@ -218,8 +218,9 @@ extension Attempt {
         case .none: break
         case .document: meter.beginDocument(dialect)
         case .stream:
-            // Usage that the caller did not ask for is taken out again; a translator needs all of it.
-            let strips = dialect == .openAI && admission.isStreaming && !admission.clientWantsUsage && translator == nil
+            // Usage that the caller did not ask for is taken out again; a translation needs all of it.
+            let strips = dialect == .openAI && admission.isStreaming && !admission.clientWantsUsage && translation == nil
+            translatedStream = translation?.stream()
             meter.beginStream(dialect, strips ? .strip : .observe, loop.hiddenTexts(of: candidate))
         }
         opening.isWritten = true
@@ -231,10 +232,10 @@ extension Attempt {
         if meter.shape == .stream {
             // Events often come in many small chunks at once: they are looked through, and handed on, together.
             if gathered.capacity == 0 { swap(&gathered, &loop.spareBytes) }
-            if translator == nil {
+            if translatedStream == nil {
                 meter.relay(bytes) { gathered.append(contentsOf: $0) }
             } else {
-                meter.relay(bytes) { translator?.stream($0) { gathered.append(contentsOf: $0) } }
+                meter.relay(bytes) { gathered.append(contentsOf: translatedStream?.consume($0) ?? []) }
             }
         } else {
             meter.observe(bytes)
@@ -252,11 +253,11 @@ extension Attempt {
 
     /// Nothing follows: hands on what was held back.
     private func finishSending() {
-        if translator == nil || meter.shape != .stream {
+        if translatedStream == nil {
             meter.finish { gathered.append(contentsOf: $0) }
         } else {
-            meter.finish { translator?.stream($0) { gathered.append(contentsOf: $0) } }
-            if !lacksEnd { translator?.endStream { gathered.append(contentsOf: $0) } }
+            meter.finish { gathered.append(contentsOf: translatedStream?.consume($0) ?? []) }
+            if !lacksEnd { gathered.append(contentsOf: translatedStream?.finish() ?? []) }
         }
         handOn()
         opening.keeper?.finish { sink.write($0) }
@@ -366,18 +367,11 @@ extension Attempt {
             var body = try assembly.assembler?.finish() ?? assembly.document
             meter.finish { _ in }
             if assembly.assembler == nil, !isAnswer(body) { return }
-            if translator != nil {
-                let translated = body.withUnsafeBytes { bytes -> Result<[UInt8], AnswerTranslator.Unreadable> in
-                    do throws(AnswerTranslator.Unreadable) {
-                        return .success(try translator?.document(bytes) ?? [])
-                    } catch {
-                        return .failure(error)
-                    }
-                }
-                switch translated {
-                case .success(let bytes): body = bytes
-                case .failure(let unreadable):
-                    opening.problem = .unusable("an answer that cannot be translated: \(unreadable.reason)")
+            if let translation {
+                do throws(StreamError) {
+                    body = try translation.document(body)
+                } catch {
+                    opening.problem = .unusable("an answer that cannot be translated (\(error.kind))")
                     return
                 }
             }
@@ -414,7 +408,7 @@ extension Attempt {
 
     /// A stream that ended and had not said that it is whole: nobody takes a part for the whole. Of chat completions that is the client's to see,
     /// as some providers never say it, unless they are turned into what has to be closed.
-    private var lacksEnd: Bool { meter.shape == .stream && meter.lacksEnd && (dialect != .openAI || translator != nil) }
+    private var lacksEnd: Bool { meter.shape == .stream && meter.lacksEnd && (dialect != .openAI || translation != nil) }
 
     // MARK: Passing
 
@@ -426,6 +420,8 @@ extension Attempt {
         }
         guard responseBytes <= Int64(loop.settings.maxResponseBytes) else { return end(.broken(.tooLarge), .abandon) }
         if isEnd, lacksEnd { return endBroken(.providerDied) }
+        // What cannot be read cannot be translated: the caller has been told.
+        if hasToldError, !meter.sawError { return end(.broken(.providerDied), .abandon) }
         if isEnd { return end(.answered(hadError: meter.sawError), .done) }
         if meter.sawDone { return waitForFarewell() }
         setIdleDeadline()

@@ -64,7 +64,9 @@ final class Attempt: @unchecked Sendable {
     /// What the caller may have of a stream's read, until `endPieces`.
     var gathered: [UInt8] = []
     /// Turns the answer into the caller's dialect; nil where the provider speaks that.
-    var translator: AnswerTranslator?
+    let translation: AnswerTranslation?
+    /// The same for a stream, from its first bytes on.
+    var translatedStream: StreamTranslation?
 
     /// The words of an error are worth waiting for, but not long.
     private static let errorBodyMicroseconds: Int64 = 2_000_000
@@ -76,7 +78,7 @@ final class Attempt: @unchecked Sendable {
         sink = exchange.sink
         loop = exchange.loop
         startedAt = exchange.loop.nowMicroseconds
-        translator = candidate.translated?.answer
+        translation = candidate.translated?.answers
     }
 
     var isConnecting: Bool { state == .connecting }
@@ -85,7 +87,9 @@ final class Attempt: @unchecked Sendable {
     /// The provider's.
     var dialect: Dialect { candidate.dialect }
     /// Events of a stream that the caller has been sent, or was about to be.
-    var eventsSent: Int64 { meter.events }
+    var eventsSent: Int64 { translatedStream?.eventsWritten ?? meter.events }
+    /// The caller has been told in its stream that nothing follows, by the translation.
+    var hasToldError: Bool { translatedStream?.sawError ?? false }
     private var timeouts: CompiledTimeouts { candidate.endpoint.timeouts }
 
     // MARK: The way there

@@ -87,8 +87,8 @@ extension Rejection {
     }
 
     /// Of the request something cannot be carried over into the provider's API.
-    static func untranslatable(_ refusal: Translation.Refusal) -> Rejection {
-        badRequest("unsupported", refusal.message, param: refusal.param)
+    static func untranslatable(_ refusal: TranslationRefusal) -> Rejection {
+        badRequest(refusal.code == .threadUnsupported ? "thread_unsupported_request" : "unsupported", refusal.message, param: refusal.param)
     }
 
     static func noStoredResponses() -> Rejection {

@@ -299,7 +299,7 @@ extension Exchange {
     }
 
     /// - Parameter refusal: what of it no endpoint could be asked.
-    func nowhereToSend(_ admission: Admission, _ refusal: Translation.Refusal?) -> Rejection {
+    func nowhereToSend(_ admission: Admission, _ refusal: TranslationRefusal?) -> Rejection {
         if let refusal { return .untranslatable(refusal) }
         let (dialect, capability) = (admission.caller.dialect, admission.capability)
         guard admission.route.targets.contains(where: { $0.endpoint.dialect(for: dialect, capability) != nil }) else {
@@ -310,24 +310,24 @@ extension Exchange {
 
     /// The next endpoint that the request can be sent to, and what of it the last of those that were passed over could not be asked.
     /// - Parameter full: see `RoutePlan.next`.
-    func nextCandidate(_ admission: Admission, full: UInt64 = 0) -> (candidate: Candidate?, refusal: Translation.Refusal?) {
-        var refusal: Translation.Refusal?
+    func nextCandidate(_ admission: Admission, full: UInt64 = 0) -> (candidate: Candidate?, refusal: TranslationRefusal?) {
+        var refusal: TranslationRefusal?
         while let candidate = admission.plan.next(loop.health, admission, now: loop.nowMicroseconds, full: full) {
-            do throws(Translation.Refusal) { return (try translated(candidate, admission), nil) } catch { refusal = error }
+            do throws(TranslationRefusal) { return (try translated(candidate, admission), nil) } catch { refusal = error }
             admission.plan.giveBack()
         }
         return (nil, refusal)
     }
 
     /// Translate, where the endpoint is asked in another dialect than the caller's.
-    func translated(_ candidate: Candidate, _ admission: Admission) throws(Translation.Refusal) -> Candidate {
-        candidate.dialect == admission.caller.dialect ? candidate : try Translate.into(candidate, admission)
+    func translated(_ candidate: Candidate, _ admission: Admission) throws(TranslationRefusal) -> Candidate {
+        candidate.dialect == admission.caller.dialect ? candidate : try Translate.into(candidate, admission, loop)
     }
 
     /// The provider knows the bound that was added to the request by another name, or by none: what Weir adds breaks nothing.
     private func withOtherBound(_ attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Candidate? {
         guard case .refused(let error, _) = outcome.ending, error.status == 400 || error.status == 422, attempt.candidate.boundName != nil,
-            admission.writtenOutputBound != nil, let shown = error.shown
+            admission.writtenOutputBound != nil || attempt.candidate.translated != nil, let shown = error.shown
         else { return nil }
         let words = (shown.param ?? "") + " " + shown.message
         guard words.contains("max_tokens") || words.contains("max_completion_tokens") else { return nil }
@@ -352,7 +352,7 @@ extension Exchange {
     /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes
     /// a part for the whole.
     private func breakOff(_ admission: Admission, _ attempt: Attempt, _ outcome: AttemptOutcome, _ why: Interruption) {
-        if attempt.canTellError {
+        if attempt.canTellError, !attempt.hasToldError {
             dialect.errorEvent(Rejection(why), requestID, after: attempt.eventsSent).withUnsafeBytes { sink.write($0) }
         }
         conclude(admission, attempt, outcome, Verdict(why, status: sentStatus(outcome)), isWhole: attempt.canTellError)

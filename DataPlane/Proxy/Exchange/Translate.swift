@@ -1,5 +1,6 @@
 import Formats
 import NIOCore
+import Primitives
 
 /// The fifth stage: the bytes of the provider's request. Between two ends that speak the same dialect the caller's body goes through
 /// untouched but for the dialect's edits.
@@ -32,22 +33,19 @@ enum Translate {
     }
 
     /// The candidate with the request in its endpoint's dialect, which is another than the caller's.
-    static func into(_ candidate: Candidate, _ admission: Admission) throws(Translation.Refusal) -> Candidate {
+    static func into(_ candidate: Candidate, _ admission: Admission, _ loop: LoopContext) throws(TranslationRefusal) -> Candidate {
         guard let translation = Translation(from: admission.caller.dialect, to: candidate.dialect) else {
-            throw Translation.Refusal(message: "The model's provider cannot be asked by way of this API.", param: "model")
+            throw TranslationRefusal("model", "The model's provider cannot be asked by way of this API.")
         }
-        let options = Translation.Options(
-            model: candidate.target.upstreamModel, asksForUsage: candidate.asksForUsage, outputBound: admission.outputBound,
-            boundName: admission.writtenOutputBound == nil ? nil : candidate.boundName)
-        let result: Result<TranslatedRequest, Translation.Refusal> = admission.body.withUnsafeReadableBytes { body in
-            do throws(Translation.Refusal) {
-                return .success(try translation.request(body, admission.members, options))
-            } catch {
-                return .failure(error)
-            }
-        }
+        var options = TranslationOptions(model: candidate.target.upstreamModel)
+        options.asksForUsage = candidate.asksForUsage
+        options.outputBound = admission.outputBound
+        options.writesBound = admission.writtenOutputBound != nil
+        options.boundName = candidate.boundName
+        options.isOpenRouter = candidate.endpoint.flavour == .openRouter
+        options.createdSeconds = loop.clock.nowMilliseconds() / 1000
         var candidate = candidate
-        candidate.translated = try result.get()
+        candidate.translated = try translation.request(Array(admission.body.readableBytesView), options)
         return candidate
     }
 

@@ -1,98 +1,3 @@
-/// Turns a request of one dialect into one of another, and tells how its answer is turned back.
-package struct RequestTranslation: Sendable {
-    /// The provider's request.
-    package let body: [UInt8]
-    package let answers: AnswerTranslation
-
-    /// - Throws: what cannot be said in the other dialect, with the member to blame.
-    package init(
-        _ request: [UInt8], from client: WireDialect, to provider: WireDialect, _ options: TranslationOptions
-    ) throws(TranslationRefusal) {
-        let view: JSONView
-        do throws(JSONViolation) {
-            view = try JSONView(checking: request)
-        } catch {
-            throw TranslationRefusal(nil, error.reason)
-        }
-        let conversation: Conversation =
-            switch client {
-            case .chat: try ChatRequestReader.read(view, for: provider)
-            case .messages: try MessagesRequestReader.read(view, for: provider)
-            case .responses: try ResponsesRequestReader.read(view, for: provider)
-            }
-        var names = ToolNames()
-        switch provider {
-        case .chat: body = try ChatRequestWriter(conversation, options, from: client).write(&names)
-        case .messages: body = try MessagesRequestWriter(conversation, options, from: client).write(&names)
-        case .responses: body = try ResponsesRequestWriter(conversation, options, from: client).write(&names)
-        }
-        answers = AnswerTranslation(
-            client: client, provider: provider, wantsUsage: conversation.wantsUsage, createdSeconds: options.createdSeconds, names: names,
-            echo: conversation.echo)
-    }
-}
-
-/// What the provider was told of tools in other words than the caller's, to tell the caller in his.
-package struct ToolNames: Sendable {
-    /// The caller's name by the provider's.
-    private var original: [EscapedText: EscapedText] = [:]
-    /// Tools that take a text, by the provider's name.
-    private var custom: Set<EscapedText> = []
-
-    /// The name to use at a provider that takes `limit` bytes.
-    mutating func name(_ name: EscapedText, limit: Int) -> EscapedText {
-        let portable = PortableName.tool(name, limit: limit)
-        if portable != name { original[portable] = name }
-        return portable
-    }
-
-    mutating func isCustom(_ name: EscapedText) { custom.insert(name) }
-
-    func restored(_ name: EscapedText) -> EscapedText { original.isEmpty ? name : original[name] ?? name }
-    func wasCustom(_ name: EscapedText) -> Bool { !custom.isEmpty && custom.contains(name) }
-}
-
-/// Turns a provider's answers into the caller's dialect.
-package struct AnswerTranslation: Sendable {
-    package let client: WireDialect
-    package let provider: WireDialect
-    let wantsUsage: Bool
-    let createdSeconds: Int64
-    let names: ToolNames
-    let echo: ResponsesEcho?
-
-    /// A whole answer.
-    /// - Throws: when it cannot be read: the provider did not answer.
-    package func document(_ bytes: [UInt8]) throws(StreamError) -> [UInt8] {
-        guard let view = try? JSONView(checking: bytes) else { throw .unreadable }
-        if let error = view["error"], view["choices"] == nil, view["content"] == nil, view["output"] == nil {
-            throw StreamError.read(error)
-        }
-        var answer: Answer =
-            switch provider {
-            case .chat: try ChatAnswerReader.read(view)
-            case .messages: try MessagesAnswerReader.read(view)
-            case .responses: try ResponsesAnswerReader.read(view)
-            }
-        for index in answer.blocks.indices {
-            guard case .call(var call) = answer.blocks[index] else { continue }
-            if names.wasCustom(call.name) {
-                call.input = .text(CustomTools.input(call.input.text))
-                call.isCustom = true
-            }
-            call.name = names.restored(call.name)
-            answer.blocks[index] = .call(call)
-        }
-        return switch client {
-        case .chat: ChatAnswerWriter.write(answer, createdSeconds: createdSeconds)
-        case .messages: MessagesAnswerWriter.write(answer)
-        case .responses: ResponsesAnswerWriter.write(answer, echo, createdSeconds: createdSeconds)
-        }
-    }
-
-    package func stream() -> StreamTranslation { StreamTranslation(self) }
-}
-
 /// Turns a provider's stream into the caller's dialect as it comes, split anywhere. Bounded: it holds one event, and what its writer must.
 package struct StreamTranslation: Sendable {
     private enum Reader: Sendable {
@@ -116,17 +21,22 @@ package struct StreamTranslation: Sendable {
     /// That end is an error.
     package private(set) var sawError = false
 
+    /// How many numbered events the caller has been sent, where its dialect numbers them.
+    package var eventsWritten: Int64 {
+        if case .responses(let responses) = writer { responses.sequence } else { 0 }
+    }
+
     init(_ answers: AnswerTranslation) {
         names = answers.names
         reader =
             switch answers.provider {
-            case .chat: .chat(ChatStreamReader())
+            case .openAI: .chat(ChatStreamReader())
             case .messages: .messages(MessagesStreamReader())
             case .responses: .responses(ResponsesStreamReader())
             }
         writer =
-            switch answers.client {
-            case .chat: .chat(ChatStreamWriter(createdSeconds: answers.createdSeconds, wantsUsage: answers.wantsUsage))
+            switch answers.caller {
+            case .openAI: .chat(ChatStreamWriter(createdSeconds: answers.createdSeconds, wantsUsage: answers.wantsUsage))
             case .messages: .messages(MessagesStreamWriter())
             case .responses: .responses(ResponsesStreamWriter(answers.echo, answers.names, createdSeconds: answers.createdSeconds))
             }
