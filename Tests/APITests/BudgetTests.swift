@@ -174,7 +174,8 @@ struct BudgetTests {
             // Of three data planes one has told: the others have used half of their thirty at most.
             func suffix(_ id: String) throws -> [UInt8] { try #require(Base32.decode(String(id.dropFirst(4)))) }
             for (name, level) in [("keys", "key"), ("projects", "project"), ("all", "global"), ("users", "user")] {
-                let limit = try await h.create("/admin/api/limits", ["name": .string(name), "level": .string(level), "amount": 90])
+                let limit = try await h.create(
+                    "/admin/api/limits", ["name": .string(name), "level": .string(level), "measure": "requests", "amount": 90])
                 let counter = try suffix(limit.id) + [UInt8](repeating: 0, count: 6) + suffix(level == "key" ? key.id : project)
                 let now = h.clock.nowMilliseconds()
                 try await h.database.transaction { c in

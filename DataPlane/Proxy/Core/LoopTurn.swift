@@ -11,17 +11,19 @@ import Primitives
 /// A loop that keeps up has no line, and a request pays two comparisons.
 struct LoopTurn {
     /// Microseconds.
-    static let budget: Int64 = 2_000
+    static let budget: Int64 = 4_000
     /// So much later than it should be: the loop has more to do than it can.
     static let lateness: Int64 = 50_000
     /// Between two rounds: the ready sockets are looked at meanwhile.
-    static let pause = TimeAmount.microseconds(50)
+    static let pause = TimeAmount.microseconds(200)
 
     var line: FairLine<LinedRequest>
     /// The loop's last look at its deadlines came much too late.
     var isLate = false
     /// The line may be served at the end of this round.
     var mayServe = false
+    /// The next round is on its way. There is one at a time: several would follow each other without a look at the sockets.
+    var isPausing = false
     /// Monotonic microseconds at the round's first request; nil between rounds.
     private var began: Int64?
 
@@ -83,7 +85,7 @@ extension LoopContext {
         case true?: break
         }
         let request = LinedRequest(exchange, asked, body, now: nowMicroseconds)
-        if turn.line.isEmpty { turn.mayServe = true }
+        if turn.line.isEmpty, !turn.isPausing { turn.mayServe = true }
         switch turn.line.join(request) {
         case .joined: break
         case .instead(let other): other.exchange.lineIsFull()
@@ -110,8 +112,10 @@ extension LoopContext {
     /// The round is over. What is left in line is served behind the next one: a pause of no length would come before the ready sockets.
     func endTurn() {
         turn.end()
-        guard !turn.line.isEmpty, !turn.mayServe else { return }
+        guard !turn.line.isEmpty, !turn.mayServe, !turn.isPausing else { return }
+        turn.isPausing = true
         eventLoop.scheduleTask(in: LoopTurn.pause) {
+            self.turn.isPausing = false
             self.turn.mayServe = true
             self.scheduleTick()
         }

@@ -83,7 +83,7 @@ struct ApplyTests {
             let document = SampleDocument.with(
                 "endpoints",
                 [
-                    ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["idle_ms": 7]],
+                    ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["idle_ms": 7], "max_concurrent": 8],
                     ["provider": "openai", "name": "us"],
                     ["provider": "openai", "name": "new"],
                 ])

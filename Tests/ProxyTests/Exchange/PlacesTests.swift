@@ -51,21 +51,24 @@ struct PlacesTests {
         }
         let other = try await request(proxy, proxy.neighbour, Self.short)
         try await waiting(proxy, 6)
+        // One of each is next, and the first who came is the first.
         await holder.close()
+        try await waiting(proxy, 5)
+        await crowd[0].close()
         #expect(RawResponse(try await other.readToEnd()).status == 200)
-        try await waiting(proxy, 4)
+        try await waiting(proxy, 3)
         let sums = proxy.server.places.sums
-        #expect(sums.waited == 6 && sums.served == 2 && sums.late + sums.crowded + sums.left == 0)
+        #expect(sums.waited == 6 && sums.served == 3 && sums.late + sums.crowded + sums.left == 0)
         let page = await proxy.page("/metrics").body
         #expect(page.contains("weir_proxy_queue_requests_total{outcome=\"waited\"} 6\n"))
-        #expect(page.contains("weir_proxy_endpoint_places{endpoint=\"ep_0\",state=\"waiting\"} 4\n"))
+        #expect(page.contains("weir_proxy_endpoint_places{endpoint=\"ep_0\",state=\"waiting\"} 3\n"))
         // Who leaves leaves the line as well.
         for client in crowd { await client.close() }
         try await taken(proxy, 0)
         try await waiting(proxy, 0)
-        #expect(proxy.server.places.sums.left >= 3)
+        #expect(proxy.server.places.sums.left >= 2)
         let records = try await proxy.finish()
-        #expect(records.allSatisfy { $0.sentUpstream || $0.errorCode == "client_disconnected" } && records.count <= 4)
+        #expect(records.allSatisfy { $0.sentUpstream || $0.errorCode == "client_disconnected" } && records.count <= 6)
     }
 
     @Test("Who waits too long gets 503 and when to come back; nothing is charged, counted or blamed")
