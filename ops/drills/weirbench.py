@@ -504,6 +504,49 @@ class OpenStreams:
             pass
 
 
+def all_limits(options):
+    """The same request with nobody limited, and with five levels of limits and three budgets that it counts in. Two whole labs in turn, their
+    control planes at work: what budgets may spend comes from there."""
+    arguments = {"models": [PLAIN], "simulator": ["--ledger", "off"], "data_plane": ["--loops", "2", "--log-level", "warning"]}
+    with Lab("bench-free") as free, Lab("bench-limited") as limited:
+        free.up(**arguments)
+        limited.up(**arguments)
+        plane = limited.data_planes[0]
+
+        def known(make, *more):
+            before = plane.health()[1]["directory"]["version"]
+            made = limited.admin.post(*more, make)
+            wait_for("the data plane to hear of it", lambda: plane.health()[1]["directory"]["version"] > before)
+            return made
+        for level, measure in [("global", "requests"), ("tenant", "tokens"), ("project", "requests"), ("key", "concurrent"), ("ip", "requests")]:
+            known({"name": level, "level": level, "measure": measure, "amount": 10**9, "window_seconds": 60}, "/limits")
+        for level in ({}, {"project_id": limited.project_id}, {"key_id": limited.key_id}):
+            known({"tenant_id": limited.tenant_id, "name": f"budget {len(level) and list(level)[0]}", "limit": "1000000", "period": "monthly",
+                   **level}, "/budgets")
+        benches = [Bench(limited, options), Bench(free, options)]
+        for bench in benches:
+            bench.wrk(bench.lab.data_planes[0].port, PLAIN, options.warm)
+        pairs = []
+        for _ in range(options.rounds):
+            pair = []
+            for bench in benches:
+                bench.settle()
+                one = bench.lab.data_planes[0]
+                pair.append(bench.measured([one.pid], one.port, PLAIN, options.seconds))
+            pairs.append(pair)
+        rate = statistics.median(limit[0] / none[0] for limit, none in pairs)
+        rates, costs = (" / ".join(text(pairs, side) for side in (0, 1)) for text in (
+            lambda pairs, side: f"{statistics.median(pair[side][0] for pair in pairs):,.0f}",
+            lambda pairs, side: " + ".join(f"{statistics.median(pair[side][3][part] for pair in pairs):.1f}" for part in (0, 1))))
+        benches[0].row("limits of five levels and three budgets: requests/s, with / without", f"{rate:.2f} ({rates})", ">= 0.90", rate >= 0.9)
+        cost = statistics.median(sum(none[3]) / sum(limit[3]) for limit, none in pairs)
+        benches[0].row("  processor time, without / with (with, without: loops + rest)", f"{cost:.2f} ({costs} µs)")
+        for lab in (free, limited):
+            for line in lab.traps():
+                raise LabError(line)
+        return benches[0].rows
+
+
 def directory_size(options):
     """The same request with few and with very many keys in the directory, each request with another key. Two whole labs, measured in
     turn: a machine drifts by more than the difference that is looked for."""
@@ -591,7 +634,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keys", type=int, default=1_000_000, help="in the large directory")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["plain", "streams", "rate", "proofs", "keys", "memory"], help="one group of figures")
+    parser.add_argument("--only", choices=["plain", "streams", "rate", "proofs", "limits", "keys", "memory"], help="one group of figures")
     parser.add_argument("--against", metavar="REVISION", help="this revision beside another one, which is built first, and nothing else")
     options = parser.parse_args()
     options.against_programs, options.against_drills = os.environ.get("WEIR_AGAINST_BIN"), os.environ.get("WEIR_AGAINST_DRILLS")
@@ -615,7 +658,9 @@ def main():
             bench = Bench(lab, options)
             bench.proofs()
             rows += bench.rows
-    if options.only not in ("memory", "keys", "proofs"):
+    if wants("limits"):
+        rows += all_limits(options)
+    if options.only not in ("memory", "keys", "proofs", "limits"):
         with Lab("bench") as lab:
             lab.up(models=[PLAIN, STREAM, STREAM_WHOLE], simulator=["--ledger", "off"], data_plane=["--loops", "2", "--log-level", "warning"])
             bench = Bench(lab, options)

@@ -33,16 +33,18 @@ package final class RateKeeper: FoldParticipant {
                 // What the process before left in the journal is new to this one.
                 if boot != ledger.boot { Self.restore(ledger, entry.key, entry.amount, at: entry.at, unix: unix, now: now) }
                 let slot = RateNote.Slot(key: entry.key, at: entry.at - entry.at % max(1, entry.window / 64))
-                let (sum, overflow) = (uses[slot]?.amount ?? 0).addingReportingOverflow(entry.amount)
-                uses[slot] = (overflow ? .max : sum, max(uses[slot]?.until ?? 0, entry.until))
+                let use = uses[slot] ?? (0, 0)
+                let (sum, overflow) = use.amount.addingReportingOverflow(entry.amount)
+                uses[slot] = (overflow ? .max : sum, max(use.until, entry.until))
             }
         }
         for (slot, use) in uses {
-            try database.execute(
+            try database.cachedStatement(
                 sql: """
                     INSERT INTO rate_use (counter, at, amount, until) VALUES (?, ?, ?, ?)
                     ON CONFLICT (counter, at) DO UPDATE SET amount = amount + excluded.amount, until = max(until, excluded.until)
-                    """, arguments: [slot.key.wire, slot.at, use.amount, use.until])
+                    """
+            ).execute(arguments: [slot.key.wire, slot.at, use.amount, use.until])
         }
         try database.execute(sql: "DELETE FROM rate_use WHERE until <= ?", arguments: [unix])
     }
@@ -78,17 +80,20 @@ enum RateNote {
     private static let entryBytes = 50
 
     static func write(boot: UInt64, _ entries: [Entry]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(8 + entries.count * entryBytes)
-        func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
-        append(boot)
-        for entry in entries {
-            bytes += entry.key.wire
-            append(entry.at)
-            append(entry.window)
-            append(entry.amount)
+        let size = 8 + entries.count * entryBytes
+        return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            bytes.storeBytes(of: boot.littleEndian, as: UInt64.self)
+            for (index, entry) in entries.enumerated() {
+                let start = 8 + index * entryBytes
+                entry.key.write(to: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
+                let numbers = start + RateLedger.Key.wireBytes
+                bytes.storeBytes(of: entry.at.littleEndian, toByteOffset: numbers, as: Int64.self)
+                bytes.storeBytes(of: entry.window.littleEndian, toByteOffset: numbers + 8, as: Int64.self)
+                bytes.storeBytes(of: entry.amount.littleEndian, toByteOffset: numbers + 16, as: Int64.self)
+            }
+            count = size
         }
-        return bytes
     }
 
     static func read(_ payload: [UInt8]) -> (boot: UInt64, entries: [Entry])? {
@@ -96,7 +101,7 @@ enum RateNote {
         return payload.withUnsafeBytes { bytes in
             func word(_ offset: Int) -> Int64 { Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int64.self)) }
             let entries = stride(from: 8, to: bytes.count, by: entryBytes).compactMap { start -> Entry? in
-                guard let key = RateLedger.Key(wire: bytes[start..<start + 26]) else { return nil }
+                guard let key = RateLedger.Key(wire: UnsafeRawBufferPointer(rebasing: bytes[start..<start + 26])) else { return nil }
                 return Entry(key: key, at: word(start + 26), window: max(0, word(start + 34)), amount: word(start + 42))
             }
             return (UInt64(bitPattern: word(0)), entries)

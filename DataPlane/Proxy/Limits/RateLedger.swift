@@ -54,8 +54,10 @@ package final class RateLedger: Sendable {
         package var tokens: Standing?
 
         mutating func add(_ standing: Standing, of measure: LimitRule.Measure) {
-            let path = measure == .tokens ? \Standings.tokens : \Standings.requests
-            if self[keyPath: path].map({ standing.remaining < $0.remaining }) ?? true { self[keyPath: path] = standing }
+            func stricter(_ known: Standing?) -> Standing? {
+                if let known, known.remaining <= standing.remaining { known } else { standing }
+            }
+            if measure == .tokens { tokens = stricter(tokens) } else { requests = stricter(requests) }
         }
     }
 

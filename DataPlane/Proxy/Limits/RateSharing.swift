@@ -89,22 +89,32 @@ package final class RateSharing: Sendable {
 extension RateLedger.Key {
     /// As it crosses the link, and as the journal and the disk hold it: big-endian, the limit's identifier and who is limited.
     var wire: Data {
-        var data = Data(capacity: 26)
-        func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.bigEndian) { data.append(contentsOf: $0) } }
-        append(rule.high)
-        append(rule.low)
-        append(subject.high)
-        append(subject.low)
-        return data
+        var bytes = [UInt8](repeating: 0, count: Self.wireBytes)
+        bytes.withUnsafeMutableBytes { write(to: $0) }
+        return Data(bytes)
     }
 
-    init?(wire: some Collection<UInt8>) {
-        guard wire.count == 26 else { return nil }
-        let bytes = [UInt8](wire)
-        func word(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
+    static let wireBytes = 26
+
+    /// - Parameter bytes: 26 at least.
+    func write(to bytes: UnsafeMutableRawBufferPointer) {
+        bytes.storeBytes(of: rule.high.bigEndian, as: UInt16.self)
+        bytes.storeBytes(of: rule.low.bigEndian, toByteOffset: 2, as: UInt64.self)
+        bytes.storeBytes(of: subject.high.bigEndian, toByteOffset: 10, as: UInt64.self)
+        bytes.storeBytes(of: subject.low.bigEndian, toByteOffset: 18, as: UInt64.self)
+    }
+
+    init?(wire: Data) {
+        guard let key = wire.withUnsafeBytes({ RateLedger.Key(wire: $0) }) else { return nil }
+        self = key
+    }
+
+    init?(wire bytes: UnsafeRawBufferPointer) {
+        guard bytes.count == Self.wireBytes else { return nil }
+        func word(_ offset: Int) -> UInt64 { UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
         self.init(
-            rule: IDBits(high: UInt16(truncatingIfNeeded: word(0..<2)), low: word(2..<10)),
-            subject: LimitSubject(high: word(10..<18), low: word(18..<26)))
+            rule: IDBits(high: UInt16(bigEndian: bytes.loadUnaligned(as: UInt16.self)), low: word(2)),
+            subject: LimitSubject(high: word(10), low: word(18)))
     }
 }
 

@@ -91,6 +91,14 @@ package struct MessageSignature {
     /// Whether the signature covers a component.
     package func covers(_ name: String) -> Bool { components.contains { $0.value == .string(name) && $0.parameters.isEmpty } }
 
+    /// The fields that the signature covers, by their lower-case names.
+    package var coveredFields: [String] {
+        components.compactMap { component in
+            guard case .string(let name) = component.value, name.utf8.first != UInt8(ascii: "@") else { return nil }
+            return name
+        }
+    }
+
     /// The signature base (§2.5).
     /// - Throws: for a component that the message has not, or that is of a kind that is not known here.
     package func base(over message: SignableMessage) throws(ProofProblem) -> [UInt8] {

@@ -76,11 +76,15 @@ enum StructuredValue: Hashable {
         switch self {
         case .integer(let value): String(value)
         case .string(let value):
-            "\"" + value.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
+            value.utf8.contains { $0 == UInt8(ascii: "\\") || $0 == UInt8(ascii: "\"") } ? Self.quoted(value) : "\"" + value + "\""
         case .token(let value): value
         case .bytes(let value): ":" + Base64.encode(value) + ":"
         case .boolean(let value): value ? "?1" : "?0"
         }
+    }
+
+    private static func quoted(_ value: String) -> String {
+        "\"" + value.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
     }
 }
 

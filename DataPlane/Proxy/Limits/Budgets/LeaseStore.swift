@@ -223,22 +223,54 @@ package final class LeaseStore: FoldParticipant {
         guard mayHold.load(ordering: .acquiring) else { return }
         var step: Int64?
         var holds = 0
+        // Many records spend from few slices: each is read and written once.
+        var touched = TouchedSlices(database)
         try records.forEach { _, bytes in
             guard Self.hasHolds(bytes) else { return }
             guard let record = try? Weir_V1_UsageRecord(serializedBytes: Array(bytes)) else { return }
-            let current = try step ?? begin(database)
-            step = current
+            if step == nil { step = try begin(database) }
             holds += record.charges.isEmpty ? record.holds.count + record.extensions.count : record.charges.count
             holds += Int(record.progressRecords)
-            for (id, charge) in try Self.charges(record, database) {
-                guard var slice = try Self.slice(id, database) else { continue }
-                slice.charge(spent: charge.spent, unknown: charge.unknown)
-                try Self.put(slice, current, database)
-            }
+            for (id, charge) in try Self.charges(record, &touched) { try touched.charge(id, spent: charge.spent, unknown: charge.unknown) }
         }
-        guard holds > 0 else { return }
+        guard holds > 0, let step else { return }
+        for slice in touched.charged { try Self.put(slice, step, database) }
         let before = try Self.number(Key.holds, database)
         try LocalStore.setMeta(database, Key.holds, String(before &+ UInt64(holds)))
+    }
+
+    /// The slices that a fold meets, as they stand after what it has read.
+    private struct TouchedSlices {
+        private struct Known {
+            var slice: HeldSlice
+            let unit: Int
+            var isCharged = false
+        }
+
+        private let database: Database
+        /// Nil for one that is not kept any more.
+        private var known: [SliceID: Known?] = [:]
+
+        init(_ database: Database) { self.database = database }
+
+        var charged: [HeldSlice] { known.values.compactMap { $0.flatMap { $0.isCharged ? $0.slice : nil } } }
+
+        mutating func find(_ id: SliceID) throws -> (slice: HeldSlice, unit: Int)? {
+            if let known = known[id] { return known.map { ($0.slice, $0.unit) } }
+            let select = try database.cachedStatement(sql: "SELECT * FROM lease_slice WHERE id = ?")
+            let found = try Row.fetchOne(select, arguments: [id.rawValue]).flatMap { row in
+                LeaseStore.slice(row).map { Known(slice: $0, unit: row["unit"]) }
+            }
+            known[id] = .some(found)
+            return found.map { ($0.slice, $0.unit) }
+        }
+
+        mutating func charge(_ id: SliceID, spent: Int64, unknown: Int64) throws {
+            guard let found = try find(id) else { return }
+            var slice = found.slice
+            slice.charge(spent: spent, unknown: unknown)
+            known[id] = .some(Known(slice: slice, unit: found.unit, isCharged: true))
+        }
     }
 
     /// Whether a record has held something: its other fields are passed over.
@@ -257,14 +289,15 @@ package final class LeaseStore: FoldParticipant {
 
     /// What a record says of the slices that it held. One that was cut short by the process's death says nothing: what is known of its cost is
     /// spent, the rest of what it held is not known; of a budget that counts what is likely, as much of it as its stream has likely come to.
-    private static func charges(_ record: Weir_V1_UsageRecord, _ db: Database) throws -> [(SliceID, (spent: Int64, unknown: Int64))] {
+    private static func charges(
+        _ record: Weir_V1_UsageRecord, _ touched: inout TouchedSlices
+    ) throws -> [(SliceID, (spent: Int64, unknown: Int64))] {
         if !record.charges.isEmpty {
             return record.charges.compactMap { charge in SliceID(charge.slice).map { ($0, (charge.amount, charge.unknown)) } }
         }
         var accounts: [AccountKey: (unit: Int, slices: [SliceID], held: [Int64], likely: Int64)] = [:]
         for hold in record.holds + record.extensions {
-            guard let id = SliceID(hold.slice), let slice = try Self.slice(id, db) else { continue }
-            let unit = try Int.fetchOne(db, sql: "SELECT unit FROM lease_slice WHERE id = ?", arguments: [id.rawValue]) ?? 0
+            guard let id = SliceID(hold.slice), let (slice, unit) = try touched.find(id) else { continue }
             var entry = accounts[slice.account] ?? (unit, [], [], 0)
             entry.slices.append(id)
             entry.held.append(hold.amount)

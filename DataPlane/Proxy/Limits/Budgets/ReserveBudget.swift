@@ -295,8 +295,9 @@ extension Exchange {
         guard let hold = admission.budget else { return }
         admission.budget = nil
         loop.encoder.field(.progressRecords, progressRecords)
+        let held = hold.extensions.isEmpty ? hold.parts : hold.parts + hold.extensions
         for entry in hold.entries {
-            var parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
+            var parts = held.filter { $0.account == entry.account }
             guard !parts.isEmpty else { continue }
             let wasUsed = sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0
             let spent = entry.rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
