@@ -57,6 +57,7 @@ package final class NonceMemory: Sendable {
     }
 
     package func recovered() { isReady.store(true, ordering: .releasing) }
+    fileprivate var isRecovered: Bool { isReady.load(ordering: .acquiring) }
 
     /// Until when a nonce that is used now has to be known.
     func expiry(nowMilliseconds: Int64) -> Int64 { nowMilliseconds &+ 2 * skewSeconds * 1000 }
@@ -74,7 +75,7 @@ package final class NonceMemory: Sendable {
 
     /// Takes a nonce for good, if nobody has.
     func take(_ nonce: RequestID, of tenant: IDBits, nowMilliseconds now: Int64) -> Verdict {
-        guard isReady.load(ordering: .acquiring) else { return .notReady }
+        guard isRecovered else { return .notReady }
         return add(nonce, tenant, until: expiry(nowMilliseconds: now), now: now, isBounded: true)
     }
 
@@ -148,8 +149,8 @@ package final class NonceKeeper: FoldParticipant {
         var waiting: [IDBits: NonceRow] = [:]
         for note in records.notes {
             guard let (until, tenant) = NonceNote.read(note.payload), until > now else { continue }
-            // What the process before left in the journal is new to this one.
-            memory.restore(note.subject, of: tenant, until: until, nowMilliseconds: now)
+            // What the process before left in the journal is new to this one; after that, what is folded was taken here.
+            if !memory.isRecovered { memory.restore(note.subject, of: tenant, until: until, nowMilliseconds: now) }
             waiting[tenant, default: NonceRow()].add(note.subject, until: until)
             if let row = waiting[tenant], row.names.count >= Self.rowBytes {
                 try write(row, of: tenant, to: database)
@@ -168,7 +169,7 @@ package final class NonceKeeper: FoldParticipant {
         var until: Int64 = 0
 
         mutating func add(_ nonce: RequestID, until: Int64) {
-            names += nonce.bytes
+            withUnsafeBytes(of: (nonce.high.bigEndian, nonce.low.bigEndian)) { names.append(contentsOf: $0) }
             self.until = max(self.until, until)
         }
     }
@@ -197,9 +198,13 @@ enum NonceNote {
     }
 
     static func read(_ payload: [UInt8]) -> (until: Int64, tenant: IDBits)? {
-        guard payload.count == 18, let tenant = tenant(Array(payload.suffix(10))) else { return nil }
-        let until = payload.withUnsafeBytes { Int64(littleEndian: $0.loadUnaligned(as: Int64.self)) }
-        return (until, tenant)
+        guard payload.count == 18 else { return nil }
+        return payload.withUnsafeBytes { bytes in
+            (
+                Int64(littleEndian: bytes.loadUnaligned(as: Int64.self)),
+                tenant(UnsafeRawBufferPointer(rebasing: bytes[8...]))
+            )
+        }
     }
 
     /// The nonces that stand one behind the other, 16 bytes each.
@@ -211,13 +216,13 @@ enum NonceNote {
         withUnsafeBytes(of: tenant.high.bigEndian) { Array($0) } + withUnsafeBytes(of: tenant.low.bigEndian) { Array($0) }
     }
 
-    static func tenant(_ bytes: [UInt8]) -> IDBits? {
-        guard bytes.count == 10 else { return nil }
-        return bytes.withUnsafeBytes {
-            IDBits(
-                high: UInt16(bigEndian: $0.loadUnaligned(as: UInt16.self)),
-                low: UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 2, as: UInt64.self)))
-        }
+    static func tenant(_ bytes: [UInt8]) -> IDBits? { bytes.count == 10 ? bytes.withUnsafeBytes { tenant($0) } : nil }
+
+    /// - Parameter bytes: ten.
+    private static func tenant(_ bytes: UnsafeRawBufferPointer) -> IDBits {
+        IDBits(
+            high: UInt16(bigEndian: bytes.loadUnaligned(as: UInt16.self)),
+            low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 2, as: UInt64.self)))
     }
 }
 

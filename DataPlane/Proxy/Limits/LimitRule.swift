@@ -183,6 +183,7 @@ package final class LimitSet: Sendable {
         _ principal: Principal, _ channel: Caller.Channel, model: String, address: LimitSubject?, tokens: Int64
     ) -> [RateLedger.Claim] {
         var claims: [RateLedger.Claim] = []
+        if !everybodys.isEmpty || !namedLevels.isEmpty { claims.reserveCapacity(8) }
         func take(_ rules: [LimitRule]) {
             for rule in rules {
                 guard let subject = rule.counted(principal, channel, model, address) else { continue }

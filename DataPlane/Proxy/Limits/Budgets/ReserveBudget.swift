@@ -113,6 +113,7 @@ enum ReserveBudget {
         let now = admission.admittedAt / 1000
         let worst = WorstCase(admission)
         var strict: [BudgetHold.Entry] = []
+        strict.reserveCapacity(rules.count)
         var lenient: [BudgetHold.Entry] = []
         for rule in rules {
             guard let account = rule.account(atMilliseconds: now) else {
@@ -124,7 +125,7 @@ enum ReserveBudget {
             let entry = BudgetHold.Entry(rule: rule, account: account, amount: worst.amount(in: rule.unit), likely: likely)
             if rule.refuses { strict.append(entry) } else { lenient.append(entry) }
         }
-        var hold = BudgetHold(entries: strict + lenient)
+        var hold = BudgetHold(entries: lenient.isEmpty ? strict : strict + lenient)
         if !strict.isEmpty {
             switch desk.reserve(strict.map { Claim(account: $0.account, amount: $0.amount) }, units: strict.map(\.rule.unit.rawValue)) {
             case .held(let parts): hold.parts = parts
