@@ -48,8 +48,11 @@ package struct WebhookRoutes: RouteGroup {
         }
         table.post("\(path)/redeliver", .admin(.manage), again) { request in
             try request.query.allow([])
+            let id: WebhookID = try request.id("webhook")
+            // Before its body is looked at: what is another's is not there, whatever is sent.
+            _ = try await webhooks.nouns.get(id, as: request.actor.scope)
             let body: Redelivery = try request.form()
-            return .json(try await webhooks.redeliver(body.deliveryID, of: request.id("webhook"), by: request.actor).json)
+            return .json(try await webhooks.redeliver(body.deliveryID, of: id, by: request.actor).json)
         }
     }
 
