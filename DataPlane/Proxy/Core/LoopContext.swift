@@ -70,9 +70,7 @@ final class LoopContext: @unchecked Sendable {
     var running = ConnectionList<Exchange>()
     /// Exchanges that wait for the control plane's answer, or for what follows from it.
     var asking: [ObjectIdentifier: Exchange] = [:]
-    /// Requests that wait until the loop has time.
-    var turn: LoopTurn
-    /// Exchanges that wait in line, for that or for a place at an endpoint.
+    /// Exchanges that wait in line for a place at an endpoint.
     var queued: [ObjectIdentifier: Exchange] = [:]
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
@@ -113,7 +111,6 @@ final class LoopContext: @unchecked Sendable {
         transport = Transport(eventLoop: eventLoop, tls: tls)
         gatewaySecret = settings.gatewaySharedSecret.map { Array($0.utf8).withUnsafeBytes { DigestWords(digestOf: $0) } }
         crossOrigin = CrossOrigin(origins: settings.crossOrigins)
-        turn = LoopTurn(maximum: settings.maxConnections)
         bodies = BodyBudget(maximum: settings.maxBufferedBytes)
         self.health = HealthView(health)
         self.endpointStates = endpointStates
@@ -268,10 +265,7 @@ final class LoopContext: @unchecked Sendable {
 
     private func tick() {
         assertOnLoop()
-        // What is served leaves with this tick: it needs no other one.
-        serveLine()
         isTickScheduled = false
-        defer { endTurn() }
         let starting = sends.take()
         do {
             try journal.flush()
@@ -367,9 +361,7 @@ final class LoopContext: @unchecked Sendable {
     /// One pass over all connections ten times a second is cheaper than a timer for each deadline of each request.
     private func runSweep() {
         assertOnLoop()
-        let before = nowAtSweep
         let now = readClock()
-        turn.isLate = before > 0 && now &- before > Self.sweepMilliseconds &* 1000 &+ LoopTurn.lateness
         nowAtSweep = now
         sweepCount &+= 1
         if sweepCount % 5 == 0 { renewDate() }

@@ -17,8 +17,6 @@ struct LoopMetrics: Sendable {
     /// Requests that asked the counters in Redis, and that were held against this data plane's own, since Redis could not be used.
     var redisAsked: UInt64 = 0
     var redisMissed: UInt64 = 0
-    /// Waited until their loop had time.
-    var lined: UInt64 = 0
     var clientDisconnects: UInt64 = 0
     var upstreamDeaths: UInt64 = 0
     var malformedRequests: UInt64 = 0
@@ -80,7 +78,7 @@ struct LoopMetrics: Sendable {
 
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
-            \.admitted, \.streams, \.retries, \.limited, \.wouldHaveLimited, \.redisAsked, \.redisMissed, \.lined,
+            \.admitted, \.streams, \.retries, \.limited, \.wouldHaveLimited, \.redisAsked, \.redisMissed,
             \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
             \.deadlinesPassed,
             \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,

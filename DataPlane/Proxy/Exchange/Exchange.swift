@@ -11,15 +11,13 @@ import Wire
 ///
 /// `@unchecked Sendable`: confined to its loop, like the `LoopContext` it belongs to.
 final class Exchange: @unchecked Sendable, ListedConnection {
-    /// idle → receiving → (lined →) (asking → receiving →) (limiting →) (reserving →) (queued →) journaling → attempting → (delivering →)
+    /// idle → receiving → (asking → receiving →) (limiting →) (reserving →) (queued →) journaling → attempting → (delivering →)
     /// recording → idle. A rejection or the
     /// client's leaving shortens that.
     enum Stage {
         case idle
         /// The head was judged; the body is arriving, or an answer without one is on its way.
         case receiving(Asked?)
-        /// Waits until the loop has time; nothing is admitted.
-        case lined(LinedRequest)
         /// The control plane is asked for what the request needs; nothing is admitted.
         indirect case asking(Inquiry)
         /// The counters that data planes share are asked; nothing is written, and nothing was sent. With where it has to go, if not chosen.
@@ -87,7 +85,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case .reserving(let admission, _), .queued(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
             .delivering(let admission, _, _, _):
             admission
-        case .idle, .receiving, .lined, .asking, .recording: nil
+        case .idle, .receiving, .asking, .recording: nil
         }
     }
 
@@ -114,10 +112,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         serial &+= 1
         if listIndex >= 0 { loop.running.remove(self) }
         if case .asking = stage { loop.asking[ObjectIdentifier(self)] = nil }
-        switch stage {
-        case .queued, .lined: leaveQueue()
-        default: break
-        }
+        if case .queued = stage { leaveQueue() }
         stage = .idle
         configVersion = []
         dialect = .openAI
@@ -149,7 +144,6 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         if case .attempting(_, let attempt) = stage, attempt.state == .leaving { return attempt.clientLeftToo() }
         if principal != nil { loop.metrics.clientDisconnects &+= 1 }
         switch stage {
-        case .lined(let request): _ = loop.turn.line.leave(request)
         case .queued(let admission, let queueing):
             queueing.ticket.giveUp(now: loop.nowMicroseconds)
             releaseBudget(admission)
@@ -176,7 +170,6 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     /// Ends the request from our side, whatever it is doing: nothing new is sent to a provider, a stream gets an error event.
     func interrupt(_ why: Interruption) {
         switch stage {
-        case .lined(let request): leaveLine(request, Rejection(why))
         case .queued(let admission, let queueing):
             queueing.ticket.giveUp(now: loop.nowMicroseconds)
             releaseBudget(admission)

@@ -171,8 +171,6 @@ extension Exchange {
             leaveQueue()
             giveUp(admission, queueing, "no place in time")
         case .attempting(_, let attempt): attempt.queueDeadline(now)
-        case .lined(let request):
-            if request.since &+ Int64(loop.settings.queueTimeout) &* 1000 <= now { leaveLine(request, .overloaded()) }
         default: leaveQueue()
         }
     }

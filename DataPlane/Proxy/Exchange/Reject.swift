@@ -19,7 +19,7 @@ extension Exchange {
         case .journaling(let admission, let attempt), .attempting(let admission, let attempt):
             if rejection.fault != .client { log(rejection, attempt, outcome) }
             conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
-        case .idle, .receiving, .lined, .asking, .limiting, .reserving, .queued, .delivering, .recording:
+        case .idle, .receiving, .asking, .limiting, .reserving, .queued, .delivering, .recording:
             if rejection.fault != .client { log(rejection, nil, nil) }
             finish(isWhole: true)
         }

@@ -148,11 +148,6 @@ extension Exchange {
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.
     func run(body: ByteBuffer) throws(Rejection) {
         guard case .receiving(let asked?) = stage else { throw .notConfigured() }
-        if try !loop.linesUp(self, asked, body) { try go(asked, body: body) }
-    }
-
-    /// The loop has time for it.
-    func go(_ asked: Asked, body: ByteBuffer) throws(Rejection) {
         if loop.isStopping { throw Rejection(.stopped) }
         if loop.snapshot?.isRevoked == true { throw .revoked() }
         if case .afterBody(let pending) = asked.authentication, let newcomer = pending.newcomer {

@@ -107,9 +107,6 @@ package final class OperatorStatus: Sendable {
         for (index, fault) in ["client", "weir", "provider"].enumerated() {
             out.sample("weir_proxy_rejections_total", [("fault", fault)], loops.rejections[index + 1])
         }
-        out.one(
-            "weir_proxy_lined_total", "counter", "Requests that waited in line by tenant, since their loop had more to do than time.",
-            loops.lined)
         out.one("weir_proxy_retries_total", "counter", "Attempts after the first one.", loops.retries)
         out.one(
             "weir_proxy_client_disconnects_total", "counter", "Clients that left before the end of their answer.", loops.clientDisconnects)
