@@ -123,6 +123,7 @@ struct RowSecurityTests {
                     ] {
                         try c.execute(statement, [.text(tenant), .blob([1])])
                     }
+                    try c.execute("INSERT INTO budget_observations VALUES ($1, 0, $2, 1)", [.text("bgt_" + tenant), .text(tenant)])
                     try c.execute(
                         "INSERT INTO usage_verdicts VALUES ($1, 'dp_a', 'i', 1, 'charged', 1, 1, 1)", [.text(tenant)])
                     try c.execute(

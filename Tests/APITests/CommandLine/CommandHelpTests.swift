@@ -13,7 +13,7 @@ struct CommandHelpTests {
 
     @Test("the help of every command renders, and what prints an answer takes -o")
     func everyCommand() async throws {
-        let local = ["logout", "completion", "context use", "context add", "context delete"]
+        let local = ["logout", "completion", "context use", "context add", "context delete", "invoice verify"]
         for command in try await CommandDescription.all() {
             let help = try await Self.help(command.path)
             let name = command.path.joined(separator: " ")

@@ -117,7 +117,7 @@ enum SampleDocument {
             ["tenant": "Acme", "project": "Chat", "name": "chat", "unit": "tokens", "limit": 1_000_000, "capability": "chat"],
             ["tenant": "Acme", "app": "billing", "name": "billing", "limit": 10, "period": "daily"],
             ["tenant": "Acme", "user": "ada", "name": "ada", "limit": "5"],
-            ["tenant": "Acme", "did": .string(did), "name": "signed", "limit": "1"],
+            ["tenant": "Acme", "did": .string(did), "name": "signed", "limit": "1", "unknown_outcomes": "likely"],
             ["tenant": "Brown", "name": "paid", "limit": "0", "period": "never", "prepaid": true],
             [
                 "tenant": "Acme", "name": "backend",
