@@ -215,6 +215,7 @@ let package = Package(
 if Context.environment["WEIR_BENCHMARKS"] != nil {
     package.targets.append(
         .executableTarget(
-            name: "intake-bench", dependencies: ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .logging], path: "Bench/Intake",
+            name: "intake-bench", dependencies: ["Domain", "Storage", "Contract", "Trust", "Primitives", .protobuf, .logging],
+            path: "Bench/Intake",
             swiftSettings: settings))
 }

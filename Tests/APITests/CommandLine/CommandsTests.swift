@@ -35,6 +35,8 @@ struct CommandsTests {
             try await self.identities(h, tenant)
             try await self.budgets(h, tenant)
             try await self.limits(h, tenant)
+            try await self.webhooks(h, tenant)
+            try await self.invoices(h, tenant)
             try await self.deletions(h, tenant, credential)
 
             let run = h.invocations.map { $0.filter { !$0.hasPrefix("-") } }
@@ -125,6 +127,28 @@ struct CommandsTests {
         #expect(try await h.field("algorithm", "limit get each") == "sliding_window")
         #expect(try await h.weir("limit update \(limit) --burst 5").error.contains("token_bucket"))
         try await h.succeed("limit delete \(limit)")
+    }
+
+    private func webhooks(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let webhook = try await h.field("id", "webhook create --name ops --tenant-id \(tenant) --to https://hooks.example.org/weir")
+        #expect(try await h.succeed("webhook list").output.contains("https://hooks.example.org/weir"))
+        #expect(try await h.field("name", "webhook get ops") == "ops")
+        #expect(try await h.succeed("webhook rotate \(webhook)").output.contains("whsec_"))
+        // Nobody is there: the message is kept, and its end is told.
+        #expect(try await h.weir("webhook test \(webhook)").status == 1)
+        let delivery = try await h.field("id", "webhook deliveries \(webhook)")
+        #expect(try await h.weir("webhook redeliver \(webhook) \(delivery)").status == 1)
+        #expect(try await h.field("status", "webhook update \(webhook) --status disabled") == "disabled")
+        try await h.succeed("webhook delete \(webhook)")
+    }
+
+    private func invoices(_ h: CommandLineHarness, _ tenant: String) async throws {
+        let file = h.configuration.appendingPathComponent("2026-11.jsonl").path
+        try await h.succeed("invoice fetch 2026-11 --tenant-id \(tenant) --file \(file)")
+        try await h.succeed("invoice keys --tenant-id \(tenant)")
+        // Nobody asked for anything: nothing is false in it.
+        let verified = try await h.weir("invoice verify \(file)")
+        #expect([0, 2].contains(verified.status), "\(verified.output) \(verified.error)")
     }
 
     private func budgets(_ h: CommandLineHarness, _ tenant: String) async throws {
