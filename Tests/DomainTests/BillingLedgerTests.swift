@@ -213,6 +213,17 @@ struct BillingLedgerTests {
             #expect(try await differences(off, tolerance: 2).first?["recorded"]?["output_tokens"] == 20)
             let missing = try await differences([exact[3], Line(model: "gpt-new", day: today, requests: 1)])
             #expect(missing.count == 3 && missing.contains { $0["model"] == "gpt-new" && $0["recorded"] == .null })
+            #expect(missing.map { $0["kind"] } == ["missing_here", "missing_there", "missing_there"])
+            #expect(try await differences(off).map { $0["kind"] } == ["other_amounts"])
+            // Each line by itself: what one of them lacks is that one's difference, and of no other.
+            for place in exact.indices {
+                var lines = exact
+                lines.remove(at: place)
+                #expect(try await differences(lines).map { $0["kind"] } == [place == 1 || place == 2 ? "other_amounts" : "missing_there"])
+                lines = exact
+                lines[place].requests = 9
+                #expect(try await differences(lines).map { $0["kind"] } == ["other_amounts"], "\(place)")
+            }
             let foreign = BillingReconciliation(month: try Self.november, lines: [Line(model: "gpt-up", day: today + 60)])
             await #expect(throws: DomainError.self) { try await billing.reconcile(foreign) }
         }

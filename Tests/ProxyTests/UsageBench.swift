@@ -29,14 +29,14 @@ final class UsageBench {
     init(
         disk: UsageSimulatedDisk = UsageSimulatedDisk(seed: 1), database: DatabaseQueue? = nil,
         settings: JournalSettings = UsageBench.settings(), participants: [any FoldParticipant] = [], limits: JournalFolder.Limits = .init(),
-        hop: (@Sendable (@escaping @Sendable () -> Void) -> Void)? = nil
+        signer: UsageSigner? = nil, hop: (@Sendable (@escaping @Sendable () -> Void) -> Void)? = nil
     ) throws {
         disk.revive()
         self.disk = disk
         let database = try database ?? UsageSimulation.makeDatabase()
         self.database = database
         shared = try JournalShared(directory: "j", settings: settings, loops: 1, files: disk)
-        outbox = try UsageOutboxStore(database: database, counters: counters, incarnation: "first")
+        outbox = try UsageOutboxStore(database: database, counters: counters, incarnation: "first", signer: signer)
         keeper = JournalKeeper(shared: shared)
         folder = JournalFolder(
             shared: shared, database: database, outbox: outbox, counters: counters, participants: participants, limits: limits,
@@ -60,6 +60,7 @@ final class UsageBench {
     static func intentBytes(_ number: Int, model: String = "m") -> [UInt8] {
         var encoder = UsageEncoder()
         encoder.field(.requestID, high: 7, low: UInt64(number))
+        encoder.field(.tenantID, Array("ten_a".utf8))
         encoder.field(.model, [UInt8](model.utf8))
         encoder.field(.estimatedInputTokens, Int64(21))
         return encoder.buffer

@@ -1,8 +1,11 @@
+import Contract
 import Foundation
 import GRDB
 import Primitives
 import Proxy
+import SwiftProtobuf
 import Synchronization
+import Trust
 
 /// Stores batches with its high-water mark, as the real one does, and says what should not have come.
 struct SimulatedControlPlane {
@@ -36,29 +39,68 @@ struct SimulatedControlPlane {
         if records.count != batch.count {
             throw UsageSimulation.Violation(description: "batch \(batch.sequence) has not \(batch.count) records")
         }
+        try follow(records, batch)
         return records
     }
 
+    /// The `records` fields of a batch.
     private static func parse(_ data: Data) throws -> [[UInt8]] {
-        let bytes = [UInt8](data)
-        var records: [[UInt8]] = []
-        var offset = 0
-        while offset < bytes.count {
-            guard bytes[offset] == 0x1A else { throw UsageSimulation.Violation(description: "not a record at \(offset)") }
-            offset += 1
-            var length = 0
-            var shift = 0
-            while offset < bytes.count {
-                length |= Int(bytes[offset] & 0x7F) << shift
-                shift += 7
-                offset += 1
-                if bytes[offset - 1] < 0x80 { break }
+        try data.withUnsafeBytes { bytes in
+            var records: [[UInt8]] = []
+            var reader = Primitives.WireReader(count: bytes.count)
+            while let (number, wire) = reader.tag(bytes) {
+                if number == 3, wire == 2 {
+                    if let record = reader.block(bytes) { records.append(Array(bytes[record])) }
+                } else {
+                    reader.skip(wire, bytes)
+                }
             }
-            guard offset + length <= bytes.count else { throw UsageSimulation.Violation(description: "a record is cut off") }
-            records.append([UInt8](bytes[offset..<offset + length]))
-            offset += length
+            if reader.hasFailed { throw UsageSimulation.Violation(description: "a batch is cut off") }
+            return records
         }
-        return records
+    }
+
+    // MARK: Chains
+
+    private var chains: [String: (number: Int64, link: Digest256)] = [:]
+    private var signed: [String: Int64] = [:]
+    private var heads = 0
+
+    /// Follows the records of a batch in their tenants' chains, and compares with the heads that came with it.
+    private mutating func follow(_ records: [[UInt8]], _ batch: OutboxBatch) throws {
+        let signer = UsageSimulation.signer
+        var splitter = UsageSplitter()
+        for record in records {
+            guard let digests = record.withUnsafeBytes({ splitter.read($0) }) else {
+                throw UsageSimulation.Violation(description: "a record cannot be split")
+            }
+            let tenant = String(decoding: record[splitter.tenant], as: UTF8.self)
+            let genesis = UsageChain.genesis(dataPlaneID: signer.dataPlaneID, incarnation: "one", tenantID: tenant)
+            let before = chains[tenant] ?? (0, genesis)
+            chains[tenant] = (before.number + 1, UsageChain.link(before.link, digests))
+        }
+        let message = try Weir_V1_UsageBatch(serializedBytes: batch.records)
+        guard message.chained else { throw UsageSimulation.Violation(description: "batch \(batch.sequence) is in no chain") }
+        for head in message.heads {
+            guard let chain = chains[head.tenantID], chain.number == Int64(head.number), chain.link.bytes == Array(head.link) else {
+                throw UsageSimulation.Violation(description: "batch \(batch.sequence): the head of \(head.tenantID) is of other records")
+            }
+            let told = UsageHead(
+                dataPlaneID: signer.dataPlaneID, incarnation: "one", tenantID: head.tenantID, number: chain.number, link: chain.link,
+                signedAt: head.signedAtMs, signature: Array(head.signature))
+            guard told.isSigned(by: signer.key.publicKey) else { throw UsageSimulation.Violation(description: "a bad signature") }
+            signed[head.tenantID] = chain.number
+            heads += 1
+        }
+    }
+
+    /// Everything is signed.
+    /// - Returns: how many heads came in all.
+    func checkSigned() throws -> Int {
+        for (tenant, chain) in chains where signed[tenant] != chain.number {
+            throw UsageSimulation.Violation(description: "\(tenant): \(signed[tenant] ?? 0) of \(chain.number) records are signed")
+        }
+        return heads
     }
 }
 

@@ -4,6 +4,7 @@ import GRDB
 import Primitives
 import Proxy
 import Synchronization
+import Trust
 
 /// A data plane's usage path over a disk that fails, with a control plane that stores what it is sent, and a model that knows which
 /// records may and which must arrive. One seed is one run.
@@ -84,6 +85,7 @@ final class UsageSimulation {
         var refusals = 0
         var failedFolds = 0
         var renames = 0
+        var heads = 0
     }
 
     static let suffix: [UInt8] = {
@@ -96,7 +98,10 @@ final class UsageSimulation {
         return encoder.buffer
     }()
 
-    static let tables = ["meta", "counted", "usage_outbox", "pending_usage", "journal_folded", "journal_kept", "noted"]
+    static let signer = UsageSigner(dataPlaneID: "dp_sim", key: IdentityKey(), interval: 0)
+    static let tenants = ["ten_a", "ten_b", "ten_c"]
+
+    static let tables = ["meta", "counted", "usage_outbox", "pending_usage", "journal_folded", "journal_kept", "noted", "usage_chains"]
 
     /// In memory, without durability: a transaction is there or not, and SQLite is not what is tested.
     static func makeDatabase() throws -> DatabaseQueue {
@@ -107,6 +112,7 @@ final class UsageSimulation {
             try db.execute(sql: "CREATE TABLE noted (id BLOB PRIMARY KEY)")
             try db.execute(sql: LocalMigration.usage.sql)
             try db.execute(sql: LocalMigration.usageNotes.sql)
+            try db.execute(sql: LocalMigration.usageChains.sql)
         }
         return database
     }
@@ -176,7 +182,7 @@ final class UsageSimulation {
             let shared = try JournalShared(
                 directory: "j", settings: settings, loops: loops, files: disk, boot: random.next(),
                 salt: UInt32.random(in: 1...9, using: &random))
-            let outbox = try UsageOutboxStore(database: database, counters: counters, incarnation: "one")
+            let outbox = try UsageOutboxStore(database: database, counters: counters, incarnation: "one", signer: Self.signer)
             self.shared = shared
             self.outbox = outbox
             keeper = JournalKeeper(shared: shared)
@@ -205,7 +211,8 @@ final class UsageSimulation {
         case 58..<61: try abandon(loop)
         case 61..<61 + flushes: try flush(loop)
         case 61..<83: try fold()
-        case 83..<88: keeper?.step()
+        case 83..<87: keeper?.step()
+        case 87..<88: try outbox?.sign(everything: pick(2) == 0, 1)
         case 88..<92: try ship()
         case 92..<94: disk.setFaults(faults())
         case 94..<96: disk.setFree(pick(3) == 0 ? nil : pick(6000))
@@ -221,7 +228,8 @@ final class UsageSimulation {
         let id = RequestID.random(using: &random)
         var encoder = UsageEncoder()
         encoder.field(.requestID, high: id.high, low: id.low)
-        encoder.field(.model, [UInt8]((0..<pick(150)).map { _ in UInt8.random(in: 0...255, using: &random) & 0x7F }))
+        encoder.field(.tenantID, Array(Self.tenants[pick(3)].utf8))
+        encoder.field(.model, [UInt8]((0..<pick(140)).map { _ in UInt8.random(in: 0...255, using: &random) & 0x7F }))
         let bytes = encoder.buffer
         do {
             try bytes.withUnsafeBytes { try journals[loop].intent(id, $0) }
@@ -414,6 +422,9 @@ final class UsageSimulation {
             try ship()
             if outcome.isDrained, try outbox.batches(after: controlPlane.mark, limit: 1).batches.isEmpty { break }
         }
+        try outbox?.sign(everything: true, 1)
+        while let outbox, try !outbox.batches(after: controlPlane.mark, limit: 1).batches.isEmpty { try ship() }
+        statistics.heads = try controlPlane.checkSigned()
         for (id, fate) in fates where !fate.mayVanish && delivered[id] == nil {
             throw Violation(description: "\(id) of boot \(fate.boot) never arrived (complete: \(fate.mayBeComplete))")
         }

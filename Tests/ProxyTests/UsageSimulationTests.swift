@@ -23,9 +23,11 @@ import Testing
             totals.refusals += statistics.refusals
             totals.failedFolds += statistics.failedFolds
             totals.renames += statistics.renames
+            totals.heads += statistics.heads
         }
         // A simulation that meets no trouble proves nothing.
         #expect(totals.complete > 0 && totals.interrupted > 0 && totals.kills > 0)
+        #expect(totals.heads > 300, "chains are signed, and go with what arrives")
         #expect(totals.renames > 50, "files of folded segments are used again")
         #expect(totals.failedFlushes > 0 && totals.refusals > 0 && totals.failedFolds > 0)
         print("usage simulation: \(count) seeds, \(totals)")

@@ -404,6 +404,19 @@ struct RestoredControlTests {
             // The three that the backup did not know are gone from both; what comes now is taken.
             try await ask(2, reaching: 4)
             #expect(plane.pipeline.outbox.incarnation != incarnation)
+            // All four are in chains, of two lives; what is signed goes with what was stored.
+            try plane.pipeline.outbox.sign(everything: true, SystemClock().nowMilliseconds())
+            func chains() async throws -> [Int64] {
+                try await database.read { c in
+                    let row = try c.first(
+                        "SELECT SUM(number) AS records, COUNT(broken) AS broken, MAX(signed_at) AS signed FROM usage_chains")
+                    return try ["records", "broken", "signed"].map { try row?.int($0) ?? 0 }
+                }
+            }
+            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            while try await chains()[2] == 0, MonotonicClock.nowMicroseconds() < deadline { try await Task.sleep(for: .milliseconds(20)) }
+            let found = try await chains()
+            #expect(found[0] == 4 && found[1] == 0 && found[2] > 0, "\(found)")
             await plane.stop()
             await control.stop()
             await database.close()

@@ -76,7 +76,7 @@ final class RunningDataPlane: Sendable {
             recovered: {
                 budgets.recovered()
                 rates.recovered()
-            }, logger: logger, clock: clock,
+            }, logger: logger, clock: clock, signer: UsageSigner(dataPlaneID: enrollment.dataPlaneID.rawValue, key: keys.identity),
             estimateInterrupted: { estimator.suffix(for: $0) })
         let server = try await ProxyServer.start(
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, rates: rates, budgets: budgets)
