@@ -144,7 +144,23 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number("max-response-bytes", \.proxy.maxResponseBytes, .bytes, in: 1024...most, "Of a response body; above: cut off."),
         .number(
             "credential-cooldown", \.proxy.credentialCooldown, .milliseconds, in: 0...most, "A refused credential is tried last."),
-        .number("endpoint-cooldown", \.proxy.endpointCooldown, .milliseconds, in: 0...most, "An unreachable endpoint is tried last."),
+        .number(
+            "endpoint-cooldown", \.proxy.endpointCooldown, .milliseconds, in: 0...3_600_000,
+            "An endpoint that could not be reached, or failed too often, is tried last; each next time in a row twice as long."),
+        .number(
+            "longest-cooldown", \.proxy.longestCooldown, .milliseconds, in: 0...3_600_000, "That time grows no further."),
+        .number(
+            "breaker-percent", \.proxy.breakerPercent, in: 1...101,
+            "Of an endpoint's attempts that fail in the breaker's window: it is tried last. 101: only one that cannot be reached."),
+        .number("breaker-minimum", \.proxy.breakerMinimum, in: 1...1_000_000, "Attempts in the breaker's window that it takes for that."),
+        .number("breaker-window", \.proxy.breakerWindow, .milliseconds, in: 100...3_600_000, "The breaker looks back."),
+        .number(
+            "retry-percent", \.proxy.retryPercent, in: 0...1000,
+            "Of a route's requests of the last ten seconds that may be tried once more after a failure."),
+        .number("retry-floor", \.proxy.retryFloor, in: 0...1_000_000, "Such attempts in ten seconds, whatever the requests."),
+        .number(
+            "retry-pause", \.proxy.retryPause, .milliseconds, in: 0...60_000,
+            "The longest wait before an endpoint is asked again for one request, where its route's max_attempts is above its targets."),
 
         .number(
             "max-journal-bytes", \.proxy.maxJournalBytes, .bytes, in: 1 << 20...most,

@@ -171,7 +171,7 @@ package struct FieldSection: Sendable {
             return nil
         case .authorization where isRequest, .apiKey where isRequest, .xAPIKey where isRequest, .contentType where isRequest,
             .contentEncoding where isRequest, .idempotencyKey where isRequest, .xGatewaySecret where isRequest, .xAppID where isRequest,
-            .xUserOID where isRequest, .xWeirGrant where isRequest:
+            .xUserOID where isRequest, .xWeirGrant where isRequest, .xWeirEndpoint where isRequest, .xWeirStrategy where isRequest:
             return has(known) ? .repeatedField : nil
         default:
             return nil

@@ -6,7 +6,7 @@ package enum KnownField: UInt8, Sendable, CaseIterable {
     case contentEncoding, acceptEncoding, cacheControl, keepAlive, te, trailer, upgrade, proxyConnection, proxyAuthorization
     case proxyAuthenticate, date, server, cookie, setCookie, forwarded, xForwardedFor, location
     case xGatewaySecret, xAppID, xUserOID
-    case xWeirGrant
+    case xWeirGrant, xWeirEndpoint, xWeirStrategy
     case anthropicVersion, anthropicBeta
     case other
 

@@ -64,6 +64,8 @@ extension KnownField {
             if head == word("anthropi") && tail == word("pic-beta") { return .anthropicBeta }
             return head == word("openai-p") && tail == word("-project") ? .openAIProject : .other
         case 15:
+            if head == word("x-weir-e") && tail == word("endpoint") { return .xWeirEndpoint }
+            if head == word("x-weir-s") && tail == word("strategy") { return .xWeirStrategy }
             if head == word("accept-e") && tail == word("encoding") { return .acceptEncoding }
             if head == word("idempote") && tail == word("ency-key") { return .idempotencyKey }
             return head == word("x-forwar") && tail == word("rded-for") ? .xForwardedFor : .other
@@ -130,6 +132,8 @@ extension KnownField {
         case .xWeirGrant: "x-weir-grant"
         case .anthropicVersion: "anthropic-version"
         case .anthropicBeta: "anthropic-beta"
+        case .xWeirEndpoint: "x-weir-endpoint"
+        case .xWeirStrategy: "x-weir-strategy"
         case .other: nil
         }
     }

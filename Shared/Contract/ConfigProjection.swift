@@ -20,6 +20,7 @@ package enum ConfigProjection {
             guard !route.disabled, models.contains(route.modelID) else { return nil }
             var route = route
             route.targets = route.targets.filter { usable.contains($0.endpointID) }
+            route.fallbackModelIds = route.fallbackModelIds.filter(models.contains)
             return route.targets.isEmpty ? nil : route
         }
         let endpoints = Set(part.routes.lazy.flatMap(\.targets).map(\.endpointID))

@@ -27,6 +27,16 @@ package enum ConfigValidation {
         return check.problems
     }
 
+    /// Milliseconds: each data plane asks each endpoint that often.
+    package static let shortestHealthInterval: Int64 = 1000
+
+    /// Whether a text can stand below a base URL, perhaps with a query.
+    package static func isRequestPath(_ text: String) -> Bool {
+        guard text.utf8.first == UInt8(ascii: "/"), text.utf8.count <= 512 else { return false }
+        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") && $0 != UInt8(ascii: "\\") }) else { return false }
+        return !hasAmbiguousSegments(String(text.prefix { $0 != "?" }))
+    }
+
     /// The parts of a base URL as a data plane dials it, or nil with a reason.
     package static func parse(baseURL text: String) -> Result<BaseURL, InvalidBaseURL> {
         guard text.utf8.count <= 2048, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), let url = URLComponents(string: text) else {
@@ -125,6 +135,7 @@ package enum ConfigValidation {
                     add("routes[\(route.id)].model_id", "another enabled route serves this model", "disable or delete one of the two")
                 }
             }
+            checkFallbacks(config.routes.filter { !$0.disabled })
             for price in config.prices { check(price, models: models, endpoints: endpoints) }
         }
 
@@ -166,6 +177,16 @@ package enum ConfigValidation {
                 add("\(path).provider_id", "there is no provider \"\(endpoint.providerID)\"", "create it or name another")
             }
             if !endpoint.baseURL.isEmpty { check(baseURL: endpoint.baseURL, at: "\(path).base_url") }
+            if endpoint.hasHealthCheck, endpoint.healthCheck.intervalMs > 0 {
+                let check = endpoint.healthCheck
+                if Int64(check.intervalMs) < ConfigValidation.shortestHealthInterval {
+                    add("\(path).health_check.interval_ms", "below \(ConfigValidation.shortestHealthInterval)", "use a longer one, or 0")
+                }
+                if check.timeoutMs == 0 { add("\(path).health_check.timeout_ms", "is 0", "use a longer one") }
+                if !ConfigValidation.isRequestPath(check.path) {
+                    add("\(path).health_check.path", "is no path", "write it like /models")
+                }
+            }
             if Set(endpoint.credentialIds).count != endpoint.credentialIds.count {
                 add("\(path).credential_ids", "a credential is there twice", "name each once")
             }
@@ -201,7 +222,46 @@ package enum ConfigValidation {
                     add("\(path).targets[\(index)].upstream_model", "longer than 256 bytes", "shorten it")
                 }
             }
+            for (index, id) in route.fallbackModelIds.enumerated() where !models.contains(id) {
+                add("\(path).fallback_model_ids[\(index)]", "there is no model \"\(id)\"", "create it or name another")
+            }
+            if Set(route.fallbackModelIds).count != route.fallbackModelIds.count {
+                add("\(path).fallback_model_ids", "a model is there twice", "name each once")
+            }
+            for reason in route.fallbackOn where !Vocabulary.fallbackReasons.contains(reason) {
+                add("\(path).fallback_on", "\"\(reason)\" is no reason", "use: \(Vocabulary.fallbackReasons.joined(separator: ", "))")
+            }
             if route.maxAttempts > 64 { add("\(path).max_attempts", "above 64", "use a smaller one") }
+        }
+
+        /// A model that is its own fallback, by however many others, would be asked for ever.
+        mutating func checkFallbacks(_ routes: [Weir_V1_Route]) {
+            let next = Dictionary(routes.map { ($0.modelID, $0.fallbackModelIds) }, uniquingKeysWith: { first, _ in first })
+            // Models of which it is known that nothing behind them leads back.
+            var done = Set<String>()
+            for route in routes where !done.contains(route.modelID) {
+                // Depth first, with a stack of our own: a chain may be as long as there are models.
+                var way = [route.modelID]
+                var left = [next[route.modelID] ?? []]
+                while let current = way.last, !left.isEmpty {
+                    guard let model = left[left.count - 1].popLast() else {
+                        done.insert(current)
+                        way.removeLast()
+                        left.removeLast()
+                        continue
+                    }
+                    if let start = way.firstIndex(of: model) {
+                        let circle = (way[start...] + [model]).joined(separator: " → ")
+                        add(
+                            "routes[\(route.id)].fallback_model_ids", "they lead back to where they began: \(circle)",
+                            "take one of them out")
+                        return
+                    }
+                    if done.contains(model) { continue }
+                    way.append(model)
+                    left.append(next[model] ?? [])
+                }
+            }
         }
 
         mutating func check(_ price: Weir_V1_Price, models: Set<String>, endpoints: Set<String>) {

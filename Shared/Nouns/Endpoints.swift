@@ -1,5 +1,25 @@
 package import Primitives
 
+/// Requests that a data plane makes by itself, to hear of an endpoint's state before a caller does.
+package struct HealthCheck: Record {
+    /// Milliseconds; 0: there are none.
+    package var intervalMS: Int64 = 0
+    package var timeoutMS: Int64 = 5000
+    /// Below the base URL.
+    package var path = "/models"
+
+    package init() {}
+
+    package static let fields: [Field<Self>] = [
+        Field("interval_ms", \.intervalMS, .integer(0...3_600_000), "Between two checks; at least 1000 where there are any.", or: 0)
+            .unit("milliseconds, 0: never").column("health_interval_ms").option("health-interval-ms").reading(zero: "never"),
+        Field("timeout_ms", \.timeoutMS, .integer(10...600_000), "Until a check has failed.", or: 5000).unit("milliseconds")
+            .column("health_timeout_ms").option("health-timeout-ms"),
+        Field("path", \.path, .text(maximum: 512), "What is asked for, with GET, below its base URL.", or: "/models")
+            .column("health_path").option("health-path"),
+    ]
+}
+
 package struct EndpointContent: Noun {
     package typealias Kind = EndpointKind
 
@@ -11,6 +31,7 @@ package struct EndpointContent: Noun {
     package var disabled = false
     package var timeouts = Timeouts()
     package var maxConcurrent: Int64 = 0
+    package var healthCheck = HealthCheck()
 
     package init() {}
 
@@ -34,6 +55,7 @@ package struct EndpointContent: Noun {
             "max_concurrent", \.maxConcurrent, .integer(0...1_000_000),
             "Requests that each data plane has there at one time; others wait in line, in turn by tenant. 0: no bound.", or: 0
         ).reading(zero: "none"),
+        Field(object: "health_check", \.healthCheck, "Checks of its state by each data plane, off by default."),
     ]
 
     package var title: String { name }

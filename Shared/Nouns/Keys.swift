@@ -55,8 +55,9 @@ package struct VirtualKeyContent: Noun {
         Field("channels", \.channels, .scope(.word(Vocabulary.channels)), "The channels it may use.", or: .all).option("channel"),
         Field("tags", \.tags, "Labels for reports.", or: [:]).option("tag"),
         Field(
-            "rights", \.rights, .list(.word(Vocabulary.keyRights), 0...2),
-            "What its holder may read beside the key's own usage: its project's, its tenant's.", or: []
+            "rights", \.rights, .list(.word(Vocabulary.keyRights), 0...4),
+            "What its holder may do beside asking: read its project's or tenant's usage, choose its requests' endpoints, see which one served.",
+            or: []
         ).option("right"),
         Field(
             "networks", \.networks, .list(.token, 0...64),

@@ -1,11 +1,25 @@
 package import Primitives
 
+/// How a route chooses among its targets of one priority.
+package enum RouteStrategy: String, Word {
+    case weighted
+    case roundRobin = "round_robin"
+    case leastLatency = "least_latency"
+    case leastUsed = "least_used"
+    case lowestCost = "lowest_cost"
+    case epsilonGreedy = "epsilon_greedy"
+    case ucb1
+    case thompson
+}
+
 package struct RouteTarget: Record {
     package var endpointID = EndpointID("")
     /// Nil: the model's name.
     package var upstreamModel: String?
-    /// 0: only when every weighted target has failed.
+    /// 0: only when every weighted target of its priority has failed.
     package var weight: Int64 = 1
+    /// 0 comes first.
+    package var priority: Int64 = 0
 
     package init() {}
 
@@ -13,7 +27,12 @@ package struct RouteTarget: Record {
         Field("endpoint_id", \.endpointID, "The endpoint."),
         Field("upstream_model", \.upstreamModel, .token, "What the provider calls the model, where it is not the model's name.")
             .emptyForNull.option("model"),
-        Field("weight", \.weight, .integer(0...1_000_000), "Its share among the targets; 0: only when all others have failed.", or: 1),
+        Field(
+            "weight", \.weight, .integer(0...1_000_000),
+            "Its share among the targets of its priority; 0: only when all others of them have failed.", or: 1),
+        Field(
+            "priority", \.priority, .integer(0...63),
+            "0 first; a higher number only when no target of a lower one is in good standing.", or: 0),
     ]
 }
 
@@ -27,6 +46,12 @@ package struct RouteContent: Noun {
     package var maxAttempts: Int64 = 0
     package var disabled = false
     package var repeatUnknownOutcomes = false
+    package var strategy = RouteStrategy.weighted
+    /// In this order, when all attempts at the model itself have failed.
+    package var fallbackModelIDs: [ModelID] = []
+    /// Beside failures.
+    package var fallbackOn: [String] = []
+    package var servesUnnamed = false
 
     package init() {}
 
@@ -44,6 +69,19 @@ package struct RouteContent: Noun {
         Field(
             "repeat_unknown_outcomes", \.repeatUnknownOutcomes,
             "Whether a request that was sent, and of which no answer came, goes to the next target: it may be served and charged twice.",
+            or: false),
+        Field("strategy", \.strategy, "How it chooses among targets of one priority.", or: .weighted).heading("STRATEGY"),
+        Field(
+            "fallback_model_ids", \.fallbackModelIDs, .list(.id(ModelKind.prefix), 0...8),
+            "Models that serve instead when all attempts have failed, in this order; then those that their own routes name.", or: []
+        ).option("fallback-model-id"),
+        Field(
+            "fallback_on", \.fallbackOn, .list(.word(Vocabulary.fallbackReasons), 0...2),
+            "Errors of the request for which they serve, too: one too long for the model, or refused for its content.", or: []
+        ).option("fallback-on"),
+        Field(
+            "serves_unnamed", \.servesUnnamed,
+            "Whether requests that name no model are for its model; of several the first by the model's name that the caller may use.",
             or: false),
     ]
 

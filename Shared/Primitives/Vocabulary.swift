@@ -7,8 +7,14 @@ package enum Vocabulary {
     /// APIs in which a provider can be asked for an answer: OpenAI's chat completions (with completions and embeddings), OpenAI's Responses,
     /// Anthropic's Messages.
     package static let providerAPIs = ["chat", "responses", "messages"]
+    /// Errors that another model may not make, for which a route may fall back to one: a request that is too long, or refused for its content.
+    package static let fallbackReasons = ["context_window", "content_policy"]
     /// The ways into a data plane that a key may be limited to: `/v1/…` is the default one, `/external/v1/…` the external one.
     package static let channels = ["default", "external", "internal"]
     /// Through self-service a key reads its own usage. `project:read`: its project's as well; `tenant:read`: its whole tenant's.
-    package static let keyRights = ["project:read", "tenant:read"]
+    /// `routing:choose`: a request may name its endpoint and strategy; `routing:see`: its answers say which endpoint, model and attempt served
+    /// it. Both are the operator's to give.
+    package static let keyRights = ["project:read", "tenant:read", "routing:choose", "routing:see"]
+    /// Those that a data plane has to know.
+    package static let routingRights = ["routing:choose", "routing:see"]
 }

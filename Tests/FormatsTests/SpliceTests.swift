@@ -29,17 +29,23 @@ struct SpliceTests {
         #expect(
             try upstream(#"{"stream_options":{},"model":"a","max_tokens":500}"#, all)
                 == #"{"stream_options":{"include_usage":true},"model":"up/\"x\"","max_tokens":100}"#)
+        let unnamed: (inout UpstreamEdits) -> Void = { edits in
+            _ = edits.askForUsage()
+            edits.limitOutput(to: 100)
+        }
         #expect(
-            try upstream(#"{"stream_options":{ "x":1},"max_completion_tokens":50,"max_tokens":500}"#, all)
+            try upstream(#"{"stream_options":{ "x":1},"max_completion_tokens":50,"max_tokens":500}"#, unnamed)
                 == #"{"stream_options":{"include_usage":true, "x":1},"max_completion_tokens":50,"max_tokens":100}"#)
         #expect(
-            try upstream(#"{"stream_options":null,"max_completion_tokens":null}"#, all)
+            try upstream(#"{"stream_options":null,"max_completion_tokens":null}"#, unnamed)
                 == #"{"stream_options":{"include_usage":true},"max_completion_tokens":100}"#)
         #expect(
-            try upstream(#"{"stream_options":{"include_usage":false},"max_tokens":null,"n":1}"#, all)
+            try upstream(#"{"stream_options":{"include_usage":false},"max_tokens":null,"n":1}"#, unnamed)
                 == #"{"stream_options":{"include_usage":true},"max_tokens":100,"n":1}"#)
-        #expect(try upstream("{}", all) == #"{"stream_options":{"include_usage":true},"max_tokens":100}"#)
-        #expect(try upstream(" { } ", all) == #" {"stream_options":{"include_usage":true},"max_tokens":100 } "#)
+        #expect(try upstream("{}", unnamed) == #"{"stream_options":{"include_usage":true},"max_tokens":100}"#)
+        #expect(try upstream(" { } ", unnamed) == #" {"stream_options":{"include_usage":true},"max_tokens":100 } "#)
+        // A request for a route's default model names none: the provider is told which.
+        #expect(try upstream(#"{"n":1}"#) { $0.setModel("m") } == #"{"model":"m","n":1}"#)
     }
 
     @Test("says whether the client had asked for usage itself")

@@ -25,6 +25,7 @@ enum Shapes {
         told("since", .time, "Since when it has been failing or refused.", nullable: true),
         told("attempts", .anything, "Since the data plane started; null for a credential."),
         told("failures", .anything, "How many of these failed."), told("last", words, "What went wrong last.", nullable: true),
+        told("breaker", words, "Whether it is asked like the others (closed), left alone (open) or probed (half_open).", nullable: true),
         told("reported_at", .time, "When the data plane said so."),
     ]
 

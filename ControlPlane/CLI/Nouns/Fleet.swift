@@ -49,7 +49,8 @@ struct FleetEndpoints: AsyncParsableCommand {
     static let columns = [
         Column("DATA PLANE", "data_plane"), Column("REGION", "region"), Column("ENDPOINT", "endpoint_id", .reference),
         Column("CREDENTIAL", "credential_id", .reference), Column("STATUS", "status"), Column("SINCE", "since", .time),
-        Column("ATTEMPTS", "attempts", .count), Column("FAILURES", "failures", .count), Column("LAST FAILURE", "last"),
+        Column("ATTEMPTS", "attempts", .count), Column("FAILURES", "failures", .count), Column("BREAKER", "breaker"),
+        Column("LAST FAILURE", "last"),
         Column("REPORTED", "reported_at", .time),
     ]
 

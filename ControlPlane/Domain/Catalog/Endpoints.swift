@@ -1,3 +1,4 @@
+import Contract
 package import Nouns
 package import Primitives
 package import Storage
@@ -6,7 +7,22 @@ extension EndpointContent: Administered {
     package static var scope: NounScope { .draft }
 
     package func problems(replacing old: EndpointContent?, now: Int64) -> [FieldProblem] {
-        baseURL.map { BaseURLCheck.problems("base_url", $0) } ?? []
+        (baseURL.map { BaseURLCheck.problems("base_url", $0) } ?? []) + healthProblems
+    }
+
+    private var healthProblems: [FieldProblem] {
+        var problems: [FieldProblem] = []
+        if healthCheck.intervalMS > 0, healthCheck.intervalMS < ConfigValidation.shortestHealthInterval {
+            problems.append(
+                FieldProblem(
+                    "health_check.interval_ms", "is below \(ConfigValidation.shortestHealthInterval)",
+                    remedy: "Each data plane asks so often: choose a longer time, or 0 for never."))
+        }
+        if !ConfigValidation.isRequestPath(healthCheck.path) {
+            problems.append(
+                FieldProblem("health_check.path", "is no path", remedy: "Write it like /models, without spaces or dot segments."))
+        }
+        return problems
     }
 
     /// One provider's secret is never sent to another.

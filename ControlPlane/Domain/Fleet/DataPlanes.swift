@@ -175,7 +175,9 @@ package struct DataPlaneService: Sendable {
         }
     }
 
-    package func reported(_ id: String, _ report: Weir_V1_StatusReport) async throws {
+    /// - Returns: what other data planes have learnt, where this one has routes that learn.
+    @discardableResult
+    package func reported(_ id: String, _ report: Weir_V1_StatusReport) async throws -> Weir_V1_ArmPriors? {
         let now = fleet.domain.clock.nowMilliseconds()
         var json: JSONObject = [
             "requests_total": .int(Int64(clamping: report.requestsTotal)), "active_requests": .int(Int64(clamping: report.activeRequests)),
@@ -185,12 +187,13 @@ package struct DataPlaneService: Sendable {
         ]
         if report.hasUsageLagMs { json["usage_lag_ms"] = .int(max(0, report.usageLagMs)) }
         let text = JSONValue.object(json).text
-        try await fleet.observe(as: .all) { c in
+        return try await fleet.observe(as: .all) { c in
             try DataPlanesTable.reported(c, id: id, report: text, now: now)
             let row = EndpointReportService.row(id, report, now: now)
             let before = try EndpointReportsTable.find(c, dataPlaneID: id)
             try EndpointReportsTable.put(c, row)
             try EndpointReportService.recordRefusals(c, from: before, to: row)
+            return try Arms.priors(c, for: id, report.arms, now: now)
         }
     }
 

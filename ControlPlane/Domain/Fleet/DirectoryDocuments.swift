@@ -294,6 +294,7 @@ package struct DirectoryDocuments: Sendable {
         if row.networks != "[]" { key.networks = try names(row.networks) }
         if row.domains != "[]" { key.domains = try names(row.domains) }
         if row.credentialIDs != "[]" { key.credentialIds = try names(row.credentialIDs) }
+        if row.rights != "[]" { key.rights = try names(row.rights).filter(Vocabulary.routingRights.contains) }
         if row.tags != "{}" { key.tags = UsageTags.fitting(try tags(row.tags)) }
         return key
     }

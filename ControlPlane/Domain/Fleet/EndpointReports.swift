@@ -27,6 +27,8 @@ package struct EndpointState: Sendable, Hashable {
     package let failures: Int64
     /// What went wrong last while it is failing or refused, for people.
     package let last: String?
+    /// Whether the data plane sends requests there like to others: closed, open or half_open; nil for a credential.
+    package let breaker: String?
     package let reportedAt: Int64
 
     var isInTrouble: Bool { status == .failing || status == .refused }
@@ -37,7 +39,7 @@ package struct EndpointState: Sendable, Hashable {
             "connected": .bool(connected), "endpoint_id": .optional(endpointID), "credential_id": .optional(credentialID),
             "provider_id": .string(providerID), "status": .string(status.rawValue), "since": .time(since),
             "attempts": attempts.map(JSONValue.int) ?? .null, "failures": .int(failures), "last": .optional(last),
-            "reported_at": .time(reportedAt),
+            "breaker": .optional(breaker), "reported_at": .time(reportedAt),
         ]
     }
 }
@@ -86,7 +88,7 @@ package struct EndpointReportService: Sendable {
                 endpointID: entry["endpoint_id"]?.stringValue, credentialID: entry["credential_id"]?.stringValue,
                 providerID: entry["provider_id"]?.stringValue ?? "", status: status, since: entry["since"]?.intValue,
                 attempts: entry["attempts"]?.intValue, failures: entry["failures"]?.intValue ?? 0, last: entry["last"]?.stringValue,
-                reportedAt: row.reportedAt)
+                breaker: entry["breaker"]?.stringValue, reportedAt: row.reportedAt)
         }
         let endpoints = entries(row.endpoints).map { entry in
             state(entry, entry["failing"] == true ? .failing : entry["attempts"]?.intValue == 0 ? .unused : .ok)
@@ -124,6 +126,7 @@ package struct EndpointReportService: Sendable {
                 "failing": .bool(status.failing), "since": status.failing ? .int(status.sinceMs) : .null,
                 "attempts": .int(Int64(clamping: status.attempts)), "failures": .int(Int64(clamping: status.failures)),
                 "last": status.failing ? .string(cut(status.lastFailure)) : .null,
+                "breaker": status.breaker.isEmpty ? .null : .string(cut(status.breaker)),
             ]
         }
         let credentials = report.credentials.prefix(maximumEntries).map { status -> JSONValue in
@@ -134,7 +137,8 @@ package struct EndpointReportService: Sendable {
             ]
         }
         return EndpointReportRow(
-            dataPlaneID: id, endpoints: JSONValue.array(endpoints).text, credentials: JSONValue.array(credentials).text, reportedAt: now)
+            dataPlaneID: id, endpoints: JSONValue.array(endpoints).text, credentials: JSONValue.array(credentials).text,
+            arms: Arms.column(report.arms), reportedAt: now)
     }
 
     private static func cut(_ text: String) -> String { String(text.prefix(maximumTextLength)) }

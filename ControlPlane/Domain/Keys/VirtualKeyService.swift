@@ -48,6 +48,11 @@ extension VirtualKeyContent: Administered {
                 FieldProblem("credential_ids", "is for the operator to say", remedy: "Leave it out: each of an endpoint's is used.")
             ]
         }
+        let chosen = Set(rights).subtracting(old?.rights ?? []).intersection(Vocabulary.routingRights).sorted()
+        if c.scope != .all, !chosen.isEmpty {
+            let words = chosen.joined(separator: ", ")
+            return [FieldProblem("rights", "holds \(words), which the operator gives", remedy: "Leave it out, or ask the operator.")]
+        }
         guard case .only(let names) = models else { return [] }
         return try KeyModels.problems(c, names, besides: old?.models)
     }

@@ -116,6 +116,11 @@ extension EndpointContent: DraftNoun {
         message.baseURL = item.content.baseURL ?? ""
         message.credentialIds = item.content.credentialIDs.map(\.rawValue)
         message.disabled = item.content.disabled
+        if item.content.healthCheck != HealthCheck() {
+            message.healthCheck.intervalMs = UInt32(clamping: item.content.healthCheck.intervalMS)
+            message.healthCheck.timeoutMs = UInt32(clamping: item.content.healthCheck.timeoutMS)
+            message.healthCheck.path = item.content.healthCheck.path
+        }
         if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
         message.maxConcurrent = UInt32(clamping: item.content.maxConcurrent)
     }
@@ -127,6 +132,11 @@ extension EndpointContent: DraftNoun {
         baseURL = message.baseURL.nonEmpty
         credentialIDs = message.credentialIds.map { ID($0) }
         disabled = message.disabled
+        if message.hasHealthCheck {
+            healthCheck.intervalMS = Int64(message.healthCheck.intervalMs)
+            healthCheck.timeoutMS = Int64(message.healthCheck.timeoutMs)
+            healthCheck.path = message.healthCheck.path
+        }
         timeouts = Timeouts(message.timeouts)
         maxConcurrent = Int64(message.maxConcurrent)
     }
@@ -169,11 +179,16 @@ extension RouteContent: DraftNoun {
             message.endpointID = target.endpointID.rawValue
             message.upstreamModel = target.upstreamModel ?? ""
             message.weight = UInt32(clamping: target.weight)
+            message.priority = UInt32(clamping: target.priority)
             return message
         }
         message.maxAttempts = UInt32(clamping: item.content.maxAttempts)
         message.disabled = item.content.disabled
         message.repeatUnknownOutcomes = item.content.repeatUnknownOutcomes
+        message.strategy = item.content.strategy.message
+        message.fallbackModelIds = item.content.fallbackModelIDs.map(\.rawValue)
+        message.fallbackOn = item.content.fallbackOn
+        message.servesUnnamed = item.content.servesUnnamed
     }
 
     init(_ message: Weir_V1_Route) {
@@ -185,11 +200,31 @@ extension RouteContent: DraftNoun {
                 $0.endpointID = ID(target.endpointID)
                 $0.upstreamModel = target.upstreamModel.nonEmpty
                 $0.weight = Int64(target.weight)
+                $0.priority = Int64(target.priority)
             }
         }
         maxAttempts = Int64(message.maxAttempts)
         disabled = message.disabled
         repeatUnknownOutcomes = message.repeatUnknownOutcomes
+        strategy = RouteStrategy.allCases.first { $0.message == message.strategy } ?? .weighted
+        fallbackModelIDs = message.fallbackModelIds.map { ID($0) }
+        fallbackOn = message.fallbackOn
+        servesUnnamed = message.servesUnnamed
+    }
+}
+
+extension RouteStrategy {
+    fileprivate var message: Weir_V1_RouteStrategy {
+        switch self {
+        case .weighted: .weighted
+        case .roundRobin: .roundRobin
+        case .leastLatency: .leastLatency
+        case .leastUsed: .leastUsed
+        case .lowestCost: .lowestCost
+        case .epsilonGreedy: .epsilonGreedy
+        case .ucb1: .ucb1
+        case .thompson: .thompson
+        }
     }
 }
 

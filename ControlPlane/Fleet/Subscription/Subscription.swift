@@ -17,6 +17,8 @@ final class Subscription: Sendable {
         var heartbeatDue = false
         /// The answer to the newest report of rates.
         var shares: Weir_V1_RateShares?
+        /// What the other data planes have learnt, to be sent.
+        var priors: Weir_V1_ArmPriors?
         /// For whom configurations are made, and the value of the data planes' counter at which that was read.
         var audience: (ConfigAudience, counter: Int64)?
         /// Since when a message has been waiting for the connection to take it.
@@ -70,7 +72,10 @@ final class Subscription: Sendable {
         case .status(let report):
             stream.told(report)
             do {
-                try await services.dataPlanes.reported(dataPlaneID, report)
+                if let priors = try await services.dataPlanes.reported(dataPlaneID, report) {
+                    progress.withLock { $0.priors = priors }
+                    stream.wake()
+                }
             } catch  where DomainError.isTemporary(error) {
                 // The next report is as good.
                 logger.debug("status report not stored", metadata: ["data_plane": "\(dataPlaneID)"])
@@ -132,6 +137,7 @@ final class Subscription: Sendable {
             group.addTask {
                 for await _ in ticks {
                     try await self.sendShares(writer)
+                    try await self.sendPriors(writer)
                     try await self.catchUp(writer)
                     if self.progress.withLock({ $0.takeHeartbeat() }) { try await self.sendHeartbeat(writer) }
                 }
@@ -274,6 +280,17 @@ final class Subscription: Sendable {
         guard let shares else { return }
         var response = Weir_V1_SubscribeResponse()
         response.rateShares = shares
+        try await writer.write(response)
+    }
+
+    private func sendPriors(_ writer: RPCWriter<Weir_V1_SubscribeResponse>) async throws {
+        let priors = progress.withLock { progress in
+            defer { progress.priors = nil }
+            return progress.priors
+        }
+        guard let priors else { return }
+        var response = Weir_V1_SubscribeResponse()
+        response.armPriors = priors
         try await writer.write(response)
     }
 

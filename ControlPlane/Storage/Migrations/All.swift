@@ -57,5 +57,9 @@ package enum Migrations {
         .budgetsUnknownOutcomes,
         .budgetObservations,
         .providerKinds,
+        .routeStrategies,
+        .routeFallbacks,
+        .healthChecks,
+        .arms,
     ]
 }

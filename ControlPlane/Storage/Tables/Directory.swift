@@ -72,6 +72,7 @@ package enum DirectoryTables {
         package let networks: String
         package let domains: String
         package let credentialIDs: String
+        package let rights: String
         package let removed: Bool
     }
 
@@ -205,6 +206,7 @@ package enum DirectoryTables {
                 k.previous_expires_at AS previous_expires_at, k.expires_at AS expires_at, k.revoked_at AS revoked_at,
                 k.user_id AS user_id, k.models AS models, k.capabilities AS capabilities, k.channels AS channels, k.tags AS tags,
                 k.networks AS networks, k.domains AS domains, k.credential_ids AS credential_ids,
+                k.rights AS rights,
                 COALESCE(k.deleted_at, p.deleted_at, t.deleted_at) AS deleted_at
             FROM virtual_keys k JOIN projects p ON p.id = k.project_id JOIN tenants t ON t.id = k.tenant_id
             WHERE k.id > $1 AND \(wanted) \(condition) ORDER BY k.id LIMIT $2
@@ -217,7 +219,7 @@ package enum DirectoryTables {
                 models: try row.text("models"), capabilities: try row.text("capabilities"), channels: try row.text("channels"),
                 userID: try row.optionalText("user_id"), tags: try row.text("tags"),
                 networks: try row.text("networks"), domains: try row.text("domains"), credentialIDs: try row.text("credential_ids"),
-                removed: try row.optionalInt("deleted_at") != nil)
+                rights: try row.text("rights"), removed: try row.optionalInt("deleted_at") != nil)
         }
     }
 

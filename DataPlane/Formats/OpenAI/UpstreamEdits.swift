@@ -13,9 +13,12 @@ package struct UpstreamEdits: Sendable {
 
     /// Names another model. Does nothing when the request has none.
     package mutating func setModel(_ name: String) {
-        guard let model = members.model else { return }
         var quoted: [UInt8] = []
         JSONText.appendQuoted(name, to: &quoted)
+        guard let model = members.model else {
+            insert(#""model":"# + String(decoding: quoted, as: UTF8.self))
+            return
+        }
         edits.append(SpliceEdit(range: model.value, replacement: quoted))
     }
 

@@ -37,6 +37,8 @@ package struct ProviderError: Sendable, Equatable {
     package var status: Int
     /// Nil when the body is not understood or nothing of it may be shown.
     package var shown: SanitisedError?
+    /// The request is too long for the model; one with a larger window might take it.
+    package var isOfContextWindow = false
 
     package init(concern: Concern, isProven: Bool = true, status: Int, shown: SanitisedError?) {
         self.concern = concern
@@ -61,8 +63,10 @@ package struct ProviderError: Sendable, Equatable {
             return ProviderError(concern: .addedMember, isProven: false, status: status, shown: shown)
         }
         let concern = concern(status, words)
-        return ProviderError(
+        var read = ProviderError(
             concern: concern, isProven: decides(status) || words.prove(concern, status), status: status, shown: shown)
+        read.isOfContextWindow = concern == .request && words.areOfContextWindow
+        return read
     }
 
     /// Statuses that say by themselves whom an error concerns: words only narrow it.
@@ -74,9 +78,11 @@ package struct ProviderError: Sendable, Equatable {
         let words = ErrorWords(error)
         let status = words.statedStatus ?? words.impliedStatus
         let concern = concern(status, words)
-        return ProviderError(
+        var read = ProviderError(
             concern: concern, isProven: words.statedStatus.map(decides) ?? false || words.prove(concern, words.statedStatus),
             status: status, shown: ProviderErrorSanitiser.sanitise(error, hiding: hidden))
+        read.isOfContextWindow = concern == .request && words.areOfContextWindow
+        return read
     }
 
     /// Without a body that says more.
@@ -210,6 +216,14 @@ private struct ErrorWords {
                 "model not found", "model does not exist", "model not exist", "unknown model", "no such model", "invalid model",
                 "not a valid model", "does not have access to model", "deployment for this resource does not exist")
             || (message.hasPrefix("the model ") && says("does not exist", "not found"))
+    }
+
+    /// OpenAI's code, and what others write.
+    var areOfContextWindow: Bool {
+        names("context_length_exceeded", "context_window_exceeded")
+            || says(
+                "maximum context length", "context window", "context length", "prompt is too long", "input is too long",
+                "too many input tokens")
     }
 
     /// A parameter other than the model: what was not found is something the caller named (a file, an earlier response).

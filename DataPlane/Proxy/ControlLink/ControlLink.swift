@@ -268,6 +268,8 @@ package final class ControlLink: Sendable {
             await snapshots.apply(secrets)
         case .rateShares(let shares):
             rates?.take(shares)
+        case .armPriors(let priors):
+            snapshots.arms.take(priors, snapshots.current, now: MonotonicClock.nowMicroseconds())
         case nil:
             break
         }

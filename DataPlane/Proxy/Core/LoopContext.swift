@@ -75,6 +75,9 @@ final class LoopContext: @unchecked Sendable {
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
 
+    /// One loop asks endpoints how they are.
+    private var healthChecks: HealthChecks?
+
     private var sends = PendingExchanges()
     private var ends = PendingExchanges()
     /// Exchanges that wait for more of a budget.
@@ -345,12 +348,14 @@ final class LoopContext: @unchecked Sendable {
             initialDelay: .milliseconds(Self.sweepMilliseconds), delay: .milliseconds(Self.sweepMilliseconds)
         ) { _ in self.runSweep() }
         sweep = task
+        if index == 0 { healthChecks = HealthChecks(self) }
     }
 
     func stop() {
         sweep?.cancel()
         sweep = nil
         sharedCounters?.stop()
+        healthChecks?.stop()
         for connection in upstreams.items { connection.close() }
         for front in fronts.items { front.close() }
         // Pools and this context hold each other.
@@ -372,6 +377,7 @@ final class LoopContext: @unchecked Sendable {
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
         endParked(now)
         sharedCounters?.tick(now)
+        healthChecks?.sweep(now: now)
         if sweepCount % 10 == 0 || mayHoldStreams {
             var holds = false
             for exchange in running.items where exchange.recordProgress() { holds = true }

@@ -11,6 +11,12 @@ struct LoopMetrics: Sendable {
     /// By `Rejection.Fault`: 1 client, 2 Weir, 3 provider.
     var rejections = [UInt64](repeating: 0, count: 4)
     var retries: UInt64 = 0
+    /// Attempts that could have followed, and did not, since too many do.
+    var retriesDenied: UInt64 = 0
+    var healthChecks: UInt64 = 0
+    var healthCheckFailures: UInt64 = 0
+    /// Requests that another model came to serve.
+    var fallbacks: UInt64 = 0
     /// Refused by a limit; and served, although a limit that only observes would not have.
     var limited: UInt64 = 0
     var wouldHaveLimited: UInt64 = 0
@@ -78,7 +84,8 @@ struct LoopMetrics: Sendable {
 
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
-            \.admitted, \.streams, \.retries, \.limited, \.wouldHaveLimited, \.redisAsked, \.redisMissed,
+            \.admitted, \.streams, \.retries, \.retriesDenied, \.fallbacks, \.healthChecks, \.healthCheckFailures, \.limited,
+            \.wouldHaveLimited, \.redisAsked, \.redisMissed,
             \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
             \.deadlinesPassed,
             \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,

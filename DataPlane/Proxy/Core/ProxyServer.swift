@@ -62,7 +62,7 @@ package final class ProxyServer: Sendable {
         let loops = loopCount(settings)
         let group = Listener.loops(loops)
         let tls = ClientTLS()
-        let health = UpstreamHealth(logger: logger)
+        let health = UpstreamHealth(logger: logger, breakers: settings.breakers)
         let endpointStates = EndpointStates(logger: logger, clock: clock)
         let places = EndpointPlaces(maximum: settings.maxWaiting)
         var contexts: [LoopContext] = []

@@ -93,8 +93,20 @@ package struct ProxySettings: Sendable {
     package var maxResponseBytes = 256 << 20
     /// How long a credential that the provider refused is tried last.
     package var credentialCooldown = 60_000
-    /// How long an endpoint that could not be reached is tried last.
+    /// How long an endpoint that could not be reached, or failed too often, is tried last, the first time. Each next time in a row is twice as
+    /// long, up to `longestCooldown`; 20 % more or less.
     package var endpointCooldown = 5_000
+    package var longestCooldown = 20_000
+    /// An endpoint fails too often when so many percent of the attempts in the window do, of at least so many.
+    package var breakerPercent = 50
+    package var breakerMinimum = 10
+    package var breakerWindow = 10_000
+    /// Attempts that follow failed ones: percent of a route's requests in ten seconds, and so many more whatever the requests. Above: the error
+    /// is given at once.
+    package var retryPercent = 20
+    package var retryFloor = 30
+    /// The longest wait before an endpoint is asked again for the same request, where the route allows more attempts than it has targets.
+    package var retryPause = 2_000
 
     /// How long this data plane serves on after it has heard that it was revoked, milliseconds. 0: it stops at once, since a data plane is
     /// revoked when its machine is no longer trusted; more where callers have to be moved elsewhere first.
@@ -127,4 +139,14 @@ package struct ProxySettings: Sendable {
     package var drainDelay = 0
 
     package init() {}
+}
+
+extension ProxySettings {
+    var breakers: Breaker.Settings {
+        Breaker.Settings(
+            failurePercent: Int64(breakerPercent), minimum: Int64(breakerMinimum), window: Int64(breakerWindow) * 1000,
+            open: Int64(endpointCooldown) * 1000, longestOpen: Int64(longestCooldown) * 1000)
+    }
+
+    var retryBudget: RetryBudget.Settings { RetryBudget.Settings(percent: Int64(retryPercent), floor: Int64(retryFloor)) }
 }

@@ -10,8 +10,13 @@ final class Admission {
     let caller: Caller
     let snapshot: RuntimeSnapshot
     let config: CompiledConfig
-    let model: CompiledModel
-    let route: CompiledRoute
+    /// What the caller named.
+    let requested: CompiledModel
+    /// What serves the request now: the one that was asked for, or one that it falls back to.
+    private(set) var model: CompiledModel
+    private(set) var route: CompiledRoute
+    /// Names of models that may still serve it, the next one last.
+    private(set) var fallbacks: [String]
     let capability: RequestTarget.Capability
     let isStreaming: Bool
     let clientWantsUsage: Bool
@@ -32,6 +37,12 @@ final class Admission {
     private(set) var body: ByteBuffer
     /// What it has taken of its limits; nil: it has none.
     var rates: RateCharge?
+    /// The same of limits of the model that serves it, where another one may come to do that.
+    var modelRates: RateCharge?
+    /// Tokens that count for the models before this one.
+    var earlierTokens: Int64 = 0
+    /// Where the request comes from; nil where nobody is limited by that.
+    var address: LimitSubject?
     /// Which endpoints are left to be tried.
     var plan: RoutePlan
     /// Nil where no budget concerns the request, or nothing of one is held yet.
@@ -44,7 +55,9 @@ final class Admission {
         self.caller = caller
         self.config = config
         self.model = model
+        requested = model
         self.route = route
+        fallbacks = route.fallbacks.isEmpty ? [] : route.fallbacks.reversed()
         self.members = members
         self.body = body
         self.requestID = requestID
@@ -80,6 +93,8 @@ final class Admission {
         self.requestID = requestID
         self.admittedAt = admittedAt
         model = CompiledModel(named, route: nil)
+        requested = model
+        fallbacks = []
         route = CompiledRoute(
             id: "", targets: [CompiledTarget(endpoint: endpoint, upstreamModel: name, weight: 1, prices: [])], maxAttempts: 1)
         snapshot = asked.snapshot
@@ -112,6 +127,22 @@ final class Admission {
         dialectLines.withUnsafeBytes { ByteScan.beginsIgnoringCase($0, with: "anthropic-version:") }
     }
 
+    /// What the request asks of its routing. One that names its endpoint falls back to no other model.
+    fileprivate func take(_ choice: RoutingChoice) throws(Rejection) {
+        plan = try choice.plan(route, for: caller, random: requestID.low)
+        if choice.endpoint != nil { fallbacks = [] }
+    }
+
+    /// The next model that may serve it.
+    func takeFallback() -> String? { fallbacks.popLast() }
+
+    /// Another model serves it from now on.
+    func serve(by model: CompiledModel, _ route: CompiledRoute, _ plan: RoutePlan) {
+        self.model = model
+        self.route = route
+        self.plan = plan
+    }
+
     /// A byte of the answer has left: nothing is sent again.
     func releaseBody(_ nothing: ByteBuffer) { body = nothing }
 }
@@ -123,10 +154,29 @@ enum Admit {
     ) throws(Rejection) -> Admission {
         let members = try caller.dialect.scan(body)
         let capability = asked.capability
-        guard let name = members.model else {
-            throw .badRequest("missing_required_parameter", "you must provide a model parameter", param: "model")
+        let model: CompiledModel
+        if let name = members.model {
+            guard let named = find(name, body, config) else { throw .modelNotFound(text(name, body)) }
+            model = named
+        } else {
+            let unnamed = config.unnamed.first { (try? check($0, for: caller, capability, members)) != nil }
+            guard let unnamed else {
+                throw .badRequest("missing_required_parameter", "you must provide a model parameter", param: "model")
+            }
+            model = unnamed
         }
-        guard let model = find(name, body, config) else { throw .modelNotFound(text(name, body)) }
+        try check(model, for: caller, capability, members)
+        guard let route = model.route else { throw .modelNotRouted(model.name) }
+        if let tier = members.serviceTier { try checkServiceTier(text(tier, body), route, admittedAt / 1000) }
+        let admission = Admission(asked, caller, config, model, route, members, body, requestID: requestID, at: admittedAt)
+        if let choice = asked.choice { try admission.take(choice) }
+        return admission
+    }
+
+    /// Whether a caller's request may be served by a model.
+    static func check(
+        _ model: CompiledModel, for caller: Caller, _ capability: RequestTarget.Capability, _ members: RequestMembers
+    ) throws(Rejection) {
         // A model that the tenant may not see is answered like one that is not there.
         guard model.isVisible(to: caller.tenant) else { throw .modelNotFound(model.name) }
         if let scopes = caller.scopes {
@@ -147,9 +197,6 @@ enum Admit {
         try checkLength("max_tokens", members.maxTokens, model)
         try checkLength("max_output_tokens", members.maxOutputTokens, model)
         try checkLength("max_completion_tokens", members.maxCompletionTokens, model)
-        guard let route = model.route else { throw .modelNotRouted(model.name) }
-        if let tier = members.serviceTier { try checkServiceTier(text(tier, body), route, admittedAt / 1000) }
-        return Admission(asked, caller, config, model, route, members, body, requestID: requestID, at: admittedAt)
     }
 
     private static func checkLength(
@@ -174,6 +221,12 @@ enum Admit {
                 "unsupported", "This gateway keeps no responses, so none can be fetched later: background has to be false.",
                 param: "background")
         }
+    }
+
+    /// Whether another route may serve a request of this tier.
+    static func takesServiceTier(_ admission: Admission, _ route: CompiledRoute) -> Bool {
+        guard let tier = admission.members.serviceTier else { return true }
+        return (try? checkServiceTier(text(tier, admission.body), route, admission.admittedAt / 1000)) != nil
     }
 
     /// A tier that costs more than prices here say would be served below its cost; those that cost less are charged at the price.

@@ -34,6 +34,8 @@ final class Attempt: @unchecked Sendable {
     let loop: LoopContext
     /// Monotonic microseconds.
     let startedAt: Int64
+    /// Counts it while it runs, where its route chooses by that.
+    private(set) var running: TargetMeter.Running?
 
     var state = State.connecting
     var upstream: UpstreamConnection?
@@ -51,6 +53,8 @@ final class Attempt: @unchecked Sendable {
     /// Monotonic microseconds: the endpoint's bound on the whole attempt.
     private(set) var totalDeadline = Int64.max
     private var retryMilliseconds: Int64?
+    /// The answer's head said that nothing is left of a limit.
+    private(set) var reachedLimit = false
     /// The client does not keep up: nothing more is read until it does.
     private var isPaused = false
     var responseBytes: Int64 = 0
@@ -79,6 +83,7 @@ final class Attempt: @unchecked Sendable {
         loop = exchange.loop
         startedAt = exchange.loop.nowMicroseconds
         translation = candidate.translated?.answers
+        if admission.route.state.isObserved { running = TargetMeter.Running(candidate.target.meter) }
     }
 
     var isConnecting: Bool { state == .connecting }
@@ -133,6 +138,7 @@ final class Attempt: @unchecked Sendable {
         switch head.status {
         case 200..<300:
             setIdleDeadline()
+            if admission.route.hasChoice { noteReachedLimits(head) }
             beginAnswer(head)
         case 400...599:
             retryMilliseconds = RetryAfter.milliseconds(
@@ -143,6 +149,20 @@ final class Attempt: @unchecked Sendable {
             upstream?.setDeadline(headAt &+ Self.errorBodyMicroseconds)
         default: end(.unusable("status \(head.status)"), .letGo)
         }
+    }
+
+    /// What the provider would refuse next is sent elsewhere, where there is an elsewhere.
+    private func noteReachedLimits(_ head: UpstreamHead) {
+        var limits: RateLimitFields?
+        for field in head.fields {
+            let name = UnsafeRawBufferPointer(rebasing: head.bytes[field.name])
+            guard RateLimitFields.mayBe(name) else { continue }
+            if limits == nil { limits = RateLimitFields() }
+            limits?.take(name, UnsafeRawBufferPointer(rebasing: head.bytes[field.value]))
+        }
+        guard let wait = limits?.wait(nowMilliseconds: loop.clock.nowMilliseconds()) else { return }
+        reachedLimit = true
+        loop.health.noteLimit(candidate, milliseconds: wait, loop)
     }
 
     func setIdleDeadline() {
@@ -245,7 +265,13 @@ final class Attempt: @unchecked Sendable {
         }
         upstream = nil
         if isQueued { leaveLine() }
-        exchange.attemptEnded(self, outcome(ending))
+        let outcome = outcome(ending)
+        if let running {
+            running.meter.learn(outcome, now: loop.nowMicroseconds)
+            learn(from: outcome)
+            self.running = nil
+        }
+        exchange.attemptEnded(self, outcome)
         if place != nil { leavePlace() }
     }
 }

@@ -56,6 +56,8 @@ struct Interruption {
     var isClientGone = false
     /// Only the operator can change it: SDKs are told not to try again by themselves.
     var isPermanent = false
+    /// The answer is larger than allowed, whatever the endpoint.
+    var isOfSize = false
 
     static let providerDied = Interruption(
         origin: .provider, code: "provider_died", flags: .upstreamDied,
@@ -64,7 +66,8 @@ struct Interruption {
         origin: .provider, code: "provider_timeout", flags: [.upstreamDied, .cutByLimit],
         message: "The provider stopped in the middle of its answer.")
     static let tooLarge = Interruption(
-        origin: .provider, code: "response_too_large", flags: .cutByLimit, message: "The response is larger than allowed.")
+        origin: .provider, code: "response_too_large", flags: .cutByLimit, message: "The response is larger than allowed.",
+        isOfSize: true)
     static let clientGone = Interruption(
         origin: .client, code: "client_disconnected", flags: .clientDisconnected, message: "The client has left.", isClientGone: true)
     static let clientStalled = Interruption(
@@ -113,6 +116,32 @@ extension AttemptOutcome {
         // Has been handed on as it was.
         case .answered: .badUpstream("an error inside the answer")
         }
+    }
+
+    /// Whether the endpoint, or the credential that was sent to it, failed by a fault of its own; nil where the attempt says nothing of that.
+    /// What the caller or the operator did wrong is none: the endpoint answered. Breakers, strategies and their rewards hear this.
+    var blamesEndpoint: Bool? {
+        switch ending {
+        case .answered(let hadError): hadError
+        case .refused(let error, _):
+            switch error.concern {
+            case .fault: true
+            case .request, .content, .addedMember: false
+            case .unknown: error.status >= 500 ? true : nil
+            // Known otherwise, each for what it concerns.
+            case .rateLimit, .credential, .scope, .account, .model, .endpoint: nil
+            }
+        case .unusable, .unreachable, .lost: true
+        case .broken(let why): why.origin == .provider && !why.isOfSize ? true : nil
+        case .exhausted, .notBegun, .abandoned: nil
+        }
+    }
+
+    /// Whether another model may serve the request, when no endpoint of this one is left to be tried.
+    func allowsFallback(on route: CompiledRoute) -> Bool {
+        if allowsAnother(on: route) { return true }
+        guard case .refused(let error, _) = ending else { return false }
+        return error.isOfContextWindow && route.fallsBackOnContextWindow || error.concern == .content && route.fallsBackOnContentPolicy
     }
 
     /// Whether another endpoint may be tried. Where this one may have served the request, that is for the route to say.

@@ -27,7 +27,7 @@ extension Dialect {
     func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
         if admission.forward != nil { return [] }
         let target = candidate.target
-        let renames = target.upstreamModelBytes != admission.model.nameBytes
+        let renames = target.upstreamModelBytes != admission.requested.nameBytes || admission.members.model == nil
         let bound = candidate.boundName == nil ? nil : admission.writtenOutputBound
         guard renames || candidate.asksForUsage || bound != nil else { return [] }
         var edits = UpstreamEdits(admission.members)

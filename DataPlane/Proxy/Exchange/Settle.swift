@@ -87,6 +87,7 @@ extension Exchange {
     func recordSums(before next: Attempt, _ admission: Admission) {
         loop.encoder.reset()
         encodeSums()
+        encodeServing(admission)
         if admission.budget != nil {
             encodeExtensions(admission)
             encodeLikely(admission, admission.isStreaming ? LikelyCase(unheard: admission) : nil)
@@ -96,6 +97,13 @@ extension Exchange {
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
         loop.journal.progress(requestID, loop.encoder.bytes)
         loop.scheduleTick()
+    }
+
+    /// Of two values in a record the later one counts: the model that serves the request takes the place of the one that was asked for.
+    private func encodeServing(_ admission: Admission) {
+        guard admission.model !== admission.requested else { return }
+        loop.encoder.field(.model, admission.model.nameBytes)
+        loop.encoder.field(.routeID, admission.route.idBytes)
     }
 
     /// Writes the completion to the journal's buffer.
@@ -116,7 +124,10 @@ extension Exchange {
         if firstByteAt > 0 { loop.encoder.field(.timeToFirstByteUs, firstByteAt - startedAt) }
         loop.encoder.always(.attempts, UInt64(sums.attempts))
         loop.encoder.always(.responseBytes, UInt64(max(0, outcome?.responseBytes ?? 0)))
-        if sums.attempts > 1 { encode(attempt.candidate, attempt.price) }
+        if sums.attempts > 1 {
+            encode(attempt.candidate, attempt.price)
+            encodeServing(admission)
+        }
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
         if let outcome, !earlier.isEmpty {
             encodeAttempts(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome), verdict)
@@ -215,7 +226,10 @@ extension Exchange {
         loop.encoder.always(.upstreamStatus, UInt64(attempt.providerStatus))
         loop.encoder.always(.responseBytes, UInt64(max(0, attempt.responseBytes)))
         loop.encoder.always(.attempts, UInt64(soFar.attempts))
-        if soFar.attempts > 1 { encode(attempt.candidate, attempt.price) }
+        if soFar.attempts > 1 {
+            encode(attempt.candidate, attempt.price)
+            encodeServing(admission)
+        }
         if admission.budget != nil {
             encodeExtensions(admission)
             encodeLikely(admission, LikelyCase(attempt, now: loop.nowMicroseconds))

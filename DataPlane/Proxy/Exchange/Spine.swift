@@ -20,6 +20,8 @@ final class Asked {
     var grant: String?
     /// Where it comes from; nil where nobody is limited by that.
     var address: LimitSubject?
+    /// What it asks of its routing; nil for most.
+    var choice: RoutingChoice?
 
     /// Who answers it.
     enum Purpose {
@@ -74,6 +76,7 @@ extension Exchange {
                     authentication, snapshot, capability, forwardedLines: lines, dialectLines: Accept.dialectLines(dialect, head, bytes),
                     traceID: traceID)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
+                asked.choice = try RoutingChoice.read(head, bytes)
                 noteAddress(asked, head, bytes)
                 stage = .receiving(asked)
                 return .receiveBody
@@ -167,6 +170,7 @@ extension Exchange {
     /// - Parameter candidate: where it has to go; nil: that is to be chosen.
     func proceed(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
         if let candidate { return try launch(admission, candidate) }
+        admission.route.state.countRequest(loop: loop.index)
         // Where an endpoint may be full, the choice is made when the request could go.
         if admission.route.isBounded { return try launch(admission, nil) }
         loop.health.refresh()
@@ -223,9 +227,10 @@ extension Exchange {
 
     /// The attempt's answer begins to pass: nothing is sent again.
     func attemptAnswers() {
-        guard case .attempting(let admission, _) = stage else { return }
+        guard case .attempting(let admission, let attempt) = stage else { return }
         hasAnswered = true
         firstByteAt = loop.nowMicroseconds
+        if admission.forward == nil { loop.health.noteAnswer(attempt, now: firstByteAt) }
         admission.releaseBody(loop.nothing)
         sink.requestIsDone()
     }
@@ -260,6 +265,10 @@ extension Exchange {
             } else if admission.forward == nil, outcome.allowsAnother(on: admission.route),
                 let next = select(after: attempt, admission, outcome), coverAnother(admission, after: outcome)
             {
+                forward(to: next.candidate, admission, after: attempt, outcome, pause: next.pause)
+            } else if !admission.fallbacks.isEmpty, outcome.allowsFallback(on: admission.route),
+                let next = fallBack(admission, after: outcome)
+            {
                 forward(to: next, admission, after: attempt, outcome)
             } else {
                 reject(admission.forward == nil ? outcome.rejection : outcome.forwardedRejection, after: outcome)
@@ -268,29 +277,48 @@ extension Exchange {
     }
 
     /// Select, after an attempt that another one may make good.
-    private func select(after attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Candidate? {
+    /// - Returns: with the milliseconds to wait before.
+    private func select(after attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> (candidate: Candidate, pause: Int64)?
+    {
         loop.health.refresh()
+        if case .refused(let error, _) = outcome.ending, error.concern == .addedMember {
+            // The caller's own bytes once more.
+            var same = attempt.candidate
+            same.asksForUsage = false
+            return (try? translated(same, admission)).map { ($0, 0) }
+        }
+        guard let found = another(after: attempt, admission, outcome) else { return nil }
+        // Providers that are in trouble are not asked twice for each request: then the caller hears at once what went wrong.
+        guard admission.route.state.takeRetry(now: loop.nowMicroseconds, loop.settings.retryBudget) else {
+            loop.metrics.retriesDenied &+= 1
+            return nil
+        }
+        return found
+    }
+
+    private func another(after attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> (candidate: Candidate, pause: Int64)?
+    {
         if case .refused(let error, _) = outcome.ending {
-            if error.concern == .addedMember {
-                // The caller's own bytes once more.
-                var same = attempt.candidate
-                same.asksForUsage = false
-                return try? translated(same, admission)
-            }
             if error.concern.isOfCredential || error.concern == .rateLimit,
                 let other = admission.plan.another(than: attempt.candidate, loop.health, admission, now: loop.nowMicroseconds)
             {
-                return try? translated(other, admission)
+                return (try? translated(other, admission)).map { ($0, 0) }
             }
         }
-        return nextAttempt(admission)
+        if let next = nextAttempt(admission) { return (next, 0) }
+        guard let pause = RetryPause.milliseconds(after: outcome, round: earlier.count, longest: Int64(loop.settings.retryPause)),
+            let same = admission.plan.again(loop.health, admission, now: loop.nowMicroseconds),
+            let ready = try? translated(same, admission)
+        else { return nil }
+        return (ready, pause)
     }
 
     /// Select, for the first time.
     private func firstCandidate(_ admission: Admission) throws(Rejection) -> Candidate {
         let (candidate, refusal) = nextCandidate(admission)
-        guard let candidate else { throw nowhereToSend(admission, refusal) }
-        return candidate
+        if let candidate { return candidate }
+        if refusal == nil, let candidate = fallBack(admission, after: nil) { return candidate }
+        throw nowhereToSend(admission, refusal)
     }
 
     /// - Parameter refusal: what of it no endpoint could be asked.
@@ -332,7 +360,8 @@ extension Exchange {
     }
 
     private func forward(
-        to candidate: Candidate, _ admission: Admission, after attempt: Attempt, _ outcome: AttemptOutcome, fresh: Bool = false
+        to candidate: Candidate, _ admission: Admission, after attempt: Attempt, _ outcome: AttemptOutcome, fresh: Bool = false,
+        pause: Int64 = 0
     ) {
         earlier.append(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome))
         loop.metrics.retries &+= 1
@@ -341,7 +370,9 @@ extension Exchange {
         if attempt.candidate.target === candidate.target { swap(&next.place, &attempt.place) }
         recordSums(before: next, admission)
         stage = .attempting(admission, next)
-        next.start(fresh: fresh)
+        guard pause > 0 else { return next.start(fresh: fresh) }
+        // Whoever leaves meanwhile ends the attempt before it has begun.
+        loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(pause)) { if next.isConnecting { next.start() } }
     }
 
     /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes

@@ -15,6 +15,7 @@ extension Exchange {
         }
         let limits = admission.snapshot.directory.limits
         if limits.isEmpty { return true }
+        admission.address = address
         let caller = admission.caller
         let claims = limits.claims(
             caller.principal, caller.channel, model: admission.model.name, address: address, tokens: admission.expectedTokens)
@@ -32,24 +33,64 @@ extension Exchange {
             loop.metrics.limited &+= 1
             throw .limited(refusal)
         }
-        if taken.wouldHaveRefused {
-            loop.metrics.wouldHaveLimited &+= 1
-            sums.flags.formUnion(.wouldHaveRefused)
+        if taken.wouldHaveRefused { noteObservedLimit() }
+        if admission.fallbacks.isEmpty {
+            admission.rates = RateCharge(taken.held, of: loop.rates)
+        } else {
+            // What counts for this model alone ends with it.
+            admission.rates = RateCharge(taken.held.filter { $0.rule.model == nil }, of: loop.rates)
+            admission.modelRates = RateCharge(taken.held.filter { $0.rule.model != nil }, of: loop.rates)
         }
-        admission.rates = RateCharge(taken.held, of: loop.rates)
         noteRates(taken.held, taken.held.map(\.amount), at: admission.admittedAt / 1000)
+    }
+
+    private func noteObservedLimit() {
+        loop.metrics.wouldHaveLimited &+= 1
+        sums.flags.formUnion(.wouldHaveRefused)
+    }
+
+    /// Counts a request for the limits of a model that it falls back to; those of the model before have what it used.
+    /// - Returns: false where one of them has no room; nothing is counted then.
+    func holdFallback(_ model: CompiledModel, _ admission: Admission) -> Bool {
+        if !loop.bans.isEmpty, loop.bans.interruption(of: model, nowMilliseconds: loop.clock.nowMilliseconds()) != nil { return false }
+        let limits = admission.snapshot.directory.limits
+        if limits.isEmpty { return true }
+        let caller = admission.caller
+        let claims = limits.claims(
+            caller.principal, caller.channel, model: model.name, address: admission.address, tokens: admission.expectedTokens
+        ).filter { $0.rule.model != nil }
+        var held: [RateLedger.Held] = []
+        if !claims.isEmpty {
+            let taken = loop.rates.take(claims, now: loop.nowMicroseconds)
+            if taken.refusal != nil { return false }
+            if taken.wouldHaveRefused { noteObservedLimit() }
+            held = taken.held
+            noteRates(held, held.map(\.amount), at: loop.clock.nowMilliseconds())
+        }
+        if let before = admission.modelRates { settle(before, tokens: usedTokens - admission.earlierTokens, admission) }
+        admission.earlierTokens = usedTokens
+        admission.modelRates = RateCharge(held, of: loop.rates)
+        return true
+    }
+
+    private var usedTokens: Int64 {
+        let tokens = sums.usage.input.addingReportingOverflow(sums.usage.output)
+        return tokens.overflow ? .max : max(0, tokens.partialValue)
     }
 
     /// At the request's end.
     func settleRates(_ admission: Admission) {
-        guard let charge = admission.rates else { return }
-        let tokens = sums.usage.input.addingReportingOverflow(sums.usage.output)
-        correct(admission, charge, charge.settle(tokens: tokens.overflow ? .max : tokens.partialValue, now: loop.nowMicroseconds))
+        if let charge = admission.rates { settle(charge, tokens: usedTokens, admission) }
+        if let charge = admission.modelRates { settle(charge, tokens: max(0, usedTokens - admission.earlierTokens), admission) }
+    }
+
+    private func settle(_ charge: RateCharge, tokens: Int64, _ admission: Admission) {
+        correct(admission, charge, charge.settle(tokens: tokens, now: loop.nowMicroseconds))
     }
 
     /// It could not be served, for want of a place.
     func undoRates(_ admission: Admission) {
-        if let charge = admission.rates { correct(admission, charge, charge.undo()) }
+        for charge in [admission.rates, admission.modelRates].compactMap(\.self) { correct(admission, charge, charge.undo()) }
     }
 
     private func correct(_ admission: Admission, _ charge: RateCharge, _ corrections: [Int64]?) {

@@ -109,6 +109,13 @@ package final class OperatorStatus: Sendable {
         }
         out.one("weir_proxy_retries_total", "counter", "Attempts after the first one.", loops.retries)
         out.one(
+            "weir_proxy_retries_denied_total", "counter", "Attempts that did not follow a failed one, since too many do.",
+            loops.retriesDenied)
+        out.one("weir_proxy_fallbacks_total", "counter", "Times that another model than the one before came to serve.", loops.fallbacks)
+        out.one("weir_proxy_health_checks_total", "counter", "Health checks of endpoints.", loops.healthChecks)
+        out.one("weir_proxy_health_check_failures_total", "counter", "Health checks that failed.", loops.healthCheckFailures)
+        BreakerReport.write(server.health, to: &out)
+        out.one(
             "weir_proxy_client_disconnects_total", "counter", "Clients that left before the end of their answer.", loops.clientDisconnects)
         out.one("weir_proxy_upstream_deaths_total", "counter", "Responses that broke off.", loops.upstreamDeaths)
         out.one("weir_proxy_malformed_requests_total", "counter", "Requests that are not HTTP/1.1.", loops.malformedRequests)

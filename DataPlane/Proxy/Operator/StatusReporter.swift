@@ -31,12 +31,16 @@ final class StatusReporter: Sendable {
         while !Task.isCancelled {
             let made = await gather()
             last.withLock { $0 = made }
+            await snapshots.arms.save(made.arms, now: MonotonicClock.nowMicroseconds())
             try? await Task.sleep(for: .seconds(2))
         }
+        let arms = snapshots.arms.arms(snapshots.current)
+        await snapshots.arms.save(arms, now: MonotonicClock.nowMicroseconds(), always: true)
     }
 
     func gather() async -> Weir_V1_StatusReport {
         server.endpointStates.settle(now: MonotonicClock.nowMicroseconds())
+        server.health.settle(now: MonotonicClock.nowMicroseconds())
         let sums = await server.sums()
         let readiness = status.readiness()
         var report = Weir_V1_StatusReport()
@@ -48,7 +52,8 @@ final class StatusReporter: Sendable {
         report.draining = server.isDraining
         if let lag = await pipeline.lagMilliseconds() { report.usageLagMs = lag }
         let troubles = server.endpointStates.troubles
-        report.endpoints = Self.endpoints(snapshots.current, sums.attempts, troubles.endpoints)
+        report.arms = snapshots.arms.arms(snapshots.current)
+        report.endpoints = Self.endpoints(snapshots.current, sums.attempts, troubles.endpoints, BreakerReport.states(server.health))
         report.credentials = troubles.credentials.sorted { $0.key < $1.key }.prefix(Self.maximumEntries).map { id, trouble in
             var status = Weir_V1_CredentialStatus()
             status.credentialID = id
@@ -63,7 +68,8 @@ final class StatusReporter: Sendable {
 
     /// Those of the configurations that are held; those in trouble first.
     private static func endpoints(
-        _ snapshot: RuntimeSnapshot, _ attempts: [AttemptMetrics.Key: AttemptMetrics.Counts], _ troubles: [String: EndpointStates.Trouble]
+        _ snapshot: RuntimeSnapshot, _ attempts: [AttemptMetrics.Key: AttemptMetrics.Counts], _ troubles: [String: EndpointStates.Trouble],
+        _ breakers: [String: String]
     ) -> [Weir_V1_EndpointStatus] {
         var counts: [String: (attempts: UInt64, failures: UInt64)] = [:]
         for (key, count) in attempts {
@@ -73,7 +79,7 @@ final class StatusReporter: Sendable {
         var providers: [String: String] = [:]
         for endpoint in snapshot.configs.values.flatMap(\.endpoints.values) { providers[endpoint.id] = endpoint.providerID }
         let ids = providers.keys.sorted { a, b in
-            let (first, second) = (troubles[a] != nil, troubles[b] != nil)
+            let (first, second) = (troubles[a] != nil || breakers[a] != nil, troubles[b] != nil || breakers[b] != nil)
             return first == second ? a < b : first
         }
         return ids.prefix(maximumEntries).map { id in
@@ -82,6 +88,7 @@ final class StatusReporter: Sendable {
             status.providerID = providers[id] ?? ""
             status.attempts = counts[id]?.attempts ?? 0
             status.failures = counts[id]?.failures ?? 0
+            status.breaker = breakers[id] ?? "closed"
             guard let trouble = troubles[id] else { return status }
             status.failing = true
             status.sinceMs = trouble.sinceMilliseconds

@@ -42,12 +42,18 @@ struct Candidate {
 }
 
 /// The fourth stage: which endpoint, with which credential; and which one after it, should that fail before a byte has reached the
-/// caller. Each choice is drawn anew, by weight, among what is left: those in good standing first, then those whose provider said when to
-/// come back, then endpoints that failed lately, and last, rather than never, what only a refused credential opens.
+/// caller. Each choice is made anew, by the route's strategy, among what is left: those in good standing first, then those whose provider
+/// said when to come back, then endpoints that failed lately, and last, rather than never, what only a refused credential opens. Of equal
+/// standing, the targets of a lower priority number come first.
 struct RoutePlan {
     private let route: CompiledRoute
-    private var tried: UInt64 = 0
+    let strategy: RouteStrategy
+    /// Targets that are out of the question.
+    private let closed: UInt64
+    private var tried: UInt64
     private var left: Int
+    /// Rounds beyond the first one, in which each target was asked.
+    private var repeats: Int
     private var random: UInt64
     /// Credentials that were refused during this request. Empty, and so without storage, for most requests.
     private var refused: [String] = []
@@ -55,9 +61,16 @@ struct RoutePlan {
     /// A refused credential's endpoint is tried again with another one, without counting as another endpoint; not for ever.
     private static let maximumRefusals = 8
 
-    init(_ route: CompiledRoute, random: UInt64) {
+    /// - Parameters:
+    ///   - strategy: nil: the route's own.
+    ///   - only: the targets that are in question.
+    init(_ route: CompiledRoute, random: UInt64, strategy: RouteStrategy? = nil, only: UInt64 = .max) {
         self.route = route
+        self.strategy = strategy ?? route.strategy
+        closed = only == .max ? 0 : ~only
+        tried = closed
         left = route.maxAttempts
+        repeats = max(0, route.maxAttempts - route.targets.count)
         self.random = random
     }
 
@@ -67,7 +80,7 @@ struct RoutePlan {
     mutating func next(_ health: HealthView, _ admission: Admission, now: Int64, full: UInt64 = 0) -> Candidate? {
         guard left > 0 else { return nil }
         let awaited = full & ~tried == 0 ? nil : best(of: full, health, admission, now)?.rank
-        if tried != 0 { random = Self.mixed(random) }
+        if tried != closed { random = Self.mixed(random) }
         var limit: Rank? = health.isQuiet ? .refused : .well
         while let rank = limit {
             var excluded = tried | full
@@ -76,13 +89,20 @@ struct RoutePlan {
                     excluded |= 1 << UInt64(index)
                 }
             }
-            // A target without any credential that can be sent is passed over.
-            while let index = route.pick(random: random, excluding: excluded) {
-                excluded |= 1 << UInt64(index)
-                guard let candidate = candidate(route.targets[index], health, admission, now) else { continue }
-                tried |= 1 << UInt64(index)
-                left -= 1
-                return candidate
+            for tier in route.tiers where rank != .cooling {
+                var outside = excluded | ~tier
+                // A target without any credential that can be sent is passed over.
+                while let index = pick(excluding: outside, admission, now) {
+                    outside |= 1 << UInt64(index)
+                    guard let candidate = candidate(route.targets[index], health, admission, now),
+                        // One request at a time finds out whether what failed works again.
+                        rank == .refused || health.takeProbes(candidate, now: now)
+                    else { continue }
+                    return take(index, candidate)
+                }
+            }
+            if rank == .cooling, let (index, candidate) = leastBad(excluding: excluded, health, admission, now) {
+                return take(index, candidate)
             }
             if let awaited, awaited <= rank { return nil }
             limit = Rank(rawValue: rank.rawValue + 1)
@@ -123,6 +143,40 @@ struct RoutePlan {
     /// Targets that were waited for in vain.
     mutating func pass(over indices: [Int]) { for index in indices { tried |= 1 << UInt64(index) } }
 
+    private mutating func take(_ index: Int, _ candidate: Candidate) -> Candidate {
+        tried |= 1 << UInt64(index)
+        left -= 1
+        return candidate
+    }
+
+    /// Of what failed lately, what would be asked again first: somebody is asked, and nobody refused for want of a good endpoint.
+    private func leastBad(excluding excluded: UInt64, _ health: HealthView, _ admission: Admission, _ now: Int64) -> (Int, Candidate)? {
+        var best: (index: Int, candidate: Candidate, until: Int64)?
+        for tier in route.tiers {
+            for (index, target) in route.targets.enumerated() where (excluded | ~tier) & (1 << UInt64(index)) == 0 {
+                guard let candidate = candidate(target, health, admission, now) else { continue }
+                let until = health.blockedUntil(candidate)
+                if best.map({ until < $0.until }) ?? true { best = (index, candidate, until) }
+            }
+        }
+        return best.map { ($0.index, $0.candidate) }
+    }
+
+    /// Where the route allows more attempts than it has targets: all of them are open again, to be asked after a pause.
+    mutating func again(_ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
+        guard repeats > 0, left > 0 else { return nil }
+        repeats -= 1
+        tried = closed
+        random = Self.mixed(random)
+        return next(health, admission, now: now)
+    }
+
+    @inline(__always)
+    private func pick(excluding tried: UInt64, _ admission: Admission, _ now: Int64) -> Int? {
+        if strategy == .weighted { return route.pick(random: random, excluding: tried) }
+        return route.pick(strategy, random: random, excluding: tried, admission.choice(now: now))
+    }
+
     /// After a credential was refused or limited: the same endpoint with another one, if there is any in good standing.
     mutating func another(than candidate: Candidate, _ health: HealthView, _ admission: Admission, now: Int64) -> Candidate? {
         guard let credential = candidate.credential, refused.count < Self.maximumRefusals else { return nil }
@@ -161,6 +215,7 @@ struct RoutePlan {
         _ credential: CredentialEntry?, _ target: CompiledTarget, _ health: HealthView, _ admission: Admission, _ now: Int64
     ) -> Rank {
         if let credential, health.isRefused(credential, admission.capability, now: now) { return .refused }
+        if health.isTripped(target, credential, now: now) { return .cooling }
         return health.isLimited(target, credential, now: now) ? .limited : .well
     }
 
@@ -197,10 +252,21 @@ struct RoutePlan {
     }
 
     /// SplitMix64's output function: bits that say nothing of those before.
-    private static func mixed(_ value: UInt64) -> UInt64 {
+    static func mixed(_ value: UInt64) -> UInt64 {
         var z = value &+ 0x9E37_79B9_7F4A_7C15
         z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
         return z ^ z >> 31
+    }
+}
+
+extension Admission {
+    /// What it would cost is guessed by what the caller asked for at most, else by an answer as long as the input.
+    func choice(now: Int64) -> ChoiceContext {
+        let bound = [members.maxTokens?.value, members.maxCompletionTokens?.value].compactMap(\.self).max() ?? estimatedInputTokens
+        let most = model.maxOutputTokens > 0 ? model.maxOutputTokens : .max
+        return ChoiceContext(
+            now: now, wallMilliseconds: admittedAt / 1000, inputTokens: estimatedInputTokens,
+            outputTokens: capability == .embeddings ? 0 : min(max(0, bound), most))
     }
 }

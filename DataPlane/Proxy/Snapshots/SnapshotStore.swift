@@ -54,6 +54,8 @@ package final class SnapshotStore: Sendable {
     package let bans: BanStore
     /// What requests ask the control plane, whose answers come as documents and secrets.
     package let questions = ControlQuestions()
+    /// What routes that learn have learnt.
+    let arms: ArmKeeper
     private let trust: Mutex<(trusted: TrustStore, retired: TrustStore)>
 
     private struct Publication {
@@ -68,6 +70,7 @@ package final class SnapshotStore: Sendable {
         maximumDocumentBytes: Int = DocumentVerifier.defaultMaximumBytes, revocationGraceMilliseconds: Int64 = 0
     ) throws {
         self.local = local
+        arms = ArmKeeper(store: local, logger: logger)
         self.identity = identity
         self.clock = clock
         self.logger = logger

@@ -34,6 +34,7 @@ package struct LocalMigration: Sendable {
         leases,
         usageChains,
         rateRegions,
+        banditArms,
     ]
 
     private static let base = LocalMigration(

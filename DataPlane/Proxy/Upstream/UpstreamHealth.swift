@@ -6,7 +6,6 @@ import Synchronization
 /// loop reads its own copy, which costs one atomic load to find still good.
 final class UpstreamHealth: Sendable {
     enum Subject: Hashable, Sendable {
-        case endpoint(String)
         /// The endpoint does not know the model by the name that the route gives it.
         case model(endpoint: String, name: String)
         case credential(String)
@@ -27,11 +26,34 @@ final class UpstreamHealth: Sendable {
 
     typealias Table = [Subject: Trouble]
 
+    /// What a breaker stands before.
+    struct BreakerKey: Hashable, Sendable {
+        let endpoint: String
+        /// Empty where none is sent; nil: whether anybody answers at all there, whatever is sent.
+        let credential: String?
+    }
+
+    /// One for all loops. Made by a failure, and gone when there is nothing more to remember: what works has none.
+    final class BreakerCell: Sendable {
+        private let breaker = Mutex(Breaker())
+
+        func with<Result: Sendable>(_ body: (inout sending Breaker) -> sending Result) -> Result { breaker.withLock(body) }
+    }
+
+    typealias Breakers = [BreakerKey: BreakerCell]
+
     private let table = Mutex<Table>([:])
+    private let breakers = Mutex<Breakers>([:])
+    /// Times that a breaker opened.
+    let openings = Atomic<UInt64>(0)
+    let breakerSettings: Breaker.Settings
     private let generation = Atomic<UInt64>(0)
     private let logger: Logger
 
-    init(logger: Logger) { self.logger = logger }
+    init(logger: Logger, breakers settings: Breaker.Settings = Breaker.Settings()) {
+        self.logger = logger
+        breakerSettings = settings
+    }
 
     /// - Parameter words: the provider's, cleaned, or ours; for the operator.
     func report(_ subject: Subject, until: Int64, revision: UInt64 = 0, now: Int64, words: @autoclosure () -> String) {
@@ -45,7 +67,7 @@ final class UpstreamHealth: Sendable {
         guard isNews else { return }
         switch subject {
         // One line for each of these, however often they are tried again: `EndpointStates`.
-        case .endpoint, .credential, .rateLimit: break
+        case .credential, .rateLimit: break
         case .model(let id, let name):
             logger.error(
                 "an endpoint does not serve a model that a route sends it: it is tried last",
@@ -80,13 +102,65 @@ final class UpstreamHealth: Sendable {
     }
 
     /// Brings a loop's copy up to date.
-    fileprivate func refresh(_ seen: inout UInt64, _ copy: inout Table) {
+    fileprivate func refresh(_ seen: inout UInt64, _ copy: inout Table, _ breakers: inout Breakers) {
         let current = generation.load(ordering: .acquiring)
         guard current != seen else { return }
-        table.withLock { table in
-            copy = table
-            seen = generation.load(ordering: .relaxed)
+        // What changes from here on raises the generation again.
+        seen = current
+        copy = table.withLock { $0 }
+        breakers = self.breakers.withLock { $0 }
+    }
+
+    // MARK: Breakers
+
+    /// The end of an attempt, for one breaker. Where there is none, only a failure makes one.
+    func ended(_ key: BreakerKey, failed: Bool, isProof: Bool = false, startedAt: Int64, now: Int64, words: @autoclosure () -> String) {
+        guard let cell = failed ? make(key) : breakers.withLock({ $0[key] }) else { return }
+        let settings = breakerSettings
+        let jitter = UInt64.random(in: 0...UInt64.max)
+        let change = cell.with {
+            $0.ended(failed: failed, isProof: isProof, startedAt: startedAt, now: now, jitter: jitter, settings)
         }
+        var about: Logger.Metadata = ["endpoint": "\(key.endpoint)"]
+        if let credential = key.credential, !credential.isEmpty { about["credential"] = "\(credential)" }
+        switch change {
+        case .opened?:
+            openings.wrappingAdd(1, ordering: .relaxed)
+            about["reason"] = "\(words())"
+            logger.warning("an endpoint fails too often: others are asked first, until a probe of it works", metadata: about)
+        case .reopened?: openings.wrappingAdd(1, ordering: .relaxed)
+        case .closed?: logger.notice("a probe of an endpoint worked: it is asked like the others again", metadata: about)
+        case nil: break
+        }
+    }
+
+    private func make(_ key: BreakerKey) -> BreakerCell? {
+        breakers.withLock { breakers in
+            if let known = breakers[key] { return known }
+            guard breakers.count < Self.maximumBreakers else { return nil }
+            let cell = BreakerCell()
+            breakers[key] = cell
+            generation.wrappingAdd(1, ordering: .releasing)
+            return cell
+        }
+    }
+
+    /// Endpoints and credentials come from configurations; more of them in trouble at one time are asked as if they were well.
+    private static let maximumBreakers = 4096
+
+    /// Lets go of what there is nothing more to remember of. Called now and then.
+    func settle(now: Int64) {
+        let settings = breakerSettings
+        breakers.withLock { breakers in
+            let before = breakers.count
+            breakers = breakers.filter { !$0.value.with { $0.isIdle(now: now, settings) } }
+            if breakers.count != before { generation.wrappingAdd(1, ordering: .releasing) }
+        }
+    }
+
+    /// What is not closed, for the operator.
+    func openBreakers() -> [BreakerKey: Breaker.State] {
+        breakers.withLock { $0 }.mapValues { $0.with { $0.state } }.filter { $0.value != .closed }
     }
 }
 
@@ -95,18 +169,53 @@ struct HealthView {
     let shared: UpstreamHealth
     private var seen: UInt64 = 0
     private var table: UpstreamHealth.Table = [:]
+    private var breakers: UpstreamHealth.Breakers = [:]
 
     init(_ shared: UpstreamHealth) { self.shared = shared }
 
     /// To be called before a request asks.
-    mutating func refresh() { shared.refresh(&seen, &table) }
+    mutating func refresh() { shared.refresh(&seen, &table, &breakers) }
 
     /// Nothing is known to be wrong with anything.
-    var isQuiet: Bool { table.isEmpty }
+    var isQuiet: Bool { table.isEmpty && breakers.isEmpty }
 
+    /// Nobody answers there, or not to that model's name.
     func isCooling(_ target: CompiledTarget, now: Int64) -> Bool {
-        if table.isEmpty { return false }
-        return isIn(.endpoint(target.endpoint.id), now) || isIn(.model(endpoint: target.endpoint.id, name: target.upstreamModel), now)
+        if isQuiet { return false }
+        return isBlocked(target.endpoint, nil, now) || isIn(.model(endpoint: target.endpoint.id, name: target.upstreamModel), now)
+    }
+
+    /// Whether what was sent there with that credential failed too often lately.
+    func isTripped(_ target: CompiledTarget, _ credential: CredentialEntry?, now: Int64) -> Bool {
+        breakers.isEmpty ? false : isBlocked(target.endpoint, credential?.id ?? "", now)
+    }
+
+    private func isBlocked(_ endpoint: CompiledEndpoint, _ credential: String?, _ now: Int64) -> Bool {
+        guard !breakers.isEmpty, let cell = breakers[.init(endpoint: endpoint.id, credential: credential)] else { return false }
+        return cell.with { $0.isBlocked(now: now, shared.breakerSettings) }
+    }
+
+    /// Whether a request may go there; where it is the probe of a breaker, it is from now on.
+    func takeProbes(_ candidate: Candidate, now: Int64) -> Bool {
+        if breakers.isEmpty { return true }
+        for key in Self.breakerKeys(candidate) {
+            guard let cell = breakers[key] else { continue }
+            if !cell.with({ $0.takeProbe(now: now, shared.breakerSettings) }) { return false }
+        }
+        return true
+    }
+
+    /// When it would be asked again; 0: now.
+    func blockedUntil(_ candidate: Candidate) -> Int64 {
+        if breakers.isEmpty { return 0 }
+        return Self.breakerKeys(candidate).reduce(0) { max($0, breakers[$1]?.with { $0.blockedUntil } ?? 0) }
+    }
+
+    private static func breakerKeys(_ candidate: Candidate) -> [UpstreamHealth.BreakerKey] {
+        [
+            .init(endpoint: candidate.endpoint.id, credential: nil),
+            .init(endpoint: candidate.endpoint.id, credential: candidate.credential?.id ?? ""),
+        ]
     }
 
     func isRefused(_ credential: CredentialEntry, _ capability: RequestTarget.Capability, now: Int64) -> Bool {
@@ -141,12 +250,9 @@ extension HealthView {
     /// What the end of an attempt says of its endpoint and credential.
     func note(_ attempt: Attempt, _ outcome: AttemptOutcome, _ loop: LoopContext) {
         let candidate = attempt.candidate
-        let endpoint = UpstreamHealth.Subject.endpoint(candidate.endpoint.id)
+        noteBreakers(attempt, outcome, now: loop.nowMicroseconds)
         switch outcome.ending {
-        case .unreachable(let detail, _):
-            shared.report(endpoint, until: loop.after(loop.settings.endpointCooldown), now: loop.nowMicroseconds, words: detail)
         case .refused(let error, let wait):
-            if knows(endpoint) { shared.recovered(endpoint) }
             if error.concern == .rateLimit || error.status == 429 && !error.isProven, let wait {
                 noteLimit(candidate, milliseconds: wait, loop)
             }
@@ -159,19 +265,59 @@ extension HealthView {
                     now: loop.nowMicroseconds, words: complaint.shown?.message ?? "status \(complaint.status)")
             }
             if isQuiet { return }
-            let known: [UpstreamHealth.Subject] = [
-                endpoint, Self.limit(candidate.target, candidate.credential),
+            var known: [UpstreamHealth.Subject] = [
                 .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel),
                 .credential(candidate.credential?.id ?? ""),
                 .scope(credential: candidate.credential?.id ?? "", attempt.admission.capability),
             ]
+            // What the answer's own head said of the limit is newer than that it was one.
+            if !attempt.reachedLimit { known.append(Self.limit(candidate.target, candidate.credential)) }
             for subject in known where knows(subject) { shared.recovered(subject) }
-        case .unusable, .exhausted, .notBegun, .lost, .broken, .abandoned: return
+        case .unusable, .unreachable, .exhausted, .notBegun, .lost, .broken, .abandoned: return
         }
     }
 
-    /// As long as the provider said, so that the others of a route are asked meanwhile.
-    private func noteLimit(_ candidate: Candidate, milliseconds: Int64, _ loop: LoopContext) {
+    /// Two breakers hear of an attempt: whether anybody answers there at all, and whether this credential's requests are served.
+    private func noteBreakers(_ attempt: Attempt, _ outcome: AttemptOutcome, now: Int64) {
+        let keys = Self.breakerKeys(attempt.candidate)
+        if case .unreachable(let detail, _) = outcome.ending {
+            shared.ended(keys[0], failed: true, isProof: true, startedAt: attempt.startedAt, now: now, words: detail)
+            passOver(keys[1], attempt, now)
+            return
+        }
+        let failed = outcome.blamesEndpoint
+        if breakers.isEmpty, failed != true { return }
+        if outcome.sentUpstream {
+            if breakers[keys[0]] != nil { shared.ended(keys[0], failed: false, startedAt: attempt.startedAt, now: now, words: "") }
+        } else {
+            passOver(keys[0], attempt, now)
+        }
+        switch failed {
+        case true?:
+            shared.ended(
+                keys[1], failed: true, startedAt: attempt.startedAt, now: now, words: outcome.rejection.detail ?? outcome.rejection.message)
+        case false? where breakers[keys[1]] != nil:
+            shared.ended(keys[1], failed: false, startedAt: attempt.startedAt, now: now, words: "")
+        case false?: break
+        case nil: passOver(keys[1], attempt, now)
+        }
+    }
+
+    private func passOver(_ key: UpstreamHealth.BreakerKey, _ attempt: Attempt, _ now: Int64) {
+        breakers[key]?.with { $0.passedOver(startedAt: attempt.startedAt, now: now) }
+    }
+
+    /// An answer begins to pass: a probe has worked, however long the rest of it takes.
+    func noteAnswer(_ attempt: Attempt, now: Int64) {
+        if breakers.isEmpty { return }
+        for key in Self.breakerKeys(attempt.candidate) {
+            guard let cell = breakers[key], cell.with({ $0.state != .closed }) else { continue }
+            shared.ended(key, failed: false, startedAt: attempt.startedAt, now: now, words: "")
+        }
+    }
+
+    /// As long as the provider said, so that the others of a route are asked meanwhile: it has refused a request, or says that nothing is left.
+    func noteLimit(_ candidate: Candidate, milliseconds: Int64, _ loop: LoopContext) {
         let subject = Self.limit(candidate.target, candidate.credential)
         let until = loop.after(Int(clamping: min(milliseconds, Self.maximumLimitMilliseconds)))
         // Each refusal of many says about the same.

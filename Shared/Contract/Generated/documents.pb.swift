@@ -79,6 +79,67 @@ package nonisolated enum Weir_V1_AuthScheme: SwiftProtobuf.Enum, Swift.CaseItera
 
 }
 
+/// How a target is chosen among those of one priority. What a data plane does not know counts as weighted.
+package nonisolated enum Weir_V1_RouteStrategy: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case weighted // = 0
+  case roundRobin // = 1
+  case leastLatency // = 2
+  case leastUsed // = 3
+  case lowestCost // = 4
+
+  /// These learn from what becomes of requests.
+  case epsilonGreedy // = 5
+  case ucb1 // = 6
+  case thompson // = 7
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .weighted
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .weighted
+    case 1: self = .roundRobin
+    case 2: self = .leastLatency
+    case 3: self = .leastUsed
+    case 4: self = .lowestCost
+    case 5: self = .epsilonGreedy
+    case 6: self = .ucb1
+    case 7: self = .thompson
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .weighted: return 0
+    case .roundRobin: return 1
+    case .leastLatency: return 2
+    case .leastUsed: return 3
+    case .lowestCost: return 4
+    case .epsilonGreedy: return 5
+    case .ucb1: return 6
+    case .thompson: return 7
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Weir_V1_RouteStrategy] = [
+    .weighted,
+    .roundRobin,
+    .leastLatency,
+    .leastUsed,
+    .lowestCost,
+    .epsilonGreedy,
+    .ucb1,
+    .thompson,
+  ]
+
+}
+
 package nonisolated enum Weir_V1_BudgetUnit: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
   case unspecified // = 0
@@ -313,11 +374,39 @@ package nonisolated struct Weir_V1_Endpoint: Sendable {
   /// requests that a data plane has there at one time; 0: no bound
   package var maxConcurrent: UInt32 = 0
 
+  package var healthCheck: Weir_V1_HealthCheck {
+    get {_healthCheck ?? Weir_V1_HealthCheck()}
+    set {_healthCheck = newValue}
+  }
+  /// Returns true if `healthCheck` has been explicitly set.
+  package var hasHealthCheck: Bool {self._healthCheck != nil}
+  /// Clears the value of `healthCheck`. Subsequent reads from it will return its default value.
+  package mutating func clearHealthCheck() {self._healthCheck = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _timeouts: Weir_V1_Timeouts? = nil
+  fileprivate var _healthCheck: Weir_V1_HealthCheck? = nil
+}
+
+package nonisolated struct Weir_V1_HealthCheck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 0: there are none
+  package var intervalMs: UInt32 = 0
+
+  package var timeoutMs: UInt32 = 0
+
+  /// below the base URL, asked for with GET
+  package var path: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Weir_V1_Model: Sendable {
@@ -374,6 +463,17 @@ package nonisolated struct Weir_V1_Route: Sendable {
   /// a request that may have been served goes to the next target, too
   package var repeatUnknownOutcomes: Bool = false
 
+  package var strategy: Weir_V1_RouteStrategy = .weighted
+
+  /// served by these, in order, when all attempts here failed; their own fallbacks follow
+  package var fallbackModelIds: [String] = []
+
+  /// requests that name no model are for this route's
+  package var servesUnnamed: Bool = false
+
+  /// beside failures: "context_window", "content_policy"
+  package var fallbackOn: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -389,8 +489,11 @@ package nonisolated struct Weir_V1_RouteTarget: Sendable {
   /// empty: the model's name
   package var upstreamModel: String = String()
 
-  /// relative; 0 = only when every weighted one has failed
+  /// relative; 0 = only when every weighted one of its priority has failed
   package var weight: UInt32 = 0
+
+  /// 0 first; a higher number only when nothing of a lower one is in good standing
+  package var priority: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -869,6 +972,9 @@ package nonisolated struct Weir_V1_VirtualKey: Sendable {
   /// of an endpoint's these and no others; empty: any of them
   package var credentialIds: [String] = []
 
+  /// those that concern a data plane: "routing:choose", "routing:see"
+  package var rights: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1247,6 +1353,10 @@ nonisolated extension Weir_V1_AuthScheme: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0AUTH_SCHEME_UNSPECIFIED\0\u{1}AUTH_SCHEME_BEARER\0\u{1}AUTH_SCHEME_HEADER\0\u{1}AUTH_SCHEME_BASIC\0\u{1}AUTH_SCHEME_NONE\0")
 }
 
+nonisolated extension Weir_V1_RouteStrategy: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUTE_STRATEGY_WEIGHTED\0\u{1}ROUTE_STRATEGY_ROUND_ROBIN\0\u{1}ROUTE_STRATEGY_LEAST_LATENCY\0\u{1}ROUTE_STRATEGY_LEAST_USED\0\u{1}ROUTE_STRATEGY_LOWEST_COST\0\u{1}ROUTE_STRATEGY_EPSILON_GREEDY\0\u{1}ROUTE_STRATEGY_UCB1\0\u{1}ROUTE_STRATEGY_THOMPSON\0")
+}
+
 nonisolated extension Weir_V1_BudgetUnit: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0BUDGET_UNIT_UNSPECIFIED\0\u{1}BUDGET_UNIT_NANO_DOLLARS\0\u{1}BUDGET_UNIT_TOKENS\0\u{1}BUDGET_UNIT_REQUESTS\0")
 }
@@ -1567,7 +1677,7 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1583,6 +1693,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 6: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._timeouts) }()
       case 40: try { try decoder.decodeSingularUInt32Field(value: &self.maxConcurrent) }()
+      case 70: try { try decoder.decodeSingularMessageField(value: &self._healthCheck) }()
       default: break
       }
     }
@@ -1617,6 +1728,9 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.maxConcurrent != 0 {
       try visitor.visitSingularUInt32Field(value: self.maxConcurrent, fieldNumber: 40)
     }
+    try { if let v = self._healthCheck {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1629,6 +1743,47 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.disabled != rhs.disabled {return false}
     if lhs._timeouts != rhs._timeouts {return false}
     if lhs.maxConcurrent != rhs.maxConcurrent {return false}
+    if lhs._healthCheck != rhs._healthCheck {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_HealthCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HealthCheck"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}interval_ms\0\u{3}timeout_ms\0\u{1}path\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.intervalMs) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutMs) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.intervalMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.intervalMs, fieldNumber: 1)
+    }
+    if self.timeoutMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.timeoutMs, fieldNumber: 2)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_HealthCheck, rhs: Weir_V1_HealthCheck) -> Bool {
+    if lhs.intervalMs != rhs.intervalMs {return false}
+    if lhs.timeoutMs != rhs.timeoutMs {return false}
+    if lhs.path != rhs.path {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1701,7 +1856,7 @@ nonisolated extension Weir_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Route"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0\u{2}?strategy\0\u{3}fallback_model_ids\0\u{3}fallback_on\0\u{3}serves_unnamed\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1716,6 +1871,10 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.maxAttempts) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.repeatUnknownOutcomes) }()
+      case 70: try { try decoder.decodeSingularEnumField(value: &self.strategy) }()
+      case 71: try { try decoder.decodeRepeatedStringField(value: &self.fallbackModelIds) }()
+      case 72: try { try decoder.decodeRepeatedStringField(value: &self.fallbackOn) }()
+      case 73: try { try decoder.decodeSingularBoolField(value: &self.servesUnnamed) }()
       default: break
       }
     }
@@ -1743,6 +1902,18 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.repeatUnknownOutcomes != false {
       try visitor.visitSingularBoolField(value: self.repeatUnknownOutcomes, fieldNumber: 7)
     }
+    if self.strategy != .weighted {
+      try visitor.visitSingularEnumField(value: self.strategy, fieldNumber: 70)
+    }
+    if !self.fallbackModelIds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.fallbackModelIds, fieldNumber: 71)
+    }
+    if !self.fallbackOn.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.fallbackOn, fieldNumber: 72)
+    }
+    if self.servesUnnamed != false {
+      try visitor.visitSingularBoolField(value: self.servesUnnamed, fieldNumber: 73)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1754,6 +1925,10 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.maxAttempts != rhs.maxAttempts {return false}
     if lhs.disabled != rhs.disabled {return false}
     if lhs.repeatUnknownOutcomes != rhs.repeatUnknownOutcomes {return false}
+    if lhs.strategy != rhs.strategy {return false}
+    if lhs.fallbackModelIds != rhs.fallbackModelIds {return false}
+    if lhs.servesUnnamed != rhs.servesUnnamed {return false}
+    if lhs.fallbackOn != rhs.fallbackOn {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1761,7 +1936,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RouteTarget"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}endpoint_id\0\u{3}upstream_model\0\u{1}weight\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}endpoint_id\0\u{3}upstream_model\0\u{1}weight\0\u{2}C\u{1}priority\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1772,6 +1947,7 @@ nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf.
       case 1: try { try decoder.decodeSingularStringField(value: &self.endpointID) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.upstreamModel) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.weight) }()
+      case 70: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
       default: break
       }
     }
@@ -1787,6 +1963,9 @@ nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf.
     if self.weight != 0 {
       try visitor.visitSingularUInt32Field(value: self.weight, fieldNumber: 3)
     }
+    if self.priority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 70)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1794,6 +1973,7 @@ nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.endpointID != rhs.endpointID {return false}
     if lhs.upstreamModel != rhs.upstreamModel {return false}
     if lhs.weight != rhs.weight {return false}
+    if lhs.priority != rhs.priority {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2434,7 +2614,7 @@ nonisolated extension Weir_V1_Project: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0\u{2}\u{8}networks\0\u{1}domains\0\u{4}\u{13}credential_ids\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}project_id\0\u{1}sha256\0\u{3}previous_sha256\0\u{3}previous_expires_ms\0\u{3}expires_ms\0\u{1}disabled\0\u{1}models\0\u{1}capabilities\0\u{1}channels\0\u{3}user_id\0\u{1}tags\0\u{2}\u{8}networks\0\u{1}domains\0\u{4}\u{13}credential_ids\0\u{2}\u{1e}rights\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2457,6 +2637,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
       case 20: try { try decoder.decodeRepeatedStringField(value: &self.networks) }()
       case 21: try { try decoder.decodeRepeatedStringField(value: &self.domains) }()
       case 40: try { try decoder.decodeRepeatedStringField(value: &self.credentialIds) }()
+      case 70: try { try decoder.decodeRepeatedStringField(value: &self.rights) }()
       default: break
       }
     }
@@ -2508,6 +2689,9 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.credentialIds.isEmpty {
       try visitor.visitRepeatedStringField(value: self.credentialIds, fieldNumber: 40)
     }
+    if !self.rights.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.rights, fieldNumber: 70)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2527,6 +2711,7 @@ nonisolated extension Weir_V1_VirtualKey: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.networks != rhs.networks {return false}
     if lhs.domains != rhs.domains {return false}
     if lhs.credentialIds != rhs.credentialIds {return false}
+    if lhs.rights != rhs.rights {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -434,6 +434,9 @@ package nonisolated struct Weir_V1_StatusReport: Sendable {
   /// Clears the value of `usageLagMs`. Subsequent reads from it will return its default value.
   package mutating func clearUsageLagMs() {self._usageLagMs = nil}
 
+  /// what routes that learn have learnt here by themselves, at most 512
+  package var arms: [Weir_V1_Arm] = []
+
   /// the data plane's clock when it said so; 0: it is of a release that does not tell
   package var nowMs: Int64 = 0
 
@@ -442,6 +445,41 @@ package nonisolated struct Weir_V1_StatusReport: Sendable {
   package init() {}
 
   fileprivate var _usageLagMs: Int64? = nil
+}
+
+/// A target of a route that learns. Both figures fade with time: they are not counts of requests.
+package nonisolated struct Weir_V1_Arm: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var routeID: String = String()
+
+  package var endpointID: String = String()
+
+  package var upstreamModel: String = String()
+
+  package var pulls: Double = 0
+
+  /// 0 to pulls
+  package var reward: Double = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What other data planes have learnt, for those arms that this one told of; what is not named is not known. Replaces what was sent before.
+package nonisolated struct Weir_V1_ArmPriors: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var arms: [Weir_V1_Arm] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Weir_V1_EndpointStatus: Sendable {
@@ -468,6 +506,9 @@ package nonisolated struct Weir_V1_EndpointStatus: Sendable {
   package var lastFailure: String = String()
 
   package var lastFailureMs: Int64 = 0
+
+  /// "closed", "open" or "half_open"; empty: of a release without
+  package var breaker: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -526,6 +567,15 @@ package nonisolated struct Weir_V1_SubscribeResponse: Sendable {
     set {message = .rateShares(newValue)}
   }
 
+  /// the answer to a StatusReport with arms
+  package var armPriors: Weir_V1_ArmPriors {
+    get {
+      if case .armPriors(let v)? = message {return v}
+      return Weir_V1_ArmPriors()
+    }
+    set {message = .armPriors(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -533,6 +583,8 @@ package nonisolated struct Weir_V1_SubscribeResponse: Sendable {
     case secrets(Weir_V1_SealedSecrets)
     /// the answer to a RateReport
     case rateShares(Weir_V1_RateShares)
+    /// the answer to a StatusReport with arms
+    case armPriors(Weir_V1_ArmPriors)
 
   }
 
@@ -1702,7 +1754,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatusReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0\u{3}now_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0\u{3}now_ms\0\u{2}<arms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1720,6 +1772,7 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.credentials) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self._usageLagMs) }()
       case 10: try { try decoder.decodeSingularInt64Field(value: &self.nowMs) }()
+      case 70: try { try decoder.decodeRepeatedMessageField(value: &self.arms) }()
       default: break
       }
     }
@@ -1760,6 +1813,9 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if self.nowMs != 0 {
       try visitor.visitSingularInt64Field(value: self.nowMs, fieldNumber: 10)
     }
+    if !self.arms.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.arms, fieldNumber: 70)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1773,7 +1829,88 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.endpoints != rhs.endpoints {return false}
     if lhs.credentials != rhs.credentials {return false}
     if lhs._usageLagMs != rhs._usageLagMs {return false}
+    if lhs.arms != rhs.arms {return false}
     if lhs.nowMs != rhs.nowMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_Arm: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Arm"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}route_id\0\u{3}endpoint_id\0\u{3}upstream_model\0\u{1}pulls\0\u{1}reward\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.routeID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.endpointID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.upstreamModel) }()
+      case 4: try { try decoder.decodeSingularDoubleField(value: &self.pulls) }()
+      case 5: try { try decoder.decodeSingularDoubleField(value: &self.reward) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.routeID.isEmpty {
+      try visitor.visitSingularStringField(value: self.routeID, fieldNumber: 1)
+    }
+    if !self.endpointID.isEmpty {
+      try visitor.visitSingularStringField(value: self.endpointID, fieldNumber: 2)
+    }
+    if !self.upstreamModel.isEmpty {
+      try visitor.visitSingularStringField(value: self.upstreamModel, fieldNumber: 3)
+    }
+    if self.pulls.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.pulls, fieldNumber: 4)
+    }
+    if self.reward.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.reward, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_Arm, rhs: Weir_V1_Arm) -> Bool {
+    if lhs.routeID != rhs.routeID {return false}
+    if lhs.endpointID != rhs.endpointID {return false}
+    if lhs.upstreamModel != rhs.upstreamModel {return false}
+    if lhs.pulls != rhs.pulls {return false}
+    if lhs.reward != rhs.reward {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_ArmPriors: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ArmPriors"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}arms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.arms) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.arms.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.arms, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_ArmPriors, rhs: Weir_V1_ArmPriors) -> Bool {
+    if lhs.arms != rhs.arms {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1781,7 +1918,7 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_EndpointStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EndpointStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}endpoint_id\0\u{3}provider_id\0\u{1}failing\0\u{3}since_ms\0\u{1}attempts\0\u{1}failures\0\u{3}last_failure\0\u{3}last_failure_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}endpoint_id\0\u{3}provider_id\0\u{1}failing\0\u{3}since_ms\0\u{1}attempts\0\u{1}failures\0\u{3}last_failure\0\u{3}last_failure_ms\0\u{2}>breaker\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1797,6 +1934,7 @@ nonisolated extension Weir_V1_EndpointStatus: SwiftProtobuf.Message, SwiftProtob
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.failures) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.lastFailure) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.lastFailureMs) }()
+      case 70: try { try decoder.decodeSingularStringField(value: &self.breaker) }()
       default: break
       }
     }
@@ -1827,6 +1965,9 @@ nonisolated extension Weir_V1_EndpointStatus: SwiftProtobuf.Message, SwiftProtob
     if self.lastFailureMs != 0 {
       try visitor.visitSingularInt64Field(value: self.lastFailureMs, fieldNumber: 8)
     }
+    if !self.breaker.isEmpty {
+      try visitor.visitSingularStringField(value: self.breaker, fieldNumber: 70)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1839,6 +1980,7 @@ nonisolated extension Weir_V1_EndpointStatus: SwiftProtobuf.Message, SwiftProtob
     if lhs.failures != rhs.failures {return false}
     if lhs.lastFailure != rhs.lastFailure {return false}
     if lhs.lastFailureMs != rhs.lastFailureMs {return false}
+    if lhs.breaker != rhs.breaker {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1896,7 +2038,7 @@ nonisolated extension Weir_V1_CredentialStatus: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Weir_V1_SubscribeResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SubscribeResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}secrets\0\u{4}D\u{1}rate_shares\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}secrets\0\u{4}D\u{1}rate_shares\0\u{3}arm_priors\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1943,6 +2085,19 @@ nonisolated extension Weir_V1_SubscribeResponse: SwiftProtobuf.Message, SwiftPro
           self.message = .rateShares(v)
         }
       }()
+      case 71: try {
+        var v: Weir_V1_ArmPriors?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .armPriors(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .armPriors(v)
+        }
+      }()
       default: break
       }
     }
@@ -1965,6 +2120,10 @@ nonisolated extension Weir_V1_SubscribeResponse: SwiftProtobuf.Message, SwiftPro
     case .rateShares?: try {
       guard case .rateShares(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
+    }()
+    case .armPriors?: try {
+      guard case .armPriors(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 71)
     }()
     case nil: break
     }

@@ -136,7 +136,8 @@ struct CommandsTests {
         #expect(try await h.succeed("webhook rotate \(webhook)").output.contains("whsec_"))
         // Nobody is there: the message is kept, and its end is told.
         #expect(try await h.weir("webhook test \(webhook)").status == 1)
-        let delivery = try await h.field("id", "webhook deliveries \(webhook)")
+        let deliveries = try await h.succeed("webhook deliveries \(webhook) --json").json
+        let delivery = (deliveries["items"] ?? deliveries)[0]?["id"]?.stringValue ?? "none"
         #expect(try await h.weir("webhook redeliver \(webhook) \(delivery)").status == 1)
         #expect(try await h.field("status", "webhook update \(webhook) --status disabled") == "disabled")
         try await h.succeed("webhook delete \(webhook)")
@@ -198,7 +199,7 @@ struct CommandsTests {
         #expect(try await h.field("context_window", "model get \(model)") == "128000")
         let route = try await h.field("id", "route create --model-id \(model) --name r --target \(endpoint),model=llama3:8b,weight=3")
         let targets = try await h.succeed("route get \(route) --json").json["targets"]
-        #expect(targets == [["endpoint_id": .string(endpoint), "upstream_model": "llama3:8b", "weight": 3]])
+        #expect(targets == [["endpoint_id": .string(endpoint), "upstream_model": "llama3:8b", "weight": 3, "priority": 0]])
         #expect(try await h.field("max_attempts", "route update \(route) --max-attempts 2") == "2")
         #expect(try await h.succeed("route list --model-id \(model)").output.contains(route))
         let price = try await h.field("id", "price create --model-id \(model) --input 0.15 --output 0.60 --effective-from 2026-01-01")

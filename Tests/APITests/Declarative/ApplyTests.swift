@@ -83,7 +83,10 @@ struct ApplyTests {
             let document = SampleDocument.with(
                 "endpoints",
                 [
-                    ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["idle_ms": 7], "max_concurrent": 8],
+                    [
+                        "provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["idle_ms": 7],
+                        "health_check": ["interval_ms": 5000], "max_concurrent": 8,
+                    ],
                     ["provider": "openai", "name": "us"],
                     ["provider": "openai", "name": "new"],
                 ])

@@ -67,7 +67,10 @@ enum SampleDocument {
             ["provider": "openai", "name": "management", "purpose": "management", "secret": .string(secret)],
         ],
         "endpoints": [
-            ["provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000], "max_concurrent": 8],
+            [
+                "provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000],
+                "health_check": ["interval_ms": 5000], "max_concurrent": 8,
+            ],
             ["provider": "openai", "name": "us", "disabled": true, "base_url": "https://us.example.com/v1"],
         ],
         "models": [
@@ -77,10 +80,15 @@ enum SampleDocument {
         "routes": [
             [
                 "model": "gpt-x", "name": "default",
-                "targets": [["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0]],
-                "max_attempts": 2, "repeat_unknown_outcomes": true,
+                "targets": [
+                    ["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0, "priority": 1],
+                ],
+                "max_attempts": 2, "repeat_unknown_outcomes": true, "strategy": "least_latency",
             ],
-            ["model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true],
+            [
+                "model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true, "fallback_models": ["gpt-x"],
+                "fallback_on": ["context_window"], "serves_unnamed": true,
+            ],
         ],
         "prices": [
             ["model": "gpt-x", "input": "2.50", "output": 10],

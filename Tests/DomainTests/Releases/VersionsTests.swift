@@ -163,7 +163,7 @@ struct VersionsTests {
             #expect(
                 fields.map(\.path) == [
                     "targets[0].upstream_model", "targets[0].weight", "targets[1].endpoint_id", "targets[1].upstream_model",
-                    "targets[1].weight",
+                    "targets[1].weight", "targets[1].priority",
                 ])
             #expect(fields.dropFirst().first?.from == 1 && fields.dropFirst().first?.to == 3)
             let backwards = try await fixture.versions.diff(from: .draft, to: .version(1))

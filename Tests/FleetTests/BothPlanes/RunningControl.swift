@@ -101,7 +101,8 @@ final class RunningControl: Sendable {
     /// - Parameter price: of each of them.
     @discardableResult
     func release(
-        models: [String], url: String, secret: String = "sk-provider", tenants: [TenantID] = [], price: (inout PriceContent) -> Void
+        models: [String], url: String, secret: String = "sk-provider", tenants: [TenantID] = [], strategy: RouteStrategy = .weighted,
+        price: (inout PriceContent) -> Void
     ) async throws -> Int64 {
         let actor = Self.administrator
         let model = models[0]
@@ -134,6 +135,7 @@ final class RunningControl: Sendable {
                 RouteContent {
                     $0.modelID = entry.id
                     $0.name = "r-\(model)"
+                    $0.strategy = strategy
                     $0.targets = [RouteTarget { $0.endpointID = endpoint.id }]
                 }, by: actor)
             var content = PriceContent()

@@ -164,6 +164,7 @@ actor TestLink {
             order.append("secrets")
             return .secrets(secrets)
         case .rateShares: throw TestFailure("shares of limits came, and none were asked for")
+        case .armPriors: throw TestFailure("what others have learnt came, and nothing was told")
         case nil: throw TestFailure("the stream ended")
         }
     }

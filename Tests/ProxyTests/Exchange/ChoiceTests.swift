@@ -13,7 +13,8 @@ struct ChoiceTests {
         let first = try await RawProvider.start(.json(503, "{}"))
         let second = try await RawProvider.start(.good)
         let third = try await RawProvider.start(.good)
-        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url, third.url]) { _ in
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [first.url, second.url, third.url]) {
+            $0.breakerMinimum = 1000
         } adjustConfig: { config in
             for index in config.routes[0].targets.indices { config.routes[0].targets[index].weight = 1 }
         }
@@ -21,6 +22,42 @@ struct ChoiceTests {
         let afterFailure = try await proxy.finish().filter { $0.attempts == 2 }.map(\.endpointID)
         // Of some twenty, each half: that one gets none is one in a million.
         #expect(Set(afterFailure) == ["ep_1", "ep_2"], "\(afterFailure)")
+    }
+
+    @Test func takesALowerPriorityOnlyWhenTheHigherHasNoneInGoodStanding() async throws {
+        let first = try await RawProvider.start { $0 < 2 ? .json(429, Self.limit, fields: "retry-after: 60\r\n") : .good }
+        let equal = try await RawProvider.start { $0 == 3 ? .json(429, Self.limit, fields: "retry-after: 60\r\n") : .good }
+        let spare = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [spare.url, first.url, equal.url]) { _ in
+        } adjustConfig: { config in
+            // A weight of 0 is the last of its own priority, not of all.
+            for (index, (weight, priority)) in [(9, 1), (5, 0), (0, 0)].enumerated() {
+                config.routes[0].targets[index].weight = UInt32(weight)
+                config.routes[0].targets[index].priority = UInt32(priority)
+            }
+        }
+        for _ in 0..<3 { #expect(try await proxy.chat("m").status == 200) }
+        #expect(first.requests.count == 1 && equal.requests.count == 3 && spare.requests.isEmpty)
+        // Both of the first priority are limited now.
+        for _ in 0..<2 { #expect(try await proxy.chat("m").status == 200) }
+        #expect(first.requests.count == 1 && equal.requests.count == 4 && spare.requests.count == 2)
+        _ = try await proxy.finish()
+    }
+
+    @Test(arguments: [Weir_V1_RouteStrategy.roundRobin, .leastUsed, .leastLatency, .lowestCost])
+    func servesByEachStrategyAndGoesOnAfterAFailure(strategy: Weir_V1_RouteStrategy) async throws {
+        let failing = try await RawProvider.start(.json(503, "{}"))
+        let second = try await RawProvider.start(.good)
+        let third = try await RawProvider.start(.good)
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [failing.url, second.url, third.url]) { _ in
+        } adjustConfig: { config in
+            config.routes[0].strategy = strategy
+            for index in config.routes[0].targets.indices { config.routes[0].targets[index].weight = 1 }
+        }
+        for _ in 0..<24 { #expect(try await proxy.chat("m").status == 200) }
+        #expect(!second.requests.isEmpty && !third.requests.isEmpty)
+        for target in try #require(proxy.store.current.configs[1]?.models["m"]?.route).targets { #expect(target.meter.running == 0) }
+        _ = try await proxy.finish()
     }
 
     @Test func leavesNoHintToComeBackForWhatDoesNotPass() async throws {

@@ -224,16 +224,18 @@ extension Exchange {
     }
 
     /// Makes sure that another attempt is covered as well, whatever the one before has cost.
-    func coverAnother(_ admission: Admission, after outcome: AttemptOutcome) -> Bool {
+    /// - Parameter before: where another model serves the request from now on: what it could come to with the one before.
+    func coverAnother(_ admission: Admission, after outcome: AttemptOutcome, before: WorstCase? = nil) -> Bool {
         guard var hold = admission.budget else { return true }
         let worst = WorstCase(admission)
         let isUnknown = outcome.isUnknown(of: admission)
         var taken: [HoldPart] = []
         for entry in hold.entries where hold.parts.contains(where: { $0.account == entry.account }) {
             let unit = entry.rule.unit
-            let more =
+            var more =
                 isUnknown
-                ? worst.amount(in: unit) : unit.amount(cost: outcome.cost.rawValue, tokens: outcome.usage.total, requests: 0)
+                ? (before ?? worst).amount(in: unit) : unit.amount(cost: outcome.cost.rawValue, tokens: outcome.usage.total, requests: 0)
+            if let before { more = LeaseAmount.clamped(more &+ max(0, worst.amount(in: unit) &- before.amount(in: unit))) }
             guard more > 0 else { continue }
             guard let parts = loop.budgets.extend(Claim(account: entry.account, amount: more)) else {
                 guard entry.rule.refuses else { continue }

@@ -13,6 +13,12 @@ package final class CompiledConfig: Sendable {
     package let endpoints: [String: CompiledEndpoint]
     private let prices: [String: CompiledPrice]
     private let sortedModels: [CompiledModel]
+    /// Models that serve requests that name none: the first one that the caller may use.
+    let unnamed: [CompiledModel]
+    /// Some routes choose by what earlier choices brought.
+    let learns: Bool
+    /// Some endpoints are asked how they are.
+    let hasHealthChecks: Bool
     private let table: NameTable
 
     init(version: UInt64, digest: [UInt8], models: [CompiledModel], endpoints: [String: CompiledEndpoint], prices: [CompiledPrice]) {
@@ -23,6 +29,9 @@ package final class CompiledConfig: Sendable {
         self.models = Dictionary(models.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         self.prices = Dictionary(prices.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         sortedModels = models.sorted { $0.name < $1.name }
+        learns = models.contains { $0.route?.strategy.learns == true }
+        hasHealthChecks = endpoints.values.contains { $0.healthCheck != nil }
+        unnamed = sortedModels.filter { $0.route?.servesUnnamed == true }
         table = NameTable(models)
     }
 
@@ -131,10 +140,46 @@ package final class CompiledRoute: Sendable {
     package let repeatsUnknownOutcomes: Bool
     /// Some endpoint of it takes only so many requests at one time.
     package let isBounded: Bool
+    package let strategy: RouteStrategy
+    /// Names of models that serve when this one's cannot, in their order.
+    package let fallbacks: [String]
+    /// Requests that name no model are for this one's.
+    let servesUnnamed: Bool
+    /// Errors of the request for which they serve, too.
+    package let fallsBackOnContextWindow: Bool
+    package let fallsBackOnContentPolicy: Bool
+    /// Which targets are of each priority, the first one first: bit i for target i. All bits where there is one priority only.
+    package let tiers: [UInt64]
+    /// More than one endpoint or credential may serve.
+    let hasChoice: Bool
+    /// The bits of targets that there are.
+    let valid: UInt64
+    /// What outlives this configuration.
+    package let state: RouteState
 
-    init(id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false) {
+    init(
+        id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false,
+        strategy: RouteStrategy = .weighted, state: RouteState = RouteState(), fallbacks: [String] = [], fallbackOn: [String] = [],
+        servesUnnamed: Bool = false
+    ) {
+        self.servesUnnamed = servesUnnamed
+        self.fallbacks = fallbacks
+        fallsBackOnContextWindow = fallbackOn.contains("context_window")
+        fallsBackOnContentPolicy = fallbackOn.contains("content_policy")
         self.id = id
         self.repeatsUnknownOutcomes = repeatsUnknownOutcomes
+        self.strategy = strategy
+        self.state = state
+        if strategy.observes { state.observe() }
+        hasChoice = targets.count > 1 || targets.contains { $0.endpoint.credentialIDs.count > 1 }
+        valid = targets.count > 63 ? .max : (1 << UInt64(targets.count)) &- 1
+        let priorities = Set(targets.map(\.priority)).sorted()
+        tiers =
+            priorities.count < 2
+            ? [.max]
+            : priorities.map { priority in
+                targets.indices.reduce(0) { $0 | (targets[$1].priority == priority ? 1 << UInt64($1) : 0) }
+            }
         idBytes = Array(id.utf8)
         self.targets = targets
         isBounded = targets.contains { $0.endpoint.maxConcurrent > 0 }
@@ -181,13 +226,21 @@ package final class CompiledTarget: Sendable {
     /// What a usage record says of the target.
     package let usageFields: [UInt8]
     package let weight: UInt32
+    /// 0 comes first.
+    package let priority: UInt32
+    package let meter: TargetMeter
     /// Ahead of a request's path: the endpoint's, or what leads to an Azure deployment.
     private let path: [UInt8]
     /// The best first: see `price(atMilliseconds:)`.
     private let prices: [CompiledPrice]
 
-    init(endpoint: CompiledEndpoint, upstreamModel: String, weight: UInt32, prices: [CompiledPrice]) {
+    init(
+        endpoint: CompiledEndpoint, upstreamModel: String, weight: UInt32, priority: UInt32 = 0, prices: [CompiledPrice],
+        meter: TargetMeter = TargetMeter()
+    ) {
         self.endpoint = endpoint
+        self.priority = priority
+        self.meter = meter
         self.upstreamModel = upstreamModel
         let modelBytes = Array(upstreamModel.utf8)
         upstreamModelBytes = modelBytes

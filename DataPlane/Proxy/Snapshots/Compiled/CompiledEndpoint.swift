@@ -34,6 +34,8 @@ package final class CompiledEndpoint: Sendable {
     /// Requests that this data plane has there at one time; 0: no bound.
     package let maxConcurrent: Int
     package let pool: PoolKey
+    /// Nil: its state is learnt from requests alone.
+    let healthCheck: CompiledHealthCheck?
 
     init(_ endpoint: Weir_V1_Endpoint, provider: Weir_V1_Provider, url: ConfigValidation.BaseURL) {
         id = endpoint.id
@@ -57,6 +59,12 @@ package final class CompiledEndpoint: Sendable {
         caPEM = url.isTLS ? provider.caPem : ""
         timeouts = CompiledTimeouts(endpoint.timeouts, over: provider.timeouts)
         maxConcurrent = Int(endpoint.maxConcurrent)
+        healthCheck =
+            endpoint.healthCheck.intervalMs == 0
+            ? nil
+            : CompiledHealthCheck(
+                interval: Int64(endpoint.healthCheck.intervalMs) * 1000, timeout: Int64(endpoint.healthCheck.timeoutMs) * 1000,
+                path: endpoint.healthCheck.path)
         pool = PoolKey(
             isTLS: isTLS, host: host, port: port, trust: caPEM.isEmpty ? [] : SHA256Digest.of(Array(caPEM.utf8)),
             connectMilliseconds: timeouts.connectMilliseconds)
@@ -75,7 +83,16 @@ package final class CompiledEndpoint: Sendable {
             && credentialIDs == other.credentialIDs && authScheme == other.authScheme && authHeader == other.authHeader
             && caPEM == other.caPEM && timeouts == other.timeouts && flavour == other.flavour && speaks == other.speaks
             && apiVersion == other.apiVersion && maxConcurrent == other.maxConcurrent
+            && healthCheck == other.healthCheck
     }
+}
+
+struct CompiledHealthCheck: Hashable, Sendable {
+    /// Microseconds, like the timeout.
+    let interval: Int64
+    let timeout: Int64
+    /// Below the base URL's.
+    let path: String
 }
 
 /// What a connection must have in common to be used for another request.

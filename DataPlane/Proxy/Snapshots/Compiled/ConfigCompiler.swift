@@ -4,6 +4,8 @@ import Contract
 struct ConfigCompiler {
     /// Endpoints of the snapshots before, by id: an unchanged one keeps its identity.
     private let known: [String: [CompiledEndpoint]]
+    /// What routes had learnt, by their ids.
+    private let states: [String: RouteState]
 
     init(reusing configs: some Sequence<CompiledConfig>) {
         var known: [String: [CompiledEndpoint]] = [:]
@@ -11,6 +13,8 @@ struct ConfigCompiler {
             for endpoint in config.endpoints.values { known[endpoint.id, default: []].append(endpoint) }
         }
         self.known = known
+        states = Dictionary(
+            configs.flatMap(\.models.values).compactMap(\.route).map { ($0.id, $0.state) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// - Throws: `brokenReference` or `malformedPayload`, naming the first problem and how many more there are.
@@ -30,8 +34,14 @@ struct ConfigCompiler {
         let prices = Dictionary(grouping: zip(payload.prices, compiledPrices), by: \.0.modelID)
         var routes: [String: Weir_V1_Route] = [:]
         for route in payload.routes where !route.disabled { routes[route.modelID] = route }
+        let names = Dictionary(payload.models.map { ($0.id, $0.name) }, uniquingKeysWith: { first, _ in first })
         let models = payload.models.map { model in
-            CompiledModel(model, route: routes[model.id].flatMap { compile($0, model, endpoints, prices[model.id] ?? []) })
+            CompiledModel(
+                model,
+                route: routes[model.id].flatMap { route in
+                    let fallbacks = Self.fallbacks(of: route, routes).compactMap { names[$0] }
+                    return compile(route, model, endpoints, prices[model.id] ?? [], fallbacks)
+                })
         }
         return CompiledConfig(version: version, digest: digest, models: models, endpoints: endpoints, prices: compiledPrices)
     }
@@ -52,18 +62,38 @@ struct ConfigCompiler {
 
     /// Nil when every target's endpoint is disabled.
     private func compile(
-        _ route: Weir_V1_Route, _ model: Weir_V1_Model, _ endpoints: [String: CompiledEndpoint], _ prices: [(Weir_V1_Price, CompiledPrice)]
+        _ route: Weir_V1_Route, _ model: Weir_V1_Model, _ endpoints: [String: CompiledEndpoint], _ prices: [(Weir_V1_Price, CompiledPrice)],
+        _ fallbacks: [String]
     ) -> CompiledRoute? {
+        let state = states[route.id] ?? RouteState()
         let targets = route.targets.compactMap { target -> CompiledTarget? in
             guard let endpoint = endpoints[target.endpointID] else { return nil }
+            let upstreamModel = target.upstreamModel.isEmpty ? model.name : target.upstreamModel
             return CompiledTarget(
-                endpoint: endpoint, upstreamModel: target.upstreamModel.isEmpty ? model.name : target.upstreamModel,
-                weight: target.weight, prices: order(prices, for: endpoint.id))
+                endpoint: endpoint, upstreamModel: upstreamModel, weight: target.weight, priority: target.priority,
+                prices: order(prices, for: endpoint.id), meter: state.meter(endpoint: endpoint.id, model: upstreamModel))
         }
         guard !targets.isEmpty else { return nil }
         return CompiledRoute(
-            id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts), repeatsUnknownOutcomes: route.repeatUnknownOutcomes)
+            id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts), repeatsUnknownOutcomes: route.repeatUnknownOutcomes,
+            strategy: RouteStrategy(route.strategy), state: state, fallbacks: fallbacks, fallbackOn: route.fallbackOn,
+            servesUnnamed: route.servesUnnamed)
     }
+
+    /// The models that serve after one's own, each once: every fallback, and behind it those of its own route.
+    private static func fallbacks(of route: Weir_V1_Route, _ routes: [String: Weir_V1_Route]) -> [String] {
+        var found: [String] = []
+        var seen: Set = [route.modelID]
+        var left = Array(route.fallbackModelIds.reversed())
+        while let model = left.popLast(), found.count < maximumFallbacks {
+            guard seen.insert(model).inserted else { continue }
+            found.append(model)
+            left += (routes[model]?.fallbackModelIds ?? []).reversed()
+        }
+        return found
+    }
+
+    private static let maximumFallbacks = 16
 
     /// In the order in which `Pricing.priceInForce` prefers them, so that the first whose date has come is the one in force.
     private func order(_ prices: [(Weir_V1_Price, CompiledPrice)], for endpoint: String) -> [CompiledPrice] {

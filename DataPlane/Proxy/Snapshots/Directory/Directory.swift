@@ -334,11 +334,13 @@ package final class KeyScopes: Sendable, Hashable {
     let origin: OriginLimits?
     /// Identifiers of provider credentials: of an endpoint's own these and no others.
     let credentials: Set<String>?
+    let rights: RoutingRights
 
     init(
         models: Set<String>, capabilities: Set<String>, channels: Set<String>, tags: [[UInt8]] = [], origin: OriginLimits? = nil,
-        credentials: Set<String> = []
+        credentials: Set<String> = [], rights: RoutingRights = []
     ) {
+        self.rights = rights
         self.credentials = credentials.isEmpty ? nil : credentials
         self.tags = tags
         self.origin = origin
@@ -356,6 +358,8 @@ package final class KeyScopes: Sendable, Hashable {
         tags = scopes?.tags ?? []
         origin = scopes?.origin
         credentials = scopes?.credentials
+        // What the operator gave to somebody is not that one's to give on.
+        rights = []
     }
 
     package func allows(model: String) -> Bool { models?.contains(model) ?? true }
@@ -366,7 +370,7 @@ package final class KeyScopes: Sendable, Hashable {
     package static func == (a: KeyScopes, b: KeyScopes) -> Bool {
         a === b
             || (a.models == b.models && a.capabilities == b.capabilities && a.channels == b.channels && a.tags == b.tags
-                && a.origin == b.origin && a.credentials == b.credentials)
+                && a.origin == b.origin && a.credentials == b.credentials && a.rights == b.rights)
     }
 
     package func hash(into hasher: inout Hasher) {
@@ -376,6 +380,7 @@ package final class KeyScopes: Sendable, Hashable {
         hasher.combine(tags)
         hasher.combine(origin)
         hasher.combine(credentials)
+        hasher.combine(rights.rawValue)
     }
 }
 

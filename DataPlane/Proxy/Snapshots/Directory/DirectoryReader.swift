@@ -328,6 +328,7 @@ enum DirectoryReader {
         var networks: [String] = []
         var domains: Set<String> = []
         var credentials: Set<String> = []
+        var rights: RoutingRights = []
         while let member = try message.next() {
             switch member.number {
             case 1: id = try identifier(message.bytes(member), KeyEntry.idPrefix)
@@ -345,6 +346,7 @@ enum DirectoryReader {
             case 20: networks.append(try message.string(member))
             case 21: domains.insert(try message.string(member))
             case 40: credentials.insert(try message.string(member))
+            case 70: rights.formUnion(RoutingRights(word: try message.string(member)))
             default: try message.skip(member)
             }
         }
@@ -354,7 +356,9 @@ enum DirectoryReader {
             if list == nil { throw DocumentRefusal(.malformedPayload, "a key's list of networks holds what is none") }
             origin = OriginLimits(networks: networks.isEmpty ? nil : list, domains: domains.isEmpty ? nil : domains)
         }
-        let isPlain = models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty && origin == nil && credentials.isEmpty
+        let isPlain =
+            models.isEmpty && capabilities.isEmpty && channels.isEmpty && tags.isEmpty && origin == nil && credentials.isEmpty
+            && rights.isEmpty
         return DirectoryBuilder.Key(
             id: try required(id, "a key without an id"), project: try required(project, "a key without a project"),
             digest: try required(digest, "a key without a digest"),
@@ -364,7 +368,7 @@ enum DirectoryReader {
                 ? nil
                 : KeyScopes(
                     models: models, capabilities: capabilities, channels: channels, tags: tags, origin: origin,
-                    credentials: credentials),
+                    credentials: credentials, rights: rights),
             user: user)
     }
 

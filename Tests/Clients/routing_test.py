@@ -1,0 +1,83 @@
+"""docs/routing.md against both real planes: its commands as they stand there, and what callers then see.
+
+Run by ops/test on SQLite and Postgres (WEIR_SDK_DATABASE); by hand: pytest Tests/Clients/routing_test.py after a build.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
+
+from pages import block  # noqa: E402
+from weirlab import LOOPBACK, Lab, http, wait_for  # noqa: E402
+from weirload import chat  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab():
+    with Lab("routing", database=os.environ.get("WEIR_SDK_DATABASE", "sqlite")) as lab:
+        lab.start_simulator()
+        lab.start_control()
+        lab.create_tenant()
+        lab.create_provider()
+        yield lab
+        assert lab.traps() == []
+
+
+def ask(lab, model, key, *fields):
+    headers = {"Authorization": f"Bearer {key}", "content-type": "application/json", **dict(fields)}
+    body = chat(model)
+    if not model:
+        del body["model"]
+    status, received, body = http("POST", f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1/chat/completions", body, headers)
+    return status, {name.lower(): value for name, value in received.items()}, json.loads(body)
+
+
+def test_the_page(lab):
+    env = dict(os.environ, PATH=lab.bin + os.pathsep + os.environ["PATH"], WEIR_URL=lab.admin.base, WEIR_TOKEN=lab.admin.token)
+
+    def run(name, **values):
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", block("routing", "sh", name)], env=dict(env, **values), capture_output=True,
+                              text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    main, spare = lab.create_endpoint("eu"), lab.create_endpoint("us")
+    failing = lab.create_model("failing", upstream="sim-status503")
+    other = lab.create_model("sim-in12-out8")
+    routes = {route["model_id"]: route for route in lab.admin.all("/routes")}
+    lab.admin.delete(f"/routes/{routes[other]['id']}")
+    run("routing", MODEL=other, MAIN=main, SPARE=spare)
+    run("fallback", ROUTE=routes[failing]["id"], OTHER=other)
+    run("rights", KEY=lab.key_id)
+    made = next(route for route in lab.admin.all("/routes") if route["model_id"] == other)
+    assert made["strategy"] == "least_latency" and [target["priority"] for target in made["targets"]] == [0, 1]
+    lab.admin.patch(f"/routes/{made['id']}", {"serves_unnamed": True})
+    # A circle is found before it is published.
+    lab.admin.patch(f"/routes/{made['id']}", {"fallback_model_ids": [failing]})
+    problems = lab.admin.post("/config/draft/validate")
+    assert any("lead back" in problem["message"] for problem in problems["problems"]), problems
+    lab.admin.patch(f"/routes/{made['id']}", {"fallback_model_ids": []})
+    lab.roll_out()
+    lab.start_data_plane()
+    lab.wait_serving("failing")
+
+    status, headers, _ = ask(lab, "failing", lab.key)
+    assert status == 200 and headers["x-weir-model"] == "sim-in12-out8"
+    assert headers["x-weir-endpoint"] == main and headers["x-weir-attempt"] == "2"
+    status, headers, _ = ask(lab, "sim-in12-out8", lab.key, ("x-weir-endpoint", "us"), ("x-weir-strategy", "lowest_cost"))
+    assert status == 200 and headers["x-weir-endpoint"] == spare and headers["x-weir-attempt"] == "1"
+    assert ask(lab, "", lab.key)[0] == 200
+    plain = lab.create_key()["key"]
+    wait_for("the other key", lambda: ask(lab, "sim-in12-out8", plain)[0] == 200)
+    status, headers, _ = ask(lab, "failing", plain)
+    assert status == 200 and not any(name.startswith("x-weir-") and name != "x-weir-config-version" for name in headers), headers
+    assert ask(lab, "sim-in12-out8", plain, ("x-weir-endpoint", "us"))[0] == 403
+    records = lab.wait_usage(5)
+    assert {record["model"] for record in records} == {"sim-in12-out8"}
+    assert sorted(record["attempts"] for record in records) == [1, 1, 1, 2, 2] and all(float(record["cost"]) > 0 for record in records)
+    shown = subprocess.run([f"{lab.bin}/weir", "fleet", "endpoints", "-o", "json"], env=env, capture_output=True, text=True, check=True)
+    assert all(item["breaker"] in ("closed", "open", "half_open", None) for item in json.loads(shown.stdout)["items"]), shown.stdout
