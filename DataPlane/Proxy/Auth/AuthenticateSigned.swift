@@ -29,7 +29,7 @@ extension Authenticate {
             throw .frozen(until: until, nowMilliseconds: context.nowMilliseconds)
         }
         if let key { try context.address.check(key.scopes) }
-        return PendingCaller(claimed: key?.tenant) { body in
+        return PendingCaller { body in
             do throws(Rejection) {
                 let signed = try call.checked(body)
                 // The same words for a key that is not there, one without a signing secret, and a wrong signature.
@@ -71,7 +71,7 @@ extension Authenticate {
         guard !entry.tenant.disabled else { throw .forbidden("tenant_disabled", "The DID's tenant is disabled.") }
         context.loop.dids.keep(caller)
         let methods = caller.did.proof.isDocument ? try methods(of: entry, call, context.directory) : []
-        return PendingCaller(claimed: entry.tenant) { body in
+        return PendingCaller { body in
             do throws(Rejection) {
                 let signed = try call.checked(body)
                 if let user = entry.user { try checkUser(context.directory.user(user), of: "DID", context.nowMilliseconds) }

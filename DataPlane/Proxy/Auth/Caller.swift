@@ -119,14 +119,11 @@ enum Authentication {
 struct PendingCaller {
     /// A DID that nobody knows and that its tenant may take: once it has proved itself the control plane is asked. `finish` refuses it.
     var newcomer: Newcomer?
-    /// Whose it says it is; nil where that is nobody's yet.
-    var claimed: TenantEntry?
     /// Judges the proof with the whole body at hand.
     let finish: (UnsafeRawBufferPointer) -> Result<Caller, Rejection>
 
-    init(newcomer: Newcomer? = nil, claimed: TenantEntry? = nil, finish: @escaping (UnsafeRawBufferPointer) -> Result<Caller, Rejection>) {
+    init(newcomer: Newcomer? = nil, finish: @escaping (UnsafeRawBufferPointer) -> Result<Caller, Rejection>) {
         self.newcomer = newcomer
-        self.claimed = claimed
         self.finish = finish
     }
 }

@@ -89,7 +89,6 @@ final class LoopContext: @unchecked Sendable {
     private var sweepCount = 0
     /// Some stream may hold of a budget: what it came to is written down more often.
     var mayHoldStreams = false
-    private var nowAtSweep: Int64 = 0
     /// `date: …\r\n`, renewed by the sweep: formatting it for each answer would cost more than all its other fields.
     private(set) var dateLine: [UInt8] = []
     /// Microseconds, monotonic; renewed at each tick of the sweep and by whoever reads the clock anyway.
@@ -367,7 +366,6 @@ final class LoopContext: @unchecked Sendable {
     private func runSweep() {
         assertOnLoop()
         let now = readClock()
-        nowAtSweep = now
         sweepCount &+= 1
         if sweepCount % 5 == 0 { renewDate() }
         // Closing removes from the lists: walk copies.
