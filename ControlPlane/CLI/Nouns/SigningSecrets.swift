@@ -21,21 +21,13 @@ struct RotateSigningSecret: AsyncParsableCommand {
     @Argument(help: "Its id.")
     var id: String
 
-    @Option(help: "For how long the old secret works beside the new one. (default: 86400, a day)")
-    var graceSeconds: Int64?
-
-    @Flag(help: "Also while an earlier rotation's old secret still works: that one ends at once.")
-    var force = false
-
+    @OptionGroup var rotation: RotationOptions
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        var body = Body()
-        body.set("grace_seconds", graceSeconds)
-        if force { body.set("force", json: true) }
         try await connection.show(
-            try await connection.act(SigningSecretNoun.self, id, "rotate", body: body.json, revision: revision),
+            try await connection.act(SigningSecretNoun.self, id, "rotate", body: rotation.body, revision: revision),
             of: SigningSecretNoun.shown)
     }
 }

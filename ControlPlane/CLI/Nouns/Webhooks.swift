@@ -18,21 +18,13 @@ struct RotateWebhook: AsyncParsableCommand {
     @Argument(help: "Its id, or its name where names are unique.")
     var id: String
 
-    @Option(help: "For how long messages are signed with the old secret as well. (default: 86400, a day)")
-    var graceSeconds: Int64?
-
-    @Flag(help: "Also while an earlier rotation's old secret is still used: that one ends at once.")
-    var force = false
-
+    @OptionGroup var rotation: RotationOptions
     @OptionGroup var revision: RevisionOptions
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        var body = Body()
-        body.set("grace_seconds", graceSeconds)
-        if force { body.set("force", json: true) }
         try await connection.show(
-            try await connection.act(WebhookNoun.self, id, "rotate", body: body.json, revision: revision), of: WebhookNoun.shown)
+            try await connection.act(WebhookNoun.self, id, "rotate", body: rotation.body, revision: revision), of: WebhookNoun.shown)
     }
 }
 
