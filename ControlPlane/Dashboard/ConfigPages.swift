@@ -96,7 +96,7 @@ struct ConfigPages: RouteGroup {
             let made = try await api.call(
                 .post, "/admin/api/config/versions", ["note": .string(sent["note"] ?? "")], revision: sent["revision"] ?? "", for: visit
             ).value
-            return DashboardRoutes.redirect(
+            return .redirect(
                 to: "/admin/rollouts/new?" + FormBody.query([("version", String(made["version"]?.intValue ?? 0))]))
         } catch let refusal as DomainError {
             return try await publishing(visit, refusal: refusal, note: sent["note"] ?? "")

@@ -39,7 +39,7 @@ package struct DashboardRoutes: RouteGroup {
                 return answer
             }
         }
-        table.get("/admin/", .signOn) { _ in Self.redirect(to: "/admin") }
+        table.get("/admin/", .signOn) { _ in .redirect(to: "/admin") }
         page(.get, "/admin", to: &table, overview)
         NounPages(self).addRoutes(to: &table)
         ReportPages(self).addRoutes(to: &table)
@@ -57,19 +57,26 @@ package struct DashboardRoutes: RouteGroup {
     }
 
     private func answer(_ request: APIRequest, _ make: Making) async throws -> APIResponse {
-        guard let held = cookies.session(in: request.headers),
-            let actor = try? await signOn.sessions.authenticate(held).asking(from: request.remoteAddress, in: request.requestID)
-        else {
+        guard let held = cookies.session(in: request.headers), let actor = try await signedOn(held) else {
             let query = FormBody.query(request.query.names.sorted().map { ($0, request.query[$0] ?? "") })
             let next = request.method == .post ? "/admin" : request.path + (query.isEmpty ? "" : "?" + query)
-            return Self.redirect(to: "/admin/sign-in?" + FormBody.query([("next", next)]))
+            return .redirect(to: "/admin/sign-in?" + FormBody.query([("next", next)]))
         }
-        let visit = Visit(request: request, actor: actor, held: held)
+        let visit = Visit(request: request, actor: actor.asking(from: request.remoteAddress, in: request.requestID), held: held)
         do {
             return try await make(visit)
         } catch {
             guard let refusal = error as? DomainError ?? DomainError(translating: error) else { throw error }
             return message(refusal, visit)
+        }
+    }
+
+    /// Nil: the session has ended. That it cannot be looked up is another matter, and told as one.
+    private func signedOn(_ held: AdminSessions.Held) async throws -> Actor? {
+        do {
+            return try await signOn.sessions.authenticate(held)
+        } catch DomainError.unauthenticated {
+            return nil
         }
     }
 
@@ -104,13 +111,6 @@ package struct DashboardRoutes: RouteGroup {
         return answer
     }
 
-    /// 303: whatever the method was, the next is a GET (RFC 9110 §15.4.4).
-    static func redirect(to location: String, _ cookies: [String] = []) -> APIResponse {
-        var headers: HTTPFields = [.location: location]
-        for cookie in cookies { headers.append(HTTPField(name: .setCookie, value: cookie)) }
-        return APIResponse(status: .seeOther, headers: headers)
-    }
-
     // MARK: Signing on with a token
 
     private func addSigningOn(to table: inout RouteTable) {
@@ -122,7 +122,7 @@ package struct DashboardRoutes: RouteGroup {
             try SameSite.checkSignIn(request.headers, signOn.policy)
             do {
                 let held = try await tokens.signOn(form["token"]?.trimmed ?? "", signOn.sessions)
-                return Self.redirect(to: Self.own(form["next"]), [cookies.keeping(held)])
+                return .redirect(to: Self.own(form["next"]), [cookies.keeping(held)])
             } catch let refusal as DomainError {
                 return signInPage(next: form["next"], problem: Problem(refusal).detail, status: Problem(refusal).status)
             }

@@ -23,7 +23,7 @@ struct DocsPages: RouteGroup {
     }
 
     func addRoutes(to table: inout RouteTable) {
-        table.get("/docs/", .open) { _ in DashboardRoutes.redirect(to: "/docs") }
+        table.get("/docs/", .open) { _ in .redirect(to: "/docs") }
         table.get("/docs", .open) { [page] _ in DashboardRoutes.html(page) }
     }
 

@@ -56,7 +56,6 @@ struct NounPages: RouteGroup {
     private static let dangerous: Set<String> = ["revoke", "abort"]
     /// So many are offered in a choice; of more, the id is asked for.
     private static let mostChoices: Int64 = 200
-    private static let mostExported = 20_000
 
     func addRoutes(to table: inout RouteTable) {
         for subject in Self.subjects where api.route(.get, subject.api) != nil {
@@ -163,24 +162,17 @@ struct NounPages: RouteGroup {
         return found
     }
 
-    /// As CSV (RFC 4180), page by page.
+    /// As CSV, page by page: however long the list is, one page of it is held.
     private func export(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
         let filters = subject.shapes.filter(\.isFilter)
         try visit.request.query.allow(Set(filters.map(\.name) + ["sort"]))
-        var asked = Dictionary(Self.asked(visit.request.query, filters)) { $1 }
-        asked["limit"] = "200"
-        let shapes = subject.shown
-        var lines = CSV.line(shapes.map(\.name))
-        var count = 0
-        while true {
-            let answer = try await api.get(subject.api, asked, for: visit)
-            let items = answer["items"]?.arrayValue ?? []
-            for item in items { lines += CSV.line(shapes.map { CSV.text(item[$0.name]) }) }
-            count += items.count
-            guard let next = answer["next_cursor"]?.stringValue, count < Self.mostExported else { break }
-            asked["cursor"] = next
+        let asked = Dictionary(Self.asked(visit.request.query, filters) + [("limit", String(PageRequest.maximumLimit))]) { $1 }
+        let columns = subject.shown.map(\.name)
+        var answer = try await APIResponse.streamed(contentType: UsageFormat.csv.contentType, after: nil) { after in
+            let page = try await api.get(subject.api, asked.merging(["cursor": after?.id ?? ""]) { $1 }, for: visit)
+            let lines = UsageFormat.csv.lines(page["items"]?.arrayValue ?? [], columns: columns, withTitles: after == nil)
+            return (lines, page["next_cursor"]?.stringValue.map { Cursor(list: "export", time: 0, id: $0) })
         }
-        var answer = APIResponse.text(lines, contentType: "text/csv; charset=utf-8")
         answer.headers[.contentDisposition] = "attachment; filename=\"\(subject.words.path).csv\""
         return answer
     }
@@ -262,7 +254,7 @@ struct NounPages: RouteGroup {
         let href = "\(subject.page)/\(item["id"]?.stringValue ?? "")"
         guard let once = route?.shapes.first(where: { $0.about.hasSuffix("shown this once.") }), let secret = item[once.name]?.stringValue
         else {
-            return DashboardRoutes.redirect(to: href)
+            return .redirect(to: href)
         }
         let page = CreatedPage(
             chrome: dashboard.chrome(subject.title(of: item), visit), label: Rendering.label(once.name), secret: secret, href: href)
@@ -318,7 +310,7 @@ struct NounPages: RouteGroup {
         let object = JSONValue.object(Forms.object(shapes, sent, isNew: false))
         do {
             _ = try await api.call(.patch, "\(subject.api)/\(id)", object, revision: sent["revision"] ?? "", for: visit)
-            return DashboardRoutes.redirect(to: "\(subject.page)/\(id)")
+            return .redirect(to: "\(subject.page)/\(id)")
         } catch let refusal as DomainError {
             // Somebody else was faster: what was written here stays, beside what is there now.
             var (revision, now): (String?, [Fact]) = (sent["revision"], [])
@@ -358,7 +350,7 @@ struct NounPages: RouteGroup {
         if verb == "delete" {
             do {
                 _ = try await api.call(.delete, "\(subject.api)/\(id)", revision: sent["revision"] ?? "", for: visit)
-                return DashboardRoutes.redirect(to: subject.page)
+                return .redirect(to: subject.page)
             } catch let refusal as DomainError {
                 return try await asking(subject, verb, visit, refusal: refusal)
             }

@@ -101,7 +101,7 @@ extension DashboardRoutes {
             Column(text: "Cost", isNumber: true),
         ]
         return Chart(
-            title: "Requests by hour, UTC", svg: Charts.bars(bars) { Rendering.grouped(Int64($0)) },
+            title: "Requests by hour, UTC", svg: Charts.bars(bars) { Rendering.grouped(Int64(exactly: $0.rounded()) ?? .max) },
             table: Table(columns: columns, rows: rows))
     }
 

@@ -10,6 +10,7 @@ enum Templates {
 
     static let all: [String: String] = [
         "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
+        "filters": filters,
         "table": table, "created": created, "overview": overview, "report": report, "docs": docs,
     ]
 
@@ -47,6 +48,10 @@ enum Templates {
         <div class="note {{kind}}" role="alert">{{#lines}}<p>{{.}}</p>{{/lines}}</div>{{#back}}<p><a href="{{back}}">Go back</a></p>{{/back}}{{/content}}{{/layout}}
         """
 
+    private static let filters = """
+        {{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button>
+        """
+
     private static let cell = """
         {{#href}}<a href="{{href}}">{{text}}</a>{{/href}}{{^href}}{{#kind}}<span class="tag {{kind}}">{{text}}</span>{{/kind}}{{^kind}}{{text}}{{/kind}}{{/href}}
         """
@@ -59,7 +64,7 @@ enum Templates {
     private static let list = """
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
         <p class="soft">{{about}}</p>
-        {{#hasFilters}}<form class="filters" method="get" role="search">{{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button>{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
+        {{#hasFilters}}<form class="filters" method="get" role="search">{{>filters}}{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
         <div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p>{{#emptyAct}}<a class="button main-act" href="{{href}}">{{text}}</a>{{/emptyAct}}</div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
         <div class="acts">{{#first}}<a class="button" href="{{first}}">First page</a>{{/first}}{{#next}}<a class="button" href="{{next}}">Next page</a>{{/next}}{{#export}}<a class="button" href="{{export}}">Export as CSV</a>{{/export}}</div>{{/content}}{{/layout}}
         """
@@ -102,7 +107,7 @@ enum Templates {
 
     private static let report = """
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button" href="{{href}}">{{text}}</a>{{/acts}}</div></div><p class="soft">{{about}}</p>
-        <form class="filters" method="get">{{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button></form>
+        <form class="filters" method="get">{{>filters}}</form>
         {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>{{/content}}{{/layout}}
         """
 

@@ -207,7 +207,9 @@ struct DashboardTests {
         #expect(Rendering.grouped(-1234) == "−1\u{202F}234")
         #expect(Rendering.time("2026-11-26T04:05:06.123Z") == "2026-11-26 04:05:06 UTC")
         #expect(Rendering.label("payment_valid_until") == "Payment valid until")
-        #expect(CSV.line(["=1+1", "a,\"b\"", "-5"]) == "'=1+1,\"a,\"\"b\"\"\",-5\r\n")
+        let row: JSONValue = ["a": "=1+1", "b": "a,\"b\"", "c": "-5", "d": ["x": 1, "y": "z"]]
+        let line = UsageFormat.csv.lines([row], columns: ["a", "b", "c", "d"], withTitles: false)
+        #expect(String(decoding: line, as: UTF8.self) == "'=1+1,\"a,\"\"b\"\"\",-5,\"{\"\"x\"\":1,\"\"y\"\":\"\"z\"\"}\"\r\n")
         #expect(FormBody.parse(Array("a=1+2&b=%C3%A9&c&a=3&%zz=%".utf8)) == ["a": "3", "b": "é", "c": "", "%zz": "%"])
     }
 }

@@ -18,7 +18,7 @@ package struct SignOnRoutes: RouteGroup {
             try request.query.allow(["tenant_id"])
             do {
                 let (location, kept) = try await signOn.begin(tenantID: request.query["tenant_id"])
-                return Self.redirect(to: location, [cookies.keeping(attempt: kept)])
+                return .redirect(to: location, [cookies.keeping(attempt: kept)])
             } catch let refusal as SignOnRefusal {
                 return page(of: refusal)
             }
@@ -29,26 +29,19 @@ package struct SignOnRoutes: RouteGroup {
                 let (held, _) = try await signOn.finish(
                     kept: cookies.attempt(in: request.headers), state: query["state"], code: query["code"], error: query["error"],
                     from: request.remoteAddress, in: request.requestID)
-                return Self.redirect(to: "/admin", [cookies.keeping(held), cookies.forgettingAttempt])
+                return .redirect(to: "/admin", [cookies.keeping(held), cookies.forgettingAttempt])
             } catch let refusal as SignOnRefusal {
                 return page(of: refusal)
             }
         }
         table.post("/admin/logout", .signOn, RouteDocs("End the session of this browser."), upTo: 4096) { request in
-            guard let held = cookies.session(in: request.headers) else { return Self.redirect(to: "/admin/sign-in", []) }
+            guard let held = cookies.session(in: request.headers) else { return .redirect(to: "/admin/sign-in") }
             let form = String(decoding: request.body, as: UTF8.self)
             let given = form.hasPrefix("csrf_token=") ? String(form.dropFirst("csrf_token=".count)) : nil
             try SameSite.check(request.headers, held, signOn.policy, given: given)
             try await signOn.sessions.close(held)
-            return Self.redirect(to: "/admin/sign-in", [cookies.forgettingSession])
+            return .redirect(to: "/admin/sign-in", [cookies.forgettingSession])
         }
-    }
-
-    /// 303: whatever the method was, the next is a GET (RFC 9110 §15.4.4).
-    private static func redirect(to location: String, _ cookies: [String]) -> APIResponse {
-        var headers: HTTPFields = [.location: location]
-        for cookie in cookies { headers.append(HTTPField(name: .setCookie, value: cookie)) }
-        return APIResponse(status: .seeOther, headers: headers)
     }
 
     private func page(of refusal: SignOnRefusal) -> APIResponse {
@@ -80,18 +73,5 @@ enum SignOnPage {
             if let name = HTTPField.Name(name) { answer.headers[name] = value }
         }
         return answer
-    }
-
-    static func escaped(_ text: String) -> String {
-        text.reduce(into: "") { out, character in
-            switch character {
-            case "&": out += "&amp;"
-            case "<": out += "&lt;"
-            case ">": out += "&gt;"
-            case "\"": out += "&quot;"
-            case "'": out += "&#39;"
-            default: out.append(character)
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 package import Domain
 import HTTPTypes
 import Nouns
-import Primitives
+package import Primitives
 
 package struct UsageRoutes: RouteGroup {
     let usage: UsageQueries
@@ -36,11 +36,11 @@ package struct UsageRoutes: RouteGroup {
     }
 }
 
-/// How records are written for other programs.
-enum UsageFormat: String, CaseIterable {
+/// How lists are written for other programs.
+package enum UsageFormat: String, CaseIterable {
     case csv, jsonl
 
-    var contentType: String {
+    package var contentType: String {
         switch self {
         case .csv: "text/csv; charset=utf-8"
         case .jsonl: "application/jsonl"
@@ -57,7 +57,8 @@ enum UsageFormat: String, CaseIterable {
     ]
 
     /// One line for each record; of CSV (RFC 4180) the first one may be the columns' names.
-    func lines(_ records: [JSONValue], columns: [String] = UsageFormat.columns, withTitles: Bool) -> [UInt8] {
+    package func lines(_ records: [JSONValue], columns: [String]? = nil, withTitles: Bool) -> [UInt8] {
+        let columns = columns ?? Self.columns
         var out: [UInt8] = []
         switch self {
         case .jsonl:
@@ -75,8 +76,9 @@ enum UsageFormat: String, CaseIterable {
         switch value {
         case .null: return ""
         case .string(let text): return quoted(text)
-        case .array(let values): return quoted(values.compactMap(\.stringValue).joined(separator: " "))
-        default: return value.text
+        case .array(let values) where values.allSatisfy { $0.stringValue != nil }:
+            return quoted(values.compactMap(\.stringValue).joined(separator: " "))
+        default: return quoted(value.text)
         }
     }
 

@@ -33,6 +33,14 @@ package struct APIResponse: Sendable {
         return response
     }
 
+    /// 303: whatever the method was, the next is a GET (RFC 9110 §15.4.4).
+    /// - Parameter cookies: `Set-Cookie` fields.
+    package static func redirect(to location: String, _ cookies: [String] = []) -> APIResponse {
+        var headers: HTTPFields = [.location: location]
+        for cookie in cookies { headers.append(HTTPField(name: .setCookie, value: cookie)) }
+        return APIResponse(status: .seeOther, headers: headers)
+    }
+
     package static let noContent = APIResponse(status: .noContent)
 
     /// One page of a list.
