@@ -290,6 +290,45 @@ struct InvoiceTests {
         }
     }
 
+    @Test("a head that is signed and goes further than any chain is none, and the next records are taken", arguments: TestDatabases.all)
+    func endless(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            var month = try await Month(h)
+            for (number, sequence) in [(Int64.max, UInt64(90)), (UsageChain.mostRecords + 1, 91)] {
+                var batch = try month.first.batch([month.record(sequence, at: Self.february + 7)])
+                let signed = try UsageHead(
+                    dataPlaneID: month.first.id, incarnation: month.first.incarnation, tenantID: month.customers.tenants[0], number: number,
+                    link: .of([1]), signedAt: Self.february + 8
+                ).signed(by: month.first.key)
+                var head = Weir_V1_UsageHead()
+                head.tenantID = signed.tenantID
+                head.number = UInt64(number)
+                head.link = Data(signed.link.bytes)
+                head.signedAtMs = signed.signedAt
+                head.signature = Data(signed.signature)
+                batch.heads = [head]
+                #expect(try await month.store(batch, by: month.first).storedSequence == batch.sequence)
+            }
+            let last = try month.first.batch([month.record(92, at: Self.february + 9)], signedAt: Self.february + 10)
+            #expect(try await month.store(last, by: month.first).storedSequence == last.sequence)
+            #expect(try Self.verify(try await month.invoice(month: "2027-02"), pinned: month.keys).charged.requests == 4)
+        }
+    }
+
+    @Test("an invoice whose numbers are at the end of all integers is false, and traps nothing")
+    func edges() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind) { h in
+            let month = try await Month(h)
+            var lines = try await month.invoice()
+            let place = try #require(lines.firstIndex { $0["kind"] == "chain" })
+            guard case .object(var chain) = lines[place] else { return }
+            (chain["first"], chain["last"]) = (.int(.max), .int(.max))
+            lines[place] = .object(chain)
+            #expect(throws: InvoiceFault.self) { try Self.verify(lines, pinned: month.keys) }
+        }
+    }
+
     @Test("a chain that a release before did not follow goes on from the next signed head", arguments: TestDatabases.all)
     func unfollowed(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in

@@ -191,7 +191,7 @@ struct InvoiceVerifier {
         let (first, last) = (try number(value, "first"), try number(value, "last"))
         guard seen.insert(name).inserted else { throw fault("the chain \(name) is there twice") }
         guard let key = keys[name.dataPlaneID] else { throw fault("no key of \(name.dataPlaneID) is named") }
-        guard first >= 1, last >= first - 1 else { throw fault("has no beginning or no end") }
+        guard first >= 1, last >= first - 1, last <= UsageChain.mostRecords else { throw fault("has no beginning or no end") }
         if let before = earlier[name], first > before.number + 1 {
             throw fault("the records \(before.number + 1) to \(first - 1) of \(name) are in neither invoice")
         }

@@ -52,7 +52,7 @@ package struct UsageBatchBytes: Sendable {
     func heads(of dataPlaneID: String) -> [UsageHead] {
         heads.compactMap { range in
             guard let head = try? Weir_V1_UsageHead(serializedBytes: Array(bytes[range])), let number = Int64(exactly: head.number),
-                let link = Digest256(bytes: head.link), UsageChain.isTenant(head.tenantID.utf8)
+                number <= UsageChain.mostRecords, let link = Digest256(bytes: head.link), UsageChain.isTenant(head.tenantID.utf8)
             else { return nil }
             return UsageHead(
                 dataPlaneID: dataPlaneID, incarnation: incarnation, tenantID: head.tenantID, number: number, link: link,
