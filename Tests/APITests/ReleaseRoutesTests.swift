@@ -12,7 +12,7 @@ import Storage
 import Synchronization
 import Testing
 
-@Suite("Publishing and test calls over HTTP", .timeLimit(.minutes(2)))
+@Suite("Publishing and test calls over HTTP", .timeLimit(.minutes(10)))
 struct ReleaseRoutesTests {
     @Test("the draft is published and reset as it was seen, or not at all", arguments: TestDatabases.all)
     func preconditions(_ kind: TestDatabase) async throws {

@@ -11,7 +11,7 @@ import Storage
 import Telemetry
 import Testing
 
-@Suite("One resource has one spelling", .timeLimit(.minutes(2)))
+@Suite("One resource has one spelling", .timeLimit(.minutes(10)))
 struct RequestFormTests {
     @Test(
         "other spellings of a path are refused",

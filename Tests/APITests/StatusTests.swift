@@ -142,7 +142,7 @@ struct StatusTests {
             let findings = try await h.get("/admin/api/status").json["findings"]?.arrayValue ?? []
             let warnings = findings.filter { $0["code"] == "model_warning" }.compactMap { $0["message"]?.stringValue }
             #expect(warnings.contains { $0.contains("no enabled route") } && warnings.contains { $0.contains("no price") })
-            try await h.database.transaction { connection in
+            _ = try await h.database.transaction { connection in
                 try connection.execute(
                     "UPDATE credentials SET deleted_at = 1 WHERE id = $1", [.text(c.credential)])
             }
@@ -228,7 +228,7 @@ struct StatusTests {
             _ = try await h.create("/admin/api/keys", ["project_id": .string(c.project), "name": "k", "expires_at": .string(soon)])
             #expect(try await Self.codes(h).isSuperset(of: ["token_expires", "key_expires"]))
             #expect(try await !Self.codes(h, as: .viewer).contains("token_expires"))
-            try await h.database.transaction { connection in
+            _ = try await h.database.transaction { connection in
                 try connection.execute("UPDATE credentials SET master_key_id = 'other'")
             }
             h.services.domain.warnings.expires("certificate x.pem", at: h.clock.nowMilliseconds() + 1000)

@@ -11,7 +11,7 @@ import Trust
 @testable import Domain
 
 /// Alerts, from the event to what arrives.
-@Suite("Webhooks", .timeLimit(.minutes(2)))
+@Suite("Webhooks", .timeLimit(.minutes(10)))
 struct WebhookTests {
     /// Everybody who is called: what they were sent, and what each answers.
     private final class World: OutboundHTTP {

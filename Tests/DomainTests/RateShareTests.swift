@@ -7,7 +7,7 @@ import Storage
 import Testing
 
 /// Data planes that share a limit, their messages late and lost.
-@Suite("Shares of limits", .timeLimit(.minutes(2)))
+@Suite("Shares of limits", .timeLimit(.minutes(10)))
 struct RateShareTests {
     /// A data plane as far as it shares one counter.
     private struct Plane {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Routes that learn", .timeLimit(.minutes(3)))
+@Suite("Routes that learn", .timeLimit(.minutes(10)))
 struct BanditTests {
     private static let strategies: [Weir_V1_RouteStrategy] = [.epsilonGreedy, .ucb1, .thompson]
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Whose request bodies are held", .timeLimit(.minutes(3)))
+@Suite("Whose request bodies are held", .timeLimit(.minutes(10)))
 struct BodyBudgetTests {
     @Test func aloneATenantMayFillIt() {
         var budget = BodyBudget(maximum: 1000)

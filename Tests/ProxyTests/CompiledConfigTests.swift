@@ -6,7 +6,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Compiled configuration", .timeLimit(.minutes(3)))
+@Suite("Compiled configuration", .timeLimit(.minutes(10)))
 struct CompiledConfigTests {
     private func compile(_ payload: Weir_V1_ConfigPayload, reusing known: [CompiledConfig] = []) throws -> CompiledConfig {
         try ConfigCompiler(reusing: known).compile(payload, version: 3, digest: [])

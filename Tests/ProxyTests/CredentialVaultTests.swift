@@ -6,7 +6,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Provider credentials", .timeLimit(.minutes(3)))
+@Suite("Provider credentials", .timeLimit(.minutes(10)))
 struct CredentialVaultTests {
     let fixture = SnapshotFixture()
 

@@ -7,7 +7,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Directory", .timeLimit(.minutes(3)))
+@Suite("Directory", .timeLimit(.minutes(10)))
 struct DirectoryTests {
     /// What the directory should say, kept the plain way.
     struct Model {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("What the operator hears of endpoints", .timeLimit(.minutes(3)))
+@Suite("What the operator hears of endpoints", .timeLimit(.minutes(10)))
 struct EndpointStatesTests {
     private let log = CapturingSink()
     private let clock = ManualClock(milliseconds: SnapshotFixture.now)
@@ -106,7 +106,7 @@ struct EndpointStatesTests {
     }
 }
 
-@Suite("Failing over is seen", .timeLimit(.minutes(3)))
+@Suite("Failing over is seen", .timeLimit(.minutes(10)))
 struct FailoverSeenTests {
     @Test func aDeadFirstEndpointShowsInLogMetricsAndHealth() async throws {
         let log = CapturingSink()

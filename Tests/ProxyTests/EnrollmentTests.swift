@@ -5,7 +5,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Enrolment", .timeLimit(.minutes(3)))
+@Suite("Enrolment", .timeLimit(.minutes(10)))
 struct EnrollmentTests {
     let folder = TemporaryFolder()
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("A compressed answer", .timeLimit(.minutes(3)))
+@Suite("A compressed answer", .timeLimit(.minutes(10)))
 struct InflaterTests {
     static let text = Array(#"{"choices":[{"message":{"content":"hello hello hello"}}]}"#.utf8)
     static let deflated: [UInt8] = [

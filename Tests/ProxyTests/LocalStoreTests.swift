@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Local database", .timeLimit(.minutes(3)))
+@Suite("Local database", .timeLimit(.minutes(10)))
 struct LocalStoreTests {
     let folder = TemporaryFolder()
 

@@ -10,7 +10,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("A revoked data plane", .timeLimit(.minutes(3)))
+@Suite("A revoked data plane", .timeLimit(.minutes(10)))
 struct RevokedDataPlaneTests {
     private let fixture = SnapshotFixture()
     private let key = KeyID.random()

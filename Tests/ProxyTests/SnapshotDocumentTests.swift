@@ -8,7 +8,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Signed documents", .timeLimit(.minutes(3)))
+@Suite("Signed documents", .timeLimit(.minutes(10)))
 struct SnapshotDocumentTests {
     let fixture = SnapshotFixture()
 

@@ -9,7 +9,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Snapshots on the disk", .timeLimit(.minutes(3)))
+@Suite("Snapshots on the disk", .timeLimit(.minutes(10)))
 struct SnapshotRestartTests {
     let fixture = SnapshotFixture()
 

@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// Each strategy's choices from a seed, with a clock of the test's own.
-@Suite("Strategies of routes", .timeLimit(.minutes(3)))
+@Suite("Strategies of routes", .timeLimit(.minutes(10)))
 struct StrategyTests {
     /// - Parameter targets: weight and priority of each.
     private func route(

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Shipping usage", .timeLimit(.minutes(3)))
+@Suite("Shipping usage", .timeLimit(.minutes(10)))
 struct UsageShippingTests {
     @Test("The first batch goes alone, then a window's worth, and nothing more until answers come")
     func window() {

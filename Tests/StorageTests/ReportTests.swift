@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 /// What may take long and what must not wait for it.
-@Suite("A report", .timeLimit(.minutes(2)))
+@Suite("A report", .timeLimit(.minutes(10)))
 struct ReportTests {
     /// More than anybody waits for; it stops when it is stopped.
     private static let endless = """

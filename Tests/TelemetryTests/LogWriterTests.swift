@@ -38,7 +38,7 @@ struct LogWriterTests {
         }
     }
 
-    @Test("a pipe that nobody reads stops nobody, and what was lost is counted and told once there is room", .timeLimit(.minutes(1)))
+    @Test("a pipe that nobody reads stops nobody, and what was lost is counted and told once there is room", .timeLimit(.minutes(10)))
     func unreadPipe() throws {
         let pipe = try Pipe()
         let writer = LogWriter(descriptor: pipe.writing, maximumBytes: 32_768, clock: ManualClock(milliseconds: 0))
@@ -60,7 +60,7 @@ struct LogWriterTests {
         #expect(writer.dropped == dropped)
     }
 
-    @Test("a pipe that was closed loses lines and nothing else", .timeLimit(.minutes(1)))
+    @Test("a pipe that was closed loses lines and nothing else", .timeLimit(.minutes(10)))
     func closedPipe() throws {
         signal(SIGPIPE, SIG_IGN)
         let pipe = try Pipe()

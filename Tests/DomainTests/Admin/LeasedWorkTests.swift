@@ -7,7 +7,7 @@ import Synchronization
 import Telemetry
 import Testing
 
-@Suite("Background work", .timeLimit(.minutes(2)))
+@Suite("Background work", .timeLimit(.minutes(10)))
 struct LeasedWorkTests {
     private final class Count: Sendable {
         private let value = Mutex(0)

@@ -13,7 +13,7 @@ import Testing
 @testable import Proxy
 
 /// One budget over real planes: what it covers is served, and nothing else, whatever happens to either.
-@Suite("A budget over both planes", .timeLimit(.minutes(3)), .serialized)
+@Suite("A budget over both planes", .timeLimit(.minutes(10)), .serialized)
 struct BudgetsTests {
     private static let model = "sim-in20-out64"
     /// 20 × 2.50 $ and 64 × 10 $ a million, in nano-dollars.
@@ -75,19 +75,16 @@ struct BudgetsTests {
         } != nil
     }
 
-    private static func ask(_ plane: RunningDataPlane, _ key: String) throws -> (status: Int, body: String) {
+    private static func ask(_ plane: RunningDataPlane, _ key: String) async throws -> (status: Int, body: String) {
         let body = #"{"model":"\#(model)","max_tokens":64,"messages":[{"role":"user","content":"hello"}]}"#
-        return try plane.send(headers: ["Authorization: Bearer \(key)"], body: body)
+        return try await plane.send(headers: ["Authorization: Bearer \(key)"], body: body)
     }
 
-    /// The same on a thread of its own, which leaves the tests' threads to the control plane in this process; again until it was told in time
-    /// whether the budget allows it.
+    /// The same, again until it was told in time whether the budget allows it.
     private static func askUntilKnown(_ plane: RunningDataPlane, _ key: String) async -> (status: Int, body: String) {
-        let deadline = MonotonicClock.nowMicroseconds() + 40_000_000
+        let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
         while true {
-            let answer: (status: Int, body: String) = await withCheckedContinuation { continuation in
-                Thread.detachNewThread { continuation.resume(returning: (try? ask(plane, key)) ?? (0, "")) }
-            }
+            let answer: (status: Int, body: String) = (try? await ask(plane, key)) ?? (0, "")
             if answer.status != 503 || MonotonicClock.nowMicroseconds() > deadline { return answer }
         }
     }
@@ -103,14 +100,7 @@ struct BudgetsTests {
             let answers = Answers()
             await withTaskGroup(of: Void.self) { group in
                 for _ in 0..<40 {
-                    group.addTask {
-                        await withCheckedContinuation { continuation in
-                            Thread.detachNewThread {
-                                if let answer = try? Self.ask(plane, key) { answers.add(answer) }
-                                continuation.resume()
-                            }
-                        }
-                    }
+                    group.addTask { if let answer = try? await Self.ask(plane, key) { answers.add(answer) } }
                 }
             }
             let seen = answers.seen
@@ -149,8 +139,8 @@ struct BudgetsTests {
                 let text = try? String(contentsOfFile: "/dev/shm/" + name, encoding: .utf8)
                 if let boot, text?.contains(boot) == true { try FileManager.default.removeItem(atPath: "/dev/shm/" + name) }
             }
-            plane = try await RunningDataPlane.start(folder.path, token: nil)
-            let refused = try Self.ask(plane, key)
+            plane = try await RunningDataPlane.start(folder.path, token: nil, budgetTimeout: 200)
+            let refused = try await Self.ask(plane, key)
             #expect(refused.status == 503 && refused.body.contains("budget_unavailable"), "\(refused.body)")
             #expect(plane.link.budgets.store?.previousBoot == boot)
             await plane.stop()
@@ -165,7 +155,7 @@ struct BudgetsTests {
             let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
             let budget = try await scene.budget(1, mode: .observe)
             #expect(await Self.ready(plane, scene))
-            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
             while plane.link.budgets.sums.observed == 0, MonotonicClock.nowMicroseconds() < deadline {
                 #expect(await Self.askUntilKnown(plane, key).status == 200)
             }

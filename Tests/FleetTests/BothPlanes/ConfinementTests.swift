@@ -11,7 +11,7 @@ import Testing
 @testable import Proxy
 
 /// A data plane of some tenants holds what they may use and nothing else, and what it reports counts for them only.
-@Suite("A data plane and its tenants", .timeLimit(.minutes(3)))
+@Suite("A data plane and its tenants", .timeLimit(.minutes(10)))
 struct ConfinementTests {
     private static func with(
         _ kind: TestDatabase, _ body: (RunningControl, any Database, SimulatorServer) async throws -> Void
@@ -61,7 +61,7 @@ struct ConfinementTests {
             try await serve(tenants)
             #expect(
                 await plane.snapshot { holds(["sim-in120-out64", "sim-in50-out10"], $0) && $0.directory.lookup(theirKey.id) != nil } != nil)
-            #expect(try plane.chat(key: theirKey.text, model: "sim-in50-out10").status == 200)
+            #expect(try await plane.chat(key: theirKey.text, model: "sim-in50-out10").status == 200)
             #expect(try await control.usage(reaching: 1).records == 1)
             // Taken again.
             try await serve([tenants[0]])
@@ -101,8 +101,8 @@ struct ConfinementTests {
             try await database.transaction { c in
                 _ = try c.execute("UPDATE data_planes SET tenant_ids = $1", [.text(#"["\#(other.rawValue)"]"#)])
             }
-            #expect(try plane.chat(key: key.text, model: "sim-in120-out64").status == 200)
-            let deadline = MonotonicClock.nowMicroseconds() + 20_000_000
+            #expect(try await plane.chat(key: key.text, model: "sim-in120-out64").status == 200)
+            let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
             var apart: [QuarantineTotal] = []
             while apart.isEmpty, MonotonicClock.nowMicroseconds() < deadline {
                 try await Task.sleep(for: .milliseconds(20))

@@ -11,7 +11,7 @@ import Trust
 @testable import Proxy
 
 /// The first request of a DID that nobody knows, over both real planes.
-@Suite("New DIDs, over both planes", .timeLimit(.minutes(2)), .serialized)
+@Suite("New DIDs, over both planes", .timeLimit(.minutes(10)), .serialized)
 struct NewcomersTests {
     fileprivate static let model = "sim-in120-out64"
 
@@ -32,7 +32,7 @@ struct NewcomersTests {
 
         func chat(_ plane: RunningDataPlane, model: String = NewcomersTests.model) async throws -> (status: Int, body: String) {
             let body = #"{"model":"\#(model)","messages":[{"role":"user","content":"hello"}]}"#
-            return try await plane.sent(headers: try headers("POST", "/v1/chat/completions", body: body), body: body)
+            return try await plane.send(headers: try headers("POST", "/v1/chat/completions", body: body), body: body)
         }
     }
 

@@ -163,7 +163,7 @@ final class RunningControl: Sendable {
     }
 
     /// Waits until so many batches' records of a data plane were taken, billed or kept apart; answers how far it came.
-    func shipped(by dataPlaneID: String, reaching count: Int64, seconds: Int64 = 30) async throws -> Int64 {
+    func shipped(by dataPlaneID: String, reaching count: Int64, seconds: Int64 = 120) async throws -> Int64 {
         let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
         while true {
             let mark = try await database.read { c in
@@ -176,7 +176,7 @@ final class RunningControl: Sendable {
     }
 
     /// Waits until all usage up to a moment is known (Unix milliseconds); answers up to when it is when the time is up.
-    func usageKnown(until moment: Int64, seconds: Int64 = 30) async throws -> Int64 {
+    func usageKnown(until moment: Int64, seconds: Int64 = 120) async throws -> Int64 {
         let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
         while true {
             let asOf = try await services.usage.report(UsageReportRequest(), for: .administrator).json["as_of"]?.stringValue
@@ -187,7 +187,7 @@ final class RunningControl: Sendable {
     }
 
     /// Waits until so many records are stored; answers what is stored when the time is up.
-    func usage(reaching count: Int64, seconds: Int64 = 30) async throws -> (
+    func usage(reaching count: Int64, seconds: Int64 = 120) async throws -> (
         records: Int64, distinct: Int64, input: Int64, output: Int64, cost: Int64
     ) {
         let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000

@@ -45,8 +45,9 @@ final class RunningDataPlane: Sendable {
 
     /// - Parameter token: nil for one that is enrolled already.
     /// - Parameter countsByRegion: it says that it counts limits with the others of its region.
+    /// - Parameter budgetTimeout: milliseconds.
     static func start(
-        _ folder: String, token: String?, clock: any WallClock = SystemClock(), countsByRegion: Bool = false
+        _ folder: String, token: String?, clock: any WallClock = SystemClock(), countsByRegion: Bool = false, budgetTimeout: Int = 60_000
     ) async throws -> RunningDataPlane {
         let local = try LocalStore(directory: folder)
         let keys = try DataPlaneKeys.loadOrCreate(directory: folder)
@@ -63,9 +64,8 @@ final class RunningDataPlane: Sendable {
         settings.dataDirectory = folder
         settings.loops = 1
         // The control plane shares a busy machine's threads with all tests.
-        settings.budgetTimeout = 5_000
-        // Of a machine that is busy with other tests.
-        settings.questionTimeout = 15_000
+        settings.budgetTimeout = budgetTimeout
+        settings.questionTimeout = 60_000
         let estimator = InterruptedEstimate(snapshots: snapshots)
         let leases = try LeaseStore(store: local)
         let budgets = BudgetDesk(store: leases, clock: clock, logger: logger)
@@ -107,7 +107,7 @@ final class RunningDataPlane: Sendable {
     }
 
     /// Waits for a snapshot that is as wanted; nil when none comes in time.
-    func snapshot(within seconds: Int64 = 20, where isWanted: @escaping @Sendable (RuntimeSnapshot) -> Bool) async -> RuntimeSnapshot? {
+    func snapshot(within seconds: Int64 = 120, where isWanted: @escaping @Sendable (RuntimeSnapshot) -> Bool) async -> RuntimeSnapshot? {
         let (snapshots, continuation) = AsyncStream<RuntimeSnapshot>.makeStream()
         self.snapshots.onActivate { continuation.yield($0) }
         let timer = Task {
@@ -120,45 +120,37 @@ final class RunningDataPlane: Sendable {
     }
 
     /// Waits until requests can ask the control plane.
-    func canAsk(within seconds: Int64 = 20) async throws {
+    func canAsk(within seconds: Int64 = 120) async throws {
         let deadline = MonotonicClock.nowMicroseconds() + seconds * 1_000_000
         while !snapshots.questions.isOpen, MonotonicClock.nowMicroseconds() < deadline { try await Task.sleep(for: .milliseconds(10)) }
     }
 
     /// A chat completion through the listener: the status and the body.
     /// - Parameter content: of the one message, as JSON.
-    func chat(key: String, model: String, stream: Bool = false, content: String = #""hello""#) throws -> (status: Int, body: String) {
-        try chat(headers: ["Authorization: Bearer \(key)"], model: model, stream: stream, content: content)
+    func chat(key: String, model: String, stream: Bool = false, content: String = #""hello""#) async throws -> (status: Int, body: String) {
+        try await chat(headers: ["Authorization: Bearer \(key)"], model: model, stream: stream, content: content)
     }
 
     func chat(
         headers: [String], path: String = "/v1/chat/completions", model: String, stream: Bool = false, content: String = #""hello""#
-    ) throws -> (status: Int, body: String) {
+    ) async throws -> (status: Int, body: String) {
         let body = #"{"model":"\#(model)","stream":\#(stream),"messages":[{"role":"user","content":\#(content)}]}"#
-        return try send(headers: headers, path: path, body: body)
+        return try await send(headers: headers, path: path, body: body)
     }
 
-    /// Any body.
+    /// Any body. It waits on a thread of its own: the control plane, in this process, may have to answer first.
     func send(
         method: String = "POST", headers: [String], path: String = "/v1/chat/completions", body: String
-    ) throws -> (status: Int, body: String) {
+    ) async throws -> (status: Int, body: String) {
         let request =
             "\(method) \(path) HTTP/1.1\r\nHost: x\r\n\(headers.joined(separator: "\r\n"))\r\nContent-Type: application/json\r\n"
             + "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n\(body)"
-        let answer = try Self.exchange(port: server.port, request)
+        let port = server.port
+        let answer = try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(with: Result { try Self.exchange(port: port, request) }) }
+        }
         let status = answer.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
         return (status, answer)
-    }
-
-    /// The same where the control plane, in this process, has to answer first: waits on no thread that its tasks need.
-    func sent(
-        method: String = "POST", headers: [String], path: String = "/v1/chat/completions", body: String
-    ) async throws -> (status: Int, body: String) {
-        try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async {
-                continuation.resume(with: Result { try self.send(method: method, headers: headers, path: path, body: body) })
-            }
-        }
     }
 
     private static func exchange(port: Int, _ request: String) throws -> String {
@@ -173,7 +165,7 @@ final class RunningDataPlane: Sendable {
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
         }
         guard connected == 0 else { throw TestFailure("no connection") }
-        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        var timeout = timeval(tv_sec: 120, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         let bytes = Array(request.utf8)
         guard write(descriptor, bytes, bytes.count) == bytes.count else { throw TestFailure("not written") }

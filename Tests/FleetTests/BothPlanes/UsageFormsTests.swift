@@ -9,7 +9,7 @@ import Testing
 
 /// What providers state in forms of their own, from the provider's bytes to the bill. The rows are those of the list that the forms were
 /// collected in; a million tokens cost $1 in, $2 out and $0.10 from the cache.
-@Suite("Usage in odd forms, through both planes", .timeLimit(.minutes(3)))
+@Suite("Usage in odd forms, through both planes", .timeLimit(.minutes(10)))
 struct UsageFormsTests {
     private struct Form {
         let row: String
@@ -63,7 +63,7 @@ struct UsageFormsTests {
             #expect(isReady != nil)
             for form in Self.forms {
                 let content = form.row.hasPrefix("U7") ? Self.image : #""hello""#
-                let answer = try plane.chat(key: key.text, model: form.model, stream: form.stream, content: content)
+                let answer = try await plane.chat(key: key.text, model: form.model, stream: form.stream, content: content)
                 #expect(answer.status == 200, "\(form.row): \(answer.body.prefix(1000))")
             }
             #expect(try await control.usage(reaching: Int64(Self.forms.count)).records == Int64(Self.forms.count))

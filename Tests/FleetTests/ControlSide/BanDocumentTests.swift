@@ -8,7 +8,7 @@ import SwiftProtobuf
 import Testing
 import Trust
 
-@Suite("Documents of bans", .timeLimit(.minutes(2)))
+@Suite("Documents of bans", .timeLimit(.minutes(10)))
 struct BanDocumentTests {
     @Test("a data plane that claims a version nobody made is refused at once, and the counter stays", arguments: TestDatabases.all)
     func unknownVersion(_ kind: TestDatabase) async throws {

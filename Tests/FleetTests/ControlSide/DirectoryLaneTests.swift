@@ -11,7 +11,7 @@ import Testing
 import Trust
 
 /// A revoked key is in a delta, and a delta waits for no whole directory, however large and however many are being made.
-@Suite("Deltas beside whole directories", .timeLimit(.minutes(2)))
+@Suite("Deltas beside whole directories", .timeLimit(.minutes(10)))
 struct DirectoryLaneTests {
     /// Holds what a task reads after its first read: a whole directory is looked up first and built then.
     private final class Hold: Sendable {

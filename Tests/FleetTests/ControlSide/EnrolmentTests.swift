@@ -9,7 +9,7 @@ import Storage
 import Testing
 import Trust
 
-@Suite("A data plane enrols", .timeLimit(.minutes(2)))
+@Suite("A data plane enrols", .timeLimit(.minutes(10)))
 struct EnrolmentTests {
     @Test("once with a token: another data plane with the same token is refused", arguments: TestDatabases.all)
     func once(_ database: TestDatabase) async throws {

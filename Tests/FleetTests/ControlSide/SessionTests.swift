@@ -10,7 +10,7 @@ import SwiftProtobuf
 import Testing
 import Trust
 
-@Suite("A session", .timeLimit(.minutes(2)))
+@Suite("A session", .timeLimit(.minutes(10)))
 struct SessionTests {
     @Test("takes a fresh nonce signed by the data plane's own key, once", arguments: TestDatabases.all)
     func nonces(_ database: TestDatabase) async throws {

@@ -10,7 +10,7 @@ import SwiftProtobuf
 import Testing
 import Trust
 
-@Suite("Signing keys", .timeLimit(.minutes(2)))
+@Suite("Signing keys", .timeLimit(.minutes(10)))
 struct SigningKeyTests {
     @Test("are announced by the key they replace; then everything is signed with the new one", arguments: TestDatabases.all)
     func rotation(_ database: TestDatabase) async throws {

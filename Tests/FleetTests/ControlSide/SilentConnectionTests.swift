@@ -7,7 +7,7 @@ import Storage
 import Telemetry
 import Testing
 
-@Suite("The fleet's listener among connections that say nothing", .timeLimit(.minutes(2)))
+@Suite("The fleet's listener among connections that say nothing", .timeLimit(.minutes(10)))
 struct SilentConnectionTests {
     @Test("lets a data plane in, and counts what gives way to it", arguments: [TestDatabases.all[0]])
     func silent(_ database: TestDatabase) async throws {

@@ -11,7 +11,7 @@ import Synchronization
 import Testing
 import Trust
 
-@Suite("A subscription", .timeLimit(.minutes(2)))
+@Suite("A subscription", .timeLimit(.minutes(10)))
 struct SubscriptionTests {
     @Test("brings a new data plane up to date, in order", arguments: TestDatabases.all)
     func order(_ database: TestDatabase) async throws {

@@ -8,7 +8,7 @@ import Storage
 import SwiftProtobuf
 import Testing
 
-@Suite("A usage stream", .timeLimit(.minutes(2)))
+@Suite("A usage stream", .timeLimit(.minutes(10)))
 struct UsageStreamTests {
     private static let incarnation = String(repeating: "0a", count: 16)
 

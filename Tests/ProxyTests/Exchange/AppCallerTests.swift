@@ -6,7 +6,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Apps that ask on behalf of users", .timeLimit(.minutes(2)))
+@Suite("Apps that ask on behalf of users", .timeLimit(.minutes(10)))
 struct AppCallerTests {
     private static let shared = "the-deployment's-shared-secret-of-32-bytes-and-more"
     private static let model = "sim-in10-out5"

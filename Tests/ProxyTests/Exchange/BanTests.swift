@@ -8,7 +8,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("Bans", .timeLimit(.minutes(2)))
+@Suite("Bans", .timeLimit(.minutes(10)))
 struct BanTests {
     private static let shared = "the-deployment's-shared-secret-of-32-bytes-and-more"
 

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Which endpoint, and which one after it", .timeLimit(.minutes(3)))
+@Suite("Which endpoint, and which one after it", .timeLimit(.minutes(10)))
 struct ChoiceTests {
     @Test func isDrawnAnewAmongWhatIsLeft() async throws {
         let first = try await RawProvider.start(.json(503, "{}"))
@@ -171,7 +171,7 @@ struct ChoiceTests {
     }
 }
 
-@Suite("What is known of endpoints and credentials", .timeLimit(.minutes(3)))
+@Suite("What is known of endpoints and credentials", .timeLimit(.minutes(10)))
 struct UpstreamHealthTests {
     private let health = UpstreamHealth(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
 

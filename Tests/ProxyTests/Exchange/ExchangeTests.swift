@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("An exchange through the data plane", .timeLimit(.minutes(3)))
+@Suite("An exchange through the data plane", .timeLimit(.minutes(10)))
 struct ExchangeTests {
     @Test func answersAndRecordsWhatTheProviderStated() async throws {
         let proxy = try await ProxyFixture(models: ["sim-in120-out64"])

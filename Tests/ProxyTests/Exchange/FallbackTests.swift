@@ -4,7 +4,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Fallbacks to other models", .timeLimit(.minutes(3)))
+@Suite("Fallbacks to other models", .timeLimit(.minutes(10)))
 struct FallbackTests {
     private static let fault = RawProvider.Answer.json(503, "{}")
     private static let tooLong = RawProvider.Answer.json(

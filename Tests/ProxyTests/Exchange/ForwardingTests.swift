@@ -6,7 +6,7 @@ import Trust
 
 @testable import Proxy
 
-@Suite("What is handed on as it came", .timeLimit(.minutes(1)))
+@Suite("What is handed on as it came", .timeLimit(.minutes(10)))
 struct ForwardingTests {
     private typealias Holder = NewcomerTests.Holder
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Health checks", .timeLimit(.minutes(3)))
+@Suite("Health checks", .timeLimit(.minutes(10)))
 struct HealthCheckTests {
     private func proxy(_ urls: [String]) async throws -> ProxyFixture {
         try await ProxyFixture(models: ["m"], endpoints: urls) {

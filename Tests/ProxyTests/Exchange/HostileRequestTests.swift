@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Requests that are wrong, hostile or slow", .timeLimit(.minutes(3)))
+@Suite("Requests that are wrong, hostile or slow", .timeLimit(.minutes(10)))
 struct HostileRequestTests {
     @Test func refusesKeysWithAReason() async throws {
         let proxy = try await ProxyFixture(models: ["sim-ok"])

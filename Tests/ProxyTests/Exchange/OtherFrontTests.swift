@@ -5,7 +5,7 @@ import Wire
 
 @testable import Proxy
 
-@Suite("An exchange behind a front that is not HTTP/1.1", .timeLimit(.minutes(3)))
+@Suite("An exchange behind a front that is not HTTP/1.1", .timeLimit(.minutes(10)))
 struct OtherFrontTests {
     typealias Answer = RawProvider.Answer
 

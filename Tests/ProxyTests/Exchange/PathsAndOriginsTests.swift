@@ -2,7 +2,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Paths with and without prefix, and pages of other origins", .timeLimit(.minutes(3)))
+@Suite("Paths with and without prefix, and pages of other origins", .timeLimit(.minutes(10)))
 struct PathsAndOriginsTests {
     @Test(arguments: ["", "/v1", "/external", "/external/v1"])
     func servesEveryPathUnderEveryBaseURL(base: String) async throws {

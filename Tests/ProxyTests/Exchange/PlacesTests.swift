@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// Endpoints that take only so many requests at one time, as callers meet them.
-@Suite("Places at endpoints", .timeLimit(.minutes(2)))
+@Suite("Places at endpoints", .timeLimit(.minutes(10)))
 struct PlacesTests {
     private static let long = "sim-chunks10000-pace5ms"
     private static let short = "sim-in10-out5"

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Clients that do not read, or send less than they announce", .timeLimit(.minutes(3)))
+@Suite("Clients that do not read, or send less than they announce", .timeLimit(.minutes(10)))
 struct PressureTests {
     private static func request(_ key: String, _ model: String, version: String = "1.1", fields: String = "", stream: Bool = false)
         -> String

@@ -8,7 +8,7 @@ import Testing
 @testable import Proxy
 
 /// What real providers send; the numbers are those of the list the cases were collected in.
-@Suite("Answers of providers that are none", .timeLimit(.minutes(3)))
+@Suite("Answers of providers that are none", .timeLimit(.minutes(10)))
 struct ProviderFaultTests {
     typealias Answer = RawProvider.Answer
 

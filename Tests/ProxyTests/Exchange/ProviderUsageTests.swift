@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// Usage as real providers state it, through the whole data plane; the numbers are those of the list the cases were collected in.
-@Suite("What an answer costs", .timeLimit(.minutes(3)))
+@Suite("What an answer costs", .timeLimit(.minutes(10)))
 struct ProviderUsageTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let row: String
@@ -105,7 +105,7 @@ struct ProviderUsageTests {
     }
 }
 
-@Suite("A stream that dies", .timeLimit(.minutes(3)))
+@Suite("A stream that dies", .timeLimit(.minutes(10)))
 struct DyingStreamTests {
     @Test(
         "inside an event is ended by an error event of its own, which an SDK can read",
@@ -125,7 +125,7 @@ struct DyingStreamTests {
     }
 }
 
-@Suite("What a provider says of itself", .timeLimit(.minutes(3)))
+@Suite("What a provider says of itself", .timeLimit(.minutes(10)))
 struct ProviderLeakTests {
     @Test(
         "does not reach the caller in an error, wherever that stands",

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Ids of requests", .timeLimit(.minutes(3)))
+@Suite("Ids of requests", .timeLimit(.minutes(10)))
 struct RequestIDTests {
     @Test func riseWithTimeAndNeverRepeat() {
         var source = RequestIDSource()

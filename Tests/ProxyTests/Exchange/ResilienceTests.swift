@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Breakers, budgets and pauses of requests", .timeLimit(.minutes(3)))
+@Suite("Breakers, budgets and pauses of requests", .timeLimit(.minutes(10)))
 struct ResilienceTests {
     private static let limit = #"{"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}}"#
     private static let fault = RawProvider.Answer.json(500, #"{"error":{"message":"internal","type":"server_error"}}"#)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("What runs for a principal ends with its standing", .timeLimit(.minutes(3)))
+@Suite("What runs for a principal ends with its standing", .timeLimit(.minutes(10)))
 struct RevocationTests {
     enum Loss: String, CaseIterable {
         case keyDisabled, keyRemoved, projectDisabled, tenantDisabled

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("What a request may ask of its routing, and see of it", .timeLimit(.minutes(3)))
+@Suite("What a request may ask of its routing, and see of it", .timeLimit(.minutes(10)))
 struct RoutingChoiceTests {
     private func fixture(
         _ rights: [String], _ providers: [RawProvider], adjust: @escaping (inout Weir_V1_ConfigPayload) -> Void = { _ in }

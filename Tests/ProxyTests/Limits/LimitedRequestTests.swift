@@ -8,7 +8,7 @@ import Testing
 @testable import Proxy
 
 /// Limits as callers meet them.
-@Suite("Limited requests", .timeLimit(.minutes(2)))
+@Suite("Limited requests", .timeLimit(.minutes(10)))
 struct LimitedRequestTests {
     private func limit(_ level: String, _ amount: Int64, _ change: (inout Weir_V1_Limit) -> Void = { _ in }) -> Weir_V1_Limit {
         limit(level, "requests", amount, change)

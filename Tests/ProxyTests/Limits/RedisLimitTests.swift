@@ -11,7 +11,7 @@ import Testing
 
 /// Data planes that count together in Redis.
 @Suite(
-    "Limits in Redis", .timeLimit(.minutes(3)),
+    "Limits in Redis", .timeLimit(.minutes(10)),
     .enabled(if: RedisProcess.program != nil, "THERE IS NO redis-server: apt-get install redis-server, or name it in WEIR_TEST_REDIS"))
 struct RedisLimitTests {
     private static let model = "sim-in10-out5"

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite("Listeners that are beset", .timeLimit(.minutes(3)))
+@Suite("Listeners that are beset", .timeLimit(.minutes(10)))
 struct ListenerTests {
     @Test func servesWhoSpeaksAmongManyThatDoNot() async throws {
         let proxy = try await ProxyFixture(models: ["sim-in1-out1"]) { $0.maxConnections = 16 }
