@@ -49,7 +49,11 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             problems.append("--listen and --operator-listen are the same address: health and metrics are not for applications")
         }
         if let url = settings.redisURL {
-            do throws(RedisAddress.Problem) { _ = try RedisAddress(url) } catch { problems.append("--redis-url \(error)") }
+            do throws(RedisAddress.Problem) {
+                if try !RedisAddress(url).isTLS, settings.redisCAFile != nil {
+                    problems.append("--redis-ca-file is for a rediss:// address, and --redis-url is none")
+                }
+            } catch { problems.append("--redis-url \(error)") }
         }
         if TrustedProxies(settings.trustedProxies.joined(separator: ",")) == nil {
             problems.append("--trusted-proxies has what is no network: write them as 10.0.0.0/8,::1")
@@ -112,6 +116,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             "redis-url", \.proxy.redisURL, placeholder: "redis://…", isSecret: true,
             "Redis that all data planes of the region count their limits in: redis://user:password@host:port/database, rediss:// for TLS. Better as WEIR_REDIS_URL: flags show in ps."
         ),
+        .text(
+            "redis-ca-file", \.proxy.redisCAFile, placeholder: "path",
+            "Certificates (PEM) that a rediss:// server is judged by, in place of the system's."),
         .number(
             "redis-timeout", \.proxy.redisTimeout, .milliseconds, in: 1...1000,
             "A request waits for Redis; then the data plane's own share of a limit decides."),

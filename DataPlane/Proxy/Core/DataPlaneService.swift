@@ -140,12 +140,13 @@ package struct DataPlaneService: Sendable {
     }
 
     /// Nil where there is none.
-    /// - Throws: `RedisAddress.Problem`.
+    /// - Throws: `RedisAddress.Problem`; where the certificates cannot be read.
     private func redis(_ enrollment: Enrollment) throws -> RedisSettings? {
         guard let url = settings.redisURL else { return nil }
         let address = try RedisAddress(url)
         return RedisSettings(
-            address, timeout: settings.redisTimeout, deployment: enrollment.deployment, region: enrollment.region,
+            address, caPEM: try settings.redisCAFile.map(RedisSettings.certificates) ?? "", timeout: settings.redisTimeout,
+            deployment: enrollment.deployment, region: enrollment.region,
             health: RedisHealth(address, loops: ProxyServer.loopCount(settings), logger: logger))
     }
 

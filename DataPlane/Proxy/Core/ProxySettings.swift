@@ -116,6 +116,8 @@ package struct ProxySettings: Sendable {
 
     /// Redis that the data planes of a region count their limits in (`redis://…`); nil: each goes by the share that the control plane tells.
     package var redisURL: String?
+    /// Certificates (PEM) that Redis is judged by in place of the system's; for `rediss://`.
+    package var redisCAFile: String?
     /// How long a request waits for Redis, milliseconds. Then the data plane's own share decides.
     package var redisTimeout = 10
 

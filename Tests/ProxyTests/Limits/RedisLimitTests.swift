@@ -182,6 +182,28 @@ struct RedisLimitTests {
         _ = try await next.finish()
     }
 
+    @Test("With TLS it is used where its certificate is from somebody who is trusted, and else nobody is kept from being served")
+    func encrypted() async throws {
+        let redis = try await RedisProcess("--requirepass", "right-one", authority: try TestAuthority())
+        let shared = limit("requests", 10)
+        var planes: [ProxyFixture] = []
+        for _ in 0..<2 {
+            let settings = try redis.settings(timeout: Self.patient, password: "right-one", log: logger())
+            planes.append(try await plane(settings, [shared], among: 2))
+        }
+        #expect(try await served(16, planes) == 10)
+        for plane in planes { #expect(await plane.server.sums().metrics.redisMissed == 0) }
+        try await finish(planes)
+        let sink = CapturingSink()
+        let unknown = try redis.settings(timeout: Self.patient, password: "right-one", knows: false, log: logger(sink))
+        let doubtful = try await plane(unknown, [limit("requests", 2)], among: 1, isUp: false)
+        while !sink.lines.contains(where: { $0.contains("certificate") }) { try await ProxyFixture.pause() }
+        #expect(try await served(3, [doubtful]) == 2)
+        #expect(!sink.lines.contains { $0.contains("right-one") })
+        try await finish([doubtful])
+        #expect(throws: RedisAddress.Problem.self) { try RedisSettings.certificates("/nonexistent") }
+    }
+
     @Test("Of a limit that another region shares, a region has its part")
     func regions() async throws {
         let redis = try await RedisProcess()

@@ -19,10 +19,21 @@ final class RedisProcess: Sendable {
     private let folder = FileManager.default.temporaryDirectory.appending(path: "weir-redis-\(UUID().uuidString)")
     private let process = Mutex<Process?>(nil)
     private let options: [String]
+    private let authority: TestAuthority?
+    /// Where its authority's certificate lies.
+    var authorityFile: String { folder.appending(path: "authority").path }
 
-    init(_ options: String...) async throws {
-        self.options = options
+    /// - Parameter authority: it speaks TLS, with a certificate of it.
+    init(_ options: String..., authority: TestAuthority? = nil) async throws {
+        self.authority = authority
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        if let authority {
+            let pair = try authority.issue()
+            for (name, text) in [("certificate", pair.certificate), ("key", pair.key), ("authority", authority.pem)] {
+                try text.write(to: folder.appending(path: name), atomically: true, encoding: .utf8)
+            }
+        }
+        self.options = options
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0).get()
         port = listener.localAddress?.port ?? 0
         try await listener.close()
@@ -33,8 +44,16 @@ final class RedisProcess: Sendable {
         let program = try #require(Self.program)
         let server = Process()
         server.executableURL = URL(filePath: program)
+        let file = { (name: String) in self.folder.appending(path: name).path }
+        let speaking =
+            authority == nil
+            ? ["--port", "\(port)"]
+            : [
+                "--port", "0", "--tls-port", "\(port)", "--tls-auth-clients", "no", "--tls-cert-file", file("certificate"),
+                "--tls-key-file", file("key"), "--tls-ca-cert-file", file("authority"),
+            ]
         server.arguments =
-            ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path] + options
+            speaking + ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path] + options
         server.standardOutput = FileHandle.nullDevice
         server.standardError = FileHandle.nullDevice
         try server.run()
@@ -75,10 +94,12 @@ final class RedisProcess: Sendable {
         return String(decoding: try await client.readToEnd(), as: UTF8.self)
     }
 
-    func settings(timeout: Int, region: String = "eu", password: String? = nil, log: Logger) throws -> RedisSettings {
-        let address = try RedisAddress("redis://\(password.map { ":\($0)@" } ?? "")127.0.0.1:\(port)/3")
+    /// - Parameter knows: it is told whose certificates Redis has.
+    func settings(timeout: Int, region: String = "eu", password: String? = nil, knows: Bool = true, log: Logger) throws -> RedisSettings {
+        let address = try RedisAddress("\(authority == nil ? "redis" : "rediss")://\(password.map { ":\($0)@" } ?? "")127.0.0.1:\(port)/3")
         return RedisSettings(
-            address, timeout: timeout, deployment: "test", region: region, health: RedisHealth(address, loops: 1, logger: log))
+            address, caPEM: authority != nil && knows ? try RedisSettings.certificates(authorityFile) : "", timeout: timeout,
+            deployment: "test", region: region, health: RedisHealth(address, loops: 1, logger: log))
     }
 
     deinit {

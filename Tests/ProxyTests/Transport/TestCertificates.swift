@@ -26,6 +26,17 @@ struct TestAuthority {
     /// - Parameter days: from now until it expires; negative for one that has.
     func server(for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), days: Double = 1) throws -> NIOSSLContext
     {
+        let (leaf, own) = try issue(for: host, days: days)
+        return try NIOSSLContext(
+            configuration: .makeServerConfiguration(
+                certificateChain: [.certificate(try NIOSSLCertificate(bytes: Array(leaf.utf8), format: .pem))],
+                privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(own.utf8), format: .pem))))
+    }
+
+    /// The same as PEM.
+    func issue(
+        for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), days: Double = 1
+    ) throws -> (certificate: String, key: String) {
         let own = P256.Signing.PrivateKey()
         let leaf = try Certificate(
             version: .v3, serialNumber: .init(), publicKey: .init(own.publicKey), notValidBefore: Date() - 10 * 86_400,
@@ -35,9 +46,6 @@ struct TestAuthority {
                 Critical(BasicConstraints.notCertificateAuthority)
                 SubjectAlternativeNames([host])
             }, issuerPrivateKey: .init(key))
-        return try NIOSSLContext(
-            configuration: .makeServerConfiguration(
-                certificateChain: [.certificate(try NIOSSLCertificate(bytes: Array(leaf.serializeAsPEM().pemString.utf8), format: .pem))],
-                privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(own.pemRepresentation.utf8), format: .pem))))
+        return (try leaf.serializeAsPEM().pemString, own.pemRepresentation)
     }
 }

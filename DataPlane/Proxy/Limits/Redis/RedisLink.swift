@@ -152,7 +152,7 @@ final class RedisLink: ByteStreamUser {
     private func connect() {
         isOpening = true
         let address = settings.address
-        let origin = Transport.Origin(host: address.host, port: address.port, isTLS: address.isTLS, caPEM: "")
+        let origin = Transport.Origin(host: address.host, port: address.port, isTLS: address.isTLS, caPEM: settings.caPEM)
         loop.transport.connect(to: origin, timeout: Self.silence / 1000, user: self) { failure in
             self.isOpening = false
             if let failure { self.retryLater(failure.reason) }

@@ -1,9 +1,13 @@
+import Foundation
 import NIOCore
+import NIOSSL
 import Primitives
 
 /// How a data plane uses Redis.
 package struct RedisSettings: Sendable {
     package let address: RedisAddress
+    /// Whom it is judged by; empty: the system's authorities.
+    let caPEM: String
     /// How long a request waits for it.
     package let timeoutMicroseconds: Int64
     /// In front of each key, with the braces of a hash tag: all counters of a request are on one node of a cluster.
@@ -12,12 +16,25 @@ package struct RedisSettings: Sendable {
 
     /// - Parameters:
     ///   - deployment: and `region`: whose data planes count together.
+    ///   - caPEM: of the authorities that it is judged by, in place of the system's.
     ///   - timeout: milliseconds.
-    package init(_ address: RedisAddress, timeout: Int, deployment: String, region: String, health: RedisHealth) {
+    package init(_ address: RedisAddress, caPEM: String = "", timeout: Int, deployment: String, region: String, health: RedisHealth) {
         self.address = address
+        self.caPEM = caPEM
         self.health = health
         timeoutMicroseconds = Int64(max(1, timeout)) * 1000
         prefix = "weir:{\(deployment)/\(region)}:"
+    }
+
+    /// - Throws: what is wrong with the file, for the operator.
+    static func certificates(_ path: String) throws -> String {
+        do {
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            _ = try NIOSSLCertificate.fromPEMBytes(Array(text.utf8))
+            return text
+        } catch {
+            throw RedisAddress.Problem(description: "has certificates (\(path)) that cannot be read as PEM: \(error)")
+        }
     }
 }
 
