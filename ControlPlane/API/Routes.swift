@@ -44,11 +44,12 @@ package enum AdminRoutes {
             UsageRoutes(usage: services.usage),
             UsageQuarantineRoutes(quarantine: services.quarantine),
             BillingRoutes(billing: services.billing),
-            AuditRoutes(audit: services.audit),
+            AuditRoutes(trail: services.auditTrail),
             DeclarativeRoutes(declarative: services.declarative),
             StatusRoutes(status: StatusService(services, fleet: fleet)),
             WhoAmIRoutes(adminTokens: services.adminTokens, names: services.names, signOn: services.signOn.policy),
-            SelfServiceRoutes(usage: services.usage, billing: services.billing, health: services.health),
+            SelfServiceRoutes(
+                usage: services.usage, billing: services.billing, health: services.health, trail: services.auditTrail),
             HealthRoutes(health: services.health, metrics: metrics),
         ]
     }

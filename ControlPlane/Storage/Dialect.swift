@@ -27,6 +27,14 @@ package enum SQLDialect: String, Sendable, Hashable {
         }
     }
 
+    /// Whether the text of an expression is a part of that of a column.
+    func contains(_ column: String, _ part: String) -> String {
+        switch self {
+        case .sqlite: "instr(\(column), \(part)) > 0"
+        case .postgres: "strpos(\(column), \(part)) > 0"
+        }
+    }
+
     /// A table of the texts in a column that holds a JSON array or nothing: its column `value`.
     func elements(of column: String) -> String {
         let array = "CASE WHEN \(column) = '' THEN '[]' ELSE \(column) END"

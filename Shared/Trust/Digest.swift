@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import Primitives
 
 package enum SHA256Digest {
     package static let byteCount = 32
@@ -32,4 +33,19 @@ package enum SHA256Digest {
             )
         }
     }
+}
+
+/// A SHA-256 of what comes in pieces.
+package struct SHA256Stream: Sendable {
+    private var hash = SHA256()
+
+    package init() {}
+
+    package mutating func add(_ bytes: some Collection<UInt8>) {
+        let direct: Void? = bytes.withContiguousStorageIfAvailable { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        if direct == nil { hash.update(data: Array(bytes)) }
+    }
+
+    /// Of all that has come so far, lower-case hexadecimal.
+    package var hex: String { Hex.encode(Array(hash.finalize())) }
 }

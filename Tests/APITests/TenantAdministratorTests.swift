@@ -91,7 +91,7 @@ struct TenantAdministratorTests {
             made + changed + [
                 "GET /admin/api/tenants", "GET /admin/api/tenants/{id}", "GET /admin/api/whoami", "GET /admin/api/whoami/tokens",
                 "POST /admin/api/whoami/tokens", "DELETE /admin/api/whoami/tokens/{id}", "GET /admin/api/names",
-                "GET /admin/api/audit",
+                "GET /admin/api/audit", "GET /admin/api/audit/export",
                 "GET /admin/api/usage", "GET /admin/api/usage/records", "GET /admin/api/usage/records/{id}",
                 "POST /admin/api/keys/{id}/rotate", "POST /admin/api/keys/{id}/revoke", "POST /admin/api/apps/{id}/rotate-secret",
                 "PATCH /admin/api/apps/{id}/toggle", "POST /admin/api/signing-secrets/{id}/rotate",

@@ -140,6 +140,10 @@ struct RowSecurityTests {
                             body: "{}", now: 1))
                     try SpendHoursTable.put(
                         c, .init(subjectID: tenant, tenantID: tenant, spent: 1), hour: 1, spent: 1, before: 0)
+                    var refusal = RequestRefusalRow()
+                    refusal.requestID = Array(tenant.utf8)
+                    refusal.tenantID = tenant
+                    try RequestRefusalsTable.insert(c, [refusal])
                     try DIDDocumentsTable.put(c, DIDDocumentRow(didID: "did_" + tenant, tenantID: tenant, nextAt: 1))
                     try AuditTable.insert(
                         c,

@@ -12,16 +12,6 @@ enum HandwrittenRoutes {
         "GET /health/ready": RouteDocs("Whether it can do its work.") { $0.answer = .anything },
         "GET /metrics": RouteDocs("Metrics for Prometheus.") { $0.answer = .text },
 
-        "GET /admin/api/audit": RouteDocs("List what was changed by whom, newest first.") {
-            $0.query =
-                RouteDocs.page + Shapes.window + [
-                    FieldShape("resource_kind", .token, "Only things of this kind."), FieldShape("resource_id", .token, "Only this thing."),
-                    FieldShape("actor_id", .token, "Only what this administrator did."),
-                    FieldShape("tenant_id", .token, "Only what concerns this tenant."),
-                ]
-            $0.answer = .list(Shapes.auditEntry)
-        },
-
         "GET /admin/api/usage/quarantine": RouteDocs("List what data planes reported and may not report, newest first.") {
             $0.query =
                 RouteDocs.page + [

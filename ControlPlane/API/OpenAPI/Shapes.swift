@@ -42,13 +42,17 @@ enum Shapes {
         told(
             "actor",
             .object([
-                told("id", words, "Of the administrator."), told("name", words, "What people call it."),
-                told("role", .word(Role.allCases.map(\.rawValue)), "What it may do."),
+                told("id", words, "Of the administrator, key, app, user or DID."), told("name", words, "What people call it."),
+                told("role", words, "What an administrator may do; of a caller key, app, user, did or anonymous."),
             ]), "Who."),
         told("remote_address", words, "From where."), told("request_id", words, "The request it was part of."),
         told("action", words, "What was done: noun and verb."), told("resource_kind", words, "To what kind of thing."),
-        told("resource_id", words, "To which one."), told("before", .anything, "What it was; null: not there."),
-        told("after", .anything, "What it became; null: it is gone."),
+        told("resource_id", words, "To which one."), told("source", words, "administration, requests or refusals."),
+        told("status", words, "done or refused; of a request pending, completed, failed or refused."),
+        told("error_code", words, "Why it was refused or failed.", nullable: true),
+        told("key_id", words, "The key that it was done to, or with.", nullable: true),
+        told("model", words, "That was asked for.", nullable: true), told("before", .anything, "What it was; null: not there."),
+        told("after", .anything, "What it became; null: it is gone. Of a request: its record."),
     ]
 
     static let window: [FieldShape] = [

@@ -9,6 +9,7 @@ package struct SelfServiceRoutes: RouteGroup {
     let usage: UsageQueries
     let billing: Billing
     let health: HealthService
+    let trail: AuditTrail
 
     package func addRoutes(to table: inout RouteTable) {
         table.report("/external/v1/usage", .virtualKey, UsageDocs.summary(for: .tenant(TenantID("")))) { request in
@@ -40,6 +41,15 @@ package struct SelfServiceRoutes: RouteGroup {
             try request.query.allow([])
             let tenantID = try Self.payer(request)
             return .json(["items": .array(try await billing.signers(of: tenantID, as: .tenant(tenantID.rawValue)))])
+        }
+
+        table.report("/external/v1/audit", .virtualKey, AuditDocs.own) { request in
+            try request.query.allow(Set(AuditDocs.own.query.map(\.name)))
+            let caller = try request.keyCaller
+            try caller.checkChannel("external")
+            let query = try caller.narrowed(try request.auditQuery(usually: "all"))
+            let reader = UsageReader.tenant(caller.tenantID)
+            return .list(try await trail.entries(query, request.page(of: AuditTrail.list), for: reader)) { $0.json }
         }
 
         table.get("/external/v1/health", .virtualKey) { request in

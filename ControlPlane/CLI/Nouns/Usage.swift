@@ -317,7 +317,7 @@ enum UsageTable {
 
 extension AdminClient {
     /// A list's filters with ids in the place of names.
-    fileprivate func identified<F: ListFilters>(_ filters: F) async throws -> [(String, String)] {
+    func identified<F: ListFilters>(_ filters: F) async throws -> [(String, String)] {
         var query = try filters.query()
         for (index, (name, text)) in query.enumerated() {
             guard case .id(let prefix)? = F.shapes.first(where: { $0.name == name })?.kind else { continue }

@@ -12,6 +12,42 @@ package struct AuditQuery: Sendable, Hashable {
     package var from: Int64?
     /// Unix milliseconds, not included.
     package var to: Int64?
+    /// None is named: what administrators did.
+    package var sources: Set<AuditSource> = [.administration]
+    /// Noun and verb: `tenant.create`.
+    package var action: String?
+    package var keyID: String?
+    package var projectID: String?
+    /// By its name.
+    package var model: String?
+    package var status: AuditStatus?
+    /// A part of an id; of a request or a trace the whole of it.
+    package var text: String?
+
+    func wants(_ source: AuditSource) -> Bool { sources.contains(source) }
+
+    /// The request that it is narrowed to, by its id.
+    var requestID: RequestID? {
+        [resourceID, text].lazy.compactMap { $0.flatMap { RequestID(text: $0) } }.first
+    }
+
+    /// Whether a request can be what it is narrowed to.
+    var mayBeRequest: Bool {
+        (resourceKind ?? "request") == "request" && (resourceID == nil || resourceID.flatMap { RequestID(text: $0) } != nil)
+    }
+
+    /// As the audit log is asked.
+    var filter: AuditFilter {
+        var filter = AuditFilter(
+            resourceKind: resourceKind, resourceID: resourceID, actorID: actorID, tenantID: tenantID, from: from, to: to)
+        filter.action = action
+        filter.isRefusal = status.map { $0 == .refused }
+        filter.keyID = keyID
+        filter.projectID = projectID
+        filter.model = model
+        filter.text = text
+        return filter
+    }
 
     package init(
         resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, tenantID: String? = nil, from: Int64? = nil,
@@ -65,15 +101,17 @@ package struct AuditEntry: Sendable, Hashable {
             "id": .string(id), "sequence": .int(sequence), "at": .time(at), "tenant_id": .optional(tenantID),
             "actor": ["id": .string(actor.id), "name": .string(actor.name), "role": .string(actor.role.rawValue)],
             "remote_address": .string(actor.remoteAddress), "request_id": .string(actor.requestID), "action": .string(action),
-            "resource_kind": .string(resourceKind), "resource_id": .string(resourceID), "before": before, "after": after,
+            "resource_kind": .string(resourceKind), "resource_id": .string(resourceID),
+            "source": .string(AuditSource.administration.rawValue),
+            "status": .string(action == AuditTable.refusal ? AuditStatus.refused.rawValue : AuditStatus.done.rawValue),
+            "error_code": action == AuditTable.refusal ? after["code"] ?? .null : .null,
+            "key_id": resourceKind == "key" ? .string(resourceID) : .null, "model": .null, "before": before, "after": after,
         ]
     }
 }
 
 /// The record of who changed what. Written in the transaction of the change itself, so that neither is there without the other.
 package struct AuditLog: Sendable {
-    package static let list = "audit"
-
     private let domain: DomainContext
 
     package init(_ domain: DomainContext) {
@@ -108,24 +146,7 @@ package struct AuditLog: Sendable {
     package func recordRefusal(_ actor: Actor, resource: String, _ refusal: JSONValue) async throws {
         let now = domain.clock.nowMilliseconds()
         try await domain.database.transaction(as: .all, isolation: .readCommitted) { c in
-            try Self.record(c, actor, "request.refuse", id: resource, before: nil, after: refusal, at: now)
+            try Self.record(c, actor, AuditTable.refusal, id: resource, before: nil, after: refusal, at: now)
         }
-    }
-
-    /// Newest first.
-    package func entries(_ query: AuditQuery, _ page: PageRequest, as scope: TenantScope) async throws -> Page<AuditEntry> {
-        let filter = AuditFilter(
-            resourceKind: query.resourceKind, resourceID: query.resourceID, actorID: query.actorID, tenantID: query.tenantID,
-            from: query.from, to: query.to)
-        let before = try page.after.map { (cursor) throws(DomainError) -> (at: Int64, sequence: Int64) in
-            guard let sequence = Int64(cursor.id) else {
-                throw .invalid("cursor", "is not a cursor of this list", remedy: "Pass next_cursor of the previous page unchanged.")
-            }
-            return (cursor.time, sequence)
-        }
-        let entries = try await domain.report(as: scope) { c in
-            try AuditTable.list(c, filter, before: before, limit: page.fetchLimit).map { AuditEntry($0, for: scope) }
-        }
-        return Page(fetched: entries, page) { Cursor(list: Self.list, time: $0.at, id: String($0.sequence)) }
     }
 }

@@ -47,6 +47,21 @@ package struct KeyCaller: Sendable, Hashable {
         query[.key] = keyID.rawValue
         return query
     }
+
+    /// The query, narrowed to what the caller may see: the requests of its key, its project or its tenant, and what was done to it.
+    /// - Throws: `DomainError.forbidden` when it asks for another key.
+    package func narrowed(_ query: AuditQuery) throws(DomainError) -> AuditQuery {
+        var query = query
+        query.tenantID = tenantID.rawValue
+        guard reach != .tenant else { return query }
+        query.projectID = projectID.rawValue
+        guard reach != .project else { return query }
+        guard query.keyID ?? keyID.rawValue == keyID.rawValue else {
+            throw .forbidden(detail: "The key may not read what other keys did: that takes its right project:read or tenant:read.")
+        }
+        query.keyID = keyID.rawValue
+        return query
+    }
 }
 
 /// Who holds a virtual key, for what tenants ask the control plane itself. Data planes decide by their own directory.

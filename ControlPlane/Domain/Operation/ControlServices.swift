@@ -38,6 +38,7 @@ package struct ControlServices: Sendable {
     package let people: PeopleService
     package let signOn: SignOnService
     package let audit: AuditLog
+    package let auditTrail: AuditTrail
     package let names: NameService
     /// Names the master key that secrets are encrypted with.
     package let masterKeyID: String
@@ -92,6 +93,7 @@ package struct ControlServices: Sendable {
         people = PeopleService(domain)
         signOn = SignOnService(domain, people: people, cipher: cipher, provider: identities, policy: policy)
         audit = AuditLog(domain)
+        auditTrail = AuditTrail(domain)
         names = NameService(domain)
         masterKeyID = cipher.keyID
         health = HealthService(domain)

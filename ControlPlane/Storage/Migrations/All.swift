@@ -61,5 +61,7 @@ package enum Migrations {
         .routeFallbacks,
         .healthChecks,
         .arms,
+        .retention,
+        .requestRefusals,
     ]
 }

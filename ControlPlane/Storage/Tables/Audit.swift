@@ -1,3 +1,5 @@
+import Primitives
+
 /// One change that somebody made, kept as it was asked for.
 package struct AuditRow: Sendable, Hashable {
     package let id: String
@@ -55,6 +57,18 @@ package struct AuditFilter: Sendable, Hashable {
     package var from: Int64?
     /// Unix milliseconds, not included.
     package var to: Int64?
+    /// Noun and verb: `tenant.create`.
+    package var action: String?
+    /// What was refused, or what was not.
+    package var isRefusal: Bool?
+    /// Done to this key, or by it.
+    package var keyID: String?
+    /// Done to the project, or to a key of it.
+    package var projectID: String?
+    /// Done to the model that is called so.
+    package var model: String?
+    /// A part of an id or a name in it.
+    package var text: String?
 
     package init(
         resourceKind: String? = nil, resourceID: String? = nil, actorID: String? = nil, tenantID: String? = nil, from: Int64? = nil,
@@ -70,6 +84,9 @@ package struct AuditFilter: Sendable, Hashable {
 }
 
 package enum AuditTable {
+    /// Of an attempt that was refused, by whatever it was aimed at.
+    package static let refusal = "request.refuse"
+
     private static let columns = [
         "id", "at", "actor_id", "actor_name", "actor_role", "remote_address", "request_id", "action", "resource_kind", "resource_id",
         "before_json", "after_json", "tenant_id", "actor_tenant_id",
@@ -112,6 +129,7 @@ package enum AuditTable {
         if let from = filter.from { query.add("at >= ?", .int(from)) }
         if let to = filter.to { query.add("at < ?", .int(to)) }
         if let tenant = filter.tenantID { query.add("tenant_id = ?", .text(tenant)) }
+        add(filter, to: &query, c)
         let newest = NewestFirst(table: "audit_log", columns: columns + ["sequence"], order: ("at", "sequence"))
         return try newest.rows(c, query, before: before.map { ($0.at, .int($0.sequence)) }, limit: limit).map { row in
             AuditRow(
@@ -122,5 +140,42 @@ package enum AuditTable {
                 tenantID: try row.optionalText("tenant_id"), sequence: try row.optionalInt("sequence") ?? 0,
                 actorTenantID: try row.optionalText("actor_tenant_id"))
         }
+    }
+
+    /// What is narrowed more rarely: these conditions are looked at in the rows that the others leave.
+    private static func add(_ filter: AuditFilter, to query: inout Conditions, _ c: any SQLConnection) {
+        if let action = filter.action { query.add("action = ?", .text(action)) }
+        if let isRefusal = filter.isRefusal { query.add("action \(isRefusal ? "=" : "<>") ?", .text(refusal)) }
+        if let key = filter.keyID { query.add("resource_id = ?", .text(key)) }
+        if let project = filter.projectID {
+            query.add(
+                "(resource_id = ? OR resource_id IN (SELECT id FROM virtual_keys WHERE project_id = ?))", .text(project), .text(project))
+        }
+        if let model = filter.model {
+            query.add("resource_kind = 'model' AND resource_id IN (SELECT id FROM models WHERE name = ?)", .text(model))
+        }
+        guard let text = filter.text else { return }
+        func holds(_ columns: [String]) -> String {
+            columns.map { c.dialect.contains($0, "?") }.joined(separator: " OR ")
+        }
+        let (own, actors) = (["id", "resource_id", "request_id"], ["actor_id", "actor_name", "remote_address"])
+        switch c.scope {
+        case .all:
+            let columns = own + actors
+            query.add("(\(holds(columns)))", values: columns.map { _ in .text(text) })
+        case .tenant(let tenant):
+            // Who it was of the operator's is not found by looking for him either.
+            query.add(
+                "(\(holds(own)) OR (actor_tenant_id = ? AND (\(holds(actors)))))",
+                values: own.map { _ in .text(text) } + [.text(tenant)] + actors.map { _ in .text(text) })
+        }
+    }
+
+    /// Takes away the oldest that are from before a moment (Unix milliseconds).
+    /// - Returns: how many rows went; fewer than `limit`: there are no more.
+    package static func purge(_ c: any SQLConnection, before: Int64, limit: Int) throws -> Int {
+        try c.execute(
+            "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < $1 ORDER BY at LIMIT $2)",
+            [.int(before), .int(Int64(limit))])
     }
 }

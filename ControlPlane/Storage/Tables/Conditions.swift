@@ -11,7 +11,9 @@ package struct Conditions {
     /// Without conditions yet, its arguments numbered on from those of another clause of the same statement.
     init(continuing other: Conditions) { arguments = other.arguments }
 
-    package mutating func add(_ piece: String, _ values: SQLValue...) {
+    package mutating func add(_ piece: String, _ values: SQLValue...) { add(piece, values: values) }
+
+    mutating func add(_ piece: String, values: [SQLValue]) {
         var sql = ""
         var remaining = values[...]
         for character in piece {

@@ -22,6 +22,10 @@ package enum UsageColumn: String, CaseIterable, Sendable {
     case latency = "latency_us"
     case trace = "trace_id"
     case request = "request_id"
+    /// Who asked, whatever it is: a key, an app, a user or a DID.
+    case party
+    /// A part of an id of who asked, for what, and whom it was sent to.
+    case idText = "id_text"
 
     /// Which tables have it: what has it has all that stands before it, too.
     enum Detail: Int, Comparable {
@@ -35,7 +39,8 @@ package enum UsageColumn: String, CaseIterable, Sendable {
         switch self {
         case .tenant, .project, .key, .model, .status, .dataPlane: .days
         case .app, .user, .did, .dialect, .price, .configVersion, .tag: .details
-        case .endpoint, .provider, .upstreamModel, .errorOrigin, .errorCode, .latency, .trace, .request: .records
+        case .endpoint, .provider, .upstreamModel, .errorOrigin, .errorCode, .latency, .trace, .request, .party, .idText:
+            .records
         }
     }
 
@@ -46,6 +51,11 @@ package enum UsageColumn: String, CaseIterable, Sendable {
         switch self {
         case .tag: conditions.add("EXISTS (SELECT 1 FROM \(dialect.elements(of: rawValue)) WHERE value = ?)", value)
         case .latency: conditions.add("\(rawValue) >= ?", value)
+        case .party: conditions.add("(key_id = ? OR app_id = ? OR user_id = ? OR did = ?)", value, value, value, value)
+        case .idText:
+            let columns = ["project_id", "key_id", "app_id", "user_id", "did", "model"]
+            conditions.add(
+                "(\(columns.map { dialect.contains($0, "?") }.joined(separator: " OR ")))", values: columns.map { _ in value })
         default: conditions.add("\(rawValue) = ?", value)
         }
     }

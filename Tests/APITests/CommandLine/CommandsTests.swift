@@ -311,6 +311,17 @@ struct CommandsTests {
         let export = "Model,Day,Input Tokens,Cost\n\"gpt,\"\"x\"\"\",2026-11-02,5,0.10\n"
         #expect(try await h.succeed("billing reconcile 2026-11 -", input: export).output.contains("gpt,\"x\""))
         #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
+        #expect(try await h.succeed("audit list --source all --text rol_ --status done").output.contains("rollout.rollback"))
+        for format in ["jsonl", "csv"] {
+            let file = h.configuration.appendingPathComponent("audit.\(format)")
+            let made = try await h.succeed("audit export --format \(format) --file \(file.path)")
+            #expect(made.error.contains("is as it was sent: ") && !made.error.contains(": 0 entries"))
+            #expect(try await h.succeed("audit export --verify \(file.path)").output.contains("is as it was sent"))
+            let text = try String(contentsOf: file, encoding: .utf8)
+            for wrong in [String(text.dropLast()), text.replacing("rollout.rollback", with: "rollout.promote"), text + text, ""] {
+                #expect(try await h.weir(["audit", "export", "--verify", "-"], input: wrong).status == 1)
+            }
+        }
         let document = try await h.succeed("export").output
         #expect(try await h.succeed("apply -f -", input: document).output == "Nothing to change.\n")
         let token = try await h.field("id", "token create --name ci --role operator --expires-at 2030-01-31")

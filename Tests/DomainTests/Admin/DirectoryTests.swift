@@ -136,9 +136,9 @@ struct DirectoryTests {
             let f = try AdminFixture(database)
             _ = try await f.tenant("A")
             await #expect(throws: DomainError.self) { _ = try await f.tenant("A") }
-            let page = try await f.services.audit.entries(AuditQuery(), PageRequest(), as: .all)
+            let page = try await f.services.auditTrail.entries(AuditQuery(), PageRequest(), for: .administrator)
             #expect(page.items.count == 1)
-            #expect(page.items.first?.action == "tenant.create")
+            #expect(page.items.first?.json["action"] == "tenant.create")
         }
     }
 }

@@ -22,8 +22,8 @@ struct TenantScopeTests {
             await #expect(throws: DomainError.notFound(kind: "key", id: othersKey.id.rawValue)) {
                 try await f.services.keys.nouns.get(othersKey.id, as: scope)
             }
-            let seen = try await f.services.audit.entries(AuditQuery(), PageRequest(), as: scope).items
-            #expect(!seen.isEmpty && seen.allSatisfy { $0.tenantID == mine.id.rawValue })
+            let seen = try await f.services.auditTrail.entries(AuditQuery(), PageRequest(), for: .tenant(mine.id)).items
+            #expect(!seen.isEmpty && seen.allSatisfy { $0.json["tenant_id"]?.stringValue == mine.id.rawValue })
             #expect(try await f.services.keys.nouns.items([], PageRequest(), as: .all).items.count == 2)
         }
     }
