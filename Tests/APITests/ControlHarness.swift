@@ -40,9 +40,16 @@ struct ControlHarness: Sendable {
         var fields: [String] { (json["errors"]?.arrayValue ?? []).compactMap { $0["field"]?.stringValue } }
     }
 
+    /// Statements and digests of many tests share a busy machine: nothing is too slow here.
+    static let patient = {
+        var limits = APIResponder.Limits()
+        limits.answerDeadline = .seconds(600)
+        return limits
+    }()
+
     static func run(
         on kind: TestDatabase, _ setup: TestingSetup = .router, wrapping wrap: @Sendable (any Database) -> any Database = { $0 },
-        limits: APIResponder.Limits = .init(), providers: any ProviderCaller = NoProviderCalls(),
+        limits: APIResponder.Limits = patient, providers: any ProviderCaller = NoProviderCalls(),
         outbound: any OutboundHTTP = NoOutboundHTTP(), identities: any IdentityProvider = NoIdentityProvider(),
         signOn: SignOnPolicy = SignOnPolicy(), _ body: @escaping @Sendable (ControlHarness) async throws -> Void
     ) async throws {
@@ -54,7 +61,7 @@ struct ControlHarness: Sendable {
     }
 
     static func run(
-        with database: any Database, _ setup: TestingSetup = .router, limits: APIResponder.Limits = .init(),
+        with database: any Database, _ setup: TestingSetup = .router, limits: APIResponder.Limits = patient,
         providers: any ProviderCaller = NoProviderCalls(), outbound: any OutboundHTTP = NoOutboundHTTP(),
         identities: any IdentityProvider = NoIdentityProvider(), signOn: SignOnPolicy = SignOnPolicy(),
         _ body: @escaping @Sendable (ControlHarness) async throws -> Void

@@ -50,7 +50,7 @@ struct WebhookTests {
 
     private func happen(_ h: ControlHarness, _ id: String, _ kind: AlertKind = .budgetNear, tenant: String = "") async throws {
         let now = h.clock.nowMilliseconds()
-        try await h.database.transaction { c in
+        _ = try await h.database.transaction { c in
             try SpendEventsTable.insert(
                 c,
                 SpendEventRow(

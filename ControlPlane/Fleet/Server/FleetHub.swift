@@ -15,6 +15,8 @@ package final class FleetHub: Sendable {
         let dataPlaneID: String
         /// Names the subscription in the database; nil for the other streams.
         let connection: String?
+        /// The database names it as its data plane's: see `checkStandings`.
+        let isRecorded = Atomic<Bool>(false)
         /// Opened by a data plane that was revoked by then: there is nothing to end it for.
         let outlivesRevocation: Bool
         /// What its last report said: credentials that a provider refuses, endpoints that fail.
@@ -147,6 +149,8 @@ package final class FleetHub: Sendable {
     }
 
     private func checkStandings(_ streams: [Stream]) async {
+        // Before the database is read: until a stream is named there, the one before it still is, and would seem to be the newer one.
+        let recorded = Set(streams.filter { $0.isRecorded.load(ordering: .acquiring) }.compactMap(\.connection))
         guard !streams.isEmpty, let standings = try? await services.dataPlanes.standings(Set(streams.map(\.dataPlaneID)).sorted()) else {
             return
         }
@@ -155,7 +159,7 @@ package final class FleetHub: Sendable {
                 stream.end(RPCError(FleetRefusal.revoked))
                 continue
             }
-            if let connection = stream.connection, let present = standing.connection, present != connection {
+            if let connection = stream.connection, recorded.contains(connection), let present = standing.connection, present != connection {
                 stream.end(RPCError(code: .aborted, message: "replaced by a newer connection of this data plane"))
             }
         }

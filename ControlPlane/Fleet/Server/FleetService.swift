@@ -3,6 +3,7 @@ import Domain
 import GRPCCore
 import Logging
 import Primitives
+import Synchronization
 
 /// The gRPC service that data planes call (`fleet.proto`).
 struct FleetService: Weir_V1_Fleet.ServiceProtocol {
@@ -96,6 +97,7 @@ struct FleetService: Weir_V1_Fleet.ServiceProtocol {
         }
         try services.context.checkVersion(hello.version)
         try await services.dataPlanes.connected(dataPlane.id, replica: settings.replica, connection: connection, hello: hello)
+        stream.isRecorded.store(true, ordering: .releasing)
         logger.info("data plane connected", metadata: ["data_plane": "\(dataPlane.id)", "version": "\(hello.version.prefix(32))"])
         let subscription = Subscription(
             dataPlane, hello: hello, stream: stream, hub: hub, services: services, settings: settings, metrics: metrics,

@@ -127,7 +127,10 @@ struct SignedCallersTests {
             let far = try await RunningDataPlane.start(folders[1].path, token: try await control.token())
             let apart = try await RunningDataPlane.start(folders[2].path, token: try await control.token(tenants: [stranger.id]))
             for plane in [near, far] {
-                #expect(await plane.snapshot { $0.isServing && $0.credentials[key.id.rawValue] != nil } != nil)
+                #expect(
+                    await plane.snapshot {
+                        $0.isServing && $0.credentials[key.id.rawValue] != nil && $0.directory.lookup(key.id) != nil
+                    } != nil)
             }
             func eventually(_ holds: () async throws -> Bool) async throws -> Bool {
                 let deadline = MonotonicClock.nowMicroseconds() + 120_000_000

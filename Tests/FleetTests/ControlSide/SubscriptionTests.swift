@@ -1,6 +1,5 @@
 import Contract
 import Domain
-import Fleet
 import Foundation
 import GRPCCore
 import Nouns
@@ -10,6 +9,8 @@ import SwiftProtobuf
 import Synchronization
 import Testing
 import Trust
+
+@testable import Fleet
 
 @Suite("A subscription", .timeLimit(.minutes(10)))
 struct SubscriptionTests {
@@ -100,6 +101,33 @@ struct SubscriptionTests {
                     }
                     #expect(try await !plane.subscribed(client) { try await $0.document(.directory) }.isDelta)
                 }
+            }
+        }
+    }
+
+    @Test("a stream that the database does not name yet is not taken for one that was replaced", arguments: TestDatabases.all)
+    func recorded(_ database: TestDatabase) async throws {
+        try await database.with { database in
+            try await ControlPlane.with(database) { control in
+                let plane = try await control.enroll()
+                let hub = control.server.hub
+                try await control.server.administration.dataPlanes.connected(
+                    plane.id, replica: "here", connection: "con_before", hello: plane.hello())
+                let next = FleetHub.Stream(dataPlaneID: plane.id, connection: "con_next")
+                let number = hub.add(next)
+                await hub.look(alwaysCheckingStreams: true)
+                next.end(RPCError(code: .cancelled, message: "by the test"))
+                await #expect(throws: RPCError(code: .cancelled, message: "by the test")) { try await next.waitForEnd() }
+                hub.remove(number)
+                // One that was named, and is no longer, is.
+                let old = FleetHub.Stream(dataPlaneID: plane.id, connection: "con_old")
+                old.isRecorded.store(true, ordering: .releasing)
+                let oldNumber = hub.add(old)
+                await hub.look(alwaysCheckingStreams: true)
+                old.end(RPCError(code: .cancelled, message: "by the test"))
+                let ended = await #expect(throws: RPCError.self) { try await old.waitForEnd() }
+                #expect(ended?.code == .aborted)
+                hub.remove(oldNumber)
             }
         }
     }
