@@ -62,28 +62,40 @@ package struct HeldSlice: Hashable, Sendable {
     }
 }
 
-/// Divides what a request came to over what it held, account by account.
-package enum HoldSettlement {
+/// Divides what a request came to over what it held of one account, part by part.
+package struct HoldDivision {
+    /// What was used beyond all that was held so far.
+    package private(set) var beyond: Int64
+    /// What may have been used beside, and is not divided yet.
+    private var open: Int64
+
     /// - Parameters:
-    ///   - held: what was held of each slice of one account, extensions included.
     ///   - spent: what was used, in the account's unit.
     ///   - isKnown: false where more may have been used than is known: the rest of what was held is then unknown.
     ///   - most: that no more than this is then taken to be used in all, `spent` included. Nil: everything that was held may be.
+    package init(spent: Int64, isKnown: Bool, most: Int64? = nil) {
+        beyond = max(0, spent)
+        open = isKnown ? 0 : max(0, (most ?? .max).minus(beyond))
+    }
+
+    /// - Parameter amount: what was held of a slice.
+    package mutating func take(_ amount: Int64) -> (spent: Int64, unknown: Int64) {
+        let amount = max(0, amount)
+        let spent = min(amount, beyond)
+        beyond -= spent
+        let unknown = min(open, amount - spent)
+        open -= unknown
+        return (spent, unknown)
+    }
+
+    /// - Parameter held: what was held of each slice, extensions included.
     /// - Returns: for each slice what is spent and what is unknown, and what was used beyond all that was held.
     package static func divide(
         _ held: [Int64], spent: Int64, isKnown: Bool, most: Int64? = nil
     ) -> (parts: [(spent: Int64, unknown: Int64)], beyond: Int64) {
-        var left = max(0, spent)
-        var open = isKnown ? 0 : max(0, (most ?? .max).minus(left))
-        let parts = held.map { amount in
-            let amount = max(0, amount)
-            let part = min(amount, left)
-            left -= part
-            let unknown = min(open, amount - part)
-            open -= unknown
-            return (spent: part, unknown: unknown)
-        }
-        return (parts, left)
+        var division = HoldDivision(spent: spent, isKnown: isKnown, most: most)
+        let parts = held.map { division.take($0) }
+        return (parts, division.beyond)
     }
 }
 

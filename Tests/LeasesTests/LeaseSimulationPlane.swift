@@ -67,7 +67,7 @@ struct SimulatedDisk {
             mark.holds += UInt64(parts.count + open.progress)
             for key in Set(parts.map(\.account)) {
                 let theirs = parts.filter { $0.account == key }
-                let divided = HoldSettlement.divide(theirs.map(\.amount), spent: open.spent, isKnown: false, most: open.likely)
+                let divided = HoldDivision.divide(theirs.map(\.amount), spent: open.spent, isKnown: false, most: open.likely)
                 for (part, sums) in zip(theirs, divided.parts) { charge(part, spent: sums.spent, unknown: sums.unknown) }
             }
         }
@@ -194,7 +194,7 @@ final class SimulatedPlane {
         var charges: [(spent: Int64, unknown: Int64)] = []
         for key in Set(request.holds.map(\.account)) {
             let theirs = request.holds.filter { $0.account == key }
-            let divided = HoldSettlement.divide(
+            let divided = HoldDivision.divide(
                 theirs.map(\.amount), spent: isKnown ? request.produced : 0, isKnown: isKnown, most: request.likely)
             for (part, sums) in zip(theirs, divided.parts) { wallet.settle(part, spent: sums.spent, unknown: sums.unknown) }
             parts += theirs

@@ -54,7 +54,7 @@ import Testing
             for plane in 0..<3 {
                 for parts in running[plane] {
                     let held = parts.reduce(0) { $0 + $1.amount }
-                    let divided = HoldSettlement.divide(
+                    let divided = HoldDivision.divide(
                         parts.map(\.amount), spent: Int64.random(in: held / 8...held / 2, using: &random), isKnown: true)
                     for (part, sums) in zip(parts, divided.parts) {
                         wallets[plane].settle(part, spent: sums.spent)

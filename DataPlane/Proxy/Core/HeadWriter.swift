@@ -6,11 +6,11 @@ import Wire
 /// who hold the same memory.
 struct HeadWriter {
     private let memory: UnsafeMutableRawBufferPointer
-    fileprivate private(set) var count = 0
+    private(set) var count = 0
     /// A piece did not fit.
     fileprivate private(set) var isFull = false
 
-    fileprivate init(_ memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
+    init(_ memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
 
     @inline(__always)
     private mutating func put(_ start: UnsafeRawPointer?, _ length: Int) {
@@ -25,6 +25,8 @@ struct HeadWriter {
 
     @inline(__always)
     mutating func put(_ text: StaticString) { put(text.utf8Start, text.utf8CodeUnitCount) }
+
+    mutating func put(_ bytes: UnsafeRawBufferPointer) { put(bytes.baseAddress, bytes.count) }
 
     mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { put($0.baseAddress, $0.count) } }
 

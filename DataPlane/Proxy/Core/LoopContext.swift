@@ -32,6 +32,9 @@ final class LoopContext: @unchecked Sendable {
     let questions: ControlQuestions
     /// The whole data plane's: what limits have counted.
     let rates: RateLedger
+    /// What limits have counted here that is not in the journal's buffer yet.
+    private var rateNotes = RateNotes()
+    var callerRules = KnownCallerRules()
     /// What limits have counted with the other data planes of the region; nil where there is no Redis.
     private(set) var sharedCounters: SharedCounters?
     /// The whole data plane's: what may be spent.
@@ -82,6 +85,8 @@ final class LoopContext: @unchecked Sendable {
     private var ends = PendingExchanges()
     /// Exchanges that wait for more of a budget.
     private var parked = ParkedExchanges()
+    /// What becomes of one request's holds: memory that is used again.
+    var settlements: [SettledPart] = []
     /// Parts of holds that stand in the journal's buffer.
     var holdsWritten = 0
     private var isTickScheduled = false
@@ -268,6 +273,7 @@ final class LoopContext: @unchecked Sendable {
     private func tick() {
         assertOnLoop()
         isTickScheduled = false
+        if !rateNotes.isEmpty { rateNotes.write(boot: rates.boot, to: journal) }
         let starting = sends.take()
         do {
             try journal.flush()
@@ -298,6 +304,15 @@ final class LoopContext: @unchecked Sendable {
         }
         starting.forEach { $0.intentIsDurable() }
         sends.reuse(starting)
+    }
+
+    // MARK: Limits
+
+    /// Stands in the journal with the next tick.
+    /// - Parameter at: Unix milliseconds.
+    func note(_ amount: Int64, to counter: RateLedger.Key, of rule: LimitRule, at: Int64, by request: RequestID) {
+        rateNotes.add(amount, to: counter, of: rule, at: at, by: request)
+        if rateNotes.isFull { rateNotes.write(boot: rates.boot, to: journal) }
     }
 
     // MARK: Budgets
@@ -380,7 +395,7 @@ final class LoopContext: @unchecked Sendable {
             var holds = false
             for exchange in running.items where exchange.recordProgress() { holds = true }
             mayHoldStreams = holds
-            if journal.hasBuffered { scheduleTick() }
+            if journal.hasBuffered || !rateNotes.isEmpty { scheduleTick() }
         }
     }
 

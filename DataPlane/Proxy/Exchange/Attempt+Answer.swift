@@ -208,6 +208,7 @@ extension Attempt {
         var head = ReplyHead(status: providerStatus, length: opening.length, requestID: admission.requestID)
         head.configVersion = admission.config.versionText
         head.fields = exchange.answerFields(self)
+        head.standings = exchange.standings
         if !opening.contentType.isEmpty { head.content = .other(opening.contentType) }
         if shape == .stream {
             // Its end is not known here: usage may be taken out, an error event put in.
@@ -378,6 +379,7 @@ extension Attempt {
             var head = ReplyHead(status: providerStatus, length: .known(Int64(body.count)), requestID: admission.requestID)
             head.configVersion = admission.config.versionText
             head.fields = exchange.answerFields(self)
+            head.standings = exchange.standings
             sink.begin(head)
             body.withUnsafeBytes { send($0) }
             opening.keeper?.finish { sink.write($0) }

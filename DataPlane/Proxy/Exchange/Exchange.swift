@@ -65,8 +65,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     var lastProgressAt: Int64 = 0
     /// Records of what is likely that were written of this request.
     var progressRecords: UInt64 = 0
-    /// How the caller's limits stand, for the answer's head. Empty, and so without storage, for who has none.
-    var rateFields: [ReplyHead.Field] = []
+    /// How the caller's limits stand, for the answer's head; nil for who has none.
+    var standings: RateStandings?
+    /// What concerned the caller that asked last: on most connections it is the next one, too.
+    var lastRules: CallerRules?
 
     init(sink: any ReplySink, loop: LoopContext) {
         self.sink = sink
@@ -122,7 +124,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         firstByteAt = 0
         lastProgressAt = 0
         progressRecords = 0
-        if !rateFields.isEmpty { rateFields = [] }
+        standings = nil
     }
 
     /// The answer is out, or as much of it as there will be.

@@ -13,6 +13,7 @@ extension Exchange {
         head.configVersion = configVersion
         head.closesConnection = rejection.closesConnection
         head.fields = rejection.fields + answerFields
+        head.standings = standings
         sink.begin(head)
         body.withUnsafeBytes { sink.write($0) }
         switch stage {
@@ -25,8 +26,8 @@ extension Exchange {
         }
     }
 
-    /// How the caller's limits stand, and what its dialect has besides. Empty, and so without storage, for most answers.
-    var answerFields: [ReplyHead.Field] { dialect == .openAI ? rateFields : rateFields + dialect.fields(requestID) }
+    /// What the caller's dialect has besides. Empty, and so without storage, for most answers.
+    var answerFields: [ReplyHead.Field] { dialect == .openAI ? [] : dialect.fields(requestID) }
 
     /// What went wrong on our side or the provider's, with what the operator needs and nothing of the request's content.
     private func log(_ rejection: Rejection, _ attempt: Attempt?, _ outcome: AttemptOutcome?) {

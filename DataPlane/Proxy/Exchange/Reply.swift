@@ -12,6 +12,8 @@ struct ReplyHead {
     var configVersion: [UInt8] = []
     /// Further fields, names in lower case. Empty, and so without storage, for most answers.
     var fields: [Field] = []
+    /// Nil for who has no limits.
+    var standings: RateStandings?
     /// The client is to come back on another connection.
     var closesConnection = false
 

@@ -87,6 +87,12 @@ struct HTTP1Reply {
         case .close: break
         }
         for field in head.fields { write(field.name, field.value, to: &out) }
+        head.standings?.forEach { name, value in
+            out.put(name)
+            out.put(": ")
+            out.put(value)
+            out.put("\r\n")
+        }
         if !terms.originLines.isEmpty { out.put(terms.originLines) }
         out.put(dateLine)
         out.put("x-request-id: ")

@@ -13,35 +13,40 @@ extension Exchange {
         if !loop.bans.isEmpty, let why = loop.bans.interruption(of: admission.model, nowMilliseconds: receivedAt / 1000) {
             throw Rejection(why)
         }
-        let limits = admission.snapshot.directory.limits
-        if limits.isEmpty { return true }
+        if admission.snapshot.directory.limits.isEmpty { return true }
         admission.address = address
-        let caller = admission.caller
-        let claims = limits.claims(
-            caller.principal, caller.channel, model: admission.model.name, address: address, tokens: admission.expectedTokens)
-        if claims.isEmpty { return true }
+        let plan = callerRules(admission).rates
+        if plan.claims.isEmpty { return true }
         guard loop.rates.isReady else { throw .limitsNotReady() }
-        if askShared(admission, candidate, claims) { return false }
-        try apply(loop.rates.take(claims, now: loop.nowMicroseconds), admission)
+        let tokens = admission.expectedTokens
+        if askShared(admission, candidate, plan, tokens: tokens) { return false }
+        try apply(loop.rates.take(plan, tokens: tokens, now: loop.nowMicroseconds), plan, tokens: tokens, admission)
         return true
     }
 
     /// What its limits say of it.
-    func apply(_ taken: RateLedger.Taken, _ admission: Admission) throws(Rejection) {
-        rateFields = admission.caller.dialect.rateFields(taken.standings, nowMicroseconds: receivedAt)
+    func apply(_ taken: RateLedger.Taken, _ plan: RatePlan, tokens: Int64, _ admission: Admission) throws(Rejection) {
+        standings = RateStandings(taken.standings, admission.caller.dialect, at: receivedAt)
         if let refusal = taken.refusal {
             loop.metrics.limited &+= 1
             throw .limited(refusal)
         }
         if taken.wouldHaveRefused { noteObservedLimit() }
         if admission.fallbacks.isEmpty {
-            admission.rates = RateCharge(taken.held, of: loop.rates)
+            admission.rates = charge(plan, .all, tokens, taken, at: admission.admittedAt / 1000)
         } else {
             // What counts for this model alone ends with it.
-            admission.rates = RateCharge(taken.held.filter { $0.rule.model == nil }, of: loop.rates)
-            admission.modelRates = RateCharge(taken.held.filter { $0.rule.model != nil }, of: loop.rates)
+            admission.rates = charge(plan, .others, tokens, taken, at: admission.admittedAt / 1000)
+            admission.modelRates = charge(plan, .ofModel, tokens, taken, at: admission.admittedAt / 1000)
         }
-        noteRates(taken.held, taken.held.map(\.amount), at: admission.admittedAt / 1000)
+    }
+
+    private func charge(
+        _ plan: RatePlan, _ part: RateCharge.Part, _ tokens: Int64, _ taken: RateLedger.Taken, at: Int64
+    ) -> RateCharge {
+        let charge = RateCharge(plan, part, tokens: tokens, taken, of: loop.rates)
+        note(charge, RateCharge.Correction(requests: 1, tokens: tokens), at: at)
+        return charge
     }
 
     private func noteObservedLimit() {
@@ -56,20 +61,19 @@ extension Exchange {
         let limits = admission.snapshot.directory.limits
         if limits.isEmpty { return true }
         let caller = admission.caller
-        let claims = limits.claims(
-            caller.principal, caller.channel, model: model.name, address: admission.address, tokens: admission.expectedTokens
-        ).filter { $0.rule.model != nil }
-        var held: [RateLedger.Held] = []
-        if !claims.isEmpty {
-            let taken = loop.rates.take(claims, now: loop.nowMicroseconds)
+        let all = limits.plan(caller.principal, caller.channel, model: model.name, address: admission.address)
+        let plan = RatePlan(all.claims.filter { $0.rule.model != nil })
+        var next: RateCharge?
+        if !plan.claims.isEmpty {
+            let tokens = admission.expectedTokens
+            let taken = loop.rates.take(plan, tokens: tokens, now: loop.nowMicroseconds)
             if taken.refusal != nil { return false }
             if taken.wouldHaveRefused { noteObservedLimit() }
-            held = taken.held
-            noteRates(held, held.map(\.amount), at: loop.clock.nowMilliseconds())
+            next = charge(plan, .all, tokens, taken, at: loop.clock.nowMilliseconds())
         }
         if let before = admission.modelRates { settle(before, tokens: usedTokens - admission.earlierTokens, admission) }
         admission.earlierTokens = usedTokens
-        admission.modelRates = RateCharge(held, of: loop.rates)
+        admission.modelRates = next
         return true
     }
 
@@ -90,25 +94,24 @@ extension Exchange {
 
     /// It could not be served, for want of a place.
     func undoRates(_ admission: Admission) {
-        for charge in [admission.rates, admission.modelRates].compactMap(\.self) { correct(admission, charge, charge.undo()) }
+        if let charge = admission.rates { correct(admission, charge, charge.undo()) }
+        if let charge = admission.modelRates { correct(admission, charge, charge.undo()) }
     }
 
-    private func correct(_ admission: Admission, _ charge: RateCharge, _ corrections: [Int64]?) {
-        guard let corrections else { return }
-        if corrections.contains(where: { $0 != 0 }) {
-            noteRates(charge.held, corrections, at: loop.clock.nowMilliseconds(), since: admission.admittedAt / 1000)
-        }
+    /// What was counted less was counted when the request was admitted.
+    private func correct(_ admission: Admission, _ charge: RateCharge, _ correction: RateCharge.Correction?) {
+        guard let correction, correction != RateCharge.Correction() else { return }
+        let isMore = correction.tokens > 0
+        note(charge, correction, at: isMore ? loop.clock.nowMilliseconds() : admission.admittedAt / 1000)
     }
 
-    /// For the next process. What the journal does not take is lost to that one only.
-    /// - Parameter since: when what is counted less was counted (Unix milliseconds).
-    private func noteRates(_ held: [RateLedger.Held], _ amounts: [Int64], at now: Int64, since: Int64? = nil) {
-        let entries = zip(held, amounts).compactMap { held, amount -> RateNote.Entry? in
-            guard amount != 0, held.rule.measure != .concurrent, held.rule.window >= RateNote.shortest else { return nil }
-            return RateNote.Entry(key: held.key, at: amount < 0 ? since ?? now : now, window: held.rule.memory, amount: amount)
+    /// For the next process.
+    /// - Parameter at: Unix milliseconds.
+    private func note(_ charge: RateCharge, _ amount: RateCharge.Correction, at: Int64) {
+        for (position, claim) in charge.plan.claims.enumerated() where claim.rule.isNoted && charge.holds(claim) {
+            let amount = claim.rule.measure == .tokens ? amount.tokens : amount.requests
+            if amount != 0 { loop.note(amount, to: charge.counter(position), of: claim.rule, at: at, by: requestID) }
         }
-        if entries.isEmpty { return }
-        try? RateNote.write(boot: loop.rates.boot, entries).withUnsafeBytes { bytes in try loop.journal.note(.rates, requestID, bytes) }
     }
 }
 
@@ -157,45 +160,4 @@ extension Rejection {
 extension Double {
     /// Without a needless fraction.
     fileprivate var formatted: String { self == rounded() && magnitude < 1e15 ? String(Int64(self)) : String(self) }
-}
-
-extension Dialect {
-    /// How the caller's limits stand, as the API says it.
-    /// - Parameter now: Unix time.
-    func rateFields(_ standings: RateLedger.Standings, nowMicroseconds now: Int64) -> [ReplyHead.Field] {
-        var fields: [ReplyHead.Field] = []
-        let tells = { (reset: Int64) in
-            self == .messages ? RFC3339.string(milliseconds: now / 1000 &+ reset / 1000 &+ 1) : Self.duration(reset)
-        }
-        func add(_ standing: RateLedger.Standing?, _ limit: StaticString, _ remaining: StaticString, _ reset: StaticString) {
-            guard let standing else { return }
-            fields.append(.init(name: limit, value: Array(String(standing.limit).utf8)))
-            fields.append(.init(name: remaining, value: Array(String(standing.remaining).utf8)))
-            fields.append(.init(name: reset, value: Array(tells(standing.reset).utf8)))
-        }
-        switch self {
-        case .messages:
-            add(
-                standings.requests, "anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining",
-                "anthropic-ratelimit-requests-reset")
-            add(
-                standings.tokens, "anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining",
-                "anthropic-ratelimit-tokens-reset")
-        case .openAI, .responses:
-            add(standings.requests, "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
-            add(standings.tokens, "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")
-        }
-        return fields
-    }
-
-    /// As OpenAI writes it, and Go reads it: `12ms`, `1.5s`, `6m0s`. Rounded up.
-    static func duration(_ microseconds: Int64) -> String {
-        let milliseconds = microseconds / 1000 + (microseconds % 1000 > 0 ? 1 : 0)
-        if milliseconds < 1000 { return "\(max(0, milliseconds))ms" }
-        let (minutes, rest) = (milliseconds / 60_000, milliseconds % 60_000)
-        let fraction = rest % 1000 == 0 ? "" : "." + String(String(1000 + rest % 1000).dropFirst())
-        let seconds = "\(rest / 1000)\(fraction)s"
-        if minutes == 0 { return seconds }
-        return minutes < 60 ? "\(minutes)m\(seconds)" : "\(minutes / 60)h\(minutes % 60)m\(seconds)"
-    }
 }

@@ -57,6 +57,12 @@ package final class LimitRule: Sendable {
     /// What a window, or a full bucket, lets in at most.
     package let capacity: Int64
     package let observes: Bool
+    /// Milliseconds for which what is counted matters: of a bucket, until it is full again.
+    let memory: Int64
+    /// Callers are told how it stands.
+    let isTold: Bool
+    /// What it counts is kept for the next process.
+    let isNoted: Bool
 
     /// Nil for one that this release cannot hold anybody against: of a level or measure that it does not know.
     /// - Throws: for one that is malformed.
@@ -93,6 +99,10 @@ package final class LimitRule: Sendable {
         isBucket = limit.tokenBucket && measure != .concurrent
         capacity = isBucket && limit.burst > 0 ? limit.burst : limit.amount
         observes = limit.observe
+        memory =
+            isBucket ? Int64(clamping: Int128(capacity) * Int128(window) / Int128(max(1, amount)) / 1000 + 1) : window / 1000
+        isTold = !observes && measure != .concurrent
+        isNoted = measure != .concurrent && window >= RateNote.shortest
     }
 
     /// What a window, or a full bucket, lets in where so much of the amount may be had.
@@ -170,6 +180,7 @@ package final class LimitSet: Sendable {
             }
         }
         needsAddress = rules.values.contains { $0.level == .ip }
+        namesModels = rules.values.contains { $0.model != nil }
         self.everybodys = everybodys
         self.tenants = tenants
         self.subjects = subjects
@@ -177,19 +188,16 @@ package final class LimitSet: Sendable {
         namedLevels = LimitRule.Level.allCases.filter { named.contains($0) }
     }
 
+    /// Some concern one model alone.
+    let namesModels: Bool
+
     /// What a request counts for, limit by limit.
-    /// - Parameter tokens: how many it is expected to use.
-    func claims(
-        _ principal: Principal, _ channel: Caller.Channel, model: String, address: LimitSubject?, tokens: Int64
-    ) -> [RateLedger.Claim] {
+    func plan(_ principal: Principal, _ channel: Caller.Channel, model: String, address: LimitSubject?) -> RatePlan {
         var claims: [RateLedger.Claim] = []
-        if !everybodys.isEmpty || !namedLevels.isEmpty { claims.reserveCapacity(8) }
         func take(_ rules: [LimitRule]) {
             for rule in rules {
                 guard let subject = rule.counted(principal, channel, model, address) else { continue }
-                claims.append(
-                    RateLedger.Claim(
-                        rule: rule, key: RateLedger.Key(rule: rule.id, subject: subject), amount: rule.measure == .tokens ? tokens : 1))
+                claims.append(RateLedger.Claim(rule: rule, key: RateLedger.Key(rule: rule.id, subject: subject)))
             }
         }
         take(everybodys)
@@ -200,6 +208,6 @@ package final class LimitSet: Sendable {
             }
             take(own)
         }
-        return claims
+        return RatePlan(claims)
     }
 }

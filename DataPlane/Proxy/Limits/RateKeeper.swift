@@ -70,7 +70,7 @@ enum RateNote {
         let at: Int64
         /// Milliseconds: for how long it counts.
         let window: Int64
-        let amount: Int64
+        var amount: Int64
 
         var until: Int64 { at.addingReportingOverflow(window).overflow ? .max : at + window }
     }
@@ -106,14 +106,6 @@ enum RateNote {
             }
             return (UInt64(bitPattern: word(0)), entries)
         }
-    }
-}
-
-extension LimitRule {
-    /// Milliseconds for which what is counted matters: of a bucket, until it is full again.
-    var memory: Int64 {
-        guard isBucket else { return window / 1000 }
-        return Int64(clamping: Int128(capacity) * Int128(window) / Int128(max(1, amount)) / 1000 + 1)
     }
 }
 

@@ -22,22 +22,14 @@ package final class RateLedger: Sendable {
     package struct Claim: Sendable {
         package let rule: LimitRule
         package let key: Key
-        package let amount: Int64
 
-        package init(rule: LimitRule, key: Key, amount: Int64) {
+        package init(rule: LimitRule, key: Key) {
             self.rule = rule
             self.key = key
-            self.amount = amount
         }
-    }
 
-    /// What was counted for a claim, and where.
-    struct Held: Sendable {
-        let rule: LimitRule
-        let key: Key
-        let amount: Int64
-        /// Monotonic microseconds.
-        let at: Int64
+        /// How much of it, for a request that is taken for so many tokens.
+        func amount(tokens: Int64) -> Int64 { rule.measure == .tokens ? tokens : 1 }
     }
 
     /// How a limit stands after a request: for the answer.
@@ -69,10 +61,21 @@ package final class RateLedger: Sendable {
 
     struct Taken: Sendable {
         var refusal: Refusal?
-        var held: [Held] = []
         var standings = Standings()
+        /// Monotonic microseconds: when it was counted.
+        var at: Int64 = 0
+        /// The counters, in the plan's order, where a claim had to share one; else empty, and they are the claims' own.
+        var counters: [Key] = []
         /// Limits that only observe would have refused it.
         var wouldHaveRefused = false
+
+        fileprivate mutating func refuse(_ rule: LimitRule, wait: Int64?) {
+            if rule.observes {
+                wouldHaveRefused = true
+            } else if refusal.map({ ($0.wait ?? .max) < (wait ?? .max) }) ?? true {
+                refusal = Refusal(rule: rule, wait: wait)
+            }
+        }
     }
 
     private struct Counter {
@@ -178,7 +181,6 @@ package final class RateLedger: Sendable {
         var now: Int64 = 0
         /// What earlier processes had counted, until its counter is asked for: monotonic microseconds and amounts.
         var restored: [Key: [(at: Int64, amount: Int64)]] = [:]
-        var scratch: [Int] = []
         /// How many data planes divide what there are no shares of.
         var dataPlanes: Int64 = 1
         /// How many of them count together in Redis, this one included; until it is told: all.
@@ -219,40 +221,31 @@ package final class RateLedger: Sendable {
 
     /// Holds a request against all of its limits. When one of them refuses, nothing is counted, and the one that is to be waited for longest is
     /// named.
-    func take(_ claims: [Claim], now: Int64) -> Taken {
+    /// - Parameter tokens: how many it is taken for.
+    func take(_ plan: RatePlan, tokens: Int64, now: Int64) -> Taken {
         state.withLock { state in
             let now = Self.advance(&state, to: now)
-            Self.sweep(&state, claims.count * 2, now)
-            state.scratch.removeAll(keepingCapacity: true)
             var taken = Taken()
-            for claim in claims {
-                let index = place(of: claim, &state, now)
-                state.scratch.append(index)
-                if state.dataPlanes > 1 {
-                    state.counters[index].share = Self.share(of: state.counters[index].key, claim.rule, state)
-                } else {
+            taken.at = now
+            find(plan, &state, &taken, now)
+            let shares = state.dataPlanes > 1
+            for (claim, index) in zip(plan.claims, plan.places) {
+                let amount = claim.amount(tokens: tokens)
+                if !shares {
                     state.counters[index].share = claim.rule.amount
+                } else if state.counters[index].rule !== claim.rule {
+                    state.counters[index].share = Self.share(of: state.counters[index].key, claim.rule, state)
                 }
                 state.counters[index].advance(to: now, claim.rule)
-                let wait = state.counters[index].wait(for: claim.amount, now: now)
+                let wait = state.counters[index].wait(for: amount, now: now)
                 if wait == 0 { continue }
-                if state.dataPlanes > 1 { Self.refuse(claim, index, &state) }
-                if claim.rule.observes {
-                    taken.wouldHaveRefused = true
-                } else if taken.refusal.map({ ($0.wait ?? .max) < (wait ?? .max) }) ?? true {
-                    taken.refusal = Refusal(rule: claim.rule, wait: wait)
-                }
+                if shares { Self.refuse(claim.rule, amount, index, &state) }
+                taken.refuse(claim.rule, wait: wait)
             }
-            if taken.refusal == nil {
-                taken.held.reserveCapacity(claims.count)
-                for (index, claim) in zip(state.scratch, claims) {
-                    state.counters[index].add(claim.amount, at: now)
-                    if state.dataPlanes > 1, state.counters[index].used >= state.counters[index].capacity / 2 { Self.mark(index, &state) }
-                    taken.held.append(Held(rule: claim.rule, key: state.counters[index].key, amount: claim.amount, at: now))
-                }
-            }
-            for (index, claim) in zip(state.scratch, claims) where !claim.rule.observes && claim.rule.measure != .concurrent {
-                taken.standings.add(state.counters[index].standing(now: now), of: claim.rule.measure)
+            let isHeld = taken.refusal == nil
+            for (claim, index) in zip(plan.claims, plan.places) {
+                if isHeld { Self.count(claim.amount(tokens: tokens), index, &state, now) }
+                if claim.rule.isTold { taken.standings.add(state.counters[index].standing(now: now), of: claim.rule.measure) }
             }
             return taken
         }
@@ -260,44 +253,62 @@ package final class RateLedger: Sendable {
 
     /// What the counters that data planes share have answered to a request. What this data plane had of them is counted here as well: for its
     /// own shares, where those are out of reach, and for what it tells that it needs.
-    func note(_ claims: [Claim], _ answer: SharedTake.Answer, _ entries: [SharedCharge.Entry], now: Int64) -> Taken {
+    func note(_ plan: RatePlan, tokens: Int64, _ answer: SharedTake.Answer, _ entries: [SharedCharge.Entry], now: Int64) -> Taken {
         var taken = Taken()
-        for (claim, counter) in zip(claims, answer.counters) where counter.wait != 0 {
+        for (claim, counter) in zip(plan.claims, answer.counters) where counter.wait != 0 {
             // More than this region's part, and not more than the whole: more of it may come.
-            let wait = counter.wait > 0 ? counter.wait : claim.amount <= claim.rule.capacity ? Self.shareWait : nil
-            if claim.rule.observes {
-                taken.wouldHaveRefused = true
-            } else if taken.refusal.map({ ($0.wait ?? .max) < (wait ?? .max) }) ?? true {
-                taken.refusal = Refusal(rule: claim.rule, wait: wait)
-            }
+            let fits = claim.amount(tokens: tokens) <= claim.rule.capacity
+            taken.refuse(claim.rule, wait: counter.wait > 0 ? counter.wait : fits ? Self.shareWait : nil)
         }
-        for (claim, (counter, entry)) in zip(claims, zip(answer.counters, entries))
-        where !claim.rule.observes && claim.rule.measure != .concurrent {
+        for (claim, (counter, entry)) in zip(plan.claims, zip(answer.counters, entries)) where claim.rule.isTold {
             taken.standings.add(
                 Standing(limit: claim.rule.capacity, remaining: max(0, entry.most &- counter.used), reset: max(0, counter.reset)),
                 of: claim.rule.measure)
         }
         state.withLock { state in
             let now = Self.advance(&state, to: now)
-            Self.sweep(&state, claims.count * 2, now)
-            for (claim, counter) in zip(claims, answer.counters) {
-                let index = place(of: claim, &state, now)
+            taken.at = now
+            find(plan, &state, &taken, now)
+            for ((claim, index), counter) in zip(zip(plan.claims, plan.places), answer.counters) {
+                let amount = claim.amount(tokens: tokens)
+                if state.dataPlanes > 1, state.counters[index].rule !== claim.rule {
+                    state.counters[index].share = Self.share(of: state.counters[index].key, claim.rule, state)
+                }
                 state.counters[index].advance(to: now, claim.rule)
-                if state.dataPlanes > 1, counter.wait != 0 { Self.refuse(claim, index, &state) }
-                guard taken.refusal == nil else { continue }
-                state.counters[index].add(claim.amount, at: now)
-                if state.dataPlanes > 1, state.counters[index].used >= state.counters[index].capacity / 2 { Self.mark(index, &state) }
-                taken.held.append(Held(rule: claim.rule, key: state.counters[index].key, amount: claim.amount, at: now))
+                if state.dataPlanes > 1, counter.wait != 0 { Self.refuse(claim.rule, amount, index, &state) }
+                if taken.refusal == nil { Self.count(amount, index, &state, now) }
             }
         }
         return taken
     }
 
+    /// Finds the plan's counters, or makes them.
+    private func find(_ plan: RatePlan, _ state: inout State, _ taken: inout Taken, _ now: Int64) {
+        var isNew = 0
+        var isShared = false
+        for (position, claim) in plan.claims.enumerated() {
+            let known = plan.places[position]
+            if known < state.counters.count, state.counters[known].isUsed, state.counters[known].key == claim.key { continue }
+            isNew += 1
+            let index = place(of: claim, &state, now)
+            plan.places[position] = index
+            if state.counters[index].key != claim.key { isShared = true }
+        }
+        if isShared { taken.counters = plan.places.map { state.counters[$0].key } }
+        // Faster than they can come, so that what is idle goes.
+        Self.sweep(&state, 1 + isNew * 2, now, sparing: plan)
+    }
+
+    private static func count(_ amount: Int64, _ index: Int, _ state: inout State, _ now: Int64) {
+        state.counters[index].add(amount, at: now)
+        if state.dataPlanes > 1, state.counters[index].used >= state.counters[index].capacity / 2 { mark(index, &state) }
+    }
+
     /// What this region may have of each; nil: all of them.
-    func regionParts(_ claims: [Claim]) -> [Int64]? {
+    func regionParts(_ plan: RatePlan) -> [Int64]? {
         state.withLock { state in
             guard state.regionPlanes < state.dataPlanes else { return nil }
-            return claims.map { claim in
+            return plan.claims.map { claim in
                 let (amount, planes) = (claim.rule.amount, state.dataPlanes)
                 let equal = Int64(clamping: Int128(amount) * Int128(max(1, state.regionPlanes)) / Int128(planes))
                 return min(amount, max(1, state.regions[claim.key] ?? equal))
@@ -306,35 +317,36 @@ package final class RateLedger: Sendable {
     }
 
     /// A request has ended: what it had for itself at one time is free, and its tokens are what they came to.
-    /// - Parameter tokens: nil: it never was, and used none.
-    /// - Returns: what was counted too much or too little of each, in the order of `held`.
-    @discardableResult
-    func settle(_ held: [Held], tokens: Int64?, now: Int64, wasServed: Bool = true) -> [Int64] {
+    func settle(_ charge: RateCharge, _ correction: RateCharge.Correction, now: Int64) {
+        let plan = charge.plan
         state.withLock { state in
             let now = Self.advance(&state, to: now)
-            return held.map { held in
-                let index = state.places[held.key]
-                switch held.rule.measure {
-                case .requests where wasServed: return 0
-                case .requests:
-                    if let index { state.counters[index].giveBack(held.amount, from: held.at) }
-                    return -held.amount
-                case .concurrent:
-                    if let index { state.counters[index].running = max(0, state.counters[index].running &- 1) }
-                    return 0
-                case .tokens:
-                    let difference = max(0, tokens ?? 0) &- held.amount
-                    guard difference != 0 else { return 0 }
-                    if difference < 0 {
-                        if let index { state.counters[index].giveBack(-difference, from: held.at) }
-                    } else {
-                        // What nobody foresaw counts from when it is known: a long answer must not slip out of its window unseen.
-                        let claim = Claim(rule: held.rule, key: held.key, amount: difference)
-                        let place = index ?? place(of: claim, &state, now)
-                        state.counters[place].advance(to: now, state.counters[place].rule)
-                        state.counters[place].add(difference, at: now)
-                    }
-                    return difference
+            for (position, claim) in plan.claims.enumerated() where charge.holds(claim) {
+                let change: Int64
+                switch claim.rule.measure {
+                case .concurrent: change = -1
+                case .requests: change = correction.requests
+                case .tokens: change = correction.tokens
+                }
+                if change == 0 { continue }
+                let key = charge.counter(position)
+                let known = plan.places[position]
+                let isThere = known < state.counters.count && state.counters[known].isUsed && state.counters[known].key == key
+                guard let index = isThere ? known : state.places[key] else {
+                    // What nobody foresaw counts, though nothing else is left of its counter.
+                    guard change > 0 else { continue }
+                    let place = place(of: claim, &state, now)
+                    state.counters[place].add(change, at: now)
+                    continue
+                }
+                if claim.rule.measure == .concurrent {
+                    state.counters[index].running = max(0, state.counters[index].running &- 1)
+                } else if change < 0 {
+                    state.counters[index].giveBack(-change, from: charge.at)
+                } else {
+                    // From when it is known: a long answer must not slip out of its window unseen.
+                    state.counters[index].advance(to: now, state.counters[index].rule)
+                    state.counters[index].add(change, at: now)
                 }
             }
         }
@@ -382,11 +394,13 @@ package final class RateLedger: Sendable {
         return index
     }
 
-    /// Lets go of counters in which nothing is, a few at a time.
-    private static func sweep(_ state: inout State, _ count: Int, _ now: Int64) {
+    /// Lets go of counters in which nothing is, a few at a time, but for those that are about to be counted in.
+    private static func sweep(_ state: inout State, _ count: Int, _ now: Int64, sparing plan: RatePlan) {
         for _ in 0..<min(count, state.counters.count) {
             state.hand = state.hand + 1 < state.counters.count ? state.hand + 1 : 0
-            guard state.counters[state.hand].isUsed, state.counters[state.hand].isIdle(at: now) else { continue }
+            guard state.counters[state.hand].isUsed, state.counters[state.hand].isIdle(at: now),
+                !plan.places.contains(state.hand)
+            else { continue }
             state.places[state.counters[state.hand].key] = nil
             state.counters[state.hand].isUsed = false
             state.free.append(state.hand)
@@ -414,9 +428,9 @@ package final class RateLedger: Sendable {
         return min(rule.amount, state.shares[key] ?? max(1, rule.amount / state.dataPlanes))
     }
 
-    private static func refuse(_ claim: Claim, _ index: Int, _ state: inout State) {
-        let refused = state.counters[index].refused &+ min(claim.amount, claim.rule.amount)
-        state.counters[index].refused = min(claim.rule.amount, refused)
+    private static func refuse(_ rule: LimitRule, _ amount: Int64, _ index: Int, _ state: inout State) {
+        let refused = state.counters[index].refused &+ min(amount, rule.amount)
+        state.counters[index].refused = min(rule.amount, refused)
         mark(index, &state)
     }
 
@@ -466,6 +480,7 @@ package final class RateLedger: Sendable {
     /// - Parameter inRegion: how many of the data planes count together; 0: not said.
     package func take(dataPlanes: Int, inRegion: Int = 0, shares: [Share]) {
         state.withLock { state in
+            let isOtherFleet = state.dataPlanes != Int64(max(1, dataPlanes))
             state.dataPlanes = Int64(max(1, dataPlanes))
             state.regionPlanes = inRegion > 0 ? Int64(inRegion) : .max
             for share in shares {
@@ -476,6 +491,13 @@ package final class RateLedger: Sendable {
                     state.shares[share.key] = share.amount
                     state.regions[share.key] = share.region > 0 ? share.region : nil
                 }
+                if let index = state.places[share.key] {
+                    state.counters[index].share = Self.share(of: share.key, state.counters[index].rule, state)
+                }
+            }
+            guard isOtherFleet else { return }
+            for index in state.counters.indices {
+                state.counters[index].share = Self.share(of: state.counters[index].key, state.counters[index].rule, state)
             }
         }
     }
@@ -514,42 +536,5 @@ package final class RateLedger: Sendable {
         } else if now &- at < rule.window {
             counter.window.insert(amount, at: at)
         }
-    }
-}
-
-/// What a request has taken of its limits. Given back when it ends without having been settled, however it ends.
-final class RateCharge {
-    let held: [RateLedger.Held]
-    /// The same in the counters that data planes share; nil: it was not counted there.
-    var shared: SharedCharge?
-    private let ledger: RateLedger
-    private var isOpen = true
-
-    init(_ held: [RateLedger.Held], of ledger: RateLedger) {
-        self.held = held
-        self.ledger = ledger
-    }
-
-    /// - Returns: corrections, in the order of `held`; nil when it was settled before.
-    func settle(tokens: Int64, now: Int64) -> [Int64]? {
-        guard isOpen else { return nil }
-        isOpen = false
-        shared?.settle(tokens: tokens)
-        return ledger.settle(held, tokens: tokens, now: now)
-    }
-
-    /// The request was never begun, for no fault of its caller's: it counts for nothing.
-    /// - Returns: as `settle`.
-    func undo() -> [Int64]? {
-        guard isOpen else { return nil }
-        isOpen = false
-        shared?.settle(tokens: nil, wasServed: false)
-        return ledger.settle(held, tokens: nil, now: 0, wasServed: false)
-    }
-
-    deinit {
-        guard isOpen else { return }
-        shared?.settle(tokens: nil)
-        ledger.settle(held, tokens: nil, now: 0)
     }
 }

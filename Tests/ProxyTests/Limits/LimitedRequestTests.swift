@@ -188,7 +188,7 @@ struct LimitedRequestTests {
         let principal = Principal(kind: .key, id: entry.id, tenant: entry.tenant, project: entry.project)
         func standings(_ ledger: RateLedger, ahead: Int64 = 0) -> RateLedger.Standings {
             let now = MonotonicClock.nowMicroseconds() + ahead
-            return ledger.take(set.claims(principal, .standard, model: model, address: nil, tokens: 0), now: now).standings
+            return ledger.take(set.plan(principal, .standard, model: model, address: nil), tokens: 0, now: now).standings
         }
         // Nothing was folded on purpose: the journal alone is what a kill leaves, and the fold is what reads it.
         await proxy.server.drain()
@@ -229,8 +229,8 @@ struct LimitedRequestTests {
                     buffer: RecordBuffer(), notes: [JournalNote(kind: .rates, subject: RequestID(high: 0, low: 0), payload: [1, 2])]),
                 in: db)
         }
-        let claim = RateLedger.Claim(rule: rules[0], key: key, amount: 1)
-        #expect(own.take([claim], now: MonotonicClock.nowMicroseconds()).standings.requests?.remaining == 0)
+        let plan = RatePlan([RateLedger.Claim(rule: rules[0], key: key)])
+        #expect(own.take(plan, tokens: 0, now: MonotonicClock.nowMicroseconds()).standings.requests?.remaining == 0)
         proxy.local.close()
         try await proxy.simulator.shutdown()
     }

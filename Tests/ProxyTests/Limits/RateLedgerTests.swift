@@ -20,9 +20,8 @@ struct RateLedgerTests {
         return try #require(try LimitRule(limit))
     }
 
-    private func claim(_ rule: LimitRule, _ subject: Int = 1, _ amount: Int64 = 1) -> RateLedger.Claim {
-        RateLedger.Claim(
-            rule: rule, key: .init(rule: rule.id, subject: LimitSubject(high: 7, low: UInt64(bitPattern: Int64(subject)))), amount: amount)
+    private func claim(_ rule: LimitRule, _ subject: Int = 1) -> RateLedger.Claim {
+        RateLedger.Claim(rule: rule, key: .init(rule: rule.id, subject: LimitSubject(high: 7, low: UInt64(bitPattern: Int64(subject)))))
     }
 
     @Test("All limits or none: where one refuses nothing is counted, and the one that is to be waited for longest is named")
@@ -37,7 +36,7 @@ struct RateLedgerTests {
         let wide = try rule { $0.amount = 100 }
         let claims = [claim(short), claim(long), claim(wide)]
         let first = ledger.take(claims, now: 1000)
-        #expect(first.refusal == nil && first.held.count == 3)
+        #expect(first.refusal == nil)
         #expect(first.standings.requests == .init(limit: 1, remaining: 0, reset: 60_000_000))
         #expect(ledger.take([claim(short)], now: 1000).refusal == nil)
         let refused = ledger.take(claims, now: 2000)
@@ -63,18 +62,21 @@ struct RateLedgerTests {
         let rule = try rule {
             $0.measure = "tokens"; $0.amount = 100; $0.windowMs = 60_000
         }
-        func remaining(_ now: Int64) -> Int64? { ledger.take([claim(rule, 1, 0)], now: now).standings.tokens?.remaining }
-        let first = ledger.take([claim(rule, 1, 80)], now: 0)
-        #expect(ledger.take([claim(rule, 1, 30)], now: 10).refusal?.wait == 59_999_990)
-        #expect(ledger.take([claim(rule, 1, 101)], now: 10).refusal.map { $0.wait == nil } == true)
-        #expect(ledger.settle(first.held, tokens: 15, now: 1_000_000) == [-65] && remaining(1_000_000) == 85)
-        let second = ledger.take([claim(rule, 1, 10)], now: 2_000_000)
-        #expect(ledger.settle(second.held, tokens: 200, now: 3_000_000) == [190] && remaining(3_000_000) == 0)
+        let plan = RatePlan([claim(rule)])
+        func take(_ tokens: Int64, _ now: Int64) -> RateLedger.Taken { ledger.take(plan, tokens: tokens, now: now) }
+        func charge(_ tokens: Int64, _ now: Int64) -> RateCharge {
+            RateCharge(plan, tokens: tokens, take(tokens, now), of: ledger)
+        }
+        func remaining(_ now: Int64) -> Int64? { take(0, now).standings.tokens?.remaining }
+        let first = charge(80, 0)
+        #expect(take(30, 10).refusal?.wait == 59_999_990)
+        #expect(take(101, 10).refusal.map { $0.wait == nil } == true)
+        #expect(first.settle(tokens: 15, now: 1_000_000)?.tokens == -65 && remaining(1_000_000) == 85)
+        #expect(charge(10, 2_000_000).settle(tokens: 200, now: 3_000_000)?.tokens == 190 && remaining(3_000_000) == 0)
         #expect(remaining(62_999_999) == 0 && remaining(63_000_000) == 100, "what nobody foresaw counts from when it was known")
-        let third = ledger.take([claim(rule, 1, 100)], now: 64_000_000)
-        ledger.settle(third.held, tokens: nil, now: 0)
-        #expect(remaining(64_000_000) == 100)
-        ledger.settle(third.held, tokens: -5, now: 64_000_000)
+        _ = charge(100, 64_000_000)
+        #expect(remaining(64_000_000) == 100, "what nobody settled is given back")
+        #expect(charge(100, 64_000_000).settle(tokens: -5, now: 64_000_000)?.tokens == -100)
         #expect(remaining(64_000_000) == 100)
     }
 
@@ -85,10 +87,14 @@ struct RateLedgerTests {
             $0.measure = "concurrent"; $0.windowMs = 0
         }
         var charges: [RateCharge] = []
-        for _ in 0..<2 { charges.append(RateCharge(ledger.take([claim(rule)], now: 0).held, of: ledger)) }
+        func charge(_ now: Int64) -> RateCharge {
+            let plan = RatePlan([claim(rule)])
+            return RateCharge(plan, tokens: 0, ledger.take(plan, tokens: 0, now: now), of: ledger)
+        }
+        for _ in 0..<2 { charges.append(charge(0)) }
         #expect(ledger.take([claim(rule)], now: 0).refusal?.wait == 1_000_000)
-        #expect(charges[0].settle(tokens: 5, now: 1) == [0] && charges[0].settle(tokens: 5, now: 1) == nil)
-        charges.append(RateCharge(ledger.take([claim(rule)], now: 2).held, of: ledger))
+        #expect(charges[0].settle(tokens: 0, now: 1) == .init() && charges[0].settle(tokens: 0, now: 1) == nil)
+        charges.append(charge(2))
         #expect(ledger.take([claim(rule)], now: 2).refusal != nil)
         charges = []
         #expect(ledger.take([claim(rule)], now: 3).refusal == nil)
@@ -109,6 +115,37 @@ struct RateLedgerTests {
         for subject in 1...3000 { _ = ledger.take([claim(rule, subject % 3)], now: 2_000_000 + Int64(subject) * 1_000_000) }
         #expect(ledger.size.counters <= 10)
         #expect(ledger.take([claim(rule, -1)], now: 4_000_000_000).refusal == nil)
+    }
+
+    @Test("Who asks again finds its counter, and a new one where that went meanwhile and another's stands in its place")
+    func foundAgain() throws {
+        let ledger = RateLedger()
+        let rule = try rule()
+        let plan = RatePlan([claim(rule, -1)])
+        let running = RateCharge(plan, tokens: 0, ledger.take(plan, tokens: 0, now: 0), of: ledger)
+        for subject in 1...50 { _ = ledger.take([claim(rule, subject)], now: 2_000_000 + Int64(subject) * 1_000_000) }
+        #expect(ledger.take(RatePlan([claim(rule, 50)]), tokens: 0, now: 52_000_000).refusal == nil)
+        // What ends now ends nobody else's.
+        #expect(running.undo() == .init(requests: -1))
+        #expect(ledger.take(RatePlan([claim(rule, 50)]), tokens: 0, now: 52_000_000).refusal != nil)
+        for _ in 0..<2 { #expect(ledger.take(plan, tokens: 0, now: 52_000_000).refusal == nil) }
+        #expect(ledger.take(plan, tokens: 0, now: 52_000_000).refusal != nil)
+    }
+
+    @Test("What one millisecond brings for one counter is one entry of the journal's note")
+    func notes() throws {
+        let (rule, other) = (try rule { $0.windowMs = 60_000 }, try rule { $0.windowMs = 60_000 })
+        var notes = RateNotes()
+        let id = RequestID(high: 1, low: 1)
+        for at: Int64 in [5, 5, 6] {
+            for rule in [rule, other] { notes.add(3, to: claim(rule).key, of: rule, at: at, by: id) }
+        }
+        notes.add(-2, to: claim(rule).key, of: rule, at: 5, by: id)
+        notes.add(.max, to: claim(other).key, of: other, at: 6, by: id)
+        let found = try #require(RateNote.read(notes.take(boot: 9)))
+        #expect(found.boot == 9 && notes.isEmpty)
+        #expect(found.entries.filter { $0.key == claim(rule).key }.map(\.amount) == [4, 3])
+        #expect(found.entries.filter { $0.key == claim(other).key }.map(\.amount) == [6, 3, .max])
     }
 
     @Test("A limit that changes keeps what was counted, be it another window, a bucket, or more")
@@ -161,4 +198,9 @@ struct RateLedgerTests {
         #expect(LimitSubject(address: "0.0.0.0") != LimitSubject(address: "::"))
         #expect(LimitSubject(address: "localhost") == nil)
     }
+}
+
+extension RateLedger {
+    /// One request of a caller that asks for the first time.
+    fileprivate func take(_ claims: [Claim], now: Int64) -> Taken { take(RatePlan(claims), tokens: 1, now: now) }
 }

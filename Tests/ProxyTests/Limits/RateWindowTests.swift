@@ -138,6 +138,11 @@ struct RateWindowTests {
             (3_661_000_000, "1h1m1s"),
         ] as [(Int64, String)])
     func durations(microseconds: Int64, text: String) {
-        #expect(Dialect.duration(microseconds) == text)
+        let written = withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { memory in
+            var out = HeadWriter(memory)
+            RateStandings.put(duration: microseconds, to: &out)
+            return String(decoding: memory[..<out.count], as: UTF8.self)
+        }
+        #expect(written == text)
     }
 }

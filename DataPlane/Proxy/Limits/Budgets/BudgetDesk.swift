@@ -20,6 +20,7 @@ package final class BudgetDesk: Sendable {
         var isLinked = false
         /// Told when something may be had that was not, or is known not to be.
         var listeners: [@Sendable () -> Void] = []
+        var counts = Counts()
     }
 
     package struct Counts: Sendable {
@@ -32,7 +33,6 @@ package final class BudgetDesk: Sendable {
     }
 
     private let state: Mutex<State>
-    private let counts = Mutex(Counts())
     /// Nil where nothing is kept: in tests of other things.
     let store: LeaseStore?
     let clock: any WallClock
@@ -54,7 +54,7 @@ package final class BudgetDesk: Sendable {
     /// For data planes without budgets, and tests of other things.
     package convenience init() { self.init(store: nil, logger: Logger(label: "weir.budgets") { _ in SwiftLogNoOpLogHandler() }) }
 
-    package var sums: Counts { counts.withLock { $0 } }
+    package var sums: Counts { state.withLock { $0.counts } }
 
     /// Everything that an earlier process left is folded: what the disk says is what is held.
     package func recovered() {
@@ -86,24 +86,44 @@ package final class BudgetDesk: Sendable {
 
     // MARK: Requests
 
-    /// Reserves all claims or nothing. `.short`: more was asked for, and the listeners are told when the answer is there.
-    func reserve(_ claims: [Claim], units: [Int]) -> Reservation {
+    /// Reserves all claims of rules that refuse, or nothing; then those of the others, as far as there is something. `.short`: more was asked
+    /// for, and the listeners are told when the answer is there.
+    /// - Parameter strict: how many of the rules refuse; they are the first.
+    /// - Returns: also the places of those others that were refused.
+    func reserve(_ claims: [Claim], of rules: [BudgetRule], strict: Int) -> (Reservation, refused: [Int]) {
         let now = clock.nowMilliseconds()
-        let (reservation, isNew) = state.withLock { state -> (Reservation, Bool) in
-            guard state.isReady else { return (.short(claims.first?.account ?? AccountKey(high: 0, low: 0, periodStart: 0)), false) }
-            let reservation = state.wallet.reserve(claims, nowMilliseconds: now)
-            if case .short = reservation {
-                for (claim, unit) in zip(claims, units) { state.units[claim.account] = unit }
-                return (reservation, true)
+        var refused: [Int] = []
+        var isShort = false
+        let reservation = state.withLock { state -> Reservation in
+            guard state.isReady else {
+                return strict == 0 ? .held([]) : .short(claims.first?.account ?? AccountKey(high: 0, low: 0, periodStart: 0))
             }
-            return (reservation, false)
+            func reserve(_ claims: [Claim], _ rules: some Collection<BudgetRule>) -> Reservation {
+                let reservation = state.wallet.reserve(claims, nowMilliseconds: now)
+                if case .short = reservation {
+                    isShort = true
+                    for (claim, rule) in zip(claims, rules) { state.units[claim.account] = rule.unit.rawValue }
+                }
+                return reservation
+            }
+            var parts: [HoldPart] = []
+            switch reserve(strict == claims.count ? claims : Array(claims[..<strict]), rules) {
+            case .held(let held): parts = held
+            case let other: return other
+            }
+            // Whoever only observes makes nobody wait.
+            for index in strict..<claims.count {
+                switch reserve([claims[index]], CollectionOfOne(rules[index])) {
+                case .held(let held): parts += held
+                case .short: break
+                case .refused: refused.append(index)
+                }
+            }
+            state.counts.reserved &+= 1
+            return .held(parts)
         }
-        switch reservation {
-        case .held: counts.withLock { $0.reserved &+= 1 }
-        case .short where isNew: wake.raise()
-        case .short, .refused: break
-        }
-        return reservation
+        if isShort { wake.raise() }
+        return (reservation, refused)
     }
 
     private static let maximumGrants = 4096
@@ -128,8 +148,10 @@ package final class BudgetDesk: Sendable {
         return parts
     }
 
-    func settle(_ part: HoldPart, spent: Int64, unknown: Int64) {
-        state.withLock { $0.wallet.settle(part, spent: spent, unknown: unknown) }
+    func settle(_ settlements: [SettledPart]) {
+        state.withLock { state in
+            for one in settlements { state.wallet.settle(one.part, spent: one.spent, unknown: one.unknown) }
+        }
     }
 
     func release(_ parts: [HoldPart]) {
@@ -145,7 +167,7 @@ package final class BudgetDesk: Sendable {
     private let waiting = Atomic<Int>(0)
     func waits(_ change: Int) { waiting.wrappingAdd(change, ordering: .relaxed) }
 
-    func count(_ body: (inout Counts) -> Void) { counts.withLock { body(&$0) } }
+    func count(_ body: (inout Counts) -> Void) { state.withLock { body(&$0.counts) } }
 
     /// So many parts of holds are in the journal; see `LeaseWitness`.
     func wroteDown(_ parts: Int) { store?.wroteDown(parts) }

@@ -225,76 +225,71 @@ package final class LeaseStore: FoldParticipant {
         var holds = 0
         // Many records spend from few slices: each is read and written once.
         var touched = TouchedSlices(database)
+        var charges: [HoldCharge] = []
         try records.forEach { _, bytes in
-            guard Self.hasHolds(bytes) else { return }
-            guard let record = try? Weir_V1_UsageRecord(serializedBytes: Array(bytes)) else { return }
+            charges.removeAll(keepingCapacity: true)
+            guard let progressRecords = HoldCharge.read(bytes, into: &charges) else { return }
             if step == nil { step = try begin(database) }
-            holds += record.charges.isEmpty ? record.holds.count + record.extensions.count : record.charges.count
-            holds += Int(record.progressRecords)
-            for (id, charge) in try Self.charges(record, &touched) { try touched.charge(id, spent: charge.spent, unknown: charge.unknown) }
+            holds += Int(progressRecords)
+            if charges.isEmpty {
+                // Cut short: what was held says the rest.
+                guard let record = try? Weir_V1_UsageRecord(serializedBytes: Array(bytes)) else { return }
+                holds += record.holds.count + record.extensions.count
+                charges = try Self.charges(record, &touched)
+            } else {
+                holds += charges.count
+            }
+            for charge in charges { touched.charge(charge) }
         }
         guard holds > 0, let step else { return }
-        for slice in touched.charged { try Self.put(slice, step, database) }
+        for slice in try touched.charged() { try Self.put(slice, step, database) }
         let before = try Self.number(Key.holds, database)
         try LocalStore.setMeta(database, Key.holds, String(before &+ UInt64(holds)))
     }
 
-    /// The slices that a fold meets, as they stand after what it has read.
+    /// The slices that a fold meets.
     private struct TouchedSlices {
-        private struct Known {
-            var slice: HeldSlice
-            let unit: Int
-            var isCharged = false
-        }
-
         private let database: Database
         /// Nil for one that is not kept any more.
-        private var known: [SliceID: Known?] = [:]
+        private var known: [SliceID: (slice: HeldSlice, unit: Int)?] = [:]
+        private var sums: [SliceID: (spent: Int64, unknown: Int64)] = [:]
 
         init(_ database: Database) { self.database = database }
 
-        var charged: [HeldSlice] { known.values.compactMap { $0.flatMap { $0.isCharged ? $0.slice : nil } } }
-
+        /// As it stands on the disk.
         mutating func find(_ id: SliceID) throws -> (slice: HeldSlice, unit: Int)? {
-            if let known = known[id] { return known.map { ($0.slice, $0.unit) } }
+            if let known = known[id] { return known }
             let select = try database.cachedStatement(sql: "SELECT * FROM lease_slice WHERE id = ?")
             let found = try Row.fetchOne(select, arguments: [id.rawValue]).flatMap { row in
-                LeaseStore.slice(row).map { Known(slice: $0, unit: row["unit"]) }
+                LeaseStore.slice(row).map { (slice: $0, unit: row["unit"] as Int) }
             }
             known[id] = .some(found)
-            return found.map { ($0.slice, $0.unit) }
+            return found
         }
 
-        mutating func charge(_ id: SliceID, spent: Int64, unknown: Int64) throws {
-            guard let found = try find(id) else { return }
-            var slice = found.slice
-            slice.charge(spent: spent, unknown: unknown)
-            known[id] = .some(Known(slice: slice, unit: found.unit, isCharged: true))
+        mutating func charge(_ charge: HoldCharge) {
+            let sum = sums[charge.slice, default: (0, 0)]
+            // Each is clamped, and a fold has far fewer than would overflow them.
+            sums[charge.slice] = (
+                LeaseAmount.clamped(sum.spent + LeaseAmount.clamped(charge.spent)),
+                LeaseAmount.clamped(sum.unknown + LeaseAmount.clamped(charge.unknown))
+            )
         }
-    }
 
-    /// Whether a record has held something: its other fields are passed over.
-    private static func hasHolds(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var reader = WireReader(bytes)
-        do {
-            while let field = try reader.next() {
-                if field.number == UInt64(UsageField.holds.rawValue) { return true }
-                try reader.skip(field)
+        mutating func charged() throws -> [HeldSlice] {
+            try sums.compactMap { id, sum in
+                guard var slice = try find(id)?.slice else { return nil }
+                slice.charge(spent: sum.spent, unknown: sum.unknown)
+                return slice
             }
-        } catch {
-            return false
         }
-        return false
     }
 
-    /// What a record says of the slices that it held. One that was cut short by the process's death says nothing: what is known of its cost is
+    /// What a record without charges says of the slices that it held. One that was cut short by the process's death says nothing: what is known of its cost is
     /// spent, the rest of what it held is not known; of a budget that counts what is likely, as much of it as its stream has likely come to.
     private static func charges(
         _ record: Weir_V1_UsageRecord, _ touched: inout TouchedSlices
-    ) throws -> [(SliceID, (spent: Int64, unknown: Int64))] {
-        if !record.charges.isEmpty {
-            return record.charges.compactMap { charge in SliceID(charge.slice).map { ($0, (charge.amount, charge.unknown)) } }
-        }
+    ) throws -> [HoldCharge] {
         var accounts: [AccountKey: (unit: Int, slices: [SliceID], held: [Int64], likely: Int64)] = [:]
         for hold in record.holds + record.extensions {
             guard let id = SliceID(hold.slice), let (slice, unit) = try touched.find(id) else { continue }
@@ -310,8 +305,8 @@ package final class LeaseStore: FoldParticipant {
             let spent = unit.amount(cost: record.costNano, tokens: tokens, requests: 1)
             let later = unit.amount(cost: record.likelyCostNano, tokens: record.likelyTokens, requests: 0)
             let most: Int64? = entry.likely > 0 ? (later > 0 ? later : entry.likely) : nil
-            let parts = HoldSettlement.divide(entry.held, spent: spent, isKnown: false, most: most).parts
-            return Array(zip(entry.slices, parts))
+            let parts = HoldDivision.divide(entry.held, spent: spent, isKnown: false, most: most).parts
+            return zip(entry.slices, parts).map { HoldCharge(slice: $0, spent: $1.spent, unknown: $1.unknown) }
         }
     }
 
@@ -338,6 +333,58 @@ package final class LeaseStore: FoldParticipant {
         try db.cachedStatement(
             sql: "UPDATE lease_slice SET ceiling = ?, spent = ?, unknown = ?, state = ?, changed = ? WHERE id = ?"
         ).execute(arguments: [slice.ceiling, slice.spent, slice.unknown, slice.state.rawValue, step, slice.id.rawValue])
+    }
+}
+
+/// What became of a part of a hold, as a completion says it (`weir.v1.SliceAmount` in `UsageRecord.charges`).
+private struct HoldCharge {
+    let slice: SliceID
+    let spent: Int64
+    let unknown: Int64
+
+    /// Reads the charges of a record; its other fields are passed over.
+    /// - Returns: how many records of what is likely were written of it; nil for one that has held nothing, or is malformed.
+    static func read(_ record: UnsafeRawBufferPointer, into charges: inout [HoldCharge]) -> UInt32? {
+        var reader = WireReader(record)
+        var hasHolds = false
+        var progress: UInt32 = 0
+        do {
+            while let field = try reader.next() {
+                switch UInt8(exactly: field.number).flatMap(UsageField.init(rawValue:)) {
+                case .holds:
+                    hasHolds = true
+                    try reader.skip(field)
+                case .progressRecords: progress = UInt32(truncatingIfNeeded: try reader.varint(field))
+                case .charges: if let charge = try HoldCharge(reader.bytes(field)) { charges.append(charge) }
+                default: try reader.skip(field)
+                }
+            }
+        } catch {
+            return nil
+        }
+        return hasHolds ? progress : nil
+    }
+
+    init(slice: SliceID, spent: Int64, unknown: Int64) {
+        self.slice = slice
+        self.spent = spent
+        self.unknown = unknown
+    }
+
+    /// Nil for what names no slice.
+    private init?(_ bytes: UnsafeRawBufferPointer) throws(WireReader.Malformed) {
+        var reader = WireReader(bytes)
+        var (id, spent, unknown): (UInt64, Int64, Int64) = (0, 0, 0)
+        while let field = try reader.next() {
+            switch field.number {
+            case 1: id = try reader.fixed64(field)
+            case 2: spent = try reader.int64(field)
+            case 3: unknown = try reader.int64(field)
+            default: try reader.skip(field)
+            }
+        }
+        guard let slice = SliceID(id) else { return nil }
+        self.init(slice: slice, spent: spent, unknown: unknown)
     }
 }
 

@@ -64,7 +64,7 @@ struct LikelyCase {
 extension Exchange {
     /// Into each progress record of a stream that holds of a budget: what `LeaseStore` goes by when nothing follows.
     func encodeLikely(_ admission: Admission, _ likely: LikelyCase?) {
-        guard let hold = admission.budget, hold.entries.contains(where: { $0.likely != nil }) else { return }
+        guard let hold = admission.budget, hold.countsLikely else { return }
         var (cost, tokens) = (Int64.max, Int64.max)
         if let likely, !sums.isUnknown {
             // What earlier attempts came to is known.

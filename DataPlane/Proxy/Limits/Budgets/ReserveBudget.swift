@@ -5,21 +5,30 @@ import Primitives
 
 /// What a request holds of the budgets that it counts in.
 struct BudgetHold {
-    struct Entry {
-        let rule: BudgetRule
-        let account: AccountKey
-        /// The worst case, in the rule's unit.
-        let amount: Int64
-        /// What counts of it where nothing is known of the outcome; nil: all.
-        var likely: Int64?
-    }
-
-    let entries: [Entry]
+    /// Those that refuse first.
+    let rules: [BudgetRule]
+    /// The worst case, in each rule's unit.
+    let claims: [Claim]
+    /// What counts of it where nothing is known of the outcome, for rules that count that; nil: the worst case.
+    let likely: LikelyCase?
     var parts: [HoldPart] = []
     /// What was taken beyond the reservation that the intent says.
     var extensions: [HoldPart] = []
     /// Budgets that only observe, and would have refused.
     var wouldHaveRefused: [BudgetRule] = []
+
+    /// Nil: all.
+    func likely(of rule: BudgetRule) -> Int64? { rule.countsLikely ? likely?.amount(in: rule.unit) : nil }
+
+    /// Some rule counts what is likely.
+    var countsLikely: Bool { likely != nil }
+}
+
+/// What has become of a part of a hold.
+struct SettledPart {
+    let part: HoldPart
+    let spent: Int64
+    let unknown: Int64
 }
 
 /// The most that a request can come to.
@@ -96,55 +105,47 @@ enum ReserveBudget {
         /// Nothing concerns it.
         case unlimited
         /// More was asked for.
-        case wait(BudgetRule?)
+        case wait
     }
 
+    /// - Parameter rules: those that refuse first.
     /// - Throws: where the control plane has said that there is no more.
-    static func request(_ admission: Admission, _ desk: BudgetDesk) throws(Rejection) -> Outcome {
-        let table = admission.snapshot.directory.budgets
-        let granted = admission.caller.grantBudget
-        guard granted != nil || table.concerns(admission.caller.tenant) else { return .unlimited }
-        var rules = table.rules(of: admission.caller.principal, for: admission.capability)
-        if let granted {
-            rules.append(granted.rule)
+    static func request(_ admission: Admission, _ rules: [BudgetRule], _ desk: BudgetDesk) throws(Rejection) -> Outcome {
+        var rules = rules
+        if let granted = admission.caller.grantBudget {
+            rules = BudgetRule.inOrder(rules + [granted.rule])
             if let account = granted.rule.account(atMilliseconds: 0) { desk.know(granted.text, of: account) }
         }
         guard !rules.isEmpty else { return .unlimited }
         let now = admission.admittedAt / 1000
         let worst = WorstCase(admission)
-        var strict: [BudgetHold.Entry] = []
-        strict.reserveCapacity(rules.count)
-        var lenient: [BudgetHold.Entry] = []
+        var claims: [Claim] = []
+        claims.reserveCapacity(rules.count)
+        var strict = 0
+        var likely = false
         for rule in rules {
             guard let account = rule.account(atMilliseconds: now) else {
                 guard rule.refuses else { continue }
                 desk.count { $0.unavailable &+= 1 }
                 throw .budgetUnavailable("the periods of budget \(rule.name) that are known here are over")
             }
-            let likely = rule.countsLikely && admission.isStreaming ? LikelyCase(unheard: admission).amount(in: rule.unit) : nil
-            let entry = BudgetHold.Entry(rule: rule, account: account, amount: worst.amount(in: rule.unit), likely: likely)
-            if rule.refuses { strict.append(entry) } else { lenient.append(entry) }
+            claims.append(Claim(account: account, amount: worst.amount(in: rule.unit)))
+            if rule.refuses { strict += 1 }
+            if rule.countsLikely { likely = true }
         }
-        var hold = BudgetHold(entries: lenient.isEmpty ? strict : strict + lenient)
-        if !strict.isEmpty {
-            switch desk.reserve(strict.map { Claim(account: $0.account, amount: $0.amount) }, units: strict.map(\.rule.unit.rawValue)) {
-            case .held(let parts): hold.parts = parts
-            case .short(let account): return .wait(strict.first { $0.account == account }?.rule)
-            case .refused(let account, let why):
-                desk.count { $0.refused &+= 1 }
-                throw refusal(strict.first { $0.account == account }?.rule, why)
-            }
+        if claims.count < rules.count { rules.removeAll { $0.account(atMilliseconds: now) == nil } }
+        var hold = BudgetHold(rules: rules, claims: claims, likely: likely && admission.isStreaming ? LikelyCase(unheard: admission) : nil)
+        let (reservation, refused) = desk.reserve(claims, of: rules, strict: strict)
+        switch reservation {
+        case .held(let parts): hold.parts = parts
+        case .short: return .wait
+        case .refused(let account, let why):
+            desk.count { $0.refused &+= 1 }
+            throw refusal(claims.firstIndex { $0.account == account }.map { rules[$0] }, why)
         }
-        // Whoever only observes makes nobody wait.
-        for entry in lenient {
-            switch desk.reserve([Claim(account: entry.account, amount: entry.amount)], units: [entry.rule.unit.rawValue]) {
-            case .held(let parts): hold.parts += parts
-            case .short: break
-            case .refused:
-                guard entry.rule.observes else { continue }
-                desk.count { $0.observed &+= 1 }
-                hold.wouldHaveRefused.append(entry.rule)
-            }
+        for index in refused where rules[index].observes {
+            desk.count { $0.observed &+= 1 }
+            hold.wouldHaveRefused.append(rules[index])
         }
         guard hold.parts.count <= maximumParts else {
             desk.release(hold.parts)
@@ -186,7 +187,9 @@ extension Exchange {
     /// Asks for what the request needs; it goes on by itself when that is there.
     /// - Returns: false while it waits.
     func reserveBudget(_ admission: Admission) throws(Rejection) -> Bool {
-        switch try ReserveBudget.request(admission, loop.budgets) {
+        let isConcerned = !admission.snapshot.directory.budgets.isEmpty
+        guard isConcerned || admission.caller.grantBudget != nil else { return true }
+        switch try ReserveBudget.request(admission, isConcerned ? callerRules(admission).budgets : [], loop.budgets) {
         case .unlimited: return true
         case .held(let hold):
             admission.budget = hold
@@ -230,15 +233,15 @@ extension Exchange {
         let worst = WorstCase(admission)
         let isUnknown = outcome.isUnknown(of: admission)
         var taken: [HoldPart] = []
-        for entry in hold.entries where hold.parts.contains(where: { $0.account == entry.account }) {
-            let unit = entry.rule.unit
+        for (rule, claim) in zip(hold.rules, hold.claims) where hold.parts.contains(where: { $0.account == claim.account }) {
+            let unit = rule.unit
             var more =
                 isUnknown
                 ? (before ?? worst).amount(in: unit) : unit.amount(cost: outcome.cost.rawValue, tokens: outcome.usage.total, requests: 0)
             if let before { more = LeaseAmount.clamped(more &+ max(0, worst.amount(in: unit) &- before.amount(in: unit))) }
             guard more > 0 else { continue }
-            guard let parts = loop.budgets.extend(Claim(account: entry.account, amount: more)) else {
-                guard entry.rule.refuses else { continue }
+            guard let parts = loop.budgets.extend(Claim(account: claim.account, amount: more)) else {
+                guard rule.refuses else { continue }
                 loop.budgets.release(taken)
                 return false
             }
@@ -254,16 +257,16 @@ extension Exchange {
     /// - Returns: false where there is no more of a budget that refuses.
     func coverStream(_ admission: Admission, _ soFar: AttemptSums) -> Bool {
         guard var hold = admission.budget else { return true }
-        for entry in hold.entries {
-            let used = entry.rule.unit.amount(cost: soFar.cost.rawValue, tokens: soFar.usage.total, requests: 1)
-            let parts = (hold.parts + hold.extensions).filter { $0.account == entry.account }
+        for (rule, claim) in zip(hold.rules, hold.claims) {
+            let used = rule.unit.amount(cost: soFar.cost.rawValue, tokens: soFar.usage.total, requests: 1)
+            let parts = (hold.parts + hold.extensions).filter { $0.account == claim.account }
             let held = parts.reduce(Int64(0)) { $0 + $1.amount }
             guard !parts.isEmpty, used > held else { continue }
-            let more = max(used - held, entry.amount / 4)
+            let more = max(used - held, claim.amount / 4)
             guard hold.extensions.count < Self.maximumExtensions,
-                let taken = loop.budgets.extend(Claim(account: entry.account, amount: more))
+                let taken = loop.budgets.extend(Claim(account: claim.account, amount: more))
             else {
-                if entry.rule.refuses { return false }
+                if rule.refuses { return false }
                 continue
             }
             loop.holdsWritten += taken.count
@@ -281,8 +284,11 @@ extension Exchange {
         guard let hold = admission.budget else { return }
         loop.holdsWritten += hold.parts.count
         for part in hold.parts {
-            let likely = hold.entries.first { $0.account == part.account }?.likely
-            loop.encoder.amount(.holds, slice: part.slice.bits, part.amount, unknown: likely ?? 0)
+            var likely: Int64 = 0
+            if hold.countsLikely, let index = hold.claims.firstIndex(where: { $0.account == part.account }) {
+                likely = hold.likely(of: hold.rules[index]) ?? 0
+            }
+            loop.encoder.amount(.holds, slice: part.slice.bits, part.amount, unknown: likely)
         }
         for rule in hold.wouldHaveRefused { loop.encoder.field(.wouldHaveRefused, rule.id.bytes(prefix: BudgetRule.idPrefix)) }
     }
@@ -298,30 +304,31 @@ extension Exchange {
         guard let hold = admission.budget else { return }
         admission.budget = nil
         loop.encoder.field(.progressRecords, progressRecords)
-        let held = hold.extensions.isEmpty ? hold.parts : hold.parts + hold.extensions
-        for entry in hold.entries {
-            var parts = held.filter { $0.account == entry.account }
-            guard !parts.isEmpty else { continue }
-            let wasUsed = sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0
-            let spent = entry.rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
-            let most = entry.likely.flatMap { sums.mayBeAnything ? nil : spent + LeaseAmount.clamped($0) * sums.unknownAttempts }
-            var divided = HoldSettlement.divide(
-                parts.map(\.amount), spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown, most: most)
-            if divided.beyond > 0 {
-                // The provider charged more than the request could come to. What is there of it is taken.
-                loop.budgets.count { $0.beyond &+= 1 }
-                if let more = loop.budgets.extend(Claim(account: entry.account, amount: divided.beyond)) {
-                    parts += more
-                    loop.holdsWritten += more.count
-                    divided.parts += more.map { ($0.amount, 0) }
-                }
-            }
-            for (part, sums) in zip(parts, divided.parts) {
-                loop.budgets.settle(part, spent: sums.spent, unknown: sums.unknown)
-                loop.encoder.amount(.charges, slice: part.slice.bits, sums.spent, unknown: sums.unknown)
-            }
+        let wasUsed = sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0
+        loop.settlements.removeAll(keepingCapacity: true)
+        for (rule, claim) in zip(hold.rules, hold.claims) {
+            let spent = rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
+            let most =
+                hold.likely(of: rule).flatMap { sums.mayBeAnything ? nil : spent + LeaseAmount.clamped($0) * sums.unknownAttempts }
+            var division = HoldDivision(spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown, most: most)
+            let before = loop.settlements.count
+            for part in hold.parts where part.account == claim.account { settle(part, &division) }
+            for part in hold.extensions where part.account == claim.account { settle(part, &division) }
+            guard loop.settlements.count > before, division.beyond > 0 else { continue }
+            // The provider charged more than the request could come to. What is there of it is taken.
+            loop.budgets.count { $0.beyond &+= 1 }
+            guard let more = loop.budgets.extend(Claim(account: claim.account, amount: division.beyond)) else { continue }
+            loop.holdsWritten += more.count
+            for part in more { settle(part, &division) }
         }
+        loop.budgets.settle(loop.settlements)
         loop.budgets.tellWaiting()
+    }
+
+    private func settle(_ part: HoldPart, _ division: inout HoldDivision) {
+        let (spent, unknown) = division.take(part.amount)
+        loop.settlements.append(SettledPart(part: part, spent: spent, unknown: unknown))
+        loop.encoder.amount(.charges, slice: part.slice.bits, spent, unknown: unknown)
     }
 }
 

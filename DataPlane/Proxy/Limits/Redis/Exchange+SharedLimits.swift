@@ -3,14 +3,14 @@ import Primitives
 /// A request and the limits that data planes share in Redis.
 extension Exchange {
     /// - Returns: false where nobody can be asked: this data plane decides by itself.
-    func askShared(_ admission: Admission, _ candidate: Candidate?, _ claims: [RateLedger.Claim]) -> Bool {
+    func askShared(_ admission: Admission, _ candidate: Candidate?, _ plan: RatePlan, tokens: Int64) -> Bool {
         guard let shared = loop.sharedCounters else { return false }
         guard shared.isUsable else {
             loop.metrics.redisMissed &+= 1
             return false
         }
-        let charge = shared.charge(claims, who: requestID, parts: loop.rates.regionParts(claims))
-        guard shared.ask(SharedTake(claims, charge, of: self, shared)) else {
+        let charge = shared.charge(plan, tokens: tokens, who: requestID, parts: loop.rates.regionParts(plan))
+        guard shared.ask(SharedTake(plan, tokens: tokens, charge, of: self, shared)) else {
             loop.metrics.redisMissed &+= 1
             return false
         }
@@ -22,7 +22,9 @@ extension Exchange {
 
     func limitsAnswered(_ answer: SharedTake.Answer, _ take: SharedTake) {
         resume { (admission) throws(Rejection) in
-            try self.apply(self.loop.rates.note(take.claims, answer, take.charge.entries, now: self.loop.nowMicroseconds), admission)
+            let taken = self.loop.rates.note(
+                take.plan, tokens: take.tokens, answer, take.charge.entries, now: self.loop.nowMicroseconds)
+            try self.apply(taken, take.plan, tokens: take.tokens, admission)
             take.charge.runs()
             admission.rates?.shared = take.charge
         }
@@ -33,7 +35,8 @@ extension Exchange {
         loop.metrics.redisMissed &+= 1
         resume { (admission) throws(Rejection) in
             do throws(Rejection) {
-                try self.apply(self.loop.rates.take(take.claims, now: self.loop.nowMicroseconds), admission)
+                let taken = self.loop.rates.take(take.plan, tokens: take.tokens, now: self.loop.nowMicroseconds)
+                try self.apply(taken, take.plan, tokens: take.tokens, admission)
             } catch {
                 // It may be counted there all the same.
                 take.charge.settle(tokens: nil)

@@ -79,8 +79,8 @@ final class SharedCounters {
     /// - Returns: false where this data plane has to decide by itself.
     func ask(_ take: SharedTake) -> Bool { link.isUsable && link.send(take.command(.digest), take) }
 
-    func charge(_ claims: [RateLedger.Claim], who: RequestID, parts: [Int64]?) -> SharedCharge {
-        SharedCharge(claims, who: who, parts: parts, prefix: prefix, self)
+    func charge(_ plan: RatePlan, tokens: Int64, who: RequestID, parts: [Int64]?) -> SharedCharge {
+        SharedCharge(plan, tokens: tokens, who: who, parts: parts, prefix: prefix, self)
     }
 
     func isRunning(_ charge: SharedCharge) { running[ObjectIdentifier(charge)] = charge }

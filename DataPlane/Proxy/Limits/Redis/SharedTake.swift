@@ -29,7 +29,8 @@ final class SharedTake: RedisCall {
         }
     }
 
-    let claims: [RateLedger.Claim]
+    let plan: RatePlan
+    let tokens: Int64
     let charge: SharedCharge
     private let counters: SharedCounters
     private let exchange: Exchange
@@ -38,8 +39,9 @@ final class SharedTake: RedisCall {
     private var isDecided = false
     private var wasForgotten = false
 
-    init(_ claims: [RateLedger.Claim], _ charge: SharedCharge, of exchange: Exchange, _ counters: SharedCounters) {
-        self.claims = claims
+    init(_ plan: RatePlan, tokens: Int64, _ charge: SharedCharge, of exchange: Exchange, _ counters: SharedCounters) {
+        self.plan = plan
+        self.tokens = tokens
         self.charge = charge
         self.exchange = exchange
         self.counters = counters
@@ -60,7 +62,7 @@ final class SharedTake: RedisCall {
             counters.link.refused(text)
             return decide()
         }
-        guard let answer = Answer(reply, claims: claims.count) else {
+        guard let answer = Answer(reply, claims: plan.claims.count) else {
             counters.link.refused("what no script of ours answers")
             return decide()
         }
@@ -108,16 +110,17 @@ final class SharedCharge {
     private var settled: (isOver: Bool, tokens: Int64?, wasServed: Bool) = (false, nil, true)
 
     /// - Parameter parts: what this region may have of each limit; nil: all.
-    init(_ claims: [RateLedger.Claim], who: RequestID, parts: [Int64]?, prefix: String, _ counters: SharedCounters) {
+    init(_ plan: RatePlan, tokens: Int64, who: RequestID, parts: [Int64]?, prefix: String, _ counters: SharedCounters) {
         self.counters = counters
         self.who = who.description
-        entries = claims.enumerated().map { index, claim in
+        entries = plan.claims.enumerated().map { index, claim in
             let (rule, part) = (claim.rule, parts?[index] ?? claim.rule.amount)
             let window = rule.measure == .concurrent ? "" : ":\(rule.window / 1000)\(rule.isBucket ? "b" : "w")"
             return Entry(
                 key:
                     "\(prefix)\(String(decoding: rule.id.bytes(prefix: LimitRule.idPrefix), as: UTF8.self)):\(claim.key.subject.hex)\(window)",
-                rule: rule, amount: min(max(0, claim.amount), Self.largest), most: rule.capacity(ofPart: part), refill: max(1, part))
+                rule: rule, amount: min(max(0, claim.amount(tokens: tokens)), Self.largest), most: rule.capacity(ofPart: part),
+                refill: max(1, part))
         }
     }
 

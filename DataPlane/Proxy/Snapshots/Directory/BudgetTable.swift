@@ -52,7 +52,7 @@ struct BudgetSubject: Hashable, Sendable {
 }
 
 /// A budget or quota, without its amount: that is known in slices only.
-package struct BudgetRule: Sendable {
+package final class BudgetRule: Sendable {
     static let idPrefix: StaticString = "bgt_"
 
     let id: IDBits
@@ -71,6 +71,26 @@ package struct BudgetRule: Sendable {
     let neverResets: Bool
     /// Requests whose end nobody saw count by what is likely, and not at their worst.
     let countsLikely: Bool
+
+    init(
+        id: IDBits, tenant: IDBits, name: String, subject: BudgetSubject, unit: Weir_V1_BudgetUnit, refuses: Bool, observes: Bool,
+        capability: Weir_V1_Capability?, periods: [Range<Int64>], neverResets: Bool, countsLikely: Bool
+    ) {
+        self.id = id
+        self.tenant = tenant
+        self.name = name
+        self.subject = subject
+        self.unit = unit
+        self.refuses = refuses
+        self.observes = observes
+        self.capability = capability
+        self.periods = periods
+        self.neverResets = neverResets
+        self.countsLikely = countsLikely
+    }
+
+    /// Those that refuse first.
+    static func inOrder(_ rules: [BudgetRule]) -> [BudgetRule] { rules.filter(\.refuses) + rules.filter { !$0.refuses } }
 
     /// The account of a request that is admitted now; nil where no period is known for this time.
     func account(atMilliseconds now: Int64) -> AccountKey? {

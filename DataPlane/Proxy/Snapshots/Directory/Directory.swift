@@ -1,10 +1,15 @@
 import Contract
 package import Primitives
+import Synchronization
 import Trust
 
 /// Everybody that this data plane serves: immutable, compiled for lookup of keys by id and of other principals by id and name.
 package final class Directory: Sendable {
     package static let shardCount = 256
+
+    /// No other directory of this process has the same.
+    let serial = Directory.serials.add(1, ordering: .relaxed).newValue
+    private static let serials = Atomic<UInt64>(0)
 
     let shards: [KeyShard]
     /// Nil where a project was removed while keys still pointed at it: such keys are not found.

@@ -42,6 +42,12 @@ struct WireReader {
         return try varint()
     }
 
+    mutating func fixed64(_ field: Field) throws(Malformed) -> UInt64 {
+        guard field.type == 1, bytes.count - offset >= 8 else { throw Malformed() }
+        defer { offset += 8 }
+        return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
     mutating func int64(_ field: Field) throws(Malformed) -> Int64 { Int64(bitPattern: try varint(field)) }
 
     /// A length-delimited value, valid as long as the buffer that is read.
