@@ -2,7 +2,8 @@ import Primitives
 
 /// The messages of a request: whether they are a conversation that Anthropic's API takes.
 struct MessageHistory {
-    let thinks: Bool
+    /// A turn with calls that are answered then begins with the thinking that led to them; adaptive thinking may lack it.
+    let thinksByBudget: Bool
     private(set) var words: Int64 = 0
     private(set) var cacheMarks = 0
     /// The last message answers calls of tools.
@@ -10,7 +11,7 @@ struct MessageHistory {
     /// Calls of the message before, which are still to be answered.
     private var open: [String] = []
 
-    init(thinks: Bool) { self.thinks = thinks }
+    init(thinksByBudget: Bool) { self.thinksByBudget = thinksByBudget }
 
     mutating func read(_ messages: [JSONValue]) throws(MessagesRefusal) {
         var before: String?
@@ -89,7 +90,9 @@ struct MessageHistory {
                 try check(block, type, role, place)
             }
             if let id = left.first { throw Self.unanswered(0, id) }
-            if role == "assistant", thinks, !open.isEmpty, let first = blocks.first?["type"]?.stringValue, !first.contains("thinking") {
+            if role == "assistant", thinksByBudget, !open.isEmpty, let first = blocks.first?["type"]?.stringValue,
+                !first.contains("thinking")
+            {
                 throw MessagesRefusal(
                     "\(path).content.0.type: Expected `thinking` or `redacted_thinking`, but found `\(first)`. When `thinking` is enabled, a "
                         + "final `assistant` message must start with a thinking block.")

@@ -18,6 +18,7 @@ struct MessagesRequest {
     var stream = false
     var maximumTokens: Int64?
     var thinks = false
+    private var thinksByBudget = false
     /// The first tool that may be called; nil where none may, or where the last message answers a call.
     var tool: String?
     /// A call is demanded: `tool_choice` is `any` or `tool`.
@@ -38,7 +39,7 @@ struct MessagesRequest {
         maximumTokens = root["max_tokens"]?.intValue
         try checkThinking(root)
         let tools = try Self.tools(root["tools"])
-        var history = MessageHistory(thinks: thinks)
+        var history = MessageHistory(thinksByBudget: thinksByBudget)
         try history.read(root["messages"]?.arrayValue ?? [])
         try history.checkSystem(root["system"])
         words = history.words
@@ -117,6 +118,7 @@ struct MessagesRequest {
             if let maximum = root["max_tokens"]?.intValue, budget >= maximum {
                 throw MessagesRefusal("`max_tokens` must be greater than `thinking.budget_tokens`.")
             }
+            thinksByBudget = true
         default: throw MessagesRefusal("thinking.type: Input should be 'enabled', 'disabled' or 'adaptive'")
         }
         thinks = true
