@@ -284,6 +284,18 @@ package enum ConfigValidation {
             if Set(price.tiers.map(\.aboveInputTokens)).count < price.tiers.count {
                 add("\(path).tiers", "two tiers begin at the same size", "name each size once")
             }
+            if price.serviceTiers.count > Weir_V1_Price.maximumServiceTiers {
+                add("\(path).service_tiers", "more than \(Weir_V1_Price.maximumServiceTiers)", "use fewer")
+            }
+            if Set(price.serviceTiers.map { "\($0.serviceTier) \($0.aboveInputTokens)" }).count < price.serviceTiers.count {
+                add("\(path).service_tiers", "two begin at the same size in the same tier", "name each tier and size once")
+            }
+            for (index, tier) in price.serviceTiers.enumerated() {
+                let path = "\(path).service_tiers[\(index)]"
+                if tier.serviceTier.isEmpty { add("\(path).service_tier", "is missing", "name priority, flex or batch") }
+                if tier.aboveInputTokens < 0 { add("\(path).above_input_tokens", "is negative", "use zero or more") }
+                for (name, amount) in tier.kinds where amount < 0 { add("\(path).\(name)", "the price is negative", "use zero or more") }
+            }
             for (index, tier) in price.tiers.enumerated() {
                 let path = "\(path).tiers[\(index)]"
                 if tier.aboveInputTokens <= 0 { add("\(path).above_input_tokens", "is not above zero", "name a number of tokens") }

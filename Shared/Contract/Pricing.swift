@@ -15,6 +15,13 @@ package struct TokenUsage: Hashable, Sendable {
     package var imageInput: Int64 = 0
     package var audioOutput: Int64 = 0
     package var imageOutput: Int64 = 0
+    // Beside tokens: images made, sound or video, characters spoken, searches that the provider made.
+    package var images: Int64 = 0
+    package var milliseconds: Int64 = 0
+    package var characters: Int64 = 0
+    package var searches: Int64 = 0
+    /// In which it was served. Of several attempts together: the last one's that is not the standard tier.
+    package var serviceTier = ServiceTier.standard
 
     package init(input: Int64 = 0, output: Int64 = 0, cachedInput: Int64 = 0, cacheWrite: Int64 = 0, reasoning: Int64 = 0) {
         self.input = input
@@ -37,10 +44,21 @@ package struct TokenUsage: Hashable, Sendable {
         imageInput &+= other.imageInput
         audioOutput &+= other.audioOutput
         imageOutput &+= other.imageOutput
+        images &+= other.images
+        milliseconds &+= other.milliseconds
+        characters &+= other.characters
+        searches &+= other.searches
+        if other.serviceTier != .standard { serviceTier = other.serviceTier }
     }
 
     /// Whether some of it is of a kind that few requests have.
-    package var hasKinds: Bool { cacheWriteHour | audioInput | imageInput | audioOutput | imageOutput != 0 }
+    package var hasKinds: Bool {
+        cacheWriteHour | audioInput | imageInput | audioOutput | imageOutput | images | milliseconds | characters | searches
+            | Int64(serviceTier.rawValue) != 0
+    }
+
+    /// Whether anything is charged by it.
+    package var isNone: Bool { input <= 0 && output <= 0 && images <= 0 && milliseconds <= 0 && characters <= 0 && searches <= 0 }
 }
 
 /// Tokens of kinds that few requests have, as whoever counts or reports them names them.
@@ -50,10 +68,19 @@ package protocol TokenKinds {
     var imageInputTokens: Int64 { get }
     var audioOutputTokens: Int64 { get }
     var imageOutputTokens: Int64 { get }
+    var images: Int64 { get }
+    var mediaMilliseconds: Int64 { get }
+    var characters: Int64 { get }
+    var searches: Int64 { get }
 }
 
 extension Weir_V1_UsageRecord: TokenKinds {}
 extension Weir_V1_UsageAttempt: TokenKinds {}
+
+extension Weir_V1_ServiceTier {
+    /// A tier that only a newer release knows is taken for the standard one.
+    package var tier: ServiceTier { ServiceTier(rawValue: UInt8(clamping: rawValue)) ?? .standard }
+}
 
 extension TokenUsage {
     package mutating func takeKinds(of other: some TokenKinds) {
@@ -62,6 +89,35 @@ extension TokenUsage {
         imageInput = other.imageInputTokens
         audioOutput = other.audioOutputTokens
         imageOutput = other.imageOutputTokens
+        images = other.images
+        milliseconds = other.mediaMilliseconds
+        characters = other.characters
+        searches = other.searches
+    }
+}
+
+/// What is charged beside tokens: nano-dollars for each.
+package struct UnitPrices: Hashable, Sendable {
+    package var image: Int64 = 0
+    package var second: Int64 = 0
+    package var character: Int64 = 0
+    package var search: Int64 = 0
+
+    package init(image: Int64 = 0, second: Int64 = 0, character: Int64 = 0, search: Int64 = 0) {
+        self.image = max(0, image)
+        self.second = max(0, second)
+        self.character = max(0, character)
+        self.search = max(0, search)
+    }
+
+    /// In millionths of a nano-dollar. Counts are bounded, so that no sum of them overflows.
+    fileprivate func cost(_ usage: TokenUsage) -> Int128 {
+        if usage.images | usage.milliseconds | usage.characters | usage.searches == 0 { return 0 }
+        func product(_ count: Int64, _ price: Int64, _ scale: Int128) -> Int128 {
+            Int128(min(max(0, count), 1 << 40)) * Int128(price) * scale
+        }
+        return product(usage.images, image, 1_000_000) + product(usage.milliseconds, second, 1000)
+            + product(usage.characters, character, 1_000_000) + product(usage.searches, search, 1_000_000)
     }
 }
 
@@ -109,32 +165,59 @@ package struct RateCard: Hashable, Sendable {
         /// Applies to requests with more input tokens than this.
         package var above: Int64
         package var prices: TokenPrices
+        /// Of requests that were served in this one only.
+        package var service = ServiceTier.standard
     }
 
     package let base: TokenPrices
     /// The highest first.
     package let tiers: [Tier]
+    /// Of other service tiers than the standard one, the highest first.
+    package let services: [Tier]
+    package let units: UnitPrices
     /// What the provider states that an answer cost counts, where it states one.
     package let takesStatedCost: Bool
 
-    package init(base: TokenPrices, tiers: [Tier] = [], takesStatedCost: Bool = false) {
+    package init(
+        base: TokenPrices, tiers: [Tier] = [], services: [Tier] = [], units: UnitPrices = UnitPrices(), takesStatedCost: Bool = false
+    ) {
         self.base = base
         self.tiers = tiers.sorted { $0.above > $1.above }
+        self.services = services.sorted { $0.above > $1.above }
+        self.units = units
         self.takesStatedCost = takesStatedCost
     }
 
-    /// What a tier leaves out is as in the price itself; what both leave out costs what it is a part of.
+    /// What a tier leaves out is as in the price itself; what both leave out costs what it is a part of. Of a service tier what is left out above
+    /// a size is as in that service tier below it.
     package init(_ price: Weir_V1_Price) {
         let base = price.rates
         let perRequest = price.perRequest
+        let services = price.serviceTiers.compactMap { tier in
+            ServiceTier(name: tier.serviceTier).map { service in
+                let whole = price.serviceTiers.first { $0.serviceTier == tier.serviceTier && $0.aboveInputTokens == 0 }
+                let rates = tier.rates.completed(by: whole.map { $0.rates.completed(by: base) } ?? base)
+                return Tier(above: tier.aboveInputTokens, prices: rates.prices(perRequest: perRequest), service: service)
+            }
+        }
         self.init(
             base: base.prices(perRequest: perRequest),
             tiers: price.tiers.map { tier in
                 Tier(above: tier.aboveInputTokens, prices: tier.rates.completed(by: base).prices(perRequest: perRequest))
-            }, takesStatedCost: price.providerCost)
+            }, services: services,
+            units: UnitPrices(
+                image: price.perImage, second: price.perSecond, character: price.perCharacter, search: price.perSearch),
+            takesStatedCost: price.providerCost)
     }
 
-    package func prices(input: Int64) -> TokenPrices {
+    /// Whether requests that are served in this tier have prices of their own.
+    package func prices(_ service: ServiceTier) -> Bool { service == .standard || services.contains { $0.service == service } }
+
+    /// The sizes of a service tier are its own: those of the standard one count where it has no prices at all for the request.
+    package func prices(input: Int64, service: ServiceTier = .standard) -> TokenPrices {
+        if service != .standard {
+            for tier in services where tier.service == service && (tier.above == 0 || input > tier.above) { return tier.prices }
+        }
         for tier in tiers where input > tier.above { return tier.prices }
         return base
     }
@@ -182,12 +265,14 @@ extension Weir_V1_Price {
 
 extension Weir_V1_Price {
     package static let maximumTiers = 8
+    package static let maximumServiceTiers = 24
 
     /// Those that there may be none of.
     var kinds: [(String, Int64)] {
         [
             ("cache_write_hour", cacheWriteHour), ("audio_input", audioInput), ("image_input", imageInput), ("reasoning", reasoning),
-            ("audio_output", audioOutput), ("image_output", imageOutput),
+            ("audio_output", audioOutput), ("image_output", imageOutput), ("per_image", perImage), ("per_second", perSecond),
+            ("per_character", perCharacter), ("per_search", perSearch),
         ]
     }
 }
@@ -216,7 +301,7 @@ package enum Pricing {
     /// at the ends of Int64. Negative counts are taken as zero. Each token has one kind: of the input, cached ones are counted first, then
     /// those written to the cache, audio and images, of the output reasoning, audio and images; parts count no further than what is left of
     /// the whole, and the rest is plain.
-    package static func rate(_ usage: TokenUsage, _ prices: TokenPrices) -> NanoDollars {
+    package static func rate(_ usage: TokenUsage, _ prices: TokenPrices, _ units: UnitPrices = UnitPrices()) -> NanoDollars {
         var input = max(0, usage.input)
         var output = max(0, usage.output)
         var total: Int128 = 0
@@ -230,7 +315,8 @@ package enum Pricing {
         total += take(usage.audioOutput, of: &output, at: prices.audioOutput)
         total += take(usage.imageOutput, of: &output, at: prices.imageOutput)
         total += Int128(output) * Int128(prices.output)
-        let rounded = (total + 500_000) / 1_000_000 + Int128(prices.perRequest)
+        let (sum, overflow) = (total + 500_000).addingReportingOverflow(units.cost(usage))
+        let rounded = overflow ? Int128(Int64.max) : sum / 1_000_000 + Int128(prices.perRequest)
         return NanoDollars(Int64(clamping: rounded))
     }
 
@@ -244,27 +330,37 @@ package enum Pricing {
     }
 
     package static func rate(_ usage: TokenUsage, _ card: RateCard) -> NanoDollars {
-        rate(usage, card.prices(input: usage.input))
+        rate(usage, card.prices(input: usage.input, service: usage.serviceTier), card.units)
     }
 
     package static func rate(_ usage: TokenUsage, _ price: Weir_V1_Price) -> NanoDollars { rate(usage, RateCard(price)) }
 
     /// No request of at most so many tokens costs more, whatever kinds its tokens are of and whichever tier it falls into. Rounded up.
-    package static func worstCase(input: Int64, output: Int64, _ card: RateCard) -> NanoDollars {
+    /// - Parameters:
+    ///   - beside: The most of what is charged beside tokens, and the service tier that is asked for: it may be served in that one or in the
+    ///     standard one.
+    package static func worstCase(input: Int64, output: Int64, beside: TokenUsage = TokenUsage(), _ card: RateCard) -> NanoDollars {
         var highestInput = card.base.highestInput
         var highestOutput = card.base.highestOutput
         for tier in card.tiers where input > tier.above {
             highestInput = max(highestInput, tier.prices.highestInput)
             highestOutput = max(highestOutput, tier.prices.highestOutput)
         }
+        if beside.serviceTier != .standard {
+            for tier in card.services where tier.service == beside.serviceTier && (tier.above == 0 || input > tier.above) {
+                highestInput = max(highestInput, tier.prices.highestInput)
+                highestOutput = max(highestOutput, tier.prices.highestOutput)
+            }
+        }
         let total = Int128(max(0, input)) * Int128(highestInput) + Int128(max(0, output)) * Int128(highestOutput)
-        return NanoDollars(Int64(clamping: (total + 999_999) / 1_000_000 + Int128(card.base.perRequest)))
+        let (sum, overflow) = (total + 999_999).addingReportingOverflow(card.units.cost(beside))
+        return NanoDollars(Int64(clamping: overflow ? Int128(Int64.max) : sum / 1_000_000 + Int128(card.base.perRequest)))
     }
 
-    /// What the provider states that an answer cost, where the price takes its word for it: no more than these tokens could cost by the price,
-    /// so that what was reserved for them covers it.
+    /// What the provider states that an answer cost, where the price takes its word for it: no more than this usage could cost by the price,
+    /// so that what was reserved for it covers it.
     package static func stated(_ nano: Int64, _ usage: TokenUsage, _ card: RateCard) -> NanoDollars {
-        min(NanoDollars(max(0, nano)), worstCase(input: usage.input, output: usage.output, card))
+        min(NanoDollars(max(0, nano)), worstCase(input: usage.input, output: usage.output, beside: usage, card))
     }
 
     /// The price of a model at an endpoint at a time: the latest `effective_from` not after it; among equals the one that names the

@@ -192,4 +192,9 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case imageInputTokens = 102
     case audioOutputTokens = 103
     case imageOutputTokens = 104
+    case images = 105
+    case mediaMilliseconds = 106
+    case characters = 107
+    case searches = 108
+    case serviceTier = 109
 }

@@ -2,6 +2,8 @@ package import Primitives
 
 /// What tokens cost where the input is above a size. What is left out is as in the price.
 package struct PriceTier: Record {
+    /// Nil: the standard one.
+    package var serviceTier: String?
     package var above: Int64 = 0
     package var input: NanoDollars?
     package var output: NanoDollars?
@@ -17,8 +19,14 @@ package struct PriceTier: Record {
     package init() {}
 
     package static let fields: [Field<Self>] = [
-        Field("above_input_tokens", \.above, .integer(1...1_000_000_000), "For all tokens of a request with more input than this.")
-            .option("above"),
+        Field(
+            "service_tier", \.serviceTier, .word(["priority", "flex", "batch"]), "Of requests served in this tier; of service_tiers only."
+        )
+        .option("service"),
+        Field(
+            "above_input_tokens", \.above, .integer(0...1_000_000_000),
+            "For all tokens of a request with more input than this; 0, in service_tiers, whatever it has.", or: 0
+        ).option("above"),
         Field("input", \.input, "Input."),
         Field("output", \.output, "Output."),
         Field("cached_input", \.cachedInput, "Input from the provider's cache."),
@@ -51,9 +59,15 @@ package struct PriceContent: Noun {
     package var audioOutput: NanoDollars?
     package var imageOutput: NanoDollars?
     package var tiers: [PriceTier] = []
+    package var serviceTiers: [PriceTier] = []
     package var providerCost = false
     /// A request, whatever its tokens.
     package var perRequest = NanoDollars(0)
+    // Beside tokens.
+    package var perImage = NanoDollars(0)
+    package var perSecond = NanoDollars(0)
+    package var perCharacter = NanoDollars(0)
+    package var perSearch = NanoDollars(0)
     /// Unix milliseconds.
     package var effectiveFrom: Int64 = 0
 
@@ -88,8 +102,20 @@ package struct PriceContent: Noun {
             objects: "tiers", \.tiers, maximum: 8, orNone: true,
             "Other prices for all tokens of a request whose input is above a size; what a tier leaves out is as in the price."
         ).option("tier"),
+        Field(
+            objects: "service_tiers", \.serviceTiers, maximum: 24, orNone: true,
+            "What requests cost that were served in another tier than the standard one; what is left out is as in the price."
+        ).option("service-tier"),
         Field("per_request", \.perRequest, "Each request, whatever its tokens.", or: NanoDollars(0)).unit("US dollars per request")
             .column("per_request_nano"),
+        Field("per_image", \.perImage, "Each image that is made.", or: NanoDollars(0)).unit("US dollars per image").column(
+            "per_image_nano"),
+        Field("per_second", \.perSecond, "Sound or video, where the provider does not count its tokens.", or: NanoDollars(0))
+            .unit("US dollars per second").column("per_second_nano"),
+        Field("per_character", \.perCharacter, "Text that is spoken.", or: NanoDollars(0)).unit("US dollars per character")
+            .column("per_character_nano"),
+        Field("per_search", \.perSearch, "Each search that the provider makes for an answer.", or: NanoDollars(0))
+            .unit("US dollars per search").column("per_search_nano"),
         Field(
             "provider_cost", \.providerCost,
             "Whether what the provider states that an answer cost (usage.cost, in dollars) counts, where it states one: up to what its tokens could cost by this price.",

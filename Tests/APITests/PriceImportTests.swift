@@ -21,6 +21,8 @@ struct PriceImportTests {
             "cache_creation_input_token_cost_above_1hr": .number("6E-06"),
             "cache_creation_input_token_cost_above_1hr_above_200k_tokens": .number("1.2e-05"),
             "output_cost_per_reasoning_token": .number("2e-05"), "input_cost_per_audio_token": .number("1e-06"),
+            "input_cost_per_token_priority": .number("5.25e-06"), "output_cost_per_token_above_200k_tokens_flex": .number("1e-05"),
+            "input_cost_per_token_ultrafast": .number("1e-05"),
         ],
         "far/smart-2": ["input_cost_per_token": .number("2e-06"), "output_cost_per_token": .number("1.5e-05")],
         "painter": ["mode": "image_generation", "output_cost_per_image": .number("0.04")],
@@ -60,10 +62,14 @@ struct PriceImportTests {
             #expect(dry.status == 200, "\(dry.text)")
             #expect(try await h.get("/admin/api/prices").json["items"] == [])
             let actions = dry.json["changes"]?.arrayValue?.map { "\($0["model"]?.stringValue ?? "") \($0["action"]?.stringValue ?? "")" }
-            #expect(actions == ["gpt-4o-mini added", "own unknown", "painter unknown", "smart added", "smart added"])
+            #expect(actions == ["gpt-4o-mini added", "own unknown", "painter added", "smart added", "smart added"])
             let mini = dry.json["changes"]?[0]
             #expect(mini?["endpoint_id"] == .null && mini?["entry"] == "gpt-4o-mini" && mini?["remarks"] == [])
-            #expect(mini?["left_out"] == ["input_cost_per_token_batches", "search_context_cost_per_query"])
+            #expect(mini?["left_out"] == [] && mini?["after"]?["per_search"] == "0.025")
+            #expect(mini?["after"]?["service_tiers"]?[0]?["service_tier"] == "batch")
+            #expect(mini?["after"]?["service_tiers"]?[0]?["input"] == "0.075")
+            #expect(dry.json["changes"]?[2]?["after"]?["per_image"] == "0.04")
+            #expect(dry.json["changes"]?[3]?["left_out"] == ["input_cost_per_token_ultrafast"])
             #expect(mini?["after"]?["input"] == "0.15" && mini?["after"]?["output"] == "0.60")
             #expect(mini?["after"]?["cached_input"] == "0.075" && mini?["after"]?["cache_write"] == "0.15")
             #expect(mini?["after"]?["effective_from"] == "1970-01-01T00:00:00Z")
@@ -71,6 +77,10 @@ struct PriceImportTests {
             #expect(near?["input"] == "3.00" && near?["cache_write_hour"] == "6.00" && near?["reasoning"] == "20.00")
             #expect(near?["tiers"]?[0]?["above_input_tokens"] == 200_000 && near?["tiers"]?[0]?["input"] == "6.00")
             #expect(near?["tiers"]?[0]?["cache_write_hour"] == "12.00" && near?["tiers"]?[1] == nil)
+            let services = near?["service_tiers"]?.arrayValue ?? []
+            #expect(services.map { $0["service_tier"] } == ["flex", "priority"])
+            #expect(services.first?["above_input_tokens"] == 200_000 && services.first?["output"] == "10.00")
+            #expect(services.last?["above_input_tokens"] == 0 && services.last?["input"] == "5.25")
 
             // What was seen is what is taken.
             #expect(try await h.create("/admin/api/models", ["name": "late", "capabilities": ["chat"]]).status == 201)
@@ -78,10 +88,10 @@ struct PriceImportTests {
             let again = try await h.post(path, order(["dry_run": true]))
             let taken = try await h.send(.post, path, order(), ifMatch: again.etag)
             #expect(taken.status == 200, "\(taken.text)")
-            #expect(try await h.get("/admin/api/prices").json["items"]?.arrayValue?.count == 3)
+            #expect(try await h.get("/admin/api/prices").json["items"]?.arrayValue?.count == 4)
             let same = try await h.post(path, order())
             #expect(same.json["changes"]?.arrayValue?.filter { $0["action"] == "added" || $0["action"] == "changed" } == [])
-            #expect(try await h.get("/admin/api/prices").json["items"]?.arrayValue?.count == 3)
+            #expect(try await h.get("/admin/api/prices").json["items"]?.arrayValue?.count == 4)
 
             // Another price from a moment on: the old one stays for what was before. Of the same moment it is changed.
             var dearer = Self.catalogue.objectValue ?? JSONObject()
@@ -95,7 +105,7 @@ struct PriceImportTests {
                     ])
                 #expect(answer.json["changes"]?.arrayValue?.map { $0["action"] } == [.string(action)], "\(answer.text)")
             }
-            #expect(try await h.get("/admin/api/prices").json["items"]?.arrayValue?.count == 4)
+            #expect(try await h.get("/admin/api/prices").json["items"]?.arrayValue?.count == 5)
             let named = try await h.post(path, order(["models": ["own"], "entries": ["own": "gpt-4o-mini"]]))
             #expect(named.json["changes"]?[0]?["action"] == "added" && named.json["changes"]?[0]?["entry"] == "gpt-4o-mini")
         }

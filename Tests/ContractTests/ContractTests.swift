@@ -80,6 +80,51 @@ struct PricingTests {
         }
     }
 
+    @Test func chargesByUnitsBesideTokensAndByServiceTier() throws {
+        var price = Weir_V1_Price()
+        (price.input, price.output, price.perRequest) = (2_000_000_000, 8_000_000_000, 5)
+        (price.perImage, price.perSecond, price.perCharacter, price.perSearch) = (40_000_000, 100_000, 15_000, 10_000_000)
+        func tier(_ name: String, above: Int64 = 0, input: Int64? = nil, output: Int64? = nil) -> Weir_V1_PriceTier {
+            var tier = Weir_V1_PriceTier()
+            (tier.serviceTier, tier.aboveInputTokens) = (name, above)
+            if let input { tier.input = input }
+            if let output { tier.output = output }
+            return tier
+        }
+        var size = Weir_V1_PriceTier()
+        (size.aboveInputTokens, size.input) = (200_000, 4_000_000_000)
+        price.tiers = [size]
+        price.serviceTiers = [
+            tier("priority", input: 3_000_000_000, output: 12_000_000_000), tier("priority", above: 200_000, input: 6_000_000_000),
+            tier("flex", input: 1_000_000_000), tier("of a newer release", input: 1),
+        ]
+        let card = RateCard(price)
+        func cost(_ input: Int64, _ output: Int64, _ service: ServiceTier, _ change: (inout TokenUsage) -> Void = { _ in }) -> Int64 {
+            var usage = TokenUsage(input: input, output: output)
+            usage.serviceTier = service
+            change(&usage)
+            #expect(Pricing.rate(usage, card) <= Pricing.worstCase(input: input, output: output, beside: usage, card))
+            return Pricing.rate(usage, card).rawValue
+        }
+        #expect(cost(1000, 100, .standard) == 2_000_000 + 800_000 + 5)
+        #expect(cost(1000, 100, .priority) == 3_000_000 + 1_200_000 + 5)
+        // What a tier leaves out is as below its size, else as in the price; one without prices is charged as the standard one.
+        #expect(cost(300_000, 100, .priority) == 1_800_000_000 + 1_200_000 + 5)
+        #expect(cost(300_000, 100, .flex) == 300_000_000 + 800_000 + 5)
+        #expect(cost(300_000, 100, .batch) == 1_200_000_000 + 800_000 + 5)
+        #expect(card.prices(.priority) && card.prices(.standard) && !card.prices(.batch))
+        #expect(cost(0, 0, .standard) { $0.images = 3 } == 120_000_000 + 5)
+        // 1.2345 s: the fraction of a nano-dollar is rounded once.
+        #expect(cost(0, 0, .standard) { $0.milliseconds = 1234 } == 123_400 + 5)
+        #expect(cost(0, 0, .standard) { ($0.characters, $0.searches) = (11, 2) } == 165_000 + 20_000_000 + 5)
+        #expect(cost(1, 0, .standard) { ($0.images, $0.milliseconds) = (-4, -1) } == 2000 + 5)
+        price.perImage = .max
+        var absurd = TokenUsage(input: .max, output: .max)
+        (absurd.images, absurd.characters, absurd.milliseconds, absurd.searches) = (.max, .max, .max, .max)
+        #expect(Pricing.rate(absurd, RateCard(price)).rawValue == .max)
+        #expect(Pricing.worstCase(input: .max, output: .max, beside: absurd, RateCard(price)).rawValue == .max)
+    }
+
     @Test func neverCostsMoreThanTheWorstCase() {
         var generator = SeededGenerator(seed: 11)
         func amount() -> Int64 { Bool.random(using: &generator) ? 0 : .random(in: 0...100_000_000_000, using: &generator) }
@@ -136,7 +181,7 @@ struct UsageEncoderTests {
             case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID,
                 .upstreamModel, .priceID, .appID, .userID, .ownerID, .did, .dialect, .tags:
                 encoder.field(field, Array("text \(field)".utf8))
-            case .capability, .status, .errorOrigin: encoder.field(field, UInt64(2))
+            case .capability, .status, .errorOrigin, .serviceTier: encoder.field(field, UInt64(2))
             case .streaming, .sentUpstream: encoder.field(field, true)
             default: encoder.field(field, Int64(index * 1000))
             }
@@ -152,7 +197,7 @@ struct UsageEncoderTests {
         #expect(record.dialect == "text dialect" && record.tags == ["text tags"])
         #expect(record.capability == .completions && record.status == .failed && record.errorOrigin == .weir)
         #expect(record.streaming && record.sentUpstream && record.requestID.count == 16 && record.traceID.count == 16)
-        #expect(record.wouldHaveRefused == ["a budget"])
+        #expect(record.wouldHaveRefused == ["a budget"] && record.serviceTier == .flex)
         for (field, amounts) in [(UsageField.holds, record.holds), (.extensions, record.extensions), (.charges, record.charges)] {
             let index = Int64(UsageField.allCases.firstIndex(of: field) ?? 0)
             #expect(amounts.map(\.slice) == [UInt64(index)] && amounts.map(\.amount) == [index << 40] && amounts.map(\.unknown) == [-1])
@@ -168,7 +213,8 @@ struct UsageEncoderTests {
             (.cacheWriteHourTokens, record.cacheWriteHourTokens), (.audioInputTokens, record.audioInputTokens),
             (.imageInputTokens, record.imageInputTokens), (.audioOutputTokens, record.audioOutputTokens),
             (.imageOutputTokens, record.imageOutputTokens), (.likelyCostNano, record.likelyCostNano),
-            (.likelyTokens, record.likelyTokens), (.progressRecords, Int64(record.progressRecords)),
+            (.likelyTokens, record.likelyTokens), (.progressRecords, Int64(record.progressRecords)), (.images, record.images),
+            (.mediaMilliseconds, record.mediaMilliseconds), (.characters, record.characters), (.searches, record.searches),
         ]
         for (field, value) in numbers {
             #expect(value == Int64((UsageField.allCases.firstIndex(of: field) ?? 0) * 1000), "\(field)")
@@ -180,13 +226,15 @@ struct UsageEncoderTests {
         let numbers: [UsageField] = [
             .errorOrigin, .upstreamStatus, .inputTokens, .outputTokens, .cachedInputTokens, .cacheWriteTokens, .reasoningTokens, .flags,
             .costNano, .latencyUs, .timeToFirstByteUs, .startedUs, .sentUpstream, .cacheWriteHourTokens, .audioInputTokens,
-            .imageInputTokens, .audioOutputTokens, .imageOutputTokens,
+            .imageInputTokens, .audioOutputTokens, .imageOutputTokens, .images, .mediaMilliseconds, .characters, .searches, .serviceTier,
         ]
         var encoder = UsageEncoder()
         encoder.field(.attempts, UInt64(2))
         encoder.attempt(limit: 4096) { attempt in
             for field in texts { attempt.field(field, Array("\(field)".utf8)) }
-            for field in numbers { attempt.field(field, UInt64(field == .errorOrigin || field == .sentUpstream ? 1 : field.rawValue)) }
+            for field in numbers {
+                attempt.field(field, UInt64(field == .errorOrigin || field == .sentUpstream || field == .serviceTier ? 1 : field.rawValue))
+            }
         }
         encoder.attempt(limit: 4096) { $0.field(.endpointID, Array(repeating: UInt8(ascii: "e"), count: 300)) }
         let record = try Weir_V1_UsageRecord(serializedBytes: encoder.buffer)
@@ -200,6 +248,8 @@ struct UsageEncoderTests {
         #expect(first.latencyUs == 32 && first.timeToFirstByteUs == 33 && first.startedUs == 43)
         #expect(first.cacheWriteHourTokens == 100 && first.audioInputTokens == 101 && first.imageInputTokens == 102)
         #expect(first.audioOutputTokens == 103 && first.imageOutputTokens == 104)
+        #expect(first.images == 105 && first.mediaMilliseconds == 106 && first.characters == 107 && first.searches == 108)
+        #expect(first.serviceTier == .priority)
         #expect(record.attemptList.last?.endpointID.count == 300)
     }
 

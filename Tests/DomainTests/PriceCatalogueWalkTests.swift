@@ -25,13 +25,19 @@ struct PriceCatalogueWalkTests {
             "output_cost_per_audio_token": 6.4e-05, "input_cost_per_image_token": 5e-06, "output_cost_per_image_token": 3e-05},
          "reasoning": {"input_cost_per_token": 4e-07, "output_cost_per_token": 1.2e-06, "output_cost_per_reasoning_token": 4e-06},
          "by request": {"input_cost_per_token": 0, "output_cost_per_token": 2.8e-07, "input_cost_per_request": 0.005},
-         "by image": {"output_cost_per_image": 0.04, "mode": "image_generation"}}
+         "by image": {"output_cost_per_image": 0.04, "mode": "image_generation"},
+         "by second": {"input_cost_per_second": 0.0001, "output_cost_per_second": 0.0001, "mode": "audio_transcription"},
+         "by character": {"input_cost_per_character": 1.5e-05, "mode": "audio_speech"},
+         "searching": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "search_context_cost_per_query":
+            {"search_context_size_low": 0.03, "search_context_size_medium": 0.035, "search_context_size_high": 0.05}},
+         "tiers of service": {"input_cost_per_token": 2e-06, "output_cost_per_token": 8e-06, "input_cost_per_token_priority": 3.5e-06,
+            "output_cost_per_token_priority": 1.4e-05, "input_cost_per_token_flex": 1e-06, "input_cost_per_token_batches": 1e-06,
+            "input_cost_per_token_above_272k_tokens": 4e-06, "input_cost_per_token_above_272k_tokens_priority": 7e-06},
+         "by pixel": {"input_cost_per_pixel": 4e-08, "mode": "image_generation"}}
         """
 
-    /// Other service tiers, and what is paid by something else than tokens and requests.
-    private static let unmetered = [
-        "_batches", "_priority", "_flex", "_per_query", "_per_second", "_per_image", "_per_character", "_per_pixel", "_per_page",
-    ]
+    /// Tiers that Weir does not know, and units that it does not count.
+    private static let unmetered = ["_ultrafast", "_balanced", "_per_pixel", "_per_page", "_per_credit"]
 
     @Test func coversWhateverARequestTurnsOutToBe() throws {
         let path = ProcessInfo.processInfo.environment["WEIR_PRICE_CATALOGUE"]
@@ -51,7 +57,10 @@ struct PriceCatalogueWalkTests {
             let sizes: [Int64] = [1, 900, 1_048_576] + card.tiers.flatMap { [$0.above, $0.above + 1] }
             for bound in sizes {
                 let output = 10 * Int64.random(in: 1...65_536, using: &dice)
-                let reserved = Pricing.worstCase(input: bound, output: output, card)
+                var units = TokenUsage()
+                (units.images, units.milliseconds, units.characters, units.searches) = (10, 7_200_001, 4096, 16)
+                units.serviceTier = ServiceTier.allCases.randomElement(using: &dice) ?? .standard
+                let reserved = Pricing.worstCase(input: bound, output: output, beside: units, card)
                 for _ in 0..<6 {
                     // Anything of it, up to all, may be cached, written to a cache, an image, sound, or thought.
                     func part(_ whole: Int64) -> Int64 { Bool.random(using: &dice) ? 0 : .random(in: 0...whole, using: &dice) }
@@ -62,6 +71,10 @@ struct PriceCatalogueWalkTests {
                     usage.cacheWriteHour = part(usage.cacheWrite)
                     (usage.audioInput, usage.imageInput) = (part(input), part(input))
                     (usage.audioOutput, usage.imageOutput) = (part(output), part(output))
+                    (usage.images, usage.milliseconds) = (part(units.images), part(units.milliseconds))
+                    (usage.characters, usage.searches) = (part(units.characters), part(units.searches))
+                    // It is served in the tier that was asked for, or in the standard one.
+                    if Bool.random(using: &dice) { usage.serviceTier = units.serviceTier }
                     let charged = Pricing.rate(usage, card)
                     guard charged > reserved else { continue }
                     Issue.record("\(member.name): \(usage) costs \(charged), and \(reserved) was reserved for \(bound) and \(output)")
@@ -74,6 +87,6 @@ struct PriceCatalogueWalkTests {
             }
         }
         // A catalogue in which nothing is found proves nothing.
-        #expect(walked >= (path == nil ? 7 : 3_000), "\(walked) entries")
+        #expect(walked >= (path == nil ? 12 : 3_400), "\(walked) entries")
     }
 }

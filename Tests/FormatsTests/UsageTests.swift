@@ -18,6 +18,47 @@ struct UsageTests {
         var flags: UsageReading.Flags = []
     }
 
+    @Test func readsWhatIsChargedBesideTokens() throws {
+        func read(_ text: String) -> UsageReading? { Array(text.utf8).withUnsafeBytes { UsageParser.parse($0) } }
+        let searched = try #require(
+            read(
+                #"{"input_tokens":10,"output_tokens":5,"server_tool_use":{"web_search_requests":3,"web_fetch_requests":1},"service_tier":"priority"}"#
+            ))
+        #expect(searched.searches == 3 && searched.serviceTier == .priority && searched.hasKinds)
+        #expect(
+            try #require(read(#"{"prompt_tokens":1,"completion_tokens":1,"server_tool_use_details":{"web_search_requests":2}}"#)).searches
+                == 2)
+        let heard = try #require(read(#"{"type":"duration","seconds":3.2501}"#))
+        #expect(heard.mediaMilliseconds == 3251 && heard.inputTokens == 0 && heard.present)
+        let tokens = try #require(
+            read(
+                #"{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":2,"audio_tokens":12},"output_tokens":4,"total_tokens":18,"seconds":9}"#
+            ))
+        #expect(tokens.audioInputTokens == 12 && tokens.inputTokens == 14 && tokens.mediaMilliseconds == 0)
+        for absurd in [#"{"seconds":-3}"#, #"{"seconds":1e300}"#, #"{"seconds":"many"}"#, #"{"seconds":null}"#] {
+            let reading = try #require(read(absurd))
+            #expect((0...UsageReading.cap).contains(reading.mediaMilliseconds), "\(absurd)")
+        }
+
+        func whole(_ text: String, _ dialect: Dialect, piece: Int) -> BodyUsageMeter {
+            var meter = BodyUsageMeter(dialect)
+            let bytes = Array(text.utf8)
+            for start in stride(from: 0, to: bytes.count, by: piece) {
+                bytes[start..<min(start + piece, bytes.count)].withUnsafeBytes { meter.consume($0) }
+            }
+            meter.finish()
+            return meter
+        }
+        let response =
+            #"{"metadata":{"service_tier":"flex"},"output":[{"type":"web_search_call","id":"a"},{"id":"b","type":"web_search_call"},{"type":"message","content":[{"type":"output_text","text":"web_search_call"}]}],"service_tier":"priority","tools":[{"type":"web_search"}],"usage":{"input_tokens":3,"output_tokens":4}}"#
+        let images = #"{"created":1,"data":[{"b64_json":"{\"x\""},{"url":"u"}],"usage":{"input_tokens":3,"output_tokens":4}}"#
+        for piece in [1, 7, 16, 1000] {
+            let reading = whole(response, .responses, piece: piece).reading
+            #expect(reading.searches == 2 && reading.serviceTier == .priority, "\(piece)")
+            #expect(whole(images, .openAI, piece: piece).elements == 2, "\(piece)")
+        }
+    }
+
     @Test("tells of sound, images and how long the cache keeps what was written")
     func kinds() throws {
         let openAI = try #require(

@@ -153,7 +153,12 @@ enum UsageDocs {
                 .object(
                     ["cache_write_hour", "audio_input", "image_input", "audio_output", "image_output"].map {
                         sometimes(told($0, number, "As stated."))
-                    }), "What of these tokens is of a kind that may have a price of its own; null: none is known.", nullable: true),
+                    }
+                        + ["images", "media_milliseconds", "characters", "searches"].map {
+                            sometimes(told($0, number, "Beside tokens."))
+                        } + [sometimes(told("service_tier", words, "priority, flex or batch."))]),
+                "What of these tokens is of a kind that may have a price of its own, and what is charged beside tokens; null: none is known.",
+                nullable: true),
             told("cost_nano", number, "Nano-dollars; null: no price was in force.", nullable: true),
             told("cost", .dollars, "The same in dollars.", nullable: true),
             told("rerated_cost_nano", number, "As the control plane rates it; null: it cannot.", nullable: true),

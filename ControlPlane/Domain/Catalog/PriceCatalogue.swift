@@ -8,7 +8,7 @@ package struct PriceCatalogue: Sendable {
     /// What an entry says of the prices that Weir knows.
     struct Entry: Sendable {
         var content = PriceContent()
-        /// Members with prices that are not taken over: for other service tiers, for searches, by the second.
+        /// Members with prices that are not taken over: by the pixel, by the page, of tiers that Weir does not know.
         var leftOut: [String] = []
         /// Members that are no price, or are not exact in nano-dollars per million tokens.
         var remarks: [String] = []
@@ -29,48 +29,78 @@ package struct PriceCatalogue: Sendable {
 
     func contains(_ name: String) -> Bool { entries[name] != nil }
 
-    /// Nil where the entry has no price per token: a model that is paid by the image or the second.
+    /// Nil where the entry has no price that Weir charges by.
     func entry(_ name: String) -> Entry? {
         guard let object = entries[name] else { return nil }
         var entry = Entry()
-        var base = PriceTier()
-        var tiers: [Int64: PriceTier] = [:]
+        var tiers: [TierName: PriceTier] = [:]
         var hasPrice = false
+        let mode = object["mode"]?.stringValue ?? ""
         for member in object.members where member.name.contains("cost") {
-            guard let place = Place(member.name) else {
+            guard let place = Place(member.name, mode) else {
                 if Self.isPrice(member.value) { entry.leftOut.append(member.name) }
                 continue
             }
-            guard let text = Self.number(member.value) else { continue }
-            guard let (amount, isExact) = Self.perMillion(text, times: place.isPerRequest ? 0 : 6) else {
+            guard let text = Self.number(place.isSearch ? Self.dearest(member, &entry.remarks) : member.value) else { continue }
+            guard let (amount, isExact) = Self.perMillion(text, times: place.power) else {
                 entry.remarks.append("\(member.name) is no price: \(text.prefix(32))")
                 continue
             }
             if !isExact { entry.remarks.append("\(member.name) is rounded") }
             switch place {
-            case .perRequest: entry.content.perRequest = amount
-            case .kind(let path, above: nil):
-                base[keyPath: path] = amount
-                hasPrice = true
-            case .kind(let path, let above?): tiers[above, default: PriceTier()][keyPath: path] = amount
+            // Where two members say what one thing costs, the dearer one counts: they are the same price told twice.
+            case .unit(let path, _):
+                entry.content[keyPath: path] = max(entry.content[keyPath: path], amount)
+                hasPrice = hasPrice || amount.rawValue > 0
+            case .kind(let path, let tier):
+                tiers[tier, default: PriceTier()][keyPath: path] = amount
+                hasPrice = hasPrice || tier == TierName()
             }
         }
-        guard hasPrice || entry.content.perRequest.rawValue > 0 else { return nil }
-        entry.content.take(base)
-        entry.content.tiers = tiers.sorted { $0.key < $1.key }.prefix(Weir_V1_Price.maximumTiers).map { above, tier in
-            var tier = tier
-            tier.above = above
-            return tier
+        guard hasPrice else { return nil }
+        entry.content.take(tiers[TierName()] ?? PriceTier())
+        func named(_ isIncluded: (TierName) -> Bool) -> [PriceTier] {
+            tiers.keys.filter(isIncluded).sorted().map { name in
+                var tier = tiers[name] ?? PriceTier()
+                (tier.serviceTier, tier.above) = (name.service, name.above)
+                return tier
+            }
         }
+        entry.content.tiers = Array(named { $0.service == nil && $0.above > 0 }.prefix(Weir_V1_Price.maximumTiers))
+        entry.content.serviceTiers = Array(named { $0.service != nil }.prefix(Weir_V1_Price.maximumServiceTiers))
         return entry
     }
 
+    /// Of which requests a price is.
+    private struct TierName: Hashable, Comparable {
+        var service: String?
+        var above: Int64 = 0
+
+        static func < (a: Self, b: Self) -> Bool { (a.service ?? "", a.above) < (b.service ?? "", b.above) }
+    }
+
+    /// What a search costs may depend on how much of what it finds is read.
+    private static func dearest(_ member: JSONObject.Member, _ remarks: inout [String]) -> JSONValue {
+        guard let sizes = member.value.objectValue?.members, let first = sizes.first else { return member.value }
+        let dearest = sizes.max { (amount($0.value) ?? NanoDollars(0)) < (amount($1.value) ?? NanoDollars(0)) } ?? first
+        if sizes.contains(where: { amount($0.value) != amount(dearest.value) }) {
+            remarks.append("\(member.name) depends on the size: the dearest is taken")
+        }
+        return dearest.value
+    }
+
+    private static func amount(_ value: JSONValue) -> NanoDollars? { number(value).flatMap { perMillion($0, times: 0)?.0 } }
+
     /// Which price a member is.
     private enum Place {
-        case perRequest
-        case kind(any WritableKeyPath<PriceTier, NanoDollars?> & Sendable, above: Int64?)
+        /// For each of something that is no token.
+        case unit(any WritableKeyPath<PriceContent, NanoDollars> & Sendable, isSearch: Bool = false)
+        case kind(any WritableKeyPath<PriceTier, NanoDollars?> & Sendable, TierName)
 
-        var isPerRequest: Bool { if case .perRequest = self { true } else { false } }
+        /// Whether it may be an object of prices.
+        var isSearch: Bool { if case .unit(_, true) = self { true } else { false } }
+        /// Of ten: from what it is the price of to what Weir's is.
+        var power: Int { if case .unit = self { 0 } else { 6 } }
 
         private static let kinds: [(String, any WritableKeyPath<PriceTier, NanoDollars?> & Sendable)] = [
             ("input_cost_per_token", \.input), ("output_cost_per_token", \.output), ("cache_read_input_token_cost", \.cachedInput),
@@ -80,22 +110,45 @@ package struct PriceCatalogue: Sendable {
             ("output_cost_per_image_token", \.imageOutput),
         ]
 
-        /// `NAME` or `NAME_above_200k_tokens`; any other suffix is another service tier's.
-        init?(_ member: String) {
-            if member == "input_cost_per_request" {
-                self = .perRequest
+        private static let services = [("_batches", "batch"), ("_priority", "priority"), ("_flex", "flex")]
+
+        /// What is charged beside tokens depends on what the model does: an image is in the input of one that writes, and the answer of one that
+        /// draws; of sound either the one that is heard or the one that is made is paid for.
+        private init?(unit member: String, _ mode: String) {
+            switch (member, mode) {
+            case ("input_cost_per_request", _), ("input_cost_per_query", _): self = .unit(\.perRequest)
+            case ("output_cost_per_image", "image_generation"), ("output_cost_per_image", "image_edit"),
+                ("input_cost_per_image", "image_generation"), ("input_cost_per_image", "image_edit"):
+                self = .unit(\.perImage)
+            case ("input_cost_per_second", "audio_transcription"), ("output_cost_per_second", "audio_transcription"),
+                ("output_cost_per_second", "audio_speech"), ("output_cost_per_second", "video_generation"):
+                self = .unit(\.perSecond)
+            case ("input_cost_per_character", "audio_speech"): self = .unit(\.perCharacter)
+            case ("search_context_cost_per_query", _): self = .unit(\.perSearch, isSearch: true)
+            default: return nil
+            }
+        }
+
+        /// `NAME`, `NAME_above_200k_tokens`, and either with `_batches`, `_priority` or `_flex` behind it; any other suffix is another tier's.
+        init?(_ member: String, _ mode: String) {
+            if let unit = Place(unit: member, mode) {
+                self = unit
                 return
             }
             var name = member
-            var above: Int64?
-            let words = member.split(separator: "_")
+            var tier = TierName()
+            if let (suffix, service) = Self.services.first(where: { name.hasSuffix($0.0) }) {
+                tier.service = service
+                name.removeLast(suffix.count)
+            }
+            let words = name.split(separator: "_")
             if words.count > 3, words.last == "tokens", words[words.count - 3] == "above", words[words.count - 2].hasSuffix("k") {
                 guard let thousands = Int64(words[words.count - 2].dropLast()), (1...1_000_000).contains(thousands) else { return nil }
-                above = thousands * 1000
+                tier.above = thousands * 1000
                 name = words.dropLast(3).joined(separator: "_")
             }
             guard let path = Self.kinds.first(where: { $0.0 == name })?.1 else { return nil }
-            self = .kind(path, above: above)
+            self = .kind(path, tier)
         }
     }
 

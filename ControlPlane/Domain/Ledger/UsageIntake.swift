@@ -326,6 +326,7 @@ enum UsageRating {
                 input: row.inputTokens, output: row.outputTokens, cachedInput: row.cachedInputTokens, cacheWrite: row.cacheWriteTokens,
                 reasoning: row.reasoningTokens)
             usage.takeKinds(of: record)
+            usage.serviceTier = record.serviceTier.tier
             row.reratedCostNano = cost(
                 usage, priceID: row.priceID, isServed: row.status == Int64(Weir_V1_UsageStatus.completed.rawValue),
                 stated: flags.contains(.providerStatedCost) ? row.costNano : nil, config)
@@ -336,6 +337,7 @@ enum UsageRating {
                     input: attempt.inputTokens, output: attempt.outputTokens, cachedInput: attempt.cachedInputTokens,
                     cacheWrite: attempt.cacheWriteTokens, reasoning: attempt.reasoningTokens)
                 usage.takeKinds(of: attempt)
+                usage.serviceTier = attempt.serviceTier.tier
                 let isServed = attempt.errorCode.isEmpty && record.status == .completed
                 let stated = UsageFlags(rawValue: attempt.flags).contains(.providerStatedCost) ? attempt.costNano : nil
                 guard let sum, let cost = cost(usage, priceID: attempt.priceID, isServed: isServed, stated: stated, config) else {
@@ -353,7 +355,7 @@ enum UsageRating {
     /// not charged for having been made.
     /// - Parameter stated: what the record says that the provider stated; it counts where the price takes the provider's word.
     static func cost(_ usage: TokenUsage, priceID: String, isServed: Bool, stated: Int64?, _ config: PublishedConfig?) -> Int64? {
-        if priceID.isEmpty || !(usage.input > 0 || usage.output > 0 || isServed) { return 0 }
+        if priceID.isEmpty || (usage.isNone && !isServed) { return 0 }
         return config?.prices[priceID].map { card in
             let cost =
                 if let stated, card.takesStatedCost { Pricing.stated(stated, usage, card) } else { Pricing.rate(usage, card) }

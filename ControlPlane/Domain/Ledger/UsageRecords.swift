@@ -130,6 +130,11 @@ package struct UsageRecord: Sendable, Hashable {
         case .embeddings: "embeddings"
         case .countTokens: "count_tokens"
         case .forward: "forward"
+        case .images: "images"
+        case .audio: "audio"
+        case .moderations: "moderations"
+        case .files: "files"
+        case .storedResponses: "stored_responses"
         case .unspecified, nil: .null
         case .UNRECOGNIZED(let number): .string(String(number))
         }

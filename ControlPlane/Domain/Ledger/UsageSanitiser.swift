@@ -106,14 +106,12 @@ struct UsageSanitiser {
         let kinds = [
             ("cache_write_hour", record.cacheWriteHourTokens), ("audio_input", record.audioInputTokens),
             ("image_input", record.imageInputTokens), ("audio_output", record.audioOutputTokens),
-            ("image_output", record.imageOutputTokens),
+            ("image_output", record.imageOutputTokens), ("images", record.images), ("media_milliseconds", record.mediaMilliseconds),
+            ("characters", record.characters), ("searches", record.searches),
         ].filter { $0.1 != 0 }
-        if !kinds.isEmpty {
-            row.tokenKinds =
-                JSONValue.object(
-                    JSONObject(members: kinds.map { .init(name: $0.0, value: .int(check.clamp($0.1, 0...Limits.tokens))) })
-                ).text
-        }
+        var object = JSONObject(members: kinds.map { .init(name: $0.0, value: .int(check.clamp($0.1, 0...Limits.tokens))) })
+        if record.serviceTier != .standard { object["service_tier"] = .string("\(record.serviceTier.tier)") }
+        if !object.members.isEmpty { row.tokenKinds = JSONValue.object(object).text }
         row.costNano = check.clamp(record.costNano, 0...Limits.cost)
         row.latencyMicroseconds = check.clamp(record.latencyUs, 0...Limits.durationMicroseconds)
         row.timeToFirstByteMicroseconds = check.clamp(record.timeToFirstByteUs, 0...Limits.durationMicroseconds)

@@ -246,6 +246,11 @@ extension PriceContent: DraftNoun {
         if let amount = item.content.audioOutput { message.audioOutput = amount.rawValue }
         if let amount = item.content.imageOutput { message.imageOutput = amount.rawValue }
         message.tiers = item.content.tiers.map(\.message)
+        message.serviceTiers = item.content.serviceTiers.map(\.message)
+        message.perImage = item.content.perImage.rawValue
+        message.perSecond = item.content.perSecond.rawValue
+        message.perCharacter = item.content.perCharacter.rawValue
+        message.perSearch = item.content.perSearch.rawValue
         message.providerCost = item.content.providerCost
         message.effectiveFromMs = item.content.effectiveFrom
     }
@@ -266,6 +271,11 @@ extension PriceContent: DraftNoun {
         audioOutput = message.hasAudioOutput ? NanoDollars(message.audioOutput) : nil
         imageOutput = message.hasImageOutput ? NanoDollars(message.imageOutput) : nil
         tiers = message.tiers.map(PriceTier.init)
+        serviceTiers = message.serviceTiers.map(PriceTier.init)
+        perImage = NanoDollars(message.perImage)
+        perSecond = NanoDollars(message.perSecond)
+        perCharacter = NanoDollars(message.perCharacter)
+        perSearch = NanoDollars(message.perSearch)
         providerCost = message.providerCost
         effectiveFrom = message.effectiveFromMs
     }
@@ -275,6 +285,7 @@ extension PriceTier {
     fileprivate var message: Weir_V1_PriceTier {
         var message = Weir_V1_PriceTier()
         message.aboveInputTokens = above
+        message.serviceTier = serviceTier ?? ""
         if let input { message.input = input.rawValue }
         if let output { message.output = output.rawValue }
         if let cachedInput { message.cachedInput = cachedInput.rawValue }
@@ -291,6 +302,7 @@ extension PriceTier {
     fileprivate init(_ message: Weir_V1_PriceTier) {
         self.init()
         above = message.aboveInputTokens
+        serviceTier = message.serviceTier.nonEmpty
         input = message.hasInput ? NanoDollars(message.input) : nil
         output = message.hasOutput ? NanoDollars(message.output) : nil
         cachedInput = message.hasCachedInput ? NanoDollars(message.cachedInput) : nil

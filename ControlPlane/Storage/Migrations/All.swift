@@ -63,5 +63,6 @@ package enum Migrations {
         .arms,
         .retention,
         .requestRefusals,
+        .unitPrices,
     ]
 }

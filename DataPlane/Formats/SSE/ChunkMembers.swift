@@ -3,7 +3,7 @@ import Primitives
 /// The members of a stream chunk, read in earnest: where they lie, the usages among and within them, and what to change.
 struct ChunkMembers {
     enum Name {
-        case usage, choices, error
+        case usage, choices, error, tier
         /// `x_groq` and the like: a vendor's own.
         case vendor
         /// A part of the chunk's shape that an error event keeps.
@@ -24,6 +24,8 @@ struct ChunkMembers {
     private var members: [Member] = []
     /// Usages of parts: in elements of `choices`, and in vendors' members.
     private(set) var partUsages: [Range<Int>] = []
+    /// In which tier the request is served, as the chunk says.
+    private(set) var serviceTier: ServiceTier?
     /// `choices` is missing, null or an empty array.
     private(set) var hasNoChoices = true
 
@@ -62,6 +64,10 @@ struct ChunkMembers {
             if first == 0x5B { findUsageInElements(cursor.base, value) }
         case .vendor:
             if first == 0x7B { findUsage(cursor.base, value) }
+        case .tier:
+            guard first == 0x22 else { break }
+            serviceTier = ServiceTier(
+                stated: UnsafeRawBufferPointer(start: cursor.base + (value.lowerBound &+ 1), count: value.count &- 2))
         case .usage, .error, .frame, .other: break
         }
     }
@@ -97,7 +103,7 @@ struct ChunkMembers {
     /// What turns a chunk with an error into one that a caller may see: the error in its new words, and of the rest only what every chunk
     /// has. A provider's other members may name hosts and keys as its message does.
     func withError(_ error: [UInt8], keepsUsage: Bool) -> [SpliceEdit] {
-        var edits = removing { $0.name == .other || $0.name == .vendor || ($0.name == .usage && !keepsUsage) }
+        var edits = removing { $0.name == .other || $0.name == .tier || $0.name == .vendor || ($0.name == .usage && !keepsUsage) }
         for member in members where member.name == .error { edits.append(SpliceEdit(range: member.value, replacement: error)) }
         edits.sort { $0.range.lowerBound < $1.range.lowerBound }
         return edits
@@ -142,6 +148,7 @@ struct ChunkMembers {
         case 5: return equals("usage") ? .usage : equals("error") ? .error : equals("model") ? .frame : vendorOrOther()
         case 6: return equals("object") ? .frame : vendorOrOther()
         case 7: return equals("choices") ? .choices : equals("created") ? .frame : vendorOrOther()
+        case 12: return equals("service_tier") ? .tier : vendorOrOther()
         case 18: return equals("system_fingerprint") ? .frame : vendorOrOther()
         default: return vendorOrOther()
         }

@@ -33,6 +33,9 @@ package struct StreamUsageMeter: Sendable {
     package private(set) var sawOversize = false
 
     private var tally = UsageTally()
+    /// Beside the usage: the tier that served it, and how often the provider searched for it.
+    private var serviceTier: ServiceTier?
+    private var searches: Int64 = 0
     /// Of a Messages stream, which states its usage bit by bit.
     private var messagesUsage = MeteredMessagesUsage()
     /// An event that shows what the stream is: the first one of chat completions, the first behind the opening ones of others.
@@ -61,7 +64,11 @@ package struct StreamUsageMeter: Sendable {
 
     /// The one usage of all that the chunks state; `.absent` without any.
     package var reading: UsageReading {
-        dialect == .messages ? messagesUsage.reading : tally.reading(contentBytes: contentBytes)
+        if dialect == .messages { return messagesUsage.reading }
+        var reading = tally.reading(contentBytes: contentBytes)
+        if let serviceTier { reading.serviceTier = serviceTier }
+        if searches > 0 { reading.searches = max(reading.searches, searches) }
+        return reading
     }
 
     /// The stream has not said that its answer is whole.
@@ -263,6 +270,8 @@ package struct StreamUsageMeter: Sendable {
         contentBytes &+= Int64(event.textBytes)
         if event.textBytes > 0 { contentEvents &+= 1 }
         if event.kind != .opening { isTelling = true }
+        if event.isSearch { searches &+= 1 }
+        if let tier = event.serviceTier { serviceTier = tier }
         if let usage = event.usage {
             let stated = UnsafeRawBufferPointer(start: base + usage.lowerBound, count: usage.count)
             if dialect == .messages {
@@ -311,6 +320,7 @@ package struct StreamUsageMeter: Sendable {
             statesUsage = true
             tally.note(stated, at: .top, besideText: !members.hasNoChoices, isRepeated: members.usageCount > 1)
         }
+        if let tier = members.serviceTier { serviceTier = tier }
         if members.hasError {
             sawError = true
             guard emits else { return .keep }

@@ -25,6 +25,10 @@ struct TypedEvent {
     private(set) var responseError: Range<Int>?
     /// Raw bytes of generated text.
     private(set) var textBytes = 0
+    /// The provider has searched for the answer.
+    private(set) var isSearch = false
+    /// In which tier a whole response was served.
+    private(set) var serviceTier: ServiceTier?
 
     /// Reads the JSON at [start, limit). Nil when it is not an object, not JSON, or deeper than any event.
     init?(_ base: UnsafeRawPointer, _ start: Int, _ limit: Int) {
@@ -43,7 +47,7 @@ struct TypedEvent {
                 case .delta: delta = range
                 case .usage: if first == 0x7B { self.usage = range }
                 case .whole: if first == 0x7B { whole = range }
-                case .error, .text, nil: break
+                case .error, .text, .tier, nil: break
                 }
             }
             cursor.skipWhitespace()
@@ -51,7 +55,10 @@ struct TypedEvent {
             return nil
         }
         guard cursor.at == limit else { return nil }
-        if let type { kind = Self.kind(base, type) }
+        if let type {
+            kind = Self.kind(base, type)
+            isSearch = type.count == 34 && ByteScan.equals(base, type.lowerBound, 34, "response.web_search_call.completed")
+        }
         if kind == .content, let delta { textBytes = Self.text(base, delta) }
         if let whole, kind != .content { readWhole(base, whole) }
     }
@@ -65,6 +72,10 @@ struct TypedEvent {
             switch Self.name(cursor.base, name.range) {
             case .usage: if first == 0x7B { self.usage = value..<cursor.at }
             case .error: if first != 0x6E { self.responseError = value..<cursor.at }
+            case .tier:
+                guard first == 0x22 else { break }
+                let text = UnsafeRawBufferPointer(start: cursor.base + (value &+ 1), count: cursor.at &- value &- 2)
+                self.serviceTier = ServiceTier(stated: text)
             case .type, .delta, .whole, .text, nil: break
             }
         }
@@ -85,7 +96,7 @@ struct TypedEvent {
         return bytes
     }
 
-    private enum Name { case type, delta, usage, whole, error, text }
+    private enum Name { case type, delta, usage, whole, error, text, tier }
 
     private static func name(_ base: UnsafeRawPointer, _ range: Range<Int>) -> Name? {
         func equals(_ text: StaticString) -> Bool { ByteScan.equals(base, range.lowerBound, range.count, text) }
@@ -94,7 +105,7 @@ struct TypedEvent {
         case 5: return equals("delta") ? .delta : equals("usage") ? .usage : equals("error") ? .error : nil
         case 7: return equals("message") ? .whole : nil
         case 8: return equals("response") ? .whole : equals("thinking") ? .text : nil
-        case 12: return equals("partial_json") ? .text : nil
+        case 12: return equals("partial_json") ? .text : equals("service_tier") ? .tier : nil
         default: return nil
         }
     }

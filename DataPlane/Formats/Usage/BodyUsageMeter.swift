@@ -16,8 +16,15 @@ package struct BodyUsageMeter: Sendable {
     package private(set) var sawError = false
     /// The root value is there to its closing bracket. False at the end of a body says that it is no JSON, or only a part of one.
     package var hasEnded: Bool { state == .ended }
+    /// Objects in the top-level `data`: images, embeddings.
+    package private(set) var elements: Int64 = 0
     /// The one usage of all that are stated; `.absent` without any.
-    package var reading: UsageReading { tally.reading(contentBytes: contentBytes) }
+    package var reading: UsageReading {
+        var reading = tally.reading(contentBytes: contentBytes)
+        if let serviceTier { reading.serviceTier = serviceTier }
+        if searches > 0 { reading.searches = max(reading.searches, searches) }
+        return reading
+    }
 
     private enum State: UInt8 {
         /// Looking for the next bracket or quote.
@@ -33,7 +40,7 @@ package struct BodyUsageMeter: Sendable {
         case ended
     }
 
-    private enum Name: UInt8 { case other, usage, partUsage, choices, vendor, error, text }
+    private enum Name: UInt8 { case other, usage, partUsage, choices, data, vendor, error, text, tier }
 
     private var state = State.between
     private var depth = 0
@@ -42,6 +49,10 @@ package struct BodyUsageMeter: Sendable {
     private var isEscaped = false
     private var isText = false
     private var isUsageString = false
+    private var isTier = false
+    private var serviceTier: ServiceTier?
+    /// Of a response: items of its output that are searches.
+    private var searches: Int64 = 0
     private var name = Name.other
     /// What the member is whose value comes next, if that value may hold a usage: `choices` or a vendor's.
     private var opened = Name.other
@@ -61,9 +72,16 @@ package struct BodyUsageMeter: Sendable {
     private var usageCount = 0
 
     private let dialect: Dialect
+    /// Several documents may follow each other, with anything but brackets and quotes between them.
+    private let isSequence: Bool
 
-    /// - Parameter dialect: of the answer.
-    package init(_ dialect: Dialect = .openAI) { self.dialect = dialect }
+    /// - Parameters:
+    ///   - dialect: of the answer.
+    ///   - isSequence: It is made of several documents, as a stream of events is that may be of any size.
+    package init(_ dialect: Dialect = .openAI, isSequence: Bool = false) {
+        self.dialect = dialect
+        self.isSequence = isSequence
+    }
 
     package mutating func consume(_ bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
@@ -129,11 +147,12 @@ package struct BodyUsageMeter: Sendable {
         case 0x7B, 0x5B:
             if depth == 0 { rootIsObject = byte == 0x7B }
             if depth == 1 {
-                let isExpected = opened == .choices && byte == 0x5B || opened == .vendor && byte == 0x7B
+                let isExpected = (opened == .choices || opened == .data) && byte == 0x5B || opened == .vendor && byte == 0x7B
                 part = isExpected ? opened : .other
                 opened = .other
             } else if depth == 2 {
                 isChoice = part == .choices && byte == 0x7B
+                if part == .data, byte == 0x7B { elements &+= 1 }
             }
             depth &+= 1
         case 0x7D, 0x5D:
@@ -141,7 +160,7 @@ package struct BodyUsageMeter: Sendable {
             if depth == 2 { isChoice = false }
             if depth <= 1 { part = .other }
             if isCapturing && depth <= captureDepth { finishUsage(base, captureStart, depth == captureDepth ? at &+ 1 : at) }
-            if depth == 0 { state = .ended }
+            if depth == 0 { state = isSequence ? .between : .ended }
         default:
             break
         }
@@ -154,7 +173,8 @@ package struct BodyUsageMeter: Sendable {
         opened = .other
         switch name {
         case .other: break
-        case .choices, .vendor: opened = name
+        case .choices, .data, .vendor: opened = name
+        case .tier: isTier = byte == 0x22
         case .partUsage:
             // In a part only an object is taken for usage.
             guard byte == 0x7B else { break }
@@ -215,7 +235,11 @@ package struct BodyUsageMeter: Sendable {
         } else if isUsageString {
             isUsageString = false
             finishUsage(base, captureStart, end &+ 1)
+        } else if isTier {
+            isTier = false
+            takeTier(base, start, end)
         } else if stringBytes <= Self.longestName, !isCapturing {
+            if dialect == .responses, depth == 3, stringBytes == 15 { noteItem(base, start, end) }
             if end &+ 1 < limit {
                 // Most strings are values, as what follows them says at once.
                 let next = ByteScan.byte(base, end &+ 1)
@@ -232,6 +256,24 @@ package struct BodyUsageMeter: Sendable {
                 return recognise(base, 0, bytes.count)
             }
         }
+    }
+
+    @inline(never)
+    private mutating func takeTier(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
+        guard stringBytes <= Self.longestName else { return }
+        stringHead.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: end &- start))
+        serviceTier = stringHead.withUnsafeBytes { ServiceTier(stated: $0) }
+    }
+
+    /// The type of an item in a response's output.
+    private mutating func noteItem(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
+        let isSearch =
+            if stringHead.isEmpty {
+                ByteScan.equals(base, start, end &- start, "web_search_call")
+            } else {
+                (stringHead + UnsafeRawBufferPointer(start: base + start, count: end &- start)).elementsEqual("web_search_call".utf8)
+            }
+        if isSearch { searches &+= 1 }
     }
 
     private mutating func capture(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
@@ -301,7 +343,10 @@ package struct BodyUsageMeter: Sendable {
         func equals(_ text: StaticString) -> Bool { ByteScan.equals(base, start, count, text) }
         let isTop = depth == 1 && rootIsObject
         switch count {
-        case 4 where equals("text"): return .text
+        case 4:
+            if equals("text") { return .text }
+            if isTop && equals("data") { return .data }
+        case 12 where isTop && equals("service_tier"): return .tier
         case 5:
             if equals("usage") { return isTop ? .usage : isInPart ? .partUsage : .other }
             if isTop && equals("error") { return .error }

@@ -64,6 +64,7 @@ extension UsageParser.Fields {
         result.cacheWriteHourTokens = min(cacheWriteHour, result.cacheWriteTokens)
         result.reasoningTokens = lower(reasoning, to: result.outputTokens, &result.flags)
         result.costNano = cost
+        takeUnits(&result)
         return result
     }
 }

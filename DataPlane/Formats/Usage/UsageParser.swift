@@ -27,7 +27,7 @@ package enum UsageParser {
         return fields.reading()
     }
 
-    enum Scope { case top, inputDetails, outputDetails, cacheCreation }
+    enum Scope { case top, inputDetails, outputDetails, cacheCreation, serverTools }
 
     enum Name: UInt8 {
         case input, output, total, inputDetails, outputDetails, cached, cacheWrite, reasoning
@@ -40,6 +40,10 @@ package enum UsageParser {
         case cost
         /// Anthropic's: input read from the cache, which stands beside the other; what was written to it for five minutes.
         case cacheRead, cacheWriteFive
+        /// Tools that the provider uses by itself, and how often it searched.
+        case serverTools, searches
+        /// Of sound, with a fraction; and in which tier the request was served.
+        case seconds, serviceTier
     }
 
     /// Numbers as given, before they are compared with each other. Nil is "not given"; unusable ones are remembered in the mask.
@@ -61,6 +65,9 @@ package enum UsageParser {
         var cost: Int64?
         var cacheRead: Int64 = 0
         var cacheWriteFive: Int64 = 0
+        var searches: Int64 = 0
+        var milliseconds: Int64?
+        var serviceTier: ServiceTier?
         /// Several statements make up one usage: what one of them does not say, one before it has said.
         var isMerged = false
         var unusable: UInt32 = 0
@@ -96,7 +103,9 @@ package enum UsageParser {
             case .cost: cost = value
             case .cacheRead: cacheRead = value ?? 0
             case .cacheWriteFive: cacheWriteFive = value ?? 0
-            case .inputDetails, .outputDetails, .cacheCreation: break
+            case .searches: searches = value ?? 0
+            case .seconds: milliseconds = value
+            case .inputDetails, .outputDetails, .cacheCreation, .serverTools, .serviceTier: break
             }
         }
 
@@ -110,6 +119,7 @@ package enum UsageParser {
             result.flags = flags
             result.totalTokens = total ?? 0
             result.costNano = cost
+            takeUnits(&result)
             let totalIsSound = total != nil && !isUnusable(.total)
             if let input, !isUnusable(.input) {
                 result.inputTokens = input
@@ -152,6 +162,14 @@ package enum UsageParser {
             return result
         }
 
+        /// What is stated beside tokens. Sound that is counted by its length has no tokens.
+        func takeUnits(_ result: inout UsageReading) {
+            result.searches = searches
+            result.serviceTier = serviceTier
+            guard let milliseconds, input == nil, output == nil else { return }
+            result.mediaMilliseconds = milliseconds
+        }
+
         /// Both places are one statement: a provider that fills in both repeats itself, and zero in one says that it uses the other.
         private func statedCached(_ flags: inout UsageReading.Flags) -> Int64 {
             guard let cacheHit, cacheHit > 0 else { return cached }
@@ -191,14 +209,30 @@ package enum UsageParser {
             switch name {
             case nil:
                 try cursor.skipValue()
-            case .inputDetails, .outputDetails, .cacheCreation:
+            case .inputDetails, .outputDetails, .cacheCreation, .serverTools:
                 if let name { fields.note(name) }
                 if cursor.current == 0x6E {
                     try cursor.skipValue()
                 } else {
-                    let inner: Scope = name == .inputDetails ? .inputDetails : name == .outputDetails ? .outputDetails : .cacheCreation
+                    let inner: Scope =
+                        switch name {
+                        case .inputDetails: .inputDetails
+                        case .outputDetails: .outputDetails
+                        case .serverTools: .serverTools
+                        default: .cacheCreation
+                        }
                     try readMembers(&cursor, into: &fields, scope: inner)
                 }
+            case .seconds:
+                fields.note(.seconds)
+                try readSeconds(&cursor, into: &fields)
+            case .serviceTier:
+                let start = cursor.at
+                let isString = cursor.current == 0x22
+                try cursor.skipValue()
+                guard isString else { break }
+                let text = UnsafeRawBufferPointer(start: cursor.base + (start &+ 1), count: cursor.at &- start &- 2)
+                fields.serviceTier = ServiceTier(stated: text)
             case .cost:
                 fields.note(.cost)
                 try readCost(&cursor, into: &fields)
@@ -259,6 +293,25 @@ package enum UsageParser {
         let cost = nanoDollars(UnsafeRawBufferPointer(start: cursor.base + start, count: cursor.at &- start))
         if cost == nil || cost ?? 0 > UsageReading.costCap { fields.flags.insert(.invalid) }
         fields.set(.cost, cost.map { min($0, UsageReading.costCap) })
+    }
+
+    /// Of sound, in seconds with a fraction, kept as milliseconds.
+    private static func readSeconds(_ cursor: inout JSONCursor, into fields: inout Fields) throws(JSONViolation) {
+        let start = cursor.at
+        let first = cursor.current
+        guard first == 0x2D || first &- 0x30 < 10 else {
+            try cursor.skipValue()
+            if first != 0x6E { fields.flags.insert(.invalid) }
+            return
+        }
+        _ = try cursor.skipNumber()
+        guard let nano = nanoDollars(UnsafeRawBufferPointer(start: cursor.base + start, count: cursor.at &- start)) else {
+            fields.flags.insert(.invalid)
+            return
+        }
+        let milliseconds = nano / 1_000_000 + (nano % 1_000_000 > 0 ? 1 : 0)
+        if milliseconds > UsageReading.cap { fields.flags.insert(.invalid) }
+        fields.set(.seconds, min(milliseconds, UsageReading.cap))
     }
 
     /// A JSON number of dollars in nano-dollars, rounded up: `0.00014`, `1.4e-05`.
@@ -325,9 +378,17 @@ package enum UsageParser {
         case (.top, 13):
             return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : equals("cached_tokens") ? .cacheHit : nil
         case (.top, 4): return equals("cost") ? .cost : nil
-        case (.top, 23): return equals("prompt_cache_hit_tokens") ? .cacheHit : equals("cache_read_input_tokens") ? .cacheRead : nil
+        case (.top, 23):
+            if equals("server_tool_use_details") { return .serverTools }
+            return equals("prompt_cache_hit_tokens") ? .cacheHit : equals("cache_read_input_tokens") ? .cacheRead : nil
         case (.top, 24): return equals("prompt_cache_miss_tokens") ? .cacheMiss : nil
-        case (.top, 12): return equals("input_tokens") ? .input : equals("total_tokens") ? .total : nil
+        case (.top, 12):
+            return equals("input_tokens") ? .input : equals("total_tokens") ? .total : equals("service_tier") ? .serviceTier : nil
+        case (.top, 7): return equals("seconds") ? .seconds : nil
+        case (.top, 15): return equals("server_tool_use") ? .serverTools : nil
+        // Of transcriptions.
+        case (.top, 19): return equals("input_token_details") ? .inputDetails : nil
+        case (.serverTools, 19): return equals("web_search_requests") ? .searches : nil
         case (.top, 17): return equals("completion_tokens") ? .output : nil
         case (.top, 20): return equals("input_tokens_details") ? .inputDetails : nil
         case (.top, 21): return equals("prompt_tokens_details") ? .inputDetails : equals("output_tokens_details") ? .outputDetails : nil

@@ -1,3 +1,5 @@
+package import Primitives
+
 /// What a provider said that an answer cost, in tokens. Untrusted: every number is between 0 and `UsageReading.cap`, and what had to be
 /// changed to make it so is in the flags.
 package struct UsageReading: Sendable, Equatable {
@@ -48,6 +50,13 @@ package struct UsageReading: Sendable, Equatable {
     package var imageInputTokens: Int64 = 0
     package var audioOutputTokens: Int64 = 0
     package var imageOutputTokens: Int64 = 0
+    // Beside tokens: images in an answer, sound that was heard or made, searches that the provider made.
+    package var images: Int64 = 0
+    package var mediaMilliseconds: Int64 = 0
+    package var characters: Int64 = 0
+    package var searches: Int64 = 0
+    /// In which the provider says that it was served; nil: it does not say.
+    package var serviceTier: ServiceTier?
     /// As the provider stated it; zero when it did not.
     package var totalTokens: Int64 = 0
     /// What the answer cost by the provider's own word, nano-dollars; nil: it does not say.
@@ -70,7 +79,8 @@ package struct UsageReading: Sendable, Equatable {
     package var present: Bool { !flags.contains(.absent) }
     /// Whether it tells of a kind that few answers have.
     package var hasKinds: Bool {
-        cacheWriteHourTokens | audioInputTokens | imageInputTokens | audioOutputTokens | imageOutputTokens != 0
+        cacheWriteHourTokens | audioInputTokens | imageInputTokens | audioOutputTokens | imageOutputTokens | images | mediaMilliseconds
+            | characters | searches != 0
     }
     /// Whether both counts can be billed as they are.
     package var isComplete: Bool { flags.isDisjoint(with: [.absent, .inputUnknown, .outputUnknown]) }

@@ -64,11 +64,14 @@ extension UsageReading {
         cacheWriteTokens = min(max(cacheWriteTokens, other.cacheWriteTokens), inputTokens &- cachedInputTokens)
         reasoningTokens = max(reasoningTokens, other.reasoningTokens)
         costNano = costNano ?? other.costNano
+        serviceTier = serviceTier ?? other.serviceTier
         guard other.hasKinds else { return }
         cacheWriteHourTokens = min(max(cacheWriteHourTokens, other.cacheWriteHourTokens), cacheWriteTokens)
         audioInputTokens = max(audioInputTokens, other.audioInputTokens)
         imageInputTokens = max(imageInputTokens, other.imageInputTokens)
         audioOutputTokens = max(audioOutputTokens, other.audioOutputTokens)
         imageOutputTokens = max(imageOutputTokens, other.imageOutputTokens)
+        mediaMilliseconds = max(mediaMilliseconds, other.mediaMilliseconds)
+        searches = max(searches, other.searches)
     }
 }

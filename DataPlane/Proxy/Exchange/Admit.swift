@@ -33,6 +33,8 @@ final class Admission {
     let admittedAt: Int64
     let requestBytes: Int64
     let estimatedInputTokens: Int64
+    /// That it asks for; the standard one for most.
+    let serviceTier: ServiceTier
     /// Empty once no attempt can need it any more.
     private(set) var body: ByteBuffer
     /// What it has taken of its limits; nil: it has none.
@@ -74,6 +76,7 @@ final class Admission {
         let window = model.contextWindow
         estimatedInputTokens = body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: window) }
         plan = RoutePlan(route, random: requestID.low)
+        serviceTier = members.serviceTier.flatMap { ServiceTier(name: Admit.text($0, body)) } ?? .standard
     }
 
     /// What is handed on, to the one endpoint. A model that it names is the provider's own, whatever models there are here.
@@ -107,6 +110,7 @@ final class Admission {
         requestBytes = Int64(body.readableBytes)
         estimatedInputTokens =
             members.model == nil ? 0 : body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: 0) }
+        serviceTier = .standard
         plan = RoutePlan(route, random: requestID.low)
     }
 
@@ -117,6 +121,14 @@ final class Admission {
             guard let text, text.upperBound <= bytes.count else { return MediaScan(bytes).worstTokens }
             return MediaScan(UnsafeRawBufferPointer(rebasing: bytes[text])).worstTokens
         }
+    }
+
+    /// The most of what is charged beside tokens, and the tier. Read anew each time: only budgets ask, and only where the price has any of it.
+    func worstUnits(_ card: RateCard) -> TokenUsage {
+        var units = TokenUsage()
+        units.serviceTier = serviceTier
+        if card.units.search > 0 { units.searches = body.withUnsafeReadableBytes { SearchBound.most(members, of: $0) } }
+        return units
     }
 
     /// Handed on, and with a model in it: it is answered with tokens.
@@ -167,8 +179,8 @@ enum Admit {
         }
         try check(model, for: caller, capability, members)
         guard let route = model.route else { throw .modelNotRouted(model.name) }
-        if let tier = members.serviceTier { try checkServiceTier(text(tier, body), route, admittedAt / 1000) }
         let admission = Admission(asked, caller, config, model, route, members, body, requestID: requestID, at: admittedAt)
+        if admission.serviceTier != .standard { try checkServiceTier(admission.serviceTier, route, admittedAt / 1000) }
         if let choice = asked.choice { try admission.take(choice) }
         return admission
     }
@@ -225,17 +237,18 @@ enum Admit {
 
     /// Whether another route may serve a request of this tier.
     static func takesServiceTier(_ admission: Admission, _ route: CompiledRoute) -> Bool {
-        guard let tier = admission.members.serviceTier else { return true }
-        return (try? checkServiceTier(text(tier, admission.body), route, admission.admittedAt / 1000)) != nil
+        (try? checkServiceTier(admission.serviceTier, route, admission.admittedAt / 1000)) != nil
     }
 
     /// A tier that costs more than prices here say would be served below its cost; those that cost less are charged at the price.
-    private static func checkServiceTier(_ tier: String, _ route: CompiledRoute, _ now: Int64) throws(Rejection) {
-        guard tier == "priority" else { return }
-        let isRated = route.targets.contains { $0.price(atMilliseconds: now).map { !$0.card.takesStatedCost } ?? false }
-        guard isRated else { return }
+    private static func checkServiceTier(_ tier: ServiceTier, _ route: CompiledRoute, _ now: Int64) throws(Rejection) {
+        guard tier == .priority else { return }
+        let isUnpriced = route.targets.contains { target in
+            target.price(atMilliseconds: now).map { !$0.card.takesStatedCost && !$0.card.prices(.priority) } ?? false
+        }
+        guard isUnpriced else { return }
         throw .badRequest(
-            "unsupported_service_tier", "The service tier 'priority' costs more than the price that this gateway has of the model.",
+            "unsupported_service_tier", "This gateway has no price of the model for the service tier 'priority', which costs more.",
             param: "service_tier")
     }
 

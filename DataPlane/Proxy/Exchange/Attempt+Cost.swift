@@ -44,7 +44,7 @@ extension Attempt {
             outcome.flags.insert(outcome.cost.rawValue == stated ? .providerStatedCost : [.providerStatedCost, .invalidUsage])
             return
         }
-        if always || outcome.usage.input > 0 || outcome.usage.output > 0 { outcome.cost = Pricing.rate(outcome.usage, price.card) }
+        if always || !outcome.usage.isNone { outcome.cost = Pricing.rate(outcome.usage, price.card) }
     }
 
     /// What the provider says that it cost, where it says so; what brings no tokens costs nothing.
@@ -77,6 +77,7 @@ extension Attempt {
             input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens,
             cacheWrite: reading.cacheWriteTokens, reasoning: reading.reasoningTokens)
         if reading.hasKinds { usage.takeKinds(of: reading) }
+        usage.serviceTier = servedTier(reading.serviceTier)
         let estimate = estimatedUsage
         // What was embedded had tokens, whatever the provider says.
         if reading.flags.contains(.inputUnknown) || (admission.capability == .embeddings && usage.input == 0) {
@@ -92,10 +93,19 @@ extension Attempt {
     }
 
     private var estimatedUsage: TokenUsage {
-        TokenUsage(
+        var usage = TokenUsage(
             input: admission.estimatedInputTokens,
             output: admission.capability.generates
                 ? TokenEstimate.output(contentBytes: meter.contentBytes, pieces: meter.contentPieces) : 0)
+        if admission.serviceTier != .standard { usage.serviceTier = servedTier(meter.reading.serviceTier) }
+        return usage
+    }
+
+    /// What the provider says, where it is what was asked for, and so reserved: who asks for priority may get it or the standard tier. Where it says
+    /// nothing the caller got what it asked for.
+    private func servedTier(_ stated: ServiceTier?) -> ServiceTier {
+        guard let stated else { return admission.serviceTier }
+        return stated == admission.serviceTier ? stated : .standard
     }
 
     /// What the attempt has come to in the middle of its answer, without the provider's word.

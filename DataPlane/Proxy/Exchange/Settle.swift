@@ -202,6 +202,11 @@ extension Exchange {
             encoder.field(.imageInputTokens, usage.imageInput)
             encoder.field(.audioOutputTokens, usage.audioOutput)
             encoder.field(.imageOutputTokens, usage.imageOutput)
+            encoder.field(.images, usage.images)
+            encoder.field(.mediaMilliseconds, usage.milliseconds)
+            encoder.field(.characters, usage.characters)
+            encoder.field(.searches, usage.searches)
+            encoder.field(.serviceTier, UInt64(usage.serviceTier.rawValue))
         }
         encoder.always(.flags, UInt64(flags.rawValue))
         encoder.always(.costNano, UInt64(bitPattern: cost.rawValue))

@@ -620,6 +620,36 @@ package nonisolated struct Weir_V1_Price: @unchecked Sendable {
     set {_uniqueStorage()._providerCost = newValue}
   }
 
+  /// Beside tokens, nano-dollars for each; 0: nothing.
+  package var perImage: Int64 {
+    get {_storage._perImage}
+    set {_uniqueStorage()._perImage = newValue}
+  }
+
+  /// a second of sound or video
+  package var perSecond: Int64 {
+    get {_storage._perSecond}
+    set {_uniqueStorage()._perSecond = newValue}
+  }
+
+  /// a character that is spoken
+  package var perCharacter: Int64 {
+    get {_storage._perCharacter}
+    set {_uniqueStorage()._perCharacter = newValue}
+  }
+
+  /// a search that the provider makes for an answer
+  package var perSearch: Int64 {
+    get {_storage._perSearch}
+    set {_uniqueStorage()._perSearch = newValue}
+  }
+
+  /// what is charged in other service tiers than the standard one
+  package var serviceTiers: [Weir_V1_PriceTier] {
+    get {_storage._serviceTiers}
+    set {_uniqueStorage()._serviceTiers = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -724,6 +754,9 @@ package nonisolated struct Weir_V1_PriceTier: Sendable {
   package var hasImageOutput: Bool {self._imageOutput != nil}
   /// Clears the value of `imageOutput`. Subsequent reads from it will return its default value.
   package mutating func clearImageOutput() {self._imageOutput = nil}
+
+  /// priority, flex or batch; of service_tiers only. above_input_tokens may be 0 there: whatever the size
+  package var serviceTier: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1981,7 +2014,7 @@ nonisolated extension Weir_V1_RouteTarget: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Price"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}model_id\0\u{3}endpoint_id\0\u{1}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{3}per_request\0\u{3}effective_from_ms\0\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0\u{1}tiers\0\u{3}provider_cost\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}model_id\0\u{3}endpoint_id\0\u{1}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{3}per_request\0\u{3}effective_from_ms\0\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0\u{1}tiers\0\u{3}provider_cost\0\u{4}D\u{1}per_image\0\u{3}per_second\0\u{3}per_character\0\u{3}per_search\0\u{3}service_tiers\0")
 
   fileprivate class _StorageClass {
     var _id: String = String()
@@ -2001,6 +2034,11 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _imageOutput: Int64? = nil
     var _tiers: [Weir_V1_PriceTier] = []
     var _providerCost: Bool = false
+    var _perImage: Int64 = 0
+    var _perSecond: Int64 = 0
+    var _perCharacter: Int64 = 0
+    var _perSearch: Int64 = 0
+    var _serviceTiers: [Weir_V1_PriceTier] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2028,6 +2066,11 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
       _imageOutput = source._imageOutput
       _tiers = source._tiers
       _providerCost = source._providerCost
+      _perImage = source._perImage
+      _perSecond = source._perSecond
+      _perCharacter = source._perCharacter
+      _perSearch = source._perSearch
+      _serviceTiers = source._serviceTiers
     }
   }
 
@@ -2063,6 +2106,11 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
         case 15: try { try decoder.decodeSingularInt64Field(value: &_storage._imageOutput) }()
         case 16: try { try decoder.decodeRepeatedMessageField(value: &_storage._tiers) }()
         case 17: try { try decoder.decodeSingularBoolField(value: &_storage._providerCost) }()
+        case 85: try { try decoder.decodeSingularInt64Field(value: &_storage._perImage) }()
+        case 86: try { try decoder.decodeSingularInt64Field(value: &_storage._perSecond) }()
+        case 87: try { try decoder.decodeSingularInt64Field(value: &_storage._perCharacter) }()
+        case 88: try { try decoder.decodeSingularInt64Field(value: &_storage._perSearch) }()
+        case 89: try { try decoder.decodeRepeatedMessageField(value: &_storage._serviceTiers) }()
         default: break
         }
       }
@@ -2126,6 +2174,21 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
       if _storage._providerCost != false {
         try visitor.visitSingularBoolField(value: _storage._providerCost, fieldNumber: 17)
       }
+      if _storage._perImage != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._perImage, fieldNumber: 85)
+      }
+      if _storage._perSecond != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._perSecond, fieldNumber: 86)
+      }
+      if _storage._perCharacter != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._perCharacter, fieldNumber: 87)
+      }
+      if _storage._perSearch != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._perSearch, fieldNumber: 88)
+      }
+      if !_storage._serviceTiers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._serviceTiers, fieldNumber: 89)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2152,6 +2215,11 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if _storage._imageOutput != rhs_storage._imageOutput {return false}
         if _storage._tiers != rhs_storage._tiers {return false}
         if _storage._providerCost != rhs_storage._providerCost {return false}
+        if _storage._perImage != rhs_storage._perImage {return false}
+        if _storage._perSecond != rhs_storage._perSecond {return false}
+        if _storage._perCharacter != rhs_storage._perCharacter {return false}
+        if _storage._perSearch != rhs_storage._perSearch {return false}
+        if _storage._serviceTiers != rhs_storage._serviceTiers {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2163,7 +2231,7 @@ nonisolated extension Weir_V1_Price: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_PriceTier: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PriceTier"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}above_input_tokens\0\u{2}\u{3}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{4}\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}above_input_tokens\0\u{2}\u{3}input\0\u{1}output\0\u{3}cached_input\0\u{3}cache_write\0\u{4}\u{3}cache_write_hour\0\u{3}audio_input\0\u{3}image_input\0\u{1}reasoning\0\u{3}audio_output\0\u{3}image_output\0\u{4}F\u{1}service_tier\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2182,6 +2250,7 @@ nonisolated extension Weir_V1_PriceTier: SwiftProtobuf.Message, SwiftProtobuf._M
       case 13: try { try decoder.decodeSingularInt64Field(value: &self._reasoning) }()
       case 14: try { try decoder.decodeSingularInt64Field(value: &self._audioOutput) }()
       case 15: try { try decoder.decodeSingularInt64Field(value: &self._imageOutput) }()
+      case 85: try { try decoder.decodeSingularStringField(value: &self.serviceTier) }()
       default: break
       }
     }
@@ -2225,6 +2294,9 @@ nonisolated extension Weir_V1_PriceTier: SwiftProtobuf.Message, SwiftProtobuf._M
     try { if let v = self._imageOutput {
       try visitor.visitSingularInt64Field(value: v, fieldNumber: 15)
     } }()
+    if !self.serviceTier.isEmpty {
+      try visitor.visitSingularStringField(value: self.serviceTier, fieldNumber: 85)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2240,6 +2312,7 @@ nonisolated extension Weir_V1_PriceTier: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs._reasoning != rhs._reasoning {return false}
     if lhs._audioOutput != rhs._audioOutput {return false}
     if lhs._imageOutput != rhs._imageOutput {return false}
+    if lhs.serviceTier != rhs.serviceTier {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

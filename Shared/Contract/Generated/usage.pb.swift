@@ -119,6 +119,15 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
 
   /// handed on as it came: any method and path of the provider's
   case forward // = 55
+  case images // = 85
+
+  /// speech, transcriptions, translations
+  case audio // = 86
+  case moderations // = 87
+  case files // = 88
+
+  /// what a provider keeps of a response, looked at or deleted: free
+  case storedResponses // = 89
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -133,6 +142,11 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     case 3: self = .embeddings
     case 55: self = .forward
     case 60: self = .countTokens
+    case 85: self = .images
+    case 86: self = .audio
+    case 87: self = .moderations
+    case 88: self = .files
+    case 89: self = .storedResponses
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -145,6 +159,11 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     case .embeddings: return 3
     case .forward: return 55
     case .countTokens: return 60
+    case .images: return 85
+    case .audio: return 86
+    case .moderations: return 87
+    case .files: return 88
+    case .storedResponses: return 89
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -157,6 +176,53 @@ package nonisolated enum Weir_V1_Capability: SwiftProtobuf.Enum, Swift.CaseItera
     .embeddings,
     .countTokens,
     .forward,
+    .images,
+    .audio,
+    .moderations,
+    .files,
+    .storedResponses,
+  ]
+
+}
+
+package nonisolated enum Weir_V1_ServiceTier: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case standard // = 0
+  case priority // = 1
+  case flex // = 2
+  case batch // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .standard
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .standard
+    case 1: self = .priority
+    case 2: self = .flex
+    case 3: self = .batch
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .standard: return 0
+    case .priority: return 1
+    case .flex: return 2
+    case .batch: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Weir_V1_ServiceTier] = [
+    .standard,
+    .priority,
+    .flex,
+    .batch,
   ]
 
 }
@@ -427,6 +493,36 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._imageOutputTokens = newValue}
   }
 
+  /// What is charged beside tokens.
+  package var images: Int64 {
+    get {_storage._images}
+    set {_uniqueStorage()._images = newValue}
+  }
+
+  /// of sound or video
+  package var mediaMilliseconds: Int64 {
+    get {_storage._mediaMilliseconds}
+    set {_uniqueStorage()._mediaMilliseconds = newValue}
+  }
+
+  /// spoken
+  package var characters: Int64 {
+    get {_storage._characters}
+    set {_uniqueStorage()._characters = newValue}
+  }
+
+  /// made by the provider
+  package var searches: Int64 {
+    get {_storage._searches}
+    set {_uniqueStorage()._searches = newValue}
+  }
+
+  /// in which it was served
+  package var serviceTier: Weir_V1_ServiceTier {
+    get {_storage._serviceTier}
+    set {_uniqueStorage()._serviceTier = newValue}
+  }
+
   /// Of budgets. The intent holds what was reserved for the request, progress what a stream took beyond it (all of it, each time), the
   /// completion what became of both. With no completion, the cost that is known is spent and the rest of what was held is unknown.
   package var holds: [Weir_V1_SliceAmount] {
@@ -624,6 +720,36 @@ package nonisolated struct Weir_V1_UsageAttempt: @unchecked Sendable {
     set {_uniqueStorage()._imageOutputTokens = newValue}
   }
 
+  /// What is charged beside tokens.
+  package var images: Int64 {
+    get {_storage._images}
+    set {_uniqueStorage()._images = newValue}
+  }
+
+  /// of sound or video
+  package var mediaMilliseconds: Int64 {
+    get {_storage._mediaMilliseconds}
+    set {_uniqueStorage()._mediaMilliseconds = newValue}
+  }
+
+  /// spoken
+  package var characters: Int64 {
+    get {_storage._characters}
+    set {_uniqueStorage()._characters = newValue}
+  }
+
+  /// made by the provider
+  package var searches: Int64 {
+    get {_storage._searches}
+    set {_uniqueStorage()._searches = newValue}
+  }
+
+  /// in which it was served
+  package var serviceTier: Weir_V1_ServiceTier {
+    get {_storage._serviceTier}
+    set {_uniqueStorage()._serviceTier = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -711,12 +837,16 @@ nonisolated extension Weir_V1_ErrorOrigin: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Weir_V1_Capability: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0\u{1}CAPABILITY_CHAT\0\u{1}CAPABILITY_COMPLETIONS\0\u{1}CAPABILITY_EMBEDDINGS\0\u{2}4CAPABILITY_FORWARD\0\u{2}\u{5}CAPABILITY_COUNT_TOKENS\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CAPABILITY_UNSPECIFIED\0\u{1}CAPABILITY_CHAT\0\u{1}CAPABILITY_COMPLETIONS\0\u{1}CAPABILITY_EMBEDDINGS\0\u{2}4CAPABILITY_FORWARD\0\u{2}\u{5}CAPABILITY_COUNT_TOKENS\0\u{2}\u{19}CAPABILITY_IMAGES\0\u{1}CAPABILITY_AUDIO\0\u{1}CAPABILITY_MODERATIONS\0\u{1}CAPABILITY_FILES\0\u{1}CAPABILITY_STORED_RESPONSES\0")
+}
+
+nonisolated extension Weir_V1_ServiceTier: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SERVICE_TIER_STANDARD\0\u{1}SERVICE_TIER_PRIORITY\0\u{1}SERVICE_TIER_FLEX\0\u{1}SERVICE_TIER_BATCH\0")
 }
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{3}progress_records\0\u{2}\u{3}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{3}progress_records\0\u{2}\u{3}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0\u{1}images\0\u{3}media_milliseconds\0\u{1}characters\0\u{1}searches\0\u{3}service_tier\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -767,6 +897,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _imageInputTokens: Int64 = 0
     var _audioOutputTokens: Int64 = 0
     var _imageOutputTokens: Int64 = 0
+    var _images: Int64 = 0
+    var _mediaMilliseconds: Int64 = 0
+    var _characters: Int64 = 0
+    var _searches: Int64 = 0
+    var _serviceTier: Weir_V1_ServiceTier = .standard
     var _holds: [Weir_V1_SliceAmount] = []
     var _extensions: [Weir_V1_SliceAmount] = []
     var _charges: [Weir_V1_SliceAmount] = []
@@ -832,6 +967,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _imageInputTokens = source._imageInputTokens
       _audioOutputTokens = source._audioOutputTokens
       _imageOutputTokens = source._imageOutputTokens
+      _images = source._images
+      _mediaMilliseconds = source._mediaMilliseconds
+      _characters = source._characters
+      _searches = source._searches
+      _serviceTier = source._serviceTier
       _holds = source._holds
       _extensions = source._extensions
       _charges = source._charges
@@ -912,6 +1052,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 102: try { try decoder.decodeSingularInt64Field(value: &_storage._imageInputTokens) }()
         case 103: try { try decoder.decodeSingularInt64Field(value: &_storage._audioOutputTokens) }()
         case 104: try { try decoder.decodeSingularInt64Field(value: &_storage._imageOutputTokens) }()
+        case 105: try { try decoder.decodeSingularInt64Field(value: &_storage._images) }()
+        case 106: try { try decoder.decodeSingularInt64Field(value: &_storage._mediaMilliseconds) }()
+        case 107: try { try decoder.decodeSingularInt64Field(value: &_storage._characters) }()
+        case 108: try { try decoder.decodeSingularInt64Field(value: &_storage._searches) }()
+        case 109: try { try decoder.decodeSingularEnumField(value: &_storage._serviceTier) }()
         default: break
         }
       }
@@ -1085,6 +1230,21 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if _storage._imageOutputTokens != 0 {
         try visitor.visitSingularInt64Field(value: _storage._imageOutputTokens, fieldNumber: 104)
       }
+      if _storage._images != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._images, fieldNumber: 105)
+      }
+      if _storage._mediaMilliseconds != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._mediaMilliseconds, fieldNumber: 106)
+      }
+      if _storage._characters != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._characters, fieldNumber: 107)
+      }
+      if _storage._searches != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._searches, fieldNumber: 108)
+      }
+      if _storage._serviceTier != .standard {
+        try visitor.visitSingularEnumField(value: _storage._serviceTier, fieldNumber: 109)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1142,6 +1302,11 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._imageInputTokens != rhs_storage._imageInputTokens {return false}
         if _storage._audioOutputTokens != rhs_storage._audioOutputTokens {return false}
         if _storage._imageOutputTokens != rhs_storage._imageOutputTokens {return false}
+        if _storage._images != rhs_storage._images {return false}
+        if _storage._mediaMilliseconds != rhs_storage._mediaMilliseconds {return false}
+        if _storage._characters != rhs_storage._characters {return false}
+        if _storage._searches != rhs_storage._searches {return false}
+        if _storage._serviceTier != rhs_storage._serviceTier {return false}
         if _storage._holds != rhs_storage._holds {return false}
         if _storage._extensions != rhs_storage._extensions {return false}
         if _storage._charges != rhs_storage._charges {return false}
@@ -1200,7 +1365,7 @@ nonisolated extension Weir_V1_SliceAmount: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageAttempt"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0\u{4}9cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0\u{4}9cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0\u{1}images\0\u{3}media_milliseconds\0\u{1}characters\0\u{1}searches\0\u{3}service_tier\0")
 
   fileprivate class _StorageClass {
     var _errorOrigin: Weir_V1_ErrorOrigin = .none
@@ -1227,6 +1392,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
     var _imageInputTokens: Int64 = 0
     var _audioOutputTokens: Int64 = 0
     var _imageOutputTokens: Int64 = 0
+    var _images: Int64 = 0
+    var _mediaMilliseconds: Int64 = 0
+    var _characters: Int64 = 0
+    var _searches: Int64 = 0
+    var _serviceTier: Weir_V1_ServiceTier = .standard
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1261,6 +1431,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
       _imageInputTokens = source._imageInputTokens
       _audioOutputTokens = source._audioOutputTokens
       _imageOutputTokens = source._imageOutputTokens
+      _images = source._images
+      _mediaMilliseconds = source._mediaMilliseconds
+      _characters = source._characters
+      _searches = source._searches
+      _serviceTier = source._serviceTier
     }
   }
 
@@ -1303,6 +1478,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
         case 102: try { try decoder.decodeSingularInt64Field(value: &_storage._imageInputTokens) }()
         case 103: try { try decoder.decodeSingularInt64Field(value: &_storage._audioOutputTokens) }()
         case 104: try { try decoder.decodeSingularInt64Field(value: &_storage._imageOutputTokens) }()
+        case 105: try { try decoder.decodeSingularInt64Field(value: &_storage._images) }()
+        case 106: try { try decoder.decodeSingularInt64Field(value: &_storage._mediaMilliseconds) }()
+        case 107: try { try decoder.decodeSingularInt64Field(value: &_storage._characters) }()
+        case 108: try { try decoder.decodeSingularInt64Field(value: &_storage._searches) }()
+        case 109: try { try decoder.decodeSingularEnumField(value: &_storage._serviceTier) }()
         default: break
         }
       }
@@ -1383,6 +1563,21 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
       if _storage._imageOutputTokens != 0 {
         try visitor.visitSingularInt64Field(value: _storage._imageOutputTokens, fieldNumber: 104)
       }
+      if _storage._images != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._images, fieldNumber: 105)
+      }
+      if _storage._mediaMilliseconds != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._mediaMilliseconds, fieldNumber: 106)
+      }
+      if _storage._characters != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._characters, fieldNumber: 107)
+      }
+      if _storage._searches != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._searches, fieldNumber: 108)
+      }
+      if _storage._serviceTier != .standard {
+        try visitor.visitSingularEnumField(value: _storage._serviceTier, fieldNumber: 109)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1416,6 +1611,11 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._imageInputTokens != rhs_storage._imageInputTokens {return false}
         if _storage._audioOutputTokens != rhs_storage._audioOutputTokens {return false}
         if _storage._imageOutputTokens != rhs_storage._imageOutputTokens {return false}
+        if _storage._images != rhs_storage._images {return false}
+        if _storage._mediaMilliseconds != rhs_storage._mediaMilliseconds {return false}
+        if _storage._characters != rhs_storage._characters {return false}
+        if _storage._searches != rhs_storage._searches {return false}
+        if _storage._serviceTier != rhs_storage._serviceTier {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -99,6 +99,10 @@ enum SampleDocument {
                 "tiers": [
                     ["above_input_tokens": 200_000, "input": "3", "cached_input": "0.5"], ["above_input_tokens": 500_000, "output": 12],
                 ],
+                "service_tiers": [
+                    ["service_tier": "priority", "input": "4"], ["service_tier": "priority", "above_input_tokens": 200_000, "input": 6],
+                ],
+                "per_image": "0.04", "per_second": "0.0001", "per_character": "0.000015", "per_search": "0.01",
             ],
         ],
         "limits": [

@@ -55,7 +55,9 @@ struct LikelyCase {
 
     private func usage(_ admission: Admission) -> TokenUsage {
         let input = min(tokens, Self.input(admission))
-        return TokenUsage(input: input, output: tokens - input)
+        var usage = TokenUsage(input: input, output: tokens - input)
+        usage.serviceTier = admission.serviceTier
+        return usage
     }
 
     func amount(in unit: Weir_V1_BudgetUnit) -> Int64 { unit.amount(cost: cost, tokens: tokens, requests: 1) }

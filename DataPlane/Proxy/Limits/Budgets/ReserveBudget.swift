@@ -53,7 +53,7 @@ struct WorstCase {
         cost = NanoDollars(0)
         for target in admission.route.targets {
             guard let price = target.price(atMilliseconds: admission.admittedAt / 1000) else { continue }
-            cost = max(cost, Pricing.worstCase(input: input, output: output, price.card))
+            cost = max(cost, Pricing.worstCase(input: input, output: output, beside: admission.worstUnits(price.card), price.card))
         }
     }
 
