@@ -139,7 +139,7 @@ let package = Package(
             [
                 "Domain", "Nouns", "Contract", "Listening", "Telemetry", "Primitives", .hummingbird, .hummingbirdCore, .httpTypes, .nioCore,
                 .nioHTTP1,
-                .logging,
+                .logging, .serviceLifecycle,
             ]),
         library("Dashboard", "ControlPlane/Dashboard", ["API", "Domain", "Nouns", "Primitives", .mustache, .httpTypes]),
         library(

@@ -22,7 +22,7 @@ package enum AdminRoutes {
             WebhookRoutes(webhooks: services.webhooks),
             BudgetRoutes(budgets: services.budgets, states: services.budgetStates),
             BanRoutes(bans: services.killSwitches),
-            NounRoutes(services.limits),
+            LimitRoutes(limits: services.limits, uses: LimitUses(services.domain)),
             NounRoutes(services.providers),
             CredentialRoutes(credentials: services.credentials),
             NounRoutes(services.endpoints),

@@ -45,7 +45,10 @@ enum Assets {
         .num{text-align:right;white-space:nowrap}tfoot td{font-weight:600;border-top:2px solid var(--line)}
         .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:var(--s3);margin:var(--s3) 0 var(--s4)}.tile{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:var(--s3) var(--s4)}
         .tile b{display:block;font-size:var(--title);font-weight:600;font-variant-numeric:tabular-nums;line-height:1.3}.tile span{font-size:var(--small);color:var(--soft)}
-        .tag{display:inline-block;border-radius:999px;padding:0 var(--s2);font-size:var(--small);background:var(--fill);white-space:nowrap}.good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
+        .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:0 var(--s4)}.pairs section{min-width:0}
+        .steps{list-style:none;margin:0;padding:0;counter-reset:step}.steps li{display:grid;grid-template-columns:2rem minmax(0,1fr) auto;gap:var(--s2);align-items:start;padding:var(--s3) var(--s4);border-bottom:1px solid var(--line);counter-increment:step}.steps li:last-child{border-bottom:0}.steps li::before{content:counter(step);color:var(--soft);font-variant-numeric:tabular-nums}
+        .check{display:flex;gap:var(--s2);align-items:start}.check input{min-height:0;margin-top:.3rem}
+        .tag{display:inline-block;max-width:100%;overflow:hidden;text-overflow:ellipsis;vertical-align:bottom;border-radius:999px;padding:0 var(--s2);font-size:var(--small);background:var(--fill);white-space:nowrap}.good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
         .tag.good{background:var(--good-fill)}.tag.warn{background:var(--warn-fill)}.tag.bad{background:var(--bad-fill)}
         .note{border:1px solid var(--line);border-left:4px solid var(--accent);background:var(--sheet);border-radius:6px;padding:var(--s3) var(--s4);margin-bottom:var(--s4)}
         .note.bad{border-left-color:var(--bad);color:inherit}.note.warn{border-left-color:var(--warn);color:inherit}.note.good{border-left-color:var(--good);color:inherit}.note p:last-child{margin:0}
@@ -57,7 +60,7 @@ enum Assets {
         dl{display:grid;grid-template-columns:minmax(9rem,16rem) minmax(0,1fr);margin:0}dt,dd{padding:var(--s2) var(--s4);border-bottom:1px solid var(--line);margin:0;overflow-wrap:anywhere}dt{color:var(--soft)}dl>:nth-last-child(-n+2){border-bottom:0}
         .secret{display:flex;gap:var(--s2);flex-wrap:wrap;margin:var(--s2) 0}.secret input{flex:1 1 20rem;font-family:ui-monospace,Menlo,Consolas,monospace}
         .empty{padding:var(--s5) var(--s4);color:var(--soft)}.empty p{margin:0 0 var(--s2)}pre{overflow:auto;padding:var(--s3);background:var(--fill);border-radius:6px;font-size:var(--small);margin:var(--s2) 0;white-space:pre-wrap;overflow-wrap:anywhere}
-        svg.chart{display:block;width:100%;height:auto}svg .bar{fill:var(--accent)}svg .bar2{fill:var(--bad)}svg .axis{stroke:var(--line)}svg text{fill:var(--soft);font-size:11px;font-family:inherit}
+        svg.chart{display:block;width:100%;height:auto}svg .bar{fill:var(--accent)}svg .bar2{fill:var(--bad)}svg .bar3{fill:var(--warn)}svg .rest{fill:var(--fill)}.legend{display:flex;flex-wrap:wrap;gap:var(--s1) var(--s4);margin:var(--s2) 0 0}.legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:3px;margin-right:var(--s1);background:var(--accent)}.legend i.bar2{background:var(--bad)}.legend i.bar3{background:var(--warn)}svg .axis{stroke:var(--line)}svg text{fill:var(--soft);font-size:11px;font-family:inherit}
         .sign{display:block;max-width:26rem;margin:12vh auto;padding:var(--s4)}.sign .sheet{padding:var(--s5)}.sign .brand{font-size:var(--large);color:var(--accent)}.sign h1{margin-bottom:var(--s4)}
         @media (max-width:50rem){body{display:block}.side{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line);padding:var(--s3) var(--s4)}.side>details>summary{display:list-item;cursor:pointer}
         main{padding:var(--s4)}dl{grid-template-columns:1fr}dt{border-bottom:0;padding-bottom:0}dl>:nth-last-child(2){border-bottom:0}.filters input,.filters select{width:100%}.filters label{flex:1 1 9rem}
@@ -84,16 +87,40 @@ enum Assets {
         }
         const live = document.querySelector("[data-live]");
         if (live) {
-            const renew = async () => {
+            const put = (html) => {
+                const next = new DOMParser().parseFromString(html, "text/html").body;
+                // What somebody has opened, and where the keyboard stands, stays so.
+                const open = [...live.querySelectorAll("details")].map((part) => part.open);
+                next.querySelectorAll("details").forEach((part, index) => { part.open = open[index] || false; });
+                const at = live.contains(document.activeElement) ? [...live.querySelectorAll("a,summary,button")].indexOf(document.activeElement) : -1;
+                live.replaceChildren(...next.childNodes);
+                if (at >= 0) live.querySelectorAll("a,summary,button")[at]?.focus({ preventScroll: true });
+            };
+            const look = async () => {
                 if (document.hidden) return;
                 try {
                     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
                     if (!answer.ok || answer.redirected) return;
                     const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
-                    if (next) live.replaceChildren(...next.childNodes);
+                    if (next) put(next.innerHTML);
                 } catch { }
             };
-            setInterval(renew, Number(live.dataset.live) * 1000);
+            let source, asking;
+            const listen = () => {
+                if (document.hidden) { source?.close(); source = undefined; return; }
+                if (source) return;
+                source = new EventSource(live.dataset.live);
+                source.onmessage = (event) => { live.dataset.state = "live"; put(event.data); };
+                source.onerror = () => {
+                    live.dataset.state = "waiting";
+                    // There is no place for one more: ask now and then.
+                    if (source?.readyState === EventSource.CLOSED) asking ??= setInterval(look, 15000);
+                };
+            };
+            document.addEventListener("visibilitychange", listen);
+            window.addEventListener("pagehide", () => { source?.close(); source = undefined; });
+            window.addEventListener("pageshow", listen);
+            listen();
         }
 
         """

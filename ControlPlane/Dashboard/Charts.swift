@@ -12,12 +12,12 @@ enum Charts {
 
     private static let (width, height, left, bottom, top) = (960.0, 200.0, 56.0, 22.0, 8.0)
 
-    static func bars(_ bars: [Bar], unit: (Double) -> String) -> String {
+    static func bars(_ bars: [Bar], named name: String, unit: (Double) -> String) -> String {
         let peak = nice(bars.map(\.value).max() ?? 0)
         let step = (width - left) / Double(max(1, bars.count))
         let inner = height - bottom - top
         var svg =
-            "<svg class=\"chart\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"Bars over time; the same is in the table.\">"
+            "<svg class=\"chart\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(escaped(name)); the same is in the table.\">"
         for part in 0...2 {
             let y = top + inner * (1 - Double(part) / 2)
             svg += "<line class=\"axis\" x1=\"\(short(left))\" x2=\"\(short(width))\" y1=\"\(short(y))\" y2=\"\(short(y))\"/>"
@@ -59,6 +59,40 @@ enum Charts {
     }
 
     private static func escaped(_ text: String) -> String {
-        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;")
+    }
+
+    /// What a whole is made of, in one bar.
+    struct Parts: View {
+        let all: Double
+        let parts: [(label: String, value: Double, kind: String)]
+
+        var svg: String {
+            let (width, height) = (960.0, 16.0)
+            // What is more than all is shown as all.
+            let whole = max(all, parts.reduce(0) { $0 + $1.value })
+            var svg =
+                "<svg class=\"chart\" viewBox=\"0 0 960 16\" role=\"img\" aria-label=\"What it is made of; the same stands below.\"><rect class=\"rest\" width=\"960\" height=\"16\" rx=\"4\"/>"
+            var x = 0.0
+            for part in parts where part.value > 0 {
+                let wide = max(2, part.value / whole * width)
+                svg +=
+                    "<rect class=\"\(part.kind)\" x=\"\(Charts.short(x))\" width=\"\(Charts.short(wide))\" height=\"\(Charts.short(height))\"/>"
+                x += wide
+            }
+            return svg + "</svg>"
+        }
+
+        struct Legend: View {
+            let text: String
+            let kind: String
+        }
+
+        var derived: [String: Any] {
+            let shares = parts.map {
+                Legend(text: "\($0.label) \(DashboardRoutes.percent(Int64($0.value / all * 10_000), of: 10_000))", kind: $0.kind)
+            }
+            return ["svg": svg, "legend": shares]
+        }
     }
 }

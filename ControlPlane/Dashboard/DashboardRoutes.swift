@@ -13,6 +13,7 @@ package struct DashboardRoutes: RouteGroup {
     let hasProvider: Bool
     let clock: any WallClock
     let cookies: SessionCookie
+    let live = LivePages()
 
     /// - Parameters:
     ///   - table: The admin API's.
@@ -41,6 +42,7 @@ package struct DashboardRoutes: RouteGroup {
         }
         table.get("/admin/", .signOn) { _ in .redirect(to: "/admin") }
         page(.get, "/admin", to: &table, overview)
+        addLive("/admin/live", to: &table, overviewPart)
         NounPages(self).addRoutes(to: &table)
         ReportPages(self).addRoutes(to: &table)
         docs.addRoutes(to: &table)
@@ -59,8 +61,10 @@ package struct DashboardRoutes: RouteGroup {
     private func answer(_ request: APIRequest, _ make: Making) async throws -> APIResponse {
         guard let held = cookies.session(in: request.headers), let actor = try await signedOn(held) else {
             let query = FormBody.query(request.query.names.sorted().map { ($0, request.query[$0] ?? "") })
-            let next = request.method == .post ? "/admin" : request.path + (query.isEmpty ? "" : "?" + query)
-            return .redirect(to: "/admin/sign-in?" + FormBody.query([("next", next)]))
+            // A form's page is at the address that it is sent to. What it held is not kept for whoever signs on next.
+            let isForm = request.method == .post
+            let next = request.path + (query.isEmpty || isForm ? "" : "?" + query)
+            return .redirect(to: "/admin/sign-in?" + FormBody.query([("next", next), ("unsaved", isForm ? "1" : "")]))
         }
         let visit = Visit(request: request, actor: actor.asking(from: request.remoteAddress, in: request.requestID), held: held)
         do {
@@ -68,6 +72,15 @@ package struct DashboardRoutes: RouteGroup {
         } catch {
             guard let refusal = error as? DomainError ?? DomainError(translating: error) else { throw error }
             return message(refusal, visit)
+        }
+    }
+
+    /// The events of a page that renews itself; 204 ends them (WHATWG HTML §9.2.3) for who is not signed on.
+    func addLive(_ pattern: String, to table: inout RouteTable, _ make: @escaping LivePages.Making) {
+        table.get(pattern, .signOn) { request in
+            guard let held = cookies.session(in: request.headers), let actor = try await signedOn(held) else { return .noContent }
+            let visit = Visit(request: request, actor: actor.asking(from: request.remoteAddress, in: request.requestID), held: held)
+            return try live.answer(visit, page: request.path, look: { try await signOn.sessions.authenticate(held, isUse: false) }, make)
         }
     }
 
@@ -115,7 +128,10 @@ package struct DashboardRoutes: RouteGroup {
 
     private func addSigningOn(to table: inout RouteTable) {
         table.get("/admin/sign-in", .signOn) { request in
-            signInPage(next: request.query["next"])
+            signInPage(
+                next: request.query["next"],
+                problem: request.query["unsaved"] == nil
+                    ? nil : "Your session had ended when the form came: nothing was changed. Sign on, and fill it in again.")
         }
         table.post("/admin/sign-in", .signOn, upTo: 8192) { request in
             let form = FormBody.parse(request.body)

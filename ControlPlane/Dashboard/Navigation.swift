@@ -22,6 +22,7 @@ enum Navigation {
                 Place(href: "/admin", text: "Overview", api: "/admin/api/whoami"),
                 Place(href: "/admin/usage", text: "Usage and cost", api: "/admin/api/usage"),
                 Place(href: "/admin/requests", text: "Requests", api: "/admin/api/usage/records"),
+                Place(href: "/admin/failures", text: "Failures", api: "/admin/api/usage"),
             ]
         ),
         (
@@ -47,7 +48,7 @@ enum Navigation {
                 noun("providers", "Providers"), noun("credentials", "Credentials"), noun("endpoints", "Endpoints"),
                 noun("models", "Models"),
                 noun("routes", "Routes"), Place(href: "/admin/config", text: "Configuration", api: "/admin/api/config/draft/changes"),
-                noun("rollouts", "Rollouts"),
+                noun("rollouts", "Rollouts"), Place(href: "/admin/routing", text: "Routing", api: "/admin/api/fleet/arms"),
             ]
         ),
         (

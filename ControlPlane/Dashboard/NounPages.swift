@@ -58,6 +58,7 @@ struct NounPages: RouteGroup {
     private static let mostChoices: Int64 = 200
 
     func addRoutes(to table: inout RouteTable) {
+        TestCallPage(dashboard).addRoutes(to: &table)
         for subject in Self.subjects where api.route(.get, subject.api) != nil {
             let page = subject.page
             dashboard.page(.get, page, to: &table) { try await list(subject, $0) }
@@ -189,7 +190,10 @@ struct NounPages: RouteGroup {
             listText: Navigation.title(of: subject.words.path),
             facts: rendering.facts(
                 item,
-                shapes.map { shape in
+                shapes.filter { shape in
+                    // Lists of objects are tables of their own.
+                    if case .objects = shape.kind { item[shape.name]?.arrayValue?.isEmpty != false } else { true }
+                }.map { shape in
                     // Its own id leads nowhere else.
                     shape.name == "id" ? FieldShape("id", .text(maximum: 64), shape.about) { $0.use = .shown } : shape
                 }))
@@ -205,7 +209,9 @@ struct NounPages: RouteGroup {
         if api.allows(visit.actor, .delete, "\(subject.api)/\(id)") {
             page.acts.append(Act(text: "Delete", href: "\(subject.page)/\(id)/delete", isDanger: true))
         }
+        page.tables = NounDetails.tables(item, shapes, rendering)
         page.related = related(subject, id, visit)
+        try await NounDetails(dashboard).add(to: &page, path: subject.words.path, id: id, item, visit)
         return DashboardRoutes.html("detail", page)
     }
 

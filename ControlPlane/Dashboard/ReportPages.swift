@@ -17,13 +17,11 @@ struct ReportPages: RouteGroup {
         dashboard.page(.get, "/admin/requests/{id}", to: &table, oneRequest)
         for list in Self.lists { dashboard.page(.get, list.page, to: &table) { try await self.list(list, $0) } }
         ConfigPages(dashboard).addRoutes(to: &table)
+        FailurePage(dashboard).addRoutes(to: &table)
+        RoutingPage(dashboard).addRoutes(to: &table)
     }
 
     // MARK: Usage
-
-    private static let windows = [
-        ("24h", "last 24 hours", 1), ("7d", "last 7 days", 7), ("31d", "last 31 days", 31), ("92d", "last 92 days", 92),
-    ]
 
     private func usage(_ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
@@ -32,31 +30,25 @@ struct ReportPages: RouteGroup {
         let narrowing = shapes.filter { !["from", "until", "group_by", "time_zone", "sort", "limit"].contains($0.name) }
         try query.allow(Set(narrowing.map(\.name) + ["window", "group_by", "from", "until", "time_zone"]))
         let group = query["group_by"] ?? "day"
-        let days = Self.windows.first { $0.0 == query["window"] }?.2 ?? 31
-        let now = dashboard.clock.nowMilliseconds()
-        let today = now - now % 86_400_000
+        let window = ReportWindow(query["window"], now: dashboard.clock.nowMilliseconds(), upTo: 92, standard: "31d")
         var asked = ["group_by": group, "limit": "500", "time_zone": query["time_zone"] ?? "UTC"]
         if query["from"] != nil || query["until"] != nil {
             asked["from"] = query["from"]
             asked["until"] = query["until"]
         } else {
-            asked["from"] = RFC3339.string(
-                milliseconds: days == 1 ? now - now % 3_600_000 - 23 * 3_600_000 : today - Int64(days - 1) * 86_400_000)
-            asked["until"] = RFC3339.string(milliseconds: days == 1 ? now - now % 3_600_000 + 3_600_000 : today + 86_400_000)
+            asked.merge(window.query) { $1 }
         }
         if !["hour", "day", "month"].contains(group) { asked["sort"] = "-cost" }
         for shape in narrowing { asked[shape.name] = query[shape.name] }
         let report = try await api.get("/admin/api/usage", asked, for: visit)
         let groups = group.split(separator: ",").map { $0.trimmingPrefix("tag:") }.map(String.init)
         var filters = [
-            FilterField(
-                name: "window", label: "Window", value: query["window"] ?? "",
-                options: Self.windows.map { Choice(value: $0.0, text: $0.1, isSelected: $0.0 == (query["window"] ?? "31d")) }),
+            window.field,
             FilterField(
                 name: "group_by", label: "By", value: group,
                 options: [
                     "hour", "day", "month", "tenant", "project", "user", "app", "key", "model", "provider", "endpoint", "status", "tags",
-                    "did", "data_plane",
+                    "did", "data_plane", "config_version", "error_origin", "error_code",
                 ].map {
                     Choice(value: $0, text: Rendering.label($0), isSelected: $0 == group)
                 }), FilterField(name: "time_zone", label: "Time zone", value: query["time_zone"] ?? "UTC"),
@@ -77,7 +69,10 @@ struct ReportPages: RouteGroup {
                     label: group == "hour" ? String(label.dropFirst(11).prefix(5)) : label, value: cost,
                     note: "\(label): \(Rendering.dollars(item["cost"]?.stringValue ?? "0"))")
             }
-            page.charts = [Chart(title: "Cost", svg: Charts.bars(bars) { "$" + Self.short($0) }, table: page.table)]
+            page.charts = [
+                Chart(
+                    title: "Cost", svg: Charts.bars(bars, named: "Cost by \(group)") { "$" + OverviewCharts.short($0) }, table: page.table)
+            ]
         }
         page.acts = [
             Act(text: "Records as CSV", href: "/admin/api/usage/records?" + Self.download(asked, "csv")),
@@ -89,13 +84,6 @@ struct ReportPages: RouteGroup {
     private static func download(_ asked: [String: String], _ format: String) -> String {
         FormBody.query(
             asked.filter { !["group_by", "limit", "time_zone", "sort"].contains($0.key) }.sorted { $0.key < $1.key } + [("format", format)])
-    }
-
-    private static func short(_ value: Double) -> String {
-        if value >= 100 || value == value.rounded() { return Rendering.grouped(Int64(value.rounded())) }
-        let thousandths = Int64((value * 1000).rounded())
-        let text = String(1000 + thousandths % 1000).dropFirst()
-        return "\(thousandths / 1000).\(text)"
     }
 
     // MARK: Billing

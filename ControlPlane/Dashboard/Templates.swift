@@ -1,6 +1,6 @@
 import Mustache
 
-/// The pages' HTML. Everything is escaped but what stands in three braces, and that is a chart's SVG, drawn here of numbers.
+/// The pages' HTML. Everything is escaped but what stands in three braces: a chart's SVG, drawn here of numbers, and what another template made.
 enum Templates {
     static func render(_ name: String, _ page: Any) -> String { library.render(page, withTemplate: name) ?? "" }
 
@@ -11,7 +11,8 @@ enum Templates {
     static let all: [String: String] = [
         "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
         "filters": filters,
-        "table": table, "created": created, "overview": overview, "report": report, "docs": docs,
+        "table": table, "created": created, "overview": overview, "overview-live": overviewLive, "report": report, "docs": docs,
+        "chart": chart, "titled": titled,
     ]
 
     private static let start = """
@@ -71,9 +72,11 @@ enum Templates {
 
     private static let detail = """
         {{<layout}}{{$content}}<div class="crumbs"><a href="{{listHref}}">{{listText}}</a></div><div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
-        {{#notice}}<div class="note good" role="status"><p>{{notice}}</p></div>{{/notice}}
-        <div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div>
-        {{#tables}}<h2>{{title}}</h2><div class="sheet">{{#table}}{{>table}}{{/table}}</div>{{/tables}}
+        {{#notice}}<div class="note {{noticeKind}}" role="status"><p>{{notice}}</p></div>{{/notice}}
+        {{#live}}<div data-live="{{live}}">{{{fragment}}}</div>{{/live}}
+        {{#hasNow}}<h2>Now</h2>{{#bars}}<div class="sheet pad">{{{svg}}}<p class="legend small soft">{{#legend}}<span><i class="{{kind}}"></i>{{text}}</span>{{/legend}}</p></div>{{/bars}}<div class="sheet"><dl>{{#now}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/now}}</dl></div><h2>Settings</h2>{{/hasNow}}
+        {{#hasFacts}}<div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div>{{/hasFacts}}
+        {{#tables}}{{>titled}}{{/tables}}
         {{#hasRelated}}<h2>Belongs to it</h2><div class="acts">{{#related}}<a class="button" href="{{href}}">{{text}}</a>{{/related}}</div>{{/hasRelated}}{{/content}}{{/layout}}
         """
 
@@ -98,17 +101,27 @@ enum Templates {
         """
 
     private static let overview = """
-        {{<layout}}{{$content}}<div class="head"><h1>Overview</h1></div><div data-live="15">
-        {{#findings}}<div class="note {{kind}}"><p><strong>{{subject}}</strong> {{message}}</p>{{#command}}<p class="small soft"><code>{{command}}</code></p>{{/command}}</div>{{/findings}}
-        <div class="tiles">{{#tiles}}<div class="tile"><span>{{label}}</span><b>{{value}}</b><span>{{note}}</span></div>{{/tiles}}</div>
-        {{#charts}}<h2>{{title}}</h2><div class="sheet pad">{{{svg}}}<details><summary class="small soft">The same as a table</summary>{{#table}}{{>table}}{{/table}}</details></div>{{/charts}}
-        {{#tables}}<h2>{{title}}</h2><div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>{{/tables}}</div>{{/content}}{{/layout}}
+        {{<layout}}{{$content}}<div class="head"><h1>Overview</h1></div><div data-live="{{live}}">{{{fragment}}}</div>{{/content}}{{/layout}}
+        """
+
+    private static let overviewLive = """
+        {{#findings}}<div class="note {{kind}}"><p><strong>{{subject}}</strong> {{message}}</p><p class="small soft">{{#act}}<a href="{{href}}">{{text}}</a> · {{/act}}{{#command}}<code>{{command}}</code>{{/command}}</p></div>{{/findings}}{{#moreFindings}}<p class="soft">and {{moreFindings}} more: <code>weir doctor</code></p>{{/moreFindings}}
+        <div class="tiles">{{#tiles}}<div class="tile"><span>{{#href}}<a href="{{href}}">{{label}}</a>{{/href}}{{^href}}{{label}}{{/href}}</span><b>{{value}}</b><span>{{note}}</span></div>{{/tiles}}</div>
+        <div class="pairs">{{#charts}}{{>chart}}{{/charts}}</div>{{#tables}}{{>titled}}{{/tables}}
+        """
+
+    private static let chart = """
+        <section><h2>{{title}}</h2><div class="sheet pad">{{{svg}}}<details><summary class="small soft">The same as a table</summary>{{#table}}{{>table}}{{/table}}</details></div></section>
+        """
+
+    private static let titled = """
+        <h2>{{title}}</h2><div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
         """
 
     private static let report = """
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button" href="{{href}}">{{text}}</a>{{/acts}}</div></div><p class="soft">{{about}}</p>
         <form class="filters" method="get">{{>filters}}</form>
-        {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>{{/content}}{{/layout}}
+        {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div><div class="pairs">{{#tables}}<section>{{>titled}}</section>{{/tables}}</div>{{/content}}{{/layout}}
         """
 
     private static let docs =

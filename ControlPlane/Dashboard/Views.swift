@@ -141,7 +141,7 @@ struct TitledTable: View {
 struct Chart: View {
     let title: String
     let svg: String
-    let table: Table
+    var table: Table
 }
 
 struct ListPage: View {
@@ -167,11 +167,17 @@ struct DetailPage: View {
     let listText: String
     var acts: [Act] = []
     var notice: String?
+    var noticeKind = "good"
+    /// How it stands: what nobody wrote into it.
+    var now: [Fact] = []
+    var bars: [Charts.Parts] = []
     var facts: [Fact]
     var tables: [TitledTable] = []
     var related: [Act] = []
-    var hasRelated: Bool { !related.isEmpty }
-    var derived: [String: Any] { ["hasRelated": hasRelated] }
+    /// Where the events of the live part come from, and that part: a template's HTML.
+    var live: String?
+    var fragment: String?
+    var derived: [String: Any] { ["hasRelated": !related.isEmpty, "hasNow": !now.isEmpty, "hasFacts": !facts.isEmpty] }
 }
 struct FormPage: View {
     let chrome: Chrome
@@ -216,17 +222,31 @@ struct FindingView: View {
     let subject: String
     let message: String
     let command: String?
+    /// The page where it can be seen to.
+    var act: Act?
 }
 
 struct Tile: View {
     let label: String
     let value: String
     let note: String
+    /// Where it leads.
+    var href: String?
+}
+
+/// A page of which a part renews itself.
+struct LivePage: View {
+    let chrome: Chrome
+    /// Where its events come from.
+    let live: String
+    /// That part as it is now: a template's HTML.
+    let fragment: String
 }
 
 struct OverviewPage: View {
-    let chrome: Chrome
     var findings: [FindingView] = []
+    /// Beyond those that are shown.
+    var moreFindings: Int?
     var tiles: [Tile] = []
     var charts: [Chart] = []
     var tables: [TitledTable] = []
@@ -239,6 +259,7 @@ struct ReportPage: View {
     var filters: [FilterField]
     var charts: [Chart] = []
     var table: Table
+    var tables: [TitledTable] = []
     var emptyWords = "There is nothing in this window."
     var isEmpty: Bool { table.rows.isEmpty }
     var derived: [String: Any] { ["isEmpty": isEmpty] }

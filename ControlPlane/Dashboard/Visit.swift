@@ -10,6 +10,11 @@ struct Visit: Sendable {
     let actor: Actor
     let held: AdminSessions.Held
 
+    /// The same page, looked at again by itself.
+    func seen(by actor: Actor) -> Visit {
+        Visit(request: request, actor: actor.asking(from: request.remoteAddress, in: request.requestID), held: held)
+    }
+
     /// A form's members, once it is known that one of our pages sent it.
     /// - Throws: `DomainError.forbidden`.
     func form(_ policy: SignOnPolicy) throws(DomainError) -> [String: String] {

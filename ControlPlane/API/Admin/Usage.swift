@@ -11,6 +11,17 @@ package struct UsageRoutes: RouteGroup {
             let reader = UsageReader(try request.actor)
             return .report(try await usage.report(request.usageReport(for: reader), for: reader))
         }
+        table.report("/admin/api/usage/latencies", .admin(.readUsage), UsageDocs.latencies) { request in
+            try request.query.allow(Set(UsageDocs.latencies.query.map(\.name)))
+            let reader = UsageReader(try request.actor)
+            let word = request.query["group_by"] ?? UsageLatencyGroup.none.rawValue
+            guard let by = UsageLatencyGroup(rawValue: word), UsageGroup(word: word).map(reader.mayGroup) ?? true else {
+                throw DomainError.invalid(
+                    "group_by", "cannot group by this",
+                    remedy: "Pass one of: \(UsageLatencyGroup.allCases.map(\.rawValue).joined(separator: ", ")).")
+            }
+            return .json(try await usage.latencies(request.usageQuery(reader.fields), by: by, for: reader))
+        }
         // Newest first.
         table.report("/admin/api/usage/records", .admin(.readUsage), UsageDocs.records) { request in
             let reader = UsageReader(try request.actor)
@@ -120,6 +131,7 @@ extension UsageReader {
         switch (self, group) {
         case (.administrator, _): true
         case (.tenant, .tenant), (.tenant, .endpoint), (.tenant, .provider), (.tenant, .price), (.tenant, .dataPlane): false
+        case (.tenant, .errorOrigin), (.tenant, .errorCode): false
         case (.tenant, _): true
         }
     }

@@ -5,6 +5,7 @@ package import Logging
 import NIOCore
 import Nouns
 package import Primitives
+import ServiceLifecycle
 package import Telemetry
 
 /// Where a request came from, beside what Hummingbird itself keeps.
@@ -162,6 +163,17 @@ package struct APIResponder: HTTPResponder {
         }
         if request.method == .head || answer.status == .notModified {
             return Response(status: answer.status, headers: answer.headers)
+        }
+        if let next = answer.events {
+            let first = answer.body
+            let body = ResponseBody { writer in
+                try await writer.write(ByteBuffer(bytes: first))
+                while !Task.isShuttingDownGracefully, let bytes = try await next() {
+                    if !bytes.isEmpty { try await writer.write(ByteBuffer(bytes: bytes)) }
+                }
+                try await writer.finish(nil)
+            }
+            return Response(status: answer.status, headers: answer.headers, body: body)
         }
         guard let more = answer.more else {
             return Response(

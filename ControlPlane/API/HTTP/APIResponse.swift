@@ -10,6 +10,10 @@ package struct APIResponse: Sendable {
     /// More than `body`, read and sent piece by piece: a piece and where the next one begins; nil: that was the last.
     var more: (after: Cursor, piece: Piece)?
 
+    /// What follows `body` for as long as somebody listens; nil from it: that was the last. It answers within about a second, with no bytes
+    /// where there is nothing to say, so that a process that stops is not kept.
+    package var events: (@Sendable () async throws -> [UInt8]?)?
+
     package typealias Piece = @Sendable (_ after: Cursor?) async throws -> (bytes: [UInt8], next: Cursor?)
 
     package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: [UInt8] = []) {

@@ -59,7 +59,7 @@ extension FieldShape {
     }
 
     /// Told by the system; null at times.
-    static func told(_ name: String, _ kind: FieldKind, _ about: String, nullable: Bool = false) -> FieldShape {
+    package static func told(_ name: String, _ kind: FieldKind, _ about: String, nullable: Bool = false) -> FieldShape {
         FieldShape(name, kind, about) {
             $0.use = .shown
             $0.isNullable = nullable

@@ -78,7 +78,7 @@ enum UsageDocs {
             case .status: [told(word, words, "pending, completed or failed.")]
             case .hour: [told(word, .time, "The hour's first instant.")]
             case .day, .month: [told(word, words, "In the time zone of the report.")]
-            case .did, .dialect, .model, .tag: [told(word, words, "Where it is grouped by it.", nullable: true)]
+            case .did, .dialect, .model, .tag, .errorOrigin, .errorCode: [told(word, words, "Where it is grouped by it.", nullable: true)]
             }
         }.map(sometimes) + [sometimes(told("tag", .labels, "Where it is grouped by some: the text of each that there is."))]
     }
@@ -107,6 +107,33 @@ enum UsageDocs {
                     told("rerated_cost_nano", number, "As the control plane rates it.", nullable: true),
                     told("cost_mismatches", number, "Requests that it rates otherwise than the data plane did."),
                 ] : [])
+    }
+
+    static let latencies = RouteDocs("How long requests that were answered took, over 31 days at most.") {
+        $0.query =
+            Shapes.window + UsageReader.administrator.fields.map(\.shape) + [
+                FieldShape("group_by", .word(UsageLatencyGroup.allCases.map(\.rawValue)), "Hours are UTC's.") {
+                    $0.standard = .string(UsageLatencyGroup.none.rawValue)
+                }
+            ]
+        $0.answer = .object([
+            told("from", .time, "When the window begins."), told("until", .time, "When it ends; not included."),
+            told(
+                "items",
+                .objects(
+                    [
+                        sometimes(told("hour", .time, "Its first instant.")),
+                        sometimes(told("config_version", number, "Of the configuration that served it.")),
+                        sometimes(told("model", words, "As the caller named it.")),
+                        sometimes(told("endpoint_id", words, "The last one; null: none.", nullable: true)),
+                        told("requests", number, "How many were answered."),
+                    ]
+                        + [("p50_us", "Half of them"), ("p90_us", "Nine of ten"), ("p99_us", "Ninety-nine of a hundred")].map {
+                            told(
+                                $0, number,
+                                "\($1) took no longer: microseconds, rounded up to a millisecond, and beyond 100 ms to two digits.")
+                        }, maximum: UsageReportRequest.maximumLimit), "The groups."),
+        ])
     }
 
     static let records = RouteDocs("List usage records, newest first.") {

@@ -34,6 +34,28 @@ enum Arms {
         ).text
     }
 
+    /// What every data plane in good standing has learnt, as it told it within `age`: an array of objects.
+    static func told(_ c: any SQLConnection, now: Int64) throws -> [JSONValue] {
+        let rows = try EndpointReportsTable.withArms(c, since: now - age, besides: "")
+        let arms = rows.flatMap { row in
+            ((try? JSONValue(parsing: row.arms))?.arrayValue ?? []).compactMap { entry in entry.arrayValue.map { (row, $0) } }
+        }
+        let names = try EntityNames.of(
+            Set(rows.map(\.dataPlaneID) + arms.flatMap { $0.1.prefix(2).compactMap(\.stringValue) }), c)
+        return arms.compactMap { row, parts in
+            guard parts.count == 5, let route = parts[0].stringValue, let endpoint = parts[1].stringValue, let pulls = parts[3].intValue,
+                let reward = parts[4].intValue, pulls > 0
+            else { return nil }
+            return [
+                "data_plane_id": .string(row.dataPlaneID), "data_plane": .optional(names[row.dataPlaneID]), "route_id": .string(route),
+                "route": .optional(names[route]), "endpoint_id": .string(endpoint), "endpoint": .optional(names[endpoint]),
+                "upstream_model": parts[2], "pulls": .int(pulls / 1000),
+                "reward_percent": .int(min(100, Int64((Double(reward) / Double(pulls) * 100).rounded()))),
+                "reported_at": .time(row.reportedAt),
+            ]
+        }
+    }
+
     /// The sums of what others have learnt of the arms that a data plane told of; nil where it told of none.
     static func priors(_ c: any SQLConnection, for dataPlaneID: String, _ told: [Weir_V1_Arm], now: Int64) throws -> Weir_V1_ArmPriors? {
         guard !told.isEmpty else { return nil }

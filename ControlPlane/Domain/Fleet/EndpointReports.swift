@@ -78,6 +78,12 @@ package struct EndpointReportService: Sendable {
         return Page(items: states.filter { !inTrouble || $0.isInTrouble }, next: next)
     }
 
+    /// What routes that learn have learnt at each data plane: how often an endpoint was tried lately, and how good that was.
+    package func arms() async throws -> [JSONValue] {
+        let now = fleet.domain.clock.nowMilliseconds()
+        return try await fleet.read(as: .all) { c in try Arms.told(c, now: now) }
+    }
+
     private static func entries(_ text: String) -> [JSONValue] { (try? JSONValue(parsing: text))?.arrayValue ?? [] }
 
     private static func states(_ plane: DataPlane, _ row: EndpointReportRow) -> [EndpointState] {

@@ -156,7 +156,7 @@ package enum UsageGroup: Hashable, Sendable {
     case tenant, project, key, app, user, did, model
     /// The user who pays: an app's owner, else who asked.
     case owner
-    case configVersion, endpoint, provider, dataPlane, status, dialect, price
+    case configVersion, endpoint, provider, dataPlane, status, dialect, price, errorOrigin, errorCode
     /// All tags together.
     case tags
     /// One of the tags.
@@ -166,7 +166,8 @@ package enum UsageGroup: Hashable, Sendable {
     package static let words: [(word: String, group: UsageGroup)] = [
         ("tenant", .tenant), ("project", .project), ("key", .key), ("app", .app), ("user", .user), ("did", .did), ("model", .model),
         ("owner", .owner), ("config_version", .configVersion), ("endpoint", .endpoint), ("provider", .provider), ("data_plane", .dataPlane),
-        ("status", .status), ("dialect", .dialect), ("price", .price), ("tags", .tags), ("hour", .hour), ("day", .day), ("month", .month),
+        ("status", .status), ("dialect", .dialect), ("price", .price), ("tags", .tags),
+        ("error_origin", .errorOrigin), ("error_code", .errorCode), ("hour", .hour), ("day", .day), ("month", .month),
     ]
 
     package init?(word: String) {
@@ -208,6 +209,8 @@ package enum UsageGroup: Hashable, Sendable {
         case .dialect: .column(.dialect)
         case .price: .column(.price)
         case .tags: .column(.tag)
+        case .errorOrigin: .column(.errorOrigin)
+        case .errorCode: .column(.errorCode)
         case .tag(let name): .tag(name)
         case .hour: .hour(times)
         case .day: .day(times)

@@ -109,9 +109,11 @@ private struct FoundUsage {
         let word = group.word
         switch (group, value) {
         case (.model, .text(let text)): object[word] = .string(text)
-        case (.did, .text(let text)), (.dialect, .text(let text)): object[word] = text.isEmpty ? .null : .string(text)
+        case (.did, .text(let text)), (.dialect, .text(let text)), (.errorCode, .text(let text)):
+            object[word] = text.isEmpty ? .null : .string(text)
         case (.tags, .text(let text)): object[word] = UsageRecord.tags(text)
         case (.status, .int(let number)): object[word] = .string(UsageStatus.word(number))
+        case (.errorOrigin, .int(let number)): object[word] = .optional(UsageErrorOrigin.word(number))
         case (.price, .text(let id)): object["price_id"] = id.isEmpty ? .null : .string(id)
         case (_, .text(let id)):
             object["\(word)_id"] = id.isEmpty ? .null : .string(id)

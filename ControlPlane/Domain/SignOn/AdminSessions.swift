@@ -44,8 +44,9 @@ package struct AdminSessions: Sendable {
     }
 
     /// Who asks with this session. What the person may is read with each request.
+    /// - Parameter isUse: Whether somebody asks: what a page does by itself keeps no session from ending.
     /// - Throws: `DomainError.unauthenticated` for one that is not there or has ended.
-    package func authenticate(_ held: Held) async throws -> Actor {
+    package func authenticate(_ held: Held, isUse: Bool = true) async throws -> Actor {
         let refusal = DomainError.unauthenticated(detail: "The session has ended. Sign on again: /admin/login.")
         let digest = held.digest
         let now = domain.clock.nowMilliseconds()
@@ -53,7 +54,7 @@ package struct AdminSessions: Sendable {
             try AdminSessionsTable.find(c, digest).flatMap { row in try Self.actor(of: row, c, at: now).map { (row: row, actor: $0) } }
         }
         guard let (row, actor) = found, row.expiresAt > now, row.lastSeenAt > now - policy.idle else { throw refusal }
-        if row.lastSeenAt < now - min(60_000, policy.idle / 4) {
+        if isUse, row.lastSeenAt < now - min(60_000, policy.idle / 4) {
             try await domain.observe(as: .all) { c in try AdminSessionsTable.noteSeen(c, digest, at: now) }
         }
         return actor
