@@ -39,6 +39,8 @@ extension Target.Dependency {
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
+    static let nioHTTP2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
+    static let nioHPACK = product(name: "NIOHPACK", package: "swift-nio-http2")
     static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -77,6 +79,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
@@ -124,7 +127,8 @@ let package = Package(
             "Proxy", "DataPlane/Proxy",
             [
                 "CHiredis", "CZlib", "Wire", "Formats", "Contract", "Leases", "Trust", "Listening", "Telemetry", "Primitives",
-                .nioCore, .nioPosix, .nioSSL, .nioTLS, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto, .logging,
+                .nioCore, .nioPosix, .nioSSL, .nioTLS, .nioHTTP2, .nioHPACK, .grdb, .grpcCore, .grpcNIO, .grpcProtobuf, .protobuf, .crypto,
+                .logging,
                 .unixSignals, .serviceLifecycle,
             ], settings: hotPath),
         program("weir-proxy", "DataPlane/Main", ["Proxy", "ProcessSettings", "Telemetry", "Primitives", .argumentParser, .logging]),
@@ -178,7 +182,7 @@ let package = Package(
             [
                 "Proxy", "Simulator", "Wire", "Formats", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
                 .nioEmbedded,
-                .nioSSL,
+                .nioSSL, .nioHTTP2, .nioHPACK,
                 .protobuf, .grdb, .crypto, .x509, .asn1, .logging,
             ]),
         tests("StorageTests", ["Storage", "Primitives"]),

@@ -48,6 +48,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         if settings.listenPort != 0, settings.listenPort == settings.operatorPort, settings.listenHost == settings.operatorHost {
             problems.append("--listen and --operator-listen are the same address: health and metrics are not for applications")
         }
+        if (settings.tlsCertificate == nil) != (settings.tlsKey == nil) {
+            problems.append("--tls-certificate and --tls-key belong together: give both, or neither")
+        }
         if let url = settings.redisURL {
             do throws(RedisAddress.Problem) {
                 if try !RedisAddress(url).isTLS, settings.redisCAFile != nil {
@@ -71,6 +74,10 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             "One-time enrolment token; needed at the first start only. Better as WEIR_ENROLL: flags show in ps."),
         .text("name", \.name, placeholder: "text", "Name shown by `weir fleet list`."),
         .address("listen", \.listen, "Where applications connect."),
+        .text(
+            "tls-certificate", \.proxy.tlsCertificate, placeholder: "file",
+            "PEM file of the certificate that applications see, with those that lead to its authority; read again when it changes."),
+        .text("tls-key", \.proxy.tlsKey, placeholder: "file", "PEM file of its private key, without a passphrase."),
         .address("operator-listen", \.operatorListen, "Health and metrics for the operator; never on the applications' address."),
         .text(
             "control-address", \.controlAddress, placeholder: "host:port,…",
@@ -94,6 +101,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number(
             "max-connections", \.proxy.maxConnections, in: 1...most,
             "Open connections of applications; above: silent and idle ones give way, else 503."),
+        .number(
+            "max-streams", \.proxy.maxStreams, in: 0...10_000,
+            "Requests that one HTTP/2 connection may have under way; each beside another counts as a connection. 0: HTTP/1.1 only."),
         .number(
             "max-buffered-bytes", \.proxy.maxBufferedBytes, .bytes, in: 1024...most,
             "Of request bodies held at one time, a loop; above: 503."),

@@ -10,7 +10,7 @@ package import Telemetry
 /// Asked when a connection comes, when its first message is whole and when it ends; never for a request.
 package final class ConnectionGate: Sendable {
     package struct Limits: Sendable {
-        /// Open at one time.
+        /// Open at one time. A connection that carries several requests at one time counts as so many.
         package var maximum: Int
         /// Of these, without a whole first message.
         package var maximumSilent: Int
@@ -64,6 +64,8 @@ package final class ConnectionGate: Sendable {
     private struct State {
         var connections: [ObjectIdentifier: Connection] = [:]
         var reserved = 0
+        /// Places of requests that run beside others of their connection.
+        var shared = 0
         /// By arrival; `oldest` is at most the first one's place.
         var silent: [UInt64: ObjectIdentifier] = [:]
         var places: [ObjectIdentifier: UInt64] = [:]
@@ -73,6 +75,9 @@ package final class ConnectionGate: Sendable {
         var unlogged: [Refusal: Int] = [:]
         var silentUntil: Int64 = 0
         var roomAskedAt = Int64.min
+
+        /// Of the maximum.
+        var taken: Int { connections.count - reserved + shared }
     }
 
     package let listener: String
@@ -118,14 +123,11 @@ package final class ConnectionGate: Sendable {
         var victim: (@Sendable () -> Void)?
         var asksForRoom = false
         let passage: Passage? = state.withLock { state in
-            if state.silent.count >= limits.maximumSilent || state.connections.count - state.reserved >= limits.maximum {
+            if state.silent.count >= limits.maximumSilent || state.taken >= limits.maximum {
                 victim = Self.removeOldestSilent(&state)
             }
-            let open = state.connections.count - state.reserved
-            if open >= limits.maximum - limits.maximum / 16, now &- Self.roomPause >= state.roomAskedAt {
-                state.roomAskedAt = now
-                asksForRoom = true
-            }
+            let open = state.taken
+            asksForRoom = wantsRoom(&state, now)
             let passage: Passage = open < limits.maximum ? .open : .reserved
             if passage == .reserved {
                 guard state.reserved < limits.reserve else { return nil }
@@ -147,6 +149,28 @@ package final class ConnectionGate: Sendable {
         if passage == nil { refuse(.full, now: now) }
         return passage
     }
+
+    /// Whether it is time to ask for room.
+    private func wantsRoom(_ state: inout State, _ now: Int64) -> Bool {
+        guard state.taken >= limits.maximum - limits.maximum / 16, now &- Self.roomPause >= state.roomAskedAt else { return false }
+        state.roomAskedAt = now
+        return true
+    }
+
+    /// A place for a request that is to run beside others of its connection: it holds what a connection of its own would.
+    /// - Returns: false when none is free; else `givePlace` follows.
+    package func takePlace(now: Int64 = MonotonicClock.nowMicroseconds()) -> Bool {
+        let (isFree, asksForRoom) = state.withLock { state in
+            let asksForRoom = wantsRoom(&state, now)
+            guard state.taken < limits.maximum else { return (false, asksForRoom) }
+            state.shared += 1
+            return (true, asksForRoom)
+        }
+        if asksForRoom { makeRoom() }
+        return isFree
+    }
+
+    package func givePlace() { state.withLock { $0.shared -= 1 } }
 
     private static func removeOldestSilent(_ state: inout State) -> (@Sendable () -> Void)? {
         guard !state.silent.isEmpty else { return nil }
@@ -184,6 +208,9 @@ package final class ConnectionGate: Sendable {
 
         package var passage: Passage { gate.passage(of: id) }
         package func spoke() { gate.spoke(id) }
+        /// See `ConnectionGate.takePlace`.
+        package func takeAnother() -> Bool { gate.takePlace() }
+        package func giveAnother() { gate.givePlace() }
         /// Its first message did not come in time.
         package func tookTooLong() { gate.refuse(.deadline) }
     }

@@ -1,3 +1,48 @@
+/// What one request's body holds of its loop's budget, and in whose share.
+struct HeldBody {
+    private var bytes = 0
+    private var share: BodyBudget.Share?
+
+    /// - Parameters:
+    ///   - bytes: of the body that are here.
+    ///   - length: of the whole body, as far as it is known.
+    /// - Returns: how many of them were not counted yet.
+    mutating func missing(of bytes: Int, length: Int, _ exchange: Exchange) -> Int {
+        if share == nil, max(bytes, length) > BodyBudget.smallBytes { attribute(exchange) }
+        return bytes - self.bytes
+    }
+
+    /// Whether there is room for so many more, perhaps since somebody else had to give way; the request is to be refused where there is none.
+    func hasRoom(for more: Int, _ loop: LoopContext) -> Bool {
+        switch loop.bodies.verdict(share, adding: more) {
+        case .fits: true
+        case .makeRoom: loop.makeRoomForBodies() || !loop.bodies.isHopeless
+        case .refuse: false
+        }
+    }
+
+    mutating func add(_ more: Int, _ loop: LoopContext) {
+        bytes += more
+        loop.bodies.add(more, to: share)
+    }
+
+    /// What was counted as a small body's so far is somebody's from now on.
+    private mutating func attribute(_ exchange: Exchange) {
+        let share = exchange.loop.bodies.share(of: exchange.bodyHolder)
+        exchange.loop.bodies.remove(bytes, from: nil)
+        exchange.loop.bodies.add(bytes, to: share)
+        self.share = share
+    }
+
+    func isIn(_ share: BodyBudget.Share) -> Bool { self.share === share }
+
+    mutating func release(_ loop: LoopContext) {
+        if bytes > 0 || share != nil { loop.bodies.remove(bytes, from: share) }
+        bytes = 0
+        share = nil
+    }
+}
+
 /// The bytes of request bodies that one loop holds, and for whom. What has arrived counts, not what was announced. When there is no room
 /// left, whoever holds more than a fair share (the bound divided by those who hold something) gives way, and the others are still served.
 struct BodyBudget {

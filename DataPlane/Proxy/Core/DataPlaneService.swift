@@ -123,7 +123,8 @@ package struct DataPlaneService: Sendable {
         logger.notice(
             "serving",
             metadata: [
-                "address": "\(settings.listenHost):\(server.port)", "operator": "\(settings.operatorHost):\(operatorServer.port)",
+                "address": "\(settings.listenHost):\(server.port)", "tls": "\(server.tls != nil)",
+                "operator": "\(settings.operatorHost):\(operatorServer.port)",
                 "data_plane": "\(enrollment.dataPlaneID)", "region": "\(enrollment.region)", "version": "\(weirVersion)",
                 "loops": "\(ProxyServer.loopCount(settings))",
             ])
@@ -134,6 +135,7 @@ package struct DataPlaneService: Sendable {
                 UntilStopped(name: "operator") { await operatorServer.stop() },
                 LinkService(link: link, pipeline: pipeline),
                 ReportingService(reporter: reporter),
+                CertificateService(tls: server.tls),
                 UntilStopped(name: "usage") { pipeline.stop() },
                 UntilStopped(name: "requests") { await server.drain() },
             ])
@@ -211,6 +213,27 @@ private struct LinkService: Service {
         }
         linking.cancel()
         await linking.value
+    }
+}
+
+/// Looks whether the applications' certificate was renewed: every other second, and when SIGHUP says so.
+private struct CertificateService: Service {
+    let tls: ServerTLS?
+
+    func run() async throws {
+        guard let tls else { return try await gracefulShutdown() }
+        let signals = await UnixSignalsSequence(trapping: [.sighup])
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup { group in
+                group.addTask { for await _ in signals { tls.reload() } }
+                group.addTask {
+                    while !Task.isCancelled {
+                        try? await Task.sleep(for: .seconds(2))
+                        tls.look()
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -76,6 +76,7 @@ final class LoopContext: @unchecked Sendable {
     /// Exchanges that wait in line for a place at an endpoint.
     var queued: [ObjectIdentifier: Exchange] = [:]
     private(set) var fronts = ConnectionList<FrontHandler>()
+    private(set) var http2Fronts = ConnectionList<HTTP2Front>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
 
     /// One loop asks endpoints how they are.
@@ -171,6 +172,7 @@ final class LoopContext: @unchecked Sendable {
     func beginDraining() {
         isDraining = true
         for front in fronts.items { front.drain() }
+        for front in http2Fronts.items { front.drain() }
     }
 
     /// The time that running requests were given is over.
@@ -181,30 +183,50 @@ final class LoopContext: @unchecked Sendable {
         for exchange in Array(asking.values) { exchange.interrupt(.stopped) }
         for exchange in Array(queued.values) { exchange.interrupt(.stopped) }
         for front in fronts.items { front.interrupt() }
+        for front in http2Fronts.items { front.interrupt() }
     }
 
     // MARK: Connections
 
+    /// Of applications, and their requests under way.
+    var load: (connections: Int, active: Int) {
+        (
+            fronts.items.count + http2Fronts.items.count,
+            fronts.items.count(where: \.isBusy) + http2Fronts.items.reduce(0) { $0 + $1.busy }
+        )
+    }
+
     func add(_ front: FrontHandler) { fronts.add(front) }
     func remove(_ front: FrontHandler) { fronts.remove(front) }
+    func add(_ front: HTTP2Front) { http2Fronts.add(front) }
+    func remove(_ front: HTTP2Front) { http2Fronts.remove(front) }
     func add(_ upstream: UpstreamConnection) { upstreams.add(upstream) }
     func remove(_ upstream: UpstreamConnection) { upstreams.remove(upstream) }
 
     /// Room is wanted for connections that come: those of applications that have rested longest between two requests are closed, an eighth
     /// of them at a time.
     func closeResting() {
-        var resting = fronts.items.filter(\.isResting)
+        var resting = fronts.items.filter(\.isResting).map { front in (until: front.deadline, close: front.close) }
+        resting += http2Fronts.items.filter(\.isResting).map { front in (until: front.restsUntil, close: front.leave) }
         guard !resting.isEmpty else { return }
-        resting.sort { $0.deadline < $1.deadline }
+        resting.sort { $0.until < $1.until }
         for front in resting.prefix(max(1, resting.count / 8)) { front.close() }
     }
 
     /// Whoever holds most bytes of bodies loses one that is still arriving.
     /// - Returns: whether one could be cut.
     func makeRoomForBodies() -> Bool {
-        guard let largest = bodies.largest, let front = fronts.items.last(where: { $0.isReceiving(for: largest) }) else { return false }
-        front.refuseBody(.overloaded())
-        return true
+        guard let largest = bodies.largest else { return false }
+        if let front = fronts.items.last(where: { $0.isReceiving(for: largest) }) {
+            front.refuseBody(.overloaded())
+            return true
+        }
+        for front in http2Fronts.items {
+            guard let stream = front.isReceiving(for: largest) else { continue }
+            stream.refuseBody(.overloaded())
+            return true
+        }
+        return false
     }
 
     func pool(for endpoint: CompiledEndpoint) -> UpstreamPool { place(of: endpoint).pool }
@@ -372,6 +394,7 @@ final class LoopContext: @unchecked Sendable {
         healthChecks?.stop()
         for connection in upstreams.items { connection.close() }
         for front in fronts.items { front.close() }
+        for front in http2Fronts.items { front.close() }
         // Pools and this context hold each other.
         pools.removeAll()
         places.removeAll()
@@ -385,6 +408,7 @@ final class LoopContext: @unchecked Sendable {
         if sweepCount % 5 == 0 { renewDate() }
         // Closing removes from the lists: walk copies.
         for front in fronts.items where front.deadline <= now { front.deadlinePassed(now) }
+        for front in http2Fronts.items { front.sweep(now) }
         for exchange in Array(asking.values) { exchange.questionDeadline(now) }
         if !queued.isEmpty { lookAtQueued(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }

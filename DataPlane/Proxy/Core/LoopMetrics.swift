@@ -34,6 +34,12 @@ struct LoopMetrics: Sendable {
     var costNano: UInt64 = 0
     var estimatedRecords: UInt64 = 0
     var connectionsOpened: UInt64 = 0
+    /// Connections on which TLS did not come about.
+    var handshakeFailures: UInt64 = 0
+    /// Connections of applications that speak HTTP/2; streams that their clients reset; and connections that were ended for what came on them.
+    var http2Connections: UInt64 = 0
+    var http2Resets: UInt64 = 0
+    var http2Violations: UInt64 = 0
     var upstreamConnectionsOpened: UInt64 = 0
     /// Whole exchange, and head to first byte, in microseconds.
     var latency = Buckets()
@@ -89,7 +95,7 @@ struct LoopMetrics: Sendable {
             \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
             \.deadlinesPassed,
             \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,
-            \.connectionsOpened, \.upstreamConnectionsOpened,
+            \.handshakeFailures, \.http2Connections, \.http2Resets, \.http2Violations, \.connectionsOpened, \.upstreamConnectionsOpened,
         ]
     }
 }

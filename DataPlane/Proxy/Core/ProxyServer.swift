@@ -15,6 +15,8 @@ package final class ProxyServer: Sendable {
     private let group: any EventLoopGroup
     let contexts: [LoopContext]
     private let listener: Listener
+    /// Nil where connections of applications are not encrypted.
+    let tls: ServerTLS?
     let endpointStates: EndpointStates
     let signatures: SignatureDesk
     let rates: RateLedger
@@ -30,9 +32,11 @@ package final class ProxyServer: Sendable {
 
     private init(
         settings: ProxySettings, group: any EventLoopGroup, contexts: [LoopContext], listener: Listener,
-        listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates, signatures: SignatureDesk,
+        tls: ServerTLS?, listenerMetrics: MetricsRegistry, health: UpstreamHealth, endpointStates: EndpointStates,
+        signatures: SignatureDesk,
         rates: RateLedger, redis: RedisSettings?, budgets: BudgetDesk, places: EndpointPlaces, logger: Logger
     ) {
+        self.tls = tls
         self.places = places
         self.rates = rates
         self.redis = redis
@@ -53,13 +57,15 @@ package final class ProxyServer: Sendable {
     package static func loopCount(_ settings: ProxySettings) -> Int { settings.loops > 0 ? settings.loops : System.coreCount }
 
     /// Binds and serves. Until the snapshot store has a configuration, requests are answered with 503.
-    /// - Throws: the bind's error, or `JournalError`.
+    /// - Throws: the bind's error, `JournalError`, or `ServerTLS.Problem`.
     package static func start(
         settings: ProxySettings, snapshots: SnapshotStore, pipeline: UsagePipeline, logger: Logger, clock: any WallClock = SystemClock(),
         signatures: SignatureDesk = SignatureDesk(), rates: RateLedger = RateLedger(), redis: RedisSettings? = nil,
         budgets: BudgetDesk = BudgetDesk()
     ) async throws -> ProxyServer {
         let loops = loopCount(settings)
+        var serverTLS: ServerTLS?
+        if let files = settings.tlsFiles { serverTLS = try ServerTLS(files, offersHTTP2: settings.maxStreams > 0, logger: logger) }
         let group = Listener.loops(loops)
         let tls = ClientTLS()
         let health = UpstreamHealth(logger: logger, breakers: settings.breakers)
@@ -103,9 +109,10 @@ package final class ProxyServer: Sendable {
         }
         do {
             let metrics = MetricsRegistry()
-            let listener = try await bind(settings, group, contexts, metrics, logger)
+            let listener = try await bind(settings, serverTLS, group, contexts, metrics, logger)
             return ProxyServer(
-                settings: settings, group: group, contexts: contexts, listener: listener, listenerMetrics: metrics, health: health,
+                settings: settings, group: group, contexts: contexts, listener: listener, tls: serverTLS, listenerMetrics: metrics,
+                health: health,
                 endpointStates: endpointStates, signatures: signatures, rates: rates, redis: redis, budgets: budgets, places: places,
                 logger: logger)
         } catch {
@@ -116,7 +123,8 @@ package final class ProxyServer: Sendable {
     }
 
     private static func bind(
-        _ settings: ProxySettings, _ group: any EventLoopGroup, _ contexts: [LoopContext], _ metrics: MetricsRegistry, _ logger: Logger
+        _ settings: ProxySettings, _ tls: ServerTLS?, _ group: any EventLoopGroup, _ contexts: [LoopContext], _ metrics: MetricsRegistry,
+        _ logger: Logger
     ) async throws -> Listener {
         let byLoop = Dictionary(uniqueKeysWithValues: contexts.map { (ObjectIdentifier($0.eventLoop), $0) })
         // Each may have a connection to a provider behind it.
@@ -127,7 +135,8 @@ package final class ProxyServer: Sendable {
         ) {
             for context in contexts { context.eventLoop.execute { context.closeResting() } }
         }
-        let options = Listener.Options(host: settings.listenHost, port: settings.listenPort, unsentBytes: settings.maxUnsentBytes)
+        let options = Listener.Options(
+            host: settings.listenHost, port: settings.listenPort, unsentBytes: settings.maxUnsentBytes, tls: tls)
         return try await Listener.open(options, on: group, gate: gate) { eventLoop, allocator, place in
             guard let context = byLoop[ObjectIdentifier(eventLoop)], !context.isDraining else { return nil }
             return FrontHandler(loop: context, allocator: allocator, place: place)
@@ -153,13 +162,13 @@ package final class ProxyServer: Sendable {
         var all: [LoopMetrics] = []
         for context in contexts {
             let one = try? await context.eventLoop.submit {
-                (context.metrics, context.fronts.items.count, context.fronts.items.count(where: \.isBusy), context.attempts.all)
+                (context.metrics, context.load, context.attempts.all)
             }.get()
             guard let one else { continue }
             all.append(one.0)
-            sums.connections += one.1
-            sums.active += one.2
-            for (key, counts) in one.3 { sums.attempts[key, default: .init()] += counts }
+            sums.connections += one.1.connections
+            sums.active += one.1.active
+            for (key, counts) in one.2 { sums.attempts[key, default: .init()] += counts }
         }
         sums.metrics = LoopMetrics.sum(all)
         sums.refusedCredentials = health.refusedCredentials(now: MonotonicClock.nowMicroseconds())
@@ -169,7 +178,7 @@ package final class ProxyServer: Sendable {
     package func activeRequests() async -> Int {
         var active = 0
         for context in contexts {
-            active += (try? await context.eventLoop.submit { context.fronts.items.count(where: \.isBusy) }.get()) ?? 0
+            active += (try? await context.eventLoop.submit { context.load.active }.get()) ?? 0
         }
         return active
     }

@@ -6,6 +6,10 @@ package struct ProxySettings: Sendable {
     /// Where applications connect.
     package var listenHost = "127.0.0.1"
     package var listenPort = 8080
+    /// PEM files of what applications see: the certificate with those that lead to its authority, and its key. Both or none; none: connections
+    /// are not encrypted. Read again when they change, and on SIGHUP.
+    package var tlsCertificate: String?
+    package var tlsKey: String?
     /// Where the operator's health and metrics are; never on the applications' address.
     package var operatorHost = "127.0.0.1"
     package var operatorPort = 8081
@@ -25,6 +29,9 @@ package struct ProxySettings: Sendable {
     /// Connections of applications. Above: the one that has been silent longest gives way, or one that rests between two requests; where
     /// all are busy, 503 or closed at once. Lowered to what the limit of open files allows.
     package var maxConnections = 20_000
+    /// Streams that one HTTP/2 connection may have open at one time; each that runs beside another counts as a connection. Above: refused. 0:
+    /// HTTP/2 is not spoken.
+    package var maxStreams = 128
     /// Bytes of request bodies held at one time, all connections of a loop together. Above: 503 with Retry-After for tenants that hold more
     /// than a fair share; the others may pass it, up to its double.
     package var maxBufferedBytes = 512 << 20
@@ -144,6 +151,12 @@ package struct ProxySettings: Sendable {
 }
 
 extension ProxySettings {
+    /// Nil: connections of applications are not encrypted.
+    var tlsFiles: ServerTLS.Files? {
+        guard let tlsCertificate, let tlsKey else { return nil }
+        return ServerTLS.Files(certificate: tlsCertificate, key: tlsKey)
+    }
+
     var breakers: Breaker.Settings {
         Breaker.Settings(
             failurePercent: Int64(breakerPercent), minimum: Int64(breakerMinimum), window: Int64(breakerWindow) * 1000,

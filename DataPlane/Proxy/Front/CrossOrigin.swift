@@ -15,8 +15,25 @@ struct CrossOrigin {
         self.origins = Set(named)
     }
 
+    /// What the origin of a request leads to.
+    /// - Returns: whole lines for its answer, and that answer where it is given here: to preflights, and to pages that may not call.
+    func judge(_ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer) -> (lines: [UInt8], decision: HeadDecision?) {
+        guard let origin = Self.value("origin", head, bytes) else { return (Self.vary, nil) }
+        let lines = lines(origin)
+        guard head.method == .options, Self.value("access-control-request-method", head, bytes) != nil,
+            RequestRouter.target(bytes, path: head.path, isPost: true, isGet: true) != .unknown
+        else { return (lines ?? Self.vary, nil) }
+        guard let lines else {
+            return (
+                Self.vary, .reject(.forbidden("origin_not_allowed", "This gateway does not let pages of this origin call it."))
+            )
+        }
+        let fields = Self.value("access-control-request-headers", head, bytes)
+        return (lines + preflightLines(fields: fields), .answer(LocalAnswer(status: 204, body: [])))
+    }
+
     /// Whole lines for the answer to a request with this origin; nil for an origin that may not call.
-    func lines(_ origin: UnsafeRawBufferPointer) -> [UInt8]? {
+    private func lines(_ origin: UnsafeRawBufferPointer) -> [UInt8]? {
         guard allowsAll || origins.contains(origin.map(Self.lowercased)) else { return nil }
         var out = Array("access-control-allow-origin: ".utf8)
         if allowsAll { out.append(UInt8(ascii: "*")) } else { out.append(contentsOf: origin) }
@@ -26,12 +43,12 @@ struct CrossOrigin {
     }
 
     /// The answer depends on the origin, also where there is none or another: caches have to know.
-    static let vary = Array("vary: Origin\r\n".utf8)
+    private static let vary = Array("vary: Origin\r\n".utf8)
 
     /// What a preflight is told beside `lines`.
     /// - Parameters:
     ///   - fields: what the page wants to send. All are allowed: the ones that mean nothing here go no further anyway.
-    func preflightLines(fields: UnsafeRawBufferPointer?) -> [UInt8] {
+    private func preflightLines(fields: UnsafeRawBufferPointer?) -> [UInt8] {
         var out = Array("access-control-allow-methods: GET, HEAD, POST\r\naccess-control-max-age: 600\r\n".utf8)
         if let fields, !fields.isEmpty, fields.count <= 4096 {
             out.append(contentsOf: "access-control-allow-headers: ".utf8)
@@ -42,7 +59,8 @@ struct CrossOrigin {
     }
 
     /// The value of a field that the parser has no number for.
-    static func value(_ name: StaticString, _ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer?
+    private static func value(_ name: StaticString, _ head: borrowing RequestHeadParser, _ bytes: UnsafeRawBufferPointer)
+        -> UnsafeRawBufferPointer?
     {
         for field in head.fields where field.known == .other && field.name.count == name.utf8CodeUnitCount {
             let isSame = zip(bytes[field.name], UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))

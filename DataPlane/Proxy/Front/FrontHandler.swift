@@ -48,9 +48,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private var deliveredAt: Int64?
     private var patienceEnds = Int64.max
     private var isProcessing = false
-    /// What this connection added to the loop's budget, and in whose share.
-    private var held = 0
-    private var share: BodyBudget.Share?
+    private var held = HeldBody()
 
     /// Bytes of further requests that are taken in while one is being answered.
     private static let pipelineBytes = 65_536
@@ -116,6 +114,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     }
 
     func ended(_ failure: StreamFailure?) {
+        if !hasSpoken, failure?.isHandshake == true { loop.metrics.handshakeFailures &+= 1 }
         state = .closed
         deadline = .max
         stream = nil
@@ -172,6 +171,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         }
         switch step {
         case .needMore: return false
+        case .invalid(.http2Preface) where switchesToHTTP2(): return false
         case .invalid(let violation):
             loop.metrics.malformedRequests &+= 1
             terms = HTTP1Reply.Terms()
@@ -187,6 +187,20 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             begin(decision ?? .reject(.notConfigured()))
             return true
         }
+    }
+
+    /// The client's first bytes are the preface of HTTP/2: over TLS when both sides have agreed on it (ALPN), else by prior knowledge
+    /// (RFC 9113 §3.2, §3.3). This handler makes way for another front then.
+    private func switchesToHTTP2() -> Bool {
+        guard !hasSpoken, loop.settings.maxStreams > 0, let stream, stream.mayBeHTTP2 else { return false }
+        state = .closed
+        deadline = .max
+        self.stream = nil
+        loop.remove(self)
+        let bytes = inbound
+        inbound = loop.nothing
+        HTTP2Front(loop: loop, place: place).takeOver(stream, with: bytes)
+        return true
     }
 
     private func decide(_ bytes: UnsafeRawBufferPointer) -> HeadDecision {
@@ -214,20 +228,9 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     /// What pages of other origins are told, where the operator lets any call. Preflights are answered here.
     private func crossOrigin(_ bytes: UnsafeRawBufferPointer) -> HeadDecision? {
         guard let policy = loop.crossOrigin else { return nil }
-        guard let origin = CrossOrigin.value("origin", parser, bytes) else {
-            terms.originLines = CrossOrigin.vary
-            return nil
-        }
-        let lines = policy.lines(origin)
-        terms.originLines = lines ?? CrossOrigin.vary
-        guard parser.method == .options, CrossOrigin.value("access-control-request-method", parser, bytes) != nil,
-            RequestRouter.target(bytes, path: parser.path, isPost: true, isGet: true) != .unknown
-        else { return nil }
-        guard lines != nil else {
-            return .reject(.forbidden("origin_not_allowed", "This gateway does not let pages of this origin call it."))
-        }
-        terms.originLines += policy.preflightLines(fields: CrossOrigin.value("access-control-request-headers", parser, bytes))
-        return .answer(LocalAnswer(status: 204, body: []))
+        let (lines, decision) = policy.judge(parser, bytes)
+        terms.originLines = lines
+        return decision
     }
 
     private func begin(_ decision: HeadDecision) {
@@ -331,33 +334,20 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
 
     /// Counts the `bytes` of a body that are here. False when there is no room for them: the request is refused then.
     private func hold(_ bytes: Int, of length: Int) -> Bool {
-        if share == nil, max(bytes, length) > BodyBudget.smallBytes { attribute() }
-        let more = bytes - held
+        let more = held.missing(of: bytes, length: length, exchange)
         guard more > 0 else { return true }
-        switch loop.bodies.verdict(share, adding: more) {
-        case .fits: break
-        case .makeRoom where loop.makeRoomForBodies() || !loop.bodies.isHopeless: break
-        case .makeRoom, .refuse:
+        guard held.hasRoom(for: more, loop) else {
             refuseBody(.overloaded())
             return false
         }
-        held += more
-        loop.bodies.add(more, to: share)
+        held.add(more, loop)
         return true
-    }
-
-    /// What was counted as a small body's so far is somebody's from now on.
-    private func attribute() {
-        let share = loop.bodies.share(of: exchange.bodyHolder)
-        loop.bodies.remove(held, from: nil)
-        loop.bodies.add(held, to: share)
-        self.share = share
     }
 
     /// Whether this connection's body is still arriving, and stands in that share.
     func isReceiving(for share: BodyBudget.Share) -> Bool {
         switch state {
-        case .lengthBody, .chunkedBody: self.share === share
+        case .lengthBody, .chunkedBody: held.isIn(share)
         default: false
         }
     }
@@ -372,11 +362,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         exchange.reject(rejection)
     }
 
-    private func release() {
-        if held > 0 || share != nil { loop.bodies.remove(held, from: share) }
-        held = 0
-        share = nil
-    }
+    private func release() { held.release(loop) }
 
     // MARK: Writing answers
 

@@ -52,6 +52,7 @@ package final class OperatorStatus: Sendable {
             warnings.append("the control plane was not heard for \(health.secondsSinceHeartbeat) s; serving the last good configuration")
         }
         if let warning = server.redis?.health.warning { warnings.append(warning) }
+        if let warning = server.tls?.warning() { warnings.append(warning) }
         warnings += server.endpointStates.warnings
         warnings += quarantined.map { "a damaged database lies in \($0); usage that was not shipped may be in it" }
         return (problems.isEmpty, problems, warnings)
@@ -131,6 +132,7 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_connections", "gauge", "Open connections of applications.", UInt64(sums.connections))
         out.one("weir_proxy_active_requests", "gauge", "Requests under way.", UInt64(sums.active))
         out.one("weir_proxy_connections_total", "counter", "Connections of applications opened.", loops.connectionsOpened)
+        writeFraming(loops, to: &out)
         out.one("weir_proxy_upstream_connections_total", "counter", "Connections to providers opened.", loops.upstreamConnectionsOpened)
         out.histogram("weir_proxy_request_duration_seconds", "From the end of a request's head to its settling.", loops.latency)
         out.histogram("weir_proxy_time_to_first_byte_seconds", "From the end of a request's head to the provider's.", loops.timeToFirstByte)
@@ -163,6 +165,23 @@ package final class OperatorStatus: Sendable {
         AttemptMetrics.write(sums.attempts, to: &out)
         ProcessMetrics.write(component: "weir-proxy", log: .standardError, to: &out)
         return out.text + server.listenerMetrics.text
+    }
+
+    private func writeFraming(_ loops: LoopMetrics, to out: inout PrometheusText) {
+        out.one("weir_proxy_http2_connections_total", "counter", "Connections of applications that speak HTTP/2.", loops.http2Connections)
+        out.one("weir_proxy_http2_resets_total", "counter", "HTTP/2 requests that their clients cancelled.", loops.http2Resets)
+        out.one(
+            "weir_proxy_http2_violations_total", "counter",
+            "HTTP/2 connections that were ended for what came on them: against the protocol, or a flood.", loops.http2Violations)
+        guard let standing = server.tls?.standing else { return }
+        out.one(
+            "weir_proxy_tls_handshake_failures_total", "counter", "Connections on which TLS did not come about.", loops.handshakeFailures)
+        out.one(
+            "weir_proxy_tls_certificate_expiry_timestamp_seconds", "gauge", "When the certificate that applications see expires.",
+            UInt64(max(0, standing.expires)))
+        out.family("weir_proxy_tls_reloads_total", "counter", "Times that the certificate was read again, by what became of it.")
+        out.sample("weir_proxy_tls_reloads_total", [("outcome", "served")], UInt64(standing.reloads))
+        out.sample("weir_proxy_tls_reloads_total", [("outcome", "refused")], UInt64(standing.refusals))
     }
 
     private func writePlaces(to out: inout PrometheusText) {

@@ -10,6 +10,16 @@ protocol ByteStream: AnyObject {
     /// The peer's IP address; nil where it is not known.
     var peer: String? { get }
 
+    /// Whether a client may speak HTTP/2 on it: after TLS when that was agreed on, else if it knows beforehand.
+    var mayBeHTTP2: Bool { get }
+    /// Puts HTTP/2's framing around this stream's bytes from now on: `user` hears of frames, and still of the stream's end.
+    /// - Parameters:
+    ///   - settings: told to the peer, and held against it.
+    ///   - bytes: what came so far.
+    func speakHTTP2(_ settings: HTTP2Channel.Settings, user: any HTTP2User & ByteStreamUser, with bytes: ByteBuffer)
+    /// What comes from now on is no frame of anything: the user gets it as it is.
+    func speakNothing()
+
     /// False while more waits here than the peer takes; `ByteStreamUser.writabilityChanged` says when that passes.
     var isWritable: Bool { get }
 
@@ -68,4 +78,6 @@ struct StreamFailure: Error {
     let detail: String
     /// The peer went away without saying that it was done: by a reset, or without TLS's farewell.
     let isTorn: Bool
+    /// TLS did not come about.
+    var isHandshake = false
 }

@@ -1,6 +1,7 @@
 import Listening
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 /// Accepts connections and hands each to a user on the loop that will own it.
 struct Listener: Sendable {
@@ -13,6 +14,8 @@ struct Listener: Sendable {
         var port: Int
         /// Bytes that the kernel keeps unsent for one connection (TCP_NOTSENT_LOWAT, linux/tcp.h); nil leaves it to the kernel.
         var unsentBytes: Int?
+        /// Nil: connections are not encrypted.
+        var tls: ServerTLS?
     }
 
     private static let unsentLimit = NIOBSDSocket.Option(rawValue: 25)
@@ -28,6 +31,7 @@ struct Listener: Sendable {
         _ options: Options, on loops: any EventLoopGroup, gate: ConnectionGate,
         user: @escaping @Sendable (any EventLoop, ByteBufferAllocator, ConnectionGate.Place) -> (any ByteStreamUser)?
     ) async throws -> Listener {
+        let tls = options.tls
         var bootstrap = ServerBootstrap(group: loops)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -42,7 +46,8 @@ struct Listener: Sendable {
                     guard let user = user(channel.eventLoop, channel.allocator, gate.place(of: channel)) else {
                         throw ChannelError.ioOnClosedChannel
                     }
-                    let stream = NIOStream(user: user)
+                    if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.context)) }
+                    let stream = NIOStream(user: user, isAlone: tls == nil)
                     try channel.pipeline.syncOperations.addHandler(stream)
                     user.opened(stream)
                 }

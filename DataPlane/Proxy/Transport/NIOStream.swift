@@ -1,10 +1,12 @@
 import NIOCore
+import NIOHTTP2
 import NIOSSL
 import NIOTLS
 
 /// A `ByteStream` over a NIO channel: the one handler of its pipeline, but for TLS in front of it.
 final class NIOStream: ChannelInboundHandler, ByteStream {
     typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// The channel's own, kept here: asking it goes through several objects.
@@ -17,6 +19,11 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
     private var user: (any ByteStreamUser)?
     private var isPaused = false
     private var failure: StreamFailure?
+    /// What TLS agreed on by ALPN; nil where nothing was, or where there is no TLS.
+    private(set) var applicationProtocol: String?
+    private var hasHandshaken = false
+    /// What comes goes on to the handlers behind this one.
+    private var passesOn = false
     /// Whether it can carry bytes: from the first for what was accepted, from the end of the handshake for what we open.
     private var opening: Opening
 
@@ -30,10 +37,11 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
     }
 
     /// For a connection that was accepted.
-    init(user: any ByteStreamUser) {
+    /// - Parameter isAlone: without TLS.
+    init(user: any ByteStreamUser, isAlone: Bool) {
         self.user = user
         opening = .open
-        isAlone = true
+        self.isAlone = isAlone
     }
 
     /// For a connection that is being made.
@@ -124,6 +132,26 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
 
     func close() { context?.close(promise: nil) }
 
+    var mayBeHTTP2: Bool { isAlone || applicationProtocol == HTTP2Channel.protocolName }
+
+    func speakHTTP2(_ settings: HTTP2Channel.Settings, user: any HTTP2User & ByteStreamUser, with bytes: ByteBuffer) {
+        guard let context else { return }
+        self.user = user
+        passesOn = true
+        let frames = HTTP2Channel(settings, user: user)
+        do {
+            try context.pipeline.syncOperations.addHandlers([frames.framing, frames])
+        } catch {
+            return close()
+        }
+        if bytes.readableBytes > 0 {
+            context.fireChannelRead(wrapInboundOut(bytes))
+            context.fireChannelReadComplete()
+        }
+    }
+
+    func speakNothing() { passesOn = false }
+
     // MARK: What the channel does
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -139,7 +167,9 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case TLSUserEvent.handshakeCompleted = event {
+        if case TLSUserEvent.handshakeCompleted(let agreed) = event {
+            applicationProtocol = agreed
+            hasHandshaken = true
             switch opening {
             case .handshaking(_, let done):
                 opening = .open
@@ -157,7 +187,9 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
         context.fireUserInboundEventTriggered(event)
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { user?.received(unwrapInboundIn(data)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if passesOn { context.fireChannelRead(data) } else { user?.received(unwrapInboundIn(data)) }
+    }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
@@ -178,7 +210,8 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
                 failure =
                     error is IOError || isTruncation
                     ? StreamFailure(detail: "the connection was torn", isTorn: true)
-                    : StreamFailure(detail: TLSFailure(error, host: "", leaf: nil).reason, isTorn: false)
+                    : StreamFailure(
+                        detail: TLSFailure(error, host: "", leaf: nil).reason, isTorn: false, isHandshake: !isAlone && !hasHandshaken)
             }
             // The end follows by itself, and while the channel is open the kernel still knows how much was delivered.
             if isTruncation { return }
