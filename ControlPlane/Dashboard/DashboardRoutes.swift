@@ -53,18 +53,28 @@ package struct DashboardRoutes: RouteGroup {
     typealias Making = @Sendable (Visit) async throws -> APIResponse
 
     /// A page that needs somebody to be signed on.
-    func page(_ method: HTTPRequest.Method, _ pattern: String, to table: inout RouteTable, _ make: @escaping Making) {
+    func page(
+        _ method: HTTPRequest.Method, _ pattern: String, upTo bodyLimitBytes: Int = APIResponder.bodyLimitBytes, to table: inout RouteTable,
+        _ make: @escaping Making
+    ) {
         let handler: APIRoute.Handler = { request in try await answer(request, make) }
-        if method == .post { table.post(pattern, .signOn, nil, handler) } else { table.get(pattern, .signOn, nil, handler) }
+        if method == .post {
+            // Whoever is not signed on is sent away before anything is read.
+            table.post(
+                pattern, .signOn, nil, upTo: bodyLimitBytes,
+                beforeBody: { headers, path in
+                    if let held = cookies.session(in: headers), try await signedOn(held) != nil { return nil }
+                    return toSignIn(next: path, unsaved: true)
+                }, handler)
+        } else {
+            table.get(pattern, .signOn, nil, handler)
+        }
     }
 
     private func answer(_ request: APIRequest, _ make: Making) async throws -> APIResponse {
         guard let held = cookies.session(in: request.headers), let actor = try await signedOn(held) else {
             let query = FormBody.query(request.query.names.sorted().map { ($0, request.query[$0] ?? "") })
-            // A form's page is at the address that it is sent to. What it held is not kept for whoever signs on next.
-            let isForm = request.method == .post
-            let next = request.path + (query.isEmpty || isForm ? "" : "?" + query)
-            return .redirect(to: "/admin/sign-in?" + FormBody.query([("next", next), ("unsaved", isForm ? "1" : "")]))
+            return toSignIn(next: request.path + (query.isEmpty ? "" : "?" + query), unsaved: request.method == .post)
         }
         let visit = Visit(request: request, actor: actor.asking(from: request.remoteAddress, in: request.requestID), held: held)
         do {
@@ -73,6 +83,11 @@ package struct DashboardRoutes: RouteGroup {
             guard let refusal = error as? DomainError ?? DomainError(translating: error) else { throw error }
             return message(refusal, visit)
         }
+    }
+
+    /// A form's page is at the address that it is sent to. What it held is not kept for whoever signs on next.
+    private func toSignIn(next: String, unsaved: Bool) -> APIResponse {
+        .redirect(to: "/admin/sign-in?" + FormBody.query([("next", next), ("unsaved", unsaved ? "1" : "")]))
     }
 
     /// The events of a page that renews itself; 204 ends them (WHATWG HTML §9.2.3) for who is not signed on.

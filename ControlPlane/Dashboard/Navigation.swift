@@ -9,6 +9,8 @@ enum Navigation {
         let text: String
         /// What of the API it shows.
         let api: String
+        /// Whether it is for those who may change that.
+        var isChange = false
     }
 
     private static func noun(_ path: String, _ text: String) -> Place {
@@ -47,6 +49,7 @@ enum Navigation {
             [
                 noun("providers", "Providers"), noun("credentials", "Credentials"), noun("endpoints", "Endpoints"),
                 noun("models", "Models"),
+                Place(href: AddModelPage.page, text: "Add a model", api: "/admin/api/models", isChange: true),
                 noun("routes", "Routes"), Place(href: "/admin/config", text: "Configuration", api: "/admin/api/config/draft/changes"),
                 noun("rollouts", "Rollouts"), Place(href: "/admin/routing", text: "Routing", api: "/admin/api/fleet/arms"),
             ]
@@ -69,7 +72,7 @@ enum Navigation {
 
     static func sections(for actor: Actor, at path: String, _ api: InternalAPI) -> [NavigationSection] {
         sections.compactMap { section in
-            let links = section.places.filter { api.allows(actor, .get, $0.api) }.map { place in
+            let links = section.places.filter { api.allows(actor, $0.isChange ? .post : .get, $0.api) }.map { place in
                 NavigationLink(
                     href: place.href, text: place.text,
                     isCurrent: path == place.href || place.href != "/admin" && path.hasPrefix(place.href + "/"))

@@ -59,6 +59,9 @@ struct NounPages: RouteGroup {
 
     func addRoutes(to table: inout RouteTable) {
         TestCallPage(dashboard).addRoutes(to: &table)
+        RolloutPages(dashboard).addRoutes(to: &table)
+        AddModelPage(dashboard).addRoutes(to: &table)
+        PriceImportPage(dashboard).addRoutes(to: &table)
         for subject in Self.subjects where api.route(.get, subject.api) != nil {
             let page = subject.page
             dashboard.page(.get, page, to: &table) { try await list(subject, $0) }
@@ -108,10 +111,21 @@ struct NounPages: RouteGroup {
             filters: try await self.filters(filters, query, visit), plain: subject.page, table: table,
             emptyWords: "There is no \(subject.words.name) here.")
         if mayAdd { (page.acts, page.emptyAct) = ([add], add) }
+        page.acts = lists(subject, visit) + page.acts
         if query["cursor"] != nil { page.first = subject.page + "?" + FormBody.query(asked) }
         if let next = answer["next_cursor"]?.stringValue { page.next = subject.page + "?" + FormBody.query(asked + [("cursor", next)]) }
         if !items.isEmpty { page.export = "\(subject.page)/export.csv?" + FormBody.query(asked) }
         return DashboardRoutes.html("list", page)
+    }
+
+    /// What a noun's list leads to beside a new one.
+    private func lists(_ subject: Subject, _ visit: Visit) -> [Act] {
+        switch subject.words.path {
+        case "models" where api.allows(visit.actor, .post, subject.api): [Act(text: "Add a model in one step", href: AddModelPage.page)]
+        case "prices" where api.allows(visit.actor, .post, PriceImportPage.api):
+            [Act(text: "Import a catalogue", href: PriceImportPage.page)]
+        default: []
+        }
     }
 
     private static func asked(_ query: QueryParameters, _ filters: [FieldShape]) -> [(String, String)] {
@@ -346,6 +360,7 @@ struct NounPages: RouteGroup {
             isDanger: verb == "delete" || Self.dangerous.contains(verb),
             fields: Forms().fields(verb == "delete" ? [] : route?.form ?? [], sent, isNew: true))
         page.revision = revision
+        if subject.words.path == "rollouts" { page.fragment = try await RolloutPages(dashboard).comparison(item, visit) }
         page.problems = refusal.map { refusal in [Problem(refusal).detail] + Problem(refusal).errors.map(\.remedy) } ?? []
         return DashboardRoutes.html("form", page, status: refusal.map { Problem($0).status } ?? .ok)
     }

@@ -12,7 +12,7 @@ enum Templates {
         "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
         "filters": filters,
         "table": table, "created": created, "overview": overview, "overview-live": overviewLive, "report": report, "docs": docs,
-        "chart": chart, "titled": titled,
+        "chart": chart, "titled": titled, "steps": steps, "price-diff": priceDiff,
     ]
 
     private static let start = """
@@ -84,7 +84,8 @@ enum Templates {
         {{<layout}}{{$content}}<div class="crumbs"><a href="{{back}}">{{backText}}</a></div><div class="head"><h1>{{chrome.title}}</h1></div>
         <p class="soft">{{about}}</p>{{#hasProblems}}<div class="note bad" role="alert">{{#problems}}<p>{{.}}</p>{{/problems}}</div>{{/hasProblems}}
         {{#hasNow}}<h2>As it is now</h2><div class="sheet"><dl>{{#now}}<dt>{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/now}}</dl></div>{{/hasNow}}
-        <form class="form" method="post" action="{{action}}"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}">{{#revision}}<input type="hidden" name="revision" value="{{revision}}">{{/revision}}
+        {{#fragment}}{{{fragment}}}{{/fragment}}
+        <form class="form" method="post" action="{{action}}"{{#isMultipart}} enctype="multipart/form-data"{{/isMultipart}}><input type="hidden" name="csrf_token" value="{{chrome.csrf}}">{{#hidden}}<input type="hidden" name="{{name}}" value="{{value}}">{{/hidden}}{{#revision}}<input type="hidden" name="revision" value="{{revision}}">{{/revision}}
         {{#fields}}{{>field}}{{/fields}}<div class="acts"><button class="main-act{{#isDanger}} danger{{/isDanger}}">{{submit}}</button><a class="button" href="{{back}}">Cancel</a></div></form>{{/content}}{{/layout}}
         """
 
@@ -116,6 +117,23 @@ enum Templates {
 
     private static let titled = """
         <h2>{{title}}</h2><div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
+        """
+
+    private static let steps = """
+        {{<layout}}{{$content}}<div class="crumbs"><a href="/admin/models">Models</a></div><div class="head"><h1>{{chrome.title}}</h1></div>
+        <div class="note {{kind}}" role="status">{{#lines}}<p>{{.}}</p>{{/lines}}</div>
+        <div class="sheet"><ol class="steps">{{#steps}}<li><div><strong>{{title}}</strong><br>{{#href}}<a href="{{href}}">{{text}}</a>{{/href}}{{^href}}<span class="soft">{{text}}</span>{{/href}}</div><span class="tag {{kind}}">{{state}}</span></li>{{/steps}}</ol></div>
+        {{#hasForm}}<form method="post" action="/admin/add-model"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}">{{#hidden}}<input type="hidden" name="{{name}}" value="{{value}}">{{/hidden}}<div class="acts">{{#canGoOn}}<button class="main-act" name="go" value="on">{{goOn}}</button>{{/canGoOn}}<button name="go" value="back">Change what was entered</button></div></form>{{/hasForm}}
+        <div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}" href="{{href}}">{{text}}</a>{{/acts}}</div>{{/content}}{{/layout}}
+        """
+
+    private static let priceDiff = """
+        {{<layout}}{{$content}}<div class="crumbs"><a href="/admin/prices">Prices</a></div><div class="head"><h1>{{chrome.title}}</h1></div><p class="soft">{{about}}</p>
+        {{#hasProblems}}<div class="note bad" role="alert">{{#problems}}<p>{{.}}</p>{{/problems}}</div>{{/hasProblems}}
+        <form method="post" action="/admin/prices/import"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}"><input type="hidden" name="revision" value="{{revision}}"><input type="hidden" name="effective_from" value="{{effectiveFrom}}"><input type="hidden" name="take" value="1"><textarea name="catalogue" hidden aria-label="The entries">
+        {{catalogue}}</textarea>
+        <div class="sheet"><table class="wide"><thead><tr><th scope="col">Take</th><th scope="col">Model</th><th scope="col">Where</th><th scope="col">What</th><th scope="col">Entry</th><th scope="col">Differs</th></tr></thead><tbody>{{#changes}}<tr><td data-title="Take">{{#canTake}}<input type="checkbox" name="model.{{index}}" value="{{model}}" aria-label="Take {{model}}" checked>{{/canTake}}{{^canTake}}–{{/canTake}}</td><td data-title="Model"><a href="{{href}}">{{model}}</a></td><td data-title="Where">{{place}}</td><td data-title="What"><span class="tag {{kind}}">{{action}}</span></td><td data-title="Entry">{{entry}}</td><td data-title="Differs">{{#lines}}<div>{{.}}</div>{{/lines}}</td></tr>{{/changes}}</tbody></table></div>
+        <div class="acts">{{#canTake}}<button class="main-act">Take them into the draft</button>{{/canTake}}<a class="button" href="/admin/prices/import">Another catalogue</a><a class="button" href="/admin/prices">Cancel</a></div></form>{{/content}}{{/layout}}
         """
 
     private static let report = """

@@ -162,7 +162,7 @@ struct ListPage: View {
     var derived: [String: Any] { ["hasFilters": hasFilters, "isFiltered": isFiltered, "isEmpty": isEmpty] }
 }
 struct DetailPage: View {
-    let chrome: Chrome
+    var chrome: Chrome
     let listHref: String
     let listText: String
     var acts: [Act] = []
@@ -179,6 +179,11 @@ struct DetailPage: View {
     var fragment: String?
     var derived: [String: Any] { ["hasRelated": !related.isEmpty, "hasNow": !now.isEmpty, "hasFacts": !facts.isEmpty] }
 }
+struct HiddenField: View {
+    let name: String
+    let value: String
+}
+
 struct FormPage: View {
     let chrome: Chrome
     let about: String
@@ -189,6 +194,12 @@ struct FormPage: View {
     var isDanger = false
     var revision: String?
     var fields: [FormField]
+    /// What is to be known before: another template's HTML.
+    var fragment: String?
+    /// Besides `revision` and the token.
+    var hidden: [HiddenField] = []
+    /// Of a form that holds a file.
+    var isMultipart = false
     var problems: [String] = []
     var hasProblems: Bool { !problems.isEmpty }
     /// What it is now, where somebody else changed it in the meantime.

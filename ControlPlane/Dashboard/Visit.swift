@@ -18,7 +18,8 @@ struct Visit: Sendable {
     /// A form's members, once it is known that one of our pages sent it.
     /// - Throws: `DomainError.forbidden`.
     func form(_ policy: SignOnPolicy) throws(DomainError) -> [String: String] {
-        let form = FormBody.parse(request.body)
+        let form =
+            request.headers[.contentType].flatMap { MultipartForm.parse(request.body, contentType: $0) } ?? FormBody.parse(request.body)
         try SameSite.check(request.headers, held, policy, given: form["csrf_token"])
         return form
     }

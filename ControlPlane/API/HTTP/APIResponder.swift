@@ -101,6 +101,10 @@ package struct APIResponder: HTTPResponder {
     private func handle(
         _ request: Request, _ route: APIRoute, _ parameters: [String: String], _ caller: Caller, _ exchange: Exchange
     ) async throws -> APIResponse {
+        if let early = route.beforeBody {
+            let path = request.uri.path
+            if let answer = try await withinDeadline(route, { try await early(request.headers, path) }) { return answer }
+        }
         let body: ByteBuffer
         do {
             body = try await request.body.collect(upTo: route.bodyLimitBytes)

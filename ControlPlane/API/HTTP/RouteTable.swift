@@ -26,6 +26,8 @@ package struct APIRoute: Sendable {
     /// It may take long: few at a time for each caller.
     package var isReport = false
     package var bodyLimitBytes = APIResponder.bodyLimitBytes
+    /// Answers before the body is read where it says so: for a route that finds out by itself who asks, and takes much.
+    package var beforeBody: (@Sendable (HTTPFields, _ path: String) async throws -> APIResponse?)?
     package let handler: Handler
 
     package init(method: HTTPRequest.Method, pattern: String, access: Access, docs: RouteDocs?, handler: @escaping Handler) {
@@ -72,10 +74,12 @@ package struct RouteTable: Sendable {
 
     package mutating func post(
         _ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, upTo bodyLimitBytes: Int = APIResponder.bodyLimitBytes,
+        beforeBody: (@Sendable (HTTPFields, _ path: String) async throws -> APIResponse?)? = nil,
         _ handler: @escaping APIRoute.Handler
     ) {
         add(.post, pattern, access, docs, handler)
         routes[routes.count - 1].bodyLimitBytes = bodyLimitBytes
+        routes[routes.count - 1].beforeBody = beforeBody
     }
 
     package mutating func patch(_ pattern: String, _ access: Access, _ docs: RouteDocs? = nil, _ handler: @escaping APIRoute.Handler) {
