@@ -114,8 +114,7 @@ def message_of(found):
 
 
 @EVERY
-@pytest.mark.parametrize("by", ["x-api-key", "bearer"])
-@pytest.mark.parametrize("name", ["calls", "split"])
+@pytest.mark.parametrize("by, name", [("x-api-key", "calls"), ("bearer", "split")])
 def test_claude_code_works_a_turn_of_calls_and_goes_on(lab, kind, by, name):
     headers = {**CLAUDE_CODE, **({"x-api-key": lab.key} if by == "x-api-key" else {"authorization": f"Bearer {lab.key}"})}
     model, messages = f"{kind}-{name}", begin()

@@ -172,11 +172,13 @@ def test_usage_and_cost_are_what_the_providers_served(lab):
 
 
 def test_the_page_s_commands_make_a_provider(lab):
-    env = {**os.environ, "WEIR_URL": lab.control.base, "WEIR_TOKEN": lab.admin.token, "ANTHROPIC_API_KEY": "sk-ant-0123456789",
-           "PATH": f"{lab.bin}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block("providers", "sh", "anthropic")], env=env, cwd=lab.folder,
-                          capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
+    secrets = {f"{name}_API_KEY": "sk-0123456789" for name in ("ANTHROPIC", "OPENAI", "AZURE_OPENAI", "OPENROUTER")}
+    env = {**os.environ, **secrets, "WEIR_URL": lab.control.base, "WEIR_TOKEN": lab.admin.token, "PATH": f"{lab.bin}:{os.environ['PATH']}"}
+    for name in ("OpenAI", "anthropic", "Azure", "OpenRouter", "a local server"):
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", block("providers", "sh", name)], env=env, cwd=lab.folder,
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert lab.admin.post("/config/draft/validate")["problems"] == []
     made = next(item for item in lab.admin.get("/providers")["items"] if item["name"] == "Anthropic")
     assert (made["kind"], made["auth"], made["apis"], made["api_version"]) == (
         "anthropic", {"scheme": "header", "header": "x-api-key"}, [], None)

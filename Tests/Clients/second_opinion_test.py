@@ -17,6 +17,7 @@ from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage  # 
 from langchain_openai import ChatOpenAI  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 
+from pages import block  # noqa: E402
 from every_kind import CALL_INPUT, KINDS, TEXT, lab  # noqa: E402,F401
 
 litellm.telemetry = False
@@ -169,3 +170,11 @@ def test_litellm_raises_its_own_classes(lab, kind, name, error):
     for provider in ("openai", "anthropic"):
         with pytest.raises(error):
             asked(lab, provider, f"{kind}-{name}")
+
+
+@pytest.mark.parametrize("name", ["LangChain", "LiteLLM"])
+def test_the_page_s_programs(lab, name, monkeypatch, capsys):
+    for variable, value in {"WEIR": lab.base, "WEIR_KEY": lab.key, "MODEL": "anthropic-plain"}.items():
+        monkeypatch.setenv(variable, value)
+    exec(compile(block("clients", "python", name), name, "exec"), {})
+    assert capsys.readouterr().out.count(TEXT) == (3 if name == "LangChain" else 2)
