@@ -48,10 +48,10 @@ def lab():
             "openai": {"kind": "openai", "base_url": f"{base}/v1"},
             "embedder": {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"]},
         }.items():
-            provider = lab.admin.post("/providers", {"name": name, **more})["id"]
-            credential = lab.admin.post("/credentials", {"provider_id": provider, "name": name, "secret": SECRET})["id"]
+            provider = lab.admin.post("/providers", {"name": f"tried {name}", **more})["id"]
+            credential = lab.admin.post("/credentials", {"provider_id": provider, "name": f"tried {name}", "secret": SECRET})["id"]
             endpoints[name] = lab.admin.post(
-                "/endpoints", {"provider_id": provider, "name": name, "credential_ids": [credential]})["id"]
+                "/endpoints", {"provider_id": provider, "name": f"tried {name}", "credential_ids": [credential]})["id"]
         for name, (endpoint, upstream) in MODELS.items():
             price = {**PRICE, "provider_cost": True} if endpoint == "openrouter" else PRICE
             lab.create_model(name, endpoints=[(endpoints[endpoint], upstream, 1)], price=price)
