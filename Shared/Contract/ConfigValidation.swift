@@ -198,10 +198,10 @@ package enum ConfigValidation {
                 add("\(path).name", "longer than 256 bytes, or with control characters", "choose another name")
             }
             if model.capabilities.isEmpty {
-                add("\(path).capabilities", "the model can do nothing", "name at least one of: chat, completions, embeddings")
+                add("\(path).capabilities", "the model can do nothing", "name at least one of: \(Vocabulary.capabilities.joined(separator: ", "))")
             }
             for capability in model.capabilities where !ConfigValidation.capabilities.contains(capability) {
-                add("\(path).capabilities", "\"\(capability)\" is not a capability", "use: chat, completions, embeddings")
+                add("\(path).capabilities", "\"\(capability)\" is not a capability", "use: \(Vocabulary.capabilities.joined(separator: ", "))")
             }
         }
 

@@ -65,7 +65,7 @@ final class Router {
             } else if startsWithControl(path) {
                 return control(get: false, bytes, head)
             } else {
-                return refusal(404)
+                return media(path, body.range.map { Array(bytes[$0]) } ?? body.decoded, bytes, head)
             }
             guard isAuthorised(bytes, head) else { return refusal(401) }
             if let range = body.range {
@@ -158,6 +158,21 @@ final class Router {
             shared.ledger.isEnabled
             ? shared.ledger.begin(requestID: requestID(bytes, head), operation: .responses, model: lastModel, stream: key.stream) : nil
         return .answer(afterChance(prepared, key), ticket)
+    }
+
+    private func media(
+        _ path: UnsafeRawBufferPointer, _ body: [UInt8], _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser
+    ) -> Decision {
+        guard isAuthorised(bytes, head) else { return refusal(401) }
+        let type = head.first(.contentType).map { String(decoding: bytes[$0.value], as: UTF8.self) } ?? ""
+        do throws(MediaProvider.Refusal) {
+            guard let reply = try MediaProvider.respond(String(decoding: path, as: UTF8.self), contentType: type, body) else {
+                return refusal(404)
+            }
+            return .control(reply.response)
+        } catch {
+            return .control(ControlEndpoints.response(status: error.status, body: error.json))
+        }
     }
 
     private var isDemonstration: Bool { shared.settings.isDemonstration }

@@ -27,6 +27,8 @@ final class Admission {
     let dialectLines: [UInt8]
     /// Handed on as it came: nothing of it is ours to understand.
     let forward: Forward?
+    /// Images, sound, moderation.
+    let media: MediaCall?
     let traceID: TraceID
     let requestID: RequestID
     /// Unix microseconds.
@@ -66,6 +68,7 @@ final class Admission {
         self.admittedAt = admittedAt
         snapshot = asked.snapshot
         forward = nil
+        media = asked.media
         capability = asked.capability
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
@@ -74,7 +77,9 @@ final class Admission {
         clientWantsUsage = members.includesUsage
         requestBytes = Int64(body.readableBytes)
         let window = model.contextWindow
-        estimatedInputTokens = body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: window) }
+        estimatedInputTokens = body.withUnsafeReadableBytes {
+            asked.media?.estimate(members, of: $0) ?? TokenEstimate.input(members, of: $0, contextWindow: window)
+        }
         plan = RoutePlan(route, random: requestID.low)
         serviceTier = members.serviceTier.flatMap { ServiceTier(name: Admit.text($0, body)) } ?? .standard
     }
@@ -102,6 +107,7 @@ final class Admission {
             id: "", targets: [CompiledTarget(endpoint: endpoint, upstreamModel: name, weight: 1, prices: [])], maxAttempts: 1)
         snapshot = asked.snapshot
         capability = .forward
+        media = nil
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
         traceID = asked.traceID
@@ -126,6 +132,7 @@ final class Admission {
     /// The most of what is charged beside tokens, and the tier. Read anew each time: only budgets ask, and only where the price has any of it.
     func worstUnits(_ card: RateCard) -> TokenUsage {
         var units = TokenUsage()
+        if let media { return media.worst(self) }
         units.serviceTier = serviceTier
         if card.units.search > 0 { units.searches = body.withUnsafeReadableBytes { SearchBound.most(members, of: $0) } }
         return units
@@ -164,7 +171,7 @@ enum Admit {
     static func request(
         _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer, requestID: RequestID, at admittedAt: Int64
     ) throws(Rejection) -> Admission {
-        let members = try caller.dialect.scan(body)
+        let members = if let media = asked.media { try media.scan(body) } else { try caller.dialect.scan(body) }
         let capability = asked.capability
         let model: CompiledModel
         if let name = members.model {

@@ -158,6 +158,11 @@ extension Attempt {
         } else if opening.isWritten {
             forward(bytes)
             judge(all)
+        } else if let media = admission.media, media.passes(BodyKind.sniff(all)) {
+            // A sound, a text or a stream of pictures says what it is by being none of an error's.
+            write(BodyKind.sniff(all) == .eventStream ? .stream : .none)
+            forward(all)
+            opening.isJudged = true
         } else if admission.forward != nil {
             // It is the caller's to judge; it is read along where there is something to be read.
             switch BodyKind.sniff(all) {
@@ -217,6 +222,8 @@ extension Attempt {
         }
         switch shape {
         case .none: break
+        // An event of it is as large as a picture, and so is no event held.
+        case .stream where admission.media != nil: meter.beginDocument(dialect, isSequence: true)
         case .document: meter.beginDocument(dialect)
         case .stream:
             // Usage that the caller did not ask for is taken out again; a translation needs all of it.

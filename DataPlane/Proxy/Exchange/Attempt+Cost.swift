@@ -66,6 +66,7 @@ extension Attempt {
     private func measured() -> (TokenUsage, UsageFlags) {
         if admission.capability == .countTokens { return (TokenUsage(), []) }
         let reading = meter.reading
+        if let media = admission.media { return media.usage(reading, of: self) }
         guard reading.present else {
             if admission.forward != nil, !admission.isForwardedGeneration { return (TokenUsage(), []) }
             return (estimatedUsage, (200..<300).contains(providerStatus) ? [.estimated, .usageAbsent] : .estimated)
@@ -93,6 +94,7 @@ extension Attempt {
     }
 
     private var estimatedUsage: TokenUsage {
+        if let media = admission.media { return media.usage(.absent, of: self).0 }
         var usage = TokenUsage(
             input: admission.estimatedInputTokens,
             output: admission.capability.generates

@@ -26,6 +26,7 @@ extension Dialect {
     /// question for usage, without which a stream of chat completions would end unmetered.
     func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
         if admission.forward != nil { return [] }
+        if let form = admission.media?.form { return form.edits(admission, candidate) }
         let target = candidate.target
         let renames = target.upstreamModelBytes != admission.requested.nameBytes || admission.members.model == nil
         let bound = candidate.boundName == nil ? nil : admission.writtenOutputBound

@@ -18,8 +18,8 @@ struct ResponseMeter {
     private var stream: StreamUsageMeter?
 
     /// - Parameter dialect: of the answer.
-    mutating func beginDocument(_ dialect: Dialect) {
-        document = BodyUsageMeter(dialect)
+    mutating func beginDocument(_ dialect: Dialect, isSequence: Bool = false) {
+        document = BodyUsageMeter(dialect, isSequence: isSequence)
         shape = .document
     }
 
@@ -67,6 +67,9 @@ struct ResponseMeter {
         case .stream: stream?.contentBytes ?? 0
         }
     }
+
+    /// Of a document: objects in its `data`.
+    var elements: Int64 { document?.elements ?? 0 }
 
     /// Of a stream: in how many pieces that text came.
     var contentPieces: Int64 { stream?.contentEvents ?? 0 }

@@ -10,6 +10,8 @@ final class Asked {
     /// Read once: a request sees one consistent state from its head to its record.
     let snapshot: RuntimeSnapshot
     let capability: RequestTarget.Capability
+    /// Nil for conversations and texts.
+    var media: MediaCall?
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     /// Those that mean something to a provider of the same dialect only.
@@ -75,6 +77,19 @@ extension Exchange {
                 let asked = Asked(
                     authentication, snapshot, capability, forwardedLines: lines, dialectLines: Accept.dialectLines(dialect, head, bytes),
                     traceID: traceID)
+                if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
+                asked.choice = try RoutingChoice.read(head, bytes)
+                noteAddress(asked, head, bytes)
+                stage = .receiving(asked)
+                return .receiveBody
+            case .media(let operation, let channel):
+                let (authentication, snapshot) = try authenticate(head, bytes, channel)
+                try Accept.checkBody(head, loop)
+                let (lines, traceID) = Accept.forwarded(head, bytes)
+                let asked = Asked(
+                    authentication, snapshot, operation.capability, forwardedLines: lines,
+                    dialectLines: Accept.dialectLines(.openAI, head, bytes), traceID: traceID)
+                asked.media = try MediaCall(operation, head, bytes)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
                 noteAddress(asked, head, bytes)

@@ -53,14 +53,24 @@ enum Translate {
         if let forward = admission.forward { return writeHead(&head, forward, admission, candidate, contentLength: contentLength) }
         head.put("POST ")
         head.put(candidate.target.pathPrefix(in: candidate.dialect))
-        head.put(admission.capability.path(in: candidate.dialect))
+        if let media = admission.media {
+            head.put(media.operation.path)
+        } else {
+            head.put(admission.capability.path(in: candidate.dialect))
+        }
         if !candidate.endpoint.pathSuffix.isEmpty { head.put(candidate.endpoint.pathSuffix) }
         head.put(" HTTP/1.1\r\nhost: ")
         head.put(candidate.endpoint.hostHeader)
         head.put("\r\n")
         head.put(candidate.credentialLine)
-        head.put("content-type: application/json\r\naccept: ")
-        head.put(admission.isStreaming ? "text/event-stream" : "application/json")
+        head.put("content-type: ")
+        if let media = admission.media {
+            head.put(media.contentType)
+            head.put("\r\naccept: */*")
+        } else {
+            head.put("application/json\r\naccept: ")
+            head.put(admission.isStreaming ? "text/event-stream" : "application/json")
+        }
         // Nothing compressed: a compressed answer could not be metered as it passes.
         head.put("\r\naccept-encoding: identity\r\nuser-agent: weir\r\nx-request-id: ")
         head.put(admission.requestID)

@@ -4,6 +4,8 @@ import Primitives
 /// What a request's path asks for.
 enum RequestTarget: Equatable {
     case generate(Capability, Dialect, Caller.Channel)
+    /// Images, sound, moderation: what is neither a conversation nor text.
+    case media(MediaOperation, Caller.Channel)
     case listModels(Caller.Channel)
     /// The name is the path's rest, still percent-encoded.
     case showModel(Caller.Channel, Range<Int>)
@@ -27,6 +29,9 @@ enum RequestTarget: Equatable {
         case countTokens = 60
         /// Handed on as it came.
         case forward = 55
+        case images = 85
+        case audio = 86
+        case moderations = 87
 
         var set: CapabilitySet {
             switch self {
@@ -34,6 +39,9 @@ enum RequestTarget: Equatable {
             case .completions: .completions
             case .embeddings: .embeddings
             case .forward: []
+            case .images: .images
+            case .audio: .audio
+            case .moderations: .moderations
             }
         }
 
@@ -50,12 +58,18 @@ enum RequestTarget: Equatable {
             case .completions: "/completions"
             case .embeddings: "/embeddings"
             case .countTokens: "/messages/count_tokens"
-            case .forward: ""
+            // What they have instead is of the operation.
+            case .forward, .images, .audio, .moderations: ""
             }
         }
 
         /// Whether its answer may be generated text.
-        var generates: Bool { self != .embeddings && self != .countTokens }
+        var generates: Bool {
+            switch self {
+            case .chat, .completions, .forward: true
+            case .embeddings, .countTokens, .images, .audio, .moderations: false
+            }
+        }
 
         var word: String {
             switch self {
@@ -64,6 +78,9 @@ enum RequestTarget: Equatable {
             case .embeddings: "embeddings"
             case .countTokens: "counting tokens"
             case .forward: "forwarding"
+            case .images: "images"
+            case .audio: "audio"
+            case .moderations: "moderations"
             }
         }
     }
@@ -99,6 +116,8 @@ enum RequestRouter {
             found = .generate(.countTokens, .messages, channel)
         } else if isWhole(bytes, rest, end, "/responses") {
             found = .generate(.chat, .responses, channel)
+        } else if let operation = MediaOperation.allCases.first(where: { isWhole(bytes, rest, end, $0.path) }) {
+            found = .media(operation, channel)
         } else if isWhole(bytes, rest, end, "/models") {
             found = .listModels(channel)
         } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
@@ -115,7 +134,7 @@ enum RequestRouter {
             return .unknown
         }
         switch found {
-        case .generate: return isPost ? found : .wrongMethod(allowed: "POST")
+        case .generate, .media: return isPost ? found : .wrongMethod(allowed: "POST")
         default: return isGet ? found : .wrongMethod(allowed: "GET, HEAD")
         }
     }

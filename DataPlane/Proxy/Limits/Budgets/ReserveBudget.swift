@@ -43,6 +43,15 @@ struct WorstCase {
             (cost, tokens) = (NanoDollars(0), 0)
             return
         }
+        if let media = admission.media {
+            let most = media.worst(admission)
+            (cost, tokens) = (NanoDollars(0), most.total)
+            for target in admission.route.targets {
+                guard let price = target.price(atMilliseconds: admission.admittedAt / 1000) else { continue }
+                cost = max(cost, Pricing.worstCase(input: most.input, output: most.output, beside: most, price.card))
+            }
+            return
+        }
         let window = admission.model.contextWindow
         var input = max(admission.requestBytes + admission.worstMediaTokens, admission.estimatedInputTokens)
         if window > 0 { input = min(input, window) }

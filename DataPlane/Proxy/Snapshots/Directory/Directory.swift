@@ -397,6 +397,10 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
     package static let chat = CapabilitySet(rawValue: 1)
     package static let completions = CapabilitySet(rawValue: 2)
     package static let embeddings = CapabilitySet(rawValue: 4)
+    package static let images = CapabilitySet(rawValue: 8)
+    /// Speech, transcriptions, translations.
+    package static let audio = CapabilitySet(rawValue: 16)
+    package static let moderations = CapabilitySet(rawValue: 32)
 
     /// Names this release does not know are left out.
     package init(names: some Sequence<String>) {
@@ -406,6 +410,9 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
             case "chat": insert(.chat)
             case "completions": insert(.completions)
             case "embeddings": insert(.embeddings)
+            case "images": insert(.images)
+            case "audio": insert(.audio)
+            case "moderations": insert(.moderations)
             default: break
             }
         }

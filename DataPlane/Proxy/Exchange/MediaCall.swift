@@ -1,0 +1,235 @@
+import Contract
+import Formats
+import NIOCore
+import Primitives
+import Wire
+
+/// What is asked for that is neither a conversation nor text, at OpenAI's paths for it.
+enum MediaOperation: UInt8, CaseIterable {
+    case imageGenerations, imageEdits, imageVariations
+    case speech, transcriptions, translations
+    case moderations
+
+    /// The provider's path below its base URL.
+    var path: StaticString {
+        switch self {
+        case .imageGenerations: "/images/generations"
+        case .imageEdits: "/images/edits"
+        case .imageVariations: "/images/variations"
+        case .speech: "/audio/speech"
+        case .transcriptions: "/audio/transcriptions"
+        case .translations: "/audio/translations"
+        case .moderations: "/moderations"
+        }
+    }
+
+    var capability: RequestTarget.Capability {
+        switch self {
+        case .imageGenerations, .imageEdits, .imageVariations: .images
+        case .speech, .transcriptions, .translations: .audio
+        case .moderations: .moderations
+        }
+    }
+
+    /// The request is a form with files in it.
+    fileprivate var takesForm: Bool {
+        switch self {
+        case .imageEdits, .imageVariations, .transcriptions, .translations: true
+        case .imageGenerations, .speech, .moderations: false
+        }
+    }
+
+    /// Its files are heard, not seen.
+    fileprivate var hears: Bool { self == .transcriptions || self == .translations }
+}
+
+/// A request for images, sound or moderation: what its body is, and what it may come to and came to, in tokens and in what is charged beside
+/// them. Everything else is as for any request of a model.
+final class MediaCall {
+    let operation: MediaOperation
+    /// Of the request's body, as the provider is told.
+    let contentType: [UInt8]
+    /// Between the parts of a form; nil for JSON.
+    private let boundary: [UInt8]?
+    /// The form, once it was read.
+    private(set) var form: FormScan?
+    private var text = RequestText()
+
+    /// - Throws: 415 for a body of a kind that the operation does not take.
+    init<Head: RequestHead & ~Copyable>(
+        _ operation: MediaOperation, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer
+    ) throws(Rejection) {
+        self.operation = operation
+        let type = head.text("content-type", bytes) ?? ""
+        boundary = FormScan.boundary(of: type)
+        if boundary != nil, operation.takesForm {
+            contentType = Array(type.utf8)
+        } else if operation.takesForm, operation.hears || !type.lowercased().hasPrefix("application/json") {
+            var rejection = Rejection.badRequest(
+                "unsupported_media_type", "Send a form: Content-Type: multipart/form-data with a boundary, and the file as a part of it.")
+            rejection.status = 415
+            throw rejection
+        } else {
+            contentType = Array("application/json".utf8)
+        }
+    }
+
+    /// Finds what decides about the request, in JSON or in a form.
+    func scan(_ body: ByteBuffer) throws(Rejection) -> RequestMembers {
+        guard operation.takesForm, let boundary else {
+            let members = try Dialect.openAI.scan(body)
+            text = body.withUnsafeReadableBytes { RequestText(members, of: $0) }
+            return members
+        }
+        let result: Result<FormScan, FormScan.Violation> = body.withUnsafeReadableBytes { bytes in
+            do throws(FormScan.Violation) {
+                return .success(try FormScan(bytes, boundary: boundary))
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch result {
+        case .failure(let violation): throw .badRequest("invalid_form", violation.reason, param: violation.field)
+        case .success(let form):
+            self.form = form
+            text.bytes = Int64(form.members.prompt?.count ?? 0)
+            return form.members
+        }
+    }
+
+    /// Whether an answer of this kind goes on its way as it comes: what is no JSON cannot be looked into.
+    func passes(_ kind: BodyKind) -> Bool {
+        switch kind {
+        case .eventStream: operation != .moderations
+        case .other: operation.capability == .audio
+        case .json, .needMore: false
+        }
+    }
+
+    // MARK: What it may come to
+
+    /// Tokens of the input by its text, and by what images and sound are likely to be.
+    func estimate(_ members: RequestMembers, of body: UnsafeRawBufferPointer) -> Int64 {
+        let tokens = (text.bytes &+ TokenEstimate.bytesPerToken &- 1) / TokenEstimate.bytesPerToken
+        guard let form else { return tokens }
+        return tokens + (operation.hears ? form.fileBytes / Self.likelyBytesPerSecond * Self.audioTokensPerSecond : form.files * 1024)
+    }
+
+    /// The most that the request can come to. Bounds of images and of sound are those of the models that there are: an image is at most 8,192
+    /// tokens either way, a second of sound ten that are heard or twenty-five that are spoken, and has a thousand bytes or more in any coding.
+    /// What a provider states beyond that is charged for all the same.
+    func worst(_ admission: Admission) -> TokenUsage {
+        var most = TokenUsage(input: text.bytes)
+        let asked = max(1, min(admission.members.n?.value ?? 1, 128))
+        let bound = admission.model.maxOutputTokens
+        switch operation {
+        case .imageGenerations, .imageEdits, .imageVariations:
+            most.images = asked
+            most.input += (form?.files ?? MediaCall.maximumImages) * Self.imageTokens
+            if operation == .imageGenerations { most.input = text.bytes }
+            most.output = (bound > 0 ? bound : Self.imageTokens) * asked
+        case .speech:
+            most.characters = text.characters
+            // Spoken slowly, at a quarter of the pace.
+            most.milliseconds = (text.characters / 2 + 10) * 1000
+            most.output = bound > 0 ? bound : most.milliseconds / 1000 * 25
+        case .transcriptions, .translations:
+            let seconds = (form?.fileBytes ?? 0) / Self.leastBytesPerSecond + 1
+            most.milliseconds = seconds * 1000
+            most.input += seconds * Self.audioTokensPerSecond
+            most.output = bound > 0 ? bound : max(2048, seconds * 10)
+        case .moderations: most.input = max(most.input, admission.estimatedInputTokens)
+        }
+        let window = admission.model.contextWindow
+        if window > 0 { most.input = min(most.input, window) }
+        return most
+    }
+
+    private static let imageTokens: Int64 = 8192
+    /// Of an edit that names its images instead of bringing them.
+    private static let maximumImages: Int64 = 16
+    private static let audioTokensPerSecond: Int64 = 10
+    private static let leastBytesPerSecond: Int64 = 1000
+    /// 64 kbit/s.
+    private static let likelyBytesPerSecond: Int64 = 8000
+
+    // MARK: What it came to
+
+    /// What the provider stated; where it stated nothing what is counted here: characters that were sent to be spoken, images that came. Sound
+    /// is measured by its bytes then, and tokens are estimated, where the price has nothing else.
+    func usage(_ reading: UsageReading, of attempt: Attempt) -> (TokenUsage, UsageFlags) {
+        let admission = attempt.admission
+        let card = attempt.price?.card
+        var usage = TokenUsage()
+        var flags: UsageFlags = []
+        let isStated = reading.present && (reading.mediaMilliseconds > 0 || !reading.flags.contains(.inputUnknown))
+        if isStated {
+            if !reading.flags.isDisjoint(with: [.invalid, .inconsistent, .oversize]) { flags.insert(.invalidUsage) }
+            if reading.flags.contains(.duplicate) { flags.insert(.duplicateUsage) }
+            usage = TokenUsage(
+                input: reading.inputTokens, output: reading.outputTokens, cachedInput: reading.cachedInputTokens)
+            if reading.hasKinds { usage.takeKinds(of: reading) }
+            // What such a model writes is what it is asked for, unless the provider says that some of it is text.
+            if operation.capability == .images, usage.imageOutput == 0 { usage.imageOutput = usage.output }
+            if operation == .speech, usage.audioOutput == 0 { usage.audioOutput = usage.output }
+        }
+        switch operation {
+        case .imageGenerations, .imageEdits, .imageVariations:
+            let came = attempt.meter.elements
+            usage.images = came > 0 ? came : isStated ? max(1, min(admission.members.n?.value ?? 1, 128)) : 0
+        case .speech: if !isStated { usage.characters = text.characters }
+        case .transcriptions, .translations, .moderations: break
+        }
+        guard !isStated else { return (usage, flags) }
+        if reading.present { flags.insert(.invalidUsage) }
+        let charges = card.map { $0.units } ?? UnitPrices()
+        if operation == .speech, charges.second > 0 {
+            usage.milliseconds = attempt.responseBytes * 1000 / Self.likelyBytesPerSecond
+            flags.formUnion([.estimated, .usageAbsent])
+        } else if operation.hears, charges.second > 0 {
+            usage.milliseconds = (form?.fileBytes ?? 0) * 1000 / Self.likelyBytesPerSecond
+            flags.formUnion([.estimated, .usageAbsent])
+        } else if charges.image == 0, charges.character == 0, operation != .moderations {
+            usage.input = admission.estimatedInputTokens
+            if operation == .speech { usage.output = attempt.responseBytes / Self.likelyBytesPerSecond * 25 }
+            if operation == .speech { usage.audioOutput = usage.output }
+            if operation.capability == .images { usage.output = usage.images * 1024 }
+            usage.imageOutput = operation.capability == .images ? usage.output : 0
+            if operation.hears { usage.output = attempt.responseBytes / TokenEstimate.bytesPerToken }
+            flags.formUnion([.estimated, .usageAbsent])
+        } else if operation == .moderations {
+            usage.input = admission.estimatedInputTokens
+            flags.insert(.estimated)
+        }
+        return (usage, flags)
+    }
+}
+
+/// How much a request says in words.
+private struct RequestText {
+    var bytes: Int64 = 0
+    var characters: Int64 = 0
+
+    init() {}
+
+    init(_ members: RequestMembers, of body: UnsafeRawBufferPointer) {
+        for range in [members.prompt, members.input, members.instructions] {
+            guard let range, range.upperBound <= body.count else { continue }
+            bytes += Int64(range.count)
+        }
+        guard let input = members.input, input.upperBound <= body.count, input.count >= 2, body[input.lowerBound] == 0x22 else { return }
+        let content = input.lowerBound + 1..<input.upperBound - 1
+        // As the provider counts them: what is escaped is one character.
+        characters = Int64(String(decoding: JSONText.unescape(body, content) ?? Array(body[content]), as: UTF8.self).unicodeScalars.count)
+    }
+}
+
+extension FormScan {
+    /// What turns a caller's form into that of the provider: the model's name there. Where the model is a part of the path, whatever stands in the
+    /// form is passed over there.
+    func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
+        let name = candidate.target.upstreamModelBytes
+        guard let model = members.model else { return [SpliceEdit(range: 0..<0, replacement: field("model", name))] }
+        return name == admission.requested.nameBytes ? [] : [SpliceEdit(range: model.value, replacement: name)]
+    }
+}

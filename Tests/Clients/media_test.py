@@ -1,0 +1,202 @@
+"""Images, sound and moderation through OpenAI's own Python SDK: what comes through, what it costs, and what is refused.
+
+Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients after a build.
+"""
+
+import asyncio
+import base64
+import decimal
+import io
+import os
+import socket
+import sys
+
+import openai
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
+
+from weirlab import LOOPBACK, Lab  # noqa: E402
+
+CHAT = ("chat", "completions", "embeddings")
+# What callers say: upstream model, capabilities, price.
+MODELS = {
+    "painter": ("sim-dalle", ["images"], {"input": "0", "output": "0", "per_image": "0.04"}),
+    "gpt-painter": ("sim-tokens-large", ["images"], {"input": "5", "output": "0", "image_input": "10", "image_output": "40"}),
+    "speaker": ("sim-tts", ["audio"], {"input": "0", "output": "0", "per_character": "0.000015"}),
+    "gpt-speaker": ("sim-tts", ["audio"], {"input": "0.6", "output": "0", "audio_output": "12"}),
+    "whisper": ("sim-duration", ["audio"], {"input": "0", "output": "0", "per_second": "0.0001"}),
+    "gpt-hearer": ("sim-tokens", ["audio"], {"input": "2.5", "output": "10", "audio_input": "6", "per_second": "0.0001"}),
+    "moderator": ("sim-moderation", ["moderations"], {"input": "0", "output": "0"}),
+    "chat": ("sim-ok", CHAT, {"input": "1", "output": "2"}),
+}
+SOUND = bytes(range(256)) * 100
+PICTURE = base64.b64decode("iVBORw0KGgo=") + bytes(5000)
+
+
+@pytest.fixture(scope="session")
+def lab():
+    with Lab("media", database=os.environ.get("WEIR_SDK_DATABASE", "sqlite")) as lab:
+        lab.start_simulator("--require-key", "sim-provider-key")
+        lab.start_control()
+        lab.create_tenant("Media")
+        lab.create_provider()
+        for name, (upstream, capabilities, price) in MODELS.items():
+            model = lab.create_model(name, upstream=upstream, capabilities=capabilities, price=False)
+            lab.admin.post("/prices", {"model_id": model, **price})
+        lab.talker = lab.create_key(capabilities=["chat"])["key"]
+        lab.roll_out()
+        lab.start_data_plane()
+        lab.wait_serving("chat")
+        yield lab
+        assert lab.traps() == []
+
+
+@pytest.fixture
+def client(lab):
+    with openai.OpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1", api_key=lab.key, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def charged(lab):
+    """The records of what a test did."""
+    before = {record["request_id"] for record in lab.wait_usage()}
+    return lambda: [record for record in lab.wait_usage() if record["request_id"] not in before]
+
+
+def dollars(record):
+    return decimal.Decimal(record["cost_nano"]) / 10**9
+
+
+def test_images_are_paid_by_the_image(client, charged):
+    answer = client.images.generate(model="painter", prompt="A sheep", n=2)
+    assert len(answer.data) == 2 and answer.data[0].b64_json
+    [record] = charged()
+    assert record["capability"] == "images" and record["status"] == "completed" and record["flags"] == []
+    assert record["token_kinds"] == {"images": 2} and dollars(record) == decimal.Decimal("0.08")
+
+
+def test_images_are_paid_by_their_tokens(client, charged):
+    answer = client.images.generate(model="gpt-painter", prompt="A sheep in the snow")
+    assert len(answer.data[0].b64_json) == 2_400_000 and answer.usage.output_tokens == 272
+    edited = client.images.edit(model="gpt-painter", image=[("a.png", PICTURE), ("b.png", PICTURE)], prompt="Make it night")
+    assert edited.usage.input_tokens_details.image_tokens == 2 * 323
+    varied = client.images.create_variation(model="gpt-painter", image=("a.png", PICTURE), n=3)
+    assert len(varied.data) == 3
+    events = list(client.images.generate(model="gpt-painter", prompt="A sheep", stream=True, partial_images=1))
+    assert [event.type for event in events] == ["image_generation.partial_image", "image_generation.completed"]
+    made = sorted(charged(), key=lambda record: record["admitted_at"])
+    assert [record["output_tokens"] for record in made] == [272, 272, 3 * 272, 272]
+    assert [record["token_kinds"]["image_output"] for record in made] == [272, 272, 3 * 272, 272]
+    assert made[1]["token_kinds"]["image_input"] == 646
+    assert dollars(made[0]) == decimal.Decimal(made[0]["input_tokens"] * 5 + 272 * 40) / 10**6
+    assert all(record["flags"] == [] for record in made)
+
+
+def test_speech_comes_byte_for_byte(client, charged):
+    answer = client.audio.speech.create(model="speaker", voice="alloy", input="Zwölf Boxkämpfer")
+    assert answer.response.headers["content-type"] == "audio/mpeg"
+    assert answer.content == b"ID3" + bytes((index * 31 & 0xFF) | 0x80 for index in range(1600))
+    with client.audio.speech.with_streaming_response.create(model="gpt-speaker", voice="alloy", input="Hello", stream_format="sse") as stream:
+        assert b"speech.audio.done" in stream.read()
+    by_character, by_token = sorted(charged(), key=lambda record: record["admitted_at"])
+    assert by_character["token_kinds"] == {"characters": 16} and dollars(by_character) == decimal.Decimal("0.00024")
+    assert by_token["token_kinds"]["audio_output"] == 25 and dollars(by_token) == decimal.Decimal("0.000303")
+    assert by_character["flags"] == by_token["flags"] == []
+
+
+def test_sound_is_paid_by_its_length_or_its_tokens(client, charged):
+    for model in ["whisper", "gpt-hearer"]:
+        assert client.audio.transcriptions.create(model=model, file=("a.mp3", SOUND)).text == "alpha bravo"
+    assert client.audio.translations.create(model="whisper", file=("a.mp3", SOUND)).text == "alpha bravo"
+    events = list(client.audio.transcriptions.create(model="gpt-hearer", file=("a.mp3", SOUND), stream=True))
+    assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
+    assert client.audio.transcriptions.create(model="whisper", file=("a.mp3", SOUND), response_format="text") == "alpha bravo\n"
+    records = sorted(charged(), key=lambda record: record["admitted_at"])
+    assert [record["model"] for record in records] == ["whisper", "gpt-hearer", "whisper", "gpt-hearer", "whisper"]
+    for index in [0, 2]:
+        assert records[index]["token_kinds"] == {"media_milliseconds": 25_000} and dollars(records[index]) == decimal.Decimal("0.0025")
+    for index in [1, 3]:
+        assert records[index]["token_kinds"] == {"audio_input": 250}
+        assert dollars(records[index]) == decimal.Decimal(250 * 6 + 7 * 10) / 10**6
+    # A text says nothing of its length: by the bytes that were sent, and the record says that it is an estimate.
+    assert records[4]["flags"] == ["estimated", "usage_absent"] and records[4]["token_kinds"] == {"media_milliseconds": 3200}
+
+
+def test_moderation_is_free_and_recorded(client, charged):
+    answer = client.moderations.create(model="moderator", input=["one", "two"])
+    assert len(answer.results) == 2 and not answer.results[0].flagged
+    [record] = charged()
+    assert record["capability"] == "moderations" and record["cost_nano"] == 0
+
+
+def test_many_at_once_and_without_the_version(lab):
+    async def ask():
+        async with openai.AsyncOpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[0].port}", api_key=lab.key, max_retries=0) as client:
+            return await asyncio.gather(*(client.audio.transcriptions.create(model="whisper", file=("a.mp3", SOUND)) for _ in range(16)))
+
+    assert [answer.text for answer in asyncio.run(ask())] == ["alpha bravo"] * 16
+
+
+def test_what_is_refused(lab, client):
+    lab.wait_serving("chat", key=lab.talker)
+
+    def refused(kind, call):
+        with pytest.raises(kind) as refusal:
+            call()
+        return refusal.value
+
+    assert refused(openai.NotFoundError, lambda: client.images.generate(model="nothing", prompt="x")).code == "model_not_found"
+    assert refused(openai.BadRequestError, lambda: client.images.generate(model="chat", prompt="x")).code == "unsupported_capability"
+    assert refused(openai.BadRequestError, lambda: client.chat.completions.create(model="painter", messages=[])).code == "unsupported_capability"
+    # The provider's own words for what only it knows.
+    assert "between 1 and 10" in refused(openai.BadRequestError, lambda: client.images.generate(model="painter", prompt="x", n=11)).message
+    with openai.OpenAI(base_url=str(client.base_url), api_key=lab.talker, max_retries=0) as talker:
+        assert refused(openai.PermissionDeniedError, lambda: talker.images.generate(model="painter", prompt="x")).code == "capability_not_allowed"
+    sound = io.BytesIO(SOUND)
+    twice = refused(
+        openai.BadRequestError,
+        lambda: client.audio.transcriptions.create(model="whisper", file=sound, extra_body={"Model": "gpt-hearer"}))
+    assert twice.code == "invalid_form"
+
+
+def raw(lab, path, body, content_type):
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {lab.key}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    with socket.create_connection((LOOPBACK, lab.data_planes[0].port), timeout=60) as connection:
+        connection.sendall(head.encode() + body)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def part(name, value, more=""):
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n'
+
+
+def test_forms_that_two_readers_could_read_as_two_requests(lab):
+    file = part("file", "sound", '; filename="a.mp3"')
+    form = 'multipart/form-data; boundary="b"'
+    good = (part("model", "whisper") + file + "--b--\r\n").encode()
+    assert raw(lab, "/v1/audio/transcriptions", good, form)[0] == 200
+    # The model may stand behind the file; a boundary within the file is none without its line.
+    late = (part("file", "so--bund\r\n--c", '; filename="a.mp3"') + part("model", "whisper") + "--b--").encode()
+    assert raw(lab, "/v1/audio/transcriptions", late, form)[0] == 200
+    bad = [
+        part("model", "whisper") + part("model", "gpt-hearer") + file + "--b--\r\n",
+        part("model", "whisper", '; filename="x"') + file + "--b--\r\n",
+        part("MODEL", "whisper") + file + "--b--\r\n",
+        part("model", "whisper") + file,
+        "preamble\r\n" + part("model", "whisper") + file + "--b--\r\n",
+        part("model", "whisper") + file + "--b--\r\nepilogue",
+        part("model", "whis per") + file + "--b--\r\n",
+        part('mo\\"del', "whisper") + file + "--b--\r\n",
+        "--b\r\n\r\nwhisper\r\n--b--\r\n",
+        "",
+    ]
+    for text in bad:
+        status, answer = raw(lab, "/v1/audio/transcriptions", text.encode(), form)
+        assert status == 400, (text, answer)
+    for kind in ["application/json", "multipart/form-data", "multipart/form-data; boundary=b; boundary=c", "text/plain"]:
+        assert raw(lab, "/v1/audio/transcriptions", good, kind)[0] == 415

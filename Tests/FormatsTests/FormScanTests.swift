@@ -1,0 +1,75 @@
+import Formats
+import Testing
+
+@Suite("Forms of requests")
+struct FormScanTests {
+    private func scan(_ text: String, boundary: String = "b") throws(FormScan.Violation) -> FormScan {
+        let bytes = Array(text.utf8)
+        let result: Result<FormScan, FormScan.Violation> = bytes.withUnsafeBytes { bytes in
+            do throws(FormScan.Violation) { return .success(try FormScan(bytes, boundary: Array(boundary.utf8))) } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    private func part(_ name: String, _ value: String, _ more: String = "") -> String {
+        "--b\r\nContent-Disposition: form-data; name=\"\(name)\"\(more)\r\n\r\n\(value)\r\n"
+    }
+
+    @Test func findsWhatDecides() throws {
+        let text =
+            part("file", "a\r\n--c\r\n\r\nb", "; filename=\"a;b.mp3\"\r\nContent-Type: audio/mpeg") + part("model", "whisper-1")
+            + part("n", "3") + part("stream", "true") + part("prompt", "Grüße") + part("image[]", "xyz", "; filename=x") + "--b--\r\n"
+        let form = try scan(text)
+        let bytes = Array(text.utf8)
+        #expect(form.files == 2 && form.fileBytes == 14)
+        #expect(String(decoding: bytes[try #require(form.members.model).content], as: UTF8.self) == "whisper-1")
+        #expect(String(decoding: bytes[try #require(form.members.prompt)], as: UTF8.self) == "Grüße")
+        #expect(form.members.n?.value == 3 && form.members.isStreaming)
+        // A form without a model gets one at its begin.
+        let added = String(decoding: form.field("model", Array("m".utf8)), as: UTF8.self) + part("prompt", "x") + "--b--"
+        #expect(try scan(added).members.model?.content.count == 1)
+    }
+
+    @Test func everyPieceOfAFormIsRefusedOrWhole() throws {
+        let text = part("model", "m") + part("file", "\r\n--", "; filename=\"f\"") + "--b--\r\n"
+        let bytes = Array(text.utf8)
+        for length in 0..<bytes.count - 2 {
+            #expect(throws: FormScan.Violation.self, "\(length)") { try scan(String(decoding: bytes[..<length], as: UTF8.self)) }
+        }
+        _ = try scan(String(decoding: bytes.dropLast(2), as: UTF8.self))
+        // Nothing that anybody sends may end the process.
+        var dice = SystemRandomNumberGenerator()
+        for _ in 0..<2000 {
+            var changed = bytes
+            for _ in 0..<3 { changed[Int.random(in: 0..<changed.count, using: &dice)] = .random(in: 0...255, using: &dice) }
+            _ = changed.withUnsafeBytes { bytes in try? FormScan(bytes, boundary: Array("b".utf8)) }
+        }
+    }
+
+    @Test func refusesWhatTwoReadersReadDifferently() {
+        for text in [
+            part("model", "a") + part("model", "b") + "--b--", part("Model", "a") + "--b--",
+            part("model", "a", "; filename=\"m\"") + "--b--",
+            part("model", "") + "--b--", part("n", "one") + "--b--", part("mo\\del", "a") + "--b--", " " + part("model", "a") + "--b--",
+            part("model", "a") + "--b--x", part("model", "a") + "--b --", part("model", "a", "; name=\"n\"") + "--b--",
+            part("model", "a", "\r\nContent-Transfer-Encoding: base64") + "--b--",
+            "--b\r\nContent-Disposition: form-data; name=\"model\r\n\r\na\r\n--b--", "--b\r\nContent-Type: x\r\n\r\na\r\n--b--",
+            String(repeating: part("x", ""), count: 300) + "--b--",
+        ] {
+            #expect(throws: FormScan.Violation.self, "\(text.prefix(200))") { try scan(text) }
+        }
+    }
+
+    @Test func readsTheBoundary() {
+        for (type, boundary) in [
+            ("multipart/form-data; boundary=abc", "abc"), ("Multipart/Form-Data;charset=utf-8; Boundary=\"a'b:c\"", "a'b:c"),
+            ("multipart/form-data", nil), ("multipart/form-data; boundary=", nil), ("multipart/form-data; boundary=\"a b\"", nil),
+            ("multipart/form-data; boundary=a; boundary=b", nil), ("multipart/mixed; boundary=a", nil), ("", nil),
+            ("multipart/form-data; boundary=" + String(repeating: "a", count: 71), nil),
+        ] {
+            #expect(FormScan.boundary(of: type) == boundary.map { Array($0.utf8) }, "\(type)")
+        }
+    }
+}
