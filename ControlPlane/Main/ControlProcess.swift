@@ -54,6 +54,8 @@ struct ControlProcess: Sendable {
         let findings = FindingAlerts(StatusService(control, fleet: fleet.administration))
         let purge = PurgeService(
             installation.domain, retentionMilliseconds: Int64(settings.deletedRetentionDays) * 86_400_000)
+        let retention = RetentionService(
+            installation.domain, auditDays: settings.auditLogRetentionDays, logDays: settings.logRetentionDays, metrics: metrics)
         let work = LeasedWork(
             installation.domain, holder: fleet.replica,
             jobs: fleet.jobs + [
@@ -68,6 +70,8 @@ struct ControlProcess: Sendable {
                 LeasedWork.Job("webhooks", every: .seconds(2)) { try await control.webhooks.reconcile() },
                 LeasedWork.Job("old_webhook_messages", every: .seconds(3600)) { try await control.webhooks.purge() },
                 LeasedWork.Job("purge_deleted", every: .seconds(3600)) { try await purge.purge() },
+                // Once a day; asked for more often, since another replica may have to take over.
+                LeasedWork.Job("retention", every: .seconds(900)) { try await retention.purgeDaily() },
                 LeasedWork.Job("old_freezes", every: .seconds(3600)) { try await control.freezes.removeOld() },
             ], metrics: metrics, logger: logger)
         services = [BackgroundWork(work: work), fleet, http]

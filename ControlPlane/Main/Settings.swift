@@ -17,6 +17,8 @@ struct ControlOptions: Sendable, ConfiguredProgram {
     var reportConnections = 2
     var reportTimeoutSeconds = 20
     var deletedRetentionDays = 30
+    var auditLogRetentionDays = 30
+    var logRetentionDays = 90
     var masterKeyFile: String?
     var secondMasterKeyFile: String?
     var createMasterKey = false
@@ -63,6 +65,12 @@ struct ControlOptions: Sendable, ConfiguredProgram {
         .number("report-connections", \.reportConnections, in: 1...100, "Connections for reports, beside the others."),
         .number("report-timeout-seconds", \.reportTimeoutSeconds, in: 1...35, "A report that takes longer is stopped."),
         .number("deleted-retention-days", \.deletedRetentionDays, in: 1...3650, "After so many days, what was deleted goes for good."),
+        .number(
+            "audit-log-retention-days", \.auditLogRetentionDays, in: 1...3650, alsoNamed: "AUDIT_LOG_RETENTION_DAYS",
+            "After so many days, what the audit log says of changes and of refused attempts goes for good."),
+        .number(
+            "log-retention-days", \.logRetentionDays, in: 1...3650, alsoNamed: "LOG_RETENTION_DAYS",
+            "After so many days, the records of single requests go for good; sums, the ledger and statements stay."),
         .text(
             "master-key-file", \.masterKeyFile, placeholder: "path",
             "File with the 32 bytes, in base64, that encrypt provider credentials; none: master.key in the data directory."),
@@ -139,6 +147,10 @@ struct Settings: Sendable {
     let reportTimeoutSeconds: Int
     /// `--deleted-retention-days`, 30: data planes that were away for less hear of each deletion by itself.
     let deletedRetentionDays: Int
+    /// `--audit-log-retention-days`, 30: long enough to look into last month, short enough for a rule about personal data.
+    let auditLogRetentionDays: Int
+    /// `--log-retention-days`, 90: a quarter, so that a bill can be disputed while its records are here. A month that is not closed keeps them.
+    let logRetentionDays: Int
     /// How long a database that does not answer is waited for at the start, seconds: machines boot in any order.
     let databasePatienceSeconds = 60
     /// How long requests and streams under way may take after SIGTERM, seconds: below what systemd and Kubernetes wait.
@@ -190,6 +202,8 @@ struct Settings: Sendable {
         reportConnections = options.reportConnections
         reportTimeoutSeconds = options.reportTimeoutSeconds
         deletedRetentionDays = options.deletedRetentionDays
+        auditLogRetentionDays = options.auditLogRetentionDays
+        logRetentionDays = options.logRetentionDays
         masterKeyFile = options.masterKeyFile.map(Self.absolute) ?? "\(directory)/master.key"
         secondMasterKeyFile = options.secondMasterKeyFile.map(Self.absolute)
         createMasterKey = options.createMasterKey || databaseURL.hasPrefix("sqlite:")

@@ -52,11 +52,13 @@ package struct Setting<Target>: Sendable {
 
     // MARK: Kinds
 
+    /// - Parameter alias: another environment variable by which it is known elsewhere.
     package static func number(
         _ name: String, _ path: any WritableKeyPath<Target, Int> & Sendable, _ unit: Unit = .none, in range: ClosedRange<Int>,
-        _ help: String
+        alsoNamed alias: String? = nil, _ help: String
     ) -> Setting {
-        Setting(name, .number(unit, range), help, show: { String($0[keyPath: path]) }) { value, target throws(SettingProblem) in
+        Setting(name, .number(unit, range), help, alias: alias, show: { String($0[keyPath: path]) }) {
+            value, target throws(SettingProblem) in
             guard case .number(let number) = value, range.contains(number) else {
                 throw SettingProblem("has to be a number from \(range.lowerBound) to \(range.upperBound)")
             }

@@ -18,6 +18,7 @@ package struct StatusRoutes: RouteGroup {
                 .told("draft", .object(Self.draft), "What publishing the draft would change."),
                 .told("data_planes", .objects(Self.planes, maximum: 200), "Those that are not revoked, newest first."),
                 .told("endpoints_in_trouble", .objects(Shapes.endpointState, maximum: 100), "What is failing or refused somewhere."),
+                .told("retention", .objects(Self.retention, maximum: 10), "What was purged last, kind by kind."),
                 .told("findings", .objects(Self.findings, maximum: 10_000), "What needs attention, the worst first."),
             ])
         }
@@ -47,6 +48,14 @@ package struct StatusRoutes: RouteGroup {
         .told("behind", .flag, "Whether it has yet to take what is in force."),
         .told("outbox_batches", .number, "Batches of usage that it has not delivered.", nullable: true),
         .told("clock_ahead_ms", .anything, "How far its clock is ahead of the control plane's; null: it did not say."),
+    ]
+
+    private static let retention: [FieldShape] = [
+        .told("records", .word(RetainedRecords.allCases.map(\.rawValue)), "Which kind."),
+        .told("ran_at", .time, "When it was looked through last; null: not yet.", nullable: true),
+        .told("before", .time, "What is from before is gone."), .told("removed", .number, "By the last run."),
+        .told("removed_total", .number, "By all of them."),
+        .told("held", Shapes.words, "Why more is kept than was asked for.", nullable: true),
     ]
 
     private static let findings: [FieldShape] = [

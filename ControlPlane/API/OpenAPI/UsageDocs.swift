@@ -44,6 +44,10 @@ enum UsageDocs {
             told("until", .time, "When it ends; not included. Where none is given, the end of today."),
             told("time_zone", words, "Whose hours, days and months they are."),
             told("as_of", .time, "What ended before is known of every data plane; null: one cannot say.", nullable: true),
+            told(
+                "records_since", .time,
+                "Single records from before are purged: of that time the sums of whole days (UTC) are here, and parts of days, hours, endpoints and errors are not. Null: nothing is missing.",
+                nullable: true),
             told("group_by", .list(.text(maximum: 80), 0...UsageReportRequest.maximumGroups), "What it is summed by."),
             told("sort", .word(UsageReportRequest.Order.words), "The order of the groups."),
             told("items", .objects(groups(for: reader) + sums, maximum: UsageReportRequest.maximumLimit), "The groups."),

@@ -36,6 +36,9 @@ struct InvoiceReport {
     var unposted = InvoiceSum()
     /// Charged without a record in a chain.
     var unsigned = InvoiceSum()
+    /// Of a month whose records are gone: from before when they are, and what is charged for those that are not here.
+    var purgedBefore: String?
+    var purged = InvoiceSum()
     var otherMonths: Int64 = 0
     var uncharged: Int64 = 0
     /// Charged less than was signed.
@@ -46,6 +49,11 @@ struct InvoiceReport {
     var open: [String] {
         var lines: [String] = []
         if unsigned != InvoiceSum() { lines.append("\(unsigned.text): no data plane signed records of them") }
+        if let purgedBefore {
+            lines.append(
+                "\(purged.text): the control plane keeps no records from before \(purgedBefore.prefix(10)). What it still shows: the ledger's lines add up, and how many records each data plane signed. An invoice that was fetched before proves them"
+            )
+        }
         for chain in chains where !chain.isClosed {
             lines.append(
                 chain.signed < chain.last
@@ -59,11 +67,19 @@ struct InvoiceReport {
 
     /// - Parameter isPinned: The keys were known before.
     func lines(isPinned: Bool) -> [String] {
-        var lines = [
-            "Invoice of \(tenant.visible) (\(tenantID)) for \(month), made \(madeAt)",
-            "  \(records) records in \(chains.count) chains: each in its place, none added, dropped or changed",
-            "  charged for the month: \(charged.text), day by day what the statement's lines of usage come to",
-            "  signatures of heads: \(heads), all good",
+        var lines = ["Invoice of \(tenant.visible) (\(tenantID)) for \(month), made \(madeAt)"]
+        if purgedBefore == nil {
+            lines += [
+                "  \(records) records in \(chains.count) chains: each in its place, none added, dropped or changed",
+                "  charged for the month: \(charged.text), day by day what the statement's lines of usage come to",
+            ]
+        } else {
+            lines.append(
+                "  \(chains.reduce(0) { $0 + $1.last }) records in \(chains.count) chains by their heads; the records themselves are purged"
+            )
+        }
+        lines += [
+            "  signatures of heads: \(heads), all good"
         ]
         if unposted != InvoiceSum() { lines.append("  of it not posted to the ledger yet: \(unposted.text)") }
         if otherMonths > 0 { lines.append("  records of other months between them: \(otherMonths)") }
@@ -83,7 +99,10 @@ struct InvoiceReport {
             "result": .string(isWhole ? "proved" : "open"), "tenant_id": .string(tenantID), "month": .string(month),
             "records": .int(records), "chains": .int(Int64(chains.count)), "heads": .int(Int64(heads)),
             "charged_requests": .int(charged.requests), "charged_nano": .int(charged.nano), "unsigned_requests": .int(unsigned.requests),
-            "unsigned_nano": .int(unsigned.nano), "uncharged": .int(uncharged), "keys_pinned": .bool(isPinned), "open": .strings(open),
+            "unsigned_nano": .int(unsigned.nano), "uncharged": .int(uncharged), "keys_pinned": .bool(isPinned),
+            "purged_before": purgedBefore.map { .string($0) } ?? .null, "purged_requests": .int(purged.requests),
+            "purged_nano": .int(purged.nano),
+            "open": .strings(open),
         ]
     }
 }

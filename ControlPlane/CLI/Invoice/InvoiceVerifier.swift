@@ -35,6 +35,8 @@ struct InvoiceVerifier {
     private var balance: Int64?
     private var hasClosed = false
     private var hasEnded = false
+    /// The control plane says that it has the month's records no more.
+    private var isPurged: Bool { report.purgedBefore != nil }
     private var stated = (requests: Int64(0), nano: Int64(0), chains: Int64(0))
     /// By day: what the statement's lines come to, and what its records do.
     private var used: [Int64: InvoiceSum] = [:]
@@ -70,6 +72,10 @@ struct InvoiceVerifier {
         case "key": try key(value)
         case "opening", "usage", "top_up", "adjustment", "closing": try book(kind, value)
         case "unposted", "unsigned": try sum(kind, value)
+        case "unproved":
+            guard isPurged else { throw fault("says that records were purged, which the first line does not") }
+            try sum(kind, value)
+        case "purged": try purged(value)
         case "chain": try beginChain(value)
         case "head": try head(value)
         case "record": try record(value)
@@ -121,6 +127,7 @@ struct InvoiceVerifier {
         guard parts.count == 2, (1970...9998).contains(parts[0]), (1...12).contains(parts[1]) else { throw fault("names no month") }
         let next = parts[1] == 12 ? (parts[0] + 1, 1 as Int64) : (parts[0], parts[1] + 1)
         days = RFC3339.days(year: parts[0], month: parts[1], day: 1)..<RFC3339.days(year: next.0, month: next.1, day: 1)
+        report.purgedBefore = value["purged_before"]?.stringValue
         stated = (try number(value, "requests"), try number(value, "usage_nano"), try number(value, "chains"))
     }
 
@@ -176,7 +183,7 @@ struct InvoiceVerifier {
         }
         try endChain()
         try add(sum, to: &charged[day, default: InvoiceSum()])
-        try add(sum, to: &report.unsigned)
+        if kind == "unproved" { try add(sum, to: &report.purged) } else { try add(sum, to: &report.unsigned) }
     }
 
     private func add(_ sum: InvoiceSum, to total: inout InvoiceSum) throws(InvoiceFault) {
@@ -273,6 +280,18 @@ struct InvoiceVerifier {
             report.uncharged += 1
         default: throw fault("has an unknown state")
         }
+        self.chain = chain
+    }
+
+    /// Records that the control plane has no more: how many there were is known by the head behind them.
+    private mutating func purged(_ value: JSONValue) throws(InvoiceFault) {
+        guard isPurged else { throw fault("says that records were purged, which the first line does not") }
+        guard var chain else { throw fault("belongs to no chain") }
+        let (first, last) = (try number(value, "first"), try number(value, "last"))
+        guard first == chain.number + 1, last >= first, last <= chain.last else {
+            throw fault("says that the records \(first) to \(last) were purged, where \(chain.number + 1) of \(chain.last) follows")
+        }
+        (chain.number, chain.link) = (last, nil)
         self.chain = chain
     }
 

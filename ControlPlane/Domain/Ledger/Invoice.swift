@@ -64,7 +64,7 @@ package final class Invoice: Sendable {
             "kind": "invoice", "format": .string(Self.format), "tenant_id": .string(statement.tenantID.rawValue),
             "tenant": .string(statement.tenant), "month": .string(statement.month.text), "made_at": .time(madeAt),
             "requests": .int(usage.reduce(0) { $0 &+ $1.requests }), "usage_nano": .int(usage.reduce(0) { $0 &- $1.amountNano }),
-            "chains": .int(Int64(plan.chains.count)),
+            "chains": .int(Int64(plan.chains.count)), "purged_before": .time(plan.purgedBefore),
         ]
         return [head] + plan.dataPlanes.map(\.json) + statement.booked
             + plan.unposted.sorted { $0.key < $1.key }.map { Self.sum("unposted", day: $0.key, $0.value) }
@@ -90,6 +90,12 @@ package final class Invoice: Sendable {
             // Signed again while the chain rested.
             if let last = chain.last, last.number == after, last != chain.opening { lines.append(last.json) }
         }
+        guard plan.purgedBefore == nil else {
+            addPurged(chain, after: after, to: &lines)
+            state.number = nil
+            state.chain += 1
+            return
+        }
         let rows = try await domain.report(as: scope) { c in
             try SignedUsageTable.list(c, chain.key, after: after, through: chain.numbers.upperBound - 1, limit: Self.rowsAtOnce)
         }
@@ -114,6 +120,18 @@ package final class Invoice: Sendable {
         if number < chain.numbers.upperBound - 1 { lines.append(Self.gap(number + 1, chain.numbers.upperBound - 1)) }
         state.number = nil
         state.chain += 1
+    }
+
+    /// Of a chain whose records are gone, what remains: how many there were, by the heads that were signed.
+    private func addPurged(_ chain: InvoicePlan.Chain, after: Int64, to lines: inout [JSONValue]) {
+        let end = chain.numbers.upperBound - 1
+        let signed = min(end, max(after, chain.last?.number ?? after))
+        func add(_ first: Int64, _ last: Int64) {
+            if first <= last { lines.append(["kind": "purged", "first": .int(first), "last": .int(last)]) }
+        }
+        add(after + 1, signed)
+        if let last = chain.last, last.number == signed, signed > after { lines.append(last.json) }
+        add(signed + 1, end)
     }
 
     /// Records that are not here.
@@ -148,7 +166,9 @@ package final class Invoice: Sendable {
             let (all, proved) = (total[day] ?? BillingSum(), state.charged[day] ?? BillingSum())
             guard all != proved else { continue }
             lines.append(
-                Self.sum("unsigned", day: day, BillingSum(requests: all.requests &- proved.requests, nano: all.nano &- proved.nano)))
+                Self.sum(
+                    plan.purgedBefore == nil ? "unsigned" : "unproved", day: day,
+                    BillingSum(requests: all.requests &- proved.requests, nano: all.nano &- proved.nano)))
         }
         lines.append(["kind": "end", "lines": .int(state.lines + Int64(lines.count)), "records": .int(state.records)])
         state.isOver = true

@@ -31,6 +31,8 @@ struct InvoicePlan: Sendable {
     let unposted: [Int64: BillingSum]
     let chains: [Chain]
     let dataPlanes: [DataPlane]
+    /// Records from before (Unix milliseconds) are gone, those of the whole month among them; nil: they are here.
+    let purgedBefore: Int64?
 
     init(_ c: any SQLConnection, of tenantID: TenantID, month: BillingMonth) throws {
         statement = try BillingLedger.statement(c, of: tenantID, month: month)
@@ -39,6 +41,8 @@ struct InvoicePlan: Sendable {
         }
         chains = try Self.chains(c, tenantID: tenantID.rawValue, month: month)
         dataPlanes = try Self.dataPlanes(c, Set(chains.map(\.key.dataPlaneID)))
+        let purged = try RetentionRunsTable.before(c, kind: RetainedRecords.invoices.rawValue) ?? 0
+        purgedBefore = month.milliseconds.upperBound <= purged ? purged : nil
     }
 
     static func dataPlanes(_ c: any SQLConnection, _ ids: Set<String>) throws -> [DataPlane] {
@@ -57,10 +61,7 @@ struct InvoicePlan: Sendable {
             let heads = try UsageHeadsTable.list(c, row.key)
             // One that began after it.
             guard stretch != nil || heads.first.map({ $0.signedAt < times.upperBound }) ?? false else { return nil }
-            let opening =
-                heads.last { head in
-                    head.signedAt < times.lowerBound && stretch.map { head.number < $0.lowerBound } ?? true
-                } ?? stretch.flatMap { stretch in heads.last { $0.number < stretch.lowerBound } }
+            let opening = Self.opening(heads, before: times.lowerBound, stretch)
             let through = stretch?.upperBound ?? opening?.number ?? 0
             let last = heads.first { $0.signedAt >= times.upperBound && $0.number >= through } ?? heads.last
             let first = (opening?.number ?? 0) + 1
@@ -69,6 +70,17 @@ struct InvoicePlan: Sendable {
                 key: row.key, opening: opening, last: last.flatMap { $0.number >= first - 1 ? $0 : nil }, numbers: first..<end + 1,
                 verdicts: first <= end ? try UsageVerdictsTable.find(c, row.key, numbers: first...end) : [:], broken: row.broken)
         }
+    }
+}
+
+extension InvoicePlan {
+    /// What a month's stretch of a chain follows.
+    /// - Parameters:
+    ///   - start: Of the month, Unix milliseconds.
+    ///   - stretch: Where its records are, about; nil: there are none.
+    static func opening(_ heads: [UsageHeadRow], before start: Int64, _ stretch: ClosedRange<Int64>?) -> UsageHeadRow? {
+        heads.last { head in head.signedAt < start && stretch.map { head.number < $0.lowerBound } ?? true }
+            ?? stretch.flatMap { stretch in heads.last { $0.number < stretch.lowerBound } }
     }
 }
 

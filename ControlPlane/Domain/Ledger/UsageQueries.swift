@@ -72,7 +72,15 @@ package struct UsageQueries: Sendable {
     package func record(_ id: RequestID, for reader: UsageReader) async throws -> UsageRecord {
         let filter = UsageFilter(from: 0, to: .max, [.request: .blob(id.bytes)])
         let (found, names) = try await named(filter, PageRequest(limit: 1), as: reader.scope)
-        guard let row = found.items.first else { throw DomainError.notFound(kind: "usage record", id: id.text) }
+        guard let row = found.items.first else {
+            let before = try await domain.read(as: .all) { try RetentionRunsTable.before($0, kind: RetainedRecords.usage.rawValue) }
+            // An id begins with the time.
+            guard let before, let time = Int64(exactly: id.high >> 16), time < before else {
+                throw DomainError.notFound(kind: "usage record", id: id.text)
+            }
+            let day = RFC3339.string(milliseconds: before).prefix(10)
+            throw DomainError.notFound(kind: "usage record any more, since those from before \(day) are purged:", id: id.text)
+        }
         return UsageRecord(row, names)
     }
 

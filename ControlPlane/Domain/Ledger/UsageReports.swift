@@ -72,6 +72,8 @@ private struct FoundUsage {
     /// Of what is named by an identifier.
     let names: [String: String]
     let reader: UsageReader
+    /// Unix milliseconds: records from before are purged.
+    let purgedBefore: Int64?
 
     var json: JSONValue {
         var shown = UsageSums()
@@ -84,6 +86,7 @@ private struct FoundUsage {
             "group_by": .strings(request.groups.map(\.word)), "sort": .string(request.order.word),
             "items": .array(found.rows.map { .object(group($0).merging(sums($0))) }), "totals": .object(sums(found.totals)),
         ]
+        object["records_since"] = .time(purgedBefore.flatMap { $0 > from ? $0 : nil })
         object["others"] =
             found.others == 0
             ? .null : .object(JSONObject(members: [.init(name: "groups", value: .int(found.others))]).merging(sums(others)))
@@ -194,7 +197,7 @@ extension UsageQueries {
                 FoundUsage(
                     request: request, from: from, until: until, found: found,
                     positions: try UsagePositions(c, servingTenant: request.query[.tenant], now: now), names: try EntityNames.of(ids, c),
-                    reader: reader))
+                    reader: reader, purgedBefore: try RetentionRunsTable.before(c, kind: RetainedRecords.usage.rawValue)))
         }
     }
 

@@ -27,6 +27,7 @@ package struct Finding: Sendable, Hashable {
         case tokenExpires = "token_expires", keyExpires = "key_expires"
         case budgetNear = "budget_near", budgetExhausted = "budget_exhausted", sliceStranded = "slice_stranded"
         case sliceAlarm = "slice_alarm", budgetsRecovering = "budgets_recovering"
+        case purgeLate = "purge_late", retentionHeld = "retention_held"
         case webhookFailing = "webhook_failing"
         case certificateExpires = "certificate_expires", masterKeyOld = "master_key_old", operatorWarning = "operator_warning"
     }

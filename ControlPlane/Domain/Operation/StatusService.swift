@@ -53,6 +53,8 @@ package struct StatusService: Sendable {
             findings += try DIDDocumentsTable.failing(c, limit: Self.maximumOfAKind).map(Self.finding(ofDocument:))
             findings += try BudgetStateService.findings(c, now: now)
             findings += try WebhookService.findings(c)
+            let retention = try RetentionRunsTable.list(c)
+            findings += retention.compactMap { RetentionService.finding(of: $0, now: now) }
             let old = try CiphertextsTable.count(c, underOtherKeysThan: masterKeyID)
             if old > 0 {
                 findings.append(
@@ -70,6 +72,7 @@ package struct StatusService: Sendable {
                 version: weirVersion, now: now, database: c.dialect.rawValue, latestVersion: releases.latest?.version,
                 baselineVersion: releases.baselineVersion, candidate: releases.candidate, draftChanges: releases.changes.entries.count,
                 draftAuthors: releases.authors, planes: fleet.planes, endpointsInTrouble: Array(troubles.prefix(Self.maximumEndpoints)),
+                retention: retention,
                 findings: order.flatMap { severity in findings.filter { $0.severity == severity } })
         }
     }

@@ -1,5 +1,6 @@
 import Nouns
 package import Primitives
+import Storage
 
 /// The whole installation at one moment, on one screen: what is in force, how the fleet follows, and what needs somebody's attention.
 package struct SystemStatus: Sendable, Hashable {
@@ -48,6 +49,8 @@ package struct SystemStatus: Sendable, Hashable {
     package let draftAuthors: [String]
     package let planes: [Plane]
     package let endpointsInTrouble: [EndpointState]
+    /// What was purged last, kind by kind.
+    let retention: [RetentionRun]
     /// The worst first.
     package let findings: [Finding]
 
@@ -64,7 +67,7 @@ package struct SystemStatus: Sendable, Hashable {
             } ?? .null,
             "draft": ["changes": .int(Int64(draftChanges)), "authors": .strings(draftAuthors)],
             "data_planes": .array(planes.map(\.json)), "endpoints_in_trouble": .array(endpointsInTrouble.map(\.json)),
-            "findings": .array(findings.map(\.json)),
+            "retention": .array(retention.map(\.json)), "findings": .array(findings.map(\.json)),
         ]
     }
 }

@@ -158,6 +158,25 @@ package enum UsageTable {
     private static let newest = NewestFirst(
         table: "usage_records", columns: UsageRow.columns, order: ("admitted_at_us", "request_id"))
 
+    /// How many records there are of a time (Unix microseconds).
+    package static func count(_ c: any SQLConnection, admitted times: Range<Int64>) throws -> Int64 {
+        try c.first(
+            "SELECT COUNT(*) AS number FROM usage_records WHERE admitted_at_us >= $1 AND admitted_at_us < $2",
+            [.int(times.lowerBound), .int(times.upperBound)])?.int("number") ?? 0
+    }
+
+    /// Takes away about `limit` of the oldest records that were admitted before a moment (Unix microseconds).
+    /// - Returns: how many went, and whether there are more.
+    package static func purge(_ c: any SQLConnection, before: Int64, limit: Int) throws -> (gone: Int, hasMore: Bool) {
+        let last = try c.first(
+            "SELECT admitted_at_us FROM usage_records WHERE admitted_at_us < $1 ORDER BY admitted_at_us LIMIT 1 OFFSET $2",
+            [.int(before), .int(Int64(limit))])
+        let end = try last?.int("admitted_at_us") ?? before
+        // Those of one moment go together.
+        let gone = try c.execute("DELETE FROM usage_records WHERE admitted_at_us \(last == nil ? "<" : "<=") $1", [.int(end)])
+        return (gone, last != nil)
+    }
+
     /// When the record of the tenant's latest request arrived, Unix milliseconds.
     package static func lastReceived(_ c: any SQLConnection, tenantID: String) throws -> Int64? {
         try c.first(

@@ -169,6 +169,41 @@ package enum SignedUsageTable {
         return found
     }
 
+    /// Chains with records of days before this one, and nothing of it or later in the same row.
+    package static func chains(_ c: any SQLConnection, before day: Int64) throws -> [UsageChainKey] {
+        try c.query(
+            """
+            SELECT tenant_id, data_plane_id, incarnation FROM usage_signed WHERE last_day < $1
+            GROUP BY tenant_id, data_plane_id, incarnation ORDER BY tenant_id, data_plane_id, incarnation
+            """, [.int(day)]
+        ).map(UsageChainKey.init)
+    }
+
+    /// Where the records of a day and later begin; nil: there are none.
+    package static func first(_ c: any SQLConnection, _ key: UsageChainKey, from day: Int64) throws -> Int64? {
+        try c.first(
+            """
+            SELECT MIN(first_number) AS number FROM usage_signed
+            WHERE tenant_id = $1 AND data_plane_id = $2 AND incarnation = $3 AND last_day >= $4
+            """, key.values + [.int(day)])?.optionalInt("number")
+    }
+
+    /// Takes away some of a chain's rows that hold nothing of this day or later, and nothing beyond a record; nil: whichever.
+    /// - Returns: how many rows went, and how many records were in them.
+    package static func purge(
+        _ c: any SQLConnection, _ key: UsageChainKey, before day: Int64, through number: Int64?, limit: Int
+    ) throws -> (rows: Int, records: Int64) {
+        let gone = try c.query(
+            """
+            DELETE FROM usage_signed WHERE tenant_id = $1 AND data_plane_id = $2 AND incarnation = $3 AND first_number IN (
+                SELECT first_number FROM usage_signed
+                WHERE tenant_id = $1 AND data_plane_id = $2 AND incarnation = $3 AND last_day < $4 AND last_number <= $5
+                ORDER BY first_number LIMIT $6)
+            RETURNING last_number - first_number + 1 AS records
+            """, key.values + [.int(day), .int(number ?? .max), .int(Int64(limit))])
+        return (gone.count, try gone.reduce(0) { $0 + (try $1.int("records")) })
+    }
+
     /// Those that reach beyond `number` and begin at `through` at the latest, in order.
     package static func list(
         _ c: any SQLConnection, _ key: UsageChainKey, after number: Int64, through: Int64, limit: Int

@@ -7,6 +7,13 @@ extension UsageDailyTable {
         package let before: Int64
     }
 
+    /// How many requests were admitted on some days: as many records were stored of them.
+    package static func requests(_ c: any SQLConnection, days: Range<Int64>) throws -> Int64 {
+        try c.first(
+            "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS number FROM usage_daily WHERE day >= $1 AND day < $2",
+            [.int(days.lowerBound), .int(days.upperBound)])?.int("number") ?? 0
+    }
+
     /// By tenant. Days are numbered from 1970-01-01, UTC.
     package static func costs(_ c: any SQLConnection, from first: Int64, through last: Int64) throws -> [TenantCosts] {
         try c.query(

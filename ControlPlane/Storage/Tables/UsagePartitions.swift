@@ -25,6 +25,12 @@ package struct UsageMonth: Hashable, Comparable, Sendable, CustomStringConvertib
     package var description: String { "\(year)-\(month < 10 ? "0" : "")\(month)" }
     package static func < (a: UsageMonth, b: UsageMonth) -> Bool { (a.year, a.month) < (b.year, b.month) }
 
+    init?(partition: String) {
+        let parts = partition.split(separator: "_").suffix(2).compactMap { Int64($0) }
+        guard partition.hasPrefix("usage_records_"), parts.count == 2, (1...12).contains(parts[1]) else { return nil }
+        self.init(year: parts[0], month: parts[1])
+    }
+
     var partition: String { "usage_records_\(year)_\(month < 10 ? "0" : "")\(month)" }
 }
 
@@ -56,6 +62,23 @@ package enum UsagePartitions {
                 """)
         }
         for month in months { try c.execute(RowSecurity.grant(partition: month.partition)) }
+    }
+
+    /// The months that have a partition and end at `before` (Unix microseconds) or earlier. On SQLite there are none.
+    package static func months(_ c: any SQLConnection, endingBy before: Int64) throws -> [UsageMonth] {
+        try names(c).compactMap(UsageMonth.init(partition:)).filter { $0.next.startMicroseconds <= before }.sorted()
+    }
+
+    /// Takes away a whole month. It locks everybody out for a moment, and waits for reports that are being read; nobody waits for it longer
+    /// than `lockMilliseconds`, then it fails. For a transaction of isolation `readCommitted`.
+    package static func drop(_ c: any SQLConnection, _ month: UsageMonth, lockMilliseconds: Int = 2000) throws {
+        guard c.dialect == .postgres else { return }
+        try c.asOwner {
+            try c.execute("SET LOCAL lock_timeout = \(lockMilliseconds)")
+            _ = try c.query("SELECT pg_advisory_xact_lock(\(lockKey), hashtext(current_schema()))")
+            try c.execute("DROP TABLE IF EXISTS \(month.partition)")
+            try c.execute("SET LOCAL lock_timeout = 0")
+        }
     }
 
     /// The partitions that are attached, by name.
