@@ -70,6 +70,7 @@ package struct Wallet: Sendable {
     }
 
     private struct Account: Sendable {
+        let key: AccountKey
         /// Oldest first, which is the order in which they are used up.
         var slices: [Slice] = []
         /// The ask that is under way.
@@ -86,7 +87,32 @@ package struct Wallet: Sendable {
         var spentSince: Int64 = 0
         var rate: Int64 = 0
 
-        func room(at now: Int64) -> Int64 { slices.reduce(0) { $0.plus($1.room(at: now)) } }
+        func room(at now: Int64) -> Int64 {
+            var sum: Int64 = 0
+            for index in slices.indices { sum = sum.plus(slices[index].room(at: now)) }
+            return sum
+        }
+
+        mutating func take(_ wanted: Claim, _ now: Int64, into parts: inout [HoldPart]) {
+            var left = wanted.amount
+            usedAt = now
+            claim = max(wanted.amount, claim / 2)
+            for index in slices.indices where left > 0 {
+                let part = min(left, slices[index].room(at: now))
+                guard part > 0 else { continue }
+                slices[index].reserved += part
+                parts.append(HoldPart(account: key, slice: slices[index].id, amount: part))
+                left -= part
+            }
+        }
+
+        mutating func settle(_ part: HoldPart, spent: Int64, unknown: Int64) {
+            guard let index = slices.firstIndex(where: { $0.id == part.slice }) else { return }
+            slices[index].reserved = max(0, slices[index].reserved - part.amount)
+            slices[index].spent = slices[index].spent.plus(max(0, spent))
+            slices[index].unknown = slices[index].unknown.plus(max(0, unknown))
+            spentSince = spentSince.plus(max(0, spent))
+        }
     }
 
     package struct Settings: Sendable {
@@ -105,18 +131,31 @@ package struct Wallet: Sendable {
     }
 
     private let settings: Settings
-    private var accounts: [AccountKey: Account] = [:]
+    /// Places are found by key and used again when their account is forgotten.
+    private var accounts: ContiguousArray<Account?> = []
+    private var places: [AccountKey: Int] = [:]
+    private var free: [Int] = []
     private var lastLook: Int64?
 
     package init(settings: Settings = Settings()) { self.settings = settings }
+
+    /// The place of an account, which is made where there is none.
+    private mutating func place(of key: AccountKey, _ now: Int64) -> Int {
+        if let place = places[key] { return place }
+        let place = free.popLast() ?? accounts.count
+        if place == accounts.count { accounts.append(nil) }
+        accounts[place] = Account(key: key, usedAt: now)
+        places[key] = place
+        return place
+    }
+
+    private func room(of key: AccountKey, _ now: Int64) -> Int64 { places[key].flatMap { accounts[$0]?.room(at: now) } ?? 0 }
 
     // MARK: Requests
 
     /// Reserves every claim, or nothing. No two claims are of one account.
     package mutating func reserve(_ claims: [Claim], nowMilliseconds now: Int64) -> Reservation {
-        for claim in claims where accounts[claim.account]?.room(at: now) ?? 0 < claim.amount {
-            return lacking(claim, now)
-        }
+        for claim in claims where room(of: claim.account, now) < claim.amount { return lacking(claim, now) }
         var parts: [HoldPart] = []
         parts.reserveCapacity(claims.count)
         for claim in claims { take(claim, now, into: &parts) }
@@ -125,7 +164,7 @@ package struct Wallet: Sendable {
 
     /// Takes as much more as a claim says, for a request that runs; the parts come beside those that it holds.
     package mutating func extend(_ claim: Claim, nowMilliseconds now: Int64) -> [HoldPart]? {
-        guard accounts[claim.account]?.room(at: now) ?? 0 >= claim.amount else {
+        guard room(of: claim.account, now) >= claim.amount else {
             _ = lacking(claim, now)
             return nil
         }
@@ -135,22 +174,14 @@ package struct Wallet: Sendable {
     }
 
     private mutating func take(_ claim: Claim, _ now: Int64, into parts: inout [HoldPart]) {
-        guard claim.amount > 0, let index = accounts.index(forKey: claim.account) else { return }
-        var left = claim.amount
-        accounts.values[index].usedAt = now
-        accounts.values[index].claim = max(claim.amount, accounts.values[index].claim / 2)
-        for position in accounts.values[index].slices.indices where left > 0 {
-            let part = min(left, accounts.values[index].slices[position].room(at: now))
-            guard part > 0 else { continue }
-            accounts.values[index].slices[position].reserved += part
-            parts.append(HoldPart(account: claim.account, slice: accounts.values[index].slices[position].id, amount: part))
-            left -= part
-        }
+        guard claim.amount > 0, let place = places[claim.account] else { return }
+        accounts[place]?.take(claim, now, into: &parts)
     }
 
     private mutating func lacking(_ claim: Claim, _ now: Int64) -> Reservation {
-        var account = accounts[claim.account] ?? Account(usedAt: now)
-        defer { accounts[claim.account] = account }
+        let place = place(of: claim.account, now)
+        guard var account = accounts[place] else { return .short(claim.account) }
+        defer { accounts[place] = account }
         account.usedAt = now
         let missing = claim.amount - account.room(at: now)
         if let refusal = account.refusal, now < refusal.until, missing >= refusal.needed {
@@ -164,13 +195,8 @@ package struct Wallet: Sendable {
 
     /// A request is over, or was not begun: what it held of a slice is spent, unknown, or free again.
     package mutating func settle(_ part: HoldPart, spent: Int64, unknown: Int64 = 0) {
-        guard let index = accounts.index(forKey: part.account),
-            let position = accounts.values[index].slices.firstIndex(where: { $0.id == part.slice })
-        else { return }
-        accounts.values[index].slices[position].reserved = max(0, accounts.values[index].slices[position].reserved - part.amount)
-        accounts.values[index].slices[position].spent = accounts.values[index].slices[position].spent.plus(max(0, spent))
-        accounts.values[index].slices[position].unknown = accounts.values[index].slices[position].unknown.plus(max(0, unknown))
-        accounts.values[index].spentSince = accounts.values[index].spentSince.plus(max(0, spent))
+        guard let place = places[part.account] else { return }
+        accounts[place]?.settle(part, spent: spent, unknown: unknown)
     }
 
     // MARK: The link
@@ -178,48 +204,52 @@ package struct Wallet: Sendable {
     /// A slice that is on the disk: granted just now, or before a restart that goes on with it.
     package mutating func add(_ slice: HeldSlice, nowMilliseconds now: Int64) {
         guard slice.state == .open else { return }
-        var account = accounts[slice.account] ?? Account(usedAt: now)
+        let place = place(of: slice.account, now)
+        guard var account = accounts[place] else { return }
         account.asked = nil
         account.refusal = nil
         if !account.slices.contains(where: { $0.id == slice.id }) {
             account.slices.append(
                 Slice(id: slice.id, ceiling: slice.ceiling, spent: slice.spent, unknown: slice.unknown, expires: slice.expires))
         }
-        accounts[slice.account] = account
+        accounts[place] = account
     }
 
     /// The control plane gives nothing for an ask.
     package mutating func refused(_ ask: LeaseAsk, _ answer: RefusedAccount, nowMilliseconds now: Int64) {
-        guard accounts[ask.account]?.asked?.id == ask.id else { return }
-        accounts[ask.account]?.asked = nil
+        guard let place = places[ask.account], accounts[place]?.asked?.id == ask.id else { return }
+        accounts[place]?.asked = nil
         let until = now + settings.refusalMilliseconds
-        accounts[ask.account]?.refusal = (answer, max(1, ask.needed), until)
+        accounts[place]?.refusal = (answer, max(1, ask.needed), until)
     }
 
     /// The stream on which asks were made is gone, and no answer to them will be taken.
     package mutating func forgetAsks() {
-        for key in accounts.keys { accounts[key]?.asked = nil }
+        for place in accounts.indices { accounts[place]?.asked = nil }
     }
 
     /// Others need the account: what it does not need itself goes back with the next look.
-    package mutating func recall(_ key: AccountKey) { accounts[key]?.recalled = true }
+    package mutating func recall(_ key: AccountKey) {
+        if let place = places[key] { accounts[place]?.recalled = true }
+    }
 
     /// The control plane does not count it as held any more: nothing is reserved from it, and nothing promised.
     package mutating func void(_ id: SliceID, of key: AccountKey) {
-        guard let position = accounts[key]?.slices.firstIndex(where: { $0.id == id }) else { return }
-        accounts[key]?.slices[position].isClosing = true
-        accounts[key]?.slices[position].isVoid = true
+        guard let place = places[key], let position = accounts[place]?.slices.firstIndex(where: { $0.id == id }) else { return }
+        accounts[place]?.slices[position].isClosing = true
+        accounts[place]?.slices[position].isVoid = true
     }
 
     /// A closing slice is closed on the disk.
     package mutating func closed(_ id: SliceID, of key: AccountKey) {
-        accounts[key]?.slices.removeAll { $0.id == id && $0.reserved == 0 }
+        if let place = places[key] { accounts[place]?.slices.removeAll { $0.id == id && $0.reserved == 0 } }
     }
 
     /// What is to be asked for now; each account has one ask under way at most.
     package mutating func asks(nowMilliseconds now: Int64, using generator: inout some RandomNumberGenerator) -> [LeaseAsk] {
         var asks: [LeaseAsk] = []
-        for (key, account) in accounts where account.asked == nil {
+        for place in accounts.indices {
+            guard let account = accounts[place], account.asked == nil else { continue }
             let room = account.room(at: now)
             let isRefused = account.refusal.map { now < $0.until } ?? false
             // Nobody waits yet: before it runs dry.
@@ -228,10 +258,10 @@ package struct Wallet: Sendable {
             let ahead = account.rate.times(settings.horizonSeconds)
             let needed = account.needed > 0 ? account.needed : max(1, account.claim)
             let wanted = max(needed, max(ahead, account.claim.times(4)).minus(room), account.wanted.minus(room))
-            let ask = LeaseAsk(id: generator.next(), account: key, needed: needed, wanted: min(wanted, LeaseAmount.maximum))
-            accounts[key]?.asked = ask
-            accounts[key]?.needed = 0
-            accounts[key]?.wanted = 0
+            let ask = LeaseAsk(id: generator.next(), account: account.key, needed: needed, wanted: min(wanted, LeaseAmount.maximum))
+            accounts[place]?.asked = ask
+            accounts[place]?.needed = 0
+            accounts[place]?.wanted = 0
             asks.append(ask)
         }
         return asks
@@ -243,8 +273,8 @@ package struct Wallet: Sendable {
         let elapsed = max(1, now - (lastLook ?? now - 1000))
         lastLook = now
         var changes: [SliceChange] = []
-        for key in Array(accounts.keys) {
-            guard var account = accounts[key] else { continue }
+        for place in accounts.indices {
+            guard var account = accounts[place] else { continue }
             let latest = account.spentSince.times(1000) / elapsed
             account.spentSince = 0
             account.rate = account.rate / 4 * 3 + latest / 4
@@ -274,7 +304,10 @@ package struct Wallet: Sendable {
             }
             account.slices.removeAll { $0.isVoid && $0.reserved == 0 }
             let isForgotten = account.slices.isEmpty && account.asked == nil && account.needed == 0 && isIdle
-            accounts[key] = isForgotten ? nil : account
+            accounts[place] = isForgotten ? nil : account
+            guard isForgotten else { continue }
+            places[account.key] = nil
+            free.append(place)
         }
         return changes
     }
@@ -304,7 +337,7 @@ package struct Wallet: Sendable {
 
     package func sums(of key: AccountKey, nowMilliseconds now: Int64) -> Sums {
         var sums = Sums()
-        for slice in accounts[key]?.slices ?? [] {
+        for slice in places[key].flatMap({ accounts[$0] })?.slices ?? [] {
             sums.room = sums.room.plus(slice.room(at: now))
             sums.reserved = sums.reserved.plus(slice.reserved)
             sums.spent = sums.spent.plus(slice.spent)
@@ -314,5 +347,5 @@ package struct Wallet: Sendable {
         return sums
     }
 
-    package var isEmpty: Bool { accounts.isEmpty }
+    package var isEmpty: Bool { places.isEmpty }
 }

@@ -60,8 +60,8 @@ local bodies = {{ [[{body}]] }}
 local requests = {{}}
 init = function()
     for i = 1, #keys do
-        requests[i] = wrk.format("POST", "/v1/chat/completions",
-            {{ ["Authorization"] = "Bearer " .. keys[i], ["Content-Type"] = "application/json" }}, bodies[1])
+        requests[i] = wrk.format("POST", "{path}",
+            {{ ["Authorization"] = "Bearer " .. keys[i], ["Content-Type"] = "application/json", ["anthropic-version"] = "2023-06-01" }}, bodies[1])
     end
     math.randomseed({seed})
 end
@@ -71,6 +71,14 @@ done = function(summary, latency, requests)
         latency:percentile(99), summary.errors.status, summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
 end
 """
+
+
+# APIs: where a request goes, and what it says.
+def messages(model, stream):
+    return {**chat(model, stream), "max_tokens": 64}
+
+
+CHAT, MESSAGES = ("/v1/chat/completions", chat), ("/v1/messages", messages)
 
 
 def processor_seconds(*pids):
@@ -141,13 +149,14 @@ class Bench:
         rate, p50, p99 = self.wrk(*arguments, **more)
         return rate, p50, p99, meter.per(rate * self.options.seconds)
 
-    def wrk(self, port, model, seconds, keys=None, stream=False):
+    def wrk(self, port, model, seconds, keys=None, stream=False, api=CHAT):
         """(requests a second, p50 µs, p99 µs); complains about errors."""
+        path, make = api
         folder = self.lab.folder
         with open(f"{folder}/wrk.keys", "w") as file:
             file.write("\n".join(keys or [self.lab.key]) + "\n")
         with open(f"{folder}/wrk.lua", "w") as file:
-            file.write(WRK.format(keys=f"{folder}/wrk.keys", body=json.dumps(chat(model, stream)), seed=self.options.seed))
+            file.write(WRK.format(keys=f"{folder}/wrk.keys", path=path, body=json.dumps(make(model, stream)), seed=self.options.seed))
         done = subprocess.run(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10", "-s", f"{folder}/wrk.lua", f"http://{LOOPBACK}:{port}/"],
             capture_output=True, text=True, check=False)
@@ -207,6 +216,42 @@ class Bench:
         other = statistics.median(sum(n[3]) for n, _ in pairs)
         loops, rest = (statistics.median(w[3][part] for _, w in pairs) for part in (0, 1))
         self.row(f"{what}: processor time a request: nginx; weir's loops + rest", f"{other:.1f}; {loops:.1f} + {rest:.1f} µs")
+
+    def translations(self):
+        """Each API's clients on models that speak the other one; nginx passes on what the provider speaks. No control plane is running."""
+        lab, plane = self.lab, self.lab.data_planes[0]
+        base = f"http://{LOOPBACK}:{lab.simulator.port}"
+        makers = {"chat completions": (CHAT, {"kind": "openai", "base_url": base + "/v1", "apis": ["chat"], "auth": {"scheme": "bearer"}}),
+                  "Messages": (MESSAGES, {"kind": "anthropic", "base_url": base, "auth": {"scheme": "header", "header": "x-api-key"}})}
+        models = {"non-streaming": (PLAIN, False), "64-chunk streams": (STREAM, True), "64 chunks in one piece": (STREAM_WHOLE, True)}
+        for name, (_, provider) in makers.items():
+            provider_id = lab.admin.post("/providers", {"name": name, **provider})["id"]
+            credential = lab.admin.post("/credentials", {"provider_id": provider_id, "name": name, "secret": "sim-provider-key"})["id"]
+            endpoint = lab.admin.post("/endpoints", {"provider_id": provider_id, "name": name, "credential_ids": [credential]})["id"]
+            for model, _ in models.values():
+                lab.create_model(f"{name[:4].lower()}-{model}", endpoints=[(endpoint, model, 1)], capabilities=("chat",))
+        lab.roll_out()
+        lab.wait_serving(f"mess-{STREAM_WHOLE}")
+        self.settle()
+        lab.control.stop()
+        for caller, provider in (("Messages", "chat completions"), ("chat completions", "Messages")):
+            for what, (model, stream) in models.items():
+                port = self.nginx_stream_port if stream else self.nginx_port
+                own = f"{provider[:4].lower()}-{model}"
+                pairs = []
+                for round_number in range(self.options.rounds + 1):
+                    seconds = self.options.seconds if round_number else 1
+                    nginx = self.wrk(port, model, seconds, stream=stream, api=makers[provider][0])
+                    meter = Meter(plane.pid)
+                    weir = self.wrk(plane.port, own, seconds, stream=stream, api=makers[caller][0])
+                    if round_number:
+                        pairs.append((nginx, weir, meter.per(weir[0] * seconds)))
+                rate = statistics.median(weir[0] / nginx[0] for nginx, weir, _ in pairs)
+                rates = " / ".join(f"{statistics.median(pair[side][0] for pair in pairs):,.0f}" for side in (1, 0))
+                cost = " + ".join(f"{statistics.median(pair[2][part] for pair in pairs):.1f}" for part in (0, 1))
+                self.row(f"{caller} on {provider}, {what}: weir / nginx", f"{rate:.2f} ({rates}; {cost} µs)", ">= 0.30", rate >= 0.3)
+        lab.control.start()
+        lab.control.wait_ready(60)
 
     def settle(self):
         """Until all usage is stored: what is still shipped would take its processor time from whoever is measured next."""
@@ -634,7 +679,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keys", type=int, default=1_000_000, help="in the large directory")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["plain", "streams", "rate", "proofs", "limits", "keys", "memory"], help="one group of figures")
+    parser.add_argument("--only", choices=["plain", "streams", "rate", "translations", "proofs", "limits", "keys", "memory"], help="one group of figures")
     parser.add_argument("--against", metavar="REVISION", help="this revision beside another one, which is built first, and nothing else")
     options = parser.parse_args()
     options.against_programs, options.against_drills = os.environ.get("WEIR_AGAINST_BIN"), os.environ.get("WEIR_AGAINST_DRILLS")
@@ -666,7 +711,10 @@ def main():
             bench = Bench(lab, options)
             try:
                 bench.start_nginx()
-                bench.comparisons([group for group in ("plain", "streams", "rate") if wants(group)])
+                if options.only != "translations":
+                    bench.comparisons([group for group in ("plain", "streams", "rate") if wants(group)])
+                if wants("translations"):
+                    bench.translations()
             finally:
                 bench.stop_nginx()
             rows = bench.rows + rows

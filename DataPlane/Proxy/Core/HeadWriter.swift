@@ -54,19 +54,20 @@ struct HeadWriter {
     }
 
     mutating func put(decimal value: Int) {
+        if value < 0 { put("-") }
+        put(decimal: UInt64(value.magnitude))
+    }
+
+    mutating func put(decimal value: UInt64) {
         var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
         withUnsafeMutableBytes(of: &digits) { scratch in
-            var rest = UInt64(value.magnitude)
+            var rest = value
             var index = 24
             repeat {
                 index -= 1
                 scratch[index] = UInt8(truncatingIfNeeded: rest % 10) &+ UInt8(ascii: "0")
                 rest /= 10
             } while rest > 0
-            if value < 0 {
-                index -= 1
-                scratch[index] = UInt8(ascii: "-")
-            }
             put(scratch.baseAddress.map { UnsafeRawPointer($0 + index) }, 24 - index)
         }
     }

@@ -67,6 +67,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     var progressRecords: UInt64 = 0
     /// How the caller's limits stand, for the answer's head; nil for who has none.
     var standings: RateStandings?
+    /// Whose requests count together where nobody says whom they are passed on for: the connection's peer.
+    private(set) lazy var peerSubject = sink.peer.flatMap {
+        LimitSubject(address: loop.signatures.proxies.client(peer: $0, forwardedFor: []))
+    }
     /// What concerned the caller that asked last: on most connections it is the next one, too.
     var lastRules: CallerRules?
 

@@ -160,7 +160,7 @@ extension Exchange {
     @inline(__always)
     private func noteAddress<Head: RequestHead & ~Copyable>(_ asked: Asked, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) {
         guard asked.snapshot.directory.limits.needsAddress else { return }
-        asked.address = callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) }
+        asked.address = head.has(.xForwardedFor) ? callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) } : peerSubject
     }
 
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.

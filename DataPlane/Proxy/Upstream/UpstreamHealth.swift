@@ -279,14 +279,15 @@ extension HealthView {
 
     /// Two breakers hear of an attempt: whether anybody answers there at all, and whether this credential's requests are served.
     private func noteBreakers(_ attempt: Attempt, _ outcome: AttemptOutcome, now: Int64) {
+        let failed = outcome.blamesEndpoint
+        // Of what works nothing is kept.
+        if breakers.isEmpty, failed != true { return }
         let keys = Self.breakerKeys(attempt.candidate)
         if case .unreachable(let detail, _) = outcome.ending {
             shared.ended(keys[0], failed: true, isProof: true, startedAt: attempt.startedAt, now: now, words: detail)
             passOver(keys[1], attempt, now)
             return
         }
-        let failed = outcome.blamesEndpoint
-        if breakers.isEmpty, failed != true { return }
         if outcome.sentUpstream {
             if breakers[keys[0]] != nil { shared.ended(keys[0], failed: false, startedAt: attempt.startedAt, now: now, words: "") }
         } else {

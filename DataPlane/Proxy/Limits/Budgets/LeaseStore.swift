@@ -350,13 +350,13 @@ private struct HoldCharge {
         var progress: UInt32 = 0
         do {
             while let field = try reader.next() {
-                switch UInt8(exactly: field.number).flatMap(UsageField.init(rawValue:)) {
-                case .holds:
-                    hasHolds = true
+                if field.number == UInt64(UsageField.charges.rawValue) {
+                    if let charge = try HoldCharge(reader.bytes(field)) { charges.append(charge) }
+                } else if field.number == UInt64(UsageField.progressRecords.rawValue) {
+                    progress = UInt32(truncatingIfNeeded: try reader.varint(field))
+                } else {
+                    if field.number == UInt64(UsageField.holds.rawValue) { hasHolds = true }
                     try reader.skip(field)
-                case .progressRecords: progress = UInt32(truncatingIfNeeded: try reader.varint(field))
-                case .charges: if let charge = try HoldCharge(reader.bytes(field)) { charges.append(charge) }
-                default: try reader.skip(field)
                 }
             }
         } catch {

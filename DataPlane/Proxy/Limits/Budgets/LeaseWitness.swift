@@ -10,6 +10,8 @@ final class LeaseWitness: Sendable {
         var file: Int32 = -1
         var mark = ContinuityMark(boot: "", step: 0)
         var begun: UInt64 = 0
+        /// Where in the file the number of holds begins; nil until it is written.
+        var holdsAt: Int?
     }
 
     private let path: String?
@@ -54,7 +56,7 @@ final class LeaseWitness: Sendable {
             state.begun = mark.step
             guard let path, !mark.boot.isEmpty else { return }
             if state.file < 0 { state.file = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o600) }
-            write(state)
+            write(&state)
         }
     }
 
@@ -64,7 +66,7 @@ final class LeaseWitness: Sendable {
             guard state.file >= 0 else { return }
             state.mark.step = disk
             state.begun = step
-            write(state)
+            write(&state)
         }
     }
 
@@ -72,7 +74,7 @@ final class LeaseWitness: Sendable {
         state.withLock { state in
             guard state.file >= 0 else { return }
             state.mark.step = step
-            write(state)
+            write(&state)
         }
     }
 
@@ -80,18 +82,35 @@ final class LeaseWitness: Sendable {
         state.withLock { state in
             guard state.file >= 0 else { return }
             state.mark.holds &+= holds
-            write(state)
+            if let at = state.holdsAt { writeHolds(state, at) } else { write(&state) }
         }
     }
 
     /// One write of less than a page: a process that dies leaves the whole of it or none. Where it fails, nothing is proved.
-    private func write(_ state: State) {
-        let text =
-            "weir lease witness 1\n\(Self.machineStart)\n\(state.mark.boot)\n\(state.mark.step)\n\(state.begun)\n\(state.mark.holds)\n"
-        let bytes = Array(text.utf8) + Array(repeating: UInt8(ascii: " "), count: max(0, 224 - text.utf8.count))
-        let written = bytes.withUnsafeBytes { pwrite(state.file, $0.baseAddress, $0.count, 0) }
-        if written != bytes.count, let path { unlink(path) }
+    private func write(_ state: inout State) {
+        let head = "weir lease witness 1\n\(Self.machineStart)\n\(state.mark.boot)\n\(state.mark.step)\n\(state.begun)\n"
+        let bytes = Array((head + "\(state.mark.holds)\n").utf8)
+        state.holdsAt = head.utf8.count
+        let padded = bytes + Array(repeating: UInt8(ascii: " "), count: max(0, Self.size - bytes.count))
+        put(padded.withUnsafeBytes { pwrite(state.file, $0.baseAddress, $0.count, 0) } == padded.count)
     }
+
+    /// The same, where nothing else has changed: for each turn of a loop in which something was reserved. The number never has fewer digits
+    /// than before.
+    private func writeHolds(_ state: State, _ at: Int) {
+        withUnsafeTemporaryAllocation(byteCount: 24, alignment: 8) { memory in
+            var line = HeadWriter(memory)
+            line.put(decimal: state.mark.holds)
+            line.put("\n")
+            put(pwrite(state.file, memory.baseAddress, line.count, off_t(at)) == line.count)
+        }
+    }
+
+    private func put(_ isWritten: Bool) {
+        if !isWritten, let path { unlink(path) }
+    }
+
+    private static let size = 224
 
     /// Another one at each start of the machine.
     private static let machineStart: String = {
