@@ -23,14 +23,20 @@ extension HPACKHeaders {
         case .known(let length): add(name: "content-length", value: String(length), indexing: .nonIndexable)
         case .unknown: break
         }
-        for field in head.fields {
-            let name = UnsafeBufferPointer(start: field.name.utf8Start, count: field.name.utf8CodeUnitCount)
-            add(name: Self.text(name), value: Self.text(field.value), indexing: .nonIndexable)
+        for field in head.fields { add(field.name, field.value) }
+        if let standings = head.standings {
+            reserveCapacity(14 + head.fields.count)
+            standings.forEach { name, value in add(name, value) }
         }
         if !originLines.isEmpty { add(lines: originLines) }
         add(lines: dateLine)
         add(name: "x-request-id", value: "\(head.requestID)", indexing: .nonIndexable)
         if !head.configVersion.isEmpty { add(name: "x-weir-config-version", value: Self.text(head.configVersion)) }
+    }
+
+    private mutating func add(_ name: StaticString, _ value: some Collection<UInt8>) {
+        let name = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        add(name: Self.text(name), value: Self.text(value), indexing: .nonIndexable)
     }
 
     /// Whole lines of our own, `name: value` and a line end each.
