@@ -21,7 +21,7 @@ enum Assets {
         --accent:#5cc4bd;--on-accent:#06201f;--good:#6fd39b;--warn:#f0c069;--bad:#ff9c94;--good-fill:#15301f;--warn-fill:#33270c;--bad-fill:#3a1a18}}
         *{box-sizing:border-box}html{font:var(--text)/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;background:var(--ground);color:var(--ink)}
         html{-webkit-text-size-adjust:100%}body{margin:0;min-height:100vh;display:grid;grid-template-columns:15rem minmax(0,1fr)}
-        a{color:var(--accent);text-underline-offset:2px}a:hover{text-decoration-thickness:2px}
+        a{color:var(--accent);text-underline-offset:2px}a,strong,code,.tag,h1,.steps span{unicode-bidi:isolate}a:hover{text-decoration-thickness:2px}
         :focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:2px}
         h1{font-size:var(--title);line-height:1.25;margin:0;overflow-wrap:anywhere}h2{font-size:var(--large);margin:var(--s5) 0 var(--s2)}
         p{margin:0 0 var(--s3);max-width:70ch}.soft{color:var(--soft)}.small{font-size:var(--small)}code,.mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.93em}

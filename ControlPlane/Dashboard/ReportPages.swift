@@ -13,9 +13,13 @@ struct ReportPages: RouteGroup {
 
     func addRoutes(to table: inout RouteTable) {
         dashboard.page(.get, "/admin/usage", to: &table, usage)
+        dashboard.page(.get, "/admin/usage/export.csv", to: &table, usage)
         dashboard.page(.get, "/admin/billing", to: &table, billing)
-        dashboard.page(.get, "/admin/requests/{id}", to: &table, oneRequest)
-        for list in Self.lists { dashboard.page(.get, list.page, to: &table) { try await self.list(list, $0) } }
+        RequestPage(dashboard).addRoutes(to: &table)
+        for list in Self.lists {
+            dashboard.page(.get, list.page, to: &table) { try await self.list(list, $0) }
+            dashboard.page(.get, "\(list.page)/export.csv", to: &table) { try await export(list, $0) }
+        }
         ConfigPages(dashboard).addRoutes(to: &table)
         FailurePage(dashboard).addRoutes(to: &table)
         RoutingPage(dashboard).addRoutes(to: &table)
@@ -28,7 +32,7 @@ struct ReportPages: RouteGroup {
         let route = api.route(.get, "/admin/api/usage")
         let shapes = route?.docs?.query ?? []
         let narrowing = shapes.filter { !["from", "until", "group_by", "time_zone", "sort", "limit"].contains($0.name) }
-        try query.allow(Set(narrowing.map(\.name) + ["window", "group_by", "from", "until", "time_zone"]))
+        try query.allow(Set(narrowing.map(\.name) + ["window", "group_by", "from", "until", "time_zone", "sort"]))
         let group = query["group_by"] ?? "day"
         let window = ReportWindow(query["window"], now: dashboard.clock.nowMilliseconds(), upTo: 92, standard: "31d")
         var asked = ["group_by": group, "limit": "500", "time_zone": query["time_zone"] ?? "UTC"]
@@ -38,7 +42,8 @@ struct ReportPages: RouteGroup {
         } else {
             asked.merge(window.query) { $1 }
         }
-        if !["hour", "day", "month"].contains(group) { asked["sort"] = "-cost" }
+        let isTime = ["hour", "day", "month"].contains(group)
+        asked["sort"] = query["sort"] ?? (isTime ? "group" : "-cost")
         for shape in narrowing { asked[shape.name] = query[shape.name] }
         let report = try await api.get("/admin/api/usage", asked, for: visit)
         let groups = group.split(separator: ",").map { $0.trimmingPrefix("tag:") }.map(String.init)
@@ -52,6 +57,13 @@ struct ReportPages: RouteGroup {
                 ].map {
                     Choice(value: $0, text: Rendering.label($0), isSelected: $0 == group)
                 }), FilterField(name: "time_zone", label: "Time zone", value: query["time_zone"] ?? "UTC"),
+            FilterField(
+                name: "sort", label: "Sorted by", value: query["sort"] ?? "",
+                options: [
+                    ("group", "the groups"), ("-cost", "cost"), ("-requests", "requests"), ("-failed", "failures"),
+                    ("-output_tokens", "output"),
+                ]
+                .map { Choice(value: $0.0, text: $0.1, isSelected: $0.0 == asked["sort"]) }),
         ]
         filters += narrowing.filter { query[$0.name] != nil }.map {
             FilterField(name: $0.name, label: Rendering.label($0.name), value: query[$0.name] ?? "")
@@ -61,7 +73,7 @@ struct ReportPages: RouteGroup {
             about:
                 "From \(Rendering.time(report["from"]?.stringValue ?? "")) until \(Rendering.time(report["until"]?.stringValue ?? "")); complete up to \(report["as_of"]?.stringValue.map(Rendering.time) ?? "an unknown time").",
             filters: filters, table: UsageTable.table(report, groups: groups, Rendering()))
-        if ["hour", "day", "month"].contains(group) {
+        if isTime, asked["sort"] == "group" {
             let bars = (report["items"]?.arrayValue ?? []).map { item in
                 let label = item[group]?.stringValue ?? ""
                 let cost = Double(item["cost_nano"]?.intValue ?? 0) / 1e9
@@ -74,11 +86,25 @@ struct ReportPages: RouteGroup {
                     title: "Cost", svg: Charts.bars(bars, named: "Cost by \(group)") { "$" + OverviewCharts.short($0) }, table: page.table)
             ]
         }
+        if visit.request.path.hasSuffix(".csv") { return Self.sums(report, groups: groups) }
+        let own = query.names.sorted().map { ($0, query[$0] ?? "") }
         page.acts = [
+            Act(text: "These sums as CSV", href: "/admin/usage/export.csv?" + FormBody.query(own)),
             Act(text: "Records as CSV", href: "/admin/api/usage/records?" + Self.download(asked, "csv")),
             Act(text: "Records as JSON Lines", href: "/admin/api/usage/records?" + Self.download(asked, "jsonl")),
         ]
         return DashboardRoutes.html("report", page)
+    }
+
+    /// The groups of a report, each sum to the nano-dollar.
+    private static func sums(_ report: JSONValue, groups: [String]) -> APIResponse {
+        let items = report["items"]?.arrayValue ?? []
+        let columns = (items.first?.objectValue?.members ?? []).map(\.name)
+        var answer = APIResponse(
+            status: .ok, headers: [.contentType: UsageFormat.csv.contentType],
+            body: UsageFormat.csv.lines(items, columns: columns, withTitles: true))
+        answer.headers[.contentDisposition] = "attachment; filename=\"usage.csv\""
+        return answer
     }
 
     private static func download(_ asked: [String: String], _ format: String) -> String {
@@ -197,11 +223,35 @@ struct ReportPages: RouteGroup {
             empty: "No data plane has told of an endpoint yet."),
     ]
 
+    /// What of its filters the API knows.
+    private func filters(of list: List) -> (names: [String], known: [String: FieldShape]) {
+        let known = Dictionary((api.route(.get, list.api)?.docs?.query ?? []).map { ($0.name, $0) }) { first, _ in first }
+        return (list.filters.filter { known[$0] != nil }, known)
+    }
+
+    /// All of it as CSV, page by page.
+    private func export(_ list: List, _ visit: Visit) async throws -> APIResponse {
+        let filters = filters(of: list).names
+        try visit.request.query.allow(Set(filters))
+        var asked = ["limit": String(PageRequest.maximumLimit)]
+        for name in filters { asked[name] = visit.request.query[name] }
+        let query = asked
+        var columns = (api.route(.get, list.api)?.shapes ?? []).map(\.name)
+        if columns.isEmpty { columns = list.columns }
+        let titles = columns
+        var answer = try await APIResponse.streamed(contentType: UsageFormat.csv.contentType, after: nil) { after in
+            let page = try await api.get(list.api, query.merging(["cursor": after?.id ?? ""]) { $1 }, for: visit)
+            let lines = UsageFormat.csv.lines(page["items"]?.arrayValue ?? [], columns: titles, withTitles: after == nil)
+            return (lines, page["next_cursor"]?.stringValue.map { Cursor(list: "export", time: 0, id: $0) })
+        }
+        answer.headers[.contentDisposition] = "attachment; filename=\"\(list.page.split(separator: "/").last ?? "list").csv\""
+        return answer
+    }
+
     private func list(_ list: List, _ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
         let route = api.route(.get, list.api)
-        let known = Dictionary((route?.docs?.query ?? []).map { ($0.name, $0) }) { first, _ in first }
-        let filters = list.filters.filter { known[$0] != nil || ["resource_kind", "region", "in_trouble"].contains($0) }
+        let (filters, known) = filters(of: list)
         try query.allow(Set(filters + ["cursor", "limit"]))
         let asked = filters.map { ($0, query[$0] ?? "") }.filter { !$0.1.isEmpty }
         let answer = try await api.get(
@@ -221,8 +271,10 @@ struct ReportPages: RouteGroup {
             }, plain: list.page, table: rendering.table(items, shapes, linking: list.link ?? { _ in nil }), emptyWords: list.empty)
         if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(asked) }
         if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(asked + [("cursor", next)]) }
-        if list.api == "/admin/api/usage/records", !items.isEmpty {
-            page.export = "\(list.api)?" + FormBody.query(asked + [("format", "csv")])
+        if !items.isEmpty {
+            page.export =
+                list.api == "/admin/api/usage/records"
+                ? "\(list.api)?" + FormBody.query(asked + [("format", "csv")]) : "\(list.page)/export.csv?" + FormBody.query(asked)
         }
         return DashboardRoutes.html("list", page)
     }
@@ -261,24 +313,5 @@ struct ReportPages: RouteGroup {
             // An id that comes with a name is known by it already.
             return shape ?? FieldShape(name, name.hasSuffix("_at") || name == "at" ? .time : .anything, "")
         }
-    }
-
-    private func oneRequest(_ visit: Visit) async throws -> APIResponse {
-        let id = visit.request.parameters["id"] ?? ""
-        let route = api.route(.get, "/admin/api/usage/records/\(id)")
-        let record = try await api.get("/admin/api/usage/records/\(id)", for: visit)
-        let shapes = (route?.shapes ?? []).filter { $0.name != "attempt_list" && record[$0.name] != nil }
-        let rendering = try await api.rendering([(record, shapes)], for: visit)
-        var page = DetailPage(
-            chrome: dashboard.chrome("Request \(record["request_id"]?.stringValue ?? id)", visit), listHref: "/admin/requests",
-            listText: "Requests",
-            facts: rendering.facts(record, shapes))
-        let attempts = record["attempt_list"]?.arrayValue ?? []
-        if let shape = route?.shapes.first(where: { $0.name == "attempt_list" }), case .objects(let inner, _) = shape.kind,
-            !attempts.isEmpty
-        {
-            page.tables = [TitledTable(title: "Attempts", table: Rendering().table(attempts, inner.filter { !$0.name.hasSuffix("_id") }))]
-        }
-        return DashboardRoutes.html("detail", page)
     }
 }

@@ -76,7 +76,7 @@ enum Templates {
         {{#live}}<div data-live="{{live}}">{{{fragment}}}</div>{{/live}}
         {{#hasNow}}<h2>Now</h2>{{#bars}}<div class="sheet pad">{{{svg}}}<p class="legend small soft">{{#legend}}<span><i class="{{kind}}"></i>{{text}}</span>{{/legend}}</p></div>{{/bars}}<div class="sheet"><dl>{{#now}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/now}}</dl></div><h2>Settings</h2>{{/hasNow}}
         {{#hasFacts}}<div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div>{{/hasFacts}}
-        {{#tables}}{{>titled}}{{/tables}}
+        <div class="pairs">{{#sections}}<section><h2>{{title}}</h2><div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div></section>{{/sections}}</div>{{#tables}}{{>titled}}{{/tables}}
         {{#hasRelated}}<h2>Belongs to it</h2><div class="acts">{{#related}}<a class="button" href="{{href}}">{{text}}</a>{{/related}}</div>{{/hasRelated}}{{/content}}{{/layout}}
         """
 

@@ -109,6 +109,11 @@ struct Fact: View {
     var cells: [Cell]
 }
 
+struct FactSection: View {
+    let title: String
+    let facts: [Fact]
+}
+
 struct NavigationLink: View {
     let href: String
     let text: String
@@ -172,6 +177,8 @@ struct DetailPage: View {
     var now: [Fact] = []
     var bars: [Charts.Parts] = []
     var facts: [Fact]
+    /// Instead of facts, where there are many.
+    var sections: [FactSection] = []
     var tables: [TitledTable] = []
     var related: [Act] = []
     /// Where the events of the live part come from, and that part: a template's HTML.
