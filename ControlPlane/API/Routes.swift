@@ -28,6 +28,7 @@ package enum AdminRoutes {
             NounRoutes(services.endpoints),
             NounRoutes(services.models),
             NounRoutes(services.routes),
+            NounRoutes(services.workflows),
             NounRoutes(services.prices),
             PriceImportRoutes(prices: PriceImport(services.prices)),
             ConfigRoutes(drafts: services.drafts, versions: services.configVersions, testCalls: services.testCalls),

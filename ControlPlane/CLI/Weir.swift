@@ -21,6 +21,7 @@ struct Weir: ParsableCommand {
             NounCommand<Budgets>.self,
             NounCommand<Credentials>.self, NounCommand<Declared<ProviderContent>>.self, NounCommand<Declared<EndpointContent>>.self,
             NounCommand<Declared<ModelContent>>.self, NounCommand<Declared<RouteContent>>.self, NounCommand<Prices>.self,
+            NounCommand<Declared<WorkflowContent>>.self,
             ConfigCommand.self, NounCommand<RolloutNoun>.self, NounCommand<Fleet>.self,
             UsageCommand.self, BillingCommand.self, InvoiceCommand.self, AuditCommand.self, NounCommand<Declared<AdminTokenContent>>.self,
             NounCommand<Declared<PersonContent>>.self, NounCommand<Declared<GroupRoleContent>>.self, Completion.self,

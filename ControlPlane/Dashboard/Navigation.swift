@@ -50,7 +50,8 @@ enum Navigation {
                 noun("providers", "Providers"), noun("credentials", "Credentials"), noun("endpoints", "Endpoints"),
                 noun("models", "Models"),
                 Place(href: AddModelPage.page, text: "Add a model", api: "/admin/api/models", isChange: true),
-                noun("routes", "Routes"), Place(href: "/admin/config", text: "Configuration", api: "/admin/api/config/draft/changes"),
+                noun("routes", "Routes"), noun("workflows", "Workflows"),
+                Place(href: "/admin/config", text: "Configuration", api: "/admin/api/config/draft/changes"),
                 noun("rollouts", "Rollouts"), Place(href: "/admin/routing", text: "Routing", api: "/admin/api/fleet/arms"),
             ]
         ),

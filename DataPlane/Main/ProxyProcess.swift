@@ -88,6 +88,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .list(
             "cross-origins", \.proxy.crossOrigins, placeholder: "origin,…",
             "Origins whose pages may call from a browser (CORS); * for all."),
+        .list(
+            "lookup-hosts", \.proxy.lookupHosts, placeholder: "host[:port],…",
+            "Hosts that lookups of workflows may ask; none by default."),
         .text(
             "gateway-shared-secret", \.proxy.gatewaySharedSecret, placeholder: "secret", isSecret: true, alsoNamed: "GATEWAY_SHARED_SECRET",
             "What internal callers may send as X-Gateway-Secret beside their app's own; at least 32 bytes. Better as a variable: flags show in ps."

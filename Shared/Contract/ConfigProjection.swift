@@ -30,6 +30,7 @@ package enum ConfigProjection {
         part.prices = config.prices.filter { price in
             models.contains(price.modelID) && (price.endpointID.isEmpty || endpoints.contains(price.endpointID))
         }
+        part.workflows = config.workflows.filter { !$0.disabled }
         return part
     }
 }

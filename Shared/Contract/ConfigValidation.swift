@@ -125,6 +125,7 @@ package enum ConfigValidation {
             let models = unique(config.models, "models", id: \.id, name: \.name)
             _ = unique(config.routes, "routes", id: \.id)
             _ = unique(config.prices, "prices", id: \.id)
+            checkWorkflows(config)
             for provider in config.providers { check(provider) }
             for endpoint in config.endpoints { check(endpoint, providers: providers) }
             for model in config.models { check(model) }
@@ -198,10 +199,14 @@ package enum ConfigValidation {
                 add("\(path).name", "longer than 256 bytes, or with control characters", "choose another name")
             }
             if model.capabilities.isEmpty {
-                add("\(path).capabilities", "the model can do nothing", "name at least one of: \(Vocabulary.capabilities.joined(separator: ", "))")
+                add(
+                    "\(path).capabilities", "the model can do nothing",
+                    "name at least one of: \(Vocabulary.capabilities.joined(separator: ", "))")
             }
             for capability in model.capabilities where !ConfigValidation.capabilities.contains(capability) {
-                add("\(path).capabilities", "\"\(capability)\" is not a capability", "use: \(Vocabulary.capabilities.joined(separator: ", "))")
+                add(
+                    "\(path).capabilities", "\"\(capability)\" is not a capability",
+                    "use: \(Vocabulary.capabilities.joined(separator: ", "))")
             }
         }
 
@@ -232,6 +237,24 @@ package enum ConfigValidation {
                 add("\(path).fallback_on", "\"\(reason)\" is no reason", "use: \(Vocabulary.fallbackReasons.joined(separator: ", "))")
             }
             if route.maxAttempts > 64 { add("\(path).max_attempts", "above 64", "use a smaller one") }
+        }
+
+        mutating func checkWorkflows(_ config: Weir_V1_ConfigPayload) {
+            _ = unique(config.workflows, "workflows", id: \.id, name: \.name)
+            var channels = Set<String>()
+            for workflow in config.workflows {
+                problems += WorkflowRules.problems(of: workflow)
+                if !workflow.disabled, !channels.insert(workflow.channel).inserted {
+                    add(
+                        "workflows[\(workflow.id)].channel", "the channel \"\(workflow.channel)\" has another enabled workflow",
+                        "disable one of the two")
+                }
+            }
+            let lookups = Set(config.workflows.lazy.flatMap(\.steps).filter { $0.kind == "lookup" }.map(\.name))
+            let headers = Set(config.providers.lazy.filter { $0.authScheme == .header }.map { $0.authHeader.lowercased() })
+            for route in config.routes where !route.template.isEmpty {
+                problems += TemplateRules.problems(of: route, lookups: lookups, authHeaders: headers)
+            }
         }
 
         /// A model that is its own fallback, by however many others, would be asked for ever.

@@ -416,12 +416,15 @@ package struct UsageFlags: OptionSet, Hashable, Sendable {
     /// A limit or budget that only observes would have refused the request.
     package static let wouldHaveRefused = UsageFlags(rawValue: 1 << 11)
 
+    /// A check of its workflow failed, and it went on with less.
+    package static let degraded = UsageFlags(rawValue: 1 << 13)
+
     package static let names: [(UsageFlags, String)] = [
         (.estimated, "estimated"), (.interrupted, "interrupted"), (.invalidUsage, "invalid_usage"), (.duplicateUsage, "duplicate_usage"),
         (.clientDisconnected, "client_disconnected"), (.upstreamDied, "upstream_died"), (.usageAbsent, "usage_absent"),
         (.costMismatch, "cost_mismatch"), (.priceMissing, "price_missing"), (.cutByLimit, "cut_by_limit"),
         (.clampedAtIntake, "clamped_at_intake"), (.wouldHaveRefused, "would_have_refused"),
-        (.providerStatedCost, "provider_stated_cost"),
+        (.providerStatedCost, "provider_stated_cost"), (.degraded, "degraded"),
     ]
 
     package var words: [String] { Self.names.filter { contains($0.0) }.map(\.1) }

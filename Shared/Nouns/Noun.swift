@@ -42,7 +42,8 @@ package protocol Noun: Record {
 package enum DeclaredNouns {
     package static let all: [any Noun.Type] = [
         TenantContent.self, ProjectContent.self, VirtualKeyContent.self, ProviderContent.self, CredentialContent.self,
-        EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, AdminTokenContent.self,
+        EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self, WorkflowContent.self,
+        AdminTokenContent.self,
         EnrollmentTokenContent.self, UserContent.self, AppContent.self, RolloutContent.self, DataPlaneContent.self,
         DIDContent.self, SigningSecretContent.self, RevokedGrantContent.self, BanContent.self,
         BudgetContent.self,

@@ -36,6 +36,34 @@ package struct RouteTarget: Record {
     ]
 }
 
+/// One change that a route makes to requests.
+package struct TemplateEdit: Record {
+    package var action = "set"
+    package var name = ""
+    package var value = ""
+    package var when = ""
+    package var required = false
+    package var apis: [String] = []
+
+    package init() {}
+
+    package static let fields: [Field<Self>] = [
+        Field(
+            "action", \.action, .word(Vocabulary.templateActions),
+            "set, default or remove a member of the body; put a system message first; send a header to the provider."),
+        Field("name", \.name, .checked(format: nil), "Of the member, or of the header.", or: ""),
+        Field("value", \.value, .checked(format: nil), "A text with expressions in it: {{ caller.user_id }}.", or: ""),
+        Field("when", \.when, .checked(format: nil), "An expression; where it does not hold the change is not made.", or: ""),
+        Field(
+            "required", \.required,
+            "Whether a request that cannot be sent with it is refused; else it goes without it, as it would without a template.", or: false),
+        Field(
+            "apis", \.apis, .list(.word(Vocabulary.providerAPIs), 0...3), "Only for requests in these APIs: chat, responses, messages.",
+            or: []
+        ).option("api"),
+    ]
+}
+
 package struct RouteContent: Noun {
     package typealias Kind = RouteKind
 
@@ -52,6 +80,8 @@ package struct RouteContent: Noun {
     /// Beside failures.
     package var fallbackOn: [String] = []
     package var servesUnnamed = false
+    /// What it changes in requests, in this order.
+    package var template: [TemplateEdit] = []
 
     package init() {}
 
@@ -83,6 +113,7 @@ package struct RouteContent: Noun {
             "serves_unnamed", \.servesUnnamed,
             "Whether requests that name no model are for its model; of several the first by the model's name that the caller may use.",
             or: false),
+        Field(objects: "template", \.template, maximum: 32, orNone: true, "What it changes in requests, in this order.").option("template"),
     ]
 
     package var title: String { name }

@@ -17,4 +17,13 @@ package enum Vocabulary {
     package static let keyRights = ["project:read", "tenant:read", "routing:choose", "routing:see"]
     /// Those that a data plane has to know.
     package static let routingRights = ["routing:choose", "routing:see"]
+    /// What a route's template does: gives a member of the body a value, gives it one where the caller gave none, takes it out, puts a system
+    /// message before the conversation, sends a header to the provider.
+    package static let templateActions = ["set", "default", "remove", "system", "header"]
+    /// The checks that a workflow may hold.
+    package static let workflowKinds = ["context_window", "output_limit", "require", "lookup", "sanitise"]
+    /// What becomes of a request when a step fails: it is refused; it goes on as if the step were not there; it goes on with less, and is told so.
+    package static let failureActions = ["reject", "skip", "degrade"]
+    /// What is kept out of answers: what is known to be of the inside; or whatever looks like a secret or a place of the inside, too.
+    package static let sanitiserLevels = ["known", "strict"]
 }

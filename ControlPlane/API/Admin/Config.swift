@@ -11,6 +11,7 @@ package struct ConfigRoutes: RouteGroup {
     package func addRoutes(to table: inout RouteTable) {
         addDraft(to: &table)
         addVersions(to: &table)
+        addPlan(to: &table)
     }
 
     private func addDraft(to table: inout RouteTable) {
@@ -78,6 +79,19 @@ package struct ConfigRoutes: RouteGroup {
             var answer: JSONObject = ["from": .string(from.text), "to": .string(to.text)]
             for member in try await versions.diff(from: from, to: to).json.objectValue?.members ?? [] { answer[member.name] = member.value }
             return .json(.object(answer))
+        }
+    }
+
+    private func addPlan(to table: inout RouteTable) {
+        table.get("/admin/api/config/plan", .admin(.read)) { request in
+            try request.query.allow(["channel", "version"])
+            let channel = request.query["channel"] ?? "default"
+            guard Vocabulary.channels.contains(channel) else {
+                throw DomainError.invalid(
+                    "channel", "is no channel", remedy: "Use one of: \(Vocabulary.channels.joined(separator: ", ")).")
+            }
+            let reference: ConfigVersions.Reference = request.query["version"] == nil ? .draft : try Self.reference(request, "version")
+            return .json(try await versions.plan(of: channel, in: reference).json)
         }
     }
 

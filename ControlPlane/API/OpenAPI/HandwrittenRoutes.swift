@@ -105,6 +105,15 @@ enum HandwrittenRoutes {
             ]
             $0.answer = .object(Shapes.diff)
         },
+        "GET /admin/api/config/plan": RouteDocs(
+            "Tell what requests of a channel go through: stages of the spine and steps of its workflow."
+        ) {
+            $0.query = [
+                FieldShape("channel", .word(Vocabulary.channels), "Whose requests; default is the default."),
+                FieldShape("version", .token, "A version's number, or draft, which is the default."),
+            ]
+            $0.answer = .object(Shapes.plan)
+        },
     ]
 
     private static let reporter = FieldShape("data_plane_id", .id(DataPlaneKind.prefix), "What this data plane reported.")

@@ -33,11 +33,25 @@ extension Shapes {
                 ], maximum: TestCalls.maximumCalls), "One call each."),
     ]
 
+    static let plan: [FieldShape] = [
+        told("channel", words, "Whose requests go through it."),
+        told("workflow", words, "The channel's workflow; null: the default one.", nullable: true),
+        told(
+            "checks",
+            .objects(
+                [
+                    told("stage", words, "Of the spine."), told("step", words, "Of the workflow; null: the stage itself.", nullable: true),
+                    told("kind", words, "Of the step.", nullable: true), told("about", words, "What is checked."),
+                    told("failure", words, "What a failure does.", nullable: true),
+                ], maximum: 64), "In the order in which they run."),
+        told("text", words, "The same as a picture in text."),
+    ]
+
     /// A configuration's parts, as they are administered.
     private static let sections: [FieldShape] = [
         section(ProviderContent.self), section(EndpointContent.self),
         section(ModelContent.self, [told("created_at", .time, "When it was made.")]), section(RouteContent.self),
-        section(PriceContent.self),
+        section(PriceContent.self), section(WorkflowContent.self),
     ]
 
     private static func section<Content: Noun>(_ noun: Content.Type, _ more: [FieldShape] = []) -> FieldShape {

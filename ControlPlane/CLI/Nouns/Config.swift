@@ -4,10 +4,11 @@ import Primitives
 /// `weir config`: the draft and the versions published from it.
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "config", abstract: "The draft of providers, endpoints, models, routes and prices, and its published versions.",
+        commandName: "config",
+        abstract: "The draft of providers, endpoints, models, routes, prices and workflows, and its published versions.",
         discussion: example("config validate", "config publish --note \"second region\""),
         subcommands: [
-            Draft.self, Validate.self, Publish.self, Versions.self, Get.self, Show.self, Diff.self, Reset.self,
+            Draft.self, Validate.self, Publish.self, Versions.self, Get.self, Show.self, Diff.self, Plan.self, Reset.self,
         ])
 
     struct Draft: AsyncParsableCommand {
@@ -171,6 +172,29 @@ struct ConfigCommand: ParsableCommand {
         }
     }
 
+    struct Plan: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Draw what requests of a channel go through, in which order, and what failures do.",
+            discussion: example("config plan --channel external", "config plan --channel external --version 3"))
+
+        @Option(help: ArgumentHelp("The channel.", valueName: "default|external|internal"), completion: .list(Vocabulary.channels))
+        var channel = "default"
+
+        @Option(help: ArgumentHelp("A version, or draft.", valueName: "version|draft"))
+        var version = "draft"
+
+        @OptionGroup var connection: ConnectionOptions
+
+        func run() async throws {
+            let answer = try await connection.client().send("GET", "config/plan", query: [("channel", channel), ("version", version)])
+            // The picture's own last line end is the command's.
+            try connection.emit(answer) {
+                (answer.json.string("text") ?? "").split(separator: "\n", omittingEmptySubsequences: false).dropLast().joined(
+                    separator: "\n")
+            }
+        }
+    }
+
     struct Diff: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show what differs between two versions, or a version and the draft.",
@@ -247,7 +271,7 @@ private func words(ofRollback rolledBack: JSONValue) -> String {
         + " still holds of it: \(held.joined(separator: ", "))"
 }
 
-private let sections = ["providers", "endpoints", "models", "routes", "prices"]
+private let sections = ["providers", "endpoints", "models", "routes", "prices", "workflows"]
 
 /// What a configuration holds, a table for each kind of thing; `--json` has all of it.
 private func resources(_ config: JSONValue) -> String {

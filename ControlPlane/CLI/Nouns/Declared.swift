@@ -298,6 +298,11 @@ extension FieldShape {
 
     /// The first field's value, then `name=value` for others.
     private func object(_ text: String, _ shapes: [FieldShape]) throws -> JSONValue {
+        // What holds commas is written as JSON.
+        if text.hasPrefix("{") {
+            guard let json = try? JSONValue(parsing: text), case .object = json else { throw unfit(text, "a JSON object") }
+            return json
+        }
         var object = JSONObject()
         for (index, part) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
             if index == 0, let first = shapes.first, !part.isEmpty, !part.contains("=") {

@@ -29,6 +29,7 @@ package struct ControlServices: Sendable {
     package let endpoints: NounService<EndpointContent>
     package let models: NounService<ModelContent>
     package let routes: NounService<RouteContent>
+    package let workflows: NounService<WorkflowContent>
     package let prices: NounService<PriceContent>
     package let drafts: Drafts
     package let testCalls: TestCalls
@@ -84,6 +85,7 @@ package struct ControlServices: Sendable {
         endpoints = NounService(domain)
         models = NounService(domain)
         routes = NounService(domain)
+        workflows = NounService(domain)
         prices = NounService(domain)
         drafts = Drafts(domain)
         testCalls = TestCalls(domain, credentials: credentials, caller: caller)

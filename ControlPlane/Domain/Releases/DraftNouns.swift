@@ -25,11 +25,13 @@ extension Weir_V1_Endpoint: ConfigMessage {}
 extension Weir_V1_Model: ConfigMessage {}
 extension Weir_V1_Route: ConfigMessage {}
 extension Weir_V1_Price: ConfigMessage {}
+extension Weir_V1_Workflow: ConfigMessage {}
 
 /// The nouns that make up a configuration, in the payload's order.
 enum DraftNouns {
     static let all: [any DraftNoun.Type] = [
         ProviderContent.self, EndpointContent.self, ModelContent.self, RouteContent.self, PriceContent.self,
+        WorkflowContent.self,
     ]
 }
 
@@ -189,6 +191,7 @@ extension RouteContent: DraftNoun {
         message.fallbackModelIds = item.content.fallbackModelIDs.map(\.rawValue)
         message.fallbackOn = item.content.fallbackOn
         message.servesUnnamed = item.content.servesUnnamed
+        message.template = item.content.template.map(\.message)
     }
 
     init(_ message: Weir_V1_Route) {
@@ -210,6 +213,81 @@ extension RouteContent: DraftNoun {
         fallbackModelIDs = message.fallbackModelIds.map { ID($0) }
         fallbackOn = message.fallbackOn
         servesUnnamed = message.servesUnnamed
+        template = message.template.map(TemplateEdit.init)
+    }
+}
+
+extension TemplateEdit {
+    var message: Weir_V1_TemplateEdit {
+        var message = Weir_V1_TemplateEdit()
+        message.action = action
+        message.name = name
+        message.value = value
+        message.when = when
+        message.required = required
+        message.apis = apis
+        return message
+    }
+
+    fileprivate init(_ message: Weir_V1_TemplateEdit) {
+        self.init()
+        action = message.action
+        name = message.name
+        value = message.value
+        when = message.when
+        required = message.required
+        apis = message.apis
+    }
+}
+
+extension WorkflowContent: DraftNoun {
+    static var messages: WritableKeyPath<Weir_V1_ConfigPayload, [Weir_V1_Workflow]> { \.workflows }
+
+    static func fill(_ message: inout Weir_V1_Workflow, of item: Entity<Self>) { fill(&message, of: item.content) }
+
+    static func fill(_ message: inout Weir_V1_Workflow, of content: Self) {
+        message.name = content.name
+        message.channel = content.channel
+        message.disabled = content.disabled
+        message.steps = content.steps.map { step in
+            var message = Weir_V1_WorkflowStep()
+            message.name = step.name
+            message.kind = step.kind
+            message.after = step.after
+            message.when = step.when
+            message.onFailure = step.onFailure
+            message.timeoutMs = UInt32(clamping: step.timeoutMS)
+            message.expression = step.expression
+            message.url = step.url
+            message.otherwise = step.otherwise
+            message.message = step.message
+            message.level = step.level
+            message.bytesPerToken = UInt32(clamping: step.bytesPerToken)
+            return message
+        }
+    }
+
+    init(_ message: Weir_V1_Workflow) {
+        self.init()
+        name = message.name
+        channel = message.channel
+        disabled = message.disabled
+        steps = message.steps.map { step in
+            WorkflowStep {
+                $0.name = step.name
+                $0.kind = step.kind
+                $0.after = step.after
+                $0.when = step.when
+                $0.onFailure = step.onFailure
+                $0.timeoutMS = Int64(step.timeoutMs)
+                $0.expression = step.expression
+                $0.url = step.url
+                $0.otherwise = step.otherwise
+                $0.message = step.message
+                $0.level = step.level
+                $0.bytesPerToken = Int64(step.bytesPerToken)
+            }
+        }
     }
 }
 

@@ -175,6 +175,25 @@ package struct ConfigVersions: Sendable {
         }
     }
 
+    /// What requests of a channel go through.
+    /// - Throws: `DomainError.invalid` naming `version` when that does not exist, or `channel` when its steps wait for each other.
+    package func plan(of channel: String, in reference: Reference) async throws -> ChannelPlan {
+        try await domain.read(as: .all) { c in
+            let payload =
+                switch reference {
+                case .draft: try Draft.payload(c)
+                case .version(let version): try Self.existing(c, version, field: "version")
+                }
+            do throws(WorkflowRules.WorkflowCircle) {
+                return ChannelPlan(try WorkflowPicture(of: channel, in: payload))
+            } catch {
+                throw DomainError.invalid(
+                    "channel", "has steps that wait for each other: \(error.steps.joined(separator: " → "))",
+                    remedy: "Take one of these dependencies out.")
+            }
+        }
+    }
+
     // MARK: Inside a transaction
 
     /// The content of a published version.

@@ -64,5 +64,6 @@ package enum Migrations {
         .retention,
         .requestRefusals,
         .unitPrices,
+        .workflows,
     ]
 }

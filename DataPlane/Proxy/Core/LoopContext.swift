@@ -71,7 +71,8 @@ final class LoopContext: @unchecked Sendable {
     private var pools: [PoolKey: UpstreamPool] = [:]
     /// Exchanges whose requests were admitted and not settled yet.
     var running = ConnectionList<Exchange>()
-    /// Exchanges that wait for the control plane's answer, or for what follows from it.
+    var lookupRoom = LookupRoom()
+    /// Exchanges that wait for the control plane's answer, or for what follows from it; or for a workflow's lookup.
     var asking: [ObjectIdentifier: Exchange] = [:]
     /// Exchanges that wait in line for a place at an endpoint.
     var queued: [ObjectIdentifier: Exchange] = [:]
@@ -240,6 +241,15 @@ final class LoopContext: @unchecked Sendable {
         return texts
     }
 
+    /// What of an endpoint's answers is masked; nil where there is nothing to look for. Made once an endpoint and level.
+    func answerPatterns(of endpoint: CompiledEndpoint, isStrict: Bool) -> AnswerPatterns? {
+        let place = place(of: endpoint)
+        if let known = place.patterns, known.isStrict == isStrict { return known.patterns }
+        let patterns = AnswerPatterns(host: endpoint.host, isStrict: isStrict)
+        place.patterns = (isStrict, patterns)
+        return patterns
+    }
+
     private func place(of endpoint: CompiledEndpoint) -> Place {
         if let place = places[ObjectIdentifier(endpoint)] { return place }
         let pool = pools[endpoint.pool] ?? UpstreamPool(endpoint: endpoint, loop: self)
@@ -255,6 +265,7 @@ final class LoopContext: @unchecked Sendable {
         let endpoint: CompiledEndpoint
         let pool: UpstreamPool
         var hidden: (credential: CredentialEntry?, texts: HiddenTexts)?
+        var patterns: (isStrict: Bool, patterns: AnswerPatterns?)?
 
         init(endpoint: CompiledEndpoint, pool: UpstreamPool) {
             self.endpoint = endpoint
@@ -268,6 +279,14 @@ final class LoopContext: @unchecked Sendable {
         logger.error(
             "a provider's answer held the gateway's own credential; it was masked before the caller saw it: replace that credential",
             metadata: ["credential": "\(credential.id)", "endpoint": "\(candidate.endpoint.id)"])
+    }
+
+    /// Whether this data plane's operator lets it ask there.
+    func allows(_ lookup: CompiledLookup) -> Bool {
+        let host = lookup.origin.host
+        return settings.lookupHosts.contains { allowed in
+            allowed == host || allowed == "\(host):\(lookup.origin.port)" || allowed == "[\(host)]:\(lookup.origin.port)"
+        }
     }
 
     // MARK: The journal's tick

@@ -15,6 +15,15 @@ struct LoopMetrics: Sendable {
     var retriesDenied: UInt64 = 0
     var healthChecks: UInt64 = 0
     var healthCheckFailures: UInt64 = 0
+    /// Questions to services of workflows, and those that came to nothing.
+    var lookups: UInt64 = 0
+    var lookupFailures: UInt64 = 0
+    /// Requests that went on with less, since a check of their workflow had failed.
+    var degraded: UInt64 = 0
+    /// Answers of which something was masked by their channel's workflow.
+    var sanitised: UInt64 = 0
+    /// Members of templates that providers did not take.
+    var templateMembersLeft: UInt64 = 0
     /// Requests that another model came to serve.
     var fallbacks: UInt64 = 0
     /// Refused by a limit; and served, although a limit that only observes would not have.
@@ -91,7 +100,7 @@ struct LoopMetrics: Sendable {
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
             \.admitted, \.streams, \.retries, \.retriesDenied, \.fallbacks, \.healthChecks, \.healthCheckFailures, \.limited,
-            \.wouldHaveLimited, \.redisAsked, \.redisMissed,
+            \.lookups, \.lookupFailures, \.degraded, \.sanitised, \.templateMembersLeft, \.wouldHaveLimited, \.redisAsked, \.redisMissed,
             \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
             \.deadlinesPassed,
             \.journalFailures, \.credentialRefusals, \.inputTokens, \.outputTokens, \.costNano, \.estimatedRecords,

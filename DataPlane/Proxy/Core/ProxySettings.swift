@@ -119,6 +119,12 @@ package struct ProxySettings: Sendable {
     /// revoked when its machine is no longer trusted; more where callers have to be moved elsewhere first.
     package var revocationGrace = 0
 
+    // MARK: Workflows
+
+    /// Hosts that workflows' lookups may be sent to: `policy.internal` for any port, `policy.internal:8443` for one. None by default: whoever
+    /// writes configurations does not decide alone what is reached from here.
+    package var lookupHosts: [String] = []
+
     // MARK: Limits
 
     /// Redis that the data planes of a region count their limits in (`redis://…`); nil: each goes by the share that the control plane tells.

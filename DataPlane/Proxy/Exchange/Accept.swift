@@ -114,13 +114,18 @@ extension Exchange {
             caller = try Authenticate.delegated(
                 caller, grant, (loop.snapshot ?? asked.snapshot).directory, nowMilliseconds: loop.clock.nowMilliseconds())
         }
+        try checkStanding(caller, asked)
+        return caller
+    }
+
+    /// What was taken from a principal since its request's head was read counts.
+    func checkStanding(_ caller: Caller, _ asked: Asked) throws(Rejection) {
         if let directory = loop.snapshot?.directory, directory.revocations != asked.snapshot.directory.revocations,
             let why = directory.interruption(of: caller.principal)
         {
             throw Rejection(why)
         }
         try checkBans(caller)
-        return caller
     }
 
     private func checkBans(_ caller: Caller) throws(Rejection) {

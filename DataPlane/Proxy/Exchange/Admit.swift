@@ -20,7 +20,7 @@ final class Admission {
     let capability: RequestTarget.Capability
     let isStreaming: Bool
     let clientWantsUsage: Bool
-    let members: RequestMembers
+    private(set) var members: RequestMembers
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     /// Those that mean something to a provider of the same dialect only.
@@ -33,8 +33,8 @@ final class Admission {
     let requestID: RequestID
     /// Unix microseconds.
     let admittedAt: Int64
-    let requestBytes: Int64
-    let estimatedInputTokens: Int64
+    private(set) var requestBytes: Int64
+    private(set) var estimatedInputTokens: Int64
     /// That it asks for; the standard one for most.
     let serviceTier: ServiceTier
     /// Empty once no attempt can need it any more.
@@ -51,6 +51,11 @@ final class Admission {
     var plan: RoutePlan
     /// Nil where no budget concerns the request, or nothing of one is held yet.
     var budget: BudgetHold?
+    /// What it was before its route's template; nil where no route that may serve it has one.
+    private(set) var shaping: RequestShaping?
+    /// Header lines for the provider, and changes of the body, by the template of the route that serves it.
+    private(set) var templateLines: [UInt8] = []
+    private(set) var changes: [RenderedTemplate.Change] = []
 
     fileprivate init(
         _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ model: CompiledModel, _ route: CompiledRoute,
@@ -162,15 +167,66 @@ final class Admission {
         self.plan = plan
     }
 
+    /// Another model serves it from the beginning: one of those that it falls back to.
+    func begin(with model: CompiledModel, _ route: CompiledRoute) {
+        while let name = fallbacks.popLast(), name != model.name {}
+        serve(by: model, route, RoutePlan(route, random: requestID.low))
+        estimatedInputTokens = estimate()
+    }
+
+    /// As it is sent on; nil where no template may change it.
+    var shape: RequestShape? {
+        shaping == nil ? nil : RequestShape(body: body, members: members, headerLines: templateLines, changes: changes)
+    }
+
+    func take(_ shape: RequestShape, _ shaping: RequestShaping?) {
+        self.shaping = shaping
+        if shaping != nil { take(shape) }
+    }
+
+    /// What it is by the template of the route that serves it now.
+    func take(_ shape: RequestShape) {
+        body = shape.body
+        members = shape.members
+        templateLines = shape.headerLines
+        changes = shape.changes
+        requestBytes = Int64(body.readableBytes)
+        estimatedInputTokens = estimate()
+    }
+
+    /// It goes without some of its template's changes.
+    func leave(_ left: [RenderedTemplate.Change]) throws(Rejection) {
+        if let shaping { take(try shaping.shape(left, templateLines)) }
+    }
+
+    /// Its body with these changes and no others.
+    func body(with left: [RenderedTemplate.Change]) -> [UInt8]? {
+        shaping.flatMap { try? $0.shape(left, []) }.map { Array($0.body.readableBytesView) }
+    }
+
+    private func estimate() -> Int64 {
+        body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: model.contextWindow) }
+    }
+
     /// A byte of the answer has left: nothing is sent again.
-    func releaseBody(_ nothing: ByteBuffer) { body = nothing }
+    func releaseBody(_ nothing: ByteBuffer) {
+        body = nothing
+        if shaping != nil { shaping = nil }
+    }
 }
 
 /// The third stage. Budgets follow it: see `ReserveBudget`.
 enum Admit {
-    static func request(
-        _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer, requestID: RequestID, at admittedAt: Int64
-    ) throws(Rejection) -> Admission {
+    /// What a request names.
+    struct Named {
+        let members: RequestMembers
+        let model: CompiledModel
+        let route: CompiledRoute
+    }
+
+    static func named(
+        _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer
+    ) throws(Rejection) -> Named {
         let members = if let media = asked.media { try media.scan(body) } else { try caller.dialect.scan(body) }
         let capability = asked.capability
         let model: CompiledModel
@@ -186,8 +242,17 @@ enum Admit {
         }
         try check(model, for: caller, capability, members)
         guard let route = model.route else { throw .modelNotRouted(model.name) }
-        let admission = Admission(asked, caller, config, model, route, members, body, requestID: requestID, at: admittedAt)
-        if admission.serviceTier != .standard { try checkServiceTier(admission.serviceTier, route, admittedAt / 1000) }
+        return Named(members: members, model: model, route: route)
+    }
+
+    /// - Parameter body: what is sent on, with its members.
+    static func admission(
+        _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ named: Named, _ body: ByteBuffer, requestID: RequestID,
+        at admittedAt: Int64
+    ) throws(Rejection) -> Admission {
+        let admission = Admission(
+            asked, caller, config, named.model, named.route, named.members, body, requestID: requestID, at: admittedAt)
+        if admission.serviceTier != .standard { try checkServiceTier(admission.serviceTier, named.route, admittedAt / 1000) }
         if let choice = asked.choice { try admission.take(choice) }
         return admission
     }
@@ -213,6 +278,10 @@ enum Admit {
             throw .badRequest("missing_required_parameter", "max_tokens: Field required", param: "max_tokens")
         }
         if caller.dialect == .responses { try checkState(members) }
+    }
+
+    /// The answer's bound, by whichever name, is not above what the model writes.
+    static func checkOutput(_ members: RequestMembers, _ model: CompiledModel) throws(Rejection) {
         try checkLength("max_tokens", members.maxTokens, model)
         try checkLength("max_output_tokens", members.maxOutputTokens, model)
         try checkLength("max_completion_tokens", members.maxCompletionTokens, model)
@@ -225,6 +294,60 @@ enum Admit {
         throw .badRequest(
             "max_tokens_too_large", "\(name) is \(given.value); the model '\(model.name)' writes at most \(model.maxOutputTokens).",
             param: "\(name)")
+    }
+
+    /// What of a channel's plan needs the request's own numbers alone.
+    /// - Returns: what serves it instead, where it is too long for its model and its route has a longer one.
+    static func checkNumbers(
+        _ named: Named, _ plan: CompiledPlan, _ caller: Caller, _ config: CompiledConfig, _ capability: RequestTarget.Capability,
+        _ body: ByteBuffer
+    ) throws(Rejection) -> (model: CompiledModel, route: CompiledRoute)? {
+        if plan.outputLimit == .reject { try checkOutput(named.members, named.model) }
+        guard let (bytes, action) = plan.contextWindow, action != .skip,
+            let tokens = excess(named.members, body, named.model, capability, bytes)
+        else { return nil }
+        return try roomier(
+            than: named.model, named.route, tokens, degrades: action == .degrade, caller, config, capability, named.members,
+            plan.steps.first { if case .contextWindow = $0.check { true } else { false } }?.message)
+    }
+
+    /// How many tokens a prompt has at least that cannot fit its model; nil where it may fit.
+    static func excess(
+        _ members: RequestMembers, _ body: ByteBuffer, _ model: CompiledModel, _ capability: RequestTarget.Capability,
+        _ bytesPerToken: Int64
+    ) -> Int64? {
+        // All of its bytes are more than what counts of them.
+        guard model.contextWindow > 0, Int64(body.readableBytes) / bytesPerToken > model.contextWindow else { return nil }
+        let tokens = body.withUnsafeReadableBytes { bytes in
+            ContextFit.tokens(
+                members, of: bytes, bytesPerToken: bytesPerToken, holdsMany: capability == .embeddings || capability == .completions)
+        }
+        return tokens > model.contextWindow ? tokens : nil
+    }
+
+    /// The first model that a route falls back to which the caller may use and the prompt fits.
+    /// - Throws: where there is none, or the route does not fall back for that.
+    static func roomier(
+        than model: CompiledModel, _ route: CompiledRoute, _ tokens: Int64, degrades: Bool, _ caller: Caller, _ config: CompiledConfig,
+        _ capability: RequestTarget.Capability, _ members: RequestMembers, _ message: String?
+    ) throws(Rejection) -> (model: CompiledModel, route: CompiledRoute) {
+        if degrades || route.fallsBackOnContextWindow {
+            for name in route.fallbacks {
+                guard let other = config.model(named: name), let route = other.route,
+                    other.contextWindow == 0 || other.contextWindow >= tokens, (try? check(other, for: caller, capability, members)) != nil
+                else { continue }
+                return (other, route)
+            }
+        }
+        throw .tooLong(model, tokens, caller.dialect, message)
+    }
+
+    /// Whether a model that comes to serve instead takes as much, and writes as much, as the request is and asks for.
+    static func fits(_ model: CompiledModel, _ admission: Admission) -> Bool {
+        let plan = admission.config.plan(of: admission.caller.channel)
+        if let action = plan.outputLimit, action != .skip, (try? checkOutput(admission.members, model)) == nil { return false }
+        guard let (bytes, action) = plan.contextWindow, action != .skip else { return true }
+        return excess(admission.members, admission.body, model, admission.capability, bytes) == nil
     }
 
     /// What a provider keeps between requests is its account's, which all tenants of this gateway share: a response is found again by whoever

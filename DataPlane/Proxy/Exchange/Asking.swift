@@ -90,7 +90,7 @@ extension Exchange {
     }
 
     func questionDeadline(_ now: Int64) {
-        guard case .asking(let inquiry) = stage, inquiry.deadline <= now else { return }
+        guard case .asking(let inquiry) = stage, inquiry.deadline <= now else { return lookupDeadline(now) }
         reject(.controlPlaneUnavailable(inquiry.late, "no answer in time"))
     }
 }
@@ -103,5 +103,7 @@ extension Asked {
             traceID: asked.traceID, for: asked.purpose)
         grant = asked.grant
         address = asked.address
+        choice = asked.choice
+        headers = asked.headers
     }
 }

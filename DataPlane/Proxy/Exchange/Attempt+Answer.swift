@@ -26,6 +26,8 @@ extension Attempt {
         var isDamaged = false
         /// Keeps the credential out of what the caller receives.
         var keeper: SecretGuard?
+        /// Keeps what is of the inside out of it, where the channel's workflow says so.
+        var sanitiser: AnswerGuard?
     }
 
     final class Assembly {
@@ -56,6 +58,9 @@ extension Attempt {
         case .chunked, .untilClose: break
         }
         if let type = head.value(.contentType), !ContentType.isJSON(type) { opening.contentType = Array(type) }
+        if let level = admission.config.plan(of: admission.caller.channel).sanitiser {
+            opening.sanitiser = loop.answerPatterns(of: candidate.endpoint, isStrict: level == .strict).map { AnswerGuard($0) }
+        }
         opening.keeper = candidate.credential?.pattern(at: candidate.endpoint).map { SecretGuard($0) }
         state = .deciding
         if decodes(head) { return }
@@ -268,13 +273,26 @@ extension Attempt {
             if !lacksEnd { gathered.append(contentsOf: translatedStream?.finish() ?? []) }
         }
         handOn()
+        finishGuards()
+    }
+
+    private func finishGuards() {
+        if let rest = opening.sanitiser?.finish(), !rest.isEmpty { rest.withUnsafeBytes { sendSanitised($0) } }
+        if opening.sanitiser?.hasMasked == true { loop.metrics.sanitised &+= 1 }
         opening.keeper?.finish { sink.write($0) }
     }
 
-    private func isClean(_ bytes: UnsafeRawBufferPointer) -> Bool { opening.keeper?.isClean(bytes) ?? true }
+    private func isClean(_ bytes: UnsafeRawBufferPointer) -> Bool { opening.sanitiser == nil && isWithoutSecret(bytes) }
+
+    private func isWithoutSecret(_ bytes: UnsafeRawBufferPointer) -> Bool { opening.keeper?.isClean(bytes) ?? true }
 
     private func send(_ bytes: UnsafeRawBufferPointer) {
-        if isClean(bytes) { return sink.write(bytes) }
+        guard let passed = opening.sanitiser?.pass(bytes) else { return sendSanitised(bytes) }
+        if !passed.isEmpty { passed.withUnsafeBytes { sendSanitised($0) } }
+    }
+
+    private func sendSanitised(_ bytes: UnsafeRawBufferPointer) {
+        if isWithoutSecret(bytes) { return sink.write(bytes) }
         opening.keeper?.pass(bytes) { sink.write($0) }
         if opening.keeper?.hasMasked == true { loop.noteLeak(of: candidate) }
     }
@@ -389,7 +407,7 @@ extension Attempt {
             head.standings = exchange.standings
             sink.begin(head)
             body.withUnsafeBytes { send($0) }
-            opening.keeper?.finish { sink.write($0) }
+            finishGuards()
             opening.isWritten = true
             opening.isJudged = true
         } catch {

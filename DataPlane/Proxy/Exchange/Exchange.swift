@@ -20,6 +20,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case receiving(Asked?)
         /// The control plane is asked for what the request needs; nothing is admitted.
         indirect case asking(Inquiry)
+        /// A service of the operator's is asked about the request; nothing is admitted.
+        case lookingUp(PlanRun)
         /// The counters that data planes share are asked; nothing is written, and nothing was sent. With where it has to go, if not chosen.
         indirect case limiting(Admission, Candidate?)
         /// More of a budget was asked for; nothing is written, and nothing was sent.
@@ -73,6 +75,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     }
     /// What concerned the caller that asked last: on most connections it is the next one, too.
     var lastRules: CallerRules?
+    /// Checks that failed and let the request go on with less. Empty, and so without storage, for most requests.
+    var degraded: [String] = []
 
     init(sink: any ReplySink, loop: LoopContext) {
         self.sink = sink
@@ -91,7 +95,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         case .reserving(let admission, _), .queued(let admission, _), .journaling(let admission, _), .attempting(let admission, _),
             .delivering(let admission, _, _, _):
             admission
-        case .idle, .receiving, .asking, .recording: nil
+        case .idle, .receiving, .asking, .lookingUp, .recording: nil
         }
     }
 
@@ -117,7 +121,13 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     func reset() {
         serial &+= 1
         if listIndex >= 0 { loop.running.remove(self) }
-        if case .asking = stage { loop.asking[ObjectIdentifier(self)] = nil }
+        switch stage {
+        case .asking: loop.asking[ObjectIdentifier(self)] = nil
+        case .lookingUp(let run):
+            loop.asking[ObjectIdentifier(self)] = nil
+            run.call?.cancel()
+        default: break
+        }
         if case .queued = stage { leaveQueue() }
         stage = .idle
         configVersion = []
@@ -129,6 +139,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         lastProgressAt = 0
         progressRecords = 0
         standings = nil
+        if !degraded.isEmpty { degraded = [] }
     }
 
     /// The answer is out, or as much of it as there will be.
@@ -166,7 +177,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
             if attempt.state == .leaving { return }
         case .delivering(let admission, let attempt, let outcome, _):
             settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
-        case .idle, .receiving, .asking, .limiting, .reserving, .recording: break
+        case .idle, .receiving, .asking, .lookingUp, .limiting, .reserving, .recording: break
         }
         reset()
     }
@@ -180,7 +191,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
             queueing.ticket.giveUp(now: loop.nowMicroseconds)
             releaseBudget(admission)
             reject(Rejection(why))
-        case .reserving, .journaling, .asking, .limiting: reject(Rejection(why))
+        case .reserving, .journaling, .asking, .lookingUp, .limiting: reject(Rejection(why))
         case .attempting(_, let attempt): attempt.abandon(why)
         case .delivering(let admission, let attempt, let outcome, _):
             conclude(admission, attempt, outcome, Verdict(why, status: outcome.providerStatus), isWhole: false)

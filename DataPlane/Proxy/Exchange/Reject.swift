@@ -20,14 +20,18 @@ extension Exchange {
         case .journaling(let admission, let attempt), .attempting(let admission, let attempt):
             if rejection.fault != .client { log(rejection, attempt, outcome) }
             conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
-        case .idle, .receiving, .asking, .limiting, .reserving, .queued, .delivering, .recording:
+        case .idle, .receiving, .asking, .lookingUp, .limiting, .reserving, .queued, .delivering, .recording:
             if rejection.fault != .client { log(rejection, nil, nil) }
             finish(isWhole: true)
         }
     }
 
-    /// What the caller's dialect has besides. Empty, and so without storage, for most answers.
-    var answerFields: [ReplyHead.Field] { dialect == .openAI ? [] : dialect.fields(requestID) }
+    /// What the caller's dialect has besides, and what it went on without. Empty, and so without storage, for most answers.
+    var answerFields: [ReplyHead.Field] {
+        var fields = dialect == .openAI ? [] : dialect.fields(requestID)
+        if !degraded.isEmpty { fields.append(.init(name: "x-weir-degraded", value: Array(degraded.joined(separator: ", ").utf8))) }
+        return fields
+    }
 
     /// What went wrong on our side or the provider's, with what the operator needs and nothing of the request's content.
     private func log(_ rejection: Rejection, _ attempt: Attempt?, _ outcome: AttemptOutcome?) {

@@ -71,6 +71,16 @@ extension Rejection {
             param: "model")
     }
 
+    /// The prompt cannot fit the model, however its text is cut into tokens. In the words that each API's clients look for.
+    static func tooLong(_ model: CompiledModel, _ tokens: Int64, _ dialect: Dialect, _ message: String?) -> Rejection {
+        let words =
+            dialect == .messages
+            ? "prompt is too long: at least \(tokens) tokens > \(model.contextWindow) maximum"
+            : "This model's maximum context length is \(model.contextWindow) tokens. However, your request has at least \(tokens) tokens. Please "
+                + "reduce its length."
+        return badRequest("context_length_exceeded", message ?? words, param: dialect == .responses ? "input" : "messages")
+    }
+
     /// No endpoint of the model can be asked in the dialect that the caller speaks.
     static func unsupportedDialect(_ model: String, _ dialect: Dialect, _ capability: RequestTarget.Capability) -> Rejection {
         let what =

@@ -24,6 +24,8 @@ final class Asked {
     var address: LimitSubject?
     /// What it asks of its routing; nil for most.
     var choice: RoutingChoice?
+    /// Its fields that templates and workflows read, by lower-case names; none where these read none.
+    var headers: [String: String] = [:]
 
     /// Who answers it.
     enum Purpose {
@@ -79,6 +81,7 @@ extension Exchange {
                     traceID: traceID)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
+                noteHeaders(asked, head, bytes)
                 noteAddress(asked, head, bytes)
                 stage = .receiving(asked)
                 return .receiveBody
@@ -92,6 +95,7 @@ extension Exchange {
                 asked.media = try MediaCall(operation, head, bytes)
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
+                noteHeaders(asked, head, bytes)
                 noteAddress(asked, head, bytes)
                 stage = .receiving(asked)
                 return .receiveBody
@@ -157,6 +161,12 @@ extension Exchange {
         return .receiveBody
     }
 
+    /// Keeps what templates and workflows read of the head.
+    @inline(__always)
+    private func noteHeaders<Head: RequestHead & ~Copyable>(_ asked: Asked, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) {
+        for name in asked.snapshot.readHeaders { if let value = head.text(name, bytes) { asked.headers[name] = value } }
+    }
+
     @inline(__always)
     private func noteAddress<Head: RequestHead & ~Copyable>(_ asked: Asked, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer) {
         guard asked.snapshot.directory.limits.needsAddress else { return }
@@ -176,9 +186,7 @@ extension Exchange {
         let config = try configuration(asked.snapshot, caller)
         if case .local(let local) = asked.purpose { return answer(try local(caller, config)) }
         if case .forward(let forward) = asked.purpose { return try self.forward(forward, asked, caller, config, body) }
-        let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
-        let admission = try Admit.request(asked, caller, config, body, requestID: requestID, at: admittedAt)
-        if try hold(admission, address: asked.address) { try proceed(admission, nil) }
+        try admit(asked, caller, config, body)
     }
 
     /// Select, once its limits have let it in.
@@ -276,6 +284,11 @@ extension Exchange {
         case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost:
             if let same = withOtherBound(attempt, admission, outcome) {
                 forward(to: same, admission, after: attempt, outcome)
+            } else if let change = withoutChange(attempt, admission, outcome) {
+                switch change {
+                case .success(let same): forward(to: same, admission, after: attempt, outcome)
+                case .failure(let rejection): reject(rejection, after: outcome)
+                }
                 // What goes with the caller's own key goes with no other.
             } else if admission.forward == nil, outcome.allowsAnother(on: admission.route),
                 let next = select(after: attempt, admission, outcome), coverAnother(admission, after: outcome)
@@ -372,6 +385,19 @@ extension Exchange {
         var same = attempt.candidate
         same.refusedBounds += 1
         return try? translated(same, admission)
+    }
+
+    /// The provider refuses a member that the route's template has put there: the request goes without it, unless the template says that it must
+    /// not; then nobody blames the caller.
+    /// - Returns: nil where it is about something else.
+    private func withoutChange(_ attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Result<Candidate, Rejection>? {
+        guard !admission.changes.isEmpty, case .refused(let error, _) = outcome.ending, error.status == 400 || error.status == 422,
+            let shown = error.shown, let refused = admission.refusedChange(param: shown.param, message: shown.message)
+        else { return nil }
+        if let kept = refused.kept { return .failure(.templateRefused(kept)) }
+        do throws(Rejection) { try admission.leave(refused.left) } catch { return .failure(error) }
+        loop.metrics.templateMembersLeft &+= 1
+        return (try? translated(attempt.candidate, admission)).map { .success($0) }
     }
 
     private func forward(

@@ -45,8 +45,30 @@ enum Translate {
         options.isOpenRouter = candidate.endpoint.flavour == .openRouter
         options.createdSeconds = loop.clock.nowMilliseconds() / 1000
         var candidate = candidate
-        candidate.translated = try translation.request(Array(admission.body.readableBytesView), options)
+        candidate.translated = try translated(admission, translation, options)
         return candidate
+    }
+
+    /// What a template adds and the provider's API has no place for is left out there, as the request would go without a template.
+    private static func translated(
+        _ admission: Admission, _ translation: Translation, _ options: TranslationOptions
+    ) throws(TranslationRefusal) -> TranslatedRequest {
+        do throws(TranslationRefusal) {
+            return try translation.request(Array(admission.body.readableBytesView), options)
+        } catch {
+            guard var refused = admission.refusedChange(param: error.param, message: "") else { throw error }
+            var first = error
+            // Each round leaves one of them at least.
+            while refused.kept == nil {
+                guard let body = admission.body(with: refused.left) else { throw first }
+                do throws(TranslationRefusal) { return try translation.request(body, options) } catch {
+                    guard let more = admission.refusedChange(param: error.param, message: "", of: refused.left) else { throw error }
+                    first = error
+                    refused = more
+                }
+            }
+            throw first
+        }
     }
 
     private static func writeHead(_ head: inout HeadWriter, _ admission: Admission, _ candidate: Candidate, contentLength: Int) {
@@ -76,6 +98,7 @@ enum Translate {
         head.put(admission.requestID)
         head.put("\r\n")
         if !admission.forwardedLines.isEmpty { head.put(admission.forwardedLines) }
+        if !admission.templateLines.isEmpty { head.put(admission.templateLines) }
         if candidate.dialect != .openAI || !admission.dialectLines.isEmpty { putDialectLines(&head, admission, candidate) }
         head.put("content-length: ")
         head.put(decimal: contentLength)

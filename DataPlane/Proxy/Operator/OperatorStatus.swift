@@ -113,6 +113,17 @@ package final class OperatorStatus: Sendable {
             "weir_proxy_retries_denied_total", "counter", "Attempts that did not follow a failed one, since too many do.",
             loops.retriesDenied)
         out.one("weir_proxy_fallbacks_total", "counter", "Times that another model than the one before came to serve.", loops.fallbacks)
+        out.one("weir_proxy_lookups_total", "counter", "Questions to services of workflows.", loops.lookups)
+        out.one(
+            "weir_proxy_lookup_failures_total", "counter", "Questions to services of workflows that came to nothing.", loops.lookupFailures)
+        out.one(
+            "weir_proxy_degraded_total", "counter", "Requests that went on with less, since a check of their workflow had failed.",
+            loops.degraded)
+        out.one(
+            "weir_proxy_sanitised_total", "counter", "Answers of which something was masked by their channel's workflow.", loops.sanitised)
+        out.one(
+            "weir_proxy_template_members_left_total", "counter", "Members of routes' templates that a provider did not take.",
+            loops.templateMembersLeft)
         out.one("weir_proxy_health_checks_total", "counter", "Health checks of endpoints.", loops.healthChecks)
         out.one("weir_proxy_health_check_failures_total", "counter", "Health checks that failed.", loops.healthCheckFailures)
         BreakerReport.write(server.health, to: &out)

@@ -13,9 +13,22 @@ extension Exchange {
             guard let model = admission.config.model(named: name), let route = model.route, mayServe(model, admission, outcome),
                 Admit.takesServiceTier(admission, route)
             else { continue }
-            let before = (model: admission.model, route: admission.route, plan: admission.plan, worst: WorstCase(admission))
+            let before = (
+                model: admission.model, route: admission.route, plan: admission.plan, worst: WorstCase(admission), shape: admission.shape
+            )
             admission.serve(by: model, route, RoutePlan(route, random: RoutePlan.mixed(admission.requestID.low)))
-            func passOver() { admission.serve(by: before.model, before.route, before.plan) }
+            func passOver() {
+                admission.serve(by: before.model, before.route, before.plan)
+                if let shape = before.shape { admission.take(shape) }
+            }
+            // Its own template, in place of that of the route before.
+            if let shaping = admission.shaping {
+                guard let shape = try? shaping.shape(for: model, route) else {
+                    passOver()
+                    continue
+                }
+                admission.take(shape)
+            }
             guard let candidate = nextAttempt(admission) else {
                 passOver()
                 continue
@@ -37,7 +50,9 @@ extension Exchange {
     }
 
     private func mayServe(_ model: CompiledModel, _ admission: Admission, _ outcome: AttemptOutcome?) -> Bool {
-        guard (try? Admit.check(model, for: admission.caller, admission.capability, admission.members)) != nil else { return false }
+        guard (try? Admit.check(model, for: admission.caller, admission.capability, admission.members)) != nil,
+            Admit.fits(model, admission)
+        else { return false }
         // What was too long is no shorter there.
         guard case .refused(let error, _)? = outcome?.ending, error.isOfContextWindow else { return true }
         return model.contextWindow == 0 || model.contextWindow > admission.model.contextWindow

@@ -12,6 +12,8 @@ package final class RuntimeSnapshot: Sendable {
     package let generation: UInt64
     /// The control plane has shut this data plane out: nothing is served, whatever is held.
     package let isRevoked: Bool
+    /// Header fields that templates and workflows in force read, by their lower-case names; mostly none.
+    let readHeaders: [String]
     private let baseline: CompiledConfig?
     private let candidate: CompiledConfig?
 
@@ -29,6 +31,7 @@ package final class RuntimeSnapshot: Sendable {
         baseline = rollout.flatMap { configs[$0.baselineVersion] }
         // A candidate that the disk lost is not a reason to serve nobody.
         candidate = rollout.flatMap { configs[$0.candidateVersion] ?? configs[$0.baselineVersion] }
+        readHeaders = [baseline, candidate].compactMap(\.self).reduce(into: Set()) { $0.formUnion($1.readHeaders) }.sorted()
     }
 
     package static let empty = RuntimeSnapshot(directory: .empty, rollout: nil, configs: [:], credentials: .empty, generation: 0)

@@ -271,6 +271,106 @@ package nonisolated struct Weir_V1_ConfigPayload: Sendable {
 
   package var prices: [Weir_V1_Price] = []
 
+  /// at most one a channel; a channel without one has the default of docs/workflows.md
+  package var workflows: [Weir_V1_Workflow] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Which checks run for the requests of one channel, beside those that always do.
+package nonisolated struct Weir_V1_Workflow: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: String = String()
+
+  package var name: String = String()
+
+  /// default, external or internal
+  package var channel: String = String()
+
+  /// run in the order that follows from "after"
+  package var steps: [Weir_V1_WorkflowStep] = []
+
+  package var disabled: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_WorkflowStep: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  /// context_window, output_limit, require, lookup or sanitise
+  package var kind: String = String()
+
+  /// names of steps that have to be over before
+  package var after: [String] = []
+
+  /// an expression; where it does not hold the step is left out. Empty: always
+  package var when: String = String()
+
+  /// reject, skip or degrade; empty: reject
+  package var onFailure: String = String()
+
+  /// of a lookup
+  package var timeoutMs: UInt32 = 0
+
+  /// require: what has to hold. lookup: what is sent
+  package var expression: String = String()
+
+  /// of a lookup
+  package var url: String = String()
+
+  /// lookup, degraded: what its answer counts as
+  package var otherwise: String = String()
+
+  /// for callers who are refused
+  package var message: String = String()
+
+  /// sanitise: known or strict
+  package var level: String = String()
+
+  /// context_window
+  package var bytesPerToken: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// One change that a route makes to a request.
+package nonisolated struct Weir_V1_TemplateEdit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// set, default, remove, system or header
+  package var action: String = String()
+
+  /// of the body's member, or of the header
+  package var name: String = String()
+
+  /// a text with expressions in it
+  package var value: String = String()
+
+  /// an expression; empty: always
+  package var when: String = String()
+
+  /// a request that cannot be sent with it is refused
+  package var required: Bool = false
+
+  /// chat, responses, messages; empty: all
+  package var apis: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -473,6 +573,9 @@ package nonisolated struct Weir_V1_Route: Sendable {
 
   /// beside failures: "context_window", "content_policy"
   package var fallbackOn: [String] = []
+
+  /// applied in this order
+  package var template: [Weir_V1_TemplateEdit] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1536,7 +1639,7 @@ nonisolated extension Weir_V1_Header: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weir_V1_ConfigPayload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ConfigPayload"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}providers\0\u{1}endpoints\0\u{1}models\0\u{1}routes\0\u{1}prices\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}providers\0\u{1}endpoints\0\u{1}models\0\u{1}routes\0\u{1}prices\0\u{2}K\u{1}workflows\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1549,6 +1652,7 @@ nonisolated extension Weir_V1_ConfigPayload: SwiftProtobuf.Message, SwiftProtobu
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.models) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.prices) }()
+      case 80: try { try decoder.decodeRepeatedMessageField(value: &self.workflows) }()
       default: break
       }
     }
@@ -1570,6 +1674,9 @@ nonisolated extension Weir_V1_ConfigPayload: SwiftProtobuf.Message, SwiftProtobu
     if !self.prices.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.prices, fieldNumber: 5)
     }
+    if !self.workflows.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.workflows, fieldNumber: 80)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1579,6 +1686,197 @@ nonisolated extension Weir_V1_ConfigPayload: SwiftProtobuf.Message, SwiftProtobu
     if lhs.models != rhs.models {return false}
     if lhs.routes != rhs.routes {return false}
     if lhs.prices != rhs.prices {return false}
+    if lhs.workflows != rhs.workflows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_Workflow: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Workflow"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{1}channel\0\u{1}steps\0\u{1}disabled\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.channel) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.steps) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.channel.isEmpty {
+      try visitor.visitSingularStringField(value: self.channel, fieldNumber: 3)
+    }
+    if !self.steps.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.steps, fieldNumber: 4)
+    }
+    if self.disabled != false {
+      try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_Workflow, rhs: Weir_V1_Workflow) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.channel != rhs.channel {return false}
+    if lhs.steps != rhs.steps {return false}
+    if lhs.disabled != rhs.disabled {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_WorkflowStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".WorkflowStep"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}after\0\u{1}when\0\u{3}on_failure\0\u{3}timeout_ms\0\u{1}expression\0\u{1}url\0\u{1}otherwise\0\u{1}message\0\u{1}level\0\u{3}bytes_per_token\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.after) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.when) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.onFailure) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.timeoutMs) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.expression) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.url) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.otherwise) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.message) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.level) }()
+      case 12: try { try decoder.decodeSingularUInt32Field(value: &self.bytesPerToken) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 2)
+    }
+    if !self.after.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.after, fieldNumber: 3)
+    }
+    if !self.when.isEmpty {
+      try visitor.visitSingularStringField(value: self.when, fieldNumber: 4)
+    }
+    if !self.onFailure.isEmpty {
+      try visitor.visitSingularStringField(value: self.onFailure, fieldNumber: 5)
+    }
+    if self.timeoutMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.timeoutMs, fieldNumber: 6)
+    }
+    if !self.expression.isEmpty {
+      try visitor.visitSingularStringField(value: self.expression, fieldNumber: 7)
+    }
+    if !self.url.isEmpty {
+      try visitor.visitSingularStringField(value: self.url, fieldNumber: 8)
+    }
+    if !self.otherwise.isEmpty {
+      try visitor.visitSingularStringField(value: self.otherwise, fieldNumber: 9)
+    }
+    if !self.message.isEmpty {
+      try visitor.visitSingularStringField(value: self.message, fieldNumber: 10)
+    }
+    if !self.level.isEmpty {
+      try visitor.visitSingularStringField(value: self.level, fieldNumber: 11)
+    }
+    if self.bytesPerToken != 0 {
+      try visitor.visitSingularUInt32Field(value: self.bytesPerToken, fieldNumber: 12)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_WorkflowStep, rhs: Weir_V1_WorkflowStep) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.after != rhs.after {return false}
+    if lhs.when != rhs.when {return false}
+    if lhs.onFailure != rhs.onFailure {return false}
+    if lhs.timeoutMs != rhs.timeoutMs {return false}
+    if lhs.expression != rhs.expression {return false}
+    if lhs.url != rhs.url {return false}
+    if lhs.otherwise != rhs.otherwise {return false}
+    if lhs.message != rhs.message {return false}
+    if lhs.level != rhs.level {return false}
+    if lhs.bytesPerToken != rhs.bytesPerToken {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_TemplateEdit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TemplateEdit"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0\u{1}name\0\u{1}value\0\u{1}when\0\u{1}required\0\u{1}apis\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.action) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.when) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.required) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.apis) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.action.isEmpty {
+      try visitor.visitSingularStringField(value: self.action, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 3)
+    }
+    if !self.when.isEmpty {
+      try visitor.visitSingularStringField(value: self.when, fieldNumber: 4)
+    }
+    if self.required != false {
+      try visitor.visitSingularBoolField(value: self.required, fieldNumber: 5)
+    }
+    if !self.apis.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.apis, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_TemplateEdit, rhs: Weir_V1_TemplateEdit) -> Bool {
+    if lhs.action != rhs.action {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.when != rhs.when {return false}
+    if lhs.required != rhs.required {return false}
+    if lhs.apis != rhs.apis {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1889,7 +2187,7 @@ nonisolated extension Weir_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Route"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0\u{2}?strategy\0\u{3}fallback_model_ids\0\u{3}fallback_on\0\u{3}serves_unnamed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0\u{2}?strategy\0\u{3}fallback_model_ids\0\u{3}fallback_on\0\u{3}serves_unnamed\0\u{2}\u{7}template\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1908,6 +2206,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 71: try { try decoder.decodeRepeatedStringField(value: &self.fallbackModelIds) }()
       case 72: try { try decoder.decodeRepeatedStringField(value: &self.fallbackOn) }()
       case 73: try { try decoder.decodeSingularBoolField(value: &self.servesUnnamed) }()
+      case 80: try { try decoder.decodeRepeatedMessageField(value: &self.template) }()
       default: break
       }
     }
@@ -1947,6 +2246,9 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.servesUnnamed != false {
       try visitor.visitSingularBoolField(value: self.servesUnnamed, fieldNumber: 73)
     }
+    if !self.template.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.template, fieldNumber: 80)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1962,6 +2264,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.fallbackModelIds != rhs.fallbackModelIds {return false}
     if lhs.servesUnnamed != rhs.servesUnnamed {return false}
     if lhs.fallbackOn != rhs.fallbackOn {return false}
+    if lhs.template != rhs.template {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -35,6 +35,7 @@ struct CommandsTests {
             try await self.identities(h, tenant)
             try await self.budgets(h, tenant)
             try await self.limits(h, tenant)
+            try await self.workflows(h)
             try await self.webhooks(h, tenant)
             try await self.invoices(h, tenant)
             try await self.deletions(h, tenant, credential)
@@ -117,6 +118,21 @@ struct CommandsTests {
         #expect(try await h.field("group", "group-role get \(groupRole)") == "platform")
         #expect(try await h.field("role", "group-role update \(groupRole) --role viewer") == "viewer")
         try await h.succeed("group-role delete \(groupRole)")
+    }
+
+    private func workflows(_ h: CommandLineHarness) async throws {
+        let circle = try await h.weir(
+            "workflow create --name out --channel external --step a,kind=require,expression=true,after=b --step b,kind=require,expression=true,after=a"
+        )
+        #expect(circle.status == 1 && circle.error.contains("steps[0].after") && circle.error.contains("a → b → a"), "\(circle.error)")
+        let workflow = try await h.field("id", "workflow create --name out --channel external --step window,kind=context_window")
+        #expect(try await h.succeed("workflow list --channel external").output.contains(workflow))
+        #expect(try await h.field("name", "workflow get out") == "out")
+        let plan = try await h.succeed("config plan --channel external")
+        #expect(plan.output.contains("workflow out") && plan.output.contains("├ window"))
+        #expect(try await h.field("disabled", "workflow update \(workflow) --disabled true") == "true")
+        #expect(try await h.succeed("config plan --channel external").output.contains("the default workflow"))
+        try await h.succeed("workflow delete \(workflow)")
     }
 
     private func limits(_ h: CommandLineHarness, _ tenant: String) async throws {

@@ -84,11 +84,35 @@ enum SampleDocument {
                     ["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0, "priority": 1],
                 ],
                 "max_attempts": 2, "repeat_unknown_outcomes": true, "strategy": "least_latency",
+                "template": [
+                    ["action": "default", "name": "temperature", "value": "{{ 0.2 }}", "apis": ["chat"]],
+                    [
+                        "action": "header", "name": "X-Plan", "value": "{{ steps.plan.name }}", "when": "steps.plan != null",
+                        "required": true,
+                    ],
+                ],
             ],
             [
                 "model": "gpt-private", "name": "later", "targets": [["endpoint": "us"]], "disabled": true, "fallback_models": ["gpt-x"],
                 "fallback_on": ["context_window"], "serves_unnamed": true,
             ],
+        ],
+        "workflows": [
+            [
+                "name": "outside", "channel": "external",
+                "steps": [
+                    [
+                        "name": "plan", "kind": "lookup", "url": "https://plans.example/of", "timeout_ms": 200, "on_failure": "degrade",
+                        "expression": "{user: caller.user_id}", "otherwise": "{name: \"free\"}",
+                    ],
+                    [
+                        "name": "paid", "kind": "require", "after": ["plan"], "expression": "steps.plan.name != \"none\"",
+                        "message": "No plan.", "when": "caller.kind == \"key\"",
+                    ],
+                    ["name": "window", "kind": "context_window", "bytes_per_token": 4],
+                    ["name": "clean", "kind": "sanitise", "level": "strict"],
+                ],
+            ], ["name": "later", "channel": "external", "disabled": true],
         ],
         "prices": [
             ["model": "gpt-x", "input": "2.50", "output": 10],

@@ -19,9 +19,27 @@ package final class CompiledConfig: Sendable {
     let learns: Bool
     /// Some endpoints are asked how they are.
     let hasHealthChecks: Bool
+    /// Some routes have templates.
+    let hasTemplates: Bool
+    /// Header fields that templates and workflows read, by their lower-case names.
+    let readHeaders: Set<String>
+    private let standardPlan: CompiledPlan
+    private let externalPlan: CompiledPlan
+    private let internalPlan: CompiledPlan
     private let table: NameTable
 
-    init(version: UInt64, digest: [UInt8], models: [CompiledModel], endpoints: [String: CompiledEndpoint], prices: [CompiledPrice]) {
+    /// - Parameter plan: of each channel.
+    init(
+        version: UInt64, digest: [UInt8], models: [CompiledModel], endpoints: [String: CompiledEndpoint], prices: [CompiledPrice],
+        plan: (Caller.Channel) throws(DocumentRefusal) -> CompiledPlan
+    ) throws(DocumentRefusal) {
+        standardPlan = try plan(.standard)
+        externalPlan = try plan(.external)
+        internalPlan = try plan(.internal)
+        let templates = models.compactMap { $0.route?.template }
+        hasTemplates = !templates.isEmpty
+        readHeaders = ([standardPlan.headers, externalPlan.headers, internalPlan.headers] + templates.map(\.headers))
+            .reduce(into: []) { $0.formUnion($1) }
         self.version = version
         self.digest = digest
         self.endpoints = endpoints
@@ -39,6 +57,15 @@ package final class CompiledConfig: Sendable {
     package func model(named name: UnsafeRawBufferPointer) -> CompiledModel? { table.find(name) }
 
     package func model(named name: String) -> CompiledModel? { models[name] }
+
+    /// What requests of a channel go through.
+    func plan(of channel: Caller.Channel) -> CompiledPlan {
+        switch channel {
+        case .standard: standardPlan
+        case .external: externalPlan
+        case .internal: internalPlan
+        }
+    }
 
     /// Any price of this version, in force or not.
     package func price(id: String) -> CompiledPrice? { prices[id] }
@@ -145,6 +172,8 @@ package final class CompiledRoute: Sendable {
     package let fallbacks: [String]
     /// Requests that name no model are for this one's.
     let servesUnnamed: Bool
+    /// What it changes in requests; nil: they pass as they are.
+    let template: CompiledTemplate?
     /// Errors of the request for which they serve, too.
     package let fallsBackOnContextWindow: Bool
     package let fallsBackOnContentPolicy: Bool
@@ -160,8 +189,9 @@ package final class CompiledRoute: Sendable {
     init(
         id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false,
         strategy: RouteStrategy = .weighted, state: RouteState = RouteState(), fallbacks: [String] = [], fallbackOn: [String] = [],
-        servesUnnamed: Bool = false
+        servesUnnamed: Bool = false, template: CompiledTemplate? = nil
     ) {
+        self.template = template
         self.servesUnnamed = servesUnnamed
         self.fallbacks = fallbacks
         fallsBackOnContextWindow = fallbackOn.contains("context_window")

@@ -35,15 +35,18 @@ struct ConfigCompiler {
         var routes: [String: Weir_V1_Route] = [:]
         for route in payload.routes where !route.disabled { routes[route.modelID] = route }
         let names = Dictionary(payload.models.map { ($0.id, $0.name) }, uniquingKeysWith: { first, _ in first })
-        let models = payload.models.map { model in
-            CompiledModel(
-                model,
-                route: routes[model.id].flatMap { route in
-                    let fallbacks = Self.fallbacks(of: route, routes).compactMap { names[$0] }
-                    return compile(route, model, endpoints, prices[model.id] ?? [], fallbacks)
-                })
+        var models: [CompiledModel] = []
+        for model in payload.models {
+            var compiled: CompiledRoute?
+            if let route = routes[model.id] {
+                let fallbacks = Self.fallbacks(of: route, routes).compactMap { names[$0] }
+                compiled = try compile(route, model, endpoints, prices[model.id] ?? [], fallbacks)
+            }
+            models.append(CompiledModel(model, route: compiled))
         }
-        return CompiledConfig(version: version, digest: digest, models: models, endpoints: endpoints, prices: compiledPrices)
+        return try CompiledConfig(
+            version: version, digest: digest, models: models, endpoints: endpoints, prices: compiledPrices
+        ) { (channel) throws(DocumentRefusal) in try CompiledPlan(WorkflowRules.workflow(of: channel.rawValue, in: payload)) }
     }
 
     private func compile(_ endpoint: Weir_V1_Endpoint, _ providers: [String: Weir_V1_Provider]) throws(DocumentRefusal) -> CompiledEndpoint
@@ -64,7 +67,7 @@ struct ConfigCompiler {
     private func compile(
         _ route: Weir_V1_Route, _ model: Weir_V1_Model, _ endpoints: [String: CompiledEndpoint], _ prices: [(Weir_V1_Price, CompiledPrice)],
         _ fallbacks: [String]
-    ) -> CompiledRoute? {
+    ) throws(DocumentRefusal) -> CompiledRoute? {
         let state = states[route.id] ?? RouteState()
         let targets = route.targets.compactMap { target -> CompiledTarget? in
             guard let endpoint = endpoints[target.endpointID] else { return nil }
@@ -77,7 +80,7 @@ struct ConfigCompiler {
         return CompiledRoute(
             id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts), repeatsUnknownOutcomes: route.repeatUnknownOutcomes,
             strategy: RouteStrategy(route.strategy), state: state, fallbacks: fallbacks, fallbackOn: route.fallbackOn,
-            servesUnnamed: route.servesUnnamed)
+            servesUnnamed: route.servesUnnamed, template: try CompiledTemplate(route))
     }
 
     /// The models that serve after one's own, each once: every fallback, and behind it those of its own route.
