@@ -83,10 +83,6 @@ struct AuditCommand: AsyncParsableCommand {
         }
     }
 
-    enum Form: String, ExpressibleByArgument, CaseIterable {
-        case jsonl, csv
-    }
-
     struct Export: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "All of it as a file that says at its end what its checksum is; or check such a file.",
@@ -100,8 +96,8 @@ struct AuditCommand: AsyncParsableCommand {
 
         @OptionGroup var filters: Filters
 
-        @Option(help: "jsonl or csv.")
-        var format = Form.jsonl
+        @Flag(help: "A table in place of JSON Lines.")
+        var csv = false
 
         @Option(help: "Where it is written to. (default: standard output)")
         var file: String?
@@ -114,7 +110,7 @@ struct AuditCommand: AsyncParsableCommand {
         func run() async throws {
             if let verify { return print(try AuditFile.verify(verify)) }
             let client = try connection.client()
-            let query = try await client.identified(filters) + [("format", format.rawValue)]
+            let query = try await client.identified(filters) + [("format", csv ? "csv" : "jsonl")]
             try await client.download("audit/export", query: query, to: file)
             if let file { FileHandle.standardError.write(Data((try AuditFile.verify(file) + "\n").utf8)) }
         }

@@ -330,7 +330,7 @@ struct CommandsTests {
         #expect(try await h.succeed("audit list --source all --text rol_ --status done").output.contains("rollout.rollback"))
         for format in ["jsonl", "csv"] {
             let file = h.configuration.appendingPathComponent("audit.\(format)")
-            let made = try await h.succeed("audit export --format \(format) --file \(file.path)")
+            let made = try await h.succeed("audit export \(format == "csv" ? "--csv " : "")--file \(file.path)")
             #expect(made.error.contains("is as it was sent: ") && !made.error.contains(": 0 entries"))
             #expect(try await h.succeed("audit export --verify \(file.path)").output.contains("is as it was sent"))
             let text = try String(contentsOf: file, encoding: .utf8)
