@@ -93,7 +93,7 @@ struct NounPages: RouteGroup {
         let filters = subject.shapes.filter(\.isFilter)
         try query.allow(Set(filters.map(\.name) + ["sort", "cursor", "limit"]))
         let sort = query["sort"] ?? "-created_at"
-        let asked = Self.asked(query, filters) + [("sort", sort)]
+        let asked = Self.asked(query, filters) + [("sort", sort), ("limit", query["limit"] ?? "")]
         let answer = try await api.get(
             subject.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
         let items = answer["items"]?.arrayValue ?? []
@@ -114,7 +114,7 @@ struct NounPages: RouteGroup {
         page.acts = lists(subject, visit) + page.acts
         if query["cursor"] != nil { page.first = subject.page + "?" + FormBody.query(asked) }
         if let next = answer["next_cursor"]?.stringValue { page.next = subject.page + "?" + FormBody.query(asked + [("cursor", next)]) }
-        if !items.isEmpty { page.export = "\(subject.page)/export.csv?" + FormBody.query(asked) }
+        if !items.isEmpty { page.export = "\(subject.page)/export.csv?" + FormBody.query(Self.asked(query, filters) + [("sort", sort)]) }
         return DashboardRoutes.html("list", page)
     }
 

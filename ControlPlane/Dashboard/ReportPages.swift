@@ -269,8 +269,9 @@ struct ReportPages: RouteGroup {
                 }
                 return field
             }, plain: list.page, table: rendering.table(items, shapes, linking: list.link ?? { _ in nil }), emptyWords: list.empty)
-        if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(asked) }
-        if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(asked + [("cursor", next)]) }
+        let sized = asked + [("limit", query["limit"] ?? "")]
+        if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(sized) }
+        if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(sized + [("cursor", next)]) }
         if !items.isEmpty {
             page.export =
                 list.api == "/admin/api/usage/records"

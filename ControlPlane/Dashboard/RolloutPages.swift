@@ -51,12 +51,8 @@ struct RolloutPages: RouteGroup {
 
     /// Whom it reaches, counted now.
     private func reach(_ item: JSONValue, _ visit: Visit) async throws -> [Fact] {
-        var asked = JSONObject()
-        for name in ["version", "percentage", "tenant_ids", "regions", "data_plane_ids"] where item[name] != nil {
-            asked[name] = item[name]
-        }
-        // A rollout whose version cannot be served any more has none: its page says so elsewhere.
-        guard let reach = try? await api.call(.post, "/admin/api/rollouts/preview", .object(asked), for: visit).value else { return [] }
+        guard let id = item["id"]?.stringValue else { return [] }
+        let reach = try await api.get("/admin/api/rollouts/\(id)/reach", for: visit)
         func number(_ name: String) -> String { Rendering.grouped(reach[name]?.intValue ?? 0) }
         return [
             Fact(

@@ -66,7 +66,7 @@ enum Templates {
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
         <p class="soft">{{about}}</p>
         {{#hasFilters}}<form class="filters" method="get" role="search">{{>filters}}{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
-        <div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p>{{#emptyAct}}<a class="button main-act" href="{{href}}">{{text}}</a>{{/emptyAct}}</div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
+        <div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p>{{#emptyAct}}<a class="button main-act" href="{{href}}">{{text}}</a>{{/emptyAct}}</div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
         <div class="acts">{{#first}}<a class="button" href="{{first}}">First page</a>{{/first}}{{#next}}<a class="button" href="{{next}}">Next page</a>{{/next}}{{#export}}<a class="button" href="{{export}}">Export as CSV</a>{{/export}}</div>{{/content}}{{/layout}}
         """
 
@@ -116,7 +116,7 @@ enum Templates {
         """
 
     private static let titled = """
-        <h2>{{title}}</h2><div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
+        <h2>{{title}}</h2><div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
         """
 
     private static let steps = """
@@ -132,14 +132,14 @@ enum Templates {
         {{#hasProblems}}<div class="note bad" role="alert">{{#problems}}<p>{{.}}</p>{{/problems}}</div>{{/hasProblems}}
         <form method="post" action="/admin/prices/import"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}"><input type="hidden" name="revision" value="{{revision}}"><input type="hidden" name="effective_from" value="{{effectiveFrom}}"><input type="hidden" name="take" value="1"><textarea name="catalogue" hidden aria-label="The entries">
         {{catalogue}}</textarea>
-        <div class="sheet"><table class="wide"><thead><tr><th scope="col">Take</th><th scope="col">Model</th><th scope="col">Where</th><th scope="col">What</th><th scope="col">Entry</th><th scope="col">Differs</th></tr></thead><tbody>{{#changes}}<tr><td data-title="Take">{{#canTake}}<input type="checkbox" name="model.{{index}}" value="{{model}}" aria-label="Take {{model}}" checked>{{/canTake}}{{^canTake}}–{{/canTake}}</td><td data-title="Model"><a href="{{href}}">{{model}}</a></td><td data-title="Where">{{place}}</td><td data-title="What"><span class="tag {{kind}}">{{action}}</span></td><td data-title="Entry">{{entry}}</td><td data-title="Differs">{{#lines}}<div>{{.}}</div>{{/lines}}</td></tr>{{/changes}}</tbody></table></div>
+        <div class="sheet" tabindex="0" role="group" aria-label="Table"><table class="wide"><thead><tr><th scope="col">Take</th><th scope="col">Model</th><th scope="col">Where</th><th scope="col">What</th><th scope="col">Entry</th><th scope="col">Differs</th></tr></thead><tbody>{{#changes}}<tr><td data-title="Take">{{#canTake}}<input type="checkbox" name="model.{{index}}" value="{{model}}" aria-label="Take {{model}}" checked>{{/canTake}}{{^canTake}}–{{/canTake}}</td><td data-title="Model"><a href="{{href}}">{{model}}</a></td><td data-title="Where">{{place}}</td><td data-title="What"><span class="tag {{kind}}">{{action}}</span></td><td data-title="Entry">{{entry}}</td><td data-title="Differs">{{#lines}}<div>{{.}}</div>{{/lines}}</td></tr>{{/changes}}</tbody></table></div>
         <div class="acts">{{#canTake}}<button class="main-act">Take them into the draft</button>{{/canTake}}<a class="button" href="/admin/prices/import">Another catalogue</a><a class="button" href="/admin/prices">Cancel</a></div></form>{{/content}}{{/layout}}
         """
 
     private static let report = """
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button" href="{{href}}">{{text}}</a>{{/acts}}</div></div><p class="soft">{{about}}</p>
         <form class="filters" method="get">{{>filters}}</form>
-        {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div><div class="pairs">{{#tables}}<section>{{>titled}}</section>{{/tables}}</div>{{/content}}{{/layout}}
+        {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div><div class="pairs">{{#tables}}<section>{{>titled}}</section>{{/tables}}</div>{{/content}}{{/layout}}
         """
 
     private static let docs =

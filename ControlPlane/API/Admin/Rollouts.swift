@@ -45,6 +45,11 @@ package struct RolloutRoutes: RouteGroup {
         table.post("\(Self.path)/preview", .admin(.read), preview) { request in
             .json(try await rollouts.preview(try request.form(), by: request.actor).json)
         }
+        let reach = RouteDocs("Count whom a rollout reaches now.") { $0.answer = .object(Shapes.reach) }
+        table.report("\(Self.path)/{id}/reach", .admin(.read), reach) { request in
+            try request.query.allow([])
+            return .json(try await rollouts.reach(of: request.id("rollout")).json)
+        }
         let keys = RouteDocs("List the virtual keys that a rollout selects.") {
             $0.query = RouteDocs.page
             $0.answer = .list(Shapes.rolloutKey)
