@@ -43,9 +43,9 @@ enum Assets {
         thead th{font-size:var(--small);color:var(--soft);font-weight:600;white-space:nowrap;background:var(--sheet);position:sticky;top:0}thead th a{color:inherit}
         tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}tbody tr:hover{background:var(--fill)}td,tbody th{overflow-wrap:break-word;max-width:28rem}td:first-child{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}tbody th{font-weight:500}
         .num{text-align:right;white-space:nowrap}tfoot td{font-weight:600;border-top:2px solid var(--line)}
-        .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:var(--s3);margin:var(--s3) 0 var(--s4)}.tile{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:var(--s3) var(--s4)}
+        .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:var(--s3);margin:var(--s3) 0 var(--s4)}.tile{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:var(--s3) var(--s4)}
         .tile b{display:block;font-size:var(--title);font-weight:600;font-variant-numeric:tabular-nums;line-height:1.3}.tile span{font-size:var(--small);color:var(--soft)}
-        .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:0 var(--s4)}.pairs section{min-width:0}
+        .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(19rem,100%),1fr));gap:0 var(--s4)}.pairs section{min-width:0}
         .steps{list-style:none;margin:0;padding:0;counter-reset:step}.steps li{display:grid;grid-template-columns:2rem minmax(0,1fr) auto;gap:var(--s2);align-items:start;padding:var(--s3) var(--s4);border-bottom:1px solid var(--line);counter-increment:step}.steps li:last-child{border-bottom:0}.steps li::before{content:counter(step);color:var(--soft);font-variant-numeric:tabular-nums}
         .check{display:flex;gap:var(--s2);align-items:start}.check input{min-height:0;margin-top:.3rem}
         .tag{display:inline-block;max-width:100%;overflow:hidden;text-overflow:ellipsis;vertical-align:bottom;border-radius:999px;padding:0 var(--s2);font-size:var(--small);background:var(--fill);white-space:nowrap}.good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
@@ -64,7 +64,7 @@ enum Assets {
         .sign{display:block;max-width:26rem;margin:12vh auto;padding:var(--s4)}.sign .sheet{padding:var(--s5)}.sign .brand{font-size:var(--large);color:var(--accent)}.sign h1{margin-bottom:var(--s4)}
         @media (max-width:50rem){body{display:block}.side{position:static;height:auto;border-right:0;border-bottom:1px solid var(--line);padding:var(--s3) var(--s4)}.side>details>summary{display:list-item;cursor:pointer}
         main{padding:var(--s4)}dl{grid-template-columns:1fr}dt{border-bottom:0;padding-bottom:0}dl>:nth-last-child(2){border-bottom:0}.filters input,.filters select{width:100%}.filters label{flex:1 1 9rem}
-        svg text{font-size:26px}table.wide thead{display:none}table.wide td:first-child{white-space:normal}table.wide tr{display:block;padding:var(--s2) 0;border-bottom:1px solid var(--line)}table.wide td,table.wide tbody th{display:flex;justify-content:space-between;gap:var(--s3);border:0;padding:2px var(--s3);text-align:right;white-space:normal;max-width:none}
+        svg text{font-size:26px}svg.half text{font-size:13px}table.wide thead{display:none}table.wide td:first-child{white-space:normal}table.wide tr{display:block;padding:var(--s2) 0;border-bottom:1px solid var(--line)}table.wide td,table.wide tbody th{display:flex;justify-content:space-between;gap:var(--s3);border:0;padding:2px var(--s3);text-align:right;white-space:normal;max-width:none}
         table.wide td::before,table.wide tbody th::before{content:attr(data-title);color:var(--soft);font-size:var(--small);font-weight:400;text-align:left;flex:none}}
         @media (min-width:50.01rem){.side>details:not([open])>:not(summary){display:block}}
         @media print{.side,.acts,.filters{display:none}body{display:block}}

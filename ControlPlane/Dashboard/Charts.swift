@@ -10,21 +10,23 @@ enum Charts {
         let note: String
     }
 
-    private static let (width, height, left, bottom, top) = (960.0, 200.0, 56.0, 22.0, 8.0)
+    private static let (height, left, bottom, top) = (200.0, 56.0, 22.0, 8.0)
 
-    static func bars(_ bars: [Bar], named name: String, unit: (Double) -> String) -> String {
+    /// - Parameter width: Units of the drawing: half as many for one that has half a page, so that its texts can be read.
+    static func bars(_ bars: [Bar], named name: String, width: Double = 960, unit: (Double) -> String) -> String {
         let peak = nice(bars.map(\.value).max() ?? 0)
         let step = (width - left) / Double(max(1, bars.count))
         let inner = height - bottom - top
         var svg =
-            "<svg class=\"chart\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(escaped(name)); the same is in the table.\">"
+            "<svg class=\"chart\(width < 960 ? " half" : "")\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(escaped(name)); the same is in the table.\">"
         for part in 0...2 {
             let y = top + inner * (1 - Double(part) / 2)
             svg += "<line class=\"axis\" x1=\"\(short(left))\" x2=\"\(short(width))\" y1=\"\(short(y))\" y2=\"\(short(y))\"/>"
             svg +=
                 "<text x=\"\(short(left - 6))\" y=\"\(short(y + 4))\" text-anchor=\"end\">\(escaped(unit(peak * Double(part) / 2)))</text>"
         }
-        let every = max(1, (bars.count + 7) / 8)
+        let most = width < 960 ? 4 : 8
+        let every = max(1, (bars.count + most - 1) / most)
         for (index, bar) in bars.enumerated() {
             let x = left + step * Double(index)
             let tall = peak > 0 ? bar.value / peak * inner : 0

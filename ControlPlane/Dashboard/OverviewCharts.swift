@@ -53,7 +53,7 @@ struct OverviewCharts {
                 note: "\(label) UTC: " + zip(columns, found.texts).map { "\($0) \($1)" }.joined(separator: ", "))
         }
         return Chart(
-            title: title, svg: Charts.bars(bars, named: title, unit: unit),
+            title: title, svg: Charts.bars(bars, named: title, width: 420, unit: unit),
             table: Table(
                 columns: [Column(text: "Hour")] + columns.map { Column(text: $0, isNumber: true) },
                 rows: rows.map { label, found in
