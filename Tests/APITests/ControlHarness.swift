@@ -100,8 +100,10 @@ struct ControlHarness: Sendable {
             tokens[role] = try await services.adminTokens.create(content, by: .system("test")).plaintext.reveal()
         }
         let known = tokens
-        let application = ControlApplication.make(
-            responder, ControlApplication.Settings(host: "127.0.0.1", port: 0, maximumConnections: 64), metrics: metrics, logger: logger)
+        var settings = ControlApplication.Settings(host: "127.0.0.1", port: 0, maximumConnections: 64)
+        // The tests' own client keeps one connection, also while commands run as processes of their own.
+        settings.idleSeconds = 3600
+        let application = ControlApplication.make(responder, settings, metrics: metrics, logger: logger)
         try await application.test(setup) { client in
             try await body(
                 ControlHarness(

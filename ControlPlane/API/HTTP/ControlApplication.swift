@@ -12,6 +12,8 @@ package enum ControlApplication {
         /// 0: any free port.
         package var port: Int
         package var maximumConnections: Int
+        /// A connection without a request is closed after so many seconds.
+        package var idleSeconds: Int64 = 75
 
         package init(host: String, port: Int, maximumConnections: Int) {
             self.host = host
@@ -19,9 +21,6 @@ package enum ControlApplication {
             self.maximumConnections = maximumConnections
         }
     }
-
-    /// A connection without a request is closed after this time.
-    private static let idleTimeout = TimeAmount.seconds(75)
 
     /// - Parameter onListening: Called with the port once the listener is open.
     package static func make(
@@ -36,7 +35,7 @@ package enum ControlApplication {
             responder: responder,
             server: .http1(
                 configuration: .init(
-                    additionalChannelHandlers: [ConnectionGuard.Installer(.init(), gate)], idleTimeout: idleTimeout,
+                    additionalChannelHandlers: [ConnectionGuard.Installer(.init(), gate)], idleTimeout: .seconds(settings.idleSeconds),
                     httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 64 * 1024, maxHeaderFieldCount: 100))),
             configuration: ApplicationConfiguration(address: .hostname(settings.host, port: settings.port)),
             onServerRunning: { channel in
