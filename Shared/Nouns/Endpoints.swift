@@ -32,6 +32,7 @@ package struct EndpointContent: Noun {
     package var timeouts = Timeouts()
     package var maxConcurrent: Int64 = 0
     package var healthCheck = HealthCheck()
+    package var http1Only = false
 
     package init() {}
 
@@ -56,6 +57,7 @@ package struct EndpointContent: Noun {
             "Requests that each data plane has there at one time; others wait in line, in turn by tenant. 0: no bound.", or: 0
         ).reading(zero: "none"),
         Field(object: "health_check", \.healthCheck, "Checks of its state by each data plane, off by default."),
+        Field("http1_only", \.http1Only, "Whether it is sent HTTP/1.1 even where it offers HTTP/2 (https only).", or: false),
     ]
 
     package var title: String { name }

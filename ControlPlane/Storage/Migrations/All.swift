@@ -63,7 +63,8 @@ package enum Migrations {
         .arms,
         .retention,
         .requestRefusals,
-        .unitPrices,
         .workflows,
+        .unitPrices,
+        .http1Only,
     ]
 }

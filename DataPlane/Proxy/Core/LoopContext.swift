@@ -79,6 +79,7 @@ final class LoopContext: @unchecked Sendable {
     private(set) var fronts = ConnectionList<FrontHandler>()
     private(set) var http2Fronts = ConnectionList<HTTP2Front>()
     private(set) var upstreams = ConnectionList<UpstreamConnection>()
+    private(set) var sessions = ConnectionList<HTTP2Session>()
 
     /// One loop asks endpoints how they are.
     private var healthChecks: HealthChecks?
@@ -203,6 +204,8 @@ final class LoopContext: @unchecked Sendable {
     func remove(_ front: HTTP2Front) { http2Fronts.remove(front) }
     func add(_ upstream: UpstreamConnection) { upstreams.add(upstream) }
     func remove(_ upstream: UpstreamConnection) { upstreams.remove(upstream) }
+    func add(_ session: HTTP2Session) { sessions.add(session) }
+    func remove(_ session: HTTP2Session) { sessions.remove(session) }
 
     /// Room is wanted for connections that come: those of applications that have rested longest between two requests are closed, an eighth
     /// of them at a time.
@@ -412,6 +415,7 @@ final class LoopContext: @unchecked Sendable {
         sharedCounters?.stop()
         healthChecks?.stop()
         for connection in upstreams.items { connection.close() }
+        for session in sessions.items { session.close() }
         for front in fronts.items { front.close() }
         for front in http2Fronts.items { front.close() }
         // Pools and this context hold each other.
@@ -431,6 +435,7 @@ final class LoopContext: @unchecked Sendable {
         for exchange in Array(asking.values) { exchange.questionDeadline(now) }
         if !queued.isEmpty { lookAtQueued(now) }
         for upstream in upstreams.items where upstream.deadline <= now { upstream.deadlinePassed(now) }
+        for session in sessions.items where session.deadline <= now { session.deadlinePassed(now) }
         endParked(now)
         sharedCounters?.tick(now)
         healthChecks?.sweep(now: now)

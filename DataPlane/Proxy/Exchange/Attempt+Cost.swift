@@ -25,7 +25,10 @@ extension Attempt {
         // Nothing was sent, or nothing was served.
         case .unusable, .unreachable, .exhausted, .notBegun: break
         }
-        if case .notBegun = ending { outcome.sentUpstream = false }
+        switch ending {
+        case .notBegun, .unreachable: outcome.sentUpstream = false
+        default: break
+        }
         if case .broken(let why) = ending { outcome.flags.formUnion(why.flags) }
         if case .abandoned(let why) = ending { outcome.flags.formUnion(why.flags) }
         return outcome

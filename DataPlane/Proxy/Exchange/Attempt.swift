@@ -105,8 +105,12 @@ final class Attempt: @unchecked Sendable {
     }
 
     func connect(fresh: Bool = false) {
-        let timeout = timeouts.connectMilliseconds > 0 ? timeouts.connectMilliseconds : Int64(loop.settings.connectTimeout)
-        loop.pool(for: candidate.endpoint).acquire(for: self, connectTimeout: timeout, fresh: fresh)
+        loop.pool(for: candidate.endpoint).acquire(for: self, connectTimeout: connectTimeout, fresh: fresh)
+    }
+
+    /// Milliseconds.
+    var connectTimeout: Int64 {
+        timeouts.connectMilliseconds > 0 ? timeouts.connectMilliseconds : Int64(loop.settings.connectTimeout)
     }
 
     func upstreamReady(_ connection: UpstreamConnection, isReused: Bool) {
@@ -204,6 +208,8 @@ final class Attempt: @unchecked Sendable {
             switch failure {
             case .malformed(let reason): end(.unusable(reason))
             case .closed where isReused && connection?.provesUnread == true: end(.notBegun)
+            case .closed where connection?.wasRefused == true:
+                end(.unreachable("the provider takes no requests on a new connection", isTimeout: false))
             case .closed, .io: end(.lost(failure.detail, isTimeout: false))
             }
         case .collecting: endRefused()

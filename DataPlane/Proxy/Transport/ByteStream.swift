@@ -10,6 +10,8 @@ protocol ByteStream: AnyObject {
     /// The peer's IP address; nil where it is not known.
     var peer: String? { get }
 
+    /// What TLS has agreed on (ALPN); nil where nothing was, or where there is no TLS.
+    var applicationProtocol: String? { get }
     /// Whether a client may speak HTTP/2 on it: after TLS when that was agreed on, else if it knows beforehand.
     var mayBeHTTP2: Bool { get }
     /// Puts HTTP/2's framing around this stream's bytes from now on: `user` hears of frames, and still of the stream's end.
@@ -80,4 +82,6 @@ struct StreamFailure: Error {
     let isTorn: Bool
     /// TLS did not come about.
     var isHandshake = false
+    /// The peer has said that it looked at nothing of what it was sent.
+    var isRefused = false
 }

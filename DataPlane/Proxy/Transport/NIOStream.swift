@@ -19,7 +19,6 @@ final class NIOStream: ChannelInboundHandler, ByteStream {
     private var user: (any ByteStreamUser)?
     private var isPaused = false
     private var failure: StreamFailure?
-    /// What TLS agreed on by ALPN; nil where nothing was, or where there is no TLS.
     private(set) var applicationProtocol: String?
     private var hasHandshaken = false
     /// What comes goes on to the handlers behind this one.

@@ -53,6 +53,8 @@ struct Transport {
         let isTLS: Bool
         /// Trust roots in addition to the system's.
         let caPEM: String
+        /// Whether its user can do with a stream that speaks HTTP/2.
+        var offersHTTP2 = false
     }
 
     /// Calls `done` once, on the loop: with nil when the stream that `user` was given can carry a request, its TLS handshake behind it, or
@@ -63,7 +65,7 @@ struct Transport {
     ) {
         let context: NIOSSLContext?
         do {
-            context = origin.isTLS ? try tls.context(caPEM: origin.caPEM) : nil
+            context = origin.isTLS ? try tls.context(caPEM: origin.caPEM, offersHTTP2: origin.offersHTTP2) : nil
         } catch {
             return done(.misconfigured("the provider's ca_pem cannot be used: \(error)"))
         }

@@ -23,6 +23,8 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     private(set) var hasReceived = false
     /// The provider closed the connection before any of the current request had reached it.
     private(set) var provesUnread = false
+    /// The provider has said so itself.
+    private(set) var wasRefused = false
 
     /// Nil before it is open and after it is closed.
     private var stream: (any ByteStream)?
@@ -64,6 +66,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         state = .awaitingHead
         hasReceived = false
         provesUnread = false
+        wasRefused = false
         interim = 0
         keepAlive = true
         deadline = .max
@@ -141,6 +144,18 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         self.stream = stream
         loop.add(self)
     }
+
+    /// What it is to carry goes on a stream of HTTP/2 instead.
+    /// - Returns: what was connected; nil when the peer has closed it.
+    func handOver() -> (any ByteStream)? {
+        guard let stream else { return nil }
+        self.stream = nil
+        loop.remove(self)
+        return stream
+    }
+
+    /// TLS has agreed on HTTP/2.
+    var speaksHTTP2: Bool { stream?.applicationProtocol == HTTP2Channel.protocolName }
 
     func writabilityChanged(isWritable: Bool) {}
 
@@ -323,6 +338,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         let attempt = attempt
         let before = state
         self.attempt = nil
+        wasRefused = failure?.isRefused ?? false
         if case .awaitingHead = before, failure?.isTorn ?? true, !hasReceived, let delivery = stream?.delivery {
             provesUnread =
                 acknowledgedBefore.map { delivery.acknowledged == $0 && delivery.outstanding > 0 }

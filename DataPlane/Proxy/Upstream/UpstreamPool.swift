@@ -12,10 +12,18 @@ final class UpstreamPool {
     private static let logPause: Int64 = 10_000_000
     /// Attempts that wait for a connection, since there are as many as there may be.
     private var line: FairLine<PoolWaiter>
+    /// Connections that speak HTTP/2: requests share them.
+    private var sessions: [HTTP2Session] = []
+    /// The provider spoke HTTP/2 when it was last connected to.
+    private var expectsHTTP2 = false
+    /// Attempts that wait for such a connection that is being opened; nil: none is.
+    private var joining: [Attempt]?
+    /// As many as any provider lets in at first (RFC 9113 §6.5.2).
+    private static let maximumJoining = 100
 
     init(endpoint: CompiledEndpoint, loop: LoopContext) {
         let key = endpoint.pool
-        origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM)
+        origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM, offersHTTP2: key.offersHTTP2)
         self.loop = loop
         line = FairLine(maximum: loop.settings.maxWaiting)
     }
@@ -45,7 +53,7 @@ final class UpstreamPool {
             if attempt.hasAlternative { return attempt.upstreamUnavailable(.exhausted) }
             return wait(PoolWaiter(attempt, connectTimeout: connectTimeout, fresh: fresh))
         }
-        open(for: attempt, connectTimeout: connectTimeout)
+        open(for: attempt, connectTimeout: connectTimeout, fresh: fresh)
     }
 
     private func wait(_ waiter: PoolWaiter) {
@@ -63,22 +71,83 @@ final class UpstreamPool {
     private func serveLine() {
         while count < loop.settings.maxUpstreamConnections, let waiter = line.next() {
             waiter.attempt.waitsNoLonger()
-            open(for: waiter.attempt, connectTimeout: waiter.connectTimeout)
+            open(for: waiter.attempt, connectTimeout: waiter.connectTimeout, fresh: waiter.fresh)
         }
     }
 
-    private func open(for attempt: Attempt, connectTimeout: Int64) {
+    private func open(for attempt: Attempt, connectTimeout: Int64, fresh: Bool) {
         count += 1
+        if !fresh, expectsHTTP2 {
+            if let session = sessions.last(where: \.hasRoom) { return start(attempt, on: session, isReused: true) }
+            if let waiting = joining, waiting.count < Self.maximumJoining {
+                joining?.append(attempt)
+                return
+            }
+            if joining == nil {
+                joining = []
+                return connect(for: attempt, connectTimeout: connectTimeout, leads: true)
+            }
+        }
+        connect(for: attempt, connectTimeout: connectTimeout, leads: false)
+    }
+
+    private func start(_ attempt: Attempt, on session: HTTP2Session, isReused: Bool, _ connection: UpstreamConnection? = nil) {
+        let connection = connection ?? UpstreamConnection(pool: self, loop: loop)
+        session.open(for: connection)
+        connection.begin(attempt)
+        attempt.upstreamReady(connection, isReused: isReused)
+    }
+
+    /// The provider speaks HTTP/2: what was connected carries the attempt that it was opened for, and others.
+    private func share(_ connection: UpstreamConnection, _ attempt: Attempt) {
+        expectsHTTP2 = true
+        guard let stream = connection.handOver() else {
+            count -= 1
+            if attempt.isConnecting { attempt.upstreamUnavailable(.connect("the connection was closed")) }
+            return serveJoining(with: nil)
+        }
+        let session = HTTP2Session(self, stream)
+        sessions.append(session)
+        if attempt.isConnecting { start(attempt, on: session, isReused: false, connection) } else { count -= 1 }
+        serveJoining(with: nil)
+    }
+
+    /// A connection that others waited for is there, or is not.
+    private func serveJoining(with failure: Failure?) {
+        let waiting = joining ?? []
+        joining = nil
+        for attempt in waiting {
+            count -= 1
+            guard attempt.isConnecting else { continue }
+            if let failure {
+                attempt.upstreamUnavailable(failure)
+            } else {
+                open(for: attempt, connectTimeout: attempt.connectTimeout, fresh: false)
+            }
+        }
+        if !waiting.isEmpty { serveLine() }
+    }
+
+    func closed(_ session: HTTP2Session) { sessions.removeAll { $0 === session } }
+
+    /// - Parameter leads: others wait for this one.
+    private func connect(for attempt: Attempt, connectTimeout: Int64, leads: Bool) {
         let connection = UpstreamConnection(pool: self, loop: loop)
         loop.transport.connect(to: origin, timeout: connectTimeout, user: connection) { failure in
             if let failure {
                 self.count -= 1
                 self.log(failure)
                 if attempt.isConnecting { attempt.upstreamUnavailable(Self.outcome(failure)) }
+                if leads { self.serveJoining(with: Self.outcome(failure)) }
                 self.serveLine()
                 return
             }
             self.loop.metrics.upstreamConnectionsOpened &+= 1
+            if connection.speaksHTTP2 { return self.share(connection, attempt) }
+            if self.expectsHTTP2 {
+                self.expectsHTTP2 = false
+                self.serveJoining(with: nil)
+            }
             if attempt.isConnecting {
                 connection.begin(attempt)
                 attempt.upstreamReady(connection, isReused: false)
@@ -118,7 +187,7 @@ final class UpstreamPool {
             // Who wants a new one gets its place.
             guard !waiter.fresh else {
                 connection.close()
-                return open(for: waiter.attempt, connectTimeout: waiter.connectTimeout)
+                return open(for: waiter.attempt, connectTimeout: waiter.connectTimeout, fresh: true)
             }
             connection.begin(waiter.attempt)
             return waiter.attempt.upstreamReady(connection, isReused: true)

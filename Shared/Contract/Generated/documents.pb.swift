@@ -483,6 +483,9 @@ package nonisolated struct Weir_V1_Endpoint: Sendable {
   /// Clears the value of `healthCheck`. Subsequent reads from it will return its default value.
   package mutating func clearHealthCheck() {self._healthCheck = nil}
 
+  /// HTTP/2 is not offered when TLS is set up
+  package var http1Only: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2008,7 +2011,7 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2025,6 +2028,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 7: try { try decoder.decodeSingularMessageField(value: &self._timeouts) }()
       case 40: try { try decoder.decodeSingularUInt32Field(value: &self.maxConcurrent) }()
       case 70: try { try decoder.decodeSingularMessageField(value: &self._healthCheck) }()
+      case 90: try { try decoder.decodeSingularBoolField(value: &self.http1Only) }()
       default: break
       }
     }
@@ -2062,6 +2066,9 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._healthCheck {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
     } }()
+    if self.http1Only != false {
+      try visitor.visitSingularBoolField(value: self.http1Only, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2075,6 +2082,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs._timeouts != rhs._timeouts {return false}
     if lhs.maxConcurrent != rhs.maxConcurrent {return false}
     if lhs._healthCheck != rhs._healthCheck {return false}
+    if lhs.http1Only != rhs.http1Only {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -23,29 +23,42 @@ struct TestAuthority {
     }
 
     /// A server's context with a certificate for one address or name.
-    /// - Parameter days: from now until it expires; negative for one that has.
-    func server(for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), days: Double = 1) throws -> NIOSSLContext
-    {
-        let (leaf, own) = try issue(for: host, days: days)
-        return try NIOSSLContext(
-            configuration: .makeServerConfiguration(
-                certificateChain: [.certificate(try NIOSSLCertificate(bytes: Array(leaf.utf8), format: .pem))],
-                privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(own.utf8), format: .pem))))
+    /// - Parameters:
+    ///   - days: from now until it expires; negative for one that has.
+    ///   - protocols: for ALPN; empty: none.
+    func server(
+        for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), days: Double = 1, protocols: [String] = []
+    ) throws -> NIOSSLContext {
+        let pair = try issue(for: host, days: days)
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: [.certificate(try NIOSSLCertificate(bytes: Array(pair.certificate.utf8), format: .pem))],
+            privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(pair.key.utf8), format: .pem)))
+        configuration.applicationProtocols = protocols
+        return try NIOSSLContext(configuration: configuration)
     }
 
-    /// The same as PEM.
+    /// A certificate and its key in PEM.
     func issue(
-        for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), days: Double = 1
+        for host: GeneralName = .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])), name: String = "Test provider", days: Double = 1
     ) throws -> (certificate: String, key: String) {
         let own = P256.Signing.PrivateKey()
         let leaf = try Certificate(
             version: .v3, serialNumber: .init(), publicKey: .init(own.publicKey), notValidBefore: Date() - 10 * 86_400,
-            notValidAfter: Date() + days * 86_400, issuer: certificate.subject,
-            subject: try DistinguishedName { CommonName("Test provider") }, signatureAlgorithm: .ecdsaWithSHA256,
+            notValidAfter: Date() + days * 86_400, issuer: certificate.subject, subject: try DistinguishedName { CommonName(name) },
+            signatureAlgorithm: .ecdsaWithSHA256,
             extensions: Certificate.Extensions {
                 Critical(BasicConstraints.notCertificateAuthority)
                 SubjectAlternativeNames([host])
             }, issuerPrivateKey: .init(key))
         return (try leaf.serializeAsPEM().pemString, own.pemRepresentation)
+    }
+
+    /// A client's context that trusts this authority.
+    func client(protocols: [String]) throws -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)))
+        configuration.certificateVerification = .noHostnameVerification
+        configuration.applicationProtocols = protocols
+        return try NIOSSLContext(configuration: configuration)
     }
 }

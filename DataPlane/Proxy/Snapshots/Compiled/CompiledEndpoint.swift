@@ -67,7 +67,7 @@ package final class CompiledEndpoint: Sendable {
                 path: endpoint.healthCheck.path)
         pool = PoolKey(
             isTLS: isTLS, host: host, port: port, trust: caPEM.isEmpty ? [] : SHA256Digest.of(Array(caPEM.utf8)),
-            connectMilliseconds: timeouts.connectMilliseconds)
+            offersHTTP2: isTLS && !endpoint.http1Only, connectMilliseconds: timeouts.connectMilliseconds)
     }
 
     /// Azure's API with a version in its query: the model is a part of the path there.
@@ -102,6 +102,8 @@ package struct PoolKey: Hashable, Sendable {
     package let port: Int
     /// SHA-256 of the further trust roots; empty without.
     package let trust: [UInt8]
+    /// HTTP/2 is spoken where the provider speaks it.
+    package let offersHTTP2: Bool
     package let connectMilliseconds: Int64
 }
 
