@@ -4,8 +4,11 @@ its place in the runbook.
 By hand: pytest Tests/Clients/guides_test.py after a build.
 """
 
+import glob
 import os
+import random
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -16,13 +19,47 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
 from pages import block  # noqa: E402
-from weirlab import LOOPBACK, ROOT, Admin, Lab, free_port, http, status_of, wait_for  # noqa: E402
+from weirlab import LOOPBACK, ROOT, Admin, Lab, http, status_of, wait_for  # noqa: E402
 from weirplanes import Postgres, Process  # noqa: E402
 
 
 def source(path):
     with open(os.path.join(ROOT, path)) as file:
         return file.read()
+
+
+def quiet_port():
+    """A free port that no connection takes for its own end meanwhile: these services begin long after it was chosen."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)):
+                return port
+
+
+# Nothing is forgotten
+
+
+def test_each_block_to_be_pasted_is_run_by_a_test():
+    tests = "".join(source(os.path.relpath(path, ROOT)) for path in glob.glob(f"{ROOT}/Tests/Clients/*.py"))
+    forgotten = []
+    for path in glob.glob(f"{ROOT}/docs/*.md"):
+        page = os.path.basename(path)[:-3]
+        # Of these all blocks are run, in their order.
+        if f'blocks("{page}")' in tests:
+            continue
+        for language, first in re.findall(r"^```(sh|python|toml|nginx)\n(.*)$", source(f"docs/{page}.md"), re.M):
+            names = [name for name in re.findall(r'"([^"\n]{3,})"', tests) if first.startswith(f"# {name}")]
+            if not first.startswith("# ") or not names:
+                forgotten.append((page, language, first))
+    assert forgotten == []
+
+
+def test_links_lead_somewhere():
+    for path in [*glob.glob(f"{ROOT}/docs/*.md"), f"{ROOT}/README.md"]:
+        with open(path) as file:
+            for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", file.read()):
+                assert os.path.exists(os.path.join(os.path.dirname(path), link)), (path, link)
 
 
 # The runbook is whole
@@ -70,6 +107,39 @@ def test_each_reason_of_a_process_s_health_is_explained(path):
         assert piece in page, f"docs/runbook.md does not explain: {sentence}"
 
 
+# The first day and money: one shell that goes through both pages
+
+
+def test_the_first_day_and_what_it_costs(tmp_path):
+    def blocks(page):
+        return "\n".join(re.findall(r"```sh\n(.*?)```", source(f"docs/{page}.md"), re.S))
+    with Lab("first-day") as lab:
+        lab.start_simulator("--require-key", "sk-first-day")
+        lab.start_control()
+        plane, operator = quiet_port(), quiet_port()
+        script = ('trap "kill \\$(jobs -p) 2>/dev/null; wait" EXIT\n' + blocks("first-day") + "\n" + blocks("money")
+                  # The month is not over: 2.
+                  + "\n(" + block("invoices", "sh", "verify a month") + ') || [ $? = 2 ]\n')
+        for old, new in {"https://api.openai.com": f"http://{LOOPBACK}:{lab.simulator.port}", "127.0.0.1:8080": f"{LOOPBACK}:{plane}",
+                         "127.0.0.1:8081": f"{LOOPBACK}:{operator}", "model=gpt-4o": "model=sim-in1000-out500-cached200"}.items():
+            assert old in script
+            script = script.replace(old, new)
+        env = {**os.environ, "PATH": f"{lab.bin}:{os.environ['PATH']}", "HOME": str(tmp_path), "OPENAI_API_KEY": "sk-first-day",
+               "WEIR_URL": lab.control.base, "WEIR_TOKEN": lab.admin.token}
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        costs = {record["cost_nano"] for record in lab.admin.all("/usage/records") if record["status"] == "completed"}
+        # As the page's table has it.
+        assert costs == {7_250_000} and "$0.00725" in source("docs/money.md"), costs
+        assert '"insufficient_quota"' in done.stdout and "small" in done.stdout
+        lab.control.stop()
+        os.symlink(lab.control.data, tmp_path / "weir-control-data")
+        subprocess.run(["bash", "-euc", block("production", "sh", "the embedded database")], cwd=tmp_path, check=True, timeout=60)
+        kept = subprocess.run(["tar", "--list", "--file", tmp_path / "weir-control.tar"], capture_output=True, text=True, check=True).stdout
+        assert "./weir.db" in kept and "master.key" not in kept, kept
+        assert lab.traps() == []
+
+
 # Production: the page's commands, with other addresses and folders, on a Postgres and an nginx of our own
 
 
@@ -80,8 +150,8 @@ class Production:
         self.lab = lab
         self.postgres = lab.postgres = Postgres(f"{lab.folder}/postgres").create()
         os.makedirs(f"{lab.folder}/etc")
-        self.http, self.fleet = [free_port(), free_port()], [free_port(), free_port()]
-        self.plane, self.operator, self.tls = free_port(), free_port(), free_port()
+        self.http, self.fleet = [quiet_port(), quiet_port()], [quiet_port(), quiet_port()]
+        self.plane, self.operator, self.tls = quiet_port(), quiet_port(), quiet_port()
         self.replaced = {
             "postgresql://weir@db.internal:5432/weir": self.postgres.uri, "/etc/weir": f"{lab.folder}/etc", "/var/lib/weir-proxy": f"{lab.folder}/plane",
             "127.0.0.1:8080": f"{LOOPBACK}:{self.plane}", "127.0.0.1:8081": f"{LOOPBACK}:{self.operator}", "listen 443": f"listen {LOOPBACK}:{self.tls}",
@@ -159,6 +229,10 @@ def test_production_as_the_page_has_it(production):
     production.run("after the first replica has started again")
     wait_for("the later key to be unknown", lambda: not serves(later), 120)
     assert serves(made)
+
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block("runbook", "sh", "begin here")], env={**os.environ, **production.environment},
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
     # Another master key, while replicas serve.
     production.run("a new master key")
