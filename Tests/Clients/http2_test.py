@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -130,6 +131,41 @@ def test_sdk(lab, folder):
         with client.chat.completions.create(model="sim-chunks50-pace5ms", messages=[], stream=True) as stream:
             next(iter(stream))
         assert client.models.list().data
+
+
+def test_provider(lab, folder):
+    """The data plane with TLS is the other one's provider: by HTTP/2, many requests at a time on few connections."""
+    provider = lab.admin.post("/providers", {
+        "name": "Chained", "kind": "openai", "base_url": lab.address + "/v1", "auth": {"scheme": "bearer"},
+        "ca_pem": (folder / "tls.crt").read_text()})["id"]
+    credential = lab.admin.post("/credentials", {"provider_id": provider, "name": "chained", "secret": lab.key})["id"]
+    endpoints = {
+        name: lab.admin.post("/endpoints", {
+            "provider_id": provider, "name": name, "credential_ids": [credential], "http1_only": name == "one"})["id"] for name in ("one", "two")}
+    for name, endpoint in endpoints.items():
+        lab.create_model(f"chained-{name}", upstream="sim-chunks50-pace5ms", endpoints=[endpoint])
+    lab.roll_out()
+    lab.wait_serving("chained-one", lab.data_planes[0])
+    lab.wait_serving("sim-chunks50-pace5ms", lab.secure)
+
+    def ask(model):
+        status, answer = curl(lab, folder, lab.clear + "/v1/chat/completions", "-N", "-d", json.dumps({**chat(model), "stream": True}))
+        assert status == "1.1 200" and answer.rstrip().endswith("data: [DONE]"), answer
+
+    def opened(model):
+        """Connections to the provider, and those of HTTP/2 among them, that twelve requests at a time open after a first one."""
+        before = metric(lab.data_planes[0], "weir_proxy_upstream_connections_total"), metric(lab.secure, "weir_proxy_http2_connections_total")
+        ask(model)
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(ask, [model] * 12))
+        return (metric(lab.data_planes[0], "weir_proxy_upstream_connections_total") - before[0],
+                metric(lab.secure, "weir_proxy_http2_connections_total") - before[1])
+
+    both, by_http2 = opened("chained-two")
+    # A loop each has its own.
+    assert 0 < by_http2 == both <= os.cpu_count() * 2, (both, by_http2)
+    both, by_http2 = opened("chained-one")
+    assert both > 0 and by_http2 == 0, (both, by_http2)
 
 
 def test_renewed_certificate(lab, folder):

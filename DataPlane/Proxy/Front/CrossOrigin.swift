@@ -37,10 +37,16 @@ struct CrossOrigin {
         guard allowsAll || origins.contains(origin.map(Self.lowercased)) else { return nil }
         var out = Array("access-control-allow-origin: ".utf8)
         if allowsAll { out.append(UInt8(ascii: "*")) } else { out.append(contentsOf: origin) }
-        out.append(contentsOf: "\r\naccess-control-expose-headers: x-request-id, x-weir-config-version, retry-after\r\n".utf8)
+        out.append(contentsOf: Self.exposed)
         if !allowsAll { out.append(contentsOf: Self.vary) }
         return out
     }
+
+    /// What the vendors' own SDKs read of an answer.
+    private static let exposed = Array(
+        ("\r\naccess-control-expose-headers: x-request-id, request-id, x-weir-config-version, retry-after, retry-after-ms, x-should-retry, "
+            + ["limit", "remaining", "reset"].flatMap { ["x-ratelimit-\($0)-requests", "x-ratelimit-\($0)-tokens"] }.joined(separator: ", ")
+            + "\r\n").utf8)
 
     /// The answer depends on the origin, also where there is none or another: caches have to know.
     private static let vary = Array("vary: Origin\r\n".utf8)
