@@ -73,7 +73,14 @@ struct Members {
 
     /// The last one of that name that is not null.
     subscript(_ name: StaticString) -> JSONView? {
-        all.last { $0.name == name && !$0.value.isNull }?.value
+        all.withUnsafeBufferPointer { members in
+            var index = members.count
+            while index > 0 {
+                index &-= 1
+                if members[index].name == name, !members[index].value.isNull { return members[index].value }
+            }
+            return nil
+        }
     }
 
     func text(_ name: StaticString) -> EscapedText? { self[name]?.text }

@@ -132,7 +132,28 @@ package struct JSONView: Sendable, Equatable {
 
     /// The last member of that name that is not null; nil for everything that is no object.
     package subscript(name: StaticString) -> JSONView? {
-        kind == .object ? members?.last { $0.name == name && !$0.value.isNull }?.value : nil
+        guard kind == .object else { return nil }
+        return bytes.withUnsafeBytes { buffer -> JSONView? in
+            guard let base = buffer.baseAddress else { return nil }
+            var (found, count): (Range<Int>?, Int) = (nil, 0)
+            var cursor = JSONCursor(base: base, from: 0, limit: buffer.count, maxDepth: Self.maxDepth)
+            do throws(JSONViolation) {
+                try cursor.members { (written, value, _, cursor) throws(JSONViolation) in
+                    try cursor.skipValue()
+                    count &+= 1
+                    guard count <= Self.maxElements else { throw .malformed(offset: value) }
+                    guard ByteScan.byte(base, value) != UInt8(ascii: "n") else { return }
+                    let isNamed =
+                        written.hasEscapes
+                        ? EscapedText(escaped: slice(written.range)) == name
+                        : ByteScan.equals(base, written.range.lowerBound, written.range.count, name)
+                    if isNamed { found = value..<cursor.at }
+                }
+            } catch {
+                return nil
+            }
+            return found.map { JSONView(trusted: slice($0)) }
+        }
     }
 
     private func slice(_ range: Range<Int>) -> ArraySlice<UInt8> {
@@ -187,7 +208,8 @@ package struct EscapedText: Sendable, Equatable, Hashable {
         text.bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return other.utf8CodeUnitCount == 0 }
             return ByteScan.equals(base, 0, buffer.count, other)
-        } || (text.hasEscapes && text.string == "\(other)")
+            // A name with escapes is longer than what it spells.
+        } || (text.bytes.count > other.utf8CodeUnitCount && text.hasEscapes && text.string == "\(other)")
     }
 
     /// Whether there is nothing but white space in it.

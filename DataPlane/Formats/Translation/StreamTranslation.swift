@@ -4,12 +4,15 @@ package struct StreamTranslation: Sendable {
         case chat(ChatStreamReader)
         case messages(MessagesStreamReader)
         case responses(ResponsesStreamReader)
+        /// It is being changed.
+        case taken
     }
 
     private enum Writer: Sendable {
         case chat(ChatStreamWriter)
         case messages(MessagesStreamWriter)
         case responses(ResponsesStreamWriter)
+        case taken
     }
 
     private let names: ToolNames
@@ -68,6 +71,7 @@ package struct StreamTranslation: Sendable {
             case .chat(var chat): try chat.finish(into: &read)
             case .messages(var messages): try messages.finish(into: &read)
             case .responses(var responses): try responses.finish(into: &read)
+            case .taken: break
             }
             write(read, &output)
             if !hasEnded { fail(.truncated, &output) }
@@ -89,9 +93,11 @@ package struct StreamTranslation: Sendable {
         guard !hasEnded else { return }
         var read: [AnswerEvent] = []
         var failure: StreamError?
-        // The state is taken out while it changes, so that it is not copied.
+        // The state is taken out while it changes, so that nothing in it is copied.
+        var state = Reader.taken
+        swap(&state, &reader)
         do throws(StreamError) {
-            switch reader {
+            switch consume state {
             case .chat(var chat):
                 defer { reader = .chat(chat) }
                 try chat.read(event, into: &read)
@@ -101,6 +107,7 @@ package struct StreamTranslation: Sendable {
             case .responses(var responses):
                 defer { reader = .responses(responses) }
                 try responses.read(event, into: &read)
+            case .taken: break
             }
         } catch {
             failure = error
@@ -123,8 +130,10 @@ package struct StreamTranslation: Sendable {
                 sawError = true
             default: break
             }
+            var state = Writer.taken
+            swap(&state, &writer)
             do throws(StreamError) {
-                switch writer {
+                switch consume state {
                 case .chat(var chat):
                     defer { writer = .chat(chat) }
                     chat.write(event, to: &output)
@@ -134,6 +143,7 @@ package struct StreamTranslation: Sendable {
                 case .responses(var responses):
                     defer { writer = .responses(responses) }
                     try responses.write(event, to: &output)
+                case .taken: break
                 }
             } catch {
                 fail(error, &output)
