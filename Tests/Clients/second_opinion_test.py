@@ -64,7 +64,7 @@ def test_langchain_asks_and_streams(lab, kind, dialect):
 @EVERY
 @DIALECT
 def test_langchain_calls_tools_in_streams_and_sends_their_results(lab, kind, dialect):
-    model = langchain(lab, dialect, f"{kind}-split").bind_tools([Count])
+    model = langchain(lab, dialect, f"{kind}-calls").bind_tools([Count])
     messages = list(QUESTION)
     whole = None
     for chunk in model.stream(messages):
@@ -146,13 +146,13 @@ def test_litellm_asks_and_streams(lab, kind, provider):
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_litellm_calls_tools(lab, kind, provider):
     messages = [{"role": "user", "content": "Count."}]
-    whole = litellm.stream_chunk_builder(list(asked(lab, provider, f"{kind}-split", messages=messages, tools=TOOLS, stream=True)))
+    whole = litellm.stream_chunk_builder(list(asked(lab, provider, f"{kind}-calls", messages=messages, tools=TOOLS, stream=True)))
     calls = whole.choices[0].message.tool_calls
     assert [json.loads(call.function.arguments)["number"] for call in calls] == [0, 1]
     assert whole.choices[0].finish_reason == "tool_calls"
     messages.append(whole.choices[0].message.model_dump(exclude_none=True))
     messages += [{"role": "tool", "tool_call_id": call.id, "content": "1"} for call in calls]
-    assert asked(lab, provider, f"{kind}-split", messages=messages, tools=TOOLS).choices[0].message.content == TEXT
+    assert asked(lab, provider, f"{kind}-calls", messages=messages, tools=TOOLS).choices[0].message.content == TEXT
 
 
 @EVERY
