@@ -137,6 +137,7 @@ final class LoopContext: @unchecked Sendable {
         attempts.keep(versions: Set(snapshot.configs.keys))
         self.snapshot = snapshot
         places.removeAll()
+        if index == 0 { warnOfLookups(snapshot, since: before) }
         if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
         // Going on removes from the list: walk a copy.
         for exchange in Array(asking.values) { exchange.lookAgain() }
@@ -282,6 +283,17 @@ final class LoopContext: @unchecked Sendable {
         logger.error(
             "a provider's answer held the gateway's own credential; it was masked before the caller saw it: replace that credential",
             metadata: ["credential": "\(credential.id)", "endpoint": "\(candidate.endpoint.id)"])
+    }
+
+    /// Of a configuration that asks where it may not from here: the requests that need it will go as its steps say of failures.
+    private func warnOfLookups(_ snapshot: RuntimeSnapshot, since before: RuntimeSnapshot?) {
+        for (version, config) in snapshot.configs where before?.configs[version] == nil {
+            for lookup in config.lookups where !allows(lookup) {
+                logger.warning(
+                    "a workflow's lookup is sent nowhere: its host is not among --lookup-hosts of this data plane",
+                    metadata: ["step": "\(lookup.name)", "host": "\(lookup.origin.authority)", "config_version": "\(version)"])
+            }
+        }
     }
 
     /// Whether this data plane's operator lets it ask there.

@@ -94,6 +94,7 @@ struct RenderedTemplate {
             var isMade = false
             do throws(ExpressionOverrun) {
                 if let when = edit.when, !Expression.holds(try when.value(in: scope, &work)) { continue }
+                if scope.passes(edit) { continue }
                 isMade = add(edit, try edit.value?.value(in: scope, &work) ?? .null)
             } catch {}
             if !isMade, edit.isRequired { throw .templateFailed(edit.name.isEmpty ? "system" : edit.name) }

@@ -48,6 +48,17 @@ struct RequestScope: ExpressionScope {
         }
     }
 
+    /// Whether the request is already as a template's edit would make it: what changes nothing is not blamed for anything.
+    func passes(_ edit: CompiledTemplate.Edit) -> Bool {
+        switch edit.action {
+        case .remove: return members?.value(edit.name) == nil
+        case .fill:
+            guard let range = members?.value(edit.name) else { return false }
+            return body.withUnsafeReadableBytes { !$0[range].elementsEqual("null".utf8) }
+        case .set, .system, .header: return false
+        }
+    }
+
     /// What a lookup is told where it does not say what it wants to know. Nothing of what is said in the conversation.
     var question: JSONValue {
         var object = JSONObject()
@@ -87,7 +98,7 @@ extension Caller {
         case "tags":
             // As they stand in keys: name=text.
             let pairs = (scopes?.tags ?? []).compactMap { tag -> JSONObject.Member? in
-                let parts = "\(tag)".split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                let parts = String(decoding: tag, as: UTF8.self).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 return parts.count == 2 ? .init(name: String(parts[0]), value: .string(String(parts[1]))) : nil
             }
             return .object(JSONObject(members: pairs))

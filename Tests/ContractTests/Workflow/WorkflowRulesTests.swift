@@ -174,7 +174,7 @@ struct WorkflowRulesTests {
             (
                 "name",
                 {
-                    $0.action = "remove"; $0.name = "max_tokens"
+                    $0.action = "remove"; $0.name = "max_tokens"; $0.value = ""
                 }
             ),
         ]

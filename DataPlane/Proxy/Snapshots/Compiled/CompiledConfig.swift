@@ -58,6 +58,9 @@ package final class CompiledConfig: Sendable {
 
     package func model(named name: String) -> CompiledModel? { models[name] }
 
+    /// Services that its workflows ask.
+    var lookups: [CompiledLookup] { [standardPlan, externalPlan, internalPlan].flatMap(\.lookups) }
+
     /// What requests of a channel go through.
     func plan(of channel: Caller.Channel) -> CompiledPlan {
         switch channel {
