@@ -8,6 +8,8 @@ package import Primitives
 package struct DashboardRoutes: RouteGroup {
     let api: InternalAPI
     private let docs: DocsPages
+    private let budgets: BudgetStateService
+    private let usage: UsageQueries
     let signOn: SignOnService
     let tokens: AdminTokenService
     let hasProvider: Bool
@@ -22,6 +24,8 @@ package struct DashboardRoutes: RouteGroup {
         api = InternalAPI(table)
         docs = DocsPages(table)
         signOn = services.signOn
+        budgets = services.budgetStates
+        usage = services.usage
         tokens = services.adminTokens
         self.hasProvider = hasProvider
         self.clock = clock
@@ -45,6 +49,7 @@ package struct DashboardRoutes: RouteGroup {
         addLive("/admin/live", to: &table, overviewPart)
         NounPages(self).addRoutes(to: &table)
         ReportPages(self).addRoutes(to: &table)
+        PortalPages(dashboard: self, budgets: budgets, usage: usage).addRoutes(to: &table)
         docs.addRoutes(to: &table)
     }
 
@@ -109,16 +114,19 @@ package struct DashboardRoutes: RouteGroup {
     }
 
     func chrome(_ title: String, _ visit: Visit) -> Chrome {
-        let actor = visit.actor
+        let (actor, path) = (visit.actor, visit.request.path)
+        let isPortal = Self.isBelow(PortalPages.home, path)
         return Chrome(
-            title: title, sections: Navigation.sections(for: actor, at: visit.request.path, api), person: actor.name,
-            role: (actor.tokenRole ?? actor.role).rawValue + (actor.tenantID == nil ? "" : " of one tenant"), csrf: visit.held.changeToken)
+            title: title,
+            sections: isPortal ? PortalPages.sections(for: actor, at: path, api) : Navigation.sections(for: actor, at: path, api),
+            person: actor.name, role: (actor.tokenRole ?? actor.role).rawValue + (actor.tenantID == nil ? "" : " of one tenant"),
+            csrf: visit.held.changeToken, home: isPortal ? PortalPages.home : "/admin")
     }
 
     func message(_ refusal: DomainError, _ visit: Visit) -> APIResponse {
         let problem = Problem(refusal)
         let lines = [problem.detail] + problem.errors.map { "\(Rendering.label($0.field)) \($0.message). \($0.remedy)" }
-        let page = MessagePage(chrome: chrome(problem.title, visit), kind: "bad", lines: lines, back: "/admin")
+        let page = MessagePage(chrome: chrome(problem.title, visit), kind: "bad", lines: lines, back: chrome(problem.title, visit).home)
         return Self.html("message", page, status: problem.status)
     }
 
@@ -168,9 +176,14 @@ package struct DashboardRoutes: RouteGroup {
         return answer
     }
 
+    /// Whether an address is that of a page, or one below it.
+    private static func isBelow(_ page: String, _ address: String) -> Bool {
+        address == page || address.hasPrefix(page + "/") || address.hasPrefix(page + "?")
+    }
+
     /// A page of ours, whatever somebody wrote into a link.
     private static func own(_ next: String?) -> String {
-        guard let next, next == "/admin" || next.hasPrefix("/admin/") || next.hasPrefix("/admin?"), !next.contains("\\"),
+        guard let next, isBelow("/admin", next) || isBelow(PortalPages.home, next), !next.contains("\\"),
             !next.hasPrefix("/admin/api"),
             next.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F })
         else { return "/admin" }

@@ -80,6 +80,9 @@ enum Navigation {
             }
             return links.isEmpty ? nil : NavigationSection(title: section.title, links: links)
         }
+            + (actor.tenantID == nil
+                ? []
+                : [NavigationSection(title: "Yours", links: [NavigationLink(href: PortalPages.home, text: "Your page", isCurrent: false)])])
     }
 
     /// What a list of things is called.

@@ -214,9 +214,12 @@ struct ReportPages: RouteGroup {
             empty: "Nothing was posted yet. weir billing top-up credits a tenant."),
         List(
             page: "/admin/audit", api: "/admin/api/audit", title: "Audit",
-            about: "Who changed what, and who was refused; the newest first.",
-            columns: ["at", "who", "action", "resource", "change"],
-            filters: ["resource_kind", "resource_id", "actor_id", "tenant_id", "from", "until"], empty: "There is no such entry."),
+            about: "Who did and tried what: administrators, and where they are asked for callers and their requests. The newest first.",
+            columns: ["at", "who", "action", "resource", "status", "error_code", "change"],
+            filters: [
+                "source", "action", "resource_kind", "resource_id", "actor_id", "key_id", "model", "status", "text", "tenant_id", "from",
+                "until",
+            ], empty: "There is no such entry."),
         List(
             page: "/admin/endpoint-health", api: "/admin/api/fleet/endpoints", title: "Endpoint health",
             about: "How endpoints and credentials fare, as the data planes told it last.", columns: [], filters: ["region", "in_trouble"],
@@ -263,7 +266,11 @@ struct ReportPages: RouteGroup {
             chrome: dashboard.chrome(list.title, visit), about: list.about,
             filters: filters.map { name in
                 var field = FilterField(name: name, label: Rendering.label(name), value: query[name] ?? "")
-                if case .word(let words)? = known[name]?.kind {
+                if name == "source" {
+                    field.options = (["administration", "requests", "refusals", "all"]).map {
+                        Choice(value: $0, text: $0, isSelected: $0 == field.value)
+                    }
+                } else if case .word(let words)? = known[name]?.kind {
                     field.options =
                         [Choice(value: "", text: "any")] + words.map { Choice(value: $0, text: $0, isSelected: $0 == field.value) }
                 }

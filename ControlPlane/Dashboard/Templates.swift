@@ -12,7 +12,7 @@ enum Templates {
         "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
         "filters": filters,
         "table": table, "created": created, "overview": overview, "overview-live": overviewLive, "report": report, "docs": docs,
-        "chart": chart, "titled": titled, "steps": steps, "price-diff": priceDiff,
+        "chart": chart, "titled": titled, "steps": steps, "price-diff": priceDiff, "portal": portal,
     ]
 
     private static let start = """
@@ -24,7 +24,7 @@ enum Templates {
     private static let layout =
         start + """
             <body><a class="skip" href="#main">Skip to the content</a>
-            <header class="side"><a class="brand" href="/admin">Weir</a><details><summary>Menu</summary>
+            <header class="side"><a class="brand" href="{{chrome.home}}">Weir</a><details><summary>Menu</summary>
             <nav aria-label="Pages">{{#chrome.sections}}<h2>{{title}}</h2><ul>{{#links}}<li><a href="{{href}}"{{#isCurrent}} aria-current="page"{{/isCurrent}}>{{text}}</a></li>{{/links}}</ul>{{/chrome.sections}}</nav>
             <div class="who">Signed on as <strong>{{chrome.person}}</strong>, {{chrome.role}}
             <form method="post" action="/admin/logout"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}"><button>Sign off</button></form></div>
@@ -103,6 +103,10 @@ enum Templates {
 
     private static let overview = """
         {{<layout}}{{$content}}<div class="head"><h1>Overview</h1></div><div data-live="{{live}}">{{{fragment}}}</div>{{/content}}{{/layout}}
+        """
+
+    private static let portal = """
+        {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1></div><p class="soft">{{about}}</p>{{{fragment}}}{{/content}}{{/layout}}
         """
 
     private static let overviewLive = """

@@ -132,6 +132,8 @@ struct Chrome: View {
     var person = ""
     var role = ""
     var csrf = ""
+    /// What the name in the corner leads to.
+    var home = "/admin"
     let style = Assets.stylePath
     let script = Assets.scriptPath
 }

@@ -26,10 +26,12 @@ package struct SignOnRoutes: RouteGroup {
         table.get("/admin/callback", .signOn, RouteDocs("Where the identity provider leads back to.")) { request in
             let query = request.query
             do {
-                let (held, _) = try await signOn.finish(
+                let (held, person) = try await signOn.finish(
                     kept: cookies.attempt(in: request.headers), state: query["state"], code: query["code"], error: query["error"],
                     from: request.remoteAddress, in: request.requestID)
-                return .redirect(to: "/admin", [cookies.keeping(held), cookies.forgettingAttempt])
+                // A tenant's people come to its own pages.
+                return .redirect(
+                    to: person.content.tenantID == nil ? "/admin" : "/portal", [cookies.keeping(held), cookies.forgettingAttempt])
             } catch let refusal as SignOnRefusal {
                 return page(of: refusal)
             }

@@ -257,20 +257,12 @@ package struct BudgetStateService: Sendable {
                 ("key_id", caller.keyID.rawValue, true), ("project_id", caller.projectID.rawValue, caller.reach != .key),
             ] + (caller.key.content.userID.map { [("user_id", $0.rawValue, true)] } ?? [])
         // Limits of the whole deployment and the data planes' reports are no tenant's rows.
-        let rates = try await domain.read(as: .all) { c in try LimitStates.limits(of: caller, c) }
+        let reader = LimitStates.Reader(tenantID: caller.tenantID, key: caller)
+        let rates = try await domain.read(as: .all) { c in try LimitStates.limits(of: reader, c) }
         return try await domain.read(as: .tenant(caller.tenantID.rawValue)) { c in
             var items: [JSONValue] = []
             func add(_ budget: Budget, isShown: Bool) throws {
-                let state = try Self.state(of: budget, now, c)
-                let content = budget.content
-                func text(_ units: Int64) -> JSONValue { isShown ? .string(BudgetContent.text(units, content.unit)) : .null }
-                items.append([
-                    "budget_id": .string(budget.id.rawValue), "name": .string(content.name), "level": .string(content.level),
-                    "unit": .string(content.unit.rawValue), "kind": .string(content.kind.rawValue),
-                    "mode": .string(content.mode.rawValue), "capability": .optional(content.capability),
-                    "period": .string(content.period.rawValue), "resets_at": .time(state.period.end), "limit": text(state.limit),
-                    "used": text(state.settled), "held": text(state.unknown + state.leased), "left": text(max(0, state.free)),
-                ])
+                items.append(Self.told(budget, try Self.state(of: budget, now, c), isShown: isShown))
             }
             for budget in try BudgetContent.listed(c, where: "tenant_id", is: caller.tenantID.rawValue)
             where budget.content.level == "tenant" {
@@ -282,6 +274,30 @@ package struct BudgetStateService: Sendable {
                 }
             }
             return ["budgets": .array(items), "rates": rates]
+        }
+    }
+
+    private static func told(_ budget: Budget, _ state: BudgetState, isShown: Bool) -> JSONValue {
+        let content = budget.content
+        func text(_ units: Int64) -> JSONValue { isShown ? .string(BudgetContent.text(units, content.unit)) : .null }
+        return [
+            "budget_id": .string(budget.id.rawValue), "name": .string(content.name), "level": .string(content.level),
+            "unit": .string(content.unit.rawValue), "kind": .string(content.kind.rawValue), "mode": .string(content.mode.rawValue),
+            "capability": .optional(content.capability), "period": .string(content.period.rawValue),
+            "resets_at": .time(state.period.end), "limit": text(state.limit), "used": text(state.settled),
+            "held": text(state.unknown + state.leased), "left": text(max(0, state.free)),
+        ]
+    }
+
+    /// All budgets of a tenant and the limits that bound it, for its own administrators: in the same form.
+    package func limits(of tenantID: TenantID) async throws -> JSONValue {
+        let now = domain.clock.nowMilliseconds()
+        let rates = try await domain.read(as: .all) { c in try LimitStates.limits(of: LimitStates.Reader(tenantID: tenantID), c) }
+        return try await domain.read(as: .tenant(tenantID.rawValue)) { c in
+            let budgets = try BudgetContent.listed(c, where: "tenant_id", is: tenantID.rawValue).map { budget in
+                Self.told(budget, try Self.state(of: budget, now, c), isShown: true)
+            }
+            return ["budgets": .array(budgets), "rates": rates]
         }
     }
 

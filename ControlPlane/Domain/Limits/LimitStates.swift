@@ -5,8 +5,16 @@ import Storage
 /// The limits that concern what a key is used for, and what is left of them as data planes have told. They count by themselves and tell once
 /// a second of what is half used up; of the rest it is known that it is not. So what is left is at least so much, as of a time.
 enum LimitStates {
-    /// For a key, by how far it may look: of the others it is not told how much is in them.
-    static func limits(of caller: KeyCaller, _ c: any SQLConnection) throws -> JSONValue {
+    /// Who asks: a key's holder, or with none a tenant's administrator.
+    struct Reader {
+        let tenantID: TenantID
+        var key: KeyCaller?
+
+        var reach: KeyCaller.Reach { key?.reach ?? .tenant }
+    }
+
+    /// By how far who asks may look: of the others it is not told how much is in them.
+    static func limits(of caller: Reader, _ c: any SQLConnection) throws -> JSONValue {
         let planes = try DataPlaneContent.all(c).filter { $0.content.standing == .active }
         let told = Dictionary(
             grouping: try RateSharesTable.all(c).compactMap { row in RateCounter(row.counter).map { ($0, row) } },
@@ -25,23 +33,26 @@ enum LimitStates {
 
     /// Nil where it is none of the caller's.
     private static func state(
-        of limit: Limit, for caller: KeyCaller, _ planes: [DataPlane], _ told: [Place: [RateShareRow]]
+        of limit: Limit, for caller: Reader, _ planes: [DataPlane], _ told: [Place: [RateShareRow]]
     ) throws -> JSONValue? {
         let content = limit.content
         guard content.tenantID ?? caller.tenantID == caller.tenantID else { return nil }
         let subject: String?
         let isShown: Bool
         switch content.level {
-        case .key where content.keyID ?? caller.keyID == caller.keyID: (subject, isShown) = (caller.keyID.suffix, true)
-        case .project where content.projectID ?? caller.projectID == caller.projectID:
-            (subject, isShown) = (caller.projectID.suffix, caller.reach != .key)
+        case .key, .project, .app, .user, .did:
+            guard let key = caller.key else {
+                // A tenant's administrator: those of the tenant's own things.
+                guard content.tenantID == caller.tenantID else { return nil }
+                let named = content.keyID?.suffix ?? content.projectID?.suffix
+                (subject, isShown) = (named, named != nil)
+                break
+            }
+            guard let found = own(content, of: key) else { return nil }
+            (subject, isShown) = found
         case .tenant: (subject, isShown) = (caller.tenantID.suffix, caller.reach == .tenant)
-        case .user:
-            guard let user = caller.key.content.userID, content.userID ?? user == user else { return nil }
-            (subject, isShown) = (user.suffix, true)
         // Others' requests are in it, or those of an address that is not known here.
         case .global, .ip: (subject, isShown) = (nil, false)
-        case .key, .project, .app, .did: return nil
         }
         var rows: [RateShareRow] = []
         if let subject { rows = told[Place(limit: limit.id.rawValue, subject: subject)] ?? [] }
@@ -60,5 +71,15 @@ enum LimitStates {
             "used": isKnown ? .int(used) : .null, "left_at_least": isKnown ? .int(max(0, content.amount &- used &- beyond)) : .null,
             "as_of": isKnown ? .time(rows.map(\.updatedAt).min()) : .null,
         ]
+    }
+
+    /// Whose counter it is for a key, and whether the key may know what is in it; nil: none of the key's.
+    private static func own(_ content: LimitContent, of key: KeyCaller) -> (subject: String, isShown: Bool)? {
+        switch content.level {
+        case .key: content.keyID ?? key.keyID == key.keyID ? (key.keyID.suffix, true) : nil
+        case .project: content.projectID ?? key.projectID == key.projectID ? (key.projectID.suffix, key.reach != .key) : nil
+        case .user: key.key.content.userID.flatMap { content.userID ?? $0 == $0 ? ($0.suffix, true) : nil }
+        default: nil
+        }
     }
 }
