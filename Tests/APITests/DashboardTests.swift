@@ -196,6 +196,25 @@ struct DashboardTests {
         }
     }
 
+    @Test("a form with a file is read as it is sent, and what is broken off is none")
+    func multipart() {
+        let type = "multipart/form-data; boundary=\"--x\""
+        func part(_ name: String, _ content: String, file: Bool = false) -> String {
+            let more = file ? "; filename=\"a;b.json\"\r\nContent-Type: application/json" : ""
+            return "----x\r\nContent-Disposition: form-data; name=\"\(name)\"\(more)\r\n\r\n\(content)\r\n"
+        }
+        let body = part("a", "1") + part("file", "{\"x\":\r\n1}", file: true) + part("a", "2") + part("empty", "") + "----x--\r\n"
+        #expect(MultipartForm.parse(Array(body.utf8), contentType: type) == ["a": "1", "file": "{\"x\":\r\n1}", "empty": ""])
+        for cut in 1..<body.utf8.count - 3 {
+            #expect(MultipartForm.parse(Array(body.utf8.prefix(cut)), contentType: type) == nil, "\(cut)")
+        }
+        #expect(MultipartForm.parse(Array(body.utf8), contentType: "multipart/form-data") == nil)
+        #expect(MultipartForm.parse(Array(body.utf8), contentType: "text/plain; boundary=\"--x\"") == nil)
+        #expect(MultipartForm.parse(Array(body.utf8), contentType: "multipart/form-data; boundary=other") == nil)
+        // Every line of what is sent is data: none begins a field or another event.
+        #expect(LivePages.event("a\r\nevent: x\n\nb") == Array("data: a\ndata: event: x\ndata: \ndata: b\n\n".utf8))
+    }
+
     @Test("every template is one")
     func templates() { #expect(Set(Templates.compiled.keys) == Set(Templates.all.keys)) }
 

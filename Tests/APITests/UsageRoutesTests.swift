@@ -77,6 +77,7 @@ struct UsageRoutesTests {
             record.inputTokens = 10
             record.outputTokens = 1
             record.costNano = 1_500_000_000
+            record.latencyUs = Int64(index) * 20_500
             record.flags = index == 0 ? UsageFlags.estimated.rawValue : 0
             record.traceID = Data(repeating: 0xAB, count: 16)
             return record
@@ -113,6 +114,33 @@ struct UsageRoutesTests {
             #expect(numbers(try await h.get("/admin/api/usage?status=failed"), "requests") == [1])
             #expect(numbers(try await h.get("/admin/api/usage?from=2027-01-15T00:00:00Z&until=2027-01-16T00:00:00Z"), "requests") == [3])
             #expect(numbers(try await h.get("/admin/api/usage?key_id=\(customers.keyIDs[1])&model=gpt"), "requests") == [1])
+        }
+    }
+
+    @Test("failures are told by whose fault they were, and latencies by group, of what was answered", arguments: TestDatabases.all)
+    func failuresAndLatencies(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let customers = try await Customers(h)
+            let failures = try await h.get("/admin/api/usage?status=failed&group_by=error_origin,error_code")
+            #expect(texts(failures, "error_origin") == ["provider"] && numbers(failures, "requests") == [1])
+            let all = try await h.get("/admin/api/usage/latencies")
+            #expect(numbers(all, "requests") == [6])
+            // Up to a tenth of a second they are told to the millisecond, beyond it by two digits; always rounded up.
+            for (name, wanted) in [("p50_us", Int64(62_000)), ("p90_us", 130_000), ("p99_us", 130_000)] {
+                #expect(numbers(all, name) == [wanted], "\(name)")
+            }
+            let models = try await h.get("/admin/api/usage/latencies?group_by=model", as: .viewer)
+            #expect(texts(models, "model") == ["emb", "gpt"] && numbers(models, "requests") == [2, 4])
+            let own = try await h.token(.owner, of: customers.tenants[1])
+            #expect(numbers(try await h.send(.get, "/admin/api/usage/latencies", token: own), "requests") == [2])
+            #expect(try await h.send(.get, "/admin/api/usage/latencies?group_by=endpoint", token: own).fields == ["group_by"])
+            #expect(try await h.send(.get, "/admin/api/usage?group_by=error_code", token: own).fields == ["group_by"])
+            for (query, field) in [
+                ("group_by=weather", "group_by"), ("from=2026-01-01T00:00:00Z", "from"), ("from=1990-01-01T00:00:00Z", "from"),
+                ("x=1", "x"),
+            ] {
+                #expect(try await h.get("/admin/api/usage/latencies?\(query)").fields == [field], "\(query)")
+            }
         }
     }
 
