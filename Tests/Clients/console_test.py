@@ -159,6 +159,18 @@ def test_nothing_that_axe_finds_in_light_and_dark_on_desktop_and_phone(chromium,
             look(page, f"{path}, phone, dark", {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block", "target-size"]}})
             assert fits(page), f"{path} scrolls sideways on a phone"
         assert visitor.complaints == []
+    with Visitor(chromium, world, "tenant") as visitor:
+        for path in ("", "/usage", "/limits", "/keys", "/keys/new", "/health", "/audit"):
+            visitor.page.set_viewport_size(DESKTOP)
+            visitor.page.emulate_media(color_scheme="light")
+            look(visitor.go(f"/portal{path}"), f"/portal{path}, desktop, light")
+            assert fits(visitor.page), f"/portal{path} scrolls sideways on a desktop"
+            assert "Globex" not in visitor.page.inner_text("body")
+            visitor.page.set_viewport_size(PHONE)
+            visitor.page.emulate_media(color_scheme="dark")
+            look(visitor.page, f"/portal{path}, phone, dark", {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}})
+            assert fits(visitor.page), f"/portal{path} scrolls sideways on a phone"
+        assert visitor.complaints == []
     with Visitor(chromium, world, role=None, viewport=PHONE) as visitor:
         for path in ("/admin/sign-in", "/docs"):
             look(visitor.go(path), path)
