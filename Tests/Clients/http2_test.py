@@ -143,7 +143,7 @@ def test_provider(lab, folder):
         name: lab.admin.post("/endpoints", {
             "provider_id": provider, "name": name, "credential_ids": [credential], "http1_only": name == "one"})["id"] for name in ("one", "two")}
     for name, endpoint in endpoints.items():
-        lab.create_model(f"chained-{name}", upstream="sim-chunks50-pace5ms", endpoints=[endpoint])
+        lab.create_model(f"chained-{name}", endpoints=[(endpoint, "sim-chunks50-pace5ms", 1)])
     lab.roll_out()
     lab.wait_serving("chained-one", lab.data_planes[0])
     lab.wait_serving("sim-chunks50-pace5ms", lab.secure)
