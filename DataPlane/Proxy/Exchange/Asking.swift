@@ -104,6 +104,7 @@ extension Asked {
         grant = asked.grant
         address = asked.address
         choice = asked.choice
+        media = asked.media
         headers = asked.headers
     }
 }

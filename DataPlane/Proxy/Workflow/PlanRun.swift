@@ -59,10 +59,22 @@ extension Exchange {
             let instead =
                 asked.media != nil ? nil : try Admit.checkNumbers(named, plan, caller, config, asked.capability, body)
             let admission = try Admit.admission(asked, caller, config, named, body, requestID: requestID, at: admissionTime)
-            if let instead { admission.begin(with: instead.model, instead.route) }
+            if let instead { try begin(admission, with: instead, asked) }
             return try goOn(admission, asked)
         }
         try go(PlanRun(asked, caller, config, plan, named, body))
+    }
+
+    /// The prompt is too long for the model that was asked for. Who names the endpoint gets no other model there.
+    private func begin(
+        _ admission: Admission, with instead: (model: CompiledModel, route: CompiledRoute), _ asked: Asked
+    ) throws(Rejection) {
+        if asked.choice?.endpoint != nil {
+            throw .badRequest(
+                "context_length_exceeded", "The prompt is too long for the model at the endpoint that the request names.", param: "messages"
+            )
+        }
+        admission.begin(with: instead.model, instead.route)
     }
 
     /// Some template may change it: its route's, or that of a route it falls back to. Calls of images, sound and files have none.
@@ -148,7 +160,7 @@ extension Exchange {
         }
         let named = Admit.Named(members: shape.members, model: run.requested, route: run.route)
         let admission = try Admit.admission(run.asked, run.caller, run.config, named, shape.body, requestID: requestID, at: admissionTime)
-        if let instead = run.instead { admission.begin(with: instead.model, instead.route) }
+        if let instead = run.instead { try begin(admission, with: instead, run.asked) }
         admission.take(shape, shaping)
         if !run.degraded.isEmpty {
             loop.metrics.degraded &+= 1
