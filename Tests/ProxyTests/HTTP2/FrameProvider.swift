@@ -152,7 +152,10 @@ final class FrameProvider: Sendable {
             case .head(let status, let fields, let ends):
                 send(id, .headers(.init(headers: HPACKHeaders([(":status", "\(status)")] + fields), endStream: ends)))
             case .data(let text, let ends): send(id, .data(.init(data: .byteBuffer(ByteBuffer(string: text)), endStream: ends)))
-            case .reset(let code): send(id, .rstStream(code))
+            case .reset(let code):
+                // A reset takes back what was not flushed.
+                context.flush()
+                send(id, .rstStream(code))
             case .goAway(let last): send(.rootStream, .goAway(lastStreamID: HTTP2StreamID(last), errorCode: .noError, opaqueData: nil))
             case .close:
                 context.flush()

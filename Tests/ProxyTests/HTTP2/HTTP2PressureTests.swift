@@ -111,9 +111,13 @@ struct HTTP2PressureTests {
     }
 
     @Test func endsItsStreamsBeforeItStops() async throws {
-        let proxy = try await ProxyFixture(models: ["sim-chunks200-pace5ms", "sim-ok"]) { $0.drainTimeout = 60_000 }
-        let client = try await FrameClient.connect(proxy)
-        client.ask(1, "sim-chunks200-pace5ms", streaming: true)
+        let proxy = try await ProxyFixture(models: ["sim-chunks50", "sim-ok"]) {
+            $0.drainTimeout = 120_000
+            $0.writeTimeout = 120_000
+        }
+        // It cannot end before its client lets it.
+        let client = try await FrameClient.connect(proxy, settings: [(4, 200)])
+        client.ask(1, "sim-chunks50", streaming: true)
         try await client.wait { $0.contains { $0.kind == .data } }
         async let records = proxy.finish()
         try await client.wait { $0.contains { $0.kind == .goAway } }
@@ -122,6 +126,7 @@ struct HTTP2PressureTests {
         // What is sent all the same was not begun, and may go elsewhere.
         client.ask(3, "sim-ok")
         #expect(try await client.answer(3).reset == HTTP2ConformanceTests.Code.refusedStream)
+        client.push(.window(1, by: 1_000_000))
         let answer = try await client.answer(1)
         #expect(answer.isWhole && answer.body.hasSuffix("data: [DONE]\n\n"))
         try await client.waitForEnd()
