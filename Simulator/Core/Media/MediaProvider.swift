@@ -45,7 +45,7 @@ enum MediaProvider {
         case "/images/edits", "/images/variations":
             let form = try SimulatedForm(contentType, body)
             let isEdit = path == "/images/edits"
-            let images = form.files["image", default: 0] + form.files["image[]", default: 0]
+            let images = form.fileCounts["image", default: 0] + form.fileCounts["image[]", default: 0]
             guard images > 0 else { throw missing("image") }
             if isEdit, form.fields["prompt"]?.isEmpty ?? true { throw missing("prompt") }
             if !isEdit, form.fields["prompt"] != nil { throw Refusal(message: "Unknown parameter: 'prompt'.", param: "prompt") }
@@ -159,6 +159,7 @@ enum MediaProvider {
 struct SimulatedForm {
     var fields: [String: String] = [:]
     var files: [String: Int] = [:]
+    var fileCounts: [String: Int] = [:]
     /// Of the last file.
     var content: [UInt8] = []
     var fileName = ""
@@ -181,6 +182,7 @@ struct SimulatedForm {
             guard let name = Self.parameter("name", head) else { throw MediaProvider.Refusal(message: "Could not parse multipart form.") }
             if let file = Self.parameter("filename", head) {
                 files[name, default: 0] += pieces[1].count
+                fileCounts[name, default: 0] += 1
                 (content, fileName) = (pieces[1], file)
             } else {
                 guard fields.updateValue(String(decoding: pieces[1], as: UTF8.self), forKey: name) == nil else {
