@@ -10,6 +10,9 @@ final class ClientTLS: Sendable {
 
     private let contexts = Mutex<[Key: NIOSSLContext]>([:])
 
+    /// - Throws: NIOSSL's error when the PEM cannot be read.
+    static func check(caPEM: String) throws { _ = try NIOSSLCertificate.fromPEMBytes(Array(caPEM.utf8)) }
+
     /// - Throws: NIOSSL's error when the PEM holds no certificate.
     func context(caPEM: String, offersHTTP2: Bool) throws -> NIOSSLContext {
         let key = Key(caPEM: caPEM, offersHTTP2: offersHTTP2)

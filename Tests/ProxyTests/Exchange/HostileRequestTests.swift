@@ -62,7 +62,6 @@ struct HostileRequestTests {
         "GET / HTTP/1.1\r\nhost : a\r\n\r\n",
         "GET / HTTP/1.1\nhost: a\n\n",
         "GET / HTTP/1.1\r\nhost: a\r\n folded\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "\u{0}\u{1}\u{2}\r\n\r\n",
     ])
     func closesOnMalformedHTTP(text: String) async throws {

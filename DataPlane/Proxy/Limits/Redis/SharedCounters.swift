@@ -1,6 +1,5 @@
 import Foundation
 import NIOCore
-import NIOSSL
 import Primitives
 
 /// How a data plane uses Redis.
@@ -30,7 +29,7 @@ package struct RedisSettings: Sendable {
     static func certificates(_ path: String) throws -> String {
         do {
             let text = try String(contentsOfFile: path, encoding: .utf8)
-            _ = try NIOSSLCertificate.fromPEMBytes(Array(text.utf8))
+            try ClientTLS.check(caPEM: text)
             return text
         } catch {
             throw RedisAddress.Problem(description: "has certificates (\(path)) that cannot be read as PEM: \(error)")
