@@ -20,13 +20,13 @@ package struct PriceTier: Record {
 
     package static let fields: [Field<Self>] = [
         Field(
-            "service_tier", \.serviceTier, .word(["priority", "flex", "batch"]), "Of requests served in this tier; of service_tiers only."
-        )
-        .option("service"),
-        Field(
             "above_input_tokens", \.above, .integer(0...1_000_000_000),
             "For all tokens of a request with more input than this; 0, in service_tiers, whatever it has.", or: 0
         ).option("above"),
+        Field(
+            "service_tier", \.serviceTier, .word(["priority", "flex", "batch"]), "Of requests served in this tier; of service_tiers only."
+        )
+        .option("service"),
         Field("input", \.input, "Input."),
         Field("output", \.output, "Output."),
         Field("cached_input", \.cachedInput, "Input from the provider's cache."),
