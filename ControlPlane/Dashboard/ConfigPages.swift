@@ -63,7 +63,16 @@ struct ConfigPages: RouteGroup {
     }
 
     private static func versions(_ items: [JSONValue], _ visit: Visit, _ api: InternalAPI) -> Table {
-        var table = table(items, ["version", "note", "published_by", "created_at"])
+        let shapes: [FieldShape] = [
+            .told("version", .number, ""), .told("note", .text(maximum: 200), ""), .told("by", .text(maximum: 128), ""),
+            .told("created_at", .time, ""), .told("restores", .number, "", nullable: true),
+        ]
+        var table = Rendering().table(
+            items.map { item in
+                var line = item.objectValue ?? JSONObject()
+                line["by"] = item["author"]?["name"] ?? .null
+                return .object(line)
+            }, shapes)
         guard api.allows(visit.actor, .post, "/admin/api/rollouts") else { return table }
         table.columns.append(Column(text: "Next"))
         table.rows = zip(table.rows, items).map { row, item in

@@ -17,7 +17,7 @@ struct Forms {
 
     private func field(_ shape: FieldShape, _ value: JSONValue?, _ path: String, isNew: Bool) -> [FormField] {
         var field = FormField(
-            name: path, label: Rendering.label(shape.name) + (shape.unit.map { " (\($0.split(separator: ",")[0]))" } ?? ""),
+            name: path, label: Rendering.label(shape),
             about: shape.about, isRequired: shape.isRequired && isNew, problem: problems[path])
         switch shape.kind {
         case .object(let shapes):

@@ -46,7 +46,7 @@ struct NounDetails {
             if case .objects = shape.kind { return false }
             return !["budget_id", "name", "tenant_id", "level", "subject_id", "unit", "kind", "mode"].contains(shape.name)
         }
-        let isMoney = state["unit"]?.stringValue == "usd"
+        let isMoney = state["unit"]?.stringValue == "cost"
         page.now = Rendering().facts(
             state,
             shapes.map { shape in

@@ -210,7 +210,7 @@ struct NounPages: RouteGroup {
                 }.map { shape in
                     // Its own id leads nowhere else.
                     shape.name == "id" ? FieldShape("id", .text(maximum: 64), shape.about) { $0.use = .shown } : shape
-                }))
+                }, hidesNothing: false))
         if api.allows(visit.actor, .patch, "\(subject.api)/\(id)") {
             page.acts.append(Act(text: "Edit", href: "\(subject.page)/\(id)/edit", isMain: true))
         }

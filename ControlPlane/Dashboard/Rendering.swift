@@ -26,10 +26,12 @@ struct Rendering {
         if words.count > 1, let last = words.last, ["id", "ids"].contains(last) { words.removeLast() }
         let text = words.joined(separator: " ")
         let label = (text.prefix(1).uppercased() + text.dropFirst()).replacing("Did", with: "DID").replacing("Http", with: "HTTP")
+
         switch label {
         case "Id": return "ID"
         case "Ip": return "IP"
         case _ where label.hasSuffix(" us"): return String(label.dropLast(3))
+        case _ where label.hasSuffix(" url"): return label.dropLast(3) + "URL"
         default: return label.replacing(" ms", with: ", ms")
         }
     }
@@ -166,10 +168,19 @@ struct Rendering {
         }
     }
 
-    func facts(_ value: JSONValue, _ shapes: [FieldShape]) -> [Fact] {
-        shapes.filter { $0.isShown }.map { shape in
+    /// What a field is called where its value stands beside it: with its unit, where the name does not say it.
+    static func label(_ shape: FieldShape) -> String {
+        guard let unit = shape.unit?.split(separator: ",").first, !shape.name.hasSuffix(unit) else { return label(shape.name) }
+        return "\(label(shape.name)) (\(unit))"
+    }
+
+    /// - Parameter hidesNothing: Whether members that are null, and mean nothing by it, are shown, too.
+    func facts(_ value: JSONValue, _ shapes: [FieldShape], hidesNothing: Bool = true) -> [Fact] {
+        shapes.filter { shape in
+            shape.isShown && (hidesNothing || shape.nullWord != nil || (value[shape.name] ?? .null) != .null)
+        }.map { shape in
             Fact(
-                label: Self.label(shape.name) + (shape.unit.map { " (\($0.split(separator: ",")[0]))" } ?? ""), about: shape.about,
+                label: Self.label(shape), about: shape.about,
                 cells: cells(value[shape.name], shape))
         }
     }

@@ -40,7 +40,8 @@ struct RequestPage: RouteGroup {
         let path = "/admin/api/usage/records/\(id)"
         let record = try await api.get(path, for: visit)
         let known = (api.route(.get, path)?.shapes ?? []).filter { shape in
-            record[shape.name] != nil && shape.name != "attempt_list" && shape.name != "cost_nano" && shape.name != "request_id"
+            (record[shape.name] ?? .null) != .null && shape.name != "attempt_list" && shape.name != "cost_nano"
+                && shape.name != "request_id"
         }
         let names = Set(known.map(\.name))
         // Of what comes with its name the id is behind the link.
