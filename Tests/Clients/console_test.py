@@ -18,6 +18,7 @@ from console_world import LOOPBACK, ROLES, World, wait_for
 
 # On a loaded machine a page takes as long as it takes.
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 HOSTILE = {
     "markup": "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>'\"&amp;{{chrome.csrf}}{{{csrf}}}",
@@ -533,7 +534,7 @@ def test_pictures_for_the_docs(chromium, world):
     folder = os.environ.get("WEIR_CONSOLE_PICTURES")
     if not folder:
         pytest.skip("WEIR_CONSOLE_PICTURES names no folder")
-    from PIL import Image
+    Image = pytest.importorskip("PIL.Image", reason="pip install pillow")
     os.makedirs(folder, exist_ok=True)
     shown = {
         "overview": "/admin", "usage": "/admin/usage?group_by=hour&window=24h", "requests": "/admin/requests", "failures": "/admin/failures",
