@@ -193,6 +193,9 @@ package struct DataPlaneService: Sendable {
             let before = try EndpointReportsTable.find(c, dataPlaneID: id)
             try EndpointReportsTable.put(c, row)
             try EndpointReportService.recordRefusals(c, from: before, to: row)
+            if !report.refusals.isEmpty, let plane = try DataPlanesTable.find(c, id: id) {
+                try RequestRefusalsTable.insert(c, RefusalIntake.rows(report.refusals, of: plane, now: now))
+            }
             return try Arms.priors(c, for: id, report.arms, now: now)
         }
     }

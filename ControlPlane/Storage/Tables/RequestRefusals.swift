@@ -111,13 +111,6 @@ package enum RequestRefusalsTable {
         }
     }
 
-    /// How many came of a data plane since a moment (Unix milliseconds, by our clock).
-    package static func count(_ c: any SQLConnection, dataPlaneID: String, since: Int64) throws -> Int64 {
-        try c.first(
-            "SELECT COUNT(*) AS number FROM request_refusals WHERE at > $2 AND data_plane_id = $1", [.text(dataPlaneID), .int(since)]
-        )?.int("number") ?? 0
-    }
-
     /// Takes away the oldest that are from before a moment (Unix milliseconds).
     /// - Returns: how many rows went; fewer than `limit`: there are no more.
     package static func purge(_ c: any SQLConnection, before: Int64, limit: Int) throws -> Int {

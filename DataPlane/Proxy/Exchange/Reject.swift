@@ -22,8 +22,18 @@ extension Exchange {
             conclude(admission, attempt, outcome, Verdict(rejection), isWhole: true)
         case .idle, .receiving, .asking, .lookingUp, .limiting, .reserving, .queued, .delivering, .recording:
             if rejection.fault != .client { log(rejection, nil, nil) }
+            noteRefusal(rejection)
             finish(isWhole: true)
         }
+    }
+
+    /// A request without a usage record is told of otherwise. What was answered by a provider has one.
+    private func noteRefusal(_ rejection: Rejection) {
+        var caller = admission?.caller
+        if case .receiving(let asked?) = stage, case .complete(let known) = asked.authentication { caller = known }
+        loop.endpointStates.refusals.note(
+            principal: caller?.principal, channel: caller.map { "\($0.channel.word)" } ?? "", model: admission?.requested.name ?? "",
+            requestID, rejection, address: sink.peer ?? "", atMilliseconds: receivedAt / 1000)
     }
 
     /// What the caller's dialect has besides, and what it went on without. Empty, and so without storage, for most answers.

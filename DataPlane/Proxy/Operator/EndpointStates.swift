@@ -33,6 +33,8 @@ final class EndpointStates: Sendable {
         var credentials: [String: Trouble] = [:]
     }
 
+    /// What was refused here, for the control plane's audit trail.
+    let refusals = RequestRefusals()
     private let state = Mutex(State())
     /// How many are in trouble: while none is, an attempt that worked looks no further.
     private let troubled = Atomic<Int>(0)

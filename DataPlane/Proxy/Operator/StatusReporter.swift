@@ -51,6 +51,7 @@ final class StatusReporter: Sendable {
         report.state = (readiness.problems + readiness.warnings).first ?? "ok"
         report.draining = server.isDraining
         if let lag = await pipeline.lagMilliseconds() { report.usageLagMs = lag }
+        report.refusals = server.endpointStates.refusals.told(now: MonotonicClock.nowMicroseconds())
         let troubles = server.endpointStates.troubles
         report.arms = snapshots.arms.arms(snapshots.current)
         report.endpoints = Self.endpoints(snapshots.current, sums.attempts, troubles.endpoints, BreakerReport.states(server.health))

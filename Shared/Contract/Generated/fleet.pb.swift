@@ -440,11 +440,59 @@ package nonisolated struct Weir_V1_StatusReport: Sendable {
   /// the data plane's clock when it said so; 0: it is of a release that does not tell
   package var nowMs: Int64 = 0
 
+  /// requests refused lately, each in several reports; at most 600
+  package var refusals: [Weir_V1_Refusal] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _usageLagMs: Int64? = nil
+}
+
+/// A request that was refused before anything of it was admitted: it has no usage record.
+package nonisolated struct Weir_V1_Refusal: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var requestID: Data = Data()
+
+  package var atMs: Int64 = 0
+
+  /// this and the next ones: empty where it was not known whose it was
+  package var tenantID: String = String()
+
+  package var projectID: String = String()
+
+  package var keyID: String = String()
+
+  package var appID: String = String()
+
+  package var userID: String = String()
+
+  package var didID: String = String()
+
+  package var model: String = String()
+
+  package var channel: String = String()
+
+  package var status: UInt32 = 0
+
+  /// an ErrorOrigin
+  package var fault: UInt32 = 0
+
+  /// "unrecorded": of requests that nothing else is known of
+  package var code: String = String()
+
+  package var remoteAddress: String = String()
+
+  /// further ones of the same caller and code, which are not listed one by one
+  package var repeated: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// A target of a route that learns. Both figures fade with time: they are not counts of requests.
@@ -1754,7 +1802,7 @@ nonisolated extension Weir_V1_Acknowledgement: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatusReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0\u{3}now_ms\0\u{2}<arms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}requests_total\0\u{3}active_requests\0\u{3}outbox_batches\0\u{1}ready\0\u{1}state\0\u{1}draining\0\u{1}endpoints\0\u{1}credentials\0\u{3}usage_lag_ms\0\u{3}now_ms\0\u{2}<arms\0\u{2}(refusals\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1773,6 +1821,7 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
       case 9: try { try decoder.decodeSingularInt64Field(value: &self._usageLagMs) }()
       case 10: try { try decoder.decodeSingularInt64Field(value: &self.nowMs) }()
       case 70: try { try decoder.decodeRepeatedMessageField(value: &self.arms) }()
+      case 110: try { try decoder.decodeRepeatedMessageField(value: &self.refusals) }()
       default: break
       }
     }
@@ -1816,6 +1865,9 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if !self.arms.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.arms, fieldNumber: 70)
     }
+    if !self.refusals.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.refusals, fieldNumber: 110)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1831,6 +1883,107 @@ nonisolated extension Weir_V1_StatusReport: SwiftProtobuf.Message, SwiftProtobuf
     if lhs._usageLagMs != rhs._usageLagMs {return false}
     if lhs.arms != rhs.arms {return false}
     if lhs.nowMs != rhs.nowMs {return false}
+    if lhs.refusals != rhs.refusals {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_Refusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Refusal"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}n\u{1}request_id\0\u{3}at_ms\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{3}app_id\0\u{3}user_id\0\u{3}did_id\0\u{1}model\0\u{1}channel\0\u{1}status\0\u{1}fault\0\u{1}code\0\u{3}remote_address\0\u{1}repeated\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 110: try { try decoder.decodeSingularBytesField(value: &self.requestID) }()
+      case 111: try { try decoder.decodeSingularInt64Field(value: &self.atMs) }()
+      case 112: try { try decoder.decodeSingularStringField(value: &self.tenantID) }()
+      case 113: try { try decoder.decodeSingularStringField(value: &self.projectID) }()
+      case 114: try { try decoder.decodeSingularStringField(value: &self.keyID) }()
+      case 115: try { try decoder.decodeSingularStringField(value: &self.appID) }()
+      case 116: try { try decoder.decodeSingularStringField(value: &self.userID) }()
+      case 117: try { try decoder.decodeSingularStringField(value: &self.didID) }()
+      case 118: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      case 119: try { try decoder.decodeSingularStringField(value: &self.channel) }()
+      case 120: try { try decoder.decodeSingularUInt32Field(value: &self.status) }()
+      case 121: try { try decoder.decodeSingularUInt32Field(value: &self.fault) }()
+      case 122: try { try decoder.decodeSingularStringField(value: &self.code) }()
+      case 123: try { try decoder.decodeSingularStringField(value: &self.remoteAddress) }()
+      case 124: try { try decoder.decodeSingularUInt64Field(value: &self.repeated) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularBytesField(value: self.requestID, fieldNumber: 110)
+    }
+    if self.atMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.atMs, fieldNumber: 111)
+    }
+    if !self.tenantID.isEmpty {
+      try visitor.visitSingularStringField(value: self.tenantID, fieldNumber: 112)
+    }
+    if !self.projectID.isEmpty {
+      try visitor.visitSingularStringField(value: self.projectID, fieldNumber: 113)
+    }
+    if !self.keyID.isEmpty {
+      try visitor.visitSingularStringField(value: self.keyID, fieldNumber: 114)
+    }
+    if !self.appID.isEmpty {
+      try visitor.visitSingularStringField(value: self.appID, fieldNumber: 115)
+    }
+    if !self.userID.isEmpty {
+      try visitor.visitSingularStringField(value: self.userID, fieldNumber: 116)
+    }
+    if !self.didID.isEmpty {
+      try visitor.visitSingularStringField(value: self.didID, fieldNumber: 117)
+    }
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 118)
+    }
+    if !self.channel.isEmpty {
+      try visitor.visitSingularStringField(value: self.channel, fieldNumber: 119)
+    }
+    if self.status != 0 {
+      try visitor.visitSingularUInt32Field(value: self.status, fieldNumber: 120)
+    }
+    if self.fault != 0 {
+      try visitor.visitSingularUInt32Field(value: self.fault, fieldNumber: 121)
+    }
+    if !self.code.isEmpty {
+      try visitor.visitSingularStringField(value: self.code, fieldNumber: 122)
+    }
+    if !self.remoteAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.remoteAddress, fieldNumber: 123)
+    }
+    if self.repeated != 0 {
+      try visitor.visitSingularUInt64Field(value: self.repeated, fieldNumber: 124)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_Refusal, rhs: Weir_V1_Refusal) -> Bool {
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.atMs != rhs.atMs {return false}
+    if lhs.tenantID != rhs.tenantID {return false}
+    if lhs.projectID != rhs.projectID {return false}
+    if lhs.keyID != rhs.keyID {return false}
+    if lhs.appID != rhs.appID {return false}
+    if lhs.userID != rhs.userID {return false}
+    if lhs.didID != rhs.didID {return false}
+    if lhs.model != rhs.model {return false}
+    if lhs.channel != rhs.channel {return false}
+    if lhs.status != rhs.status {return false}
+    if lhs.fault != rhs.fault {return false}
+    if lhs.code != rhs.code {return false}
+    if lhs.remoteAddress != rhs.remoteAddress {return false}
+    if lhs.repeated != rhs.repeated {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
