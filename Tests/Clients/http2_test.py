@@ -146,7 +146,6 @@ def test_provider(lab, folder):
         lab.create_model(f"chained-{name}", endpoints=[(endpoint, "sim-chunks50-pace5ms", 1)])
     lab.roll_out()
     lab.wait_serving("chained-one", lab.data_planes[0])
-    lab.wait_serving("sim-chunks50-pace5ms", lab.secure)
 
     def ask(model):
         status, answer = curl(lab, folder, lab.clear + "/v1/chat/completions", "-N", "-d", json.dumps({**chat(model), "stream": True}))

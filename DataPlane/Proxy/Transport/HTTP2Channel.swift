@@ -66,6 +66,8 @@ final class HTTP2Channel: ChannelInboundHandler, NIOHTTP2FrameDelegate {
         // Each holds 16 KiB or more, unless somebody makes them small on purpose (CVE-2024-27316).
         connection.maximumSequentialContinuationFrames = settings.maxHeaderBytes / 16_384 + 4
         connection.maximumBufferedControlFrames = 1000
+        // What is still on its way for a stream that we have reset is no breach.
+        connection.maximumRecentlyResetStreams = max(256, 2 * settings.maxStreams)
         connection.maximumConnectionGlitches = 10_000
         connection.controlFrameRateLimit.maximumCount = Self.controlFramesInTenSeconds
         connection.controlFrameRateLimit.windowLength = .seconds(10)

@@ -84,8 +84,15 @@ struct HTTP2PressureTests {
         let proxy = try await ProxyFixture(models: ["sim-stall", "sim-ok"]) { $0.maxStreams = 2 }
         let client = try await FrameClient.connect(proxy)
         for stream in [1, 3] as [UInt32] { client.ask(stream, "sim-stall") }
-        client.push(.headers(5, client.head("GET", "/v1/models"), ends: true))
-        #expect(try await client.answer(5).reset == HTTP2ConformanceTests.Code.refusedStream)
+        // Their bodies are on the way when they are refused.
+        for index in 0..<60 as Range<UInt32> { client.push(.headers(5 + 2 * index, client.head(), ends: false)) }
+        for index in 0..<60 as Range<UInt32> { client.push(.data(5 + 2 * index, FrameClient.body("sim-ok"))) }
+        for index in 0..<60 as Range<UInt32> {
+            #expect(try await client.answer(5 + 2 * index).reset == HTTP2ConformanceTests.Code.refusedStream)
+        }
+        client.push(Frame(kind: .ping, payload: [UInt8](repeating: 1, count: 8)))
+        try await client.wait { $0.contains { $0.kind == .ping } }
+        #expect(!client.isOver)
         await client.close()
         #expect(try await proxy.finish().count == 2)
     }

@@ -264,7 +264,7 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
         guard state == .open else { return }
         state = .leaving
         // Not the last stream's: what is on its way is refused one by one, and may be sent elsewhere (RFC 9113 §6.8).
-        frames?.sayGoodbye(last: .maxID)
+        sayGoodbye(.maxID)
         leaveIfDone()
     }
 
@@ -280,8 +280,17 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
 
     private func leaveIfDone() {
         guard state == .leaving, streams.isEmpty else { return }
-        frames?.sayGoodbye(last: last)
+        sayGoodbye(last)
         linger()
+    }
+
+    /// GOAWAY without an error, past the framing: that would take the bodies of requests which cross it for a breach, and end the connection.
+    private func sayGoodbye(_ last: HTTP2StreamID) {
+        var frame = loop.allocator.buffer(capacity: 17)
+        frame.writeBytes([0, 0, 8, 7, 0, 0, 0, 0, 0])
+        frame.writeInteger(UInt32(clamping: Int(last)))
+        frame.writeInteger(UInt32(0))
+        stream?.writeAndFlush(frame)
     }
 
     /// As HTTP/1.1's front does: the sending side is closed behind all that was written, and the rest when the client has it.
