@@ -44,7 +44,7 @@ enum Assets {
         tbody tr:last-child td,tbody tr:last-child th{border-bottom:0}tbody tr:hover{background:var(--fill)}td,tbody th{overflow-wrap:break-word;max-width:28rem}td:first-child{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}tbody th{font-weight:500}
         .num{text-align:right;white-space:nowrap}tfoot td{font-weight:600;border-top:2px solid var(--line)}
         .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:var(--s3);margin:var(--s3) 0 var(--s4)}.tile{background:var(--sheet);border:1px solid var(--line);border-radius:8px;padding:var(--s3) var(--s4)}
-        .tile b{display:block;font-size:var(--title);font-weight:600;font-variant-numeric:tabular-nums;line-height:1.3}.tile span{font-size:var(--small);color:var(--soft)}
+        .tile b{display:block;overflow-wrap:anywhere;font-size:var(--title);font-weight:600;font-variant-numeric:tabular-nums;line-height:1.3}.tile span{font-size:var(--small);color:var(--soft)}
         .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(19rem,100%),1fr));gap:0 var(--s4)}.pairs section{min-width:0}
         .steps{list-style:none;margin:0;padding:0;counter-reset:step}.steps li{display:grid;grid-template-columns:2rem minmax(0,1fr) auto;gap:var(--s2);align-items:start;padding:var(--s3) var(--s4);border-bottom:1px solid var(--line);counter-increment:step}.steps li:last-child{border-bottom:0}.steps li::before{content:counter(step);color:var(--soft);font-variant-numeric:tabular-nums}
         .check{display:flex;gap:var(--s2);align-items:start}.check input{min-height:0;margin-top:.3rem}
