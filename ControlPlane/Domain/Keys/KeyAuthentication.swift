@@ -54,8 +54,10 @@ package struct KeyCaller: Sendable, Hashable {
         var query = query
         query.tenantID = tenantID.rawValue
         guard reach != .tenant else { return query }
-        query.projectID = projectID.rawValue
-        guard reach != .project else { return query }
+        guard reach != .project else {
+            query.projectID = projectID.rawValue
+            return query
+        }
         guard query.keyID ?? keyID.rawValue == keyID.rawValue else {
             throw .forbidden(detail: "The key may not read what other keys did: that takes its right project:read or tenant:read.")
         }

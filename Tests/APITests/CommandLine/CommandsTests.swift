@@ -327,7 +327,7 @@ struct CommandsTests {
         let export = "Model,Day,Input Tokens,Cost\n\"gpt,\"\"x\"\"\",2026-11-02,5,0.10\n"
         #expect(try await h.succeed("billing reconcile 2026-11 -", input: export).output.contains("gpt,\"x\""))
         #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
-        #expect(try await h.succeed("audit list --source all --text rol_ --status done").output.contains("rollout.rollback"))
+        #expect(try await h.succeed("audit list --source all --text ro_ --status done").output.contains("rollout.rollback"))
         for format in ["jsonl", "csv"] {
             let file = h.configuration.appendingPathComponent("audit.\(format)")
             let made = try await h.succeed("audit export \(format == "csv" ? "--csv " : "")--file \(file.path)")
