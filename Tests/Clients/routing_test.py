@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
 from pages import block  # noqa: E402
-from weirlab import LOOPBACK, Lab, http, wait_for  # noqa: E402
+from weirlab import LOOPBACK, Lab, http  # noqa: E402
 from weirload import chat  # noqa: E402
 
 
@@ -72,7 +72,8 @@ def test_the_page(lab):
     assert status == 200 and headers["x-weir-endpoint"] == spare and headers["x-weir-attempt"] == "1"
     assert ask(lab, "", lab.key)[0] == 200
     plain = lab.create_key()["key"]
-    wait_for("the other key", lambda: ask(lab, "sim-in12-out8", plain)[0] == 200)
+    lab.wait_serving("failing", key=plain)
+    assert ask(lab, "sim-in12-out8", plain)[0] == 200
     status, headers, _ = ask(lab, "failing", plain)
     assert status == 200 and not any(name.startswith("x-weir-") and name != "x-weir-config-version" for name in headers), headers
     assert ask(lab, "sim-in12-out8", plain, ("x-weir-endpoint", "us"))[0] == 403

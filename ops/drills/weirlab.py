@@ -173,10 +173,12 @@ class Lab:
         plane.wait_ready(seconds)
 
         def serves():
-            status, _, body = http("GET", f"http://{LOOPBACK}:{plane.port}/v1/models/{model}",
-                                   headers={"Authorization": f"Bearer {key or self.key}"}, timeout=5)
-            if status != 200:
-                raise LabError(f"{status} {body[:300]}")
+            # On connections of their own: each of the data plane's loops learns of it by itself.
+            for _ in range(8):
+                status, _, body = http("GET", f"http://{LOOPBACK}:{plane.port}/v1/models/{model}",
+                                       headers={"Authorization": f"Bearer {key or self.key}"}, timeout=5)
+                if status != 200:
+                    raise LabError(f"{status} {body[:300]}")
             return True
         wait_for(f"{plane.name} to know {model}", serves, seconds)
 
