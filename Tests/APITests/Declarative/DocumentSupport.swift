@@ -87,7 +87,7 @@ enum SampleDocument {
                 "template": [
                     ["action": "default", "name": "temperature", "value": "{{ 0.2 }}", "apis": ["chat"]],
                     [
-                        "action": "header", "name": "X-Plan", "value": "{{ steps.plan.name }}", "when": "steps.plan != null",
+                        "action": "header", "name": "X-Plan", "value": "{{ steps.plan.name }}", "when": "steps.plan",
                         "required": true,
                     ],
                 ],
