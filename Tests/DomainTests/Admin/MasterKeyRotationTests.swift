@@ -114,6 +114,7 @@ struct MasterKeyRotationTests {
     /// Bytes that are kept and are not under the master key, with the reason.
     private static let open: [String: String] = [
         "usage_records.request_id": "an identifier", "usage_records.trace_id": "an identifier",
+        "request_refusals.request_id": "an identifier",
         "usage_records.attempt_list": "what was measured", "usage_quarantine.record": "what a data plane reported",
         "virtual_keys.sha256": "a digest", "virtual_keys.previous_sha256": "a digest", "admin_tokens.sha256": "a digest",
         "admin_sessions.sha256": "a digest",
