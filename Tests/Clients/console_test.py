@@ -1,6 +1,6 @@
 """The console in a real browser (Debian's chromium): each page by role, each form, what goes wrong, by keyboard, without a script, and with axe.
 
-Run by ops/test (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients/console_test.py after a build.
+Run by ops/test on SQLite (WEIR_SDK_DATABASE); by hand: pytest Tests/Clients/console_test.py after a build.
 WEIR_CONSOLE_PICTURES=docs/images writes the pictures of docs/console.md anew.
 """
 

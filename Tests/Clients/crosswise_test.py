@@ -48,9 +48,7 @@ def lab():
                 "claude": {"kind": "anthropic", "base_url": base, "auth": header},
                 "gpt": {"kind": "openai", "base_url": base + "/v1", "apis": ["chat"]},
                 "codex": {"kind": "openai", "base_url": base + "/v1", "apis": ["responses"]}}.items():
-            provider_id = lab.admin.post("/providers", {"name": prefix, **provider})["id"]
-            secret = lab.admin.post("/credentials", {"provider_id": provider_id, "name": prefix, "secret": "sim-provider-key"})["id"]
-            endpoint = lab.admin.post("/endpoints", {"provider_id": provider_id, "name": prefix, "credential_ids": [secret]})["id"]
+            endpoint = lab.create_endpoint_of(prefix, **provider)
             for name, upstream in MODELS.items():
                 lab.create_model(f"{prefix}-{name}", endpoints=[(endpoint, upstream, 1)], capabilities=("chat",))
         lab.roll_out()

@@ -51,9 +51,7 @@ def lab():
         lab.start_control()
         lab.create_tenant("Every kind")
         for kind, more in providers(lab).items():
-            provider = lab.admin.post("/providers", {"name": kind, **more})["id"]
-            credential = lab.admin.post("/credentials", {"provider_id": provider, "name": kind, "secret": SECRET})["id"]
-            endpoint = lab.admin.post("/endpoints", {"provider_id": provider, "name": kind, "credential_ids": [credential]})["id"]
+            endpoint = lab.create_endpoint_of(kind, SECRET, **more)
             for name, upstream in MODELS.items():
                 lab.create_model(f"{kind}-{name}", endpoints=[(endpoint, upstream + KINDS[kind], 1)], capabilities=("chat",))
         lab.roll_out()

@@ -6,9 +6,7 @@ By hand: pytest Tests/Clients/guides_test.py after a build.
 
 import glob
 import os
-import random
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,22 +17,13 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
 from pages import block  # noqa: E402
-from weirlab import LOOPBACK, ROOT, Admin, Lab, http, status_of, wait_for  # noqa: E402
+from weirlab import LOOPBACK, ROOT, Admin, Lab, free_port, http, status_of, wait_for  # noqa: E402
 from weirplanes import Postgres, Process  # noqa: E402
 
 
 def source(path):
     with open(os.path.join(ROOT, path)) as file:
         return file.read()
-
-
-def quiet_port():
-    """A free port that no connection takes for its own end meanwhile: these services begin long after it was chosen."""
-    while True:
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, port)):
-                return port
 
 
 # Nothing is forgotten
@@ -116,7 +105,7 @@ def test_the_first_day_and_what_it_costs(tmp_path):
     with Lab("first-day") as lab:
         lab.start_simulator("--require-key", "sk-first-day")
         lab.start_control()
-        plane, operator = quiet_port(), quiet_port()
+        plane, operator = free_port(), free_port()
         script = ('trap "kill \\$(jobs -p) 2>/dev/null; wait" EXIT\n' + blocks("first-day") + "\n" + blocks("money")
                   # The month is not over: 2.
                   + "\n(" + block("invoices", "sh", "verify a month") + ') || [ $? = 2 ]\n')
@@ -125,8 +114,9 @@ def test_the_first_day_and_what_it_costs(tmp_path):
             assert old in script
             script = script.replace(old, new)
         env = {**os.environ, "PATH": f"{lab.bin}:{os.environ['PATH']}", "HOME": str(tmp_path), "OPENAI_API_KEY": "sk-first-day",
-               "WEIR_URL": lab.control.base, "WEIR_TOKEN": lab.admin.token}
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+               "WEIR_URL": lab.control.base, "WEIR_TOKEN": lab.admin.token, "WEIR_LOOPS": "1"}
+        done = subprocess.run(["timeout", "--kill-after=30", "300", "bash", "-euo", "pipefail", "-c", script], env=env, cwd=tmp_path, capture_output=True,
+                              text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         costs = {record["cost_nano"] for record in lab.admin.all("/usage/records") if record["status"] == "completed"}
         # As the page's table has it.
@@ -150,8 +140,8 @@ class Production:
         self.lab = lab
         self.postgres = lab.postgres = Postgres(f"{lab.folder}/postgres").create()
         os.makedirs(f"{lab.folder}/etc")
-        self.http, self.fleet = [quiet_port(), quiet_port()], [quiet_port(), quiet_port()]
-        self.plane, self.operator, self.tls = quiet_port(), quiet_port(), quiet_port()
+        self.http, self.fleet = [free_port(), free_port()], [free_port(), free_port()]
+        self.plane, self.operator, self.tls = free_port(), free_port(), free_port()
         self.replaced = {
             "postgresql://weir@db.internal:5432/weir": self.postgres.uri, "/etc/weir": f"{lab.folder}/etc", "/var/lib/weir-proxy": f"{lab.folder}/plane",
             "127.0.0.1:8080": f"{LOOPBACK}:{self.plane}", "127.0.0.1:8081": f"{LOOPBACK}:{self.operator}", "listen 443": f"listen {LOOPBACK}:{self.tls}",
@@ -208,8 +198,10 @@ def test_production_as_the_page_has_it(production):
     plane = production.start("a data plane")
 
     def serves(key=None, model="sim-ok"):
-        return http("POST", f"http://{LOOPBACK}:{production.plane}/v1/chat/completions",
-                    {"model": model, "messages": [{"role": "user", "content": "hello"}]}, {"Authorization": f"Bearer {key or lab.key}"})[0] == 200
+        # On connections of their own: each of the data plane's loops learns of it by itself.
+        return all(http("POST", f"http://{LOOPBACK}:{production.plane}/v1/chat/completions",
+                        {"model": model, "messages": [{"role": "user", "content": "hello"}]},
+                        {"Authorization": f"Bearer {key or lab.key}"})[0] == 200 for _ in range(8))
     wait_for("the data plane to serve", serves, 120)
     through_nginx(production)
 
@@ -263,7 +255,7 @@ def through_nginx(production):
     with open(f"{folder}/nginx.conf", "w") as file:
         file.write(f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\nhttp {{ access_log off; {kinds}\n"
                    + production.text("nginx", "/etc/nginx/conf.d/weir.conf") + "}\n")
-    nginx = Process("nginx", ["nginx", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/error.log"], f"{folder}/log")
+    nginx = Process("nginx", ["/usr/sbin/nginx", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/error.log"], f"{folder}/log")
     production.lab.others.append(nginx)
     nginx.start()
     request = urllib.request.Request(

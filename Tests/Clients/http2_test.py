@@ -64,7 +64,8 @@ def lab(folder):
         lab.secure = lab.start_data_plane("--tls-certificate", str(folder / "tls.crt"), "--tls-key", str(folder / "tls.key"), "--max-streams", "20")
         lab.address = f"https://{LOOPBACK}:{lab.secure.port}"
         lab.clear = f"http://{LOOPBACK}:{lab.data_planes[0].port}"
-        wait_for("the data plane with TLS", lambda: curl(lab, folder, "--http2", lab.address + "/v1/models")[0] == "2 200")
+        wait_for("the data plane with TLS", lambda: all(
+            curl(lab, folder, "--http2", lab.address + "/v1/models")[0] == "2 200" for _ in range(8)), 120)
         yield lab
         assert lab.traps() == []
 

@@ -53,12 +53,6 @@ def lab():
 
 
 @pytest.fixture
-def client(lab):
-    with openai.OpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1", api_key=lab.key, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
 def charged(lab):
     """The records of what a test did."""
     before = {record["request_id"] for record in lab.wait_usage()}

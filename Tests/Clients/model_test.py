@@ -51,9 +51,8 @@ def lab():
             lab.start_control()
             lab.create_tenant("Real")
             for name, apis in PROVIDERS.items():
-                provider = lab.admin.post("/providers", {
-                    "name": name, "kind": "openai", "base_url": f"http://{LOOPBACK}:{port}/v1", "apis": apis, "auth": {"scheme": "none"}})["id"]
-                endpoint = lab.admin.post("/endpoints", {"provider_id": provider, "name": name})["id"]
+                endpoint = lab.create_endpoint_of(
+                    name, None, kind="openai", base_url=f"http://{LOOPBACK}:{port}/v1", apis=apis, auth={"scheme": "none"})
                 lab.create_model(name, endpoints=[(endpoint, "smollm2", 1)], capabilities=("chat",))
             lab.roll_out()
             lab.start_data_plane()

@@ -48,12 +48,9 @@ def lab():
         for name, upstream in MODELS.items():
             lab.create_model(name, upstream=upstream)
         port, authority = lab.start_tls_simulator()
-        secure = lab.admin.post("/providers", {
-            "name": "Secure", "kind": "openai", "base_url": f"https://localhost:{port}/v1", "auth": {"scheme": "none"}, "ca_pem": authority})["id"]
-        stranger = lab.admin.post("/providers", {
-            "name": "Stranger", "kind": "openai", "base_url": f"https://localhost:{port}/v1", "auth": {"scheme": "none"}})["id"]
-        for name, provider in [("secure", secure), ("stranger", stranger)]:
-            endpoint = lab.admin.post("/endpoints", {"provider_id": provider, "name": name})["id"]
+        for name, trust in [("secure", {"ca_pem": authority}), ("stranger", {})]:
+            endpoint = lab.create_endpoint_of(
+                name, None, kind="openai", base_url=f"https://localhost:{port}/v1", auth={"scheme": "none"}, **trust)
             lab.create_model(name, endpoints=[(endpoint, "sim-in120-out8-chunks8", 1)])
         lab.create_model("private", upstream="sim-ok", tenant_ids=[lab.admin.post("/tenants", {"name": "Other"})["id"]])
         lab.roll_out()
@@ -61,12 +58,6 @@ def lab():
         lab.wait_serving("chat")
         yield lab
         assert lab.traps() == []
-
-
-@pytest.fixture
-def client(lab):
-    with openai.OpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1", api_key=lab.key, max_retries=0) as client:
-        yield client
 
 
 def another(lab, key, path="/v1"):

@@ -48,10 +48,7 @@ def lab():
             "openai": {"kind": "openai", "base_url": f"{base}/v1"},
             "embedder": {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"]},
         }.items():
-            provider = lab.admin.post("/providers", {"name": f"tried {name}", **more})["id"]
-            credential = lab.admin.post("/credentials", {"provider_id": provider, "name": f"tried {name}", "secret": SECRET})["id"]
-            endpoints[name] = lab.admin.post(
-                "/endpoints", {"provider_id": provider, "name": f"tried {name}", "credential_ids": [credential]})["id"]
+            endpoints[name] = lab.create_endpoint_of(f"tried {name}", SECRET, **more)
         for name, (endpoint, upstream) in MODELS.items():
             price = {**PRICE, "provider_cost": True} if endpoint == "openrouter" else PRICE
             lab.create_model(name, endpoints=[(endpoints[endpoint], upstream, 1)], price=price)
@@ -60,12 +57,6 @@ def lab():
         lab.wait_serving("deployed")
         yield lab
         assert lab.traps() == []
-
-
-@pytest.fixture
-def client(lab):
-    with openai.OpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1", api_key=lab.key, max_retries=0) as client:
-        yield client
 
 
 @pytest.mark.parametrize("model", ["deployed", "versionless", "router"])

@@ -1,6 +1,6 @@
 """docs/routing.md against both real planes: its commands as they stand there, and what callers then see.
 
-Run by ops/test on SQLite and Postgres (WEIR_SDK_DATABASE); by hand: pytest Tests/Clients/routing_test.py after a build.
+Run by ops/test on Postgres (WEIR_SDK_DATABASE); by hand: pytest Tests/Clients/routing_test.py after a build.
 """
 
 import json

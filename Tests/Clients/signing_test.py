@@ -21,7 +21,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
 from pages import block  # noqa: E402
-from weirlab import LOOPBACK, Lab  # noqa: E402
+from weirlab import LOOPBACK, Lab, wait_for  # noqa: E402
 
 MODEL = "chat"
 
@@ -49,7 +49,7 @@ def signer(lab):
     shown = lab.admin.get(f"/signing-secrets/{made['id']}")
     assert "secret" not in shown and "ciphertext" not in shown
     found = {"key_id": lab.key_id, "secret": made["secret"], "id": made["id"]}
-    until(lambda: send(lab, **found)[0] == 200, "the data plane never got the signing secret")
+    wait_for("the signing secret", lambda: all(send(lab, **found)[0] == 200 for _ in range(8)), 60)
     return found
 
 
@@ -69,19 +69,12 @@ def environment(lab, signer, tmp_path_factory):
 
     run.sh = lambda name: run("bash", "-euo", "pipefail", "-c", block("signing", "sh", name))
     run.python = lambda name: run(sys.executable, "-c", block("signing", "python", name))
-    until(lambda: "choices" in run.sh("did"), "the data plane never got the DID")
+    wait_for("the DID", lambda: "choices" in run.sh("did"), 60)
     return run
 
 
 def base(lab):
     return f"http://{LOOPBACK}:{lab.data_planes[0].port}"
-
-
-def until(holds, what, seconds=20):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 def base58(data):
@@ -124,7 +117,7 @@ def test_a_request_counts_once_also_after_a_restart(lab, signer):
     lab.data_planes[0].kill9()
     lab.data_planes[0].start()
     lab.wait_serving(MODEL)
-    until(lambda: send(lab, **signer)[0] == 200, "signed requests are not served after the restart")
+    wait_for("signed requests after the restart", lambda: all(send(lab, **signer)[0] == 200 for _ in range(8)), 60)
     status, error = send(lab, **signer, nonce=nonce, timestamp=now)
     assert status == 401 and error["code"] == "nonce_reused"
 
@@ -146,10 +139,10 @@ def test_says_what_is_wrong(lab, signer):
 
 def test_a_rotated_secret_works_until_its_grace_is_over(lab, signer):
     new = lab.admin.post(f"/signing-secrets/{signer['id']}/rotate", {"grace_seconds": 3600})["secret"]
-    until(lambda: send(lab, key_id=signer["key_id"], secret=new)[0] == 200, "the new secret never arrived")
+    wait_for("the new secret", lambda: all(send(lab, key_id=signer["key_id"], secret=new)[0] == 200 for _ in range(8)), 60)
     assert send(lab, **signer)[0] == 200
     newest = lab.admin.post(f"/signing-secrets/{signer['id']}/rotate", {"grace_seconds": 0, "force": True})["secret"]
-    until(lambda: send(lab, key_id=signer["key_id"], secret=newest)[0] == 200, "the newest secret never arrived")
+    wait_for("the newest secret", lambda: all(send(lab, key_id=signer["key_id"], secret=newest)[0] == 200 for _ in range(8)), 60)
     assert send(lab, key_id=signer["key_id"], secret=new)[0] == 401
     signer["secret"] = newest
 
@@ -172,5 +165,5 @@ def test_a_grant_lets_a_key_ask_in_the_dids_name_until_it_is_revoked(lab, signer
     claims = json.loads(base64.urlsafe_b64decode(grant.split(".")[1] + "=="))
     did = lab.admin.get("/dids")["items"][0]["id"]
     lab.admin.post("/revoked-grants", {"did_id": did, "grant_id": claims["jti"]})
-    until(lambda: ask()[0] == 403, "the revocation never arrived")
+    wait_for("the revocation", lambda: ask()[0] == 403, 60)
     assert ask()[1]["code"] == "grant_revoked"

@@ -54,8 +54,7 @@ def lab():
         for name, upstream, more in (
                 ("claude", "claude-sonnet-4-5", {"kind": "anthropic", "base_url": base, "auth": {"scheme": "none"}}),
                 ("gpt", "gpt-5", {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"], "auth": {"scheme": "none"}})):
-            provider = lab.admin.post("/providers", {"name": name, **more})["id"]
-            endpoint = lab.admin.post("/endpoints", {"provider_id": provider, "name": name})["id"]
+            endpoint = lab.create_endpoint_of(name, None, **more)
             lab.create_model(name, endpoints=[(endpoint, upstream, 1)], capabilities=("chat",))
         lab.roll_out()
         lab.start_data_plane()

@@ -225,9 +225,7 @@ class Bench:
                   "Messages": (MESSAGES, {"kind": "anthropic", "base_url": base, "auth": {"scheme": "header", "header": "x-api-key"}})}
         models = {"non-streaming": (PLAIN, False), "64-chunk streams": (STREAM, True), "64 chunks in one piece": (STREAM_WHOLE, True)}
         for name, (_, provider) in makers.items():
-            provider_id = lab.admin.post("/providers", {"name": name, **provider})["id"]
-            credential = lab.admin.post("/credentials", {"provider_id": provider_id, "name": name, "secret": "sim-provider-key"})["id"]
-            endpoint = lab.admin.post("/endpoints", {"provider_id": provider_id, "name": name, "credential_ids": [credential]})["id"]
+            endpoint = lab.create_endpoint_of(name, **provider)
             for model, _ in models.values():
                 lab.create_model(f"{name[:4].lower()}-{model}", endpoints=[(endpoint, model, 1)], capabilities=("chat",))
         lab.roll_out()

@@ -5,6 +5,7 @@ Nothing here sleeps to be lucky: every wait polls a condition and ends with what
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -32,11 +33,24 @@ def binaries():
     raise LabError(f"no weir-control, weir-proxy and weir-simulator in {' or '.join(candidates)}: build first (ops/run or ops/test)")
 
 
+GIVEN = set()
+
+
 def free_port():
-    """A port that was free a moment ago. Kept for good by a process that is killed and started again, hence not 0."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+    """A free port that no connection takes for its own end meanwhile, and that nobody here was given before. Kept for good by a process that
+    is killed and started again, hence not 0."""
+    while True:
+        # Below those that the kernel gives to connections.
+        port = random.SystemRandom().randint(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def wait_for(what, condition, seconds=30.0, every=0.02):
