@@ -111,7 +111,10 @@ struct AddModelPage: RouteGroup {
             chrome: dashboard.chrome(isDone ? "\(name) is added" : "\(name) is not yet there", visit), kind: isDone ? "good" : "bad",
             lines: steps.lines, steps: steps.shown,
             hidden: hidden(steps.made) + kept + (steps.asksOthers ? [HiddenField(name: "asks_others", value: "1")] : []))
-        page.canGoOn = !steps.needsOtherInput
+        // The secret went no further than this request: who gave one gives it again.
+        let losesSecret =
+            sent["endpoint_id", default: ""].isEmpty && !sent["provider.secret", default: ""].isEmpty && steps.made[.credential] == nil
+        page.canGoOn = !steps.needsOtherInput && !losesSecret
         if steps.asksOthers { page.goOn = "Publish the other changes, too" }
         page.hasForm = !isDone
         if isDone {

@@ -92,7 +92,7 @@ enum Charts {
 
         var derived: [String: Any] {
             let shares = parts.map {
-                Legend(text: "\($0.label) \(DashboardRoutes.percent(Int64($0.value / all * 10_000), of: 10_000))", kind: $0.kind)
+                Legend(text: "\($0.label) \(DashboardRoutes.percent(Int64(min($0.value / all, 1e9) * 10_000), of: 10_000))", kind: $0.kind)
             }
             return ["svg": svg, "legend": shares]
         }

@@ -126,8 +126,23 @@ package struct DashboardRoutes: RouteGroup {
     func message(_ refusal: DomainError, _ visit: Visit) -> APIResponse {
         let problem = Problem(refusal)
         let lines = [problem.detail] + problem.errors.map { "\(Rendering.label($0.field)) \($0.message). \($0.remedy)" }
-        let page = MessagePage(chrome: chrome(problem.title, visit), kind: "bad", lines: lines, back: chrome(problem.title, visit).home)
+        let chrome = chrome(problem.title, visit)
+        let page = MessagePage(chrome: chrome, kind: "bad", lines: lines, back: chrome.home)
         return Self.html("message", page, status: problem.status)
+    }
+
+    /// All of a list as CSV, page by page: however long it is, one page of it is held.
+    func csv(
+        _ path: String, _ asked: [String: String], columns: [String], named name: String, _ visit: Visit
+    ) async throws -> APIResponse {
+        let asked = asked.merging(["limit": String(PageRequest.maximumLimit)]) { $1 }
+        var answer = try await APIResponse.streamed(contentType: UsageFormat.csv.contentType, after: nil) { after in
+            let page = try await api.get(path, asked.merging(["cursor": after?.id ?? ""]) { $1 }, for: visit)
+            let lines = UsageFormat.csv.lines(page["items"]?.arrayValue ?? [], columns: columns, withTitles: after == nil)
+            return (lines, page["next_cursor"]?.stringValue.map { Cursor(list: "export", time: 0, id: $0) })
+        }
+        answer.headers[.contentDisposition] = "attachment; filename=\"\(name).csv\""
+        return answer
     }
 
     static func html(_ template: String, _ page: Any, status: HTTPResponse.Status = .ok) -> APIResponse {

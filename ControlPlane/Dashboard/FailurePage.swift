@@ -22,16 +22,15 @@ struct FailurePage: RouteGroup {
         // Where a provider failed is the operator's to see.
         let isOperator = visit.actor.tenantID == nil
         let (groups, narrowing) = isOperator ? (Self.groups, Self.narrowing) : (["model"], ["model"])
-        try query.allow(Set(narrowing + ["window", "sort"]))
+        try query.allow(Set(narrowing + ["window"]))
         let window = ReportWindow(query["window"], now: dashboard.clock.nowMilliseconds(), upTo: 31)
         var asked = window.query.merging(["status": "failed"]) { $1 }
         for name in narrowing { asked[name] = query[name] }
-        let isByGroup = query["sort"] == "group"
         let report = try await api.get(
             "/admin/api/usage",
             asked.merging([
                 "group_by": groups.joined(separator: ","),
-                "sort": isByGroup ? "group" : "-requests", "limit": String(Self.mostGroups),
+                "sort": "-requests", "limit": String(Self.mostGroups),
             ]) { $1 }, for: visit)
         let items = report["items"]?.arrayValue ?? []
         let all = report["totals"]?["requests"]?.intValue ?? 0

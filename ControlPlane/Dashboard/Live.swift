@@ -122,16 +122,18 @@ final class LivePages: Sendable {
             let tokenRole: Role?
             let tenant: String?
         }
-        private var made: [Key: (at: Int64, task: Task<String, any Error>)] = [:]
+        /// at: when it was ready; nil: it is being made.
+        private var made: [Key: (at: Int64?, task: Task<String, any Error>)] = [:]
 
         func get(_ page: String, _ visit: Visit, _ make: @escaping Making) async throws -> String {
             let actor = visit.actor
             let key = Key(page: page, role: actor.role, tokenRole: actor.tokenRole, tenant: actor.tenantID?.rawValue)
             let now = MonotonicClock.nowMicroseconds()
-            made = made.filter { now - $0.value.at < Int64(LivePages.secondsBetween - 1) * 1_000_000 }
+            made = made.filter { entry in entry.value.at.map { now - $0 < Int64(LivePages.secondsBetween - 1) * 1_000_000 } ?? true }
             if let found = made[key] { return try await found.task.value }
             let task = Task { try await make(visit) }
-            made[key] = (now, task)
+            made[key] = (nil, task)
+            defer { made[key] = (MonotonicClock.nowMicroseconds(), task) }
             return try await task.value
         }
     }

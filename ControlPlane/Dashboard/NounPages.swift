@@ -177,19 +177,11 @@ struct NounPages: RouteGroup {
         return found
     }
 
-    /// As CSV, page by page: however long the list is, one page of it is held.
     private func export(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
         let filters = subject.shapes.filter(\.isFilter)
         try visit.request.query.allow(Set(filters.map(\.name) + ["sort"]))
-        let asked = Dictionary(Self.asked(visit.request.query, filters) + [("limit", String(PageRequest.maximumLimit))]) { $1 }
-        let columns = subject.shown.map(\.name)
-        var answer = try await APIResponse.streamed(contentType: UsageFormat.csv.contentType, after: nil) { after in
-            let page = try await api.get(subject.api, asked.merging(["cursor": after?.id ?? ""]) { $1 }, for: visit)
-            let lines = UsageFormat.csv.lines(page["items"]?.arrayValue ?? [], columns: columns, withTitles: after == nil)
-            return (lines, page["next_cursor"]?.stringValue.map { Cursor(list: "export", time: 0, id: $0) })
-        }
-        answer.headers[.contentDisposition] = "attachment; filename=\"\(subject.words.path).csv\""
-        return answer
+        let asked = Dictionary(Self.asked(visit.request.query, filters)) { $1 }
+        return try await dashboard.csv(subject.api, asked, columns: subject.shown.map(\.name), named: subject.words.path, visit)
     }
 
     // MARK: One of them

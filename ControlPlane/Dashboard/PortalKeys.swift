@@ -19,19 +19,14 @@ extension PortalPages {
         let names = ["name", "project_id", "status", "expires_at", "last_used_at", "created_at"]
         let shapes = names.compactMap { name in api.route(.get, Self.api)?.shapes.first { $0.name == name } }
         let rendering = try await api.rendering(items.map { ($0, shapes) }, for: visit)
-        var table = rendering.table(items, shapes)
+        // Of its project a key says the name: these pages have none of it.
+        var table = PortalPages.plain(rendering.table(items, shapes))
         table.columns += mayChange ? [Column(text: "Rotate"), Column(text: "Revoke")] : []
         table.rows = zip(table.rows, items).map { row, item in
-            // Of its project a key says the name: these pages have none of it.
-            let cells = row.cells.map { cell in
-                var cell = cell
-                cell.href = nil
-                return cell
-            }
-            guard mayChange, let id = item["id"]?.stringValue else { return Row(cells: cells) }
+            guard mayChange, let id = item["id"]?.stringValue else { return row }
             let isOver = item["status"] == "revoked"
             return Row(
-                cells: cells
+                cells: row.cells
                     + [("rotate", "Rotate"), ("revoke", "Revoke")].map { verb, text in
                         Cell(title: text, text: isOver ? "–" : text, href: isOver ? nil : "\(Self.list)/\(id)/\(verb)")
                     })

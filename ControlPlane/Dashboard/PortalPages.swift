@@ -163,7 +163,7 @@ struct PortalPages: RouteGroup {
     }
 
     /// Without what leads into the console.
-    private static func plain(_ table: Table) -> Table {
+    static func plain(_ table: Table) -> Table {
         var table = table
         table.rows = table.rows.map { row in
             Row(

@@ -74,12 +74,13 @@ struct PriceImportPage: RouteGroup {
         let rendering = try await api.rendering(changes.map { ($0, [FieldShape("endpoint_id", .id(EndpointKind.prefix), "")]) }, for: visit)
         let counts = Dictionary(grouping: changes) { $0["action"]?.stringValue ?? "" }.mapValues(\.count)
         func count(_ action: String) -> Int { counts[action] ?? 0 }
+        var boxed = Set<String>()
         var page = PriceDiffPage(
             chrome: dashboard.chrome("What the catalogue changes", visit),
             about:
                 "\(Rendering.grouped(found["entries"]?.intValue ?? 0)) entries; of the draft's models \(count("added")) get a price, \(count("changed")) another, \(count("unchanged")) stay, and of \(count("unknown")) it knows nothing.",
             revision: String(found["revision"]?.intValue ?? 0), effectiveFrom: from, catalogue: JSONValue.object(used).text,
-            changes: changes.enumerated().map { PriceDiffPage.Change(index: $0, $1, rendering) })
+            changes: changes.enumerated().map { PriceDiffPage.Change(index: $0, $1, rendering, &boxed) })
         page.problems = refusal.map { [Problem($0).title + ". " + Problem($0).detail, "Below is how it compares now."] } ?? []
         return DashboardRoutes.html("price-diff", page, status: refusal.map { Problem($0).status } ?? .ok)
     }
@@ -121,7 +122,7 @@ struct PriceDiffPage: View {
         let lines: [String]
         let canTake: Bool
 
-        init(index: Int, _ change: JSONValue, _ rendering: Rendering) {
+        init(index: Int, _ change: JSONValue, _ rendering: Rendering, _ boxed: inout Set<String>) {
             self.index = index
             model = change["model"]?.stringValue ?? ""
             href = "/admin/models/\(change["model_id"]?.stringValue ?? "")"
@@ -132,7 +133,8 @@ struct PriceDiffPage: View {
             entry =
                 change["entry"]?.stringValue
                 ?? "none: \((change["tried"]?.arrayValue ?? []).compactMap(\.stringValue).joined(separator: ", "))"
-            canTake = action == "added" || action == "changed"
+            // A model's prices are taken together: one box for all of them.
+            canTake = (action == "added" || action == "changed") && boxed.insert(model).inserted
             lines =
                 Self.differences(change["before"]?.objectValue, change["after"]?.objectValue)
                 + (change["remarks"]?.arrayValue ?? []).compactMap(\.stringValue)

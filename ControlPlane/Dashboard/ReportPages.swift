@@ -35,7 +35,11 @@ struct ReportPages: RouteGroup {
         try query.allow(Set(narrowing.map(\.name) + ["window", "group_by", "from", "until", "time_zone", "sort"]))
         let group = query["group_by"] ?? "day"
         let window = ReportWindow(query["window"], now: dashboard.clock.nowMilliseconds(), upTo: 92, standard: "31d")
-        var asked = ["group_by": group, "limit": "500", "time_zone": query["time_zone"] ?? "UTC"]
+        let isExport = visit.request.path.hasSuffix(".csv")
+        var asked = [
+            "group_by": group, "limit": isExport ? String(UsageReportRequest.maximumLimit) : "500",
+            "time_zone": query["time_zone"] ?? "UTC",
+        ]
         if query["from"] != nil || query["until"] != nil {
             asked["from"] = query["from"]
             asked["until"] = query["until"]
@@ -86,7 +90,7 @@ struct ReportPages: RouteGroup {
                     title: "Cost", svg: Charts.bars(bars, named: "Cost by \(group)") { "$" + OverviewCharts.short($0) }, table: page.table)
             ]
         }
-        if visit.request.path.hasSuffix(".csv") { return Self.sums(report, groups: groups) }
+        if isExport { return Self.sums(report, groups: groups) }
         let own = query.names.sorted().map { ($0, query[$0] ?? "") }
         page.acts = [
             Act(text: "These sums as CSV", href: "/admin/usage/export.csv?" + FormBody.query(own)),
@@ -98,8 +102,9 @@ struct ReportPages: RouteGroup {
 
     /// The groups of a report, each sum to the nano-dollar.
     private static func sums(_ report: JSONValue, groups: [String]) -> APIResponse {
-        let items = report["items"]?.arrayValue ?? []
+        var items = report["items"]?.arrayValue ?? []
         let columns = (items.first?.objectValue?.members ?? []).map(\.name)
+        if let others = report["others"], others != .null { items.append(others) }
         var answer = APIResponse(
             status: .ok, headers: [.contentType: UsageFormat.csv.contentType],
             body: UsageFormat.csv.lines(items, columns: columns, withTitles: true))
@@ -232,23 +237,15 @@ struct ReportPages: RouteGroup {
         return (list.filters.filter { known[$0] != nil }, known)
     }
 
-    /// All of it as CSV, page by page.
     private func export(_ list: List, _ visit: Visit) async throws -> APIResponse {
         let filters = filters(of: list).names
         try visit.request.query.allow(Set(filters))
-        var asked = ["limit": String(PageRequest.maximumLimit)]
+        var asked: [String: String] = [:]
         for name in filters { asked[name] = visit.request.query[name] }
-        let query = asked
         var columns = (api.route(.get, list.api)?.shapes ?? []).map(\.name)
         if columns.isEmpty { columns = list.columns }
-        let titles = columns
-        var answer = try await APIResponse.streamed(contentType: UsageFormat.csv.contentType, after: nil) { after in
-            let page = try await api.get(list.api, query.merging(["cursor": after?.id ?? ""]) { $1 }, for: visit)
-            let lines = UsageFormat.csv.lines(page["items"]?.arrayValue ?? [], columns: titles, withTitles: after == nil)
-            return (lines, page["next_cursor"]?.stringValue.map { Cursor(list: "export", time: 0, id: $0) })
-        }
-        answer.headers[.contentDisposition] = "attachment; filename=\"\(list.page.split(separator: "/").last ?? "list").csv\""
-        return answer
+        let name = String(list.page.split(separator: "/").last ?? "list")
+        return try await dashboard.csv(list.api, asked, columns: columns, named: name, visit)
     }
 
     private func list(_ list: List, _ visit: Visit) async throws -> APIResponse {

@@ -57,7 +57,7 @@ package struct TokenUsage: Hashable, Sendable {
             | Int64(serviceTier.rawValue) != 0
     }
 
-    /// Whether anything is charged by it.
+    /// Whether nothing is charged by it.
     package var isNone: Bool { input <= 0 && output <= 0 && images <= 0 && milliseconds <= 0 && characters <= 0 && searches <= 0 }
 }
 

@@ -47,10 +47,10 @@ package struct Digest256: Hashable, Sendable {
 /// A record is split: the **bill** is what a tenant is charged by and is shown; the **rest** (where the request went, how long it took) is the
 /// operator's, and only its digest is shown.
 package enum UsageChain {
-    /// Of the bill, by the number of `weir.v1.UsageRecord`; a field that is not listed, one that a later release brings included, is the rest's.
     /// More records than any chain has: counting on from a number that somebody signed or wrote stays far from where integers end.
     package static let mostRecords: Int64 = 1 << 53
 
+    /// Of the bill, by the number of `weir.v1.UsageRecord`; a field that is not listed, one that a later release brings included, is the rest's.
     private static let billFields: (UInt64, UInt64) = {
         var fields: (UInt64, UInt64) = (0, 0)
         for number in [1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 19, 20, 25, 26, 27, 28, 29, 30, 31, 44] { fields.0 |= 1 << UInt64(number) }

@@ -63,12 +63,12 @@ extension APIRequest {
 
 /// What is said of them.
 enum AuditDocs {
-    private static let narrowing: [FieldShape] =
+    private static func narrowing(usually sources: String) -> [FieldShape] {
         Shapes.window + [
             FieldShape(
                 "source", .text(maximum: 64),
                 "What is looked through, with commas: administration (changes, and refused attempts at them), requests (admitted ones), refusals (requests that data planes refused); or all. Searches among requests go over 31 days at most."
-            ) { $0.standard = .string(AuditSource.administration.rawValue) },
+            ) { $0.standard = .string(sources) },
             FieldShape("action", .token, "Only this: key.create, request.serve, request.refuse, …"),
             FieldShape("resource_kind", .token, "Only what was done to things of this kind; request: requests."),
             FieldShape("resource_id", .token, "Only what was done to this thing, or this request."),
@@ -80,26 +80,27 @@ enum AuditDocs {
                 "text", .text(maximum: 128),
                 "Only what has this in an id or name: a part of it; of a request or a trace the whole. 3 to 128 bytes."),
         ]
+    }
     private static let tenant = FieldShape("tenant_id", .token, "Only what concerns this tenant.")
     private static let format = FieldShape("format", .word(UsageFormat.allCases.map(\.rawValue)), "As what.") {
         $0.standard = .string(UsageFormat.jsonl.rawValue)
     }
 
     static let list = RouteDocs("List what was done and tried, by administrators and by callers, newest first.") {
-        $0.query = RouteDocs.page + narrowing + [tenant]
+        $0.query = RouteDocs.page + narrowing(usually: AuditSource.administration.rawValue) + [tenant]
         $0.answer = .list(Shapes.auditEntry)
     }
 
     static let export = RouteDocs(
         "All of it, newest first, and a last line with the number of entries and the SHA-256 of all bytes before it: see docs/audit.md. Of all sources where none is named."
     ) {
-        $0.query = narrowing + [tenant, format]
+        $0.query = narrowing(usually: "all") + [tenant, format]
         $0.answer = .anything
         $0.otherTypes = ["text/csv", "application/jsonl"]
     }
 
     static let own = RouteDocs("List what was done with the key, and to it; with its rights of its project or tenant. Newest first.") {
-        $0.query = RouteDocs.page + narrowing
+        $0.query = RouteDocs.page + narrowing(usually: "all")
         $0.answer = .list(Shapes.auditEntry)
     }
 }

@@ -51,7 +51,7 @@ struct InvoiceReport {
         if unsigned != InvoiceSum() { lines.append("\(unsigned.text): no data plane signed records of them") }
         if let purgedBefore {
             lines.append(
-                "\(purged.text): the control plane keeps no records from before \(purgedBefore.prefix(10)). What it still shows: the ledger's lines add up, and how many records each data plane signed. An invoice that was fetched before proves them"
+                "\(purged.text): the control plane keeps no records from before \(String(purgedBefore.prefix(10)).visible). What it still shows: the ledger's lines add up, and how many records each data plane signed. An invoice that was fetched before proves them"
             )
         }
         for chain in chains where !chain.isClosed {

@@ -141,10 +141,10 @@ enum AuditFile {
             throw ExitCode(1)
         }
         guard told.digest == hash.hex else {
-            print("FALSE: \(path) was changed: its SHA-256 is \(hash.hex), and was \(told.digest) when it was sent")
+            print("FALSE: \(path) was changed: its SHA-256 is \(hash.hex), and was \(told.digest.visible) when it was sent")
             throw ExitCode(1)
         }
-        return "\(path) is as it was sent: \(told.entries) entries, SHA-256 \(told.digest)"
+        return "\(path) is as it was sent: \(told.entries.visible) entries, SHA-256 \(told.digest)"
     }
 
     private struct Trailer {

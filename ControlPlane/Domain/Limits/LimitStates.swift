@@ -44,7 +44,9 @@ enum LimitStates {
             guard let key = caller.key else {
                 // A tenant's administrator: those of the tenant's own things.
                 guard content.tenantID == caller.tenantID else { return nil }
-                let named = content.keyID?.suffix ?? content.projectID?.suffix
+                let named =
+                    content.keyID?.suffix ?? content.projectID?.suffix ?? content.appID?.suffix ?? content.userID?.suffix
+                    ?? content.didID?.suffix
                 (subject, isShown) = (named, named != nil)
                 break
             }

@@ -83,6 +83,8 @@ package struct RetentionService: Sendable {
                 case .usage: try await purgeUsage(closed)
                 case .invoices: try await purgeSigned(closed)
                 }
+            // What was broken off is no run: whoever takes over goes on.
+            if Task.isCancelled { break }
             try await end(kind, run)
             runs.append(run)
         }
