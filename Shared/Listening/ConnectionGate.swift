@@ -7,7 +7,8 @@ package import Telemetry
 /// nothing, so they have a bound of their own, and the one that has been silent longest gives way to the next that comes: who does speak is
 /// served however many do not. Beyond the maximum a few are let in for health alone. What is turned away is counted and logged.
 ///
-/// Asked when a connection comes, when its first message is whole and when it ends; never for a request.
+/// Asked when a connection comes, when its first message is whole and when it ends; for a request only where it runs beside others of its
+/// connection.
 package final class ConnectionGate: Sendable {
     package struct Limits: Sendable {
         /// Open at one time. A connection that carries several requests at one time counts as so many.

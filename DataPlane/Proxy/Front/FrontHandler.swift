@@ -340,6 +340,11 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             refuseBody(.overloaded())
             return false
         }
+        // It may be this body that gave way.
+        switch state {
+        case .lengthBody, .chunkedBody: break
+        default: return false
+        }
         held.add(more, loop)
         return true
     }

@@ -20,7 +20,7 @@ protocol HTTP2User: AnyObject {
 
 /// The frames of one HTTP/2 connection (RFC 9113), behind a `ByteStream`: framing, header compression, the states of streams, both sides' flow
 /// control and the bounds on floods are swift-nio-http2's; what a frame means is its user's. Confined to its loop.
-final class HTTP2Channel: ChannelInboundHandler, NIOHTTP2FrameDelegate {
+final class HTTP2Channel: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
 
@@ -168,7 +168,7 @@ final class HTTP2Channel: ChannelInboundHandler, NIOHTTP2FrameDelegate {
         if let fatal { user?.violated(fatal) }
     }
 
-    func wroteFrame(_ frame: HTTP2Frame) {
+    fileprivate func wroteFrame(_ frame: HTTP2Frame) {
         switch frame.payload {
         case .data: user?.sentData(frame.streamID)
         case .goAway(_, let error, _): if error != .noError { fatal = error }

@@ -146,16 +146,13 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     }
 
     /// What it is to carry goes on a stream of HTTP/2 instead.
-    /// - Returns: what was connected; nil when the peer has closed it.
+    /// - Returns: what was connected; nil where TLS has not agreed on HTTP/2.
     func handOver() -> (any ByteStream)? {
-        guard let stream else { return nil }
+        guard let stream, stream.applicationProtocol == HTTP2Channel.protocolName else { return nil }
         self.stream = nil
         loop.remove(self)
         return stream
     }
-
-    /// TLS has agreed on HTTP/2.
-    var speaksHTTP2: Bool { stream?.applicationProtocol == HTTP2Channel.protocolName }
 
     func writabilityChanged(isWritable: Bool) {}
 

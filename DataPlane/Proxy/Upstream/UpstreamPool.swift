@@ -99,16 +99,17 @@ final class UpstreamPool {
     }
 
     /// The provider speaks HTTP/2: what was connected carries the attempt that it was opened for, and others.
-    private func share(_ connection: UpstreamConnection, _ attempt: Attempt) {
+    private func share(_ connection: UpstreamConnection, _ stream: any ByteStream, _ attempt: Attempt) {
         expectsHTTP2 = true
-        guard let stream = connection.handOver() else {
+        let session = HTTP2Session(self, stream)
+        // It may be over already: its first bytes are written at once.
+        if session.hasRoom { sessions.append(session) }
+        if attempt.isConnecting, session.hasRoom {
+            start(attempt, on: session, isReused: false, connection)
+        } else {
             count -= 1
             if attempt.isConnecting { attempt.upstreamUnavailable(.connect("the connection was closed")) }
-            return serveJoining(with: nil)
         }
-        let session = HTTP2Session(self, stream)
-        sessions.append(session)
-        if attempt.isConnecting { start(attempt, on: session, isReused: false, connection) } else { count -= 1 }
         serveJoining(with: nil)
     }
 
@@ -125,7 +126,7 @@ final class UpstreamPool {
                 open(for: attempt, connectTimeout: attempt.connectTimeout, fresh: false)
             }
         }
-        if !waiting.isEmpty { serveLine() }
+        serveLine()
     }
 
     func closed(_ session: HTTP2Session) { sessions.removeAll { $0 === session } }
@@ -143,7 +144,7 @@ final class UpstreamPool {
                 return
             }
             self.loop.metrics.upstreamConnectionsOpened &+= 1
-            if connection.speaksHTTP2 { return self.share(connection, attempt) }
+            if let stream = connection.handOver() { return self.share(connection, stream, attempt) }
             if self.expectsHTTP2 {
                 self.expectsHTTP2 = false
                 self.serveJoining(with: nil)

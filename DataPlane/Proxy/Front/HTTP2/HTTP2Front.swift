@@ -26,6 +26,8 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
     private var stream: (any ByteStream)?
     private var frames: HTTP2Channel?
     private let place: ConnectionGate.Place
+    /// Let in beyond the maximum.
+    private let isReserved: Bool
     private var hasSpoken = false
     private var streams: [HTTP2StreamID: HTTP2Stream] = [:]
     /// Streams that have ended, for the next ones: they remember the key that was presented.
@@ -49,6 +51,7 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
     init(loop: LoopContext, place: ConnectionGate.Place) {
         self.loop = loop
         self.place = place
+        isReserved = place.passage == .reserved
         deadline = loop.after(loop.settings.headTimeout)
         head = HTTP2RequestHead(
             limits: HTTPLimits(maxHeadBytes: loop.settings.maxHeadBytes, maxFields: loop.settings.maxHeaderFields), text: loop.nothing)
@@ -164,9 +167,9 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
     private func firstHead() -> HeadDecision? {
         if !hasSpoken {
             hasSpoken = true
-            if place.passage == .open { place.spoke() }
+            if !isReserved { place.spoke() }
         }
-        if place.passage == .open || head.pathStarts(with: "/health/") { return nil }
+        if !isReserved || head.pathStarts(with: "/health/") { return nil }
         return .reject(.overloaded())
     }
 
@@ -229,7 +232,7 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
         if state == .open, spares.count < Self.maximumSpares, stream.isReusable { spares.append(stream) }
         guard streams.isEmpty else { return }
         if state == .open {
-            if place.passage == .reserved { return leave() }
+            if isReserved { return leave() }
             deadline = loop.after(loop.settings.keepAliveTimeout)
         }
         leaveIfDone()

@@ -98,9 +98,11 @@ final class HTTP2Stream: ReplySink {
         guard case .receiving = state else { return }
         let count = body.readableBytes + bytes.readableBytes
         guard count <= loop.settings.maxBodyBytes else { return refuseBody(.bodyTooLarge(maximum: loop.settings.maxBodyBytes)) }
-        let more = held.missing(of: count, length: max(count, length), exchange)
+        let more = held.missing(of: count, length: length, exchange)
         if more > 0 {
             guard held.hasRoom(for: more, loop) else { return refuseBody(.overloaded()) }
+            // It may be this body that gave way.
+            guard case .receiving = state else { return }
             held.add(more, loop)
         }
         if body.readableBytes == 0 {
@@ -207,7 +209,8 @@ final class HTTP2Stream: ReplySink {
             self.head = nil
             let endsHere = isEnd && pieces.isEmpty
             let headers = HPACKHeaders(head, originLines: originLines, dateLine: loop.dateLine)
-            front.send(id, .headers(.init(headers: headers, endStream: endsHere)), taken: endsHere ? { self.endTaken($0, 0) } : nil)
+            front.send(
+                id, .headers(.init(headers: headers, endStream: endsHere)), taken: endsHere ? { [id] in self.endTaken(id, $0, 0) } : nil)
             if endsHere { return front.flushSoon() }
         }
         for (index, piece) in pieces.enumerated() {
@@ -215,12 +218,12 @@ final class HTTP2Stream: ReplySink {
             let count = piece.readableBytes
             pending += count
             front.pending += count
-            front.send(id, .data(.init(data: .byteBuffer(piece), endStream: isLast))) {
-                if isLast { self.endTaken($0, count) } else { self.taken($0, count) }
+            front.send(id, .data(.init(data: .byteBuffer(piece), endStream: isLast))) { [id] in
+                if isLast { self.endTaken(id, $0, count) } else { self.taken($0, count) }
             }
         }
         if isEnd, pieces.isEmpty {
-            front.send(id, .data(.init(data: .byteBuffer(loop.nothing), endStream: true))) { self.endTaken($0, 0) }
+            front.send(id, .data(.init(data: .byteBuffer(loop.nothing), endStream: true))) { [id] in self.endTaken(id, $0, 0) }
         }
         pieces.removeAll(keepingCapacity: true)
         front.flushSoon()
@@ -242,10 +245,11 @@ final class HTTP2Stream: ReplySink {
         }
     }
 
-    private func endTaken(_ isDone: Bool, _ count: Int) {
+    /// - Parameter ended: of the request that this was of: the object may serve another by now.
+    private func endTaken(_ ended: HTTP2StreamID, _ isDone: Bool, _ count: Int) {
         pending -= count
         front.pending -= count
-        guard isDone, case .finishing = state else { return }
+        guard isDone, ended == id, case .finishing = state else { return }
         close()
         // What is left of the request is not wanted (RFC 9113 §8.1).
         if !requestIsWhole { front.reset(id, .noError) }

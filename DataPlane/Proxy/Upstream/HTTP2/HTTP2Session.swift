@@ -155,6 +155,8 @@ final class HTTP2Session: HTTP2User, ByteStreamUser, ListedConnection {
     func sentData(_ stream: HTTP2StreamID) {}
 
     func violated(_ error: HTTP2ErrorCode) {
+        // First this: whoever hears of the end may look for another connection at once.
+        isClosing = true
         let failure = StreamFailure(detail: "the provider broke HTTP/2 (\(error))", isTorn: false)
         for stream in Array(streams.values) { stream.ended(failure) }
         close()
