@@ -118,7 +118,7 @@ package struct FormScan: Sendable {
             }
             members.model = .init(value: range, content: range, hasEscapes: false)
         case "n":
-            guard let number = Int64(String(decoding: value.prefix(20), as: UTF8.self)), number >= 0 else {
+            guard range.count <= 20, let number = Int64(String(decoding: value, as: UTF8.self)), number >= 0 else {
                 throw Violation("n is no whole number.", name)
             }
             members.n = .init(value: number, range: range)

@@ -33,5 +33,6 @@ package struct BodyMembers: Sendable {
         members = found
     }
 
-    package func value(_ name: String) -> Range<Int>? { members.first { $0.name == name }?.value }
+    /// Of two members of one name the last one counts, as for nearly all who read JSON (RFC 8259 §4).
+    package func value(_ name: String) -> Range<Int>? { members.last { $0.name == name }?.value }
 }

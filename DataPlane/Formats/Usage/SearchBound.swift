@@ -5,15 +5,16 @@ package enum SearchBound {
     /// Of a request that lets it search and sets no bound. A provider that searches more often is charged for all the same.
     package static let unbounded: Int64 = 16
 
-    /// Looked for by their bytes: a quote within a text is escaped, so what looks like a name is one. What is found where it means nothing
-    /// only makes the bound larger.
+    /// Looked for by their bytes: a quote within a text is escaped, so what looks like a name is one. What is found in another tool can
+    /// make the bound smaller; the provider's own count is charged for all the same.
     package static func most(_ members: RequestMembers, of body: UnsafeRawBufferPointer) -> Int64 {
         let tools = members.tools.flatMap { $0.upperBound <= body.count ? UnsafeRawBufferPointer(rebasing: body[$0]) : nil }
         let isTool = tools.map { contains("\"web_search", in: $0) } ?? false
         guard isTool || contains("\"web_search_options\"", in: body) else { return 0 }
         guard isTool, let tools else { return 1 }
         // Messages bounds each tool, Responses all of them.
-        let bounds = [number(behind: "\"max_uses\"", in: tools), number(behind: "\"max_tool_calls\"", in: body)].compactMap { $0 }
+        let calls = BodyMembers(body)?.value("max_tool_calls").flatMap { Int64(String(decoding: body[$0].prefix(19), as: UTF8.self)) }
+        let bounds = [number(behind: "\"max_uses\"", in: tools), calls.map { min(max(0, $0), 1_000_000) }].compactMap { $0 }
         return bounds.min() ?? unbounded
     }
 

@@ -137,7 +137,6 @@ final class Admission {
     /// The most of what is charged beside tokens, and the tier. Read anew each time: only budgets ask, and only where the price has any of it.
     func worstUnits(_ card: RateCard) -> TokenUsage {
         var units = TokenUsage()
-        if let media { return media.worst(self) }
         units.serviceTier = serviceTier
         if card.units.search > 0 { units.searches = body.withUnsafeReadableBytes { SearchBound.most(members, of: $0) } }
         return units
@@ -302,7 +301,14 @@ enum Admit {
         _ named: Named, _ plan: CompiledPlan, _ caller: Caller, _ config: CompiledConfig, _ capability: RequestTarget.Capability,
         _ body: ByteBuffer
     ) throws(Rejection) -> (model: CompiledModel, route: CompiledRoute)? {
-        if plan.outputLimit == .reject { try checkOutput(named.members, named.model) }
+        if plan.outputLimit == .reject {
+            do throws(Rejection) { try checkOutput(named.members, named.model) } catch {
+                var rejection = error
+                let step = plan.steps.first { if case .outputLimit = $0.check { true } else { false } }
+                if let message = step?.message { rejection.message = message }
+                throw rejection
+            }
+        }
         guard let (bytes, action) = plan.contextWindow, action != .skip,
             let tokens = excess(named.members, body, named.model, capability, bytes)
         else { return nil }
@@ -371,7 +377,7 @@ enum Admit {
     }
 
     /// A tier that costs more than prices here say would be served below its cost; those that cost less are charged at the price.
-    private static func checkServiceTier(_ tier: ServiceTier, _ route: CompiledRoute, _ now: Int64) throws(Rejection) {
+    static func checkServiceTier(_ tier: ServiceTier, _ route: CompiledRoute, _ now: Int64) throws(Rejection) {
         guard tier == .priority else { return }
         let isUnpriced = route.targets.contains { target in
             target.price(atMilliseconds: now).map { !$0.card.takesStatedCost && !$0.card.prices(.priority) } ?? false

@@ -8,6 +8,8 @@ extension Attempt {
     /// What is known of an answer before it is let go, and of an error before it is read.
     struct Opening {
         var contentType: [UInt8] = []
+        /// Words, and no events.
+        var isText: Bool { contentType.starts(with: "text/".utf8) && !contentType.starts(with: "text/event-stream".utf8) }
         var length = ReplyHead.Length.unknown
         /// Bytes of the body so far.
         var received = 0
@@ -163,7 +165,7 @@ extension Attempt {
         } else if opening.isWritten {
             forward(bytes)
             judge(all)
-        } else if let media = admission.media, media.passes(BodyKind.sniff(all)) {
+        } else if let media = admission.media, media.passes(BodyKind.sniff(all), isText: opening.isText) {
             // A sound, a text or a stream of pictures says what it is by being none of an error's.
             write(BodyKind.sniff(all) == .eventStream ? .stream : .none)
             forward(all)

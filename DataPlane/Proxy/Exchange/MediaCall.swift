@@ -98,11 +98,12 @@ final class MediaCall {
     }
 
     /// Whether an answer of this kind goes on its way as it comes: what is no JSON cannot be looked into.
-    func passes(_ kind: BodyKind) -> Bool {
+    /// - Parameter isText: its head says so. What was heard may begin with a bracket, or be silence.
+    func passes(_ kind: BodyKind, isText: Bool) -> Bool {
         switch kind {
         case .eventStream: operation != .moderations
         case .other: operation.capability == .audio
-        case .json, .needMore: false
+        case .json, .needMore: isText && operation.hears
         }
     }
 
@@ -176,7 +177,9 @@ final class MediaCall {
         switch operation {
         case .imageGenerations, .imageEdits, .imageVariations:
             let came = attempt.meter.elements
-            usage.images = came > 0 ? came : isStated ? max(1, min(admission.members.n?.value ?? 1, 128)) : 0
+            // A stream names its pictures in no list.
+            let isMade = isStated || (admission.isStreaming && attempt.responseBytes > 0)
+            usage.images = came > 0 ? came : isMade ? max(1, min(admission.members.n?.value ?? 1, 128)) : 0
         case .speech: if !isStated { usage.characters = text.characters }
         case .transcriptions, .translations, .moderations: break
         }

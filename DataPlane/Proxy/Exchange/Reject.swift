@@ -30,7 +30,13 @@ extension Exchange {
     /// A request without a usage record is told of otherwise. What was answered by a provider has one.
     private func noteRefusal(_ rejection: Rejection) {
         var caller = admission?.caller
-        if case .receiving(let asked?) = stage, case .complete(let known) = asked.authentication { caller = known }
+        switch stage {
+        case .receiving(let asked?):
+            if case .complete(let known) = asked.authentication { caller = known }
+            caller = asked.caller ?? caller
+        case .lookingUp(let run): caller = run.caller
+        default: break
+        }
         loop.endpointStates.refusals.note(
             principal: caller?.principal, channel: caller.map { "\($0.channel.word)" } ?? "", model: admission?.requested.name ?? "",
             requestID, rejection, address: sink.peer ?? "", atMilliseconds: receivedAt / 1000)

@@ -18,6 +18,8 @@ final class Asked {
     let dialectLines: [UInt8]
     let traceID: TraceID
     let purpose: Purpose
+    /// Once it is known, with what a grant makes of it.
+    var caller: Caller?
     /// What a DID passes on to the caller, as it was presented.
     var grant: String?
     /// Where it comes from; nil where nobody is limited by that.
@@ -182,6 +184,7 @@ extension Exchange {
             return try introduce(newcomer, asked, body)
         }
         let caller = try complete(asked, body)
+        asked.caller = caller
         if case .own(let question) = asked.purpose { return try answer(question, asked, caller) }
         let config = try configuration(asked.snapshot, caller)
         if case .local(let local) = asked.purpose { return answer(try local(caller, config)) }

@@ -23,6 +23,8 @@ final class PlanRun: @unchecked Sendable {
     var next = 0
     /// Steps that failed and let it go on with less.
     var degraded: [String] = []
+    /// A step holds the answer's length to what the model writes.
+    var boundsOutput = false
     var call: LookupCall?
     var work = ExpressionWork()
 
@@ -59,7 +61,12 @@ extension Exchange {
             let instead =
                 asked.media != nil ? nil : try Admit.checkNumbers(named, plan, caller, config, asked.capability, body)
             let admission = try Admit.admission(asked, caller, config, named, body, requestID: requestID, at: admissionTime)
-            if let instead { try begin(admission, with: instead, asked) }
+            if let instead {
+                try begin(admission, with: instead, asked)
+                if plan.contextWindow?.action == .degrade {
+                    note(degraded: plan.steps.filter { if case .contextWindow = $0.check { true } else { false } }.map(\.name))
+                }
+            }
             return try goOn(admission, asked)
         }
         try go(PlanRun(asked, caller, config, plan, named, body))
@@ -74,7 +81,17 @@ extension Exchange {
                 "context_length_exceeded", "The prompt is too long for the model at the endpoint that the request names.", param: "messages"
             )
         }
+        if admission.serviceTier != .standard {
+            try Admit.checkServiceTier(admission.serviceTier, instead.route, admission.admittedAt / 1000)
+        }
         admission.begin(with: instead.model, instead.route)
+    }
+
+    /// The request goes on without what these steps stand for.
+    private func note(degraded steps: [String]) {
+        loop.metrics.degraded &+= 1
+        degraded = steps
+        sums.flags.formUnion(.degraded)
     }
 
     /// Some template may change it: its route's, or that of a route it falls back to. Calls of images, sound and files have none.
@@ -104,7 +121,9 @@ extension Exchange {
             switch step.check {
             case .require: try run.failed(step, .stepRefused(step.name, step.message))
             case .contextWindow(let bytes): if run.asked.media == nil { try checkWindow(run, step, bytes) }
-            case .outputLimit: if run.asked.media == nil { try checkOutput(run, step) }
+            case .outputLimit:
+                run.boundsOutput = true
+                if run.asked.media == nil { try checkOutput(run, step) }
             case .lookup(let lookup): if try ask(lookup, step, run) { return }
             }
         }
@@ -152,7 +171,7 @@ extension Exchange {
             shaping = made
         }
         // What the template says of the answer's length is no excuse for more than the model writes.
-        if !shape.changes.isEmpty, run.plan.outputLimit == .reject {
+        if !shape.changes.isEmpty, run.boundsOutput, run.plan.outputLimit == .reject {
             do throws(Rejection) { try Admit.checkOutput(shape.members, model) } catch {
                 throw shape.changes.contains { TemplateRules.boundMembers.contains($0.edit.member(in: run.caller.dialect)) }
                     ? .templateFailed(error.param ?? "body") : error
@@ -162,11 +181,7 @@ extension Exchange {
         let admission = try Admit.admission(run.asked, run.caller, run.config, named, shape.body, requestID: requestID, at: admissionTime)
         if let instead = run.instead { try begin(admission, with: instead, run.asked) }
         admission.take(shape, shaping)
-        if !run.degraded.isEmpty {
-            loop.metrics.degraded &+= 1
-            degraded = run.degraded
-            sums.flags.formUnion(.degraded)
-        }
+        if !run.degraded.isEmpty { note(degraded: run.degraded) }
         try goOn(admission, run.asked)
     }
 

@@ -313,7 +313,7 @@ extension Exchange {
         guard let hold = admission.budget else { return }
         admission.budget = nil
         loop.encoder.field(.progressRecords, progressRecords)
-        let wasUsed = sums.cost.rawValue > 0 || sums.usage.input > 0 || sums.usage.output > 0
+        let wasUsed = sums.cost.rawValue > 0 || !sums.usage.isNone
         loop.settlements.removeAll(keepingCapacity: true)
         for (rule, claim) in zip(hold.rules, hold.claims) {
             let spent = rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
@@ -343,11 +343,11 @@ extension Exchange {
 
 extension AttemptOutcome {
     /// More may have been charged for it than is known here: it was sent, and its end was not seen. Of a stream that broke, what arrived is what
-    /// was made: a provider stops when nobody reads.
+    /// was made: a provider stops when nobody reads. Pictures and transcripts say what they are at their end only.
     func isUnknown(of admission: Admission) -> Bool {
         switch ending {
         case .lost: sentUpstream
-        case .broken, .abandoned: sentUpstream && !(admission.isStreaming && (200..<300).contains(providerStatus))
+        case .broken, .abandoned: sentUpstream && !(admission.isStreaming && admission.media == nil && (200..<300).contains(providerStatus))
         case .answered, .refused, .unusable, .unreachable, .exhausted, .notBegun: false
         }
     }
