@@ -52,7 +52,8 @@ struct FormScanTests {
         for text in [
             part("model", "a") + part("model", "b") + "--b--", part("Model", "a") + "--b--",
             part("model", "a", "; filename=\"m\"") + "--b--",
-            part("model", "") + "--b--", part("n", "one") + "--b--", part("n", "000000000000000000010") + "--b--", part("mo\\del", "a") + "--b--", " " + part("model", "a") + "--b--",
+            part("model", "") + "--b--", part("n", "one") + "--b--", part("n", "000000000000000000010") + "--b--",
+            part("mo\\del", "a") + "--b--", " " + part("model", "a") + "--b--",
             part("model", "a") + "--b--x", part("model", "a") + "--b --", part("model", "a", "; name=\"n\"") + "--b--",
             part("model", "a", "\r\nContent-Transfer-Encoding: base64") + "--b--",
             "--b\r\nContent-Disposition: form-data; name=\"model\r\n\r\na\r\n--b--", "--b\r\nContent-Type: x\r\n\r\na\r\n--b--",
