@@ -155,6 +155,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number(
             "upstream-keep-alive", \.proxy.upstreamKeepAlive, .milliseconds, in: 0...most, "An unused connection to a provider is kept."),
         .number(
+            "provider-keep-alive", \.proxy.providerKeepAlive, .milliseconds, in: 1000...most,
+            "A provider is taken to close unused connections after this, until it shows otherwise; about that age none is used."),
+        .number(
             "max-upstream-connections", \.proxy.maxUpstreamConnections, in: 1...most,
             "Connections to one endpoint, a loop; above: the next endpoint, else a request waits in line."),
         .number(

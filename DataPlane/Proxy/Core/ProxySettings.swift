@@ -89,6 +89,11 @@ package struct ProxySettings: Sendable {
     package var upstreamTotalTimeout = 900_000
     /// How long an unused connection to a provider is kept; below the 60–75 s after which servers usually close theirs.
     package var upstreamKeepAlive = 55_000
+    /// When a provider is taken to close unused connections until it has shown otherwise, milliseconds: what the usual servers of Python and
+    /// JavaScript do (uvicorn's `timeout_keep_alive`, Node's `keepAliveTimeout`). About that age no connection is used again.
+    package var providerKeepAlive = 5_000
+    /// What "about" means, to both sides.
+    package var providerKeepAliveMargin = 500
     /// Connections to one endpoint, a loop. Above: the next endpoint, else a request waits in line.
     package var maxUpstreamConnections = 2_000
     /// Requests in line for one endpoint that takes no more at the moment; of one tenant half as many. Above: the longest line, by its

@@ -19,6 +19,8 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     var listIndex = -1
     /// Monotonic microseconds; the sweep calls `deadlinePassed` after it.
     private(set) var deadline = Int64.max
+    /// Monotonic microseconds at which its last attempt ended.
+    private(set) var restsSince: Int64 = 0
     /// Whether a byte of the current response has arrived.
     private(set) var hasReceived = false
     /// The provider closed the connection before any of the current request had reached it.
@@ -118,6 +120,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
 
     func rest(until deadline: Int64) {
         attempt = nil
+        restsSince = loop.nowMicroseconds
         self.deadline = deadline
         resume()
     }
@@ -345,7 +348,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         state = .closed
         deadline = .max
         loop.remove(self)
-        pool.closed(self)
+        pool.closed(self, byProvider: !isClosing)
         guard let attempt else { return }
         if let failure {
             // Of a response that ends with its connection, nobody can tell whether it is whole.

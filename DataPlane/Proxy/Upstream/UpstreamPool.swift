@@ -5,6 +5,7 @@ final class UpstreamPool {
     private let origin: Transport.Origin
     let loop: LoopContext
     private var idle: [UpstreamConnection] = []
+    private var keepAlive: KeepAliveWindow
     /// Open ones and those being opened.
     private var count = 0
     /// Monotonic microseconds before which no failure to connect is logged again.
@@ -26,6 +27,8 @@ final class UpstreamPool {
         origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM, offersHTTP2: key.offersHTTP2)
         self.loop = loop
         line = FairLine(maximum: loop.settings.maxWaiting)
+        keepAlive = KeepAliveWindow(
+            assumed: Int64(loop.settings.providerKeepAlive) &* 1000, margin: Int64(loop.settings.providerKeepAliveMargin) &* 1000)
     }
 
     var isTLS: Bool { origin.isTLS }
@@ -42,11 +45,14 @@ final class UpstreamPool {
     /// - Parameter fresh: one that has not served yet.
     func acquire(for attempt: Attempt, connectTimeout: Int64, fresh: Bool) {
         while !fresh, line.isEmpty, let connection = idle.popLast() {
-            if connection.isUsable {
-                connection.begin(attempt)
-                attempt.upstreamReady(connection, isReused: true)
-                return
+            guard connection.isUsable else { continue }
+            guard keepAlive.allows(loop.nowMicroseconds &- connection.restsSince) else {
+                connection.close()
+                continue
             }
+            connection.begin(attempt)
+            attempt.upstreamReady(connection, isReused: true)
+            return
         }
         guard count < loop.settings.maxUpstreamConnections, line.isEmpty else {
             // Another endpoint first.
@@ -197,9 +203,13 @@ final class UpstreamPool {
         idle.append(connection)
     }
 
-    func closed(_ connection: UpstreamConnection) {
+    /// - Parameter byProvider: not by this side.
+    func closed(_ connection: UpstreamConnection, byProvider: Bool) {
         count -= 1
-        if let index = idle.firstIndex(where: { $0 === connection }) { idle.remove(at: index) }
+        if let index = idle.firstIndex(where: { $0 === connection }) {
+            idle.remove(at: index)
+            if byProvider { keepAlive.closed(after: loop.nowMicroseconds &- connection.restsSince) }
+        }
         if !line.isEmpty { serveLine() }
     }
 }
