@@ -145,7 +145,9 @@ let package = Package(
                 .nioHTTP1,
                 .logging, .serviceLifecycle,
             ]),
-        library("Dashboard", "ControlPlane/Dashboard", ["API", "Domain", "Nouns", "Primitives", .mustache, .httpTypes]),
+        // The guides of docs/, as the console shows them.
+        .target(name: "CGuides", path: "ControlPlane/Guides"),
+        library("Dashboard", "ControlPlane/Dashboard", ["CGuides", "API", "Domain", "Nouns", "Primitives", .mustache, .httpTypes]),
         library(
             "Fleet", "ControlPlane/Fleet",
             [
