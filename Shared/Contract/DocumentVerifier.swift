@@ -118,6 +118,9 @@ package struct DocumentVerifier: Sendable {
 
 /// What a sealed provider credential is bound to.
 package enum SealedCredentialBinding {
+    /// What the names of things are made with that providers keep for tenants (`ResourceIDs`) travels under this name, which no credential has.
+    package static let resourceKeyID = "resource-ids"
+
     package static func aad(deployment: String, dataPlaneID: String, credentialID: String, providerID: String, revision: UInt64) -> [UInt8]
     {
         Array([deployment, dataPlaneID, credentialID, providerID, String(revision)].joined(separator: "\u{0}").utf8)

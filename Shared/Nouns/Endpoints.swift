@@ -33,6 +33,7 @@ package struct EndpointContent: Noun {
     package var maxConcurrent: Int64 = 0
     package var healthCheck = HealthCheck()
     package var http1Only = false
+    package var keepsResponses = false
 
     package init() {}
 
@@ -58,6 +59,10 @@ package struct EndpointContent: Noun {
         ).reading(zero: "none"),
         Field(object: "health_check", \.healthCheck, "Checks of its state by each data plane, off by default."),
         Field("http1_only", \.http1Only, "Whether it is sent HTTP/1.1 even where it offers HTTP/2 (https only).", or: false),
+        Field(
+            "keeps_responses", \.keepsResponses,
+            "Whether its account keeps responses, for `previous_response_id` and `GET /v1/responses/{id}`: each tenant reaches its own.",
+            or: false),
     ]
 
     package var title: String { name }

@@ -258,7 +258,9 @@ package final class DocumentFactory: Sendable {
             guard let bytes = try ConfigVersionsTable.payload(c, version) else { continue }
             var config = try Weir_V1_ConfigPayload(serializedBytes: bytes)
             if let tenants { config = ConfigProjection.of(config, for: tenants.ids) }
-            let ids = Set(config.endpoints.flatMap(\.credentialIds))
+            var ids = Set(config.endpoints.flatMap(\.credentialIds))
+            // What kept things are named with is nobody's business who has none.
+            if config.endpoints.contains(where: \.keepsResponses) { ids.insert(SealedCredentialBinding.resourceKeyID) }
             credentialSets.withLock { sets in
                 if sets.count >= 32 { sets.removeAll() }
                 sets[part] = ids

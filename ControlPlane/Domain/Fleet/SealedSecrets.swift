@@ -33,7 +33,7 @@ package struct SealedSecretsService: Sendable {
     package func next(
         for dataPlaneID: String, configVersions: [Int64], held: [String: UInt64]
     ) async throws -> (message: Weir_V1_SealedSecrets, holds: [String: UInt64])? {
-        let (row, present, signingSecrets, ownKeys) = try await fleet.read(as: .all) { c in
+        let (row, present, signingSecrets, ownKeys, authority) = try await fleet.read(as: .all) { c in
             guard let row = try DataPlanesTable.find(c, id: dataPlaneID), row.status == .active else { throw FleetRefusal.revoked }
             let wanted = try factory.credentialIDs(c, configVersions: configVersions, for: ConfigAudience(row))
             let present = try wanted.sorted().compactMap { id in
@@ -41,7 +41,9 @@ package struct SealedSecretsService: Sendable {
             }
             let tenants = row.tenantIDs.isEmpty ? nil : row.tenantIDs
             return (
-                row, present, try SigningSecretService.present(c, tenants: tenants), try UpstreamKeysTable.usable(c, tenants: tenants)
+                row, present, try SigningSecretService.present(c, tenants: tenants), try UpstreamKeysTable.usable(c, tenants: tenants),
+                try wanted.contains(SealedCredentialBinding.resourceKeyID)
+                    ? FleetStateTable.value(c, FleetAuthorityStore.privateKeyName) : nil
             )
         }
         var message = Weir_V1_SealedSecrets()
@@ -106,8 +108,28 @@ package struct SealedSecretsService: Sendable {
                 warn(id, "its upstream key cannot be decrypted or sealed (\(error)): check the master key")
             }
         }
+        if let authority { try addResourceKey(of: authority, to: &message, &holds, held: held, row) }
         message.removedCredentialIds = held.keys.filter { holds[$0] == nil }.sorted()
         return message.secrets.isEmpty && message.removedCredentialIds.isEmpty ? nil : (message, holds)
+    }
+
+    /// What names of kept things are made with: made of the one secret that all replicas have and that no rotation of the master key changes.
+    private func addResourceKey(
+        of authority: [UInt8], to message: inout Weir_V1_SealedSecrets, _ holds: inout [String: UInt64], held: [String: UInt64],
+        _ row: DataPlaneRow
+    ) throws {
+        let id = SealedCredentialBinding.resourceKeyID
+        holds[id] = 1
+        guard held[id] != 1 else { return }
+        do {
+            let secret = try fleet.cipher.decrypt(authority, aad: FleetAuthorityStore.binding)
+            let key = SHA256Digest.of(Array("weir names of kept things\u{0}".utf8) + secret)
+            message.secrets.append(try seal(Array(Hex.encode(key).utf8), id: id, providerID: "", revision: 1, to: row))
+            warn(id, nil)
+        } catch let error as TrustError {
+            holds[id] = held[id]
+            warn(id, "the key of kept things' names cannot be decrypted or sealed (\(error)): check the master key")
+        }
     }
 
     private func warn(_ id: String, _ text: String?) {

@@ -126,6 +126,7 @@ extension EndpointContent: DraftNoun {
         if let timeouts = item.content.timeouts.message { message.timeouts = timeouts }
         message.maxConcurrent = UInt32(clamping: item.content.maxConcurrent)
         message.http1Only = item.content.http1Only
+        message.keepsResponses = item.content.keepsResponses
     }
 
     init(_ message: Weir_V1_Endpoint) {
@@ -143,6 +144,7 @@ extension EndpointContent: DraftNoun {
         timeouts = Timeouts(message.timeouts)
         maxConcurrent = Int64(message.maxConcurrent)
         http1Only = message.http1Only
+        keepsResponses = message.keepsResponses
     }
 }
 

@@ -66,5 +66,6 @@ package enum Migrations {
         .workflows,
         .unitPrices,
         .http1Only,
+        .keepsResponses,
     ]
 }

@@ -9,7 +9,15 @@ package final class CredentialVault: Sendable, CustomStringConvertible, CustomRe
     /// Those of keys, by the key.
     private let signing: [IDBits: CredentialEntry]
 
+    /// What the names of things are made with that providers keep for tenants; nil: the control plane has not sent it.
+    let resourceIDs: ResourceIDs?
+    /// What is held, for the hello: credential → revision.
+    package let revisions: [String: UInt64]
+
     init(_ entries: [String: CredentialEntry]) {
+        revisions = entries.mapValues(\.revision)
+        var entries = entries
+        resourceIDs = entries.removeValue(forKey: SealedCredentialBinding.resourceKeyID)?.resourceIDs
         self.entries = entries
         var signing: [IDBits: CredentialEntry] = [:]
         for entry in entries.values {
@@ -25,9 +33,6 @@ package final class CredentialVault: Sendable, CustomStringConvertible, CustomRe
 
     /// What a key's requests are signed with, where it has such a secret.
     func signingSecret(of key: IDBits) -> CredentialEntry? { signing[key] }
-
-    /// What is held, for the hello: credential → revision.
-    package var revisions: [String: UInt64] { entries.mapValues(\.revision) }
 
     /// Credentials that are held but cannot be sent, for the state page.
     package var unusable: [String] { entries.filter { !$0.value.isUsable }.keys.sorted() }
@@ -89,6 +94,9 @@ package final class CredentialEntry: Sendable, CustomStringConvertible, CustomRe
     func isValid(_ tag: [UInt8], over message: [UInt8], nowMilliseconds: Int64) -> Bool {
         isUsable && signing.isValid(tag, over: message, nowMilliseconds: nowMilliseconds)
     }
+
+    /// Of the one entry that is no credential.
+    fileprivate var resourceIDs: ResourceIDs? { isUsable ? ResourceIDs(secret: secret) : nil }
 
     /// What an error of that endpoint must not show.
     func hiddenTexts(at endpoint: CompiledEndpoint) -> HiddenTexts {

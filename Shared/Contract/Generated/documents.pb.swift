@@ -486,6 +486,9 @@ package nonisolated struct Weir_V1_Endpoint: Sendable {
   /// HTTP/2 is not offered when TLS is set up
   package var http1Only: Bool = false
 
+  /// its account keeps responses, and what is asked there by Responses may go on from them
+  package var keepsResponses: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2011,7 +2014,7 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0\u{4}#keeps_responses\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2029,6 +2032,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 40: try { try decoder.decodeSingularUInt32Field(value: &self.maxConcurrent) }()
       case 70: try { try decoder.decodeSingularMessageField(value: &self._healthCheck) }()
       case 90: try { try decoder.decodeSingularBoolField(value: &self.http1Only) }()
+      case 125: try { try decoder.decodeSingularBoolField(value: &self.keepsResponses) }()
       default: break
       }
     }
@@ -2069,6 +2073,9 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.http1Only != false {
       try visitor.visitSingularBoolField(value: self.http1Only, fieldNumber: 90)
     }
+    if self.keepsResponses != false {
+      try visitor.visitSingularBoolField(value: self.keepsResponses, fieldNumber: 125)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2083,6 +2090,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.maxConcurrent != rhs.maxConcurrent {return false}
     if lhs._healthCheck != rhs._healthCheck {return false}
     if lhs.http1Only != rhs.http1Only {return false}
+    if lhs.keepsResponses != rhs.keepsResponses {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -34,6 +34,8 @@ package final class CompiledEndpoint: Sendable {
     /// Requests that this data plane has there at one time; 0: no bound.
     package let maxConcurrent: Int
     package let pool: PoolKey
+    /// Its account keeps responses, which tenants know by names of their own (`ResourceIDs`).
+    let keepsResponses: Bool
     /// Nil: its state is learnt from requests alone.
     let healthCheck: CompiledHealthCheck?
 
@@ -59,6 +61,7 @@ package final class CompiledEndpoint: Sendable {
         caPEM = url.isTLS ? provider.caPem : ""
         timeouts = CompiledTimeouts(endpoint.timeouts, over: provider.timeouts)
         maxConcurrent = Int(endpoint.maxConcurrent)
+        keepsResponses = endpoint.keepsResponses
         healthCheck =
             endpoint.healthCheck.intervalMs == 0
             ? nil
@@ -83,7 +86,7 @@ package final class CompiledEndpoint: Sendable {
             && credentialIDs == other.credentialIDs && authScheme == other.authScheme && authHeader == other.authHeader
             && caPEM == other.caPEM && timeouts == other.timeouts && flavour == other.flavour && speaks == other.speaks
             && apiVersion == other.apiVersion && maxConcurrent == other.maxConcurrent
-            && healthCheck == other.healthCheck
+            && keepsResponses == other.keepsResponses && healthCheck == other.healthCheck
     }
 }
 
