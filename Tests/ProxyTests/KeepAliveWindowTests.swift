@@ -6,19 +6,19 @@ import Testing
 @Suite struct KeepAliveWindowTests {
     @Test func usesNoConnectionThatTheProviderIsAboutToClose() {
         var window = KeepAliveWindow(assumed: 5_000_000, margin: 500_000)
-        #expect(window.allows(0) && window.allows(4_499_999))
-        #expect(!window.allows(4_500_000) && !window.allows(5_000_000) && !window.allows(5_500_000))
+        func allowed(_ ages: Int64...) -> [Bool] { ages.map { window.allows($0) } }
+        #expect(allowed(0, 4_499_999, 4_500_000, 5_000_000, 5_500_000) == [true, true, false, false, false])
         // One that is still open later shows that the provider waits longer.
-        #expect(window.allows(5_500_001) && window.allows(5_000_000) && window.allows(.max / 2))
+        #expect(allowed(5_500_001, 5_000_000, .max / 2) == [true, true, true])
 
         // Until it is seen to close one.
         window.closed(after: 60_000_000)
-        #expect(window.allows(59_000_000) && !window.allows(59_800_000) && window.allows(5_000_000))
+        #expect(allowed(59_000_000, 59_800_000, 5_000_000) == [true, false, true])
         // A restart, and a connection that it has had enough of, teach nothing that lasts.
         window.closed(after: 2_000_000)
-        #expect(!window.allows(2_000_000) && window.allows(3_000_000) && window.allows(2_000_000))
+        #expect(allowed(2_000_000, 3_000_000, 2_000_000) == [false, true, true])
         window.closed(after: 400_000)
-        #expect(window.allows(400_000))
+        #expect(allowed(400_000) == [true])
     }
 
     @Test(arguments: [(3_600_000, 1), (0, 2)])
