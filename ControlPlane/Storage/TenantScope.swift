@@ -26,7 +26,7 @@ package enum RowSecurity {
             "admin_tokens",
             "people",
             "group_roles", "admin_sessions", "usage_chains", "usage_signed", "usage_heads", "usage_verdicts",
-            "webhooks", "webhook_deliveries", "spend_hours", "request_refusals",
+            "webhooks", "webhook_deliveries", "spend_hours", "request_refusals", "usage_hourly",
         ].map { (name: $0, tenantColumn: "tenant_id") }
 
     /// Those that were there when this began; a later table's migration brings its own policy.

@@ -213,5 +213,6 @@ struct StoredUsage {
         self.places = try UsageTable.insert(c, rows, at: places)
         groups = UsageGroupSums(rows, at: self.places)
         try UsageDailyTable.add(c, groups, of: rows)
+        try UsageLatenciesTable.add(c, rows, at: self.places)
     }
 }

@@ -173,6 +173,7 @@ package struct RetentionService: Sendable {
             total += Int64(gone)
             if !hasMore { break }
         }
+        try await domain.observe(as: .all) { c in try UsageHourlyTable.purge(c, before: before * 1000) }
         return RetentionRun(
             kind: RetainedRecords.usage.rawValue, ranAt: now, beforeAt: before, removed: total,
             held: closed.end < usageEnd ? closed.held : "")

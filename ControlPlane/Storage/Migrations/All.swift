@@ -67,5 +67,6 @@ package enum Migrations {
         .unitPrices,
         .http1Only,
         .keepsResponses,
+        .usageHourly,
     ]
 }

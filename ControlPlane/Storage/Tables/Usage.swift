@@ -44,6 +44,9 @@ package enum UsageColumn: String, CaseIterable, Sendable {
         }
     }
 
+    /// Whether `usage_hourly` has it, too.
+    var isHourly: Bool { UsageHourlyTable.keys.contains(rawValue) }
+
     /// Whether an index leads to what has one value of it, however long the window is.
     package var isIndexed: Bool { self == .tenant || self == .request }
 

@@ -34,15 +34,14 @@ package enum UsageDailyTable {
 
     static let microsecondsPerDay: Int64 = 86_400_000_000
 
-    /// Adds records that have just been stored: one row of each table for each group of them. Saturating: a data plane that reports nonsense
-    /// must not stop its own intake.
+    /// Adds records that have just been stored: one row of each table for each group of them, and of `usage_hourly`. Saturating: a data plane
+    /// that reports nonsense must not stop its own intake.
     package static func add(_ c: any SQLConnection, _ groups: UsageGroupSums, of rows: PackedRows) throws {
-        try add(c, "usage_daily", keys, summed(groups, rows))
+        try add(c, "usage_daily", keys, groups.summed(rows, each: microsecondsPerDay, places))
+        try add(c, "usage_daily_detail", detailedKeys, groups.summed(rows, each: microsecondsPerDay, detailedPlaces))
         try add(
-            c, "usage_daily_detail", detailedKeys,
-            groups.first.indices.map { group in
-                values(rows, groups.first[group], detailedPlaces) + groups.sums(group).map { .int($0) }
-            })
+            c, "usage_hourly", UsageHourlyTable.keys,
+            groups.summed(rows, each: UsageHourlyTable.microsecondsPerHour, UsageHourlyTable.places))
     }
 
     /// Where the keys stand in a record, after the day.
@@ -54,25 +53,6 @@ package enum UsageDailyTable {
             UsagePlace.appID, UsagePlace.userID, UsagePlace.did, UsagePlace.tags, UsagePlace.dialect, UsagePlace.priceID,
             UsagePlace.configVersion,
         ]
-
-    private static func values(_ rows: PackedRows, _ row: Int, _ places: [Int]) -> [SQLValue] {
-        [.int(rows[row, UsagePlace.admittedAt] / microsecondsPerDay)] + places.map { rows.value(row, $0) }
-    }
-
-    /// Of the groups, those that differ in nothing that the shorter table knows are one; in their order.
-    private static func summed(_ groups: UsageGroupSums, _ rows: PackedRows) -> [[SQLValue]] {
-        var sums: [[Int64]: (first: Int, amounts: [Int64])] = [:]
-        var order: [[Int64]] = []
-        for group in groups.first.indices {
-            let row = groups.first[group]
-            let key = [rows[row, UsagePlace.admittedAt] / microsecondsPerDay] + places.map { rows[row, $0] }
-            if sums[key] == nil { order.append(key) }
-            sums[key, default: (row, [Int64](repeating: 0, count: UsageGroupSums.width))].amounts.addSaturating(groups.sums(group))
-        }
-        return order.compactMap { key in
-            sums[key].map { values(rows, $0.first, places) + $0.amounts.map { .int($0) } }
-        }
-    }
 
     private static func add(_ c: any SQLConnection, _ table: String, _ keys: [String], _ groups: [[SQLValue]]) throws {
         guard c.dialect == .postgres else { return try c.executeEach(statement(table, keys, groups: 1), groups) }
@@ -95,14 +75,5 @@ package enum UsageDailyTable {
             INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES \(Conditions.places(groups, columns.count))
             ON CONFLICT (\(keys.joined(separator: ", "))) DO UPDATE SET \(updates.joined(separator: ", "))
             """
-    }
-}
-
-extension [Int64] {
-    fileprivate mutating func addSaturating(_ other: ArraySlice<Int64>) {
-        for (index, amount) in zip(indices, other) {
-            let (sum, overflow) = self[index].addingReportingOverflow(amount)
-            self[index] = overflow ? .max : sum
-        }
     }
 }

@@ -23,6 +23,30 @@ package struct UsageTimes: Hashable, Sendable {
 
     package static let utc = UsageTimes(stretches: [Stretch(from: 0, offset: 0)], months: [])
 
+    /// Whether its hours are those of UTC. From when on the first offset holds does not matter.
+    var changesAtWholeHours: Bool {
+        let hour = UsageHourlyTable.microsecondsPerHour
+        return stretches.allSatisfy { $0.offset % hour == 0 } && stretches.dropFirst().allSatisfy { $0.from % hour == 0 }
+    }
+
+    /// When days begin within a window, and where the clocks are put forward or back.
+    func midnights(from: Int64, to: Int64) -> [Int64] {
+        let day = UsageDailyTable.microsecondsPerDay
+        var found: [Int64] = []
+        for (index, stretch) in stretches.enumerated() {
+            let begin = index == 0 ? from : max(from, stretch.from)
+            let end = index + 1 < stretches.count ? min(to, stretches[index + 1].from) : to
+            guard begin < end else { continue }
+            found.append(begin)
+            var midnight = (begin + stretch.offset) / day * day - stretch.offset
+            while midnight < end {
+                if midnight > begin { found.append(midnight) }
+                midnight += day
+            }
+        }
+        return found
+    }
+
     /// Whether days are those of UTC.
     var isUTC: Bool { stretches.allSatisfy { $0.offset == 0 } }
 
@@ -85,10 +109,23 @@ package enum UsageDimension: Hashable, Sendable {
         }
     }
 
-    /// Instants that daily sums must not reach across: days in which one group ends and the next begins.
-    var borders: [Int64] {
-        if case .month(let times) = self { return times.months.map(\.start) }
-        return []
+    /// Whether the sums of hours tell it. Hours of a time zone that lies half an hour off are the records'.
+    var isHourly: Bool {
+        switch self {
+        case .column(let column): column.isHourly
+        case .hour(let times): times.changesAtWholeHours
+        case .day, .month: true
+        case .payer, .tag: false
+        }
+    }
+
+    /// Instants that sums of a window must not reach across: at which one group ends and the next begins.
+    func borders(from: Int64, to: Int64) -> [Int64] {
+        switch self {
+        case .month(let times): times.months.map(\.start)
+        case .day(let times): times.isUTC ? [] : times.midnights(from: from, to: to)
+        default: []
+        }
     }
 
     /// Its value.

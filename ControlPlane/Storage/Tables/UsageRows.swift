@@ -73,7 +73,7 @@ extension UsageRow {
 
 /// What the same sums count together, of records that were just stored.
 package struct UsageGroupSums: Sendable {
-    /// A record of each group; the groups in one order always, whatever the records' order was.
+    /// A record of each group, an hour's at most; the groups in one order always, whatever the records' order was.
     package private(set) var first: [Int] = []
     /// When the group's keys were used last, Unix milliseconds.
     package private(set) var lastUse: [Int64] = []
@@ -124,17 +124,38 @@ package struct UsageGroupSums: Sendable {
         return table
     }
 
-    private static func day(_ rows: PackedRows, _ row: Int) -> Int64 {
-        rows[row, UsagePlace.admittedAt] / UsageDailyTable.microsecondsPerDay
+    /// What has the same values at some places within the same time is one; as rows of a table, keys before sums, in one order always.
+    /// - Parameter length: of that time, microseconds.
+    func summed(_ rows: PackedRows, each length: Int64, _ places: [Int]) -> [[SQLValue]] {
+        var sums: [[Int64]: Int] = [:]
+        var found: [(first: Int, amounts: [Int64])] = []
+        for group in first.indices {
+            let row = first[group]
+            let key = [rows[row, UsagePlace.admittedAt] / length] + places.map { rows[row, $0] }
+            if let place = sums[key] {
+                found[place].amounts.addSaturating(self.sums(group))
+            } else {
+                sums[key] = found.count
+                found.append((row, Array(self.sums(group))))
+            }
+        }
+        return found.sorted { Self.precedes(rows, $0.first, $1.first, length, places) }.map { group in
+            [.int(rows[group.first, UsagePlace.admittedAt] / length)] + places.map { rows.value(group.first, $0) }
+                + group.amounts.map { .int($0) }
+        }
+    }
+
+    private static func hour(_ rows: PackedRows, _ row: Int) -> Int64 {
+        rows[row, UsagePlace.admittedAt] / UsageHourlyTable.microsecondsPerHour
     }
 
     private static func isSame(_ rows: PackedRows, _ a: Int, _ b: Int) -> Bool {
         for place in places where rows[a, place] != rows[b, place] { return false }
-        return day(rows, a) == day(rows, b)
+        return hour(rows, a) == hour(rows, b)
     }
 
     private static func hash(_ rows: PackedRows, _ row: Int) -> UInt64 {
-        var hash = UInt64(bitPattern: day(rows, row))
+        var hash = UInt64(bitPattern: hour(rows, row))
         for place in places { hash = (hash ^ UInt64(bitPattern: rows[row, place])) &* 0x9E37_79B9_7F4A_7C15 }
         return hash ^ hash >> 32
     }
@@ -170,17 +191,30 @@ package struct UsageGroupSums: Sendable {
 
     /// Two that add to the same sums at once take them in the same order, and so wait instead of blocking each other.
     private mutating func order(_ rows: PackedRows) {
-        let days = first.map { Self.day(rows, $0) }
-        let sorted = first.indices.sorted { a, b in
-            if days[a] != days[b] { return days[a] < days[b] }
-            for place in Self.places where rows[first[a], place] != rows[first[b], place] {
-                let (one, other) = (rows[first[a], place], rows[first[b], place])
-                return rows.kinds[place] == .int ? one < other : rows.precedes(one, other)
-            }
-            return false
+        let sorted = first.indices.sorted {
+            Self.precedes(rows, first[$0], first[$1], UsageHourlyTable.microsecondsPerHour, Self.places)
         }
         amounts = sorted.flatMap { sums($0) }
         lastUse = sorted.map { lastUse[$0] }
         first = sorted.map { first[$0] }
+    }
+
+    private static func precedes(_ rows: PackedRows, _ a: Int, _ b: Int, _ length: Int64, _ places: [Int]) -> Bool {
+        let times = (rows[a, UsagePlace.admittedAt] / length, rows[b, UsagePlace.admittedAt] / length)
+        if times.0 != times.1 { return times.0 < times.1 }
+        for place in places where rows[a, place] != rows[b, place] {
+            let (one, other) = (rows[a, place], rows[b, place])
+            return rows.kinds[place] == .int ? one < other : rows.precedes(one, other)
+        }
+        return false
+    }
+}
+
+extension [Int64] {
+    fileprivate mutating func addSaturating(_ other: ArraySlice<Int64>) {
+        for (index, amount) in zip(indices, other) {
+            let (sum, overflow) = self[index].addingReportingOverflow(amount)
+            self[index] = overflow ? .max : sum
+        }
     }
 }

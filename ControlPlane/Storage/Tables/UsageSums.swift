@@ -67,9 +67,9 @@ package struct UsageGroups: Sendable, Hashable {
     package init() {}
 }
 
-/// Sums of whole days come from `usage_daily` (or its detailed sister), the rest from the records: the broken days at a window's ends, days
-/// in which a month of the reader's begins, and everything that the daily sums do not know. All is read in one view of the database, so
-/// every record counts once.
+/// Sums of whole days come from `usage_daily` (or its detailed sister), of whole hours from `usage_hourly`, and the rest from the records:
+/// broken days or hours at a window's ends and where a month or day of the reader's begins, and everything that the sums do not know. All is
+/// read in one view of the database, so every record counts once.
 package struct UsageSumsQuery: Sendable {
     package enum Order: Sendable, Hashable {
         /// By the groups' values.
@@ -119,7 +119,7 @@ package struct UsageSumsQuery: Sendable {
 
     private func rows(_ c: any SQLConnection) throws -> [UsageSums] {
         var arguments = Conditions()
-        let sources = sources(&arguments, c)
+        let sources = try sources(&arguments, c)
         let sums = UsageSums.columns.flatMap { name, _ in
             ["SUM(\(name) / \(Self.half)) AS \(name)_high", "SUM(\(name) % \(Self.half)) AS \(name)_low"]
         }
@@ -137,7 +137,7 @@ package struct UsageSumsQuery: Sendable {
 
     private func count(_ c: any SQLConnection) throws -> Int64 {
         var arguments = Conditions()
-        let sources = sources(&arguments, c)
+        let sources = try sources(&arguments, c)
         let list = groups.joined(separator: ", ")
         return try c.first(
             "SELECT COUNT(*) AS groups FROM (SELECT \(list) FROM (\(sources)) AS usage GROUP BY \(list)) AS counted", arguments.arguments
@@ -157,21 +157,54 @@ package struct UsageSumsQuery: Sendable {
     // MARK: Where it is read
 
     /// The SELECTs that are united; their arguments go to `arguments`.
-    private func sources(_ arguments: inout Conditions, _ c: any SQLConnection) -> String {
+    private func sources(_ arguments: inout Conditions, _ c: any SQLConnection) throws -> String {
         let day = UsageDailyTable.microsecondsPerDay
         let first = filter.from == 0 ? 0 : (filter.from - 1) / day + 1
         // Without an end it reaches further than any record.
         let end = filter.to == .max ? Int64.max : max(0, filter.to) / day
-        guard first < end, detail < .records else { return records(filter.from, filter.to, &arguments, c) }
+        guard first < end, detail < .records else {
+            return try broken([(filter.from, filter.to)], &arguments, c).joined(separator: Self.unites)
+        }
         var parts: [(from: Int64, to: Int64)] = []
         if filter.from < first * day { parts.append((filter.from, first * day)) }
-        let broken = Set(dimensions.flatMap(\.borders).filter { $0 % day != 0 }.map { $0 / day }.filter { first <= $0 && $0 < end })
+        let borders = borders(from: filter.from, to: filter.to)
+        let broken = Set(borders.filter { $0 % day != 0 }.map { $0 / day }.filter { first <= $0 && $0 < end })
         for number in broken.sorted() { parts.append((number * day, (number + 1) * day)) }
         if end < .max, end * day < filter.to { parts.append((end * day, filter.to)) }
-        var sources = [daily(first, end, without: broken.sorted(), &arguments, c)]
-        for part in parts { sources.append(records(part.from, part.to, &arguments, c)) }
-        return sources.joined(separator: " UNION ALL ")
+        let days = daily(first, end, without: broken.sorted(), &arguments, c)
+        return try ([days] + self.broken(parts, &arguments, c)).joined(separator: Self.unites)
     }
+
+    private func borders(from: Int64, to: Int64) -> [Int64] { dimensions.flatMap { $0.borders(from: from, to: to) } }
+
+    /// Of times that the daily sums do not tell.
+    private func broken(_ parts: [(from: Int64, to: Int64)], _ arguments: inout Conditions, _ c: any SQLConnection) throws -> [String] {
+        guard filter.values.keys.allSatisfy(\.isHourly), dimensions.allSatisfy(\.isHourly),
+            parts.contains(where: { $0.to - $0.from >= UsageHourlyTable.microsecondsPerHour }),
+            let hours = try UsageHours(c, parts.sorted { $0 < $1 }, tenantID: filter[.tenant])
+        else { return parts.map { records($0.from, $0.to, &arguments, c) } }
+        return parts.flatMap { part in
+            hours.parts(from: part.from, to: part.to, borders: borders(from: part.from, to: part.to)).map { piece in
+                switch piece {
+                case .hours(let from, let to): hourly(from, to, &arguments, c)
+                case .records(let from, let to): records(from, to, &arguments, c)
+                }
+            }
+        }
+    }
+
+    private func hourly(_ from: Int64, _ to: Int64, _ arguments: inout Conditions, _ c: any SQLConnection) -> String {
+        let groups = named(time: "hour * \(UsageHourlyTable.microsecondsPerHour)", &arguments, c)
+        var conditions = Conditions(continuing: arguments)
+        conditions.add("hour >= ?", .int(from))
+        conditions.add("hour < ?", .int(to))
+        filter.addValues(to: &conditions, c)
+        arguments = Conditions(continuing: conditions)
+        return "SELECT \((groups + Self.ofSums).joined(separator: ", ")) FROM usage_hourly \(conditions.clause)"
+    }
+
+    private static let unites = " UNION ALL "
+    private static let ofSums = UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
 
     private func daily(
         _ first: Int64, _ end: Int64, without broken: [Int64], _ arguments: inout Conditions, _ c: any SQLConnection
@@ -183,9 +216,8 @@ package struct UsageSumsQuery: Sendable {
         for day in broken { conditions.add("day <> ?", .int(day)) }
         filter.addValues(to: &conditions, c)
         arguments = Conditions(continuing: conditions)
-        let sums = UsageDailyTable.sums.map(\.column) + ["CASE WHEN status = 2 THEN requests ELSE 0 END AS failed"]
         let table = detail == .details ? "usage_daily_detail" : "usage_daily"
-        return "SELECT \((groups + sums).joined(separator: ", ")) FROM \(table) \(conditions.clause)"
+        return "SELECT \((groups + Self.ofSums).joined(separator: ", ")) FROM \(table) \(conditions.clause)"
     }
 
     private func records(_ from: Int64, _ to: Int64, _ arguments: inout Conditions, _ c: any SQLConnection) -> String {
