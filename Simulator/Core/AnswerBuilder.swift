@@ -13,6 +13,10 @@ struct AnswerBuilder {
     var wording: [String]?
     /// Unix seconds, for a date in `retry-after`.
     var now: Int64 = 1_750_000_000
+    /// Of a response: its own, and that of the one that it goes on from.
+    var responseID = "resp_simulator"
+    var previousID: String?
+    var stores = true
     /// What a provider that leaks names in its errors.
     var credential = ""
 

@@ -62,6 +62,8 @@ final class Router {
                 return messages(content, counts: path.count > 9, bytes, head)
             } else if equals(path, "/responses") {
                 return responses(body.range.map { Array(bytes[$0]) } ?? body.decoded, bytes, head)
+            } else if startsWith(path, "/responses/") {
+                return keptResponse("POST", path, bytes, head)
             } else if startsWithControl(path) {
                 return control(get: false, bytes, head)
             } else {
@@ -75,7 +77,9 @@ final class Router {
         case .get:
             if startsWithControl(path) { return control(get: true, bytes, head) }
             guard isAuthorised(bytes, head) else { return refusal(401) }
+            if startsWith(path, "/responses/") { return keptResponse("GET", path, bytes, head) }
             return models(String(decoding: path, as: UTF8.self))
+        case .delete where startsWith(path, "/responses/"): return keptResponse("DELETE", path, bytes, head)
         default: return refusal(405)
         }
     }
@@ -153,11 +157,61 @@ final class Router {
         Array(request.model.utf8).withUnsafeBytes { remember(model: $0) }
         var key = AnswerKey(operation: .responses, stream: request.stream, maximumTokens: request.maximumTokens)
         key.tool = request.tool
-        guard let prepared = answer(key, words: 0, credential: { credential(bytes, head) }) else { return refusal(404) }
+        let prepared: PreparedAnswer
+        if Script(model: lastModel)?.keeps == true {
+            do throws(ResponsesRequest.Refusal) {
+                prepared = try kept(request, key, credential(bytes, head))
+            } catch {
+                return .control(ControlEndpoints.response(status: error.status, body: error.json))
+            }
+        } else {
+            guard let made = answer(key, words: 0, credential: { credential(bytes, head) }) else { return refusal(404) }
+            prepared = made
+        }
         let ticket =
             shared.ledger.isEnabled
             ? shared.ledger.begin(requestID: requestID(bytes, head), operation: .responses, model: lastModel, stream: key.stream) : nil
         return .answer(afterChance(prepared, key), ticket)
+    }
+
+    /// A response that the account keeps, or one that goes on from such a one: what that had of tokens counts as input again.
+    private func kept(
+        _ request: ResponsesRequest, _ key: AnswerKey, _ credential: String
+    ) throws(ResponsesRequest.Refusal) -> PreparedAnswer {
+        var script = Script(model: lastModel) ?? Script()
+        if let maximum = key.maximumTokens { script = script.limited(toOutputTokens: maximum) }
+        if let previous = request.previous {
+            guard let before = shared.keptResponses.find(previous, credential) else {
+                throw ResponsesRequest.Refusal(
+                    message: "Previous response with id '\(previous)' not found.", param: "previous_response_id",
+                    code: "previous_response_not_found")
+            }
+            script.inputTokens += before.tokens
+        }
+        let id = shared.keptResponses.newID()
+        var builder = AnswerBuilder(script: script, model: lastModel, key: key)
+        (builder.responseID, builder.previousID, builder.stores) = (id, request.previous, request.stores)
+        if request.stores {
+            let whole = builder.responsesDocument
+            shared.keptResponses.keep(
+                .init(
+                    credential: credential, document: whole.before + whole.text + whole.after, input: request.input,
+                    tokens: script.inputTokens + script.outputTokens), as: id)
+        }
+        return PreparedAnswer(builder.build(), script)
+    }
+
+    private func keptResponse(
+        _ method: String, _ path: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser
+    ) -> Decision {
+        guard isAuthorised(bytes, head) else { return refusal(401) }
+        do throws(ResponsesRequest.Refusal) {
+            let reply = try shared.keptResponses.respond(
+                method: method, String(decoding: path.dropFirst(11), as: UTF8.self), credential(bytes, head))
+            return .control(ControlEndpoints.response(status: reply.status, body: reply.body))
+        } catch {
+            return .control(ControlEndpoints.response(status: error.status, body: error.json))
+        }
     }
 
     private func media(

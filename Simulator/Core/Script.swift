@@ -57,6 +57,7 @@
 /// | `badjson` `badchunk` `badhead` | broken JSON, a broken chunk size, a broken head |
 /// | `bigheadN` | N KiB of extra header fields |
 /// | `cachehourN` | tokens of `cachewriteN` that stay for an hour (Messages) |
+/// | `kept` | responses are kept: they can be fetched, deleted and gone on from, with the credential that made them |
 /// | `strict` | refuse what OpenAI's API refuses of a chat with tools, as `callN` does; Messages are always read so |
 /// | `callN` | a request with tools is answered with N calls of the first one, unless its last message answers calls |
 /// | `pauseturn` `refusal` | the answer ends for that reason (Messages) |
@@ -152,6 +153,8 @@ package struct Script: Hashable, Sendable {
     package var errorMidAfter: Int?
     package var cacheHourTokens: Int64 = 0
     package var calls = 0
+    /// Responses are kept.
+    package var keeps = false
     /// Why a Messages answer ended, in place of what its content says.
     package var stopReason: String?
     package var sendsPings = false
@@ -278,6 +281,7 @@ package struct Script: Hashable, Sendable {
             case ("badhead", nil): breaksHead = true
             case ("bighead", let n?) where n <= 4096: extraHeadKiB = Int(n)
             case ("cachehour", let n?): cacheHourTokens = n
+            case ("kept", nil): keeps = true
             case ("call", let n?) where n <= 64: calls = Int(n)
             case ("strict", nil): break
             case ("pauseturn", nil): stopReason = "pause_turn"

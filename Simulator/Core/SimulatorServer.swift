@@ -30,6 +30,7 @@ final class Shared: Sendable {
     let ledger: Ledger
     let answers = Answers()
     let managedKeys: ManagedKeys
+    let keptResponses = KeptResponses()
     let requests = Atomic<UInt64>(0)
     let connectionsOpened = Atomic<Int>(0)
     let connectionsOpen = Atomic<Int>(0)

@@ -45,7 +45,7 @@ package enum RequestMember: UInt8, Sendable, CaseIterable {
     case model, stream, streamOptions, includeUsage, maxTokens, maxCompletionTokens, n
     case messages, input, prompt, tools, user, serviceTier, bestOf
     // Of Messages and Responses.
-    case system, instructions, maxOutputTokens, previousResponseID, store, background
+    case system, instructions, maxOutputTokens, previousResponseID, conversation, store, background
 
     package var name: StaticString {
         switch self {
@@ -67,6 +67,7 @@ package enum RequestMember: UInt8, Sendable, CaseIterable {
         case .instructions: "instructions"
         case .maxOutputTokens: "max_output_tokens"
         case .previousResponseID: "previous_response_id"
+        case .conversation: "conversation"
         case .store: "store"
         case .background: "background"
         }
@@ -77,6 +78,7 @@ package enum RequestMember: UInt8, Sendable, CaseIterable {
         case .model, .user, .serviceTier, .instructions, .previousResponseID: "a string"
         case .stream, .includeUsage, .store, .background: "a boolean"
         case .streamOptions: "an object"
+        case .conversation: "a string or an object"
         case .maxTokens, .maxCompletionTokens, .n, .bestOf, .maxOutputTokens: "an integer"
         case .messages, .tools: "an array"
         case .input, .prompt, .system: "a string or an array"

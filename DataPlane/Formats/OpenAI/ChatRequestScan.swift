@@ -108,6 +108,9 @@ package enum ChatRequestScan {
             let isString = cursor.current == 0x22
             try cursor.skipValue()
             if isString { members.previousResponseID = (start &+ 1)..<(cursor.at &- 1) }
+        case .conversation:
+            members.namesConversation = cursor.current != 0x6E
+            try cursor.skipValue()
         case .store, .background:
             let first = cursor.current
             try cursor.skipValue()

@@ -43,6 +43,7 @@ enum MemberName {
             return ByteScan.equals(base, start, count, "background") ? .background : nil
         case 12:
             if ByteScan.equals(base, start, count, "service_tier") { return .serviceTier }
+            if ByteScan.equals(base, start, count, "conversation") { return .conversation }
             return ByteScan.equals(base, start, count, "instructions") ? .instructions : nil
         case 14: return ByteScan.equals(base, start, count, "stream_options") ? .streamOptions : nil
         case 17: return ByteScan.equals(base, start, count, "max_output_tokens") ? .maxOutputTokens : nil

@@ -64,6 +64,8 @@ package struct RequestMembers: Sendable, Equatable {
     package var maxOutputTokensNull: Range<Int>?
     /// Between the quotes.
     package var previousResponseID: Range<Int>?
+    /// Some conversation of the provider's is named, in whichever form.
+    package var namesConversation = false
     package var store: Given<Bool>?
     package var background: Given<Bool>?
     /// Where the value of `max_tokens` and `max_completion_tokens` lies when it is null.

@@ -22,6 +22,11 @@ package struct UpstreamEdits: Sendable {
         edits.append(SpliceEdit(range: model.value, replacement: quoted))
     }
 
+    /// Goes on from another response. Does nothing when the request goes on from none.
+    package mutating func setPreviousResponse(_ id: [UInt8]) {
+        if let range = members.previousResponseID { edits.append(SpliceEdit(range: range, replacement: id)) }
+    }
+
     /// Asks for usage in the stream. Returns whether the client had not, so that the usage is to be removed from what it sees.
     package mutating func askForUsage() -> Bool {
         if members.includesUsage { return false }

@@ -32,6 +32,11 @@ package struct StreamUsageMeter: Sendable {
     /// An event was larger than `maxEventBytes` and was not read.
     package private(set) var sawOversize = false
 
+    /// Who keeps responses for tenants has to know the response's own identifier: it is looked for in the opening events.
+    package let learnsID: Bool
+    /// As the provider says it, still escaped; nil until an event has said it.
+    package private(set) var responseID: [UInt8]?
+
     private var tally = UsageTally()
     /// Beside the usage: the tier that served it, and how often the provider searched for it.
     private var serviceTier: ServiceTier?
@@ -56,7 +61,8 @@ package struct StreamUsageMeter: Sendable {
     package typealias Emit = (UnsafeRawBufferPointer) -> Void
 
     /// - Parameter mode: `.strip` is for chat completions alone.
-    package init(_ dialect: Dialect = .openAI, mode: Mode, hidden: HiddenTexts = .none) {
+    package init(_ dialect: Dialect = .openAI, mode: Mode, hidden: HiddenTexts = .none, learnsID: Bool = false) {
+        self.learnsID = learnsID
         self.dialect = dialect
         self.mode = mode
         self.hidden = hidden
@@ -166,6 +172,12 @@ package struct StreamUsageMeter: Sendable {
         if carry.count &+ limit &- start > Self.maxEventBytes {
             sawOversize = true
             isSkipping = true
+            if learnsID, responseID == nil {
+                responseID =
+                    carry.isEmpty
+                    ? ResponseIDs.begun(UnsafeRawBufferPointer(start: base + start, count: limit &- start))
+                    : carry.withUnsafeBytes { ResponseIDs.begun($0) }
+            }
             if emits {
                 carry.withUnsafeBytes(emit)
                 Self.send(base, start, limit, to: emit)
@@ -271,6 +283,9 @@ package struct StreamUsageMeter: Sendable {
         if event.textBytes > 0 { contentEvents &+= 1 }
         if event.kind != .opening { isTelling = true }
         if event.isSearch { searches &+= 1 }
+        if learnsID, responseID == nil, let range = event.responseID {
+            responseID = Array(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+        }
         if let tier = event.serviceTier { serviceTier = tier }
         if let usage = event.usage {
             let stated = UnsafeRawBufferPointer(start: base + usage.lowerBound, count: usage.count)

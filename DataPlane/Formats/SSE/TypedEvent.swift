@@ -23,6 +23,8 @@ struct TypedEvent {
     private(set) var usage: Range<Int>?
     /// Value of the `error` of a failed response.
     private(set) var responseError: Range<Int>?
+    /// Of a response: its `id`, between the quotes.
+    private(set) var responseID: Range<Int>?
     /// Raw bytes of generated text.
     private(set) var textBytes = 0
     /// The provider has searched for the answer.
@@ -47,7 +49,7 @@ struct TypedEvent {
                 case .delta: delta = range
                 case .usage: if first == 0x7B { self.usage = range }
                 case .whole: if first == 0x7B { whole = range }
-                case .error, .text, .tier, nil: break
+                case .error, .text, .tier, .id, nil: break
                 }
             }
             cursor.skipWhitespace()
@@ -72,6 +74,7 @@ struct TypedEvent {
             switch Self.name(cursor.base, name.range) {
             case .usage: if first == 0x7B { self.usage = value..<cursor.at }
             case .error: if first != 0x6E { self.responseError = value..<cursor.at }
+            case .id: if first == 0x22 { self.responseID = (value &+ 1)..<(cursor.at &- 1) }
             case .tier:
                 guard first == 0x22 else { break }
                 let text = UnsafeRawBufferPointer(start: cursor.base + (value &+ 1), count: cursor.at &- value &- 2)
@@ -96,11 +99,12 @@ struct TypedEvent {
         return bytes
     }
 
-    private enum Name { case type, delta, usage, whole, error, text, tier }
+    private enum Name { case type, delta, usage, whole, error, text, tier, id }
 
     private static func name(_ base: UnsafeRawPointer, _ range: Range<Int>) -> Name? {
         func equals(_ text: StaticString) -> Bool { ByteScan.equals(base, range.lowerBound, range.count, text) }
         switch range.count {
+        case 2: return equals("id") ? .id : nil
         case 4: return equals("type") ? .type : equals("text") ? .text : nil
         case 5: return equals("delta") ? .delta : equals("usage") ? .usage : equals("error") ? .error : nil
         case 7: return equals("message") ? .whole : nil

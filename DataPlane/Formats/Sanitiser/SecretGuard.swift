@@ -14,8 +14,14 @@ package struct SecretPattern: Sendable, Equatable {
     package init?(_ secret: String) {
         let bytes = Array(secret.utf8)
         guard bytes.count >= Self.minBytes else { return nil }
+        self.init(bytes: bytes)
+    }
+
+    /// Any bytes that are looked for, of whatever length; nil for none.
+    package init?(bytes: [UInt8]) {
+        guard let anchor = bytes.indices.min(by: { Self.frequency(bytes[$0]) < Self.frequency(bytes[$1]) }) else { return nil }
         self.bytes = bytes
-        anchor = bytes.indices.min { Self.frequency(bytes[$0]) < Self.frequency(bytes[$1]) } ?? 0
+        self.anchor = anchor
     }
 
     /// How often a byte stands in JSON that holds text in a language of Latin letters, roughly.
@@ -31,16 +37,20 @@ package struct SecretPattern: Sendable, Equatable {
 }
 
 /// Keeps the credential that was sent to a provider out of what the provider's answer brings to the caller, also where it is cut between
-/// two pieces. It is masked by as many stars, so that a length announced before stays true; all other bytes pass as they are.
+/// two pieces. It is masked by as many stars, so that a length announced before stays true; all other bytes pass as they are. What else must not
+/// reach the caller can have another text put in its place.
 package struct SecretGuard: Sendable {
     private let pattern: SecretPattern
+    private let replacement: [UInt8]
     /// The end of what has come that may be the beginning of the secret.
     private var held: [UInt8] = []
     /// The secret was in the answer.
     package private(set) var hasMasked = false
 
-    package init(_ pattern: SecretPattern) {
+    /// - Parameter replacement: nil: as many stars.
+    package init(_ pattern: SecretPattern, replacement: [UInt8]? = nil) {
         self.pattern = pattern
+        self.replacement = replacement ?? [UInt8](repeating: UInt8(ascii: "*"), count: pattern.bytes.count)
     }
 
     /// Whether the next piece can be passed on as it is, as nearly every one can. Neither holds nor masks anything.
@@ -71,7 +81,7 @@ package struct SecretGuard: Sendable {
         var at = 0
         while let match = find(base, from: at, limit: bytes.count) {
             if match > at { emit(UnsafeRawBufferPointer(start: base + at, count: match &- at)) }
-            [UInt8](repeating: UInt8(ascii: "*"), count: pattern.bytes.count).withUnsafeBytes(emit)
+            replacement.withUnsafeBytes(emit)
             hasMasked = true
             at = match &+ pattern.bytes.count
         }

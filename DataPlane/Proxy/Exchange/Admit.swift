@@ -3,6 +3,7 @@ import Formats
 import NIOCore
 import Primitives
 import Telemetry
+import Trust
 
 /// Proof that a request may be sent, and all that its attempts need to know of it: its caller is known, its model exists, is visible and
 /// routed, and the caller's scopes allow it; and what it holds of its budgets (`ReserveBudget`).
@@ -16,7 +17,7 @@ final class Admission {
     private(set) var model: CompiledModel
     private(set) var route: CompiledRoute
     /// Names of models that may still serve it, the next one last.
-    private(set) var fallbacks: [String]
+    var fallbacks: [String]
     let capability: RequestTarget.Capability
     let isStreaming: Bool
     let clientWantsUsage: Bool
@@ -29,6 +30,12 @@ final class Admission {
     let forward: Forward?
     /// Images, sound, moderation.
     let media: MediaCall?
+    /// A response that a provider keeps is asked for.
+    let kept: KeptCall?
+    /// The response that it goes on from, in whose account it has to be served.
+    var previous: ResourceIDs.Place?
+    /// The one credential that it may be sent with; nil: any of its endpoint's.
+    var onlyCredential: String?
     let traceID: TraceID
     let requestID: RequestID
     /// Unix microseconds.
@@ -73,6 +80,7 @@ final class Admission {
         self.admittedAt = admittedAt
         snapshot = asked.snapshot
         forward = nil
+        kept = nil
         media = asked.media
         capability = asked.capability
         forwardedLines = asked.forwardedLines
@@ -113,6 +121,7 @@ final class Admission {
         snapshot = asked.snapshot
         capability = .forward
         media = nil
+        kept = nil
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
         traceID = asked.traceID
@@ -124,6 +133,40 @@ final class Admission {
         serviceTier = .standard
         plan = RoutePlan(route, random: requestID.low)
     }
+
+    /// What is asked of a thing that a provider keeps, at the endpoint where it is.
+    init(
+        _ kept: KeptCall, _ capability: RequestTarget.Capability, _ asked: Asked, _ caller: Caller, _ config: CompiledConfig,
+        _ model: CompiledModel, _ target: CompiledTarget, _ nothing: ByteBuffer, requestID: RequestID, at admittedAt: Int64
+    ) {
+        self.caller = caller
+        self.config = config
+        self.model = model
+        self.requestID = requestID
+        self.admittedAt = admittedAt
+        self.kept = kept
+        self.capability = capability
+        requested = model
+        forward = kept.forward
+        body = nothing
+        members = RequestMembers()
+        fallbacks = []
+        route = CompiledRoute(id: model.route?.id ?? "", targets: [target], maxAttempts: 1)
+        snapshot = asked.snapshot
+        media = nil
+        forwardedLines = asked.forwardedLines
+        dialectLines = []
+        traceID = asked.traceID
+        isStreaming = false
+        clientWantsUsage = true
+        requestBytes = 0
+        estimatedInputTokens = 0
+        serviceTier = .standard
+        plan = RoutePlan(route, random: requestID.low)
+    }
+
+    /// Nothing is charged for it, whatever the price.
+    var isFree: Bool { capability == .countTokens || capability == .storedResponses }
 
     /// The most tokens that its images and documents may be beside its bytes. Read anew each time: only budgets ask.
     var worstMediaTokens: Int64 {
@@ -227,6 +270,7 @@ enum Admit {
         _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer
     ) throws(Rejection) -> Named {
         let members = if let media = asked.media { try media.scan(body) } else { try caller.dialect.scan(body) }
+        if caller.dialect == .responses { try checkState(members, body) }
         let capability = asked.capability
         let model: CompiledModel
         if let name = members.model {
@@ -253,6 +297,9 @@ enum Admit {
             asked, caller, config, named.model, named.route, named.members, body, requestID: requestID, at: admittedAt)
         if admission.serviceTier != .standard { try checkServiceTier(admission.serviceTier, named.route, admittedAt / 1000) }
         if let choice = asked.choice { try admission.take(choice) }
+        if caller.dialect == .responses, let name = named.members.previousResponseID {
+            try admission.goOn(from: body.withUnsafeReadableBytes { Array($0[name]) })
+        }
         return admission
     }
 
@@ -276,7 +323,6 @@ enum Admit {
         if caller.dialect == .messages, capability == .chat, members.maxTokens == nil {
             throw .badRequest("missing_required_parameter", "max_tokens: Field required", param: "max_tokens")
         }
-        if caller.dialect == .responses { try checkState(members) }
     }
 
     /// The answer's bound, by whichever name, is not above what the model writes.
@@ -356,18 +402,25 @@ enum Admit {
         return excess(admission.members, admission.body, model, admission.capability, bytes) == nil
     }
 
-    /// What a provider keeps between requests is its account's, which all tenants of this gateway share: a response is found again by whoever
-    /// knows its id. So conversations are carried whole.
-    private static func checkState(_ members: RequestMembers) throws(Rejection) {
-        if members.previousResponseID != nil {
+    /// What a provider keeps between requests is its account's, which all tenants of this gateway share: whoever knows an id finds it again. So only
+    /// what has a name of the tenant's own can be gone on from: a response.
+    private static func checkState(_ members: RequestMembers, _ body: ByteBuffer) throws(Rejection) {
+        if members.namesConversation {
             throw .badRequest(
-                "unsupported", "This gateway keeps no responses. Send the conversation's items as input, in place of previous_response_id.",
-                param: "previous_response_id")
+                "unsupported", "This gateway keeps no conversations. Send the conversation's items as input, in place of conversation.",
+                param: "conversation")
         }
         if members.background?.value == true {
             throw .badRequest(
-                "unsupported", "This gateway keeps no responses, so none can be fetched later: background has to be false.",
-                param: "background")
+                "unsupported", "This gateway runs nothing in the background: background has to be false.", param: "background")
+        }
+        guard let input = members.input else { return }
+        let reference = body.withUnsafeReadableBytes { ResponseIDs.reference(in: UnsafeRawBufferPointer(rebasing: $0[input])) }
+        if let reference {
+            throw .badRequest(
+                "unsupported",
+                "This gateway hands on no references to items that a provider keeps. Send the item itself, or go on from its response by "
+                    + "previous_response_id.", param: "input[\(reference)]")
         }
     }
 

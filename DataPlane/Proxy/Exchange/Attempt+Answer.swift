@@ -28,6 +28,8 @@ extension Attempt {
         var isDamaged = false
         /// Keeps the credential out of what the caller receives.
         var keeper: SecretGuard?
+        /// Puts the tenant's own names in the place of the provider's ids; nil where nothing is kept.
+        var names: ResponseNames?
         /// Keeps what is of the inside out of it, where the channel's workflow says so.
         var sanitiser: AnswerGuard?
     }
@@ -63,6 +65,7 @@ extension Attempt {
         if let level = admission.config.plan(of: admission.caller.channel).sanitiser {
             opening.sanitiser = loop.answerPatterns(of: candidate.endpoint, isStrict: level == .strict).map { AnswerGuard($0) }
         }
+        opening.names = admission.names(for: candidate)
         opening.keeper = candidate.credential?.pattern(at: candidate.endpoint).map { SecretGuard($0) }
         state = .deciding
         if decodes(head) { return }
@@ -170,7 +173,7 @@ extension Attempt {
             write(BodyKind.sniff(all) == .eventStream ? .stream : .none)
             forward(all)
             opening.isJudged = true
-        } else if admission.forward != nil {
+        } else if admission.forward != nil, admission.kept == nil {
             // It is the caller's to judge; it is read along where there is something to be read.
             switch BodyKind.sniff(all) {
             case .eventStream: write(.stream)
@@ -192,7 +195,7 @@ extension Attempt {
                 write(.stream)
                 forward(all)
                 judge(all)
-            case .json where translation != nil:
+            case .json where translation != nil || opening.names != nil:
                 opening.assembly = Assembly(nil)
                 meter.beginDocument(dialect)
                 assemble(all)
@@ -236,7 +239,8 @@ extension Attempt {
             // Usage that the caller did not ask for is taken out again; a translation needs all of it.
             let strips = dialect == .openAI && admission.isStreaming && !admission.clientWantsUsage && translation == nil
             translatedStream = translation?.stream()
-            meter.beginStream(dialect, strips ? .strip : .observe, loop.hiddenTexts(of: candidate))
+            meter.beginStream(
+                dialect, strips ? .strip : .observe, loop.hiddenTexts(of: candidate), learnsID: opening.names != nil)
         }
         opening.isWritten = true
         sink.begin(head)
@@ -249,6 +253,7 @@ extension Attempt {
             if gathered.capacity == 0 { swap(&gathered, &loop.spareBytes) }
             if translatedStream == nil {
                 meter.relay(bytes) { gathered.append(contentsOf: $0) }
+                if let names = opening.names, !names.hasLearnt, let id = meter.responseID { names.learn(id) }
             } else {
                 meter.relay(bytes) { gathered.append(contentsOf: translatedStream?.consume($0) ?? []) }
             }
@@ -279,6 +284,7 @@ extension Attempt {
     }
 
     private func finishGuards() {
+        if let rest = opening.names?.finish(), !rest.isEmpty { rest.withUnsafeBytes { sendNamed($0) } }
         if let rest = opening.sanitiser?.finish(), !rest.isEmpty { rest.withUnsafeBytes { sendSanitised($0) } }
         if opening.sanitiser?.hasMasked == true { loop.metrics.sanitised &+= 1 }
         opening.keeper?.finish { sink.write($0) }
@@ -289,6 +295,11 @@ extension Attempt {
     private func isWithoutSecret(_ bytes: UnsafeRawBufferPointer) -> Bool { opening.keeper?.isClean(bytes) ?? true }
 
     private func send(_ bytes: UnsafeRawBufferPointer) {
+        guard let named = opening.names?.pass(bytes) else { return sendNamed(bytes) }
+        if !named.isEmpty { named.withUnsafeBytes { sendNamed($0) } }
+    }
+
+    private func sendNamed(_ bytes: UnsafeRawBufferPointer) {
         guard let passed = opening.sanitiser?.pass(bytes) else { return sendSanitised(bytes) }
         if !passed.isEmpty { passed.withUnsafeBytes { sendSanitised($0) } }
     }
@@ -395,6 +406,7 @@ extension Attempt {
             var body = try assembly.assembler?.finish() ?? assembly.document
             meter.finish { _ in }
             if assembly.assembler == nil, !isAnswer(body) { return }
+            if let names = opening.names { body = names.document(body) }
             if let translation {
                 do throws(StreamError) {
                     body = try translation.document(body)
@@ -423,6 +435,8 @@ extension Attempt {
             opening.problem = .unusable("the body is not whole JSON")
             return false
         }
+        // A response that is kept may hold nothing, or the error that it ended with.
+        if admission.kept != nil { return true }
         body.withUnsafeBytes { settle(AnswerOpening.read($0, isEnd: true, in: dialect, hiding: loop.hiddenTexts(of: candidate))) }
         return opening.problem == nil
     }

@@ -36,8 +36,8 @@ extension Attempt {
 
     /// - Parameter always: also where no tokens were used, for a price per request.
     private func charge(_ outcome: inout AttemptOutcome, always: Bool) {
+        if admission.isFree { return }
         if admission.forward != nil { return chargeAsStated(&outcome) }
-        if admission.capability == .countTokens { return }
         guard let price else {
             outcome.flags.insert(.priceMissing)
             return
@@ -60,14 +60,14 @@ extension Attempt {
         }
     }
 
-    /// The one in force when the request was admitted. Counting tokens is free, whatever a request costs.
+    /// The one in force when the request was admitted. Counting tokens is free, and looking at what is kept, whatever a request costs.
     var price: CompiledPrice? {
-        admission.capability == .countTokens ? nil : candidate.target.price(atMilliseconds: admission.admittedAt / 1000)
+        admission.isFree ? nil : candidate.target.price(atMilliseconds: admission.admittedAt / 1000)
     }
 
     /// What the meter read, or an estimate where the provider served something and did not say how much.
     private func measured() -> (TokenUsage, UsageFlags) {
-        if admission.capability == .countTokens { return (TokenUsage(), []) }
+        if admission.isFree { return (TokenUsage(), []) }
         let reading = meter.reading
         if let media = admission.media { return media.usage(reading, of: self) }
         guard reading.present else {

@@ -1,6 +1,7 @@
 import Formats
 import NIOCore
 import Primitives
+import Trust
 
 // MARK: The request side
 
@@ -30,10 +31,11 @@ extension Dialect {
         let target = candidate.target
         let renames = target.upstreamModelBytes != admission.requested.nameBytes || admission.members.model == nil
         let bound = candidate.boundName == nil ? nil : admission.writtenOutputBound
-        guard renames || candidate.asksForUsage || bound != nil else { return [] }
+        guard renames || candidate.asksForUsage || bound != nil || admission.previous != nil else { return [] }
         var edits = UpstreamEdits(admission.members)
         if renames { edits.setModel(target.upstreamModel) }
         if candidate.asksForUsage { _ = edits.askForUsage() }
+        if let previous = admission.previous { edits.setPreviousResponse(previous.id) }
         // No answer may cost more than was reserved for it.
         if let bound, let name = candidate.boundName { edits.limitOutput(to: bound, as: name) }
         return edits.sorted()

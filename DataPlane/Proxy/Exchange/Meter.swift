@@ -23,10 +23,14 @@ struct ResponseMeter {
         shape = .document
     }
 
-    mutating func beginStream(_ dialect: Dialect, _ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts) {
-        stream = StreamUsageMeter(dialect, mode: mode, hidden: hidden)
+    /// - Parameter learnsID: see `responseID`.
+    mutating func beginStream(_ dialect: Dialect, _ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts, learnsID: Bool = false) {
+        stream = StreamUsageMeter(dialect, mode: mode, hidden: hidden, learnsID: learnsID)
         shape = .stream
     }
+
+    /// Of a stream of Responses: the provider's id, once an event has said it and if it was asked for.
+    var responseID: [UInt8]? { stream?.responseID }
 
     /// Reads a piece of a stream and hands on what the caller is to see of it: whole events.
     mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: StreamUsageMeter.Emit) { stream?.relay(bytes, emit: emit) }

@@ -35,6 +35,8 @@ final class Asked {
         case generation
         /// A provider, as it came.
         case forward(Forward)
+        /// A provider, of a response that it keeps.
+        case kept(KeptCall)
         /// Weir, once the caller is known.
         case local((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)
         /// A DID asks about itself.
@@ -134,7 +136,17 @@ extension Exchange {
                 stage = .receiving(
                     Asked(authentication, snapshot, .forward, forwardedLines: [], traceID: .absent, for: .own(question)))
                 return .receiveBody
-            case .storedResponse: throw .noStoredResponses()
+            case .storedResponse(let rest, let channel):
+                dialect = .responses
+                let call = try KeptCall(head, bytes, rest: rest)
+                let (authentication, snapshot) = try authenticate(head, bytes, channel)
+                try Accept.checkBody(head, loop, isRequired: false)
+                let (lines, traceID) = Accept.forwarded(head, bytes)
+                let asked = Asked(
+                    authentication, snapshot, .storedResponses, forwardedLines: lines, traceID: traceID, for: .kept(call))
+                noteAddress(asked, head, bytes)
+                stage = .receiving(asked)
+                return .receiveBody
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):
@@ -189,6 +201,7 @@ extension Exchange {
         let config = try configuration(asked.snapshot, caller)
         if case .local(let local) = asked.purpose { return answer(try local(caller, config)) }
         if case .forward(let forward) = asked.purpose { return try self.forward(forward, asked, caller, config, body) }
+        if case .kept(let call) = asked.purpose { return try kept(call, asked, caller, config) }
         try admit(asked, caller, config, body)
     }
 
@@ -268,7 +281,7 @@ extension Exchange {
         if admission.forward == nil {
             loop.health.note(attempt, outcome, loop)
             loop.attemptEnded(AttemptEnd(attempt, outcome))
-        } else {
+        } else if admission.capability == .forward {
             tellRefusal(of: admission, attempt, outcome)
         }
         loop.metrics.note(outcome)
@@ -302,7 +315,7 @@ extension Exchange {
             {
                 forward(to: next, admission, after: attempt, outcome)
             } else {
-                reject(admission.forward == nil ? outcome.rejection : outcome.forwardedRejection, after: outcome)
+                reject(rejection(outcome, of: admission), after: outcome)
             }
         }
     }

@@ -124,7 +124,7 @@ enum Translate {
     ) {
         head.put(forward.method)
         head.put(" ")
-        head.put(candidate.endpoint.pathPrefix)
+        head.put(admission.kept == nil ? candidate.endpoint.pathPrefix : candidate.target.pathPrefix(in: candidate.dialect))
         head.put(forward.target)
         head.put(" HTTP/1.1\r\nhost: ")
         head.put(candidate.endpoint.hostHeader)

@@ -118,7 +118,7 @@ extension Exchange {
 extension Admission {
     /// Of the input, and of the output what the caller asked for: it is not foreseen where he did not.
     fileprivate var expectedTokens: Int64 {
-        if capability == .countTokens { return 0 }
+        if isFree { return 0 }
         let most = members.outputBounds.max() ?? 0
         let (sum, overflow) = estimatedInputTokens.addingReportingOverflow(max(0, most))
         return overflow ? .max : sum

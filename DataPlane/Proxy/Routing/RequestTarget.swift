@@ -11,8 +11,8 @@ enum RequestTarget: Equatable {
     case showModel(Caller.Channel, Range<Int>)
     /// The rest of the path, from the slash behind `/api/v1/openrouter` on.
     case forward(Range<Int>)
-    /// `/v1/responses/{id}` and below.
-    case storedResponse
+    /// `/v1/responses/{id}` and below: what follows `/responses/`.
+    case storedResponse(Range<Int>, Caller.Channel)
     /// A DID asks about itself.
     case own(OwnQuestion)
     case live
@@ -32,10 +32,11 @@ enum RequestTarget: Equatable {
         case images = 85
         case audio = 86
         case moderations = 87
+        case storedResponses = 89
 
         var set: CapabilitySet {
             switch self {
-            case .chat, .countTokens: .chat
+            case .chat, .countTokens, .storedResponses: .chat
             case .completions: .completions
             case .embeddings: .embeddings
             case .forward: []
@@ -59,7 +60,7 @@ enum RequestTarget: Equatable {
             case .embeddings: "/embeddings"
             case .countTokens: "/messages/count_tokens"
             // What they have instead is of the operation.
-            case .forward, .images, .audio, .moderations: ""
+            case .forward, .images, .audio, .moderations, .storedResponses: ""
             }
         }
 
@@ -67,7 +68,7 @@ enum RequestTarget: Equatable {
         var generates: Bool {
             switch self {
             case .chat, .completions, .forward: true
-            case .embeddings, .countTokens, .images, .audio, .moderations: false
+            case .embeddings, .countTokens, .images, .audio, .moderations, .storedResponses: false
             }
         }
 
@@ -81,6 +82,7 @@ enum RequestTarget: Equatable {
             case .images: "images"
             case .audio: "audio"
             case .moderations: "moderations"
+            case .storedResponses: "responses that are kept"
             }
         }
     }
@@ -123,7 +125,7 @@ enum RequestRouter {
         } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {
             found = .showModel(channel, rest + 8..<end)
         } else if matches(bytes, rest, end, "/responses/"), end - rest > 11 {
-            return .storedResponse
+            return .storedResponse(rest + 11..<end, channel)
         } else if channel == .standard, let question = own(bytes, start, end) {
             found = .own(question)
         } else if isWhole(bytes, start, end, "/health/live") {

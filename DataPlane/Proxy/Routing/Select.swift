@@ -3,7 +3,9 @@ import Formats
 
 extension Admission {
     /// A key may be limited to some of an endpoint's credentials.
-    fileprivate func mayUse(credential id: String) -> Bool { caller.scopes?.allows(credential: id) ?? true }
+    fileprivate func mayUse(credential id: String) -> Bool {
+        (onlyCredential ?? id) == id && caller.scopes?.allows(credential: id) ?? true
+    }
 }
 
 /// One endpoint with the credential that opens it.
@@ -49,7 +51,7 @@ struct RoutePlan {
     private let route: CompiledRoute
     let strategy: RouteStrategy
     /// Targets that are out of the question.
-    private let closed: UInt64
+    private var closed: UInt64
     private var tried: UInt64
     private var left: Int
     /// Rounds beyond the first one, in which each target was asked.
@@ -72,6 +74,12 @@ struct RoutePlan {
         left = route.maxAttempts
         repeats = max(0, route.maxAttempts - route.targets.count)
         self.random = random
+    }
+
+    /// No other targets than these are in question any more.
+    mutating func keep(to only: UInt64) {
+        closed |= ~only
+        tried |= closed
     }
 
     /// The next candidate, or nil when none is left.

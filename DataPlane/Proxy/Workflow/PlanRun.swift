@@ -76,10 +76,10 @@ extension Exchange {
     private func begin(
         _ admission: Admission, with instead: (model: CompiledModel, route: CompiledRoute), _ asked: Asked
     ) throws(Rejection) {
-        if asked.choice?.endpoint != nil {
+        if asked.choice?.endpoint != nil || admission.previous != nil {
             throw .badRequest(
-                "context_length_exceeded", "The prompt is too long for the model at the endpoint that the request names.", param: "messages"
-            )
+                "context_length_exceeded", "The prompt is too long for the model at the endpoint where the request has to be served.",
+                param: admission.caller.dialect == .responses ? "input" : "messages")
         }
         if admission.serviceTier != .standard {
             try Admit.checkServiceTier(admission.serviceTier, instead.route, admission.admittedAt / 1000)

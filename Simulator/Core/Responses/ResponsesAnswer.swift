@@ -19,10 +19,11 @@ extension AnswerBuilder {
 
     private func response(_ status: String, output: String, usage: String, error: String = "null") -> String {
         let details = status == "incomplete" ? #"{"reason":"max_output_tokens"}"# : "null"
+        let previous = previousID.map { JSONValue.string($0).text } ?? "null"
         return
-            #"{"id":"resp_simulator","object":"response","created_at":\#(created),"status":"\#(status)","background":false,"error":\#(error),"#
+            #"{"id":"\#(responseID)","object":"response","created_at":\#(created),"status":"\#(status)","background":false,"error":\#(error),"#
             + #""incomplete_details":\#(details),"instructions":null,"max_output_tokens":null,"model":\#(JSONValue.string(model).text),"#
-            + #""output":\#(output),"parallel_tool_calls":true,"previous_response_id":null,"store":true,"temperature":1.0,"#
+            + #""output":\#(output),"parallel_tool_calls":true,"previous_response_id":\#(previous),"store":\#(stores),"temperature":1.0,"#
             + #""tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled","usage":\#(usage),"metadata":{}}"#
     }
 

@@ -7,12 +7,16 @@ struct ResponsesRequest {
         var message: String
         var param: String?
         var code: String?
+        var status = 400
     }
 
     var model = ""
     var stream = false
     var maximumTokens: Int64?
     var tool: String?
+    var previous: String?
+    var stores = true
+    var input = JSONValue.null
 
     private static let members: Set<String> = [
         "model", "input", "instructions", "stream", "stream_options", "max_output_tokens", "max_tool_calls", "tools", "tool_choice",
@@ -37,6 +41,9 @@ struct ResponsesRequest {
         }
         model = name
         stream = root["stream"]?.boolValue ?? false
+        previous = root["previous_response_id"]?.stringValue
+        stores = root["store"]?.boolValue ?? true
+        input = root["input"] ?? .null
         maximumTokens = root["max_output_tokens"]?.intValue
         tool = root["tools"]?.arrayValue?.first { $0["type"] == "function" }?["name"]?.stringValue
         var called: Set<String> = []

@@ -39,7 +39,7 @@ struct WorstCase {
     /// Input: a token has a byte at least, and what is no text counts by the most that its kind may be. Output: what the request or the model bounds it to, for
     /// each choice. The price: the dearest of all endpoints that may serve it.
     init(_ admission: Admission) {
-        if admission.capability == .countTokens {
+        if admission.isFree {
             (cost, tokens) = (NanoDollars(0), 0)
             return
         }
@@ -54,7 +54,8 @@ struct WorstCase {
         }
         let window = admission.model.contextWindow
         var input = max(admission.requestBytes + admission.worstMediaTokens, admission.estimatedInputTokens)
-        if window > 0 { input = min(input, window) }
+        // Of what it goes on from no more is known than that it fits.
+        if window > 0 { input = admission.previous == nil ? min(input, window) : window }
         let choices = max(1, admission.members.n?.value ?? 1, admission.members.bestOf?.value ?? 1)
         let (product, overflow) = admission.outputBound.multipliedReportingOverflow(by: min(choices, 1 << 20))
         let output = !admission.capability.generates ? 0 : overflow ? LeaseAmount.maximum : min(product, LeaseAmount.maximum)
@@ -126,6 +127,15 @@ enum ReserveBudget {
             if let account = granted.rule.account(atMilliseconds: 0) { desk.know(granted.text, of: account) }
         }
         guard !rules.isEmpty else { return .unlimited }
+        if admission.previous != nil, admission.model.contextWindow == 0,
+            rules.contains(where: { $0.refuses && ($0.unit == .nanoDollars || $0.unit == .tokens) })
+        {
+            throw .badRequest(
+                "budget_not_enforceable",
+                "A budget that refuses concerns this request, and how long the conversation is that it goes on from is not known here, nor "
+                    + "how long one of the model '\(admission.model.name)' can be. Send the conversation's items as input.",
+                param: "previous_response_id")
+        }
         let now = admission.admittedAt / 1000
         let worst = WorstCase(admission)
         var claims: [Claim] = []

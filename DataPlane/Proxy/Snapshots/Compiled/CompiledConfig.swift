@@ -12,7 +12,8 @@ package final class CompiledConfig: Sendable {
     /// Every endpoint that a route leads to, by id.
     package let endpoints: [String: CompiledEndpoint]
     private let prices: [String: CompiledPrice]
-    private let sortedModels: [CompiledModel]
+    /// By name.
+    let sortedModels: [CompiledModel]
     /// Models that serve requests that name none: the first one that the caller may use.
     let unnamed: [CompiledModel]
     /// Some routes choose by what earlier choices brought.
