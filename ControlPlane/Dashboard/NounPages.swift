@@ -88,28 +88,27 @@ struct NounPages: RouteGroup {
 
     // MARK: Lists
 
+    private static let sorting = Sorting(columns: ["name": false, "created_at": true], standard: "-created_at")
+
     private func list(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
         let filters = subject.shapes.filter(\.isFilter)
         try query.allow(Set(filters.map(\.name) + ["sort", "cursor", "limit"]))
-        let sort = query["sort"] ?? "-created_at"
+        let sort = query["sort"] ?? Self.sorting.standard
         let asked = Self.asked(query, filters) + [("sort", sort), ("limit", query["limit"] ?? "")]
         let answer = try await api.get(
             subject.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
         let items = answer["items"]?.arrayValue ?? []
         let rendering = try await api.rendering(items.map { ($0, subject.columns) }, for: visit)
         var table = rendering.table(items, subject.columns) { item in item["id"]?.stringValue.map { "\(subject.page)/\($0)" } }
-        for (index, shape) in subject.columns.enumerated() where ["name", "created_at"].contains(shape.name) {
-            let turned = sort == shape.name ? "-" + shape.name : shape.name
-            table.columns[index].href = "?" + FormBody.query(Self.asked(query, filters) + [("sort", turned)])
-            table.columns[index].mark = sort == shape.name ? " ↑" : sort == "-" + shape.name ? " ↓" : ""
-        }
+        Self.sorting.link(&table, subject.columns, sort: sort, others: Self.asked(query, filters))
         let add = Act(text: "New \(subject.words.name)", href: "\(subject.page)/new", isMain: true)
         let mayAdd = api.allows(visit.actor, .post, subject.api)
         var page = ListPage(
             chrome: dashboard.chrome(Navigation.title(of: subject.words.path), visit), about: subject.words.about,
-            filters: try await self.filters(filters, query, visit), plain: subject.page, table: table,
-            emptyWords: "There is no \(subject.words.name) here.")
+            filters: try await self.filters(filters, query, visit),
+            hidden: query["sort"].map { [HiddenField(name: "sort", value: $0)] } ?? [],
+            plain: subject.page, table: table, emptyWords: "There is no \(subject.words.name) here.")
         if mayAdd { (page.acts, page.emptyAct) = ([add], add) }
         page.acts = lists(subject, visit) + page.acts
         if query["cursor"] != nil { page.first = subject.page + "?" + FormBody.query(asked) }
@@ -180,7 +179,8 @@ struct NounPages: RouteGroup {
     private func export(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
         let filters = subject.shapes.filter(\.isFilter)
         try visit.request.query.allow(Set(filters.map(\.name) + ["sort"]))
-        let asked = Dictionary(Self.asked(visit.request.query, filters)) { $1 }
+        var asked = Dictionary(Self.asked(visit.request.query, filters)) { $1 }
+        asked["sort"] = visit.request.query["sort"]
         return try await dashboard.csv(subject.api, asked, columns: subject.shown.map(\.name), named: subject.words.path, visit)
     }
 

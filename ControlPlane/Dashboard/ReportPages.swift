@@ -121,13 +121,16 @@ struct ReportPages: RouteGroup {
 
     private func billing(_ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
-        try query.allow(["month", "tenant_id", "group_by"])
+        try query.allow(["month", "tenant_id", "group_by", "sort"])
         let month = query["month"] ?? String(RFC3339.string(milliseconds: dashboard.clock.nowMilliseconds()).prefix(7))
         let group = query["group_by"] ?? "user"
         var asked = ["month": month, "group_by": group]
         asked["tenant_id"] = query["tenant_id"]
         let bill = try await api.get("/admin/api/billing", asked, for: visit)
-        let items = (bill["users"] ?? bill["items"])?.arrayValue ?? []
+        let told = (bill["users"] ?? bill["items"])?.arrayValue ?? []
+        let sorting = Sorting(
+            columns: ["name": false, "email": false, "requests": true, "cost": true, "total_cost": true, group: false], standard: "")
+        let items = sorting.sorted(told, by: query["sort"])
         let names = items.reduce(into: [String]()) { names, item in
             for member in item.objectValue?.members ?? [] where !names.contains(member.name) && !member.name.hasSuffix("_nano") {
                 names.append(member.name)
@@ -138,6 +141,9 @@ struct ReportPages: RouteGroup {
         }
         let rendering = Rendering()
         var table = rendering.table(items, shapes)
+        var others = [("month", month), ("group_by", group)]
+        if let tenant = query["tenant_id"] { others.append(("tenant_id", tenant)) }
+        sorting.link(&table, shapes, sort: query["sort"], others: others)
         table.totals = shapes.enumerated().map { index, shape in
             switch shape.name {
             case "requests": Cell(title: "Requests", text: Rendering.grouped(bill["total_requests"]?.intValue ?? 0), isNumber: true)
@@ -199,6 +205,10 @@ struct ReportPages: RouteGroup {
         let empty: String
         /// Where a row leads.
         var link: (@Sendable (JSONValue) -> String?)?
+        /// By what: the API's `sort`.
+        let sorting: Sorting
+        /// Whether it is sorted here, where one page has all of it.
+        var isSortedHere = false
     }
 
     private static let lists = [
@@ -209,14 +219,18 @@ struct ReportPages: RouteGroup {
                 "cost",
                 "latency_us",
             ], filters: ["from", "until", "tenant_id", "key_id", "model", "status", "error_origin", "error_code", "endpoint_id"],
-            empty: "There is no such request.", link: { item in item["request_id"]?.stringValue.map { "/admin/requests/\($0)" } }),
+            empty: "There is no such request.", link: { item in item["request_id"]?.stringValue.map { "/admin/requests/\($0)" } },
+            sorting: Sorting(
+                columns: ["admitted_at": true, "input_tokens": true, "output_tokens": true, "cost": true, "latency_us": true],
+                standard: "-admitted_at")),
         List(
             page: "/admin/ledger", api: "/admin/api/billing/entries", title: "Ledger",
             about:
                 "Every entry that changed a tenant's balance, the newest first. Entries are never changed; a mistake is put right by another.",
-            columns: ["posted_at", "tenant_id", "kind", "amount", "reference", "description", "corrects_id"],
+            columns: ["posted_at", "day", "tenant_id", "kind", "amount", "reference", "description", "corrects_id"],
             filters: ["tenant_id", "kind"],
-            empty: "Nothing was posted yet. weir billing top-up credits a tenant."),
+            empty: "Nothing was posted yet. weir billing top-up credits a tenant.",
+            sorting: Sorting(columns: ["posted_at": true, "day": true], standard: "-posted_at")),
         List(
             page: "/admin/audit", api: "/admin/api/audit", title: "Audit",
             about: "Who did and tried what: administrators, and where they are asked for callers and their requests. The newest first.",
@@ -224,11 +238,16 @@ struct ReportPages: RouteGroup {
             filters: [
                 "source", "action", "resource_kind", "resource_id", "actor_id", "key_id", "model", "status", "text", "tenant_id", "from",
                 "until",
-            ], empty: "There is no such entry."),
+            ], empty: "There is no such entry.", sorting: Sorting(columns: ["at": true], standard: "-at")),
         List(
             page: "/admin/endpoint-health", api: "/admin/api/fleet/endpoints", title: "Endpoint health",
             about: "How endpoints and credentials fare, as the data planes told it last.", columns: [], filters: ["region", "in_trouble"],
-            empty: "No data plane has told of an endpoint yet."),
+            empty: "No data plane has told of an endpoint yet.",
+            sorting: Sorting(
+                columns: [
+                    "data_plane": false, "region": false, "status": false, "since": true, "attempts": true, "failures": true,
+                    "reported_at": true,
+                ], standard: ""), isSortedHere: true),
     ]
 
     /// What of its filters the API knows.
@@ -239,9 +258,10 @@ struct ReportPages: RouteGroup {
 
     private func export(_ list: List, _ visit: Visit) async throws -> APIResponse {
         let filters = filters(of: list).names
-        try visit.request.query.allow(Set(filters))
+        let isSorted = !list.isSortedHere
+        try visit.request.query.allow(Set(filters + (isSorted ? ["sort"] : [])))
         var asked: [String: String] = [:]
-        for name in filters { asked[name] = visit.request.query[name] }
+        for name in filters + ["sort"] { asked[name] = visit.request.query[name] }
         var columns = (api.route(.get, list.api)?.shapes ?? []).map(\.name)
         if columns.isEmpty { columns = list.columns }
         let name = String(list.page.split(separator: "/").last ?? "list")
@@ -252,15 +272,32 @@ struct ReportPages: RouteGroup {
         let query = visit.request.query
         let route = api.route(.get, list.api)
         let (filters, known) = filters(of: list)
-        try query.allow(Set(filters + ["cursor", "limit"]))
+        try query.allow(Set(filters + ["cursor", "limit", "sort"]))
         let asked = filters.map { ($0, query[$0] ?? "") }.filter { !$0.1.isEmpty }
+        let sort = query["sort"].map { [("sort", $0)] } ?? []
+        let standardLimit = list.isSortedHere ? String(PageRequest.maximumLimit) : "50"
         let answer = try await api.get(
-            list.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
-        let items = (answer["items"]?.arrayValue ?? []).map { list.page == "/admin/audit" ? Self.audited($0) : $0 }
+            list.api,
+            Dictionary(
+                asked + (list.isSortedHere ? [] : sort) + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? standardLimit)]
+            ) { $1 }, for: visit)
+        var items = (answer["items"]?.arrayValue ?? []).map { list.page == "/admin/audit" ? Self.audited($0) : $0 }
+        let isWhole = query["cursor"] == nil && answer["next_cursor"]?.stringValue == nil
+        if list.isSortedHere, isWhole { items = list.sorting.sorted(items, by: query["sort"]) }
         let shapes = Self.columns(list, route?.shapes ?? [], items)
         let rendering = try await api.rendering(items.map { ($0, shapes) }, for: visit)
+        var table = rendering.table(items, shapes, linking: list.link ?? { _ in nil })
+        if !list.isSortedHere || isWhole { list.sorting.link(&table, shapes, sort: query["sort"], others: asked) }
+        var about = list.about
+        if !sort.isEmpty, !list.isSortedHere, query["sort"] != list.sorting.standard {
+            about = about.replacing(", the newest first", with: "")
+        }
+        if let since = answer["sorted_since"]?.stringValue {
+            about +=
+                " The latest \(Rendering.grouped(Int64(UsageQueries.mostSorted))) of them are sorted: since \(Rendering.time(since)). A shorter time is sorted whole."
+        }
         var page = ListPage(
-            chrome: dashboard.chrome(list.title, visit), about: list.about,
+            chrome: dashboard.chrome(list.title, visit), about: about,
             filters: filters.map { name in
                 var field = FilterField(name: name, label: Rendering.label(name), value: query[name] ?? "")
                 if name == "source" {
@@ -272,14 +309,16 @@ struct ReportPages: RouteGroup {
                         [Choice(value: "", text: "any")] + words.map { Choice(value: $0, text: $0, isSelected: $0 == field.value) }
                 }
                 return field
-            }, plain: list.page, table: rendering.table(items, shapes, linking: list.link ?? { _ in nil }), emptyWords: list.empty)
-        let sized = asked + [("limit", query["limit"] ?? "")]
+            }, plain: list.page, table: table, emptyWords: list.empty)
+        page.hidden = sort.map { HiddenField(name: $0.0, value: $0.1) }
+        let sized = asked + sort + [("limit", query["limit"] ?? "")]
         if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(sized) }
         if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(sized + [("cursor", next)]) }
         if !items.isEmpty {
             page.export =
                 list.api == "/admin/api/usage/records"
-                ? "\(list.api)?" + FormBody.query(asked + [("format", "csv")]) : "\(list.page)/export.csv?" + FormBody.query(asked)
+                ? "\(list.api)?" + FormBody.query(asked + [("format", "csv")])
+                : "\(list.page)/export.csv?" + FormBody.query(asked + (list.isSortedHere ? [] : sort))
         }
         return DashboardRoutes.html("list", page)
     }

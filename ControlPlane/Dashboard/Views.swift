@@ -156,6 +156,8 @@ struct ListPage: View {
     let about: String
     var acts: [Act] = []
     var filters: [FilterField] = []
+    /// What the address says beside the filters and keeps when these change.
+    var hidden: [HiddenField] = []
     var plain = ""
     var table: Table
     var emptyWords: String

@@ -67,7 +67,18 @@ struct AuditTests {
                     cursor = page["next_cursor"]?.stringValue
                 }
                 #expect(found.map { $0["id"] } == all.map { $0["id"] }, "pages of \(limit)")
+                (found, cursor) = ([], "")
+                while let after = cursor, found.count <= all.count {
+                    let sorted = "/admin/api/audit?source=all&sort=at&limit=\(limit)"
+                    let page = try await h.get(sorted + (after.isEmpty ? "" : "&cursor=\(after)")).json
+                    found += page["items"]?.arrayValue ?? []
+                    cursor = page["next_cursor"]?.stringValue
+                }
+                #expect(found.map { $0["id"] } == all.reversed().map { $0["id"] }, "turned, pages of \(limit)")
             }
+            // A cursor leads on in the order that gave it, and in no other.
+            let page = try await h.get("/admin/api/audit?source=all&limit=1").json["next_cursor"]?.stringValue ?? ""
+            #expect(try await h.get("/admin/api/audit?source=all&sort=at&cursor=\(page)").status == 400)
             // Requests do not get in among changes where nobody asked for them.
             #expect(try await Self.items(h, "").allSatisfy { $0["source"] == "administration" })
         }
@@ -100,7 +111,7 @@ struct AuditTests {
             #expect(try await Self.count(h, "source=all&until=2027-01-14T00:00:00Z&from=2027-01-13T00:00:00Z") == 2)
             for wrong in [
                 "source=secrets", "status=lost", "text=ab", "cursor=x", "from=2027-01-02T00:00:00Z&until=2027-01-01T00:00:00Z",
-                "source=all&model=gpt&from=2026-01-01T00:00:00Z", "colour=red",
+                "source=all&model=gpt&from=2026-01-01T00:00:00Z", "colour=red", "sort=who",
             ] {
                 #expect(try await h.get("/admin/api/audit?\(wrong)").status == 400, "\(wrong)")
             }

@@ -63,6 +63,19 @@ struct BillingRoutesTests {
             let entries = try await h.get("/admin/api/billing/entries?kind=top_up&tenant_id=\(customers.tenants[0])")
             #expect(entries.json["items"]?.arrayValue?.count == 1)
             #expect(try await h.get("/admin/api/billing/entries?kind=gift").fields == ["kind"])
+            for (sort, member) in [("posted_at", "posted_at"), ("-posted_at", "posted_at"), ("day", "day"), ("-day", "day")] {
+                var (found, cursor): ([JSONValue], String?) = ([], "")
+                while let after = cursor, found.count <= 100 {
+                    let page = "/admin/api/billing/entries?limit=1&sort=\(sort)" + (after.isEmpty ? "" : "&cursor=\(after)")
+                    let answer = try await h.get(page).json
+                    found += answer["items"]?.arrayValue ?? []
+                    cursor = answer["next_cursor"]?.stringValue
+                }
+                let values = found.compactMap { $0[member]?.stringValue }
+                #expect(values == (sort.hasPrefix("-") ? values.sorted(by: >) : values.sorted()) && values.count > 2, "\(sort)")
+                #expect(Set(found.compactMap { $0["id"]?.stringValue }).count == found.count)
+            }
+            #expect(try await h.get("/admin/api/billing/entries?sort=amount").fields == ["sort"])
             let audit = try await h.get("/admin/api/audit?resource_kind=ledger").json["items"]?.arrayValue ?? []
             #expect(audit.map { $0["action"] } == ["ledger.adjustment", "ledger.top_up"])
 

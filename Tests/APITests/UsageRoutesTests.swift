@@ -190,6 +190,28 @@ struct UsageRoutesTests {
             #expect(try await h.get(whole, as: .viewer).json == one.json["items"]?[0])
             #expect(try await h.get("/admin/api/usage/records/\(RequestID(high: 9, low: 0).text)").status == 404)
             #expect(try await h.get("/admin/api/usage/records/abc").status == 404)
+            // Sorted, for the API and on the page, whose headings say how and turn it round.
+            let dearest = try await h.get("/admin/api/usage/records?sort=-cost&limit=5", as: .billing)
+            let costs = dearest.json["items"]?.arrayValue?.compactMap { $0["cost_nano"]?.intValue } ?? []
+            #expect(!costs.isEmpty && costs == costs.sorted(by: >) && dearest.json["sorted_since"] == .null)
+            let oldest = try await h.get("/admin/api/usage/records?sort=admitted_at")
+            #expect(texts(oldest, "request_id") == seen.reversed())
+            #expect(try await h.get("/admin/api/usage/records?sort=model").fields == ["sort"])
+            #expect(try await h.get("/admin/api/usage/records?sort=-cost&format=csv").fields == ["sort"])
+            var browser = Browser(h: h)
+            _ = try await browser.signOn(token: h.token(.owner))
+            for (page, heading) in [
+                ("/admin/requests?sort=-cost&model=gpt", "Cost ↓"), ("/admin/requests?sort=latency_us", "Latency"),
+                ("/admin/ledger?sort=day", "Day ↑"), ("/admin/ledger?sort=-day", "Day ↓"), ("/admin/audit?sort=at", "At ↑"),
+                ("/admin/endpoint-health?sort=-failures", ""), ("/admin/billing?sort=-total_cost&month=2027-01", "Total cost ↓"),
+            ] {
+                let answer = try await browser.send(.get, page)
+                #expect(answer.status == 200 && answer.text.contains(heading), "\(page): \(answer.text.suffix(3000))")
+            }
+            let sorted = try await browser.send(.get, "/admin/requests?sort=-cost&model=gpt").text
+            #expect(sorted.contains("?model=gpt&amp;sort=cost\""), "the other way round, and still of that model")
+            #expect(try await browser.send(.get, "/admin/requests?sort=colour").status == 422)
+            #expect(try await browser.send(.get, "/admin/audit/export.csv?sort=at").text.hasPrefix("id,"))
         }
     }
 

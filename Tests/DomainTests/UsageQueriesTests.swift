@@ -318,6 +318,51 @@ struct UsageQueriesTests {
         }
     }
 
+    @Test("sort records by what they cost and took: of many the latest, page by page, each once", arguments: TestDatabases.all)
+    func sortingRecords(_ kind: TestDatabase) async throws {
+        try await kind.with { database in
+            let records = (1...25).map { (number: Int64) in
+                var record = Support.record(UInt64(number), at: Support.now - number)
+                // Several are equal.
+                record.latencyUs = number * 7 % 5
+                return record
+            }
+            _ = try await Support.intake(database).store(dataPlaneID: "dp_a", batch: Support.batch("i", 1, records))
+            let queries = Support.queries(database)
+            let query = UsageQuery(until: Support.now + 1000)
+            for (word, limit) in [("latency_us", 25), ("-latency_us", 25), ("-latency_us", 10), ("admitted_at", 25)] {
+                let order = try RecordOrder(word: word)
+                var (seen, cursor): ([JSONValue], Cursor?) = ([], nil)
+                repeat {
+                    let request = PageRequest(limit: 4, after: cursor)
+                    var page: Page<UsageRecord>
+                    if order.isByTime {
+                        page = try await queries.list(query, request, sortedBy: order, for: .administrator)
+                    } else {
+                        var since: Int64?
+                        (page, since) = try await queries.sorted(query, request, by: order, among: limit, for: .administrator)
+                        #expect((since != nil) == (limit < 25), "\(word)")
+                    }
+                    seen += page.items.map { $0.json(for: .administrator) }
+                    cursor = try page.next.map { try Cursor(text: $0.text, list: order.list) }
+                } while cursor != nil && seen.count <= 25
+                #expect(seen.count == limit && Set(seen.compactMap { $0["request_id"]?.stringValue }).count == limit, "\(word)")
+                let values = seen.compactMap { $0["latency_us"]?.intValue }
+                let times = seen.compactMap { $0["admitted_at"]?.stringValue }
+                switch word {
+                case "latency_us": #expect(values == values.sorted())
+                case "-latency_us": #expect(values == values.sorted(by: >))
+                default: #expect(times == times.sorted() && times.count == 25)
+                }
+                #expect(limit == 25 || times.min() == RFC3339.string(milliseconds: Support.now - 10), "the latest ten")
+            }
+            let foreign = PageRequest(after: Cursor(list: "usage:-cost", time: 1, id: "1.2.x"))
+            await #expect(throws: DomainError.self) {
+                try await queries.sorted(query, foreign, by: RecordOrder(word: "-cost"), for: .administrator)
+            }
+        }
+    }
+
     @Test("saturate a sum of costs that has no room", arguments: TestDatabases.all)
     func saturation(_ kind: TestDatabase) async throws {
         try await kind.with { database in

@@ -72,7 +72,7 @@ struct UsageReadingTests {
             _ = try await intake.store(dataPlaneID: "dp_b", batch: Support.batch("i", 1, decoded))
             func rows(_ dataPlane: String) async throws -> [UsageRow] {
                 let filter = UsageFilter(from: .min, to: .max, [.dataPlane: .text(dataPlane)])
-                let found = try await database.read { try UsageTable.list($0, filter, before: nil, limit: 1000) }
+                let found = try await database.read { try UsageTable.list($0, filter, limit: 1000) }
                 return found.sorted { $0.position < $1.position }.map { row in
                     var row = row
                     row.dataPlaneID = ""

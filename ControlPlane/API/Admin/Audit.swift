@@ -7,11 +7,12 @@ package struct AuditRoutes: RouteGroup {
     let trail: AuditTrail
 
     package func addRoutes(to table: inout RouteTable) {
-        // Newest first.
         table.report("/admin/api/audit", .admin(.readAudit), AuditDocs.list) { request in
             try request.query.allow(Set(AuditDocs.list.query.map(\.name)))
             let (query, actor) = (try request.auditQuery(), try request.actor)
-            return .list(try await trail.entries(query, request.page(of: AuditTrail.list), for: UsageReader(actor))) { $0.json }
+            let order = try request.query["sort"].map(AuditOrder.init(word:)) ?? .newestFirst
+            let page = try request.page(of: order.list)
+            return .list(try await trail.entries(query, page, sortedBy: order, for: UsageReader(actor))) { $0.json }
         }
         table.report("/admin/api/audit/export", .admin(.readAudit), AuditDocs.export) { request in
             try request.query.allow(Set(AuditDocs.export.query.map(\.name)))
@@ -86,8 +87,15 @@ enum AuditDocs {
         $0.standard = .string(UsageFormat.jsonl.rawValue)
     }
 
-    static let list = RouteDocs("List what was done and tried, by administrators and by callers, newest first.") {
-        $0.query = RouteDocs.page + narrowing(usually: AuditSource.administration.rawValue) + [tenant]
+    static let list = RouteDocs("List what was done and tried, by administrators and by callers, newest first where nothing else is said.")
+    {
+        $0.query =
+            RouteDocs.page + narrowing(usually: AuditSource.administration.rawValue) + [
+                tenant,
+                FieldShape("sort", .word(AuditOrder.words), "By time; a minus turns it round.") {
+                    $0.standard = .string(AuditOrder.newestFirst.rawValue)
+                },
+            ]
         $0.answer = .list(Shapes.auditEntry)
     }
 

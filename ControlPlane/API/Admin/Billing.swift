@@ -22,9 +22,10 @@ package struct BillingRoutes: RouteGroup {
         }
         table.report("/admin/api/billing/entries", .admin(.readUsage), BillingDocs.entries) { request in
             try request.query.allow(Set(BillingDocs.entries.query.map(\.name)))
+            let order = try request.query["sort"].map(LedgerOrder.init(word:)) ?? .newestFirst
             return .list(
                 try await billing.ledger.entries(
-                    tenantID: request.query.id("tenant_id"), kind: request.query["kind"], request.page(of: BillingLedger.list),
+                    tenantID: request.query.id("tenant_id"), kind: request.query["kind"], request.page(of: order.list), sortedBy: order,
                     as: request.actor.scope)
             ) { $0.json }
         }
@@ -178,9 +179,16 @@ enum BillingDocs {
                 ], maximum: 100_000), "Where it came from and where it went."),
     ]
 
-    static let entries = RouteDocs("List the ledger's entries, newest first. They are never edited: what was wrong is put right by others.")
-    {
-        $0.query = RouteDocs.page + [tenantID, FieldShape("kind", .word(LedgerEntry.kinds), "Only these.")]
+    static let entries = RouteDocs(
+        "List the ledger's entries, newest first where nothing else is said. They are never edited: what was wrong is put right by others."
+    ) {
+        $0.query =
+            RouteDocs.page + [
+                tenantID, FieldShape("kind", .word(LedgerEntry.kinds), "Only these."),
+                FieldShape(
+                    "sort", .word(LedgerOrder.words), "By when they were posted, or by the day that they count for; a minus turns it round."
+                ) { $0.standard = .string(LedgerOrder.newestFirst.rawValue) },
+            ]
         $0.answer = .list(entry)
     }
 

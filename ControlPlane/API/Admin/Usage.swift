@@ -22,18 +22,29 @@ package struct UsageRoutes: RouteGroup {
             }
             return .json(try await usage.latencies(request.usageQuery(reader.fields), by: by, for: reader))
         }
-        // Newest first.
         table.report("/admin/api/usage/records", .admin(.readUsage), UsageDocs.records) { request in
             let reader = UsageReader(try request.actor)
             try request.query.allow(Set(UsageDocs.records.query.map(\.name)).subtracting(reader.hidden.map(\.rawValue)))
             let query = try request.usageQuery(UsageField.allCases.filter { !reader.hidden.contains($0) })
-            let page = try request.page(of: UsageQueries.list)
-            guard let format = try request.usageFormat else {
-                return .list(try await usage.list(query, page, for: reader)) { $0.json(for: reader) }
+            let order = try request.query["sort"].map(RecordOrder.init(word:)) ?? .newestFirst
+            let page = try request.page(of: order.list)
+            let format = try request.usageFormat
+            if !order.isByTime {
+                guard format == nil else {
+                    throw DomainError.invalid(
+                        "sort", "cannot be with format",
+                        remedy: "Leave it out, or sort by admitted_at: all of a window is told in the order of its time.")
+                }
+                let (found, since) = try await usage.sorted(query, page, by: order, for: reader)
+                return .list(found, ["sorted_since": .time(since)]) { $0.json(for: reader) }
+            }
+            guard let format else {
+                return .list(try await usage.list(query, page, sortedBy: order, for: reader)) { $0.json(for: reader) }
             }
             return try await .streamed(contentType: format.contentType, after: page.after) { after in
                 let isFirst = after == page.after
-                let next = try await usage.list(query, PageRequest(limit: PageRequest.maximumLimit, after: after), for: reader)
+                let piece = PageRequest(limit: PageRequest.maximumLimit, after: after)
+                let next = try await usage.list(query, piece, sortedBy: order, for: reader)
                 return (format.lines(next.items.map { $0.json(for: reader) }, withTitles: isFirst), next.next)
             }
         }

@@ -48,8 +48,13 @@ package struct APIResponse: Sendable {
     package static let noContent = APIResponse(status: .noContent)
 
     /// One page of a list.
-    package static func list<Item>(_ page: Page<Item>, _ render: (Item) -> JSONValue) -> APIResponse {
-        .json(["items": .array(page.items.map(render)), "next_cursor": page.next.map { .string($0.text) } ?? .null])
+    /// - Parameter beside: What is told beside the items.
+    package static func list<Item>(_ page: Page<Item>, _ beside: JSONObject = [:], _ render: (Item) -> JSONValue) -> APIResponse {
+        var answer: JSONObject = [
+            "items": .array(page.items.map(render)), "next_cursor": page.next.map { .string($0.text) } ?? .null,
+        ]
+        for member in beside.members { answer[member.name] = member.value }
+        return .json(.object(answer))
     }
 
     package static func text(_ text: String, contentType: String, status: HTTPResponse.Status = .ok) -> APIResponse {

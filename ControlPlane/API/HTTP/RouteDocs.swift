@@ -33,6 +33,8 @@ package struct RouteDocs: Sendable {
     package var query: [FieldShape] = []
     package var body = Body.none
     package var answer = Answer.nothing
+    /// What the answer has beside a list's items.
+    package var beside: [FieldShape] = []
     /// Media types that the answer may have beside JSON, if it is asked for in them.
     package var otherTypes: [String] = []
     package var status = 200

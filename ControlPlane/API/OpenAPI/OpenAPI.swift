@@ -118,13 +118,15 @@ package struct OpenAPIDocument: Sendable {
         case .partial(let shapes): good["content"] = ["application/json": ["schema": Schema.input(shapes, isChange: false)]]
         case .anything: good["content"] = ["application/json": ["schema": ["type": "object"]]]
         case .list(let shapes):
+            var members: JSONObject = [
+                "items": ["type": "array", "items": Schema.output(shapes)], "next_cursor": ["type": ["string", "null"]],
+            ]
+            for member in Schema.output(docs.beside)["properties"]?.objectValue?.members ?? [] { members[member.name] = member.value }
             good["content"] = [
                 "application/json": [
                     "schema": [
                         "type": "object", "required": ["items", "next_cursor"], "additionalProperties": false,
-                        "properties": [
-                            "items": ["type": "array", "items": Schema.output(shapes)], "next_cursor": ["type": ["string", "null"]],
-                        ],
+                        "properties": .object(members),
                     ]
                 ]
             ]

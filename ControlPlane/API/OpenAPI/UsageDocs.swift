@@ -140,15 +140,25 @@ enum UsageDocs {
         ])
     }
 
-    static let records = RouteDocs("List usage records, newest first.") {
+    static let records = RouteDocs("List usage records, newest first where nothing else is said.") {
         $0.query =
             RouteDocs.page + Shapes.window + UsageField.allCases.map(\.shape) + [
                 FieldShape(
+                    "sort", .word(RecordOrder.words),
+                    "What the list is sorted by; a minus turns it round. By anything but the time the latest \(UsageQueries.mostSorted) records of the window (of the tenant, where one is named) are sorted: sorted_since tells since when these are. What has no price counts as nothing."
+                ) { $0.standard = .string("-" + RecordOrder.Member.time.rawValue) },
+                FieldShape(
                     "format", .word(["json"] + UsageFormat.allCases.map(\.rawValue)),
                     "csv and jsonl hold every record of the window, not a page of them, and come as they are read."
-                ) { $0.standard = "json" }
+                ) { $0.standard = "json" },
             ]
         $0.answer = .list(recordShapes)
+        $0.beside = [
+            told(
+                "sorted_since", .time,
+                "There where they are sorted by something else than time: since when records are among those that were sorted; null: all of the window's are.",
+                nullable: true)
+        ]
         $0.otherTypes = ["text/csv", "application/jsonl"]
     }
 

@@ -49,7 +49,7 @@ package struct AuditItem: Sendable {
     let tie: String
     package let json: JSONValue
 
-    var cursor: Cursor { Cursor(list: AuditTrail.list, time: at, id: "\(source.rank).\(tie)") }
+    func cursor(_ order: AuditOrder) -> Cursor { Cursor(list: order.list, time: at, id: "\(source.rank).\(tie)") }
 
     /// One line of a table: what is an object in the JSON has a column for each of its members.
     package var flat: JSONValue {
@@ -78,24 +78,28 @@ package struct AuditTrail: Sendable {
         self.domain = domain
     }
 
-    /// Newest first. Where requests are asked for and nothing says from when on, the last 31 days.
+    /// By time. Where requests are asked for and nothing says from when on, the last 31 days.
     /// - Throws: `DomainError.invalid` for what does not fit, or a window in which too many requests would have to be looked at.
-    package func entries(_ query: AuditQuery, _ page: PageRequest, for reader: UsageReader) async throws -> Page<AuditItem> {
+    package func entries(
+        _ query: AuditQuery, _ page: PageRequest, sortedBy order: AuditOrder = .newestFirst, for reader: UsageReader
+    ) async throws -> Page<AuditItem> {
         let query = try Self.checked(query, now: domain.clock.nowMilliseconds())
-        let after = try page.after.map { (cursor) throws(DomainError) in try Place(cursor) }
+        let after = try page.after.map { (cursor) throws(DomainError) in try Place(cursor, order) }
+        let isTurned = order == .oldestFirst
         let limit = page.fetchLimit
         let items = try await domain.report(as: reader.scope) { c in
             var items: [AuditItem] = []
-            if query.wants(.administration) { items += try Self.changes(c, query, after, limit, reader) }
-            if query.wants(.requests) { items += try Self.requests(c, query, after, limit, reader) }
-            if query.wants(.refusals) { items += try Self.refusals(c, query, after, limit, reader) }
+            if query.wants(.administration) { items += try Self.changes(c, query, isTurned, after, limit, reader) }
+            if query.wants(.requests) { items += try Self.requests(c, query, isTurned, after, limit, reader) }
+            if query.wants(.refusals) { items += try Self.refusals(c, query, isTurned, after, limit, reader) }
             return items
         }
         // Each source's are in order already, and their sort is stable.
         let ordered = items.enumerated().sorted { a, b in
-            (b.element.at, b.element.source.rank, a.offset) < (a.element.at, a.element.source.rank, b.offset)
+            let (first, last) = isTurned ? (a.element, b.element) : (b.element, a.element)
+            return (first.at, first.source.rank, a.offset) < (last.at, last.source.rank, b.offset)
         }.map(\.element)
-        return Page(fetched: ordered, page) { $0.cursor }
+        return Page(fetched: ordered, page) { $0.cursor(order) }
     }
 
     private static func checked(_ query: AuditQuery, now: Int64) throws(DomainError) -> AuditQuery {
@@ -126,43 +130,42 @@ package struct AuditTrail: Sendable {
         let at: Int64
         let rank: Int
         let tie: String
+        let isTurned: Bool
 
-        init(_ cursor: Cursor) throws(DomainError) {
+        init(_ cursor: Cursor, _ order: AuditOrder) throws(DomainError) {
             let parts = cursor.id.split(separator: ".", maxSplits: 1)
-            guard parts.count == 2, let rank = Int(parts[0]), (0...2).contains(rank) else { throw AuditTrail.foreign }
-            (at, self.rank, tie) = (cursor.time, rank, String(parts[1]))
+            guard parts.count == 2, let rank = Int(parts[0]), (0...2).contains(rank) else { throw Cursor.foreign }
+            (at, self.rank, tie, isTurned) = (cursor.time, rank, String(parts[1]), order == .oldestFirst)
         }
 
-        /// The first moment (Unix milliseconds) of which nothing of this source is left to show; nil: the tie decides.
-        func end(of source: AuditSource) -> Int64? {
-            source.rank == rank ? nil : source.rank < rank ? at.addingReportingOverflow(1).partialValue : at
+        /// Whether it is one of this source's, whose tie then decides.
+        func isOf(_ source: AuditSource) -> Bool { source.rank == rank }
+
+        /// What of a window (Unix milliseconds) may hold something of this source that is still to be shown.
+        func rest(of source: AuditSource, from: Int64?, to: Int64?) -> (from: Int64?, to: Int64?) {
+            guard !isOf(source) else { return (from, to) }
+            let next = at.addingReportingOverflow(1).partialValue
+            if isTurned { return (max(from ?? .min, source.rank > rank ? at : next), to) }
+            return (from, min(to ?? .max, source.rank < rank ? next : at))
         }
-    }
-
-    private static let foreign = DomainError.invalid(
-        "cursor", "is not a cursor of this list", remedy: "Pass next_cursor of the previous page unchanged.")
-
-    private static func earlier(_ a: Int64?, _ b: Int64?) -> Int64? {
-        guard let a, let b else { return a ?? b }
-        return min(a, b)
     }
 
     // MARK: Administration
 
     private static func changes(
-        _ c: any SQLConnection, _ query: AuditQuery, _ after: Place?, _ limit: Int, _ reader: UsageReader
+        _ c: any SQLConnection, _ query: AuditQuery, _ isTurned: Bool, _ after: Place?, _ limit: Int, _ reader: UsageReader
     ) throws -> [AuditItem] {
         guard query.status == nil || query.status == .done || query.status == .refused else { return [] }
         var filter = query.filter
-        var before: (at: Int64, sequence: Int64)?
+        var place: (at: Int64, sequence: Int64)?
         if let after {
-            filter.to = earlier(filter.to, after.end(of: .administration))
-            if after.end(of: .administration) == nil {
-                guard let sequence = Int64(after.tie) else { throw foreign }
-                before = (after.at, sequence)
+            (filter.from, filter.to) = after.rest(of: .administration, from: filter.from, to: filter.to)
+            if after.isOf(.administration) {
+                guard let sequence = Int64(after.tie) else { throw Cursor.foreign }
+                place = (after.at, sequence)
             }
         }
-        return try AuditTable.list(c, filter, before: before, limit: limit).map { row in
+        return try AuditTable.list(c, filter, oldestFirst: isTurned, after: place, limit: limit).map { row in
             let entry = AuditEntry(row, for: reader.scope)
             return AuditItem(at: entry.at, source: .administration, tie: String(entry.sequence), json: entry.json)
         }
@@ -171,7 +174,7 @@ package struct AuditTrail: Sendable {
     // MARK: Requests
 
     private static func requests(
-        _ c: any SQLConnection, _ query: AuditQuery, _ after: Place?, _ limit: Int, _ reader: UsageReader
+        _ c: any SQLConnection, _ query: AuditQuery, _ isTurned: Bool, _ after: Place?, _ limit: Int, _ reader: UsageReader
     ) throws -> [AuditItem] {
         guard query.action == nil || query.action == AuditItem.served, query.mayBeRequest else { return [] }
         var usage = UsageQuery()
@@ -183,23 +186,23 @@ package struct AuditTrail: Sendable {
         usage[.project] = query.projectID
         usage[.key] = query.keyID
         usage[.model] = query.model
-        var end = query.to
-        var before: (admittedAt: Int64, requestID: [UInt8])?
+        var (from, end) = (query.from, query.to)
+        var place: UsageTable.Place?
         if let after {
-            end = earlier(end, after.end(of: .requests))
-            if after.end(of: .requests) == nil {
+            (from, end) = after.rest(of: .requests, from: from, to: end)
+            if after.isOf(.requests) {
                 let parts = after.tie.split(separator: ".")
-                guard parts.count == 2, let time = Int64(parts[0]), let id = RequestID(text: String(parts[1])) else { throw foreign }
-                before = (time, id.bytes)
+                guard parts.count == 2, let time = Int64(parts[0]), let id = RequestID(text: String(parts[1])) else { throw Cursor.foreign }
+                place = UsageTable.Place(admittedAt: time, requestID: id.bytes)
             }
         }
-        var filter = usage.filter(from: query.from ?? 0, until: end ?? .max)
+        var filter = usage.filter(from: from ?? 0, until: end ?? .max)
         if let id = query.requestID { filter[.request] = .blob(id.bytes) }
         if let actor = query.actorID { filter[.party] = .text(actor) }
         if let text = query.text, query.requestID == nil {
             if let trace = Hex.decode(text), trace.count == 16 { filter[.trace] = .blob(trace) } else { filter[.idText] = .text(text) }
         }
-        let rows = try UsageTable.list(c, filter, before: before, limit: limit)
+        let rows = try UsageTable.list(c, filter, isDescending: !isTurned, after: place, limit: limit)
         let names = try EntityNames.of(Set(rows.flatMap(UsageRecord.ids)), c)
         return rows.map { row in
             let id = RequestID(bytes: row.requestID)?.text ?? ""
@@ -218,7 +221,7 @@ package struct AuditTrail: Sendable {
     // MARK: Refusals
 
     private static func refusals(
-        _ c: any SQLConnection, _ query: AuditQuery, _ after: Place?, _ limit: Int, _ reader: UsageReader
+        _ c: any SQLConnection, _ query: AuditQuery, _ isTurned: Bool, _ after: Place?, _ limit: Int, _ reader: UsageReader
     ) throws -> [AuditItem] {
         guard query.action == nil || query.action == AuditTable.refusal, query.mayBeRequest else { return [] }
         guard query.status == nil || query.status == .refused else { return [] }
@@ -227,15 +230,15 @@ package struct AuditTrail: Sendable {
         (filter.tenantID, filter.projectID, filter.keyID) = (query.tenantID, query.projectID, query.keyID)
         (filter.model, filter.party, filter.requestID) = (query.model, query.actorID, query.requestID?.bytes)
         if query.requestID == nil { filter.text = query.text }
-        var before: (at: Int64, requestID: [UInt8])?
+        var place: (at: Int64, requestID: [UInt8])?
         if let after {
-            filter.to = earlier(filter.to, after.end(of: .refusals))
-            if after.end(of: .refusals) == nil {
-                guard let id = RequestID(text: after.tie) else { throw foreign }
-                before = (after.at, id.bytes)
+            (filter.from, filter.to) = after.rest(of: .refusals, from: filter.from, to: filter.to)
+            if after.isOf(.refusals) {
+                guard let id = RequestID(text: after.tie) else { throw Cursor.foreign }
+                place = (after.at, id.bytes)
             }
         }
-        let rows = try RequestRefusalsTable.list(c, filter, before: before, limit: limit)
+        let rows = try RequestRefusalsTable.list(c, filter, oldestFirst: isTurned, after: place, limit: limit)
         let names = try EntityNames.of(Set(rows.flatMap { [$0.keyID, $0.appID, $0.userID] }), c)
         return rows.map { row in
             let id = RequestID(bytes: row.requestID)?.text ?? ""

@@ -13,7 +13,9 @@ package struct LedgerEntry: Sendable, Hashable {
     /// By how much it changes what the tenant has left.
     var balanceChange: Int64 { lines.filter { $0.account == .balance }.reduce(0) { $0 &+ $1.amountNano } }
 
-    fileprivate var cursor: Cursor { Cursor(list: BillingLedger.list, time: row.postedAt, id: row.id) }
+    fileprivate func cursor(_ order: LedgerOrder) -> Cursor {
+        Cursor(list: order.list, time: row.postedAt, id: order.isByDay ? "\(row.valueDay).\(row.id)" : row.id)
+    }
 
     package var json: JSONValue {
         [
@@ -229,20 +231,22 @@ package struct BillingLedger: Sendable {
     /// Newest first.
     /// - Parameter kind: One of `LedgerEntry.kinds`.
     package func entries(
-        tenantID: TenantID?, kind word: String?, _ page: PageRequest, as scope: TenantScope
+        tenantID: TenantID?, kind word: String?, _ page: PageRequest, sortedBy order: LedgerOrder = .newestFirst, as scope: TenantScope
     ) async throws -> Page<LedgerEntry> {
         let kind = word.flatMap(LedgerKind.init)
         guard word == nil || kind != nil else {
             throw DomainError.invalid(
                 "kind", "is no kind of entry", remedy: "Pass one of: \(LedgerEntry.kinds.joined(separator: ", ")).")
         }
+        let after = try page.after.map { (cursor) throws(DomainError) in try order.place(cursor) }
         let found = try await domain.report(as: scope) { c in
             try Self.whole(
                 c,
                 LedgerTable.list(
-                    c, tenantID: tenantID?.rawValue, kind, before: page.after.map { ($0.time, $0.id) }, limit: page.fetchLimit))
+                    c, tenantID: tenantID?.rawValue, kind, by: order.isByDay ? .day : .posted, isDescending: order.isDescending,
+                    after: after, limit: page.fetchLimit))
         }
-        return Page(fetched: found, page) { $0.cursor }
+        return Page(fetched: found, page) { $0.cursor(order) }
     }
 
     static func whole(_ c: any SQLConnection, _ rows: [LedgerEntryRow]) throws -> [LedgerEntry] {

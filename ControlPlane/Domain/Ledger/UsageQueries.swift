@@ -31,40 +31,86 @@ package struct UsageQueries: Sendable {
     }
 
     private func named(
-        _ filter: UsageFilter, _ page: PageRequest, as scope: TenantScope
+        _ filter: UsageFilter, _ page: PageRequest, sortedBy order: RecordOrder = .newestFirst, as scope: TenantScope
     ) async throws -> (page: Page<UsageRow>, names: [String: String]) {
         try Self.check(filter)
-        let before = try page.after.map { (cursor) throws(DomainError) -> (admittedAt: Int64, requestID: [UInt8]) in
-            guard let id = RequestID(text: cursor.id) else {
-                throw .invalid("cursor", "is not a cursor of this list", remedy: "Pass next_cursor of the previous page unchanged.")
-            }
-            return (cursor.time, id.bytes)
+        let after = try page.after.map { (cursor) throws(DomainError) in
+            guard let id = RequestID(text: cursor.id) else { throw Cursor.foreign }
+            return UsageTable.Place(admittedAt: cursor.time, requestID: id.bytes)
         }
         let (rows, names) = try await domain.report(as: scope) { c in
-            let rows = try UsageTable.list(c, filter, before: before, limit: page.fetchLimit)
+            let rows = try UsageTable.list(c, filter, isDescending: order.isDescending, after: after, limit: page.fetchLimit)
             return (rows, try EntityNames.of(Set(rows.flatMap(UsageRecord.ids)), c))
         }
         // The cursor's time is in microseconds here, as records are ordered.
         let found = Page(fetched: rows, page) {
-            Cursor(list: Self.list, time: $0.admittedAtMicroseconds, id: RequestID(bytes: $0.requestID)?.text ?? "")
+            Cursor(list: order.list, time: $0.admittedAtMicroseconds, id: RequestID(bytes: $0.requestID)?.text ?? "")
         }
         return (found, names)
     }
 
-    /// The records that a query is about, newest first. It goes back by a month when it names no beginning, but for one request.
+    /// The records that a query is about, by time. It goes back by a month when it names no beginning, but for one request.
+    /// - Parameter order: `isByTime`.
     /// - Throws: also for a window in which too many records would have to be looked at.
-    package func list(_ query: UsageQuery, _ page: PageRequest, for reader: UsageReader) async throws -> Page<UsageRecord> {
-        let zone = ReaderTimeZone.utc
-        let end = query.until ?? .max
-        let usual = zone.start(ofDay: zone.localDay(at: min(end, now)) - Self.defaultDays)
-        let from = query.from ?? (query.values[.request] == nil ? usual : 0)
+    package func list(
+        _ query: UsageQuery, _ page: PageRequest, sortedBy order: RecordOrder = .newestFirst, for reader: UsageReader
+    ) async throws -> Page<UsageRecord> {
+        let window = window(query)
         let isIndexed = query.values.keys.contains(.request) || query.values.keys.allSatisfy(\.isIndexed)
-        guard isIndexed || min(end, now) - from <= Self.maximumRecordsWindow + 86_400_000 else {
+        guard isIndexed || min(window.upperBound, now) - window.lowerBound <= Self.maximumRecordsWindow + 86_400_000 else {
             throw Self.tooLong(
                 Self.maximumRecordsWindow, "a search among records", "a shorter time, or for a tenant's or one request's only")
         }
-        let (found, names) = try await named(query.filter(from: max(0, from), until: end), page, as: reader.scope)
+        let filter = query.filter(from: window.lowerBound, until: window.upperBound)
+        let (found, names) = try await named(filter, page, sortedBy: order, as: reader.scope)
         return found.map { UsageRecord($0, names) }
+    }
+
+    /// Unix milliseconds.
+    private func window(_ query: UsageQuery) -> Range<Int64> {
+        let zone = ReaderTimeZone.utc
+        let end = query.until ?? .max
+        let usual = zone.start(ofDay: zone.localDay(at: min(end, now)) - Self.defaultDays)
+        let from = max(0, query.from ?? (query.values[.request] == nil ? usual : 0))
+        return from..<max(from, end)
+    }
+
+    /// So many records are looked at to sort them: no index leads along their costs or times, and a page shall take no longer with millions of
+    /// them than with thousands.
+    package static let mostSorted = 20_000
+
+    /// The records that a query is about, by another of their members than the time. Of a window that holds more than `mostSorted` (of the
+    /// query's tenant's, where it names one) these are the latest of them.
+    /// - Parameter limit: In the place of `mostSorted`.
+    /// - Returns: the page, and since when (Unix milliseconds) records are among those that were sorted, where that is later than the
+    ///   window's beginning. A later page goes on within the same.
+    package func sorted(
+        _ query: UsageQuery, _ page: PageRequest, by order: RecordOrder, among limit: Int = Self.mostSorted, for reader: UsageReader
+    ) async throws -> (page: Page<UsageRecord>, since: Int64?) {
+        let window = window(query)
+        let whole = query.filter(from: window.lowerBound, until: window.upperBound)
+        try Self.check(whole)
+        let after = try page.after.map { (cursor) throws(DomainError) in
+            let parts = cursor.id.split(separator: ".")
+            guard parts.count == 3, let value = Int64(parts[0]), let time = Int64(parts[1]), let id = RequestID(text: String(parts[2]))
+            else {
+                throw Cursor.foreign
+            }
+            return (start: cursor.time, place: UsageTable.Place(value: value, admittedAt: time, requestID: id.bytes))
+        }
+        let (start, rows, names) = try await domain.report(as: reader.scope) { c in
+            let start = try after?.start ?? UsageTable.start(ofLatest: limit, c, whole) ?? whole.from
+            var filter = whole
+            filter.from = max(start, whole.from)
+            let rows = try UsageTable.list(
+                c, filter, by: order.member.column, isDescending: order.isDescending, after: after?.place, limit: page.fetchLimit)
+            return (filter.from, rows, try EntityNames.of(Set(rows.flatMap(UsageRecord.ids)), c))
+        }
+        let found = Page(fetched: rows, page) { row in
+            let id = RequestID(bytes: row.requestID)?.text ?? ""
+            return Cursor(list: order.list, time: start, id: "\(order.member.value(row)).\(row.admittedAtMicroseconds).\(id)")
+        }
+        return (found.map { UsageRecord($0, names) }, start > whole.from ? start / 1000 : nil)
     }
 
     /// The record of a request; the latest, should two data planes claim it.

@@ -22,16 +22,18 @@ package struct Cursor: Hashable, Sendable {
 
     /// - Throws: `DomainError.invalid` naming `cursor` when `text` is not a cursor that `list` gave out.
     package init(text: String, list: String) throws(DomainError) {
-        let refusal = DomainError.invalid(
-            "cursor", "is not a cursor of this list",
-            remedy: "Pass next_cursor of the previous page unchanged, or leave it out to start at the beginning.")
         guard text.utf8.count <= 512, let bytes = Base64URL.decode(text), let plain = String(validating: bytes, as: UTF8.self) else {
-            throw refusal
+            throw Self.foreign
         }
         let parts = plain.split(separator: " ", omittingEmptySubsequences: false)
-        guard parts.count == 3, parts[0] == list, let time = Int64(parts[1]), !parts[2].isEmpty else { throw refusal }
+        guard parts.count == 3, parts[0] == list, let time = Int64(parts[1]), !parts[2].isEmpty else { throw Self.foreign }
         self.init(list: list, time: time, id: String(parts[2]))
     }
+
+    /// Of one that the list, as it is sorted, did not give out.
+    static let foreign = DomainError.invalid(
+        "cursor", "is not a cursor of this list",
+        remedy: "Pass next_cursor of the previous page unchanged, or leave it out to start at the beginning.")
 }
 
 /// What part of a list is wanted.

@@ -82,7 +82,7 @@ package struct StatusService: Sendable {
     /// Endpoints that somebody called from the control plane within a day.
     private static func recentlyTested(_ c: any SQLConnection, now: Int64) throws -> Set<String> {
         let calls = try AuditTable.list(
-            c, AuditFilter(resourceKind: "config_draft", resourceID: "draft", from: now - day), before: nil, limit: 200
+            c, AuditFilter(resourceKind: "config_draft", resourceID: "draft", from: now - day), limit: 200
         ).filter { $0.action == "config_draft.test_calls" }
         return Set(
             calls.flatMap { call in

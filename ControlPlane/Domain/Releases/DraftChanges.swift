@@ -77,12 +77,12 @@ package struct DraftChanges: Sendable, Hashable {
     /// Who changed it since the last version; else who reset the draft since; else who changed it last.
     private static func edits(_ c: any SQLConnection, kind: String, id: String, since: Int64?) throws -> [Edit] {
         let own = try AuditTable.list(
-            c, AuditFilter(resourceKind: kind, resourceID: id, from: since), before: nil, limit: maximumEdits)
+            c, AuditFilter(resourceKind: kind, resourceID: id, from: since), limit: maximumEdits)
         if !own.isEmpty { return own.map(Edit.init) }
         let resets = try AuditTable.list(
-            c, AuditFilter(resourceKind: "config_draft", resourceID: "draft", from: since), before: nil, limit: 1)
+            c, AuditFilter(resourceKind: "config_draft", resourceID: "draft", from: since), limit: 1)
         if !resets.isEmpty { return resets.map(Edit.init) }
-        return try AuditTable.list(c, AuditFilter(resourceKind: kind, resourceID: id), before: nil, limit: 1).map(Edit.init)
+        return try AuditTable.list(c, AuditFilter(resourceKind: kind, resourceID: id), limit: 1).map(Edit.init)
     }
 
     package var json: JSONValue {

@@ -113,9 +113,9 @@ package enum AuditTable {
         }
     }
 
-    /// Newest first; `before` is the time and sequence of the last row seen.
+    /// By time, newest first where nothing else is said; `after` is the time and sequence of the last row seen.
     package static func list(
-        _ c: any SQLConnection, _ filter: AuditFilter, before: (at: Int64, sequence: Int64)?, limit: Int
+        _ c: any SQLConnection, _ filter: AuditFilter, oldestFirst: Bool = false, after: (at: Int64, sequence: Int64)? = nil, limit: Int
     ) throws -> [AuditRow] {
         var query = Conditions()
         query.confine("tenant_id", to: c.scope)
@@ -130,8 +130,9 @@ package enum AuditTable {
         if let to = filter.to { query.add("at < ?", .int(to)) }
         if let tenant = filter.tenantID { query.add("tenant_id = ?", .text(tenant)) }
         add(filter, to: &query, c)
-        let newest = NewestFirst(table: "audit_log", columns: columns + ["sequence"], order: ("at", "sequence"))
-        return try newest.rows(c, query, before: before.map { ($0.at, .int($0.sequence)) }, limit: limit).map { row in
+        let order = KeysetOrder(table: "audit_log", columns: columns + ["sequence"], order: ["at", "sequence"])
+        let place = after.map { [SQLValue.int($0.at), .int($0.sequence)] }
+        return try order.rows(c, query, isDescending: !oldestFirst, after: place, limit: limit).map { row in
             AuditRow(
                 id: try row.text("id"), at: try row.int("at"), actorID: try row.text("actor_id"), actorName: try row.text("actor_name"),
                 actorRole: try row.text("actor_role"), remoteAddress: try row.text("remote_address"), requestID: try row.text("request_id"),

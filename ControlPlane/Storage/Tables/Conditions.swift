@@ -53,24 +53,30 @@ package struct Conditions {
     package var clause: String { pieces.isEmpty ? "" : "WHERE " + pieces.joined(separator: " AND ") }
 }
 
-/// One page of a table, newest first.
-struct NewestFirst {
+/// One page of a table, in the order of some columns.
+struct KeysetOrder {
     let table: String
     let columns: [String]
-    /// What the table is ordered by, the latest first: a time, and what decides among rows of one time.
-    let order: (time: String, tie: String)
+    /// What the table is ordered by: each decides among rows that are equal in those before it.
+    let order: [String]
 
     /// - Parameters:
-    ///   - before: Both of the last row that was seen.
     ///   - conditions: The filters; those of the page are added.
-    func rows(_ c: any SQLConnection, _ conditions: Conditions, before: (time: Int64, tie: SQLValue)?, limit: Int) throws -> [SQLRow] {
+    ///   - after: What the last row that was seen has in the order's columns.
+    func rows(
+        _ c: any SQLConnection, _ conditions: Conditions, isDescending: Bool = true, after: [SQLValue]?, limit: Int
+    ) throws -> [SQLRow] {
         var conditions = conditions
-        if let before { conditions.add("(\(order.time), \(order.tie)) < (?, ?)", .int(before.time), before.tie) }
+        if let after {
+            let places = order.map { _ in "?" }.joined(separator: ", ")
+            conditions.add("(\(order.joined(separator: ", "))) \(isDescending ? "<" : ">") (\(places))", values: after)
+        }
         let limitPlace = conditions.place(.int(Int64(limit)))
+        let ordered = order.map { isDescending ? $0 + " DESC" : $0 }.joined(separator: ", ")
         return try c.query(
             """
             SELECT \(columns.joined(separator: ", ")) FROM \(table) \(conditions.clause)
-            ORDER BY \(order.time) DESC, \(order.tie) DESC LIMIT \(limitPlace)
+            ORDER BY \(ordered) LIMIT \(limitPlace)
             """, conditions.arguments)
     }
 }

@@ -180,16 +180,45 @@ package enum LedgerTable {
         ).map(LedgerEntryRow.init)
     }
 
-    /// Newest first; `before` is the time and id of the last row seen.
+    /// What a list of entries is ordered by, each column deciding among those that are equal in the ones before it.
+    package enum Order: Sendable, Hashable {
+        /// When they were posted.
+        case posted
+        /// The day that they count for.
+        case day
+
+        fileprivate var columns: [String] { self == .day ? ["value_day", "posted_at", "id"] : ["posted_at", "id"] }
+    }
+
+    /// An entry's place in a list.
+    package struct Place: Sendable, Hashable {
+        package var day: Int64
+        package var postedAt: Int64
+        package var id: String
+
+        package init(day: Int64, postedAt: Int64, id: String) {
+            self.day = day
+            self.postedAt = postedAt
+            self.id = id
+        }
+
+        fileprivate func values(_ order: Order) -> [SQLValue] {
+            (order == .day ? [.int(day)] : []) + [.int(postedAt), .text(id)]
+        }
+    }
+
+    /// - Parameter after: The place of the last row seen.
     package static func list(
-        _ c: any SQLConnection, tenantID: String?, _ kind: LedgerKind?, before: (postedAt: Int64, id: String)?, limit: Int
+        _ c: any SQLConnection, tenantID: String?, _ kind: LedgerKind?, by order: Order = .posted, isDescending: Bool = true,
+        after: Place? = nil, limit: Int
     ) throws -> [LedgerEntryRow] {
         var conditions = Conditions()
         if let tenantID { conditions.add("tenant_id = ?", .text(tenantID)) }
         if let kind { conditions.add("kind = ?", .text(kind.rawValue)) }
         conditions.confine("tenant_id", to: c.scope)
-        let newest = NewestFirst(table: "ledger_entries", columns: LedgerEntryRow.columns, order: ("posted_at", "id"))
-        return try newest.rows(c, conditions, before: before.map { ($0.postedAt, .text($0.id)) }, limit: limit).map(LedgerEntryRow.init)
+        let page = KeysetOrder(table: "ledger_entries", columns: LedgerEntryRow.columns, order: order.columns)
+        let values = after.map { $0.values(order) }
+        return try page.rows(c, conditions, isDescending: isDescending, after: values, limit: limit).map(LedgerEntryRow.init)
     }
 
     /// The lines of entries, by entry and in their order.

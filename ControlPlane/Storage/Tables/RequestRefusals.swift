@@ -65,9 +65,10 @@ package enum RequestRefusalsTable {
             })
     }
 
-    /// Newest first; `before` is the time and the request of the last row seen.
+    /// By time, newest first where nothing else is said; `after` is the time and the request of the last row seen.
     package static func list(
-        _ c: any SQLConnection, _ filter: RequestRefusalFilter, before: (at: Int64, requestID: [UInt8])?, limit: Int
+        _ c: any SQLConnection, _ filter: RequestRefusalFilter, oldestFirst: Bool = false, after: (at: Int64, requestID: [UInt8])?,
+        limit: Int
     ) throws -> [RequestRefusalRow] {
         var query = Conditions()
         query.confine("tenant_id", to: c.scope)
@@ -87,8 +88,9 @@ package enum RequestRefusalsTable {
             query.add(
                 "(\(columns.map { c.dialect.contains($0, "?") }.joined(separator: " OR ")))", values: columns.map { _ in .text(text) })
         }
-        let newest = NewestFirst(table: "request_refusals", columns: columns, order: ("at", "request_id"))
-        return try newest.rows(c, query, before: before.map { ($0.at, .blob($0.requestID)) }, limit: limit).map { row in
+        let order = KeysetOrder(table: "request_refusals", columns: columns, order: ["at", "request_id"])
+        let place = after.map { [SQLValue.int($0.at), .blob($0.requestID)] }
+        return try order.rows(c, query, isDescending: !oldestFirst, after: place, limit: limit).map { row in
             var refusal = RequestRefusalRow()
             refusal.requestID = try row.blob("request_id")
             refusal.dataPlaneID = try row.text("data_plane_id")

@@ -149,17 +149,62 @@ package enum UsageTable {
         return months
     }
 
-    /// Newest first; `before` is the time of admission (microseconds) and the request of the last row seen.
+    /// What a list of records is ordered by; among those that are equal in it their time decides, and then the request. The raw value is the
+    /// column.
+    package enum Order: String, Sendable, Hashable {
+        /// Of admission: the one that an index leads along.
+        case time = "admitted_at_us"
+        case cost = "cost_nano"
+        case latency = "latency_us"
+        case timeToFirstByte = "time_to_first_byte_us"
+        case inputTokens = "input_tokens"
+        case outputTokens = "output_tokens"
+
+        fileprivate var columns: [String] { (self == .time ? [] : [rawValue]) + ["admitted_at_us", "request_id"] }
+    }
+
+    /// A record's place in a list.
+    package struct Place: Sendable, Hashable {
+        /// What the list is ordered by.
+        package var value: Int64
+        /// Unix microseconds.
+        package var admittedAt: Int64
+        package var requestID: [UInt8]
+
+        package init(value: Int64? = nil, admittedAt: Int64, requestID: [UInt8]) {
+            self.value = value ?? admittedAt
+            self.admittedAt = admittedAt
+            self.requestID = requestID
+        }
+
+        fileprivate func values(_ order: Order) -> [SQLValue] {
+            (order == .time ? [] : [.int(value)]) + [.int(admittedAt), .blob(requestID)]
+        }
+    }
+
+    /// Of the window all rows are looked at but where they are ordered by time: see `start(ofLatest:)`.
+    /// - Parameter after: The place of the last row seen.
     package static func list(
-        _ c: any SQLConnection, _ filter: UsageFilter, before: (admittedAt: Int64, requestID: [UInt8])?, limit: Int
+        _ c: any SQLConnection, _ filter: UsageFilter, by order: Order = .time, isDescending: Bool = true, after: Place? = nil, limit: Int
     ) throws -> [UsageRow] {
         var conditions = Conditions()
         filter.add(to: &conditions, c)
-        return try newest.rows(c, conditions, before: before.map { ($0.admittedAt, .blob($0.requestID)) }, limit: limit).map(UsageRow.init)
+        let page = KeysetOrder(table: "usage_records", columns: UsageRow.columns, order: order.columns)
+        let values = after.map { $0.values(order) }
+        return try page.rows(c, conditions, isDescending: isDescending, after: values, limit: limit).map(UsageRow.init)
     }
 
-    private static let newest = NewestFirst(
-        table: "usage_records", columns: UsageRow.columns, order: ("admitted_at_us", "request_id"))
+    /// Since when (Unix microseconds) there are no more than so many records in the filter's window, of its tenant where it names one. Nil:
+    /// there are no more in all of it. An index answers.
+    package static func start(ofLatest limit: Int, _ c: any SQLConnection, _ filter: UsageFilter) throws -> Int64? {
+        var conditions = Conditions()
+        UsageFilter(from: filter.from, to: filter.to, filter.values.filter { $0.key == .tenant }).add(to: &conditions, c)
+        let place = conditions.place(.int(Int64(limit)))
+        let first = try c.first(
+            "SELECT admitted_at_us FROM usage_records \(conditions.clause) ORDER BY admitted_at_us DESC LIMIT 1 OFFSET \(place)",
+            conditions.arguments)
+        return try first.map { try $0.int("admitted_at_us").addingReportingOverflow(1).partialValue }
+    }
 
     /// How many records there are of a time (Unix microseconds).
     package static func count(_ c: any SQLConnection, admitted times: Range<Int64>) throws -> Int64 {

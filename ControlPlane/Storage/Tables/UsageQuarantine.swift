@@ -83,8 +83,8 @@ package struct QuarantineFilter: Sendable, Hashable {
 
 /// Usage that a data plane may not report.
 package enum UsageQuarantineTable {
-    private static let newest = NewestFirst(
-        table: "usage_quarantine", columns: QuarantinedUsageRow.columns, order: ("received_at", "id"))
+    private static let newest = KeysetOrder(
+        table: "usage_quarantine", columns: QuarantinedUsageRow.columns, order: ["received_at", "id"])
 
     /// Stores rows and counts them.
     package static func insert(_ c: any SQLConnection, _ rows: [QuarantinedUsageRow]) throws {
@@ -108,7 +108,7 @@ package enum UsageQuarantineTable {
     ) throws -> [QuarantinedUsageRow] {
         var conditions = Conditions()
         filter.add(to: &conditions)
-        return try newest.rows(c, conditions, before: before.map { ($0.receivedAt, .text($0.id)) }, limit: limit).map(
+        return try newest.rows(c, conditions, after: before.map { [.int($0.receivedAt), .text($0.id)] }, limit: limit).map(
             QuarantinedUsageRow.init)
     }
 

@@ -85,8 +85,8 @@ package enum WebhookDeliveriesTable {
         conditions.confine("tenant_id", to: c.scope)
         conditions.add("webhook_id = ?", .text(webhookID))
         if let state { conditions.add("state = ?", .text(state)) }
-        return try NewestFirst(table: "webhook_deliveries", columns: columns, order: (time: "created_at", tie: "id")).rows(
-            c, conditions, before: before.map { ($0.at, .text($0.id)) }, limit: limit
+        return try KeysetOrder(table: "webhook_deliveries", columns: columns, order: ["created_at", "id"]).rows(
+            c, conditions, after: before.map { [.int($0.at), .text($0.id)] }, limit: limit
         ).map(WebhookDeliveryRow.init)
     }
 

@@ -110,7 +110,7 @@ struct ReleaseFixture {
     }
 
     func auditActions() async throws -> [String] {
-        try await database.read { c in try AuditTable.list(c, AuditFilter(), before: nil, limit: 1000).map(\.action) }
+        try await database.read { c in try AuditTable.list(c, AuditFilter(), limit: 1000).map(\.action) }
     }
 }
 

@@ -24,7 +24,7 @@ struct RefusalsAcrossPlanesTests {
             for _ in 0..<7 { #expect(try await plane.chat(key: key.text, model: "no-such-model").status == 404) }
             for _ in 0..<3 { #expect(try await plane.chat(key: "weir_nothing", model: "m").status == 401) }
             func rows() async throws -> [RequestRefusalRow] {
-                try await database.read { try RequestRefusalsTable.list($0, RequestRefusalFilter(), before: nil, limit: 100) }
+                try await database.read { try RequestRefusalsTable.list($0, RequestRefusalFilter(), after: nil, limit: 100) }
             }
             func number(_ rows: [RequestRefusalRow]) -> Int64 { rows.reduce(0) { $0 + 1 + $1.repeated } }
             let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
