@@ -204,9 +204,10 @@ final class LoadWorker {
 
     // MARK: The end
 
+    /// There is no further request of those that are sent once: over, when the last of them is answered.
     private func usedUp(_ connection: LoadConnection) {
         idle.append(connection)
-        guard !isOver else { return }
+        guard !isOver, busy == 0 else { return }
         report.measuredSeconds = max(0.001, Double((NIODeadline.now() - measureFrom).nanoseconds) / 1e9)
         stop()
     }
