@@ -1,7 +1,7 @@
 /// Words that both planes and everybody's requests use.
 package enum Vocabulary {
     /// What a model can do.
-    package static let capabilities = ["chat", "completions", "embeddings", "images", "audio", "moderations"]
+    package static let capabilities = ["chat", "completions", "embeddings", "images", "audio", "moderations", "files"]
     /// Whose API a provider speaks.
     package static let providerKinds = ["openai", "anthropic", "azure", "openrouter"]
     /// APIs in which a provider can be asked for an answer: OpenAI's chat completions (with completions and embeddings), OpenAI's Responses,

@@ -78,8 +78,10 @@ final class Router {
             if startsWithControl(path) { return control(get: true, bytes, head) }
             guard isAuthorised(bytes, head) else { return refusal(401) }
             if startsWith(path, "/responses/") { return keptResponse("GET", path, bytes, head) }
+            if startsWith(path, "/files/") { return media(path, [], bytes, head, method: "GET") }
             return models(String(decoding: path, as: UTF8.self))
         case .delete where startsWith(path, "/responses/"): return keptResponse("DELETE", path, bytes, head)
+        case .delete where startsWith(path, "/files/"): return media(path, [], bytes, head, method: "DELETE")
         default: return refusal(405)
         }
     }
@@ -102,7 +104,9 @@ final class Router {
             inputs: isEmbedding ? min(request.inputs, 2048) : 1)
         if operation == .chat, lastModel.contains("-call") || lastModel.contains("-strict") {
             do throws(ChatRefusal) {
-                key.tool = try ChatRequest(Array(body)).tool
+                let request = try ChatRequest(Array(body))
+                key.tool = request.tool
+                for id in request.files where !shared.files.has(id) { throw ChatRefusal("No such File object: \(id)", "file_id") }
             } catch {
                 return .control(ControlEndpoints.response(status: 400, body: error.body))
             }
@@ -215,12 +219,16 @@ final class Router {
     }
 
     private func media(
-        _ path: UnsafeRawBufferPointer, _ body: [UInt8], _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser
+        _ path: UnsafeRawBufferPointer, _ body: [UInt8], _ bytes: UnsafeRawBufferPointer, _ head: borrowing RequestHeadParser,
+        method: String = "POST"
     ) -> Decision {
         guard isAuthorised(bytes, head) else { return refusal(401) }
         let type = head.first(.contentType).map { String(decoding: bytes[$0.value], as: UTF8.self) } ?? ""
         do throws(MediaProvider.Refusal) {
-            guard let reply = try MediaProvider.respond(String(decoding: path, as: UTF8.self), contentType: type, body) else {
+            let path = String(decoding: path, as: UTF8.self)
+            if path == "/files" { return .control(try shared.files.create(type, body).response) }
+            if path.hasPrefix("/files/") { return .control(try shared.files.respond(method: method, path.dropFirst(7)).response) }
+            guard let reply = try MediaProvider.respond(path, contentType: type, body) else {
                 return refusal(404)
             }
             return .control(reply.response)

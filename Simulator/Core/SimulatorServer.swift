@@ -31,6 +31,7 @@ final class Shared: Sendable {
     let answers = Answers()
     let managedKeys: ManagedKeys
     let keptResponses = KeptResponses()
+    let files = SimulatedFiles()
     let requests = Atomic<UInt64>(0)
     let connectionsOpened = Atomic<Int>(0)
     let connectionsOpen = Atomic<Int>(0)

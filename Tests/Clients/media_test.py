@@ -1,4 +1,4 @@
-"""Images, sound and moderation through OpenAI's own Python SDK: what comes through, what it costs, and what is refused.
+"""Images, sound, moderation and files through OpenAI's own Python SDK: what comes through, what it costs, whose it is, and what is refused.
 
 Run by ops/test for each database (WEIR_SDK_DATABASE=sqlite|postgres); by hand: pytest Tests/Clients after a build.
 """
@@ -29,6 +29,8 @@ MODELS = {
     "gpt-hearer": ("sim-tokens", ["audio"], {"input": "2.5", "output": "10", "audio_input": "6", "per_second": "0.0001"}),
     "moderator": ("sim-moderation", ["moderations"], {"input": "0", "output": "0"}),
     "chat": ("sim-ok", CHAT, {"input": "1", "output": "2"}),
+    # Strict as to what a chat may hold, and in the account that keeps files.
+    "reader": ("sim-in5-out5-strict", [*CHAT, "files"], {"input": "1", "output": "2", "per_request": "0.001"}),
 }
 SOUND = bytes(range(256)) * 100
 PICTURE = base64.b64decode("iVBORw0KGgo=") + bytes(5000)
@@ -45,9 +47,15 @@ def lab():
             model = lab.create_model(name, upstream=upstream, capabilities=capabilities, price=False)
             lab.admin.post("/prices", {"model_id": model, **price})
         lab.talker = lab.create_key(capabilities=["chat"])["key"]
+        other = lab.admin.post("/tenants", {"name": "Other"})["id"]
+        project = lab.admin.post("/projects", {"tenant_id": other, "name": "Main"})["id"]
+        lab.stranger = lab.admin.post("/keys", {"project_id": project, "name": "drill"})["key"]
         lab.roll_out()
         lab.start_data_plane()
-        lab.wait_serving("chat")
+        lab.start_data_plane(name="second")
+        for plane in lab.data_planes:
+            for key in [lab.key, lab.stranger, lab.talker]:
+                lab.wait_serving("chat", plane, key)
         yield lab
         assert lab.traps() == []
 
@@ -134,8 +142,6 @@ def test_many_at_once_and_without_the_version(lab):
 
 
 def test_what_is_refused(lab, client):
-    lab.wait_serving("chat", key=lab.talker)
-
     def refused(kind, call):
         with pytest.raises(kind) as refusal:
             call()
@@ -153,6 +159,79 @@ def test_what_is_refused(lab, client):
         openai.BadRequestError,
         lambda: client.audio.transcriptions.create(model="whisper", file=sound, extra_body={"Model": "gpt-hearer"}))
     assert twice.code == "invalid_form"
+
+
+def another(lab, key, plane=0):
+    return openai.OpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[plane].port}/v1", api_key=key, max_retries=0)
+
+
+def ask(client, *files):
+    content = [{"type": "text", "text": "Read."}, *({"type": "file", "file": {"file_id": file}} for file in files)]
+    return client.chat.completions.create(model="reader", messages=[{"role": "user", "content": content}])
+
+
+def test_files_are_their_tenants(lab, client, charged):
+    content = bytes(range(256)) * 40
+    made = client.files.create(file=("a.pdf", content), purpose="user_data")
+    assert made.id.startswith("file-w1-") and "sim" not in made.id and made.bytes == len(content) and made.filename == "a.pdf"
+    assert ask(client, made.id).usage.prompt_tokens == 5
+    # The same at another data plane, which has never heard of it.
+    second = another(lab, lab.key, 1)
+    assert second.files.retrieve(made.id).id == made.id and second.files.content(made.id).content == content
+    assert ask(second, made.id, made.id).usage.prompt_tokens == 5
+    # Another tenant knows the name, and even the provider's: it reads, uses and deletes nothing.
+    stranger = another(lab, lab.stranger)
+    for call in [stranger.files.retrieve, stranger.files.content, stranger.files.delete, lambda name: ask(stranger, name)]:
+        for name in [made.id, "file-sim1"]:
+            with pytest.raises(openai.NotFoundError) as refusal:
+                call(name)
+            assert refusal.value.code == "file_not_found"
+    for name in ["file-sim1", made.id[:-1], made.id + "A", "file-w1-"]:
+        for call in [client.files.retrieve, client.files.delete, lambda name: ask(client, name)]:
+            with pytest.raises(openai.NotFoundError):
+                call(name)
+    with pytest.raises(openai.PermissionDeniedError):
+        another(lab, lab.talker).files.retrieve(made.id)
+    with pytest.raises(openai.BadRequestError):
+        client.files.create(file=("a.pdf", content), purpose="nothing")
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.files.list()
+    assert refusal.value.code == "files_not_listed"
+    # A model that is served from elsewhere, or keeps no files.
+    for named in [{"extra_headers": {"x-weir-model": "chat"}}, {"extra_query": {"model": "chat"}}, {"extra_body": {"model": "chat"}}]:
+        with pytest.raises(openai.BadRequestError) as refusal:
+            client.files.create(file=("a.pdf", content), purpose="user_data", **named)
+        assert refusal.value.code == "unsupported_capability"
+    assert client.files.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError) as refusal:
+        client.files.retrieve(made.id)
+    # Not by the name that the provider has for it, when that refuses.
+    assert made.id in refusal.value.message and "sim" not in refusal.value.message
+    with pytest.raises(openai.BadRequestError) as refusal:
+        ask(client, made.id)
+    assert made.id in refusal.value.message and "sim" not in refusal.value.message
+    records = charged()
+    files = [record for record in records if record["capability"] == "files"]
+    # Uploaded, and refused; looked at, read; deleted, and looked for once more: what no provider was asked is in no record.
+    assert sorted(record["cost_nano"] for record in files) == [0, 0, 1_000_000, 1_000_000, 1_000_000, 1_000_000]
+    assert all(record["input_tokens"] == 0 for record in files)
+    assert len([record for record in records if record["capability"] == "chat"]) == 3
+
+
+def test_files_by_the_model_that_is_to_read_them(lab):
+    channel = openai.OpenAI(base_url=f"http://{LOOPBACK}:{lab.data_planes[0].port}/external/v1", api_key=lab.key, max_retries=0)
+    for named in [{"extra_headers": {"x-weir-model": "reader"}}, {"extra_query": {"model": "reader"}}, {"extra_body": {"model": "reader"}}]:
+        # The provider knows no such field, and would refuse it.
+        made = channel.files.create(file=("a.txt", b"text"), purpose="user_data", **named)
+        assert channel.files.content(made.id).content == b"text"
+
+
+def test_files_outlive_the_data_plane(lab):
+    made = another(lab, lab.key).files.create(file=("a.txt", b"kept"), purpose="user_data")
+    lab.data_planes[0].stop()
+    lab.data_planes[0].start()
+    lab.wait_serving("chat", lab.data_planes[0])
+    assert another(lab, lab.key).files.content(made.id).content == b"kept"
 
 
 def raw(lab, path, body, content_type):

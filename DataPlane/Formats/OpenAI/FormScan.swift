@@ -20,6 +20,8 @@ package struct FormScan: Sendable {
     package private(set) var members = RequestMembers()
     package private(set) var files: Int64 = 0
     package private(set) var fileBytes: Int64 = 0
+    /// The whole part that is the model's name, from its boundary to the next.
+    package private(set) var modelPart: Range<Int>?
     private let boundary: [UInt8]
 
     private static let maximumParts = 256
@@ -57,7 +59,8 @@ package struct FormScan: Sendable {
         return start[...last]
     }
 
-    package init(_ body: UnsafeRawBufferPointer, boundary: [UInt8]) throws(Violation) {
+    /// - Parameter isBegin: `body` is how a form begins: it is read to its first file, or as far as it goes.
+    package init(_ body: UnsafeRawBufferPointer, boundary: [UInt8], isBegin: Bool = false) throws(Violation) {
         self.boundary = boundary
         guard let base = body.baseAddress else { throw Violation("The form is empty.") }
         let delimiter = Array("--".utf8) + boundary
@@ -74,18 +77,25 @@ package struct FormScan: Sendable {
                 }
                 break
             }
+            if isBegin, at + 2 > body.count { return }
             guard Self.begins(base, at, body.count, [0x0D, 0x0A]) else { throw Violation("A boundary of the form does not end its line.") }
             parts += 1
             guard parts <= Self.maximumParts else { throw Violation("The form has more than \(Self.maximumParts) parts.") }
             let lines = at + 2
             guard let head = Self.find([0x0D, 0x0A, 0x0D, 0x0A], base, from: at, limit: min(body.count, lines + Self.maximumHeaderBytes))
-            else { throw Violation("A part of the form has no end of its header.") }
+            else {
+                if isBegin, body.count < lines + Self.maximumHeaderBytes { return }
+                throw Violation("A part of the form has no end of its header.")
+            }
             let disposition = try Self.disposition(UnsafeRawBufferPointer(rebasing: body[lines..<max(lines, head)]))
             let start = head + 4
+            if isBegin, disposition.isFile { return }
             guard let end = Self.find([0x0D, 0x0A] + delimiter, base, from: start, limit: body.count) else {
+                if isBegin { return }
                 throw Violation("A part of the form has no end.", disposition.name)
             }
             try take(disposition, start..<end, body, &seen)
+            if disposition.name == "model" { modelPart = at - delimiter.count..<end + 2 }
             at = end + 2 + delimiter.count
         }
         members.isEmpty = parts == 0

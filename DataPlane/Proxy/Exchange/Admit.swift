@@ -28,12 +28,14 @@ final class Admission {
     let dialectLines: [UInt8]
     /// Handed on as it came: nothing of it is ours to understand.
     let forward: Forward?
-    /// Images, sound, moderation.
+    /// Images, sound, moderation, a file that is uploaded.
     let media: MediaCall?
-    /// A response that a provider keeps is asked for.
+    /// Something that a provider keeps is asked for.
     let kept: KeptCall?
     /// The response that it goes on from, in whose account it has to be served.
     var previous: ResourceIDs.Place?
+    /// Files that it names; nil for most.
+    let files: FileUse?
     /// The one credential that it may be sent with; nil: any of its endpoint's.
     var onlyCredential: String?
     let traceID: TraceID
@@ -82,6 +84,7 @@ final class Admission {
         forward = nil
         kept = nil
         media = asked.media
+        files = asked.files
         capability = asked.capability
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
@@ -122,6 +125,7 @@ final class Admission {
         capability = .forward
         media = nil
         kept = nil
+        files = nil
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
         traceID = asked.traceID
@@ -136,7 +140,8 @@ final class Admission {
 
     /// What is asked of a thing that a provider keeps, at the endpoint where it is.
     init(
-        _ kept: KeptCall, _ capability: RequestTarget.Capability, _ asked: Asked, _ caller: Caller, _ config: CompiledConfig,
+        _ kept: KeptCall?, _ forward: Forward?, _ capability: RequestTarget.Capability, _ asked: Asked, _ caller: Caller,
+        _ config: CompiledConfig,
         _ model: CompiledModel, _ target: CompiledTarget, _ nothing: ByteBuffer, requestID: RequestID, at admittedAt: Int64
     ) {
         self.caller = caller
@@ -147,7 +152,8 @@ final class Admission {
         self.kept = kept
         self.capability = capability
         requested = model
-        forward = kept.forward
+        self.forward = forward
+        files = asked.files
         body = nothing
         members = RequestMembers()
         fallbacks = []
@@ -183,6 +189,21 @@ final class Admission {
         units.serviceTier = serviceTier
         if card.units.search > 0 { units.searches = body.withUnsafeReadableBytes { SearchBound.most(members, of: $0) } }
         return units
+    }
+
+    /// The files that it names are at one endpoint, in the account of one credential.
+    /// - Throws: 400 where the route does not lead there.
+    fileprivate func stay(at place: ResourceIDs.Place) throws(Rejection) {
+        let only = route.targets.indices.reduce(UInt64(0)) {
+            place.isAt(endpointID: route.targets[$1].endpoint.id) ? $0 | 1 << UInt64($1) : $0
+        }
+        plan.keep(to: only)
+        let id = route.targets.flatMap(\.endpoint.credentialIDs).first { place.isOf(credentialID: $0) }
+        guard plan.hasMore, id != nil || place.isOf(credentialID: ""), onlyCredential == nil || onlyCredential == id else {
+            throw .fileElsewhere(model.name)
+        }
+        onlyCredential = id
+        fallbacks = []
     }
 
     /// Handed on, and with a model in it: it is answered with tokens.
@@ -277,15 +298,37 @@ enum Admit {
             guard let named = find(name, body, config) else { throw .modelNotFound(text(name, body)) }
             model = named
         } else {
-            let unnamed = config.unnamed.first { (try? check($0, for: caller, capability, members)) != nil }
-            guard let unnamed else {
+            if capability == .files {
+                model = try modelOfFile(asked.media?.named, caller, config)
+            } else if let unnamed = config.unnamed.first(where: { (try? check($0, for: caller, capability, members)) != nil }) {
+                model = unnamed
+            } else {
                 throw .badRequest("missing_required_parameter", "you must provide a model parameter", param: "model")
             }
-            model = unnamed
         }
         try check(model, for: caller, capability, members)
         guard let route = model.route else { throw .modelNotRouted(model.name) }
         return Named(members: members, model: model, route: route)
+    }
+
+    /// Whose provider keeps a file that names no model in its form: the one that is named beside it, the one of a route that serves those that
+    /// name none, or the one whose place is the only one.
+    private static func modelOfFile(_ name: String?, _ caller: Caller, _ config: CompiledConfig) throws(Rejection) -> CompiledModel {
+        if let name {
+            guard let named = config.model(named: name) else { throw .modelNotFound(String(name.prefix(256))) }
+            return named
+        }
+        let possible = config.keepFiles.filter { (try? check($0, for: caller, .files, RequestMembers())) != nil }
+        if let unnamed = possible.first(where: { $0.route?.servesUnnamed == true }) { return unnamed }
+        guard let first = possible.first else {
+            if let scopes = caller.scopes, !scopes.allows(capability: .files) {
+                throw .forbidden("capability_not_allowed", "The key may not be used for files.")
+            }
+            throw .noFiles()
+        }
+        func places(_ model: CompiledModel) -> Set<String> { Set(model.route?.targets.map(\.endpoint.id) ?? []) }
+        guard possible.allSatisfy({ places($0) == places(first) }) else { throw .modelOfFileOpen(possible.map(\.name)) }
+        return first
     }
 
     /// - Parameter body: what is sent on, with its members.
@@ -300,6 +343,7 @@ enum Admit {
         if caller.dialect == .responses, let name = named.members.previousResponseID {
             try admission.goOn(from: body.withUnsafeReadableBytes { Array($0[name]) })
         }
+        if let files = asked.files { try admission.stay(at: files.place) }
         return admission
     }
 

@@ -105,6 +105,7 @@ extension Asked {
         address = asked.address
         choice = asked.choice
         media = asked.media
+        files = asked.files
         headers = asked.headers
     }
 }

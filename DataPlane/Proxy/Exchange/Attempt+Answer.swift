@@ -56,13 +56,13 @@ extension Attempt {
     func beginAnswer(_ head: UpstreamHead) {
         switch head.framing {
         case .none, .length(0):
-            if admission.forward != nil { return answerEmpty() }
+            if admission.forward != nil, !admission.describesFile { return answerEmpty() }
             return end(.unusable("status \(head.status) without a body"), .letGo)
         case .length(let length): opening.length = .known(length)
         case .chunked, .untilClose: break
         }
         if let type = head.value(.contentType), !ContentType.isJSON(type) { opening.contentType = Array(type) }
-        if let level = admission.config.plan(of: admission.caller.channel).sanitiser {
+        if !admission.isContent, let level = admission.config.plan(of: admission.caller.channel).sanitiser {
             opening.sanitiser = loop.answerPatterns(of: candidate.endpoint, isStrict: level == .strict).map { AnswerGuard($0) }
         }
         opening.names = admission.names(for: candidate)
@@ -168,12 +168,22 @@ extension Attempt {
         } else if opening.isWritten {
             forward(bytes)
             judge(all)
+        } else if admission.isContent {
+            // Whatever is in it is the caller's own.
+            write(.none)
+            forward(all)
+            opening.isJudged = true
+        } else if admission.describesFile, BodyKind.sniff(all) == .json {
+            // Kept whole: its id becomes one that is its tenant's alone.
+            opening.assembly = Assembly(nil)
+            meter.beginDocument(dialect)
+            assemble(all)
         } else if let media = admission.media, media.passes(BodyKind.sniff(all), isText: opening.isText) {
             // A sound, a text or a stream of pictures says what it is by being none of an error's.
             write(BodyKind.sniff(all) == .eventStream ? .stream : .none)
             forward(all)
             opening.isJudged = true
-        } else if admission.forward != nil, admission.kept == nil {
+        } else if admission.capability == .forward {
             // It is the caller's to judge; it is read along where there is something to be read.
             switch BodyKind.sniff(all) {
             case .eventStream: write(.stream)
@@ -407,6 +417,13 @@ extension Attempt {
             meter.finish { _ in }
             if assembly.assembler == nil, !isAnswer(body) { return }
             if let names = opening.names { body = names.document(body) }
+            if admission.describesFile {
+                guard let own = admission.withOwnID(body, candidate) else {
+                    opening.problem = .unusable("a file without an id that can be used")
+                    return
+                }
+                body = own
+            }
             if let translation {
                 do throws(StreamError) {
                     body = try translation.document(body)

@@ -37,7 +37,7 @@ extension Attempt {
     /// - Parameter always: also where no tokens were used, for a price per request.
     private func charge(_ outcome: inout AttemptOutcome, always: Bool) {
         if admission.isFree { return }
-        if admission.forward != nil { return chargeAsStated(&outcome) }
+        if admission.capability == .forward { return chargeAsStated(&outcome) }
         guard let price else {
             outcome.flags.insert(.priceMissing)
             return
@@ -67,7 +67,8 @@ extension Attempt {
 
     /// What the meter read, or an estimate where the provider served something and did not say how much.
     private func measured() -> (TokenUsage, UsageFlags) {
-        if admission.isFree { return (TokenUsage(), []) }
+        // A file has no tokens, whatever its description or its content says.
+        if admission.isFree || admission.capability == .files { return (TokenUsage(), []) }
         let reading = meter.reading
         if let media = admission.media { return media.usage(reading, of: self) }
         guard reading.present else {

@@ -239,7 +239,8 @@ final class Attempt: @unchecked Sendable {
     }
 
     func endRefused(_ rest: Rest = .done) {
-        let hidden = loop.hiddenTexts(of: candidate)
+        let known = loop.hiddenTexts(of: candidate)
+        let hidden = admission.files.map { known.showing($0.names) } ?? known
         let error = opening.bytes.withUnsafeBytes {
             ProviderError.read(status: providerStatus, body: $0, hiding: hidden, addedUsageRequest: candidate.asksForUsage)
         }

@@ -90,7 +90,7 @@ extension Exchange {
         call.found(place, at: endpoint)
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = Admission(
-            call, .storedResponses, asked, caller, config, model, target, loop.nothing, requestID: requestID, at: admittedAt)
+            call, call.forward, .storedResponses, asked, caller, config, model, target, loop.nothing, requestID: requestID, at: admittedAt)
         var candidate = Candidate(target: target, credential: credential, credentialLine: line ?? [], asksForUsage: false)
         candidate.dialect = .responses
         if try hold(admission, address: asked.address, candidate: candidate) { try launch(admission, candidate) }
@@ -100,6 +100,7 @@ extension Exchange {
     /// by the provider's ids.
     func rejection(_ outcome: AttemptOutcome, of admission: Admission) -> Rejection {
         if admission.capability == .forward { return outcome.forwardedRejection }
+        if let rejection = admission.fileRejection(outcome) { return rejection }
         var rejection = admission.kept.map { outcome.rejection(of: $0) } ?? outcome.rejection
         if let place = admission.kept?.place ?? admission.previous, let names = admission.snapshot.credentials.resourceIDs,
             let name = names.name(of: place, .response, tenant: admission.caller.tenant.idBytes)
@@ -189,7 +190,8 @@ extension Rejection {
     static func namesNotReady() -> Rejection {
         Rejection(
             status: 503, fault: .weir, kind: .server, code: "names_not_ready",
-            message: "This gateway does not have yet what kept responses are named with. Try again in a moment.", retryMilliseconds: 2000)
+            message: "This gateway does not have yet what kept files and responses are named with. Try again in a moment.",
+            retryMilliseconds: 2000)
     }
 
     private static func shown(_ name: [UInt8]) -> String { String(decoding: name.prefix(ResourceIDs.longestName), as: UTF8.self) }

@@ -9,6 +9,7 @@ enum MediaOperation: UInt8, CaseIterable {
     case imageGenerations, imageEdits, imageVariations
     case speech, transcriptions, translations
     case moderations
+    case files
 
     /// The provider's path below its base URL.
     var path: StaticString {
@@ -20,6 +21,7 @@ enum MediaOperation: UInt8, CaseIterable {
         case .transcriptions: "/audio/transcriptions"
         case .translations: "/audio/translations"
         case .moderations: "/moderations"
+        case .files: "/files"
         }
     }
 
@@ -28,13 +30,14 @@ enum MediaOperation: UInt8, CaseIterable {
         case .imageGenerations, .imageEdits, .imageVariations: .images
         case .speech, .transcriptions, .translations: .audio
         case .moderations: .moderations
+        case .files: .files
         }
     }
 
     /// The request is a form with files in it.
     fileprivate var takesForm: Bool {
         switch self {
-        case .imageEdits, .imageVariations, .transcriptions, .translations: true
+        case .imageEdits, .imageVariations, .transcriptions, .translations, .files: true
         case .imageGenerations, .speech, .moderations: false
         }
     }
@@ -49,6 +52,8 @@ final class MediaCall {
     let operation: MediaOperation
     /// Of the request's body, as the provider is told.
     let contentType: [UInt8]
+    /// Of a file: the model that is named beside its form, which has no field for one in OpenAI's API.
+    let named: String?
     /// Between the parts of a form; nil for JSON.
     private let boundary: [UInt8]?
     /// The form, once it was read.
@@ -60,11 +65,12 @@ final class MediaCall {
         _ operation: MediaOperation, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer
     ) throws(Rejection) {
         self.operation = operation
+        named = operation == .files ? head.text("x-weir-model", bytes) ?? Self.model(inQuery: bytes[head.query]) : nil
         let type = head.text("content-type", bytes) ?? ""
         boundary = FormScan.boundary(of: type)
         if boundary != nil, operation.takesForm {
             contentType = Array(type.utf8)
-        } else if operation.takesForm, operation.hears || !type.lowercased().hasPrefix("application/json") {
+        } else if operation.takesForm, operation.hears || operation == .files || !type.lowercased().hasPrefix("application/json") {
             var rejection = Rejection.badRequest(
                 "unsupported_media_type", "Send a form: Content-Type: multipart/form-data with a boundary, and the file as a part of it.")
             rejection.status = 415
@@ -73,6 +79,16 @@ final class MediaCall {
             contentType = Array("application/json".utf8)
         }
     }
+
+    /// `model=` of a query, percent-encoded where it needs that; nil where there is none.
+    private static func model(inQuery query: Slice<UnsafeRawBufferPointer>) -> String? {
+        for pair in query.split(separator: UInt8(ascii: "&")) where pair.starts(with: "model=".utf8) {
+            return ModelCatalogue.percentDecoded(pair.dropFirst(6))
+        }
+        return nil
+    }
+
+    var isForm: Bool { operation.takesForm && boundary != nil }
 
     /// Finds what decides about the request, in JSON or in a form.
     func scan(_ body: ByteBuffer) throws(Rejection) -> RequestMembers {
@@ -83,7 +99,7 @@ final class MediaCall {
         }
         let result: Result<FormScan, FormScan.Violation> = body.withUnsafeReadableBytes { bytes in
             do throws(FormScan.Violation) {
-                return .success(try FormScan(bytes, boundary: boundary))
+                return .success(try FormScan(bytes, boundary: boundary, isBegin: operation == .files))
             } catch {
                 return .failure(error)
             }
@@ -101,7 +117,7 @@ final class MediaCall {
     /// - Parameter isText: its head says so. What was heard may begin with a bracket, or be silence.
     func passes(_ kind: BodyKind, isText: Bool) -> Bool {
         switch kind {
-        case .eventStream: operation != .moderations
+        case .eventStream: operation.capability == .images || operation.capability == .audio
         case .other: operation.capability == .audio
         case .json, .needMore: isText && operation.hears
         }
@@ -111,6 +127,7 @@ final class MediaCall {
 
     /// Tokens of the input by its text, and by what images and sound are likely to be.
     func estimate(_ members: RequestMembers, of body: UnsafeRawBufferPointer) -> Int64 {
+        if operation == .files { return 0 }
         let tokens = (text.bytes &+ TokenEstimate.bytesPerToken &- 1) / TokenEstimate.bytesPerToken
         guard let form else { return tokens }
         return tokens + (operation.hears ? form.fileBytes / Self.likelyBytesPerSecond * Self.audioTokensPerSecond : form.files * 1024)
@@ -121,6 +138,7 @@ final class MediaCall {
     /// What a provider states beyond that is charged for all the same.
     func worst(_ admission: Admission) -> TokenUsage {
         var most = TokenUsage(input: text.bytes)
+        if operation == .files { return TokenUsage() }
         let asked = max(1, min(admission.members.n?.value ?? 1, 128))
         let bound = admission.model.maxOutputTokens
         switch operation {
@@ -140,6 +158,7 @@ final class MediaCall {
             most.input += seconds * Self.audioTokensPerSecond
             most.output = bound > 0 ? bound : max(2048, seconds * 10)
         case .moderations: most.input = max(most.input, admission.estimatedInputTokens)
+        case .files: break
         }
         let window = admission.model.contextWindow
         if window > 0 { most.input = min(most.input, window) }
@@ -159,6 +178,7 @@ final class MediaCall {
     /// What the provider stated; where it stated nothing what is counted here: characters that were sent to be spoken, images that came. Sound
     /// is measured by its bytes then, and tokens are estimated, where the price has nothing else.
     func usage(_ reading: UsageReading, of attempt: Attempt) -> (TokenUsage, UsageFlags) {
+        if operation == .files { return (TokenUsage(), []) }
         let admission = attempt.admission
         let card = attempt.price?.card
         var usage = TokenUsage()
@@ -181,7 +201,7 @@ final class MediaCall {
             let isMade = isStated || (admission.isStreaming && attempt.responseBytes > 0)
             usage.images = came > 0 ? came : isMade ? max(1, min(admission.members.n?.value ?? 1, 128)) : 0
         case .speech: if !isStated { usage.characters = text.characters }
-        case .transcriptions, .translations, .moderations: break
+        case .transcriptions, .translations, .moderations, .files: break
         }
         guard !isStated else { return (usage, flags) }
         if reading.present { flags.insert(.invalidUsage) }
@@ -231,6 +251,8 @@ extension FormScan {
     /// What turns a caller's form into that of the provider: the model's name there. Where the model is a part of the path, whatever stands in the
     /// form is passed over there.
     func edits(_ admission: Admission, _ candidate: Candidate) -> [SpliceEdit] {
+        // The provider knows no such field.
+        if admission.capability == .files { return modelPart.map { [SpliceEdit(range: $0, replacement: [])] } ?? [] }
         let name = candidate.target.upstreamModelBytes
         guard let model = members.model else { return [SpliceEdit(range: 0..<0, replacement: field("model", name))] }
         return name == admission.requested.nameBytes ? [] : [SpliceEdit(range: model.value, replacement: name)]

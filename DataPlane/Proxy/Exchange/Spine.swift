@@ -12,6 +12,8 @@ final class Asked {
     let capability: RequestTarget.Capability
     /// Nil for conversations and texts.
     var media: MediaCall?
+    /// Files that it names; nil for most.
+    var files: FileUse?
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     /// Those that mean something to a provider of the same dialect only.
@@ -37,6 +39,8 @@ final class Asked {
         case forward(Forward)
         /// A provider, of a response that it keeps.
         case kept(KeptCall)
+        /// A provider, of a file that it keeps.
+        case file(FileCall)
         /// Weir, once the caller is known.
         case local((Caller, CompiledConfig) throws(Rejection) -> LocalAnswer)
         /// A DID asks about itself.
@@ -115,6 +119,18 @@ extension Exchange {
                 return try answer(head, bytes, channel) { (caller, config) throws(Rejection) in
                     try ModelCatalogue.show(name, for: caller, config)
                 }
+            case .file(let rest, let channel):
+                let (authentication, snapshot) = try authenticate(head, bytes, channel)
+                let file = try FileCall(head, bytes, rest: rest)
+                try Accept.checkBody(head, loop, isRequired: false)
+                let (lines, traceID) = Accept.forwarded(head, bytes)
+                let asked = Asked(authentication, snapshot, .files, forwardedLines: lines, traceID: traceID, for: .file(file))
+                if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
+                noteAddress(asked, head, bytes)
+                stage = .receiving(asked)
+                return .receiveBody
+            case .listFiles(let channel):
+                return try answer(head, bytes, channel) { (_, _) throws(Rejection) in throw .filesNotListed() }
             case .forward(let rest):
                 let forward = try Forward.read(head, bytes, rest: rest)
                 let (authentication, snapshot) = try authenticate(head, bytes, .standard)
@@ -202,7 +218,8 @@ extension Exchange {
         if case .local(let local) = asked.purpose { return answer(try local(caller, config)) }
         if case .forward(let forward) = asked.purpose { return try self.forward(forward, asked, caller, config, body) }
         if case .kept(let call) = asked.purpose { return try kept(call, asked, caller, config) }
-        try admit(asked, caller, config, body)
+        if case .file(let file) = asked.purpose { return try self.file(file, asked, caller, config) }
+        try admit(asked, caller, config, asked.snapshot.credentials.resourceIDs == nil ? body : try withFiles(body, asked, caller))
     }
 
     /// Select, once its limits have let it in.
@@ -269,7 +286,7 @@ extension Exchange {
         guard case .attempting(let admission, let attempt) = stage else { return }
         hasAnswered = true
         firstByteAt = loop.nowMicroseconds
-        if admission.forward == nil { loop.health.noteAnswer(attempt, now: firstByteAt) }
+        if admission.capability != .forward { loop.health.noteAnswer(attempt, now: firstByteAt) }
         admission.releaseBody(loop.nothing)
         sink.requestIsDone()
     }
@@ -278,7 +295,7 @@ extension Exchange {
     func attemptEnded(_ attempt: Attempt, _ outcome: AttemptOutcome) {
         guard case .attempting(let admission, let running) = stage, running === attempt else { return }
         // What is handed on says nothing of the endpoint for others: its caller chooses what is asked, and under which name.
-        if admission.forward == nil {
+        if admission.tells(outcome) {
             loop.health.note(attempt, outcome, loop)
             loop.attemptEnded(AttemptEnd(attempt, outcome))
         } else if admission.capability == .forward {

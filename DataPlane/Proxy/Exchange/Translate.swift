@@ -74,7 +74,9 @@ enum Translate {
     private static func writeHead(_ head: inout HeadWriter, _ admission: Admission, _ candidate: Candidate, contentLength: Int) {
         if let forward = admission.forward { return writeHead(&head, forward, admission, candidate, contentLength: contentLength) }
         head.put("POST ")
-        head.put(candidate.target.pathPrefix(in: candidate.dialect))
+        // Files belong to the account, and to no deployment of it.
+        head.put(
+            admission.capability == .files ? candidate.endpoint.accountPrefix : candidate.target.pathPrefix(in: candidate.dialect))
         if let media = admission.media {
             head.put(media.operation.path)
         } else {
@@ -124,7 +126,11 @@ enum Translate {
     ) {
         head.put(forward.method)
         head.put(" ")
-        head.put(admission.kept == nil ? candidate.endpoint.pathPrefix : candidate.target.pathPrefix(in: candidate.dialect))
+        // Files belong to the account, and to no deployment of it.
+        head.put(
+            admission.capability == .files
+                ? candidate.endpoint.accountPrefix
+                : admission.kept == nil ? candidate.endpoint.pathPrefix : candidate.target.pathPrefix(in: candidate.dialect))
         head.put(forward.target)
         head.put(" HTTP/1.1\r\nhost: ")
         head.put(candidate.endpoint.hostHeader)

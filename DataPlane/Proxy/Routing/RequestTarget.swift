@@ -13,6 +13,9 @@ enum RequestTarget: Equatable {
     case forward(Range<Int>)
     /// `/v1/responses/{id}` and below: what follows `/responses/`.
     case storedResponse(Range<Int>, Caller.Channel)
+    case listFiles(Caller.Channel)
+    /// `/v1/files/{id}` and `/v1/files/{id}/content`: what follows `/files/`.
+    case file(Range<Int>, Caller.Channel)
     /// A DID asks about itself.
     case own(OwnQuestion)
     case live
@@ -32,6 +35,7 @@ enum RequestTarget: Equatable {
         case images = 85
         case audio = 86
         case moderations = 87
+        case files = 88
         case storedResponses = 89
 
         var set: CapabilitySet {
@@ -43,6 +47,7 @@ enum RequestTarget: Equatable {
             case .images: .images
             case .audio: .audio
             case .moderations: .moderations
+            case .files: .files
             }
         }
 
@@ -60,7 +65,7 @@ enum RequestTarget: Equatable {
             case .embeddings: "/embeddings"
             case .countTokens: "/messages/count_tokens"
             // What they have instead is of the operation.
-            case .forward, .images, .audio, .moderations, .storedResponses: ""
+            case .forward, .images, .audio, .moderations, .files, .storedResponses: ""
             }
         }
 
@@ -68,7 +73,7 @@ enum RequestTarget: Equatable {
         var generates: Bool {
             switch self {
             case .chat, .completions, .forward: true
-            case .embeddings, .countTokens, .images, .audio, .moderations, .storedResponses: false
+            case .embeddings, .countTokens, .images, .audio, .moderations, .files, .storedResponses: false
             }
         }
 
@@ -83,6 +88,7 @@ enum RequestTarget: Equatable {
             case .audio: "audio"
             case .moderations: "moderations"
             case .storedResponses: "responses that are kept"
+            case .files: "files"
             }
         }
     }
@@ -119,7 +125,10 @@ enum RequestRouter {
         } else if isWhole(bytes, rest, end, "/responses") {
             found = .generate(.chat, .responses, channel)
         } else if let operation = MediaOperation.allCases.first(where: { isWhole(bytes, rest, end, $0.path) }) {
+            if operation == .files, !isPost { return isGet ? .listFiles(channel) : .wrongMethod(allowed: "GET, POST") }
             found = .media(operation, channel)
+        } else if matches(bytes, rest, end, "/files/"), end - rest > 7 {
+            return .file(rest + 7..<end, channel)
         } else if isWhole(bytes, rest, end, "/models") {
             found = .listModels(channel)
         } else if matches(bytes, rest, end, "/models/"), end - rest > 8 {

@@ -72,11 +72,11 @@ extension Exchange {
         try go(PlanRun(asked, caller, config, plan, named, body))
     }
 
-    /// The prompt is too long for the model that was asked for. Who names the endpoint gets no other model there.
+    /// The prompt is too long for the model that was asked for. Who names the endpoint, or a file that is kept there, gets no other model.
     private func begin(
         _ admission: Admission, with instead: (model: CompiledModel, route: CompiledRoute), _ asked: Asked
     ) throws(Rejection) {
-        if asked.choice?.endpoint != nil || admission.previous != nil {
+        if asked.choice?.endpoint != nil || admission.previous != nil || asked.files != nil {
             throw .badRequest(
                 "context_length_exceeded", "The prompt is too long for the model at the endpoint where the request has to be served.",
                 param: admission.caller.dialect == .responses ? "input" : "messages")

@@ -21,6 +21,8 @@ struct ChatRefusal: Error {
 struct ChatRequest {
     /// The first tool that may be called; nil where none may, or where the last message answers a call.
     private(set) var tool: String?
+    /// Files of the account that the messages name.
+    private(set) var files: [String] = []
 
     init(_ body: [UInt8]) throws(ChatRefusal) {
         guard let parsed = try? JSONValue(parsing: body), case .object(let root) = parsed else {
@@ -34,6 +36,7 @@ struct ChatRequest {
         let messages = root["messages"]?.arrayValue ?? []
         guard !messages.isEmpty else { throw ChatRefusal("Invalid 'messages': empty array.", "messages") }
         try Self.check(messages)
+        files = messages.flatMap { $0["content"]?.arrayValue ?? [] }.compactMap { $0["file"]?["file_id"]?.stringValue }
         let answersCalls = messages.last?["role"]?.stringValue == "tool"
         switch (root["tool_choice"], root["tool_choice"]?["function"]?["name"]?.stringValue) {
         case (_, let name?):

@@ -27,6 +27,8 @@ package final class CompiledConfig: Sendable {
     private let standardPlan: CompiledPlan
     private let externalPlan: CompiledPlan
     private let internalPlan: CompiledPlan
+    /// Models whose provider's account keeps files, by name.
+    let keepFiles: [CompiledModel]
     private let table: NameTable
 
     /// - Parameter plan: of each channel.
@@ -50,6 +52,7 @@ package final class CompiledConfig: Sendable {
         sortedModels = models.sorted { $0.name < $1.name }
         learns = models.contains { $0.route?.strategy.learns == true }
         hasHealthChecks = endpoints.values.contains { $0.healthCheck != nil }
+        keepFiles = sortedModels.filter { $0.capabilities.contains(.files) && $0.route != nil }
         unnamed = sortedModels.filter { $0.route?.servesUnnamed == true }
         table = NameTable(models)
     }

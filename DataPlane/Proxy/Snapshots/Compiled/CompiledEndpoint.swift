@@ -76,6 +76,9 @@ package final class CompiledEndpoint: Sendable {
     /// Azure's API with a version in its query: the model is a part of the path there.
     var isByDeployment: Bool { flavour == .azure && !apiVersion.isEmpty }
 
+    /// What the path of something begins with that belongs to no model.
+    var accountPrefix: [UInt8] { isByDeployment ? azureRoot : pathPrefix }
+
     /// `/openai`, whether the base URL says it or not.
     var azureRoot: [UInt8] {
         pathPrefix.suffix(7).elementsEqual("/openai".utf8) ? pathPrefix : pathPrefix + Array("/openai".utf8)

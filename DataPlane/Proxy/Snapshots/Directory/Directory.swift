@@ -401,6 +401,8 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
     /// Speech, transcriptions, translations.
     package static let audio = CapabilitySet(rawValue: 16)
     package static let moderations = CapabilitySet(rawValue: 32)
+    /// The account that serves the model keeps files.
+    package static let files = CapabilitySet(rawValue: 64)
 
     /// Names this release does not know are left out.
     package init(names: some Sequence<String>) {
@@ -413,6 +415,7 @@ package struct CapabilitySet: OptionSet, Hashable, Sendable {
             case "images": insert(.images)
             case "audio": insert(.audio)
             case "moderations": insert(.moderations)
+            case "files": insert(.files)
             default: break
             }
         }
