@@ -2,7 +2,9 @@
 /// before these tables were there, or by a release that does not know them, is read from the records (`UsageHours`).
 extension Migration {
     static let usageHourly = Migration(330, "usage_hourly") { dialect in
-        [
+        // Read by ranges of its key: on SQLite the rows lie in that order.
+        let ordered = dialect == .sqlite ? " WITHOUT ROWID" : ""
+        return [
             """
             CREATE TABLE usage_hourly (
                 hour BIGINT NOT NULL,
@@ -13,7 +15,7 @@ extension Migration {
                 data_plane_id TEXT NOT NULL,
                 \(UsageDailyTable.sums.map { "\($0.column) BIGINT NOT NULL" }.joined(separator: ",\n    ")),
                 PRIMARY KEY (\(UsageHourlyTable.keys.joined(separator: ", ")))
-            )
+            )\(ordered)
             """,
             "CREATE INDEX usage_hourly_tenant ON usage_hourly (tenant_id, hour)",
             // Of all tenants together. up_to: microseconds.
@@ -24,7 +26,7 @@ extension Migration {
                 data_plane_id TEXT NOT NULL,
                 requests BIGINT NOT NULL,
                 PRIMARY KEY (hour, up_to, data_plane_id)
-            )
+            )\(ordered)
             """,
         ] + RowSecurity.statements(dialect, [("usage_hourly", "tenant_id")])
     }

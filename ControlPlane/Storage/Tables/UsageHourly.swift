@@ -48,14 +48,19 @@ struct UsageHours {
         var arguments = Conditions()
         var counted: [String] = []
         for (first, end) in days {
-            for (table, day, unit, number) in [("usage_daily", "day", 1, "requests"), ("usage_hourly", "hour", 24, "-requests")] {
+            for (table, time, unit) in [("usage_daily", "day", 1 as Int64), ("usage_hourly", "hour", 24)] {
                 var conditions = Conditions(continuing: arguments)
-                conditions.add("\(day) >= ?", .int(first * Int64(unit)))
-                conditions.add("\(day) < ?", .int(end * Int64(unit)))
+                conditions.add("\(time) >= ?", .int(first * unit))
+                conditions.add("\(time) < ?", .int(end * unit))
                 conditions.confine("tenant_id", to: c.scope)
                 if let tenantID { conditions.add("tenant_id = ?", tenantID) }
                 arguments = Conditions(continuing: conditions)
-                counted.append("SELECT \(day) / \(unit) AS day, \(number) AS number FROM \(table) \(conditions.clause)")
+                // In the order of its key: nothing is sorted for it.
+                counted.append(
+                    """
+                    SELECT \(time) / \(unit) AS day, \(unit == 1 ? "" : "-")SUM(requests) AS number FROM \(table) \(conditions.clause)
+                        GROUP BY \(time)
+                    """)
             }
         }
         incomplete = try c.query(
