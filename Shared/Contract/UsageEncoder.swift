@@ -110,6 +110,20 @@ package struct UsageEncoder: ~Copyable {
         }
     }
 
+    /// A `weir.v1.BudgetAmount`.
+    /// - Parameter budget: its identifier, of less than 128 bytes.
+    package mutating func amount(_ number: UsageField, budget: [UInt8], _ amount: Int64) {
+        let value = UInt64(bitPattern: amount)
+        guard budget.count < 128, let start = begin(number, 3 + budget.count + Varint.size(value)) else { return }
+        start.storeBytes(of: 1 << 3 | 2, as: UInt8.self)
+        start.storeBytes(of: UInt8(truncatingIfNeeded: budget.count), toByteOffset: 1, as: UInt8.self)
+        budget.withUnsafeBytes { bytes in
+            if let source = bytes.baseAddress { (start + 2).copyMemory(from: source, byteCount: bytes.count) }
+        }
+        start.storeBytes(of: 2 << 3, toByteOffset: 2 + budget.count, as: UInt8.self)
+        _ = Varint.put(value, at: start + 3 + budget.count)
+    }
+
     /// The tag and the length of a field of `length` bytes.
     /// - Returns: where they belong; they count as written.
     private mutating func begin(_ number: UsageField, _ length: Int) -> UnsafeMutableRawPointer? {
@@ -187,6 +201,7 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case extensions = 61
     case charges = 62
     case wouldHaveRefused = 63
+    case uncovered = 143
     case cacheWriteHourTokens = 100
     case audioInputTokens = 101
     case imageInputTokens = 102

@@ -173,6 +173,20 @@ package struct Wallet: Sendable {
         return parts
     }
 
+    /// Takes of a claim what there is, for what is used already.
+    package mutating func takeWhatThereIs(_ claim: Claim, nowMilliseconds now: Int64) -> [HoldPart] {
+        var parts: [HoldPart] = []
+        take(claim, now, into: &parts)
+        return parts
+    }
+
+    /// Whether the last answer to an ask was that there is not so much, and nothing has come since: what is known of a claim for which
+    /// nobody waits.
+    package func wasRefused(_ claim: Claim, nowMilliseconds now: Int64) -> Bool {
+        guard let account = places[claim.account].flatMap({ accounts[$0] }), let refusal = account.refusal else { return false }
+        return claim.amount - account.room(at: now) >= refusal.needed
+    }
+
     private mutating func take(_ claim: Claim, _ now: Int64, into parts: inout [HoldPart]) {
         guard claim.amount > 0, let place = places[claim.account] else { return }
         accounts[place]?.take(claim, now, into: &parts)

@@ -177,6 +177,7 @@ struct UsageEncoderTests {
             switch field {
             case .holds, .extensions, .charges: encoder.amount(field, slice: UInt64(index), Int64(index) << 40, unknown: -1)
             case .wouldHaveRefused: encoder.field(field, "a budget")
+            case .uncovered: encoder.amount(field, budget: Array("bgt_a".utf8), 1 << 40)
             case .requestID, .traceID: encoder.field(field, high: UInt64(index), low: 1)
             case .tenantID, .projectID, .keyID, .model, .routeID, .channel, .errorCode, .endpointID, .providerID, .credentialID,
                 .upstreamModel, .priceID, .appID, .userID, .ownerID, .did, .dialect, .tags:
@@ -198,6 +199,7 @@ struct UsageEncoderTests {
         #expect(record.capability == .completions && record.status == .failed && record.errorOrigin == .weir)
         #expect(record.streaming && record.sentUpstream && record.requestID.count == 16 && record.traceID.count == 16)
         #expect(record.wouldHaveRefused == ["a budget"] && record.serviceTier == .flex)
+        #expect(record.uncovered.map(\.budgetID) == ["bgt_a"] && record.uncovered.map(\.amount) == [1 << 40])
         for (field, amounts) in [(UsageField.holds, record.holds), (.extensions, record.extensions), (.charges, record.charges)] {
             let index = Int64(UsageField.allCases.firstIndex(of: field) ?? 0)
             #expect(amounts.map(\.slice) == [UInt64(index)] && amounts.map(\.amount) == [index << 40] && amounts.map(\.unknown) == [-1])

@@ -9,6 +9,8 @@ struct ReportedUsage: Sendable {
     let places: [Range<Int>]
     /// Requests that a budget would have refused if it did not only observe.
     let observations: [BudgetObservations.Observation]
+    /// What requests used of budgets beyond what was held for them.
+    let uncovered: [UncoveredUse]
     /// By place; empty: nothing speaks against any of them, as nearly always.
     private let reasons: [QuarantineReason?]
 
@@ -88,6 +90,13 @@ struct ReportedUsage: Sendable {
             return BudgetObservations.Observation(
                 place: one.row, tenantID: one.usage.tenantID, admittedAt: one.usage.admittedAtMicroseconds / 1000,
                 budgets: one.record.wouldHaveRefused)
+        }
+        uncovered = unusual.flatMap { one in
+            one.record.uncovered.prefix(UncoveredUse.maximum).map { part in
+                UncoveredUse(
+                    place: one.row, tenantID: one.usage.tenantID, admittedAt: one.usage.admittedAtMicroseconds / 1000,
+                    budget: BudgetID(part.budgetID), amount: part.amount)
+            }
         }
         let known = try await parties.known(judgements.map(\.record), of: dataPlaneID)
         var configs: [UInt64: PublishedConfig?] = [:]

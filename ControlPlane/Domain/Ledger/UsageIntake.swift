@@ -121,6 +121,7 @@ package struct UsageIntake: Sendable {
             let (places, apart) = try Self.divide(c, reports, due, dataPlaneID, now / 1000)
             let stored = try StoredUsage(c, reports.rows, at: places)
             try BudgetObservations.store(c, reports.observations, storedAt: stored.places)
+            try UncoveredUse.store(c, reports.uncovered, storedAt: stored.places, now: now / 1000)
             try Self.keepApart(c, apart, batches, reports, chains.numbers, dataPlaneID)
             try chains.store(
                 c, reports.rows, repeated: stored.places.count == places.count ? [] : Set(places).subtracting(stored.places),

@@ -69,11 +69,25 @@ package enum BudgetAccountsTable {
     }
 
     package static func put(_ c: any SQLConnection, _ row: BudgetAccountRow, now: Int64) throws {
+        try insert(
+            c, row, now: now,
+            onConflict: """
+                UPDATE SET limit_units = excluded.limit_units, settled = excluded.settled, unknown = excluded.unknown,
+                    leased = excluded.leased, updated_at = excluded.updated_at
+                """)
+    }
+
+    /// Makes the account unless it is there, so that one can be taken that is held to nobody's reading before: for transactions of isolation
+    /// `readCommitted`.
+    package static func make(_ c: any SQLConnection, _ row: BudgetAccountRow, now: Int64) throws {
+        try insert(c, row, now: now, onConflict: "NOTHING")
+    }
+
+    private static func insert(_ c: any SQLConnection, _ row: BudgetAccountRow, now: Int64, onConflict: String) throws {
         try c.execute(
             """
             INSERT INTO budget_accounts (\(columns)) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-            ON CONFLICT (budget_id, period_start) DO UPDATE SET limit_units = excluded.limit_units, settled = excluded.settled,
-                unknown = excluded.unknown, leased = excluded.leased, updated_at = excluded.updated_at
+            ON CONFLICT (budget_id, period_start) DO \(onConflict)
             """,
             [
                 .text(row.budgetID), .int(row.periodStart), .optional(row.periodEnd), .text(row.tenantID), .int(row.limit),

@@ -271,13 +271,8 @@ package enum UsageParser {
             return
         }
         fields.markUnusable(name)
-        if first == 0x2D {
-            fields.set(name, 0)
-        } else if isInteger {
-            fields.set(name, UsageReading.cap)
-        } else {
-            fields.set(name, integerPart(cursor, start))
-        }
+        // Beyond all belief is no count, as less than nothing is none: it is estimated.
+        fields.set(name, first == 0x2D || isInteger ? 0 : integerPart(cursor, start))
     }
 
     /// OpenRouter's `cost`, in dollars; what is none is not taken for nothing.
@@ -291,8 +286,9 @@ package enum UsageParser {
         }
         _ = try cursor.skipNumber()
         let cost = nanoDollars(UnsafeRawBufferPointer(start: cursor.base + start, count: cursor.at &- start))
-        if cost == nil || cost ?? 0 > UsageReading.costCap { fields.flags.insert(.invalid) }
-        fields.set(.cost, cost.map { min($0, UsageReading.costCap) })
+        let isBelieved = cost.map { $0 <= UsageReading.costCap } ?? false
+        if !isBelieved { fields.flags.insert(.invalid) }
+        fields.set(.cost, isBelieved ? cost : nil)
     }
 
     /// Of sound, in seconds with a fraction, kept as milliseconds.
@@ -364,11 +360,11 @@ package enum UsageParser {
         return isRounded ? digits &+ 1 : digits
     }
 
-    /// The digits before a fraction or an exponent, at most the cap. What an exponent would make of them is not worth a float.
+    /// The digits before a fraction or an exponent; beyond the cap none. What an exponent would make of them is not worth a float.
     private static func integerPart(_ cursor: JSONCursor, _ start: Int) -> Int64 {
         var end = start
         while end < cursor.at, ByteScan.byte(cursor.base, end) &- 0x30 < 10 { end &+= 1 }
-        return min(cursor.integer(start, end) ?? UsageReading.cap, UsageReading.cap)
+        return cursor.integer(start, end).flatMap { $0 <= UsageReading.cap ? $0 : nil } ?? 0
     }
 
     private static func recognise(_ base: UnsafeRawPointer, _ start: Int, _ end: Int, _ scope: Scope) -> Name? {

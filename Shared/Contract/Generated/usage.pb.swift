@@ -546,6 +546,12 @@ package nonisolated struct Weir_V1_UsageRecord: @unchecked Sendable {
     set {_uniqueStorage()._wouldHaveRefused = newValue}
   }
 
+  /// of the completion: used of budgets beyond what was held of their slices; taken at the intake
+  package var uncovered: [Weir_V1_BudgetAmount] {
+    get {_storage._uncovered}
+    set {_uniqueStorage()._uncovered = newValue}
+  }
+
   /// Progress, of a stream that holds of a budget: the most that it has likely come to when it is cut off now. 0: see SliceAmount.unknown.
   package var likelyCostNano: Int64 {
     get {_storage._likelyCostNano}
@@ -582,6 +588,21 @@ package nonisolated struct Weir_V1_SliceAmount: Sendable {
 
   /// of a charge: the most that may have been used beside it; of a hold whose budget counts what is likely:
   package var unknown: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Weir_V1_BudgetAmount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var budgetID: String = String()
+
+  /// in the budget's unit
+  package var amount: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -846,7 +867,7 @@ nonisolated extension Weir_V1_ServiceTier: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{3}progress_records\0\u{2}\u{3}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0\u{1}images\0\u{3}media_milliseconds\0\u{1}characters\0\u{1}searches\0\u{3}service_tier\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{3}tenant_id\0\u{3}project_id\0\u{3}key_id\0\u{1}model\0\u{3}route_id\0\u{1}capability\0\u{1}channel\0\u{1}streaming\0\u{3}admitted_at_us\0\u{3}config_version\0\u{3}estimated_input_tokens\0\u{3}request_bytes\0\u{3}trace_id\0\u{3}app_id\0\u{3}user_id\0\u{1}did\0\u{1}dialect\0\u{1}tags\0\u{1}status\0\u{3}error_origin\0\u{3}error_code\0\u{3}http_status\0\u{3}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{1}attempts\0\u{3}response_bytes\0\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{3}attempt_list\0\u{4}\u{2}owner_id\0\u{4}\u{b}likely_cost_nano\0\u{3}likely_tokens\0\u{3}progress_records\0\u{2}\u{3}holds\0\u{1}extensions\0\u{1}charges\0\u{3}would_have_refused\0\u{4}%cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0\u{1}images\0\u{3}media_milliseconds\0\u{1}characters\0\u{1}searches\0\u{3}service_tier\0\u{2}\"uncovered\0")
 
   fileprivate class _StorageClass {
     var _requestID: Data = Data()
@@ -906,6 +927,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
     var _extensions: [Weir_V1_SliceAmount] = []
     var _charges: [Weir_V1_SliceAmount] = []
     var _wouldHaveRefused: [String] = []
+    var _uncovered: [Weir_V1_BudgetAmount] = []
     var _likelyCostNano: Int64 = 0
     var _likelyTokens: Int64 = 0
     var _progressRecords: UInt32 = 0
@@ -976,6 +998,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       _extensions = source._extensions
       _charges = source._charges
       _wouldHaveRefused = source._wouldHaveRefused
+      _uncovered = source._uncovered
       _likelyCostNano = source._likelyCostNano
       _likelyTokens = source._likelyTokens
       _progressRecords = source._progressRecords
@@ -1057,6 +1080,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         case 107: try { try decoder.decodeSingularInt64Field(value: &_storage._characters) }()
         case 108: try { try decoder.decodeSingularInt64Field(value: &_storage._searches) }()
         case 109: try { try decoder.decodeSingularEnumField(value: &_storage._serviceTier) }()
+        case 143: try { try decoder.decodeRepeatedMessageField(value: &_storage._uncovered) }()
         default: break
         }
       }
@@ -1245,6 +1269,9 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
       if _storage._serviceTier != .standard {
         try visitor.visitSingularEnumField(value: _storage._serviceTier, fieldNumber: 109)
       }
+      if !_storage._uncovered.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._uncovered, fieldNumber: 143)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1311,6 +1338,7 @@ nonisolated extension Weir_V1_UsageRecord: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._extensions != rhs_storage._extensions {return false}
         if _storage._charges != rhs_storage._charges {return false}
         if _storage._wouldHaveRefused != rhs_storage._wouldHaveRefused {return false}
+        if _storage._uncovered != rhs_storage._uncovered {return false}
         if _storage._likelyCostNano != rhs_storage._likelyCostNano {return false}
         if _storage._likelyTokens != rhs_storage._likelyTokens {return false}
         if _storage._progressRecords != rhs_storage._progressRecords {return false}
@@ -1358,6 +1386,41 @@ nonisolated extension Weir_V1_SliceAmount: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.slice != rhs.slice {return false}
     if lhs.amount != rhs.amount {return false}
     if lhs.unknown != rhs.unknown {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weir_V1_BudgetAmount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BudgetAmount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}budget_id\0\u{1}amount\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.budgetID) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.amount) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.budgetID.isEmpty {
+      try visitor.visitSingularStringField(value: self.budgetID, fieldNumber: 1)
+    }
+    if self.amount != 0 {
+      try visitor.visitSingularInt64Field(value: self.amount, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Weir_V1_BudgetAmount, rhs: Weir_V1_BudgetAmount) -> Bool {
+    if lhs.budgetID != rhs.budgetID {return false}
+    if lhs.amount != rhs.amount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

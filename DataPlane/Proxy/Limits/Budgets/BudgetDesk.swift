@@ -115,7 +115,7 @@ package final class BudgetDesk: Sendable {
             for index in strict..<claims.count {
                 switch reserve([claims[index]], CollectionOfOne(rules[index])) {
                 case .held(let held): parts += held
-                case .short: break
+                case .short: if state.wallet.wasRefused(claims[index], nowMilliseconds: now) { refused.append(index) }
                 case .refused: refused.append(index)
                 }
             }
@@ -146,6 +146,12 @@ package final class BudgetDesk: Sendable {
         let parts = state.withLock { $0.wallet.extend(claim, nowMilliseconds: now) }
         if parts == nil { wake.raise() }
         return parts
+    }
+
+    /// What there is of an amount that is used already.
+    func takeWhatThereIs(_ claim: Claim) -> [HoldPart] {
+        let now = clock.nowMilliseconds()
+        return state.withLock { $0.wallet.takeWhatThereIs(claim, nowMilliseconds: now) }
     }
 
     func settle(_ settlements: [SettledPart]) {

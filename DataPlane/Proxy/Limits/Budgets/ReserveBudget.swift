@@ -324,6 +324,7 @@ extension Exchange {
         admission.budget = nil
         loop.encoder.field(.progressRecords, progressRecords)
         let wasUsed = sums.cost.rawValue > 0 || !sums.usage.isNone
+        var uncovered = 0
         loop.settlements.removeAll(keepingCapacity: true)
         for (rule, claim) in zip(hold.rules, hold.claims) {
             let spent = rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
@@ -333,16 +334,25 @@ extension Exchange {
             let before = loop.settlements.count
             for part in hold.parts where part.account == claim.account { settle(part, &division) }
             for part in hold.extensions where part.account == claim.account { settle(part, &division) }
-            guard loop.settlements.count > before, division.beyond > 0 else { continue }
-            // The provider charged more than the request could come to. What is there of it is taken.
-            loop.budgets.count { $0.beyond &+= 1 }
-            guard let more = loop.budgets.extend(Claim(account: claim.account, amount: division.beyond)) else { continue }
-            loop.holdsWritten += more.count
-            for part in more { settle(part, &division) }
+            guard division.beyond > 0, !hold.wouldHaveRefused.contains(where: { $0.id == rule.id }) else { continue }
+            if loop.settlements.count > before {
+                // The provider charged more than the request could come to.
+                loop.budgets.count { $0.beyond &+= 1 }
+                let more = loop.budgets.takeWhatThereIs(Claim(account: claim.account, amount: division.beyond))
+                loop.holdsWritten += more.count
+                for part in more { settle(part, &division) }
+            }
+            // The rest was used as well, like everything of a request that did not wait for a slice: the intake takes it from the account.
+            guard division.beyond > 0, uncovered < Self.maximumUncovered else { continue }
+            uncovered += 1
+            loop.encoder.amount(.uncovered, budget: rule.id.bytes(prefix: BudgetRule.idPrefix), division.beyond)
         }
         loop.budgets.settle(loop.settlements)
         loop.budgets.tellWaiting()
     }
+
+    /// Each takes some 35 bytes of the room that a completion has, as parts do.
+    private static let maximumUncovered = 12
 
     private func settle(_ part: HoldPart, _ division: inout HoldDivision) {
         let (spent, unknown) = division.take(part.amount)
