@@ -29,6 +29,7 @@ MODELS = {
     "dies": ("openai", "sim-chunks8-die3"),
     "truncated": ("openai", "sim-chunks8-nodone"),
     "chat-only": ("embedder", "sim-in5-dim16"),
+    "keeps": ("keeper", "sim-kept-in120-out8"),
 }
 
 
@@ -49,6 +50,8 @@ def lab():
             "embedder": {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"]},
         }.items():
             endpoints[name] = lab.create_endpoint_of(f"tried {name}", SECRET, **more)
+        endpoints["keeper"] = lab.create_endpoint_of("tried keeper", SECRET, kind="openai", base_url=f"{base}/v1")
+        lab.admin.patch(f"/endpoints/{endpoints['keeper']}", {"keeps_responses": True})
         for name, (endpoint, upstream) in MODELS.items():
             price = {**PRICE, "provider_cost": True} if endpoint == "openrouter" else PRICE
             lab.create_model(name, endpoints=[(endpoints[endpoint], upstream, 1)], price=price)
@@ -132,6 +135,41 @@ def test_what_a_provider_would_have_to_keep_is_refused(client):
     for call in (client.responses.retrieve, client.responses.delete):
         with pytest.raises(openai.NotFoundError):
             call("resp_1")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_that_is_kept_is_its_tenant_s(lab, client, stream):
+    def ask(**more):
+        made = client.responses.create(model="keeps", input="Say hello.", stream=stream, **more)
+        if not stream:
+            return made
+        events = list(made)
+        named = {event.response.id for event in events if hasattr(event, "response")}
+        assert len(named) == 1
+        return events[-1].response
+
+    first = ask()
+    second = ask(previous_response_id=first.id)
+    assert first.id.startswith("resp_w1-") and second.previous_response_id == first.id and second.usage.input_tokens == 120 + 8 + 120
+    kept = client.responses.retrieve(second.id)
+    assert (kept.id, kept.previous_response_id, kept.output_text.split()[0]) == (second.id, first.id, "alpha")
+    assert client.responses.input_items.list(second.id).data[0].content[0].text == "Say hello."
+
+    tenant = lab.admin.post("/tenants", {"name": f"Neighbour {stream}"})["id"]
+    project = lab.admin.post("/projects", {"tenant_id": tenant, "name": "p"})["id"]
+    key = lab.admin.post("/keys", {"project_id": project, "name": "k"})["key"]
+    lab.wait_serving("keeps", key=key)
+    with openai.OpenAI(base_url=client.base_url, api_key=key, max_retries=0) as neighbour:
+        for call in (neighbour.responses.retrieve, neighbour.responses.delete, neighbour.responses.input_items.list):
+            with pytest.raises(openai.NotFoundError):
+                call(second.id)
+        with pytest.raises(openai.BadRequestError) as caught:
+            neighbour.responses.create(model="keeps", input="x", previous_response_id=second.id)
+        assert caught.value.code == "previous_response_not_found" and caught.value.param == "previous_response_id"
+
+    client.responses.delete(second.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(second.id)
 
 
 def test_a_member_that_the_provider_does_not_know_is_told_in_its_words(client):
