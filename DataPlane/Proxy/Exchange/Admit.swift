@@ -413,6 +413,8 @@ enum Admit {
         _ bytesPerToken: Int64
     ) -> Int64? {
         // All of its bytes are more than what counts of them.
+        // How long it is may be asked of any.
+        if capability == .countTokens { return nil }
         guard model.contextWindow > 0, Int64(body.readableBytes) / bytesPerToken > model.contextWindow else { return nil }
         let tokens = body.withUnsafeReadableBytes { bytes in
             ContextFit.tokens(

@@ -3,6 +3,8 @@ struct LocalAnswer {
     var status = 200
     var body: [UInt8]
     var configVersion: [UInt8] = []
+    /// Beside those that each answer has.
+    var fields: [ReplyHead.Field] = []
 
     static let live = LocalAnswer(body: Array(#"{"status":"ok"}"#.utf8))
 

@@ -64,7 +64,8 @@ extension Exchange {
         var head = ReplyHead(
             status: answer.status, length: answer.body.isEmpty ? .none : .known(Int64(answer.body.count)), requestID: requestID)
         head.configVersion = answer.configVersion
-        if dialect != .openAI { head.fields = dialect.fields(requestID) }
+        head.fields = answerFields + answer.fields
+        head.standings = standings
         sink.begin(head)
         answer.body.withUnsafeBytes { sink.write($0) }
         finish(isWhole: true)
