@@ -43,7 +43,8 @@ package enum MessagesTokenCount {
         case "text": return block["text"]?.text.map { words($0.bytes) } ?? 0
         case "image": return MediaScan.imageTokens
         case "document": return document(block)
-        case "tool_use": return perMessage &+ (block["name"]?.text.map { words($0.bytes) } ?? 0) &+ (block["input"].map { words($0.bytes) } ?? 0)
+        case "tool_use":
+            return perMessage &+ (block["name"]?.text.map { words($0.bytes) } ?? 0) &+ (block["input"].map { words($0.bytes) } ?? 0)
         case "tool_result": return perMessage &+ (block["content"].map { content($0) } ?? 0)
         case "thinking", "redacted_thinking": return 0
         default: return words(block.bytes)
