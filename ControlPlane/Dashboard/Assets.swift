@@ -67,6 +67,12 @@ enum Assets {
         svg text{font-size:26px}svg.half text{font-size:13px}table.wide thead{display:none}table.wide td:first-child{white-space:normal}table.wide tr{display:block;padding:var(--s2) 0;border-bottom:1px solid var(--line)}table.wide td,table.wide tbody th{display:flex;justify-content:space-between;gap:var(--s3);border:0;padding:2px var(--s3);text-align:right;white-space:normal;max-width:none}
         table.wide td::before,table.wide tbody th::before{content:attr(data-title);color:var(--soft);font-size:var(--small);font-weight:400;text-align:left;flex:none}}
         @media (min-width:50.01rem){.side>details:not([open])>:not(summary){display:block}}
+        .guide{max-width:56rem}.guide h1{margin-bottom:var(--s4)}.guide h2{margin-top:var(--s6)}.guide h3{font-size:var(--text);margin:var(--s5) 0 var(--s2);overflow-wrap:anywhere}.guide p,.guide li{max-width:44rem}.guide ul,.guide ol{padding-left:var(--s5);margin:0 0 var(--s3)}.guide li{margin-bottom:var(--s2)}
+        .guide h2,.guide h3,main>h3{scroll-margin-top:var(--s4)}.anchor{color:var(--soft);text-decoration:none;font-weight:400;opacity:0}:is(h2,h3,h4):hover>.anchor,.anchor:focus{opacity:1}.guide img{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px;display:block}
+        table.text{font-variant-numeric:normal}table.text td{max-width:none;overflow-wrap:anywhere}table.text td:first-child{white-space:normal;overflow:visible}table.text thead td{border-bottom:1px solid var(--line)}
+        .code{position:relative}.code button{position:absolute;top:var(--s2);right:var(--s2);font-size:var(--small);min-height:0;padding:0 var(--s2)}.code pre{white-space:pre;overflow-wrap:normal}
+        .guide .parts{float:right;max-width:16rem;margin:0 0 var(--s4) var(--s5);padding:var(--s2) var(--s4);border-left:1px solid var(--line)}.parts ul{list-style:none;padding:0;margin:0}.parts li{margin:0}
+        @media (max-width:64rem){.guide .parts{float:none;max-width:none;margin:0 0 var(--s4);padding:0 0 0 var(--s3)}}
         @media print{.side,.acts,.filters{display:none}body{display:block}}
 
         """
@@ -81,7 +87,11 @@ enum Assets {
             button.hidden = false;
             button.addEventListener("click", async () => {
                 const field = document.getElementById(button.dataset.copy);
-                try { await navigator.clipboard.writeText(field.value); } catch { field.select(); document.execCommand("copy"); }
+                const text = field.value ?? field.textContent;
+                try { await navigator.clipboard.writeText(text); } catch {
+                    if (field.select) field.select(); else getSelection().selectAllChildren(field);
+                    document.execCommand("copy");
+                }
                 button.textContent = "Copied";
             });
         }

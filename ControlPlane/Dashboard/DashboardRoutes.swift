@@ -22,7 +22,7 @@ package struct DashboardRoutes: RouteGroup {
     ///   - hasProvider: Whether people sign on with an identity provider.
     package init(_ table: RouteTable, _ services: ControlServices, hasProvider: Bool, clock: any WallClock) {
         api = InternalAPI(table)
-        docs = DocsPages(table)
+        docs = DocsPages(table, origin: services.signOn.policy.origin)
         signOn = services.signOn
         budgets = services.budgetStates
         usage = services.usage

@@ -4,12 +4,21 @@ import HTTPTypes
 import Nouns
 import Primitives
 
-/// `/docs`: the API as it describes itself, for people. The same declarations make the OpenAPI documents.
+/// `/docs`: the guides, and the API as it describes itself, for people. The same declarations make the OpenAPI documents.
 struct DocsPages: RouteGroup {
     private let page: String
+    /// Of the guides, by their addresses.
+    private let guides: [String: String]
+    /// In the place of one that there is not.
+    private let missing: String
+    private let pictures: [String: [UInt8]]
 
-    init(_ api: RouteTable) {
-        let routes = api.routes.compactMap { route in route.docs.map { Self.view(route, $0) } }
+    /// - Parameter origin: Where people reach this control plane: what stands before a path.
+    init(_ api: RouteTable, _ guides: Guides = .all, origin: String) {
+        let curl = Curl(origin: origin, table: api)
+        let routes = api.routes.compactMap { route in route.docs.map { (route, $0) } }.enumerated().map {
+            Self.view($0.element.0, $0.element.1, curl, number: $0.offset)
+        }
         var groups: [DocsGroup] = []
         for route in routes {
             let title = Self.group(of: route.path)
@@ -19,12 +28,36 @@ struct DocsPages: RouteGroup {
                 groups.append(DocsGroup(title: title, routes: [route]))
             }
         }
-        page = Templates.render("docs", DocsPage(chrome: Chrome(title: "API"), groups: groups))
+        page = Templates.render(
+            "docs",
+            DocsPage(
+                chrome: Chrome(title: "Documentation", sections: guides.navigation(at: "/docs"), home: "/docs"), groups: groups,
+                origin: origin))
+        func guide(_ title: String, _ html: String, _ parts: [Markdown.Heading] = [], at path: String) -> String {
+            Templates.render(
+                "guide",
+                GuidePage(
+                    chrome: Chrome(title: title, sections: guides.navigation(at: path), home: "/docs"), html: html,
+                    parts: parts.filter { $0.level == 2 }))
+        }
+        self.guides = guides.pages.mapValues { guide($0.title, $0.html, $0.headings, at: $0.href) }
+        missing = guide(
+            "No such guide", "<h1>There is no such guide</h1><p>The menu has all of them, and <a href=\"/docs\">the API</a>.</p>", at: "")
+        pictures = guides.pictures
     }
 
     func addRoutes(to table: inout RouteTable) {
         table.get("/docs/", .open) { _ in .redirect(to: "/docs") }
         table.get("/docs", .open) { [page] _ in DashboardRoutes.html(page) }
+        table.get("/docs/{name}", .open) { [guides, missing] request in
+            guides[request.path].map { DashboardRoutes.html($0) } ?? DashboardRoutes.html(missing, status: .notFound)
+        }
+        table.get("/docs/images/{name}", .open) { [pictures] request in
+            let name = request.parameters["name"] ?? ""
+            guard let bytes = pictures["images/" + name] else { throw DomainError.notFound(kind: "picture", id: String(name.prefix(64))) }
+            return APIResponse(
+                status: .ok, headers: [.contentType: "image/webp", .cacheControl: "public, max-age=86400"], body: bytes)
+        }
     }
 
     /// What stands after the API's root.
@@ -34,7 +67,7 @@ struct DocsPages: RouteGroup {
         return (parts[0] == "admin" ? "" : parts[0] + ": ") + parts[2]
     }
 
-    private static func view(_ route: APIRoute, _ docs: RouteDocs) -> DocsRoute {
+    private static func view(_ route: APIRoute, _ docs: RouteDocs, _ curl: Curl, number: Int) -> DocsRoute {
         let (form, isChange): ([FieldShape], Bool) =
             switch docs.body {
             case .none: ([], false)
@@ -51,22 +84,9 @@ struct DocsPages: RouteGroup {
             case .virtualKey: "Holders of a virtual key."
             case .open, .signOn: "Anyone."
             }
-        var curl = "curl"
-        if route.method != .get { curl += " -X \(route.method.rawValue)" }
-        switch route.access {
-        case .admin: curl += " -H \"Authorization: Bearer $WEIR_TOKEN\""
-        case .virtualKey: curl += " -H \"Authorization: Bearer $WEIR_KEY\""
-        case .open, .signOn: break
-        }
-        if docs.ifMatch == .required { curl += " -H 'If-Match: \"1\"'" }
-        let required = form.filter(\.isRequired)
-        if !form.isEmpty {
-            let members = required.map { "\"\($0.name)\": …" }.joined(separator: ", ")
-            curl += " -H 'Content-Type: application/json' -d '{\(members.isEmpty ? "…" : members)}'"
-        }
-        curl += " \"$WEIR_URL\(route.pattern)\""
         return DocsRoute(
-            method: route.method.rawValue, path: route.pattern, summary: docs.summary, who: who, curl: curl,
+            method: route.method.rawValue, path: route.pattern, summary: docs.summary, who: who, curl: curl.text(route, docs),
+            number: number,
             query: docs.query.map { field($0, isRequired: $0.isRequired) },
             body: form.map { field($0, isRequired: $0.isRequired && !isChange) })
     }
@@ -90,6 +110,8 @@ struct DocsRoute: View {
     let summary: String
     let who: String
     let curl: String
+    /// Among all routes.
+    let number: Int
     let query: [DocsField]
     let body: [DocsField]
     var derived: [String: Any] { ["hasQuery": !query.isEmpty, "hasBody": !body.isEmpty] }
@@ -104,4 +126,12 @@ struct DocsGroup: View {
 struct DocsPage: View {
     let chrome: Chrome
     let groups: [DocsGroup]
+    let origin: String
+}
+
+struct GuidePage: View {
+    let chrome: Chrome
+    let html: String
+    let parts: [Markdown.Heading]
+    var derived: [String: Any] { ["hasParts": parts.count > 2] }
 }

@@ -1,6 +1,7 @@
 import Mustache
 
-/// The pages' HTML. Everything is escaped but what stands in three braces: a chart's SVG, drawn here of numbers, and what another template made.
+/// The pages' HTML. Everything is escaped but what stands in three braces: a chart's SVG, drawn here of numbers, what another template made, and
+/// what `Markdown` made of a guide.
 enum Templates {
     static func render(_ name: String, _ page: Any) -> String { library.render(page, withTemplate: name) ?? "" }
 
@@ -12,6 +13,7 @@ enum Templates {
         "layout": layout, "sign-in": signIn, "message": message, "list": list, "detail": detail, "form": form, "field": field, "cell": cell,
         "filters": filters,
         "table": table, "created": created, "overview": overview, "overview-live": overviewLive, "report": report, "docs": docs,
+        "guide": guide,
         "chart": chart, "titled": titled, "steps": steps, "price-diff": priceDiff, "portal": portal,
     ]
 
@@ -146,13 +148,27 @@ enum Templates {
         {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div><div class="pairs">{{#tables}}<section>{{>titled}}</section>{{/tables}}</div>{{/content}}{{/layout}}
         """
 
+    private static let docsSide = """
+        <body><a class="skip" href="#main">Skip to the content</a><header class="side"><a class="brand" href="/docs">Weir</a><details><summary>Menu</summary>
+        <nav aria-label="Documentation">{{#chrome.sections}}<h2>{{title}}</h2><ul>{{#links}}<li><a href="{{href}}"{{#isCurrent}} aria-current="page"{{/isCurrent}}>{{text}}</a></li>{{/links}}</ul>{{/chrome.sections}}
+        """
+
     private static let docs =
-        start + """
-            <body><a class="skip" href="#main">Skip to the content</a><header class="side"><a class="brand" href="/admin">Weir</a><details><summary>Menu</summary>
-            <nav aria-label="Parts of the API"><h2>API</h2><ul>{{#groups}}<li><a href="#{{id}}">{{title}}</a></li>{{/groups}}</ul></nav></details></header>
-            <main id="main"><div class="head"><h1>API</h1></div><p class="soft">As OpenAPI documents: /admin/api/openapi.json and /external/v1/openapi.json, each for who may use it. Errors are application/problem+json (RFC 9457): a code, what is wrong with each member, and what to do. A change sends the ETag that it read as If-Match; what creates or acts may send an Idempotency-Key.</p>
-            {{#groups}}<h2 id="{{id}}">{{title}}</h2>{{#routes}}<details class="sheet pad"><summary><code>{{method}} {{path}}</code> {{summary}}</summary><p class="soft small">{{who}}</p><pre>{{curl}}</pre>
-            {{#hasQuery}}<h3 class="small">Query</h3><dl>{{#query}}<dt><code>{{name}}</code></dt><dd>{{about}} <span class="soft small">{{kind}}</span></dd>{{/query}}</dl>{{/hasQuery}}{{#hasBody}}<h3 class="small">Body</h3><dl>{{#body}}<dt><code>{{name}}</code></dt><dd>{{about}} <span class="soft small">{{kind}}</span></dd>{{/body}}</dl>{{/hasBody}}</details>{{/routes}}{{/groups}}</main></body></html>
+        start + docsSide + """
+            <h2>API</h2><ul>{{#groups}}<li><a href="#{{id}}">{{title}}</a></li>{{/groups}}</ul></nav><div class="who"><a href="/admin">Console</a></div></details></header>
+            <main id="main"><div class="head"><h1>Documentation</h1></div><p class="soft">The guides, as they belong to this version, and every route of its API.</p>
+            <div class="pairs">{{#chrome.sections}}<section><h2>{{title}}</h2><ul>{{#links}}<li><a href="{{href}}">{{text}}</a></li>{{/links}}</ul></section>{{/chrome.sections}}</div>
+            <h2 id="api">API</h2><p>As OpenAPI documents: <code>/admin/api/openapi.json</code> and <code>/external/v1/openapi.json</code>, each for who may use it. Errors are <code>application/problem+json</code> (RFC 9457): a code, what is wrong with each member, and what to do. A change sends the ETag that it read as <code>If-Match</code> (<code>*</code>: whatever is there now); what creates or acts may send an <code>Idempotency-Key</code>.</p>
+            <p>The commands ask this control plane, <code>{{origin}}</code>, with a token or a key of yours: <code>export WEIR_TOKEN=…</code> (<a href="/admin/tokens/new">make one</a>, or <code>weir token create</code>), <code>export WEIR_KEY=…</code> (<a href="/admin/keys/new">make one</a>, or <code>weir key create</code>). They need <code>curl</code>, and <code>jq</code> where they look something up.</p>
+            {{#groups}}<h3 id="{{id}}">{{title}}</h3>{{#routes}}<details class="sheet pad"><summary><code>{{method}} {{path}}</code> {{summary}}</summary><p class="soft small">{{who}}</p><div class="code"><button type="button" data-copy="curl-{{number}}" hidden>Copy</button><pre id="curl-{{number}}" tabindex="0" role="group" aria-label="Command">{{curl}}</pre></div>
+            {{#hasQuery}}<h4 class="small">Query</h4><dl>{{#query}}<dt><code>{{name}}</code></dt><dd>{{about}} <span class="soft small">{{kind}}</span></dd>{{/query}}</dl>{{/hasQuery}}{{#hasBody}}<h4 class="small">Body</h4><dl>{{#body}}<dt><code>{{name}}</code></dt><dd>{{about}} <span class="soft small">{{kind}}</span></dd>{{/body}}</dl>{{/hasBody}}</details>{{/routes}}{{/groups}}</main></body></html>
+
+            """
+
+    private static let guide =
+        start + docsSide + """
+            <h2>API</h2><ul><li><a href="/docs#api">Every route</a></li></ul></nav><div class="who"><a href="/admin">Console</a></div></details></header>
+            <main id="main"><article class="guide">{{#hasParts}}<nav class="parts small" aria-label="On this page"><ul>{{#parts}}<li><a href="#{{anchor}}">{{text}}</a></li>{{/parts}}</ul></nav>{{/hasParts}}{{{html}}}</article></main></body></html>
 
             """
 }

@@ -1,10 +1,13 @@
-// The files of docs/ become part of the program, so that it shows the guides wherever it is installed. Each is named twice below; that none is
+// README.md and the files of docs/ become part of the program, so that it shows the guides wherever it is installed. Each is named twice below; that none is
 // forgotten says GuidesTests.
 
 #include "weir_guides.h"
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
+static const unsigned char readme[] = {
+#embed "../../README.md"
+};
 static const unsigned char administrators[] = {
 #embed "../../docs/administrators.md"
 };
@@ -126,6 +129,7 @@ static const unsigned char console_usage_picture[] = {
 #define GUIDE(path, bytes) {path, bytes, sizeof(bytes)}
 
 static const weir_guide guides[] = {
+    GUIDE("../README.md", readme),
     GUIDE("administrators.md", administrators),
     GUIDE("alerts.md", alerts),
     GUIDE("audit.md", audit),
