@@ -117,6 +117,7 @@ struct AddModelPage: RouteGroup {
         page.canGoOn = !steps.needsOtherInput && !losesSecret
         if steps.asksOthers { page.goOn = "Publish the other changes, too" }
         page.hasForm = !isDone
+        if let other = steps.inTheWay { page.acts = [Act(text: "The rollout in the way", href: "/admin/rollouts/\(other)")] }
         if isDone {
             page.acts = [
                 Act(text: "The model", href: "/admin/models/\(steps.made[.model] ?? "")", isMain: true),

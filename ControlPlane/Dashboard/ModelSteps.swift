@@ -25,6 +25,10 @@ struct ModelSteps {
     private(set) var needsOtherInput = false
     /// Whether it waits for the word that others' changes of the draft are published, too.
     private(set) var asksOthers = false
+    /// Another rollout, whose candidate has to be decided about first.
+    private(set) var inTheWay: String?
+    /// Its own rollout, whose version is a candidate and should have been promoted.
+    private var unpromoted: String?
 
     init(api: InternalAPI, visit: Visit, wanted: JSONValue, made: [Step: String]) {
         (self.api, self.visit, self.wanted, self.made) = (api, visit, wanted, made)
@@ -41,6 +45,11 @@ struct ModelSteps {
             case "candidate": ["Version \(made[.version] ?? "") has it, and is tried on some of the keys. Promote it for all to have it."]
             default: ["Every data plane takes it within seconds, and callers can ask for it."]
             }
+        }
+        if let unpromoted {
+            return problem.words + [
+                "Version \(made[.version] ?? "") is the candidate and serves the keys that its rollout selects. Go on from here to promote it, or see to the rollout \(unpromoted) itself."
+            ]
         }
         let standing = Step.allCases.prefix { $0 != problem.step }.contains { made[$0] != nil }
         return problem.words + [
@@ -83,7 +92,10 @@ struct ModelSteps {
         var words = ["\(step.title): \(refused.detail)"]
         words += refused.errors.prefix(10).map { "\(Rendering.label($0.field)) \($0.message). \($0.remedy)" }
         problem = (step, words)
-        shown.append(.init(title: step.title, text: refused.detail, href: nil, state: "failed", kind: "bad"))
+        let rollout = unpromoted ?? inTheWay
+        shown.append(
+            .init(
+                title: step.title, text: refused.detail, href: rollout.map { "/admin/rollouts/\($0)" }, state: "failed", kind: "bad"))
     }
 
     private func skipped(_ step: Step) -> String {
@@ -180,9 +192,25 @@ struct ModelSteps {
         return "Version \(version) holds it."
     }
 
+    /// Makes the version the candidate, and promotes it where it is for all. A candidate that it is already, since what came next failed, is
+    /// gone on from; and so is a promotion of which only the answer was lost, or that somebody else did.
     private mutating func rollOut() async throws -> String {
         let isForAll = reach == "all"
         let version = Int64(made[.version] ?? "") ?? 0
+        let standing = try await api.get("/admin/api/rollouts/status", for: visit)
+        if let candidate = standing["candidate"], let id = candidate["id"]?.stringValue {
+            inTheWay = candidate["version"]?.intValue == version ? nil : id
+            if inTheWay == nil {
+                guard isForAll else {
+                    made[.rollout] = id
+                    return "It is the candidate already."
+                }
+                let revision = try await api.call(.get, "/admin/api/rollouts/\(id)", for: visit).revision
+                return try await promote(id, version, revision)
+            }
+        } else if standing["baseline_version"]?.intValue == version {
+            return "Version \(version) serves all already."
+        }
         var order: JSONObject = ["version": .int(version)]
         if !isForAll, let percentage = wanted["percentage"] { order["percentage"] = percentage }
         if !isForAll, wanted["percentage"] == nil { order["percentage"] = .int(10) }
@@ -193,8 +221,13 @@ struct ModelSteps {
             made[.rollout] = id
             return "It is tried on \(Rendering.grouped(reached)) keys."
         }
+        return try await promote(id, version, revision)
+    }
+
+    private mutating func promote(_ id: String, _ version: Int64, _ revision: String?) async throws -> String {
+        unpromoted = id
         _ = try await api.call(.post, "/admin/api/rollouts/\(id)/promote", revision: revision ?? "", for: visit)
-        made[.rollout] = id
+        (made[.rollout], unpromoted) = (id, nil)
         return "Version \(version) serves all."
     }
 }

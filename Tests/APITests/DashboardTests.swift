@@ -183,6 +183,40 @@ struct DashboardTests {
         }
     }
 
+    @Test("adding a model goes on from a candidate that was not promoted, and says which one is in the way", arguments: database)
+    func unpromoted(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            var browser = Browser(h: h)
+            _ = try await browser.signOn(token: h.token(.owner))
+            let entered = [
+                "provider.name": "P", "provider.base_url": "https://api.example.com/v1", "model": "gpt-new",
+                "reach": "candidate", "percentage": "100",
+            ]
+            let candidate = try await browser.submit("/admin/add-model", entered)
+            #expect(candidate.status == 200, "\(candidate.text.suffix(3000))")
+            let standing = try await h.get("/admin/api/rollouts/status").json
+            let (rollout, version) = (standing["candidate"]?["id"]?.stringValue ?? "", standing["candidate"]?["version"]?.intValue ?? 0)
+            func id(_ path: String) async throws -> String {
+                try await h.get("/admin/api/\(path)").json["items"]?[0]?["id"]?.stringValue ?? ""
+            }
+            var made = entered
+            for step in ["provider", "endpoint", "model", "route"] { made["made.\(step)"] = try await id(step + "s") }
+            // Of another version: it stops, and leads there.
+            made["made.version"] = String(version + 1)
+            let stopped = try await browser.submit("/admin/add-model", made.merging(["reach": "all"]) { $1 })
+            #expect(stopped.status == 409 && stopped.text.contains("href=\"/admin/rollouts/\(rollout)\""), "\(stopped.text.suffix(3000))")
+            // Of this one: it is promoted, and no second rollout is begun. Once more changes nothing.
+            made["made.version"] = String(version)
+            for _ in 0..<2 {
+                let done = try await browser.submit("/admin/add-model", made.merging(["reach": "all", "go": "on"]) { $1 })
+                #expect(done.status == 200, "\(done.text.suffix(3000))")
+            }
+            let after = try await h.get("/admin/api/rollouts/status").json
+            #expect(after["candidate"] == .null && after["baseline_version"]?.intValue == version)
+            #expect(try await h.get("/admin/api/rollouts").json["items"]?.arrayValue?.count == 1)
+        }
+    }
+
     @Test("the API is documented for who has no session, route by route", arguments: database)
     func docs(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in
