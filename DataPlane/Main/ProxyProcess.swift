@@ -61,6 +61,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         if TrustedProxies(settings.trustedProxies.joined(separator: ",")) == nil {
             problems.append("--trusted-proxies has what is no network: write them as 10.0.0.0/8,::1")
         }
+        if NetworkList(settings.lookupNetworks) == nil {
+            problems.append("--lookup-networks has what is no network: write them as 10.0.0.0/8,::1")
+        }
         return problems
     }
 
@@ -91,6 +94,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .list(
             "lookup-hosts", \.proxy.lookupHosts, placeholder: "host[:port],…",
             "Hosts that lookups of workflows may ask; none by default."),
+        .list(
+            "lookup-networks", \.proxy.lookupNetworks, placeholder: "network,…",
+            "Networks beside the public Internet that their names may lead to; none by default."),
         .text(
             "gateway-shared-secret", \.proxy.gatewaySharedSecret, placeholder: "secret", isSecret: true, alsoNamed: "GATEWAY_SHARED_SECRET",
             "What internal callers may send as X-Gateway-Secret beside their app's own; at least 32 bytes. Better as a variable: flags show in ps."
@@ -104,6 +110,10 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number(
             "max-connections", \.proxy.maxConnections, in: 1...most,
             "Open connections of applications; above: silent and idle ones give way, else 503."),
+        .number(
+            "max-connections-per-address", \.proxy.maxConnectionsPerAddress, in: 0...most,
+            "Of one IPv4 address or IPv6 /64, requests beside others of HTTP/2 connections included; trusted proxies have no such bound. 0: none."
+        ),
         .number(
             "max-streams", \.proxy.maxStreams, in: 0...10_000,
             "Requests that one HTTP/2 connection may have under way; each beside another counts as a connection. 0: HTTP/1.1 only."),

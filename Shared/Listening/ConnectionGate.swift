@@ -1,5 +1,5 @@
 package import Logging
-import Primitives
+package import Primitives
 import Synchronization
 package import Telemetry
 
@@ -17,8 +17,16 @@ package final class ConnectionGate: Sendable {
         package var maximumSilent: Int
         /// Beyond `maximum`: see `Passage.reserved`.
         package var reserve: Int
+        /// Of these, from one address of IPv4 or one /64 of IPv6, which is what a client is given; 0: no bound.
+        package var maximumOfAddress: Int
+        /// Whose connections are of many clients.
+        package var exempt: NetworkList
 
-        package init(maximum: Int, maximumSilent: Int? = nil, reserve: Int) {
+        package init(
+            maximum: Int, maximumSilent: Int? = nil, reserve: Int, maximumOfAddress: Int = 0, exempt: NetworkList = .none
+        ) {
+            self.maximumOfAddress = max(0, maximumOfAddress)
+            self.exempt = exempt
             self.maximum = max(1, maximum)
             self.maximumSilent = max(1, maximumSilent ?? maximum / 2)
             self.reserve = max(0, reserve)
@@ -49,6 +57,8 @@ package final class ConnectionGate: Sendable {
     package enum Refusal: String, CaseIterable, Sendable {
         /// The maximum and the reserve are taken.
         case full
+        /// Its address has as many as one may have.
+        case address
         /// Silent longest when another came.
         case silent
         /// No whole first message in time.
@@ -59,7 +69,13 @@ package final class ConnectionGate: Sendable {
 
     private struct Connection {
         let passage: Passage
+        let source: Source?
         let close: @Sendable () -> Void
+    }
+
+    /// Where a connection comes from, where that is counted: the bytes of an IPv4 address, or of a /64.
+    package struct Source: Hashable, Sendable {
+        fileprivate let bytes: [UInt8]
     }
 
     private struct State {
@@ -67,6 +83,8 @@ package final class ConnectionGate: Sendable {
         var reserved = 0
         /// Places of requests that run beside others of their connection.
         var shared = 0
+        /// Connections and such places by where they come from; nobody who has none.
+        var sources: [Source: Int] = [:]
         /// By arrival; `oldest` is at most the first one's place.
         var silent: [UInt64: ObjectIdentifier] = [:]
         var places: [ObjectIdentifier: UInt64] = [:]
@@ -79,6 +97,26 @@ package final class ConnectionGate: Sendable {
 
         /// Of the maximum.
         var taken: Int { connections.count - reserved + shared }
+
+        /// - Returns: false where the source has as many as it may.
+        mutating func count(_ source: Source?, most: Int) -> Bool {
+            guard let source else { return true }
+            let held = sources[source, default: 0]
+            guard held < most else { return false }
+            sources[source] = held + 1
+            return true
+        }
+
+        mutating func discount(_ source: Source?) {
+            guard let source, let held = sources[source] else { return }
+            sources[source] = held > 1 ? held - 1 : nil
+        }
+
+        mutating func remove(_ id: ObjectIdentifier) -> Connection? {
+            let connection = connections.removeValue(forKey: id)
+            discount(connection?.source)
+            return connection
+        }
     }
 
     package let listener: String
@@ -116,14 +154,22 @@ package final class ConnectionGate: Sendable {
     package var open: Int { state.withLock { $0.connections.count } }
 
     /// A connection came.
-    /// - Parameter close: ends it; may be called from any thread, until `closed` is.
+    /// - Parameters:
+    ///   - source: see `source(ofAddress:)`.
+    ///   - close: ends it; may be called from any thread, until `closed` is.
     /// - Returns: nil when it is to be closed at once.
     package func admit(
-        _ id: ObjectIdentifier, now: Int64 = MonotonicClock.nowMicroseconds(), close: @escaping @Sendable () -> Void
+        _ id: ObjectIdentifier, from source: Source? = nil, now: Int64 = MonotonicClock.nowMicroseconds(),
+        close: @escaping @Sendable () -> Void
     ) -> Passage? {
         var victim: (@Sendable () -> Void)?
         var asksForRoom = false
+        var isOfCrowd = false
         let passage: Passage? = state.withLock { state in
+            guard state.count(source, most: limits.maximumOfAddress) else {
+                isOfCrowd = true
+                return nil
+            }
             if state.silent.count >= limits.maximumSilent || state.taken >= limits.maximum {
                 victim = Self.removeOldestSilent(&state)
             }
@@ -131,10 +177,13 @@ package final class ConnectionGate: Sendable {
             asksForRoom = wantsRoom(&state, now)
             let passage: Passage = open < limits.maximum ? .open : .reserved
             if passage == .reserved {
-                guard state.reserved < limits.reserve else { return nil }
+                guard state.reserved < limits.reserve else {
+                    state.discount(source)
+                    return nil
+                }
                 state.reserved += 1
             }
-            state.connections[id] = Connection(passage: passage, close: close)
+            state.connections[id] = Connection(passage: passage, source: source, close: close)
             if passage == .open {
                 state.silent[state.next] = id
                 state.places[id] = state.next
@@ -147,7 +196,7 @@ package final class ConnectionGate: Sendable {
             victim()
         }
         if asksForRoom { makeRoom() }
-        if passage == nil { refuse(.full, now: now) }
+        if passage == nil { refuse(isOfCrowd ? .address : .full, now: now) }
         return passage
     }
 
@@ -158,12 +207,22 @@ package final class ConnectionGate: Sendable {
         return true
     }
 
+    /// Where a connection comes from, as far as that bounds it: nil where no address does, for an exempt one, and for what is no address.
+    /// - Parameter address: 4 or 16 bytes in network order.
+    package func source(ofAddress address: @autoclosure () -> [UInt8]?) -> Source? {
+        guard limits.maximumOfAddress > 0, let bytes = address(), bytes.count == 4 || bytes.count == 16,
+            !limits.exempt.contains(bytes: bytes)
+        else { return nil }
+        let own = NetworkList.unmapped(bytes)
+        return Source(bytes: own.count == 4 ? own : Array(own.prefix(8)))
+    }
+
     /// A place for a request that is to run beside others of its connection: it holds what a connection of its own would.
-    /// - Returns: false when none is free; else `givePlace` follows.
-    package func takePlace(now: Int64 = MonotonicClock.nowMicroseconds()) -> Bool {
+    /// - Returns: false when none is free; else `givePlace` follows, with the same source.
+    package func takePlace(of source: Source? = nil, now: Int64 = MonotonicClock.nowMicroseconds()) -> Bool {
         let (isFree, asksForRoom) = state.withLock { state in
             let asksForRoom = wantsRoom(&state, now)
-            guard state.taken < limits.maximum else { return (false, asksForRoom) }
+            guard state.taken < limits.maximum, state.count(source, most: limits.maximumOfAddress) else { return (false, asksForRoom) }
             state.shared += 1
             return (true, asksForRoom)
         }
@@ -171,7 +230,12 @@ package final class ConnectionGate: Sendable {
         return isFree
     }
 
-    package func givePlace() { state.withLock { $0.shared -= 1 } }
+    package func givePlace(of source: Source? = nil) {
+        state.withLock { state in
+            state.shared -= 1
+            state.discount(source)
+        }
+    }
 
     private static func removeOldestSilent(_ state: inout State) -> (@Sendable () -> Void)? {
         guard !state.silent.isEmpty else { return nil }
@@ -179,7 +243,7 @@ package final class ConnectionGate: Sendable {
             defer { state.oldest += 1 }
             guard let id = state.silent.removeValue(forKey: state.oldest) else { continue }
             state.places[id] = nil
-            return state.connections.removeValue(forKey: id)?.close
+            return state.remove(id)?.close
         }
         return nil
     }
@@ -198,7 +262,7 @@ package final class ConnectionGate: Sendable {
     package func closed(_ id: ObjectIdentifier) {
         state.withLock { state in
             Self.hear(id, &state)
-            if state.connections.removeValue(forKey: id)?.passage == .reserved { state.reserved -= 1 }
+            if state.remove(id)?.passage == .reserved { state.reserved -= 1 }
         }
     }
 
@@ -206,17 +270,21 @@ package final class ConnectionGate: Sendable {
     package struct Place: Sendable {
         fileprivate let gate: ConnectionGate
         fileprivate let id: ObjectIdentifier
+        fileprivate let source: Source?
 
         package var passage: Passage { gate.passage(of: id) }
         package func spoke() { gate.spoke(id) }
         /// See `ConnectionGate.takePlace`.
-        package func takeAnother() -> Bool { gate.takePlace() }
-        package func giveAnother() { gate.givePlace() }
+        package func takeAnother() -> Bool { gate.takePlace(of: source) }
+        package func giveAnother() { gate.givePlace(of: source) }
         /// Its first message did not come in time.
         package func tookTooLong() { gate.refuse(.deadline) }
     }
 
-    package func place(of connection: AnyObject) -> Place { Place(gate: self, id: ObjectIdentifier(connection)) }
+    package func place(of connection: AnyObject) -> Place {
+        let id = ObjectIdentifier(connection)
+        return Place(gate: self, id: id, source: limits.maximumOfAddress == 0 ? nil : state.withLock { $0.connections[id]?.source })
+    }
 
     /// Counts one that was turned away, and tells the log now and then.
     package func refuse(_ reason: Refusal, detail: String = "", now: Int64 = MonotonicClock.nowMicroseconds()) {

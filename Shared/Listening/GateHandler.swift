@@ -1,4 +1,5 @@
 package import NIOCore
+import Primitives
 
 /// Puts a `ConnectionGate` into a listener: first in the pipeline of its server channel, before the connections that come get handlers of
 /// their own. An accept that fails is counted, does not end the listener, and is tried again after a pause: what could not be accepted waits
@@ -18,7 +19,9 @@ package final class GateHandler: ChannelInboundHandler, RemovableChannelHandler 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let channel = unwrapInboundIn(data)
         let id = ObjectIdentifier(channel)
-        guard gate.admit(id, close: { channel.close(promise: nil) }) != nil else {
+        guard
+            gate.admit(id, from: gate.source(ofAddress: channel.remoteAddress?.networkBytes), close: { channel.close(promise: nil) }) != nil
+        else {
             channel.close(promise: nil)
             return
         }
@@ -44,5 +47,12 @@ package final class GateHandler: ChannelInboundHandler, RemovableChannelHandler 
             self.isPausing = false
             channel.setOption(.autoRead, value: true).whenFailure { _ in }
         }
+    }
+}
+
+extension SocketAddress {
+    /// Of an IP address: 4 or 16 bytes in network order.
+    package var networkBytes: [UInt8]? {
+        ipAddress.flatMap { NetworkList.bytes($0) }
     }
 }

@@ -65,7 +65,8 @@ package struct NetworkList: Sendable, Hashable {
         return unmapped(bytes)
     }
 
-    private static func unmapped(_ bytes: [UInt8]) -> [UInt8] {
+    /// An IPv4 address in IPv6 is itself.
+    package static func unmapped(_ bytes: [UInt8]) -> [UInt8] {
         let isMapped = bytes.count == 16 && bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
         return isMapped ? Array(bytes.suffix(4)) : bytes
     }

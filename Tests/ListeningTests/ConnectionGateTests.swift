@@ -15,22 +15,27 @@ struct ConnectionGateTests {
         let isClosed = Atomic<Bool>(false)
         var id: ObjectIdentifier { ObjectIdentifier(self) }
 
-        func enter(_ gate: ConnectionGate, now: Int64 = 0) -> ConnectionGate.Passage? {
-            gate.admit(id, now: now) { self.isClosed.store(true, ordering: .relaxed) }
+        func enter(
+            _ gate: ConnectionGate, from source: ConnectionGate.Source? = nil, now: Int64 = 0
+        ) -> ConnectionGate.Passage? {
+            gate.admit(id, from: source, now: now) { self.isClosed.store(true, ordering: .relaxed) }
         }
 
         var closed: Bool { isClosed.load(ordering: .relaxed) }
     }
 
     private func gate(
-        _ maximum: Int, silent: Int? = nil, reserve: Int = 0, makeRoom: @escaping @Sendable () -> Void = {}
+        _ maximum: Int, silent: Int? = nil, reserve: Int = 0, ofAddress: Int = 0, makeRoom: @escaping @Sendable () -> Void = {}
     ) -> (ConnectionGate, MetricsRegistry) {
         let metrics = MetricsRegistry()
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let gate = ConnectionGate(
-            listener: "test", limits: .init(maximum: maximum, maximumSilent: silent, reserve: reserve),
-            metric: "connections_refused_total", metrics: metrics, logger: logger, makeRoom: makeRoom)
+            listener: "test",
+            limits: .init(
+                maximum: maximum, maximumSilent: silent, reserve: reserve, maximumOfAddress: ofAddress,
+                exempt: NetworkList("10.0.0.0/8,fd00::/16") ?? .none), metric: "connections_refused_total", metrics: metrics,
+            logger: logger, makeRoom: makeRoom)
         return (gate, metrics)
     }
 
@@ -75,6 +80,48 @@ struct ConnectionGateTests {
         #expect(peers[4].enter(gate) == .open)
         #expect(peers.allSatisfy { !$0.closed } && gate.refused(.full) == 1)
         #expect(metrics.text.contains(#"connections_refused_total{listener="test",reason="full"} 1"#))
+    }
+
+    @Test func oneAddressHasNoMoreThanItsPart() throws {
+        let (gate, metrics) = gate(100, reserve: 2, ofAddress: 3)
+        func source(_ address: String) -> ConnectionGate.Source? { gate.source(ofAddress: NetworkList.bytes(address)) }
+        let crowd = try #require(source("192.0.2.1"))
+        #expect(source("::ffff:192.0.2.1") == crowd && source("192.0.2.2") != crowd)
+        // Of IPv6 a client has a whole network.
+        #expect(source("2001:db8:0:1::1") == source("2001:db8:0:1:ffff::2") && source("2001:db8:0:1::1") != source("2001:db8:0:2::1"))
+        #expect(source("10.1.2.3") == nil && source("fd00::1") == nil && gate.source(ofAddress: nil) == nil)
+
+        let peers = (0..<6).map { _ in Peer() }
+        #expect(peers[0].enter(gate, from: crowd) == .open && peers[1].enter(gate, from: crowd) == .open)
+        // A request beside others of its connection holds what a connection does.
+        #expect(gate.takePlace(of: crowd) && !gate.takePlace(of: crowd))
+        #expect(peers[2].enter(gate, from: crowd) == nil)
+        #expect(peers[3].enter(gate, from: source("192.0.2.2")) == .open && peers[4].enter(gate) == .open)
+        gate.givePlace(of: crowd)
+        #expect(peers[2].enter(gate, from: crowd) == .open && peers[5].enter(gate, from: crowd) == nil)
+        for _ in 0..<2 { gate.closed(peers[0].id) }
+        #expect(peers[5].enter(gate, from: crowd) == .open && peers[0].enter(gate, from: crowd) == nil)
+        #expect(gate.refused(.address) == 3 && gate.refused(.full) == 0 && peers.allSatisfy { !$0.closed })
+        #expect(metrics.text.contains(#"connections_refused_total{listener="test",reason="address"} 3"#))
+        for peer in peers { gate.closed(peer.id) }
+        #expect(gate.open == 0 && gate.takePlace(of: crowd))
+    }
+
+    @Test func whoGivesWayOrIsTurnedAwayHoldsNothingOfItsAddress() {
+        let (gate, _) = gate(2, silent: 1, ofAddress: 2)
+        let source = gate.source(ofAddress: [192, 0, 2, 1])
+        // Each is silent, and gives way to the next.
+        for _ in 0..<5 { #expect(Peer().enter(gate, from: source) == .open) }
+        let speakers = [Peer(), Peer()]
+        for peer in speakers {
+            #expect(peer.enter(gate) == .open)
+            gate.spoke(peer.id)
+        }
+        // Full: turned away for that, and counted nowhere.
+        let late = [Peer(), Peer(), Peer()]
+        #expect(late.allSatisfy { $0.enter(gate, from: source) == nil } && gate.refused(.address) == 0)
+        gate.closed(speakers[0].id)
+        #expect(late[0].enter(gate, from: source) == .open)
     }
 
     @Test func asksForRoomBeforeItIsFullAndNotForEachConnection() {

@@ -304,6 +304,12 @@ final class LoopContext: @unchecked Sendable {
         }
     }
 
+    /// Where its host may lead. One that is an address was allowed as that.
+    func lookupReach(_ lookup: CompiledLookup) -> AddressReach {
+        let networks = NetworkList(settings.lookupNetworks + (NetworkList.bytes(lookup.origin.host) == nil ? [] : [lookup.origin.host]))
+        return .public(and: networks ?? .none)
+    }
+
     // MARK: The journal's tick
 
     /// The exchange's request goes upstream once its intent, buffered in the journal, is written.

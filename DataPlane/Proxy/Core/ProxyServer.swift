@@ -130,7 +130,10 @@ package final class ProxyServer: Sendable {
         // Each may have a connection to a provider behind it.
         let maximum = ConnectionGate.Limits.fitting(settings.maxConnections, each: 2, listener: "applications", logger: logger)
         let gate = ConnectionGate(
-            listener: "applications", limits: .init(maximum: maximum, reserve: 32), metric: OperatorStatus.refusedConnections,
+            listener: "applications",
+            limits: .init(
+                maximum: maximum, reserve: 32, maximumOfAddress: settings.maxConnectionsPerAddress,
+                exempt: NetworkList(settings.trustedProxies) ?? .none), metric: OperatorStatus.refusedConnections,
             metrics: metrics, logger: logger
         ) {
             for context in contexts { context.eventLoop.execute { context.closeResting() } }

@@ -29,6 +29,9 @@ package struct ProxySettings: Sendable {
     /// Connections of applications. Above: the one that has been silent longest gives way, or one that rests between two requests; where
     /// all are busy, 503 or closed at once. Lowered to what the limit of open files allows.
     package var maxConnections = 20_000
+    /// Of these, and of requests that run beside others of an HTTP/2 connection, from one address of IPv4 or one /64 of IPv6. Above: closed at once,
+    /// and such a request is refused. Those of trusted proxies are of many clients, and have no such bound. 0: nobody has.
+    package var maxConnectionsPerAddress = 0
     /// Streams that one HTTP/2 connection may have open at one time; each that runs beside another counts as a connection. Above: refused. 0:
     /// HTTP/2 is not spoken.
     package var maxStreams = 128
@@ -129,6 +132,9 @@ package struct ProxySettings: Sendable {
     /// Hosts that workflows' lookups may be sent to: `policy.internal` for any port, `policy.internal:8443` for one. None by default: whoever
     /// writes configurations does not decide alone what is reached from here.
     package var lookupHosts: [String] = []
+    /// Networks beside the public Internet that the names of lookup hosts may lead to (`10.0.0.0/8,::1`). A host that is an address is allowed by
+    /// itself, and one that is link-local only where it stands here.
+    package var lookupNetworks: [String] = []
 
     // MARK: Limits
 

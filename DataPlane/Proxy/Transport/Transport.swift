@@ -13,6 +13,8 @@ enum ConnectFailure: Error {
     case tls(TLSFailure)
     /// This machine has no descriptor or no port left: the provider has nothing to do with it.
     case exhausted(String)
+    /// Its name leads where it must not.
+    case forbidden
     /// The operator's settings do not make a connection.
     case misconfigured(String)
 
@@ -24,6 +26,7 @@ enum ConnectFailure: Error {
         case .tls(let failure): failure.reason
         case .exhausted(let detail): detail
         case .misconfigured(let detail): detail
+        case .forbidden: "its name leads to an address that is not called"
         }
     }
 
@@ -34,6 +37,7 @@ enum ConnectFailure: Error {
             duringTLS
                 ? "check that the port speaks TLS, or write http:// in the base URL"
                 : "check the base URL, the network and firewalls between"
+        case .forbidden: "name another host: link-local addresses are never called, private ones of lookups by --lookup-networks"
         case .refused: "check the base URL's host and port, and that the provider is up"
         case .tls(let failure): failure.remedy
         case .exhausted: "raise the limit of open files (ulimit -n, LimitNOFILE)"
@@ -55,6 +59,8 @@ struct Transport {
         let caPEM: String
         /// Whether its user can do with a stream that speaks HTTP/2.
         var offersHTTP2 = false
+        /// Where its name may lead.
+        var reach = AddressReach.configured
     }
 
     /// Calls `done` once, on the loop: with nil when the stream that `user` was given can carry a request, its TLS handshake behind it, or
@@ -70,6 +76,7 @@ struct Transport {
             return done(.misconfigured("the provider's ca_pem cannot be used: \(error)"))
         }
         let host = origin.host
+        let reach = origin.reach
         let startedAt = MonotonicClock.nowMicroseconds()
         // The initialiser runs once for each address that is tried, the user gets the stream of the one that is taken.
         let opening = ClientBootstrap(group: eventLoop)
@@ -80,6 +87,7 @@ struct Transport {
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AddressGuard(reach))
                     if let context {
                         let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
                         let handler = try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host)
@@ -103,6 +111,7 @@ struct Transport {
     }
 
     private static func failure(_ error: any Error) -> ConnectFailure {
+        if error is AddressGuard.Refusal { return .forbidden }
         if case ChannelError.connectTimeout = error { return .timeout(duringTLS: false) }
         if let error = error as? NIOConnectionError {
             if let first = error.connectionErrors.first { return failure(first.error) }

@@ -169,7 +169,7 @@ final class HealthCheckRun: ByteStreamUser {
             // This machine's own want says nothing of the endpoint.
             case .exhausted?: self.end(.noRoom)
             case .timeout?: self.end(.timedOut)
-            case .refused?, .tls?, .misconfigured?: self.end(.unreachable)
+            case .refused?, .tls?, .misconfigured?, .forbidden?: self.end(.unreachable)
             }
         }
     }

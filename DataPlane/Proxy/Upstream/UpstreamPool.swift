@@ -167,7 +167,7 @@ final class UpstreamPool {
     private static func outcome(_ failure: ConnectFailure) -> Failure {
         switch failure {
         case .timeout: .timeout(failure.reason)
-        case .refused, .tls, .misconfigured: .connect(failure.reason)
+        case .refused, .tls, .misconfigured, .forbidden: .connect(failure.reason)
         case .exhausted: .exhausted
         }
     }

@@ -9,6 +9,7 @@ final class LookupCall: ByteStreamUser {
         case notAllowed = "its address is not on this data plane's list of lookup hosts"
         case busy = "too many lookups are under way"
         case unreachable = "it could not be reached"
+        case forbidden = "its name leads to an address that is neither public nor in this data plane's --lookup-networks"
         case timedOut = "it did not answer in time"
         case refused = "it answered with an error"
         case unreadable = "its answer is no JSON object, or too large"
@@ -45,13 +46,15 @@ final class LookupCall: ByteStreamUser {
                     + "accept-encoding: identity\r\nuser-agent: weir\r\nx-request-id: \(requestID)\r\ncontent-length: \(body.count)\r\n"
                     + "connection: close\r\n\r\n").utf8) + body
         parser.reset(requestMethod: .post)
-        let origin = Transport.Origin(host: lookup.origin.host, port: lookup.origin.port, isTLS: lookup.origin.isTLS, caPEM: "")
+        let origin = Transport.Origin(
+            host: lookup.origin.host, port: lookup.origin.port, isTLS: lookup.origin.isTLS, caPEM: "", reach: loop.lookupReach(lookup))
         loop.transport.connect(to: origin, timeout: max(1, lookup.timeout / 1000), user: self) { failure in
             switch failure {
             case nil:
                 guard self.done != nil, let stream = self.stream else { return self.stream?.close() ?? () }
                 stream.writeAndFlush(ByteBuffer(bytes: self.request))
             case .timeout?: self.end(.failure(.timedOut))
+            case .forbidden?: self.end(.failure(.forbidden))
             case .refused?, .tls?, .misconfigured?, .exhausted?: self.end(.failure(.unreachable))
             }
         }

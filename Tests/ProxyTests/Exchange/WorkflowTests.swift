@@ -19,11 +19,16 @@ struct WorkflowTests {
 
     private func proxy(
         _ providers: [RawProvider], _ steps: [Weir_V1_WorkflowStep]?, channel: String = "default", allows: [RawProvider] = [],
-        _ adjust: @escaping (inout Weir_V1_ConfigPayload) -> Void = { _ in }
+        _ adjust: @escaping (inout Weir_V1_ConfigPayload) -> Void = { _ in },
+        settings: @escaping (inout ProxySettings) -> Void = { _ in }
     ) async throws -> ProxyFixture {
         let hosts = allows.map { "127.0.0.1:\($0.port)" }
         return try await ProxyFixture(
-            models: ["a", "b"], endpoints: providers.map(\.url), change: { $0.lookupHosts = hosts },
+            models: ["a", "b"], endpoints: providers.map(\.url),
+            change: {
+                $0.lookupHosts = hosts
+                settings(&$0)
+            },
             adjustConfig: { config in
                 config.models[0].contextWindow = 100
                 if let steps {
@@ -241,6 +246,21 @@ struct WorkflowTests {
         #expect(try await closed.chat("a").status == 503)
         #expect(unlisted.connectionCount == 0 && provider.requests.isEmpty)
         _ = try await closed.finish()
+    }
+
+    @Test("the address that a lookup's name leads to is judged when the connection is opened", arguments: [[], ["127.0.0.0/8", "::1"]])
+    func reach(networks: [String]) async throws {
+        let (provider, service) = (try await RawProvider.start(.good), try await RawProvider.start(.json(200, "{}")))
+        let step = lookup(service) { $0.url = "http://localhost:\(service.port)/plan" }
+        let proxy = try await proxy([provider], [step], allows: [service]) { _ in
+        } settings: {
+            $0.lookupHosts = ["localhost"]
+            $0.lookupNetworks = networks
+        }
+        let answer = try await proxy.send("POST /v1/chat/completions", body: conversation(10))
+        #expect(answer.status == (networks.isEmpty ? 503 : 200) && service.requests.count == (networks.isEmpty ? 0 : 1))
+        #expect(answer.errorCode == (networks.isEmpty ? "check_unavailable" : nil))
+        _ = try await proxy.finish()
     }
 
     @Test("a caller who leaves, and a data plane that stops, end the waiting; the room of a lookup is free again")

@@ -2,6 +2,7 @@ import Contract
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Primitives
 import Simulator
 import Testing
 import X509
@@ -40,6 +41,19 @@ struct ConnectTests {
         func received(_ bytes: ByteBuffer) {}
         func writabilityChanged(isWritable: Bool) {}
         func ended(_ failure: StreamFailure?) {}
+    }
+
+    @Test func goesNowhereButWhereANameMayLead() throws {
+        let networks = try #require(NetworkList("10.0.0.0/8,169.254.9.9"))
+        for (address, configured, open) in [
+            ("203.0.114.1", true, true), ("10.1.2.3", true, true), ("192.168.1.1", true, false), ("127.0.0.1", true, false),
+            ("::1", true, false), ("169.254.169.254", false, false), ("fe80::1", false, false), ("::ffff:169.254.169.254", false, false),
+            ("169.254.9.9", false, true), ("2606:4700::1", true, true), ("fd00::1", true, false), ("64:ff9b::a9fe:a9fe", false, false),
+        ] {
+            let bytes = try #require(NetworkList.bytes(address))
+            #expect(AddressReach.configured.allows(bytes) == configured, "\(address)")
+            #expect(AddressReach.public(and: networks).allows(bytes) == open, "\(address)")
+        }
     }
 
     @Test func isDoneWhenTLSIs() async throws {

@@ -23,6 +23,31 @@ struct ListenerTests {
         #expect(try await proxy.finish().count == 5)
     }
 
+    @Test(arguments: [[], ["127.0.0.0/8"]])
+    func oneAddressHoldsNoMoreThanItMayUnlessItIsAProxyOfOurs(proxies: [String]) async throws {
+        let proxy = try await ProxyFixture(models: ["sim-in1-out1"]) {
+            $0.maxConnectionsPerAddress = 2
+            $0.trustedProxies = proxies
+        }
+        var held: [RawClient] = []
+        for _ in 0..<2 {
+            let client = try await RawClient.connect(port: proxy.server.port)
+            try await client.send("GET /health/live HTTP/1.1\r\nhost: w\r\n\r\n")
+            held.append(client)
+        }
+        while await proxy.server.sums().metrics.answers[2] < 2 { try await ProxyFixture.pause() }
+        if proxies.isEmpty {
+            let turnedAway = try await RawClient.connect(port: proxy.server.port)
+            #expect(try await turnedAway.readToEnd().isEmpty)
+            for client in held { await client.close() }
+            // What it held is free again.
+            while await proxy.server.sums().connections > 0 { try await ProxyFixture.pause() }
+        }
+        #expect(try await proxy.send("GET /health/live").status == 200)
+        for client in held { await client.close() }
+        _ = try await proxy.finish()
+    }
+
     @Test func answersHealthAndMakesRoomWhenIdleConnectionsFillIt() async throws {
         let proxy = try await ProxyFixture(models: ["sim-in1-out1"]) { $0.maxConnections = 8 }
         var idle: [RawClient] = []
