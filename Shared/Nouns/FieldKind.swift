@@ -21,7 +21,7 @@ package indirect enum FieldKind: Sendable, Hashable {
     case dollars
     /// 0 to 100 with at most two decimals.
     case percentage
-    /// RFC 3339.
+    /// RFC 3339; a date is its first moment in UTC.
     case time
     /// An identifier with this prefix.
     case id(String)
@@ -49,7 +49,7 @@ package indirect enum FieldKind: Sendable, Hashable {
         case .integer(let range): "a whole number from \(range.lowerBound) to \(range.upperBound)"
         case .dollars: "an amount in US dollars with at most 9 decimals, like \"2.50\""
         case .percentage: "a number from 0 to 100 with at most two decimals"
-        case .time: "an RFC 3339 time like 2026-11-21T04:05:06Z"
+        case .time: "an RFC 3339 time like 2026-11-21T04:05:06Z, or a date (its first moment in UTC)"
         case .id(let prefix): "an identifier that starts with \(prefix)"
         case .list(.id(let prefix), _): "an array of identifiers that start with \(prefix)"
         case .list(.word(let words), _): "an array of some of \(words.joined(separator: ", "))"

@@ -50,8 +50,11 @@ extension Bool: FieldValue {
 /// A number, or as `.time` Unix milliseconds.
 extension Int64: FieldValue {
     package static func read(_ json: JSONValue, as kind: FieldKind) -> Int64? {
-        kind == .time ? json.stringValue.flatMap(RFC3339.milliseconds) : json.intValue
+        kind == .time ? json.stringValue.flatMap(moment) : json.intValue
     }
+
+    /// A date is its first moment in UTC, here as on the command line.
+    private static func moment(_ text: String) -> Int64? { RFC3339.milliseconds(text.utf8.count == 10 ? text + "T00:00:00Z" : text) }
 
     package func json(as kind: FieldKind) -> JSONValue { kind == .time ? .string(RFC3339.string(milliseconds: self)) : .int(self) }
     package static func read(_ column: ColumnValue) -> Int64? { if case .int(let value) = column { value } else { nil } }

@@ -42,7 +42,8 @@ struct GrantTests {
     @Test func refusesTheRest() throws {
         let other = "did:key:z" + Base58.encode([0xed, 0x01] + Array(Curve25519.Signing.PrivateKey().publicKey.rawRepresentation))
         for bad in [
-            try grant(expires: 1_764_108_000), try grant(#","nbf":1764108001"#), try grant(#","nbf":1e300"#), try grant(issuer: other),
+            try grant(expires: 1_764_108_000), try grant(expires: 1_764_108_060_000), try grant() + "=",
+            try grant(#","nbf":1764108001"#), try grant(#","nbf":1e300"#), try grant(issuer: other),
             try grant(header: #"{"alg":"none","typ":"weir-grant+jwt"}"#), try grant(header: #"{"alg":"ES256","typ":"weir-grant+jwt"}"#),
             try grant(header: #"{"alg":"EdDSA","typ":"JWT"}"#), try grant(header: #"{"alg":"EdDSA","typ":"weir-grant+jwt","crit":["x"]}"#),
             try grant(#","models":[]"#), try grant(#","models":[1]"#), try grant(#","max_usd":"2.00""#), try grant(#","amount":2.5"#),

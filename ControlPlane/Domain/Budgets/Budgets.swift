@@ -1,3 +1,4 @@
+import Leases
 package import Nouns
 package import Primitives
 package import Storage
@@ -66,6 +67,22 @@ extension BudgetContent: Administered {
         // That there is none was said by the reference's check.
         guard let owner, owner != tenantID else { return [] }
         return [FieldProblem(field, "is a \(level) of another tenant", remedy: "Name a \(level) of the budget's own tenant.")]
+    }
+
+    package static func didWrite(_ budget: Budget, replacing old: Budget?, _ change: NounChange) throws {
+        guard let old, old.content.limit != budget.content.limit else { return }
+        try recallWhatIsBeyond(budget, change.now, change.connection)
+    }
+
+    /// Where more is out with data planes than the limit leaves, as when it was lowered: they give back what they do not need within seconds.
+    static func recallWhatIsBeyond(_ budget: Budget, _ now: Int64, _ c: any SQLConnection) throws {
+        let start = budget.content.period(at: now).start
+        guard budget.content.kind == .hard,
+            let row = try BudgetAccountsTable.find(c, budgetID: budget.id.rawValue, periodStart: start), row.leased > 0
+        else { return }
+        var account = LeaseAccount(row)
+        account.setLimit(try budget.content.limit(c))
+        if account.free < 0 { try LeaseRecallsTable.put(c, budgetID: budget.id.rawValue, periodStart: start, now: now) }
     }
 
     /// How much there is, in the unit's smallest: of a prepaid budget what was paid in, too.

@@ -58,6 +58,7 @@ struct UncoveredUse: Sendable {
             try BudgetAccountsTable.make(c, row, now: now)
         }
         guard var row = try BudgetAccountsTable.take(c, budgetID: id, periodStart: key.start), row.tenantID == key.tenantID else { return }
+        if let budget { row.limit = LeaseAmount.clamped(try budget.limit(c)) }
         let onlyObserves = budget.map { $0.mode == .observe && $0.kind == .hard } ?? false
         var beyond: Int64 = 0
         for amount in amounts {

@@ -150,6 +150,11 @@ package struct BillingLedger: Sendable {
             } catch LedgerError.outOfRange {
                 throw DomainError.invalid("amount", "is more than the account can hold", remedy: "Pass what was really paid.")
             }
+            if amount < 0 {
+                for budget in try BudgetContent.listed(c, where: "tenant_id", is: tenantID) where budget.content.prepaid {
+                    try BudgetContent.recallWhatIsBeyond(budget, now, c)
+                }
+            }
             try AuditLog.record(c, actor, "ledger.\(kind.rawValue)", id: row.id, before: nil, after: entry.json, at: now)
             return entry
         }

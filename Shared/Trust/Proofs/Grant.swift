@@ -27,7 +27,7 @@ package struct Grant: Sendable, Hashable {
         guard text.utf8.count <= Self.maximumBytes else { throw ProofProblem("The grant is longer than \(Self.maximumBytes) characters.") }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let header = Self.object(parts[0]), let claims = Self.object(parts[1]),
-            let signature = Base64URL.decode(parts[2])
+            !parts[2].hasSuffix("="), let signature = Base64URL.decode(parts[2])
         else { throw ProofProblem("The grant is no compact JWS: three parts in base64url, parted by dots, the first two JSON objects.") }
         guard header["typ"]?.stringValue == Self.type else {
             throw ProofProblem("The grant's header has to have \"typ\": \"\(Self.type)\".")
@@ -58,6 +58,9 @@ package struct Grant: Sendable, Hashable {
         guard let expires = claims["exp"]?.intValue else {
             throw ProofProblem("The grant has no \"exp\": until when it holds, in seconds since 1970.")
         }
+        guard expires < Self.millisecondsBegin else {
+            throw ProofProblem("The grant's \"exp\" seems to be in milliseconds: give seconds since 1970.")
+        }
         let notBefore = claims["nbf"].map { $0.intValue ?? .max } ?? 0
         let now = nowMilliseconds / 1000
         guard expires > now else { throw ProofProblem("The grant has expired.") }
@@ -85,6 +88,9 @@ package struct Grant: Sendable, Hashable {
         self.expires = expires
         self.notBefore = notBefore
     }
+
+    /// In seconds the year 5138, in milliseconds 1973.
+    private static let millisecondsBegin: Int64 = 100_000_000_000
 
     private static let maximumAmount: Int64 = 1_000_000_000_000_000
 

@@ -213,6 +213,31 @@ struct BudgetsTests {
         }
     }
 
+    @Test("A limit that is lowered takes back what data planes hold and do not need", arguments: TestDatabases.all)
+    func lowered(database: TestDatabase) async throws {
+        try await with(database) { scene in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
+            let budget = try await scene.budget(100 * Self.charged)
+            #expect(await Self.ready(plane, scene))
+            #expect(await Self.askUntilKnown(plane, scene.key.text).status == 200)
+            let services = scene.control.services
+            let present = try await services.budgets.get(budget, as: .all)
+            var content = present.content
+            content.limit = AmountText(NanoDollars(Self.charged).decimalString)
+            _ = try await services.budgets.replace(budget, at: present.revision, with: content, by: RunningControl.administrator)
+            let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
+            var free: Int64 = -1
+            while free < 0, MonotonicClock.nowMicroseconds() < deadline {
+                free = try await services.budgetStates.state(of: budget, as: .all).free
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(free == 0)
+            #expect(await Self.askUntilKnown(plane, scene.key.text).status == 402)
+            await plane.stop()
+        }
+    }
+
     private static func settled(_ scene: Scene, _ budget: BudgetID, is amount: Int64) async -> Bool {
         let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
         var last: Int64?
