@@ -108,6 +108,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number("max-header-fields", \.proxy.maxHeaderFields, in: 8...most, "Fields of a request's head; above: 431."),
         .number("max-body-bytes", \.proxy.maxBodyBytes, .bytes, in: 1024...most, "Of a request's body; above: 413."),
         .number(
+            "max-upload-bytes", \.proxy.maxUploadBytes, .bytes, in: 1024...most,
+            "Of a file that is uploaded, which is sent on as it comes; above: 413."),
+        .number(
             "max-connections", \.proxy.maxConnections, in: 1...most,
             "Open connections of applications; above: silent and idle ones give way, else 503."),
         .number(

@@ -26,6 +26,8 @@ package struct ProxySettings: Sendable {
     package var maxHeaderFields = 100
     /// Bytes of a request body; it is held in memory while the provider is chosen. Above: 413.
     package var maxBodyBytes = 20 << 20
+    /// Of a file that is uploaded with a stated length: it is sent on as it comes, and not held. OpenAI takes no larger ones.
+    package var maxUploadBytes = 512 << 20
     /// Connections of applications. Above: the one that has been silent longest gives way, or one that rests between two requests; where
     /// all are busy, 503 or closed at once. Lowered to what the limit of open files allows.
     package var maxConnections = 20_000

@@ -7,16 +7,15 @@ import Wire
 /// The first stage, as far as it is not the front's: what a head has to be before anybody waits for its body.
 enum Accept {
     static func checkBody(
-        _ head: borrowing some RequestHead & ~Copyable, _ loop: LoopContext, isRequired: Bool = true
+        _ head: borrowing some RequestHead & ~Copyable, _ loop: LoopContext, isRequired: Bool = true, maximum: Int? = nil
     ) throws(Rejection) {
         if loop.isDraining { throw .draining() }
         guard head.hasBody else {
             if !isRequired { return }
             throw .badRequest("missing_body", "The request has no body. Send a JSON object with at least \"model\".")
         }
-        if let length = head.contentLength, length > Int64(loop.settings.maxBodyBytes) {
-            throw .bodyTooLarge(maximum: loop.settings.maxBodyBytes)
-        }
+        let maximum = maximum ?? loop.settings.maxBodyBytes
+        if let length = head.contentLength, length > Int64(maximum) { throw .bodyTooLarge(maximum: maximum) }
         if head.has(.contentEncoding) {
             var rejection = Rejection.badRequest("unsupported_encoding", "The request body is compressed. Send it as it is.")
             rejection.status = 415
@@ -142,6 +141,9 @@ extension Exchange {
 }
 
 extension Authentication {
+    /// The head has said who calls: nothing of the body is needed for that.
+    var isComplete: Bool { if case .complete = self { true } else { false } }
+
     /// The caller of a request with this body.
     func caller(_ body: ByteBuffer) throws(Rejection) -> Caller {
         switch self {

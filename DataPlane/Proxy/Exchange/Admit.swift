@@ -36,6 +36,8 @@ final class Admission {
     var previous: ResourceIDs.Place?
     /// Files that it names; nil for most.
     let files: FileUse?
+    /// The rest of a body that is sent on while it comes; nil for most.
+    let upload: Upload?
     /// The one credential that it may be sent with; nil: any of its endpoint's.
     var onlyCredential: String?
     let traceID: TraceID
@@ -85,13 +87,14 @@ final class Admission {
         kept = nil
         media = asked.media
         files = asked.files
+        upload = asked.upload
         capability = asked.capability
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
         traceID = asked.traceID
         isStreaming = members.isStreaming && asked.capability.generates
         clientWantsUsage = members.includesUsage
-        requestBytes = Int64(body.readableBytes)
+        requestBytes = Int64(asked.upload?.length ?? body.readableBytes)
         let window = model.contextWindow
         estimatedInputTokens = body.withUnsafeReadableBytes {
             asked.media?.estimate(members, of: $0) ?? TokenEstimate.input(members, of: $0, contextWindow: window)
@@ -126,6 +129,7 @@ final class Admission {
         media = nil
         kept = nil
         files = nil
+        upload = nil
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
         traceID = asked.traceID
@@ -154,6 +158,7 @@ final class Admission {
         requested = model
         self.forward = forward
         files = asked.files
+        upload = nil
         body = nothing
         members = RequestMembers()
         fallbacks = []
@@ -270,6 +275,9 @@ final class Admission {
     private func estimate() -> Int64 {
         body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: model.contextWindow) }
     }
+
+    /// It can be sent to another endpoint, or once more: all that was sent of it is still held.
+    var canBeSentAgain: Bool { upload?.hasGone != true }
 
     /// A byte of the answer has left: nothing is sent again.
     func releaseBody(_ nothing: ByteBuffer) {

@@ -46,7 +46,8 @@ final class Attempt: @unchecked Sendable {
     /// In line, for the one or the other.
     var isQueued = false
     private var isReused = false
-    private(set) var isSent = false
+    /// All of the request, or an answer to it has come: it may have been served.
+    var isSent = false
     private(set) var providerStatus = 0
     private(set) var headAt: Int64 = 0
     var firstByteAt: Int64 = 0
@@ -117,13 +118,20 @@ final class Attempt: @unchecked Sendable {
         upstream = connection
         self.isReused = isReused
         state = .awaitingHead
-        isSent = true
-        let first = timeouts.firstByteMilliseconds > 0 ? timeouts.firstByteMilliseconds : Int64(loop.settings.firstByteTimeout)
+        isSent = admission.upload == nil
         let total = timeouts.totalMilliseconds > 0 ? timeouts.totalMilliseconds : Int64(loop.settings.upstreamTotalTimeout)
         totalDeadline = loop.nowMicroseconds &+ total &* 1000
-        connection.setDeadline(min(loop.nowMicroseconds &+ first &* 1000, totalDeadline))
+        connection.setDeadline(min(loop.nowMicroseconds &+ firstByteTimeout &* 1000, totalDeadline))
         let request = Translate.request(admission, candidate, loop)
-        connection.send(head: request.head, body: request.body)
+        connection.send(head: request.head, body: request.body, isWhole: isSent)
+        guard let upload = admission.upload else { return }
+        upload.begin(to: self)
+        setUploadDeadline()
+    }
+
+    /// Milliseconds from the end of the request.
+    var firstByteTimeout: Int64 {
+        timeouts.firstByteMilliseconds > 0 ? timeouts.firstByteMilliseconds : Int64(loop.settings.firstByteTimeout)
     }
 
     func upstreamUnavailable(_ failure: UpstreamPool.Failure) {
@@ -137,6 +145,7 @@ final class Attempt: @unchecked Sendable {
     // MARK: The way back
 
     func upstreamHead(_ head: UpstreamHead) {
+        isSent = true
         providerStatus = head.status
         headAt = loop.readClock()
         switch head.status {
@@ -206,6 +215,7 @@ final class Attempt: @unchecked Sendable {
         switch state {
         case .awaitingHead:
             switch failure {
+            case .closed where !isSent, .io where !isSent: endUpload(failure.detail, isTimeout: false)
             case .malformed(let reason): end(.unusable(reason))
             case .closed where isReused && connection?.provesUnread == true: end(.notBegun)
             case .closed where connection?.wasRefused == true:
@@ -230,6 +240,7 @@ final class Attempt: @unchecked Sendable {
             // Whole, but for a farewell that does not come.
             upstream?.abandon()
             upstreamEnded()
+        case .awaitingHead where !isSent: endUpload("it was not taken in time", isTimeout: true, .abandon)
         case .awaitingHead, .deciding: end(.lost("no answer in time", isTimeout: true), .abandon)
         case .collecting: endRefused(.abandon)
         case .passing: endBroken(isPaused ? .clientTooSlow : .providerStalled, .abandon)
@@ -271,6 +282,7 @@ final class Attempt: @unchecked Sendable {
         case .abandon: upstream?.abandon()
         }
         upstream = nil
+        admission.upload?.end(of: self)
         if isQueued { leaveLine() }
         let outcome = outcome(ending)
         if let running {

@@ -14,6 +14,10 @@ final class Asked {
     var media: MediaCall?
     /// Files that it names; nil for most.
     var files: FileUse?
+    /// Its body may be sent on while it comes.
+    var mayUpload = false
+    /// The rest of its body, where that is done.
+    var upload: Upload?
     /// Header lines of the client's that go to the provider.
     let forwardedLines: [UInt8]
     /// Those that mean something to a provider of the same dialect only.
@@ -95,12 +99,14 @@ extension Exchange {
                 return .receiveBody
             case .media(let operation, let channel):
                 let (authentication, snapshot) = try authenticate(head, bytes, channel)
-                try Accept.checkBody(head, loop)
+                let mayUpload = operation == .files && authentication.isComplete && head.contentLength != nil
+                try Accept.checkBody(head, loop, maximum: mayUpload ? loop.settings.maxUploadBytes : nil)
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(
                     authentication, snapshot, operation.capability, forwardedLines: lines,
                     dialectLines: Accept.dialectLines(.openAI, head, bytes), traceID: traceID)
                 asked.media = try MediaCall(operation, head, bytes)
+                asked.mayUpload = mayUpload
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
                 noteHeaders(asked, head, bytes)
@@ -203,9 +209,17 @@ extension Exchange {
         asked.address = head.has(.xForwardedFor) ? callerAddress(head, bytes).address.flatMap { LimitSubject(address: $0) } : peerSubject
     }
 
+    /// The body that is awaited may be sent on while it comes.
+    var mayUpload: Bool {
+        guard case .receiving(let asked?) = stage else { return false }
+        return asked.mayUpload
+    }
+
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.
-    func run(body: ByteBuffer) throws(Rejection) {
+    /// - Parameter upload: what follows of the body behind this begin of it.
+    func run(body: ByteBuffer, upload: Upload? = nil) throws(Rejection) {
         guard case .receiving(let asked?) = stage else { throw .notConfigured() }
+        asked.upload = upload
         if loop.isStopping { throw Rejection(.stopped) }
         if loop.snapshot?.isRevoked == true { throw .revoked() }
         if case .afterBody(let pending) = asked.authentication, let newcomer = pending.newcomer {
@@ -271,7 +285,8 @@ extension Exchange {
     func intentIsDurable() {
         guard case .journaling(let admission, let attempt) = stage else { return }
         stage = .attempting(admission, attempt)
-        attempt.start()
+        // A connection that has served may be gone by now, and what was sent on it could not be sent again.
+        attempt.start(fresh: admission.upload != nil)
     }
 
     /// The journal could not keep the intent and has forgotten it.
@@ -314,9 +329,11 @@ extension Exchange {
             reset()
         case .abandoned(let why) where hasAnswered: breakOff(admission, attempt, outcome, why)
         // The same endpoint gets it on a connection of its own (RFC 9112 §9.3.1).
-        case .notBegun: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)
-        case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost:
-            if let same = withOtherBound(attempt, admission, outcome) {
+        case .notBegun where admission.canBeSentAgain: forward(to: attempt.candidate, admission, after: attempt, outcome, fresh: true)
+        case .abandoned, .refused, .unusable, .unreachable, .exhausted, .lost, .notBegun:
+            if !admission.canBeSentAgain {
+                reject(rejection(outcome, of: admission), after: outcome)
+            } else if let same = withOtherBound(attempt, admission, outcome) {
                 forward(to: same, admission, after: attempt, outcome)
             } else if let change = withoutChange(attempt, admission, outcome) {
                 switch change {
@@ -445,9 +462,11 @@ extension Exchange {
         if attempt.candidate.target === candidate.target { swap(&next.place, &attempt.place) }
         recordSums(before: next, admission)
         stage = .attempting(admission, next)
-        guard pause > 0 else { return next.start(fresh: fresh) }
+        guard pause > 0 else { return next.start(fresh: fresh || admission.upload != nil) }
         // Whoever leaves meanwhile ends the attempt before it has begun.
-        loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(pause)) { if next.isConnecting { next.start() } }
+        loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(pause)) {
+            if next.isConnecting { next.start(fresh: admission.upload != nil) }
+        }
     }
 
     /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes

@@ -13,7 +13,8 @@ enum Translate {
         let length = edits.reduce(original) { $0 + $1.replacement.count - $1.range.count }
         let isSmall = length <= 65_536 || !edits.isEmpty
         var buffer = loop.spareBuffers.take(640 + (isSmall ? length : 0))
-        buffer.writeHead { writeHead(&$0, admission, candidate, contentLength: length) }
+        let rest = admission.upload.map { $0.length - original } ?? 0
+        buffer.writeHead { writeHead(&$0, admission, candidate, contentLength: length + rest) }
         guard isSmall else { return (buffer, admission.body) }
         admission.body.withUnsafeReadableBytes { bytes in
             // The edits are made of this body's own offsets, in order: they cannot lie outside it or overlap.

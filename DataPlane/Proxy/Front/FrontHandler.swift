@@ -6,7 +6,7 @@ import Wire
 /// One connection of an application: reads requests with the strict codec, one at a time, and writes their answers. Owns the deadlines
 /// towards the client; what a request means is its `Exchange`'s.
 /// A request is read when the answers before it are taken: what a client does not read is neither made nor kept, whoever makes it.
-final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
+final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSource {
     /// head → (lengthBody | chunkedBody) → exchanging → flushing → head. lingering and closed come last.
     private enum State {
         case head
@@ -49,6 +49,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     private var patienceEnds = Int64.max
     private var isProcessing = false
     private var held = HeldBody()
+    /// What is still to come of a body that is sent on as it comes.
+    private var upload: Upload?
 
     /// Bytes of further requests that are taken in while one is being answered.
     private static let pipelineBytes = 65_536
@@ -99,6 +101,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         let now = loop.readClock()
         switch state {
         case .lingering, .closed: return
+        case .exchanging where upload?.isWhole == false: return takeUpload(&buffer)
         case .head where inbound.readableBytes == 0:
             deadline = now &+ milliseconds(loop.settings.headTimeout)
             inbound = buffer
@@ -118,6 +121,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         state = .closed
         deadline = .max
         stream = nil
+        upload = nil
         loop.remove(self)
         release()
         if !exchange.isIdle { exchange.clientLeft(.clientGone) }
@@ -145,9 +149,12 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             case .head:
                 guard inbound.readableBytes > 0, readHead() else { return }
             case .lengthBody(let length):
-                guard hold(min(inbound.readableBytes, length), of: length), inbound.readableBytes >= length,
-                    let body = inbound.readSlice(length: length)
-                else { return }
+                guard hold(min(inbound.readableBytes, length), of: length) else { return }
+                guard inbound.readableBytes >= length, let body = inbound.readSlice(length: length) else {
+                    guard inbound.readableBytes >= Upload.heldBytes, exchange.mayUpload else { return }
+                    beginUpload(length)
+                    return
+                }
                 run(body)
             case .chunkedBody:
                 guard readChunks() else { return }
@@ -319,15 +326,49 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         return true
     }
 
-    private func run(_ body: ByteBuffer) {
+    private func run(_ body: ByteBuffer, _ upload: Upload? = nil) {
         if inbound.readableBytes == 0 { inbound = loop.nothing }
         state = .exchanging
         deadline = .max
         do throws(Rejection) {
-            try exchange.run(body: body)
+            try exchange.run(body: body, upload: upload)
         } catch {
             exchange.reject(error)
         }
+    }
+
+    // MARK: A body that is sent on as it comes
+
+    private func beginUpload(_ length: Int) {
+        let begin = inbound
+        inbound = loop.nothing
+        let upload = Upload(length: length, held: begin.readableBytes, from: self)
+        self.upload = upload
+        // What comes meanwhile is wanted when there is somebody to take it.
+        stream?.pauseReading()
+        run(begin, upload)
+    }
+
+    private func takeUpload(_ buffer: inout ByteBuffer) {
+        guard let upload, let piece = buffer.readSlice(length: min(buffer.readableBytes, upload.length - upload.arrived)) else { return }
+        if stalledAt == nil { deadline = .max }
+        upload.received(piece)
+        // The next request of the connection.
+        guard self.upload === upload, upload.isWhole, buffer.readableBytes > 0 else { return }
+        inbound = buffer
+        if inbound.readableBytes > Self.pipelineBytes { stream?.pauseReading() }
+    }
+
+    func pauseUpload() {
+        guard case .exchanging = state, upload?.isWhole == false else { return }
+        if stalledAt == nil { deadline = .max }
+        stream?.pauseReading()
+    }
+
+    func resumeUpload() {
+        guard case .exchanging = state, upload?.isWhole == false else { return }
+        if stalledAt == nil { deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.bodyTimeout) }
+        stream?.resumeReading()
     }
 
     // MARK: What is held of a body
@@ -372,7 +413,8 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     // MARK: Writing answers
 
     func begin(_ head: ReplyHead) {
-        if loop.isDraining { terms.keepAlive = false }
+        // The rest of a body that is not wanted any more is no request.
+        if loop.isDraining || upload?.isWhole == false { terms.keepAlive = false }
         reply.begin(head, terms, dateLine: loop.dateLine, from: &loop.spareBuffers)
     }
 
@@ -455,6 +497,10 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
         guard case .exchanging = state else { return }
         loop.metrics.answers[(1...5).contains(reply.status / 100) ? reply.status / 100 : 0] &+= 1
         release()
+        if let upload {
+            if !upload.isWhole { terms.keepAlive = false }
+            self.upload = nil
+        }
         guard terms.keepAlive, !loop.isDraining else { return linger() }
         if isTaken { return next() }
         state = .flushing
@@ -564,6 +610,9 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
                 exchange.open()
             }
             refuseBody(.slowRequest())
+        case .exchanging where stalledAt == nil && upload?.isWhole == false:
+            loop.metrics.deadlinesPassed &+= 1
+            exchange.interrupt(.uploadTooSlow)
         case .exchanging, .flushing:
             if hasTakenSomething(now) { return }
             loop.metrics.deadlinesPassed &+= 1

@@ -38,6 +38,8 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     private var keepAlive = true
     /// Of the current request.
     private var requestBytes = 0
+    /// Not all of the current request was written.
+    private var awaitsMore = false
     private var hasServed = false
     /// What the provider's kernel had acknowledged before the current request, where TLS puts bytes of its own around ours.
     private var acknowledgedBefore: UInt64?
@@ -76,14 +78,27 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     }
 
     /// Writes the request. `body` is nil when it stands in `head` already.
-    func send(head: ByteBuffer, body: ByteBuffer?) {
+    /// - Parameter isWhole: false: more of the body follows by `sendMore`.
+    func send(head: ByteBuffer, body: ByteBuffer?, isWhole: Bool) {
         guard let stream else { return }
+        awaitsMore = !isWhole
         requestBytes = head.readableBytes + (body?.readableBytes ?? 0)
         acknowledgedBefore = hasServed && pool.isTLS ? stream.delivery?.acknowledged : nil
         stream.write(head)
         if let body { stream.write(body) }
         stream.flush()
         loop.spareBuffers.give(head)
+    }
+
+    /// Whether more of a request's body would go on its way, and not wait here; `Attempt.upstreamTakesMore` says when that changes.
+    var takesMore: Bool { awaitsMore && stream?.isWritable ?? false }
+
+    func sendMore(_ piece: ByteBuffer, isLast: Bool) {
+        guard let stream else { return }
+        requestBytes += piece.readableBytes
+        awaitsMore = !isLast
+        stream.write(piece)
+        stream.flush()
     }
 
     func setDeadline(_ deadline: Int64) { self.deadline = deadline }
@@ -157,7 +172,9 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         return stream
     }
 
-    func writabilityChanged(isWritable: Bool) {}
+    func writabilityChanged(isWritable: Bool) {
+        if isWritable, awaitsMore { attempt?.upstreamTakesMore() }
+    }
 
     func received(_ bytes: ByteBuffer) {
         var buffer = bytes
@@ -314,7 +331,7 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
         isDiscarding = false
         hasServed = true
         state = .idle
-        if keepAlive, !extra, hasSentAll {
+        if keepAlive, !extra, hasSentAll, !awaitsMore {
             pool.release(self)
         } else {
             close()

@@ -183,6 +183,12 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
         return head.pathStarts(with: "/health/") ? nil : .reject(.overloaded())
     }
 
+    /// A stream that was not read is read again.
+    func widenAgain(_ id: HTTP2StreamID, from size: Int) {
+        guard size != .max else { return }
+        windowChanged(id, to: size)
+    }
+
     func windowChanged(_ id: HTTP2StreamID, to size: Int) {
         guard let frames, let stream = streams[id] else { return }
         frames.widen(id, by: stream.windowChanged(to: size, of: frames.settings.streamWindow))

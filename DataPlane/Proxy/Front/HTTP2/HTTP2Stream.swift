@@ -6,7 +6,7 @@ import Wire
 
 /// One request of an HTTP/2 connection and its answer: takes in the body, frames what its exchange says, and owns the deadlines towards the
 /// client of both. Serves one request after the other, as its exchange does, where each came to its end.
-final class HTTP2Stream: ReplySink {
+final class HTTP2Stream: ReplySink, UploadSource {
     /// receiving → exchanging → finishing → closed.
     private enum State {
         case receiving, exchanging
@@ -29,6 +29,11 @@ final class HTTP2Stream: ReplySink {
     private var length = 0
     /// The client has said all.
     private var requestIsWhole = false
+    /// What is still to come of a body that is sent on as it comes.
+    private var upload: Upload?
+    private var uploadIsPaused = false
+    /// What the client may still send, as far as it was told.
+    private var windowLeft = Int.max
 
     // The answer.
     private var isHeadRequest = false
@@ -75,6 +80,9 @@ final class HTTP2Stream: ReplySink {
         (length, status, sent) = (0, 0, 0)
         promised = nil
         stalledAt = nil
+        upload = nil
+        uploadIsPaused = false
+        windowLeft = .max
         deadline = .max
         state = .exchanging
     }
@@ -94,10 +102,13 @@ final class HTTP2Stream: ReplySink {
 
     func received(_ bytes: ByteBuffer, isEnd: Bool) {
         if isEnd { requestIsWhole = true }
+        if case .exchanging = state, upload?.isWhole == false { return takeUpload(bytes, isEnd: isEnd) }
         // Nobody wants the rest of a body whose request is answered: the client is told so behind the answer.
         guard case .receiving = state else { return }
         let count = body.readableBytes + bytes.readableBytes
-        guard count <= loop.settings.maxBodyBytes else { return refuseBody(.bodyTooLarge(maximum: loop.settings.maxBodyBytes)) }
+        let mayUpload = length > Upload.heldBytes && exchange.mayUpload
+        let maximum = mayUpload ? length : loop.settings.maxBodyBytes
+        guard count <= maximum else { return refuseBody(.bodyTooLarge(maximum: maximum)) }
         let more = held.missing(of: count, length: length, exchange)
         if more > 0 {
             guard held.hasRoom(for: more, loop) else { return refuseBody(.overloaded()) }
@@ -110,7 +121,33 @@ final class HTTP2Stream: ReplySink {
         } else {
             body.writeImmutableBuffer(bytes)
         }
-        if isEnd { run() }
+        if isEnd { return run() }
+        guard mayUpload, count >= Upload.heldBytes, count < length else { return }
+        upload = Upload(length: length, held: count, from: self)
+        uploadIsPaused = true
+        run()
+    }
+
+    private func takeUpload(_ bytes: ByteBuffer, isEnd: Bool) {
+        guard let upload else { return }
+        var bytes = bytes
+        if stalledAt == nil { deadline = .max }
+        if let piece = bytes.readSlice(length: min(bytes.readableBytes, upload.length - upload.arrived)) { upload.received(piece) }
+        if isEnd, self.upload === upload, !upload.isWhole { exchange.interrupt(.uploadCut) }
+    }
+
+    func pauseUpload() {
+        guard case .exchanging = state, upload?.isWhole == false else { return }
+        if stalledAt == nil { deadline = .max }
+        uploadIsPaused = true
+    }
+
+    func resumeUpload() {
+        guard case .exchanging = state, upload?.isWhole == false else { return }
+        if stalledAt == nil { deadline = loop.after(loop.settings.bodyTimeout) }
+        guard uploadIsPaused else { return }
+        uploadIsPaused = false
+        front.widenAgain(id, from: windowLeft)
     }
 
     private func run() {
@@ -119,7 +156,7 @@ final class HTTP2Stream: ReplySink {
         state = .exchanging
         deadline = .max
         do throws(Rejection) {
-            try exchange.run(body: body)
+            try exchange.run(body: body, upload: upload)
         } catch {
             exchange.reject(error)
         }
@@ -127,7 +164,15 @@ final class HTTP2Stream: ReplySink {
 
     /// The window for more of the body. It is given back as the body comes, since what is held counts elsewhere.
     func windowChanged(to size: Int, of whole: Int) -> Int {
-        guard case .receiving = state, size <= whole / 2 else { return 0 }
+        windowLeft = size
+        let isWanted =
+            switch state {
+            case .receiving: true
+            case .exchanging: upload?.isWhole == false && !uploadIsPaused
+            case .finishing, .closed: false
+            }
+        guard isWanted, size <= whole / 2 else { return 0 }
+        windowLeft = whole
         return whole - size
     }
 
@@ -323,6 +368,9 @@ final class HTTP2Stream: ReplySink {
         case .receiving:
             loop.metrics.deadlinesPassed &+= 1
             refuseBody(.slowRequest())
+        case .exchanging where stalledAt == nil && upload?.isWhole == false:
+            loop.metrics.deadlinesPassed &+= 1
+            exchange.interrupt(.uploadTooSlow)
         case .exchanging, .finishing:
             if hasTakenSomething(now) { return }
             loop.metrics.deadlinesPassed &+= 1
@@ -348,6 +396,7 @@ final class HTTP2Stream: ReplySink {
     private func close() {
         state = .closed
         deadline = .max
+        upload = nil
         held.release(loop)
         body = loop.nothing
         discard()

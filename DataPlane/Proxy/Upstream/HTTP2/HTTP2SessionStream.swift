@@ -55,7 +55,9 @@ final class HTTP2SessionStream: ByteStream {
         pending += count
         guard let slice = bytes.readSlice(length: count) else { return }
         session.frames?.write(id, .data(.init(data: .byteBuffer(slice), endStream: left == count))) { isDone in
+            let wasWritable = self.isWritable
             self.pending -= count
+            if isDone, !wasWritable, self.isWritable { self.user?.writabilityChanged(isWritable: true) }
             if self.pending == 0, let done = self.whenAllTaken {
                 self.whenAllTaken = nil
                 done(isDone)

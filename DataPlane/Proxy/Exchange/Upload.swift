@@ -1,0 +1,128 @@
+import Contract
+import NIOCore
+
+/// The front that the rest of a body comes through.
+protocol UploadSource: AnyObject {
+    /// Reads nothing more of the body.
+    func pauseUpload()
+    /// Reads on. A client that sends nothing for the body's deadline from now on is too slow.
+    func resumeUpload()
+}
+
+/// A body that is sent on while it comes. Its begin is held, with the admission, as any body is: with that much the request is judged, and may be
+/// sent again. What comes behind it goes to the provider as quickly as that takes it, and is held nowhere else: what waits here is what was read
+/// before the front was told to stop, one read or one window of HTTP/2.
+///
+/// Confined to its loop.
+final class Upload {
+    /// Bytes of a body that are held before anything is sent. A body that is not longer is no upload.
+    static let heldBytes = 65_536
+
+    /// Of the whole body, as its head states it.
+    let length: Int
+    /// Of them, those that are here or have gone on.
+    private(set) var arrived: Int
+    /// Something has gone on that is not held any more: nothing of it can be sent to another endpoint, nor once more to this one.
+    private(set) var hasGone = false
+    private var waiting: [ByteBuffer] = []
+    private weak var source: (any UploadSource)?
+    /// Nil while nothing is connected.
+    private var taker: Attempt?
+
+    init(length: Int, held: Int, from source: any UploadSource) {
+        self.length = length
+        arrived = held
+        self.source = source
+    }
+
+    /// The client has sent all.
+    var isWhole: Bool { arrived >= length }
+    /// All has gone on.
+    var isSent: Bool { isWhole && waiting.isEmpty && hasGone }
+    /// It is the client that is waited for.
+    var awaitsClient: Bool { !isWhole && waiting.isEmpty }
+
+    /// The next bytes of the body, never more than are left of it.
+    func received(_ piece: ByteBuffer) {
+        arrived += piece.readableBytes
+        waiting.append(piece)
+        flow()
+    }
+
+    /// The request's head, and what is held of the body, have been sent.
+    func begin(to attempt: Attempt) {
+        taker = attempt
+        flow()
+    }
+
+    /// The attempt is over.
+    func end(of attempt: Attempt) {
+        guard taker === attempt else { return }
+        taker = nil
+        source?.pauseUpload()
+    }
+
+    /// Hands on what is here while the provider takes it, and then asks for more.
+    func flow() {
+        // Sending may come back here: what is sent is taken out before.
+        while !waiting.isEmpty, let taker, taker.takesUpload {
+            let piece = waiting.removeFirst()
+            hasGone = true
+            taker.sendMore(piece, isLast: isWhole && waiting.isEmpty)
+        }
+        guard !isWhole else { return }
+        if taker?.takesUpload == true { source?.resumeUpload() } else { source?.pauseUpload() }
+    }
+}
+
+extension Attempt {
+    /// The provider may be sent more of the request.
+    var takesUpload: Bool {
+        switch state {
+        case .awaitingHead, .deciding, .passing: upstream?.takesMore ?? false
+        case .connecting, .collecting, .leaving, .ended: false
+        }
+    }
+
+    func sendMore(_ piece: ByteBuffer, isLast: Bool) {
+        upstream?.sendMore(piece, isLast: isLast)
+        // What is whole may have been served, whatever is heard of it.
+        if isLast { isSent = true }
+        setUploadDeadline()
+    }
+
+    /// The provider takes more of the request again.
+    func upstreamTakesMore() {
+        guard let upload = admission.upload, !upload.isSent else { return }
+        upload.flow()
+        setUploadDeadline()
+    }
+
+    /// Who is waited for, and how long: the provider, to take what there is, as between two reads of an answer; the client, whose front bounds
+    /// that; or the answer, from the end of the request on.
+    func setUploadDeadline() {
+        guard state == .awaitingHead, let upload = admission.upload else { return }
+        if upload.isSent {
+            upstream?.setDeadline(min(loop.nowMicroseconds &+ firstByteTimeout &* 1000, totalDeadline))
+        } else if upload.awaitsClient, upstream?.takesMore == true {
+            upstream?.setDeadline(totalDeadline)
+        } else {
+            setIdleDeadline()
+        }
+    }
+
+    /// How an attempt ended whose connection failed before the whole request was sent: nothing of it can have been served.
+    func endUpload(_ detail: String, isTimeout: Bool, _ rest: Rest = .done) {
+        if isTimeout, upstream?.takesMore == true, admission.upload?.awaitsClient == true {
+            return end(.abandoned(.uploadTooSlow), rest)
+        }
+        end(.unreachable("while the request was sent: \(detail)", isTimeout: isTimeout), rest)
+    }
+}
+
+extension Interruption {
+    static let uploadTooSlow = Interruption(
+        origin: .client, code: "request_timeout", flags: .cutByLimit, status: 408, message: "The request did not arrive in time.")
+    static let uploadCut = Interruption(
+        origin: .client, code: "malformed_request", status: 400, message: "The request's body is not as long as its head says.")
+}
