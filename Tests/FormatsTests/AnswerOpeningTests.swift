@@ -49,7 +49,7 @@ struct AnswerOpeningTests {
             (#"data: {"error":"something broke"}"# + "\n\n", failed(502, .fault, "something broke")),
             ("data: oops\n\n", .unreadable), ("data: {\"a\"\n\n", .unreadable),
             (#"{"id":"a","object":"chat.completion","choices":[]}"#, .answer(.json)),
-            (#"{"object":"list","data":[]}"#, .answer(.json)), ("{}", .answer(.json)),
+            (#"{"object":"list","data":[]}"#, .answer(.json)),
             (#"{"message":"m","choices":[]}"#, .answer(.json)), (#"{"error":null,"choices":[]}"#, .answer(.json)),
             (
                 #"{"error":{"message":"No capacity","type":"server_error","code":null}}"#,
@@ -75,6 +75,22 @@ struct AnswerOpeningTests {
             let part = bytes[..<end].withUnsafeBytes { AnswerOpening.read($0, isEnd: false) }
             #expect(part == .needMore || part == expected, "after \(end) bytes: \(part)")
         }
+    }
+
+    @Test(
+        "is none when it holds nothing that any answer has, as with errors of a provider's own form",
+        arguments: [
+            "{}", "[]", #"{"code":1001,"msg":"no","data":null}"#, #"{"base_resp":{"status_code":1004},"choices":null,"usage":null}"#,
+        ])
+    func noAnswer(text: String) { verdict(text: text, expected: .unreadable) }
+
+    @Test("is one when it is as small as answers are", arguments: [#"{"input_tokens":5}"#, #"{"text":""}"#, #"{"results":[]}"#])
+    func smallAnswer(text: String) { verdict(text: text, expected: .answer(.json)) }
+
+    @Test("an error that says nothing is none", arguments: ["{ }", #""""#, "false", "0", "[]", "null"])
+    func emptyError(error: String) {
+        verdict(text: #"{"error":"# + error + #","choices":[]}"#, expected: .answer(.json))
+        verdict(text: #"data: {"choices":[],"error":"# + error + "}\n\n", expected: .answer(.eventStream))
     }
 
     @Test("is empty when nothing came", arguments: ["", " \n", ": ping\n\n", "data: [DONE]\n\n", "event: x\n\n", "\u{FEFF}:\n\n"])

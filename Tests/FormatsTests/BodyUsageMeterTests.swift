@@ -99,6 +99,19 @@ struct BodyUsageMeterTests {
         }
     }
 
+    @Test(
+        "sees an error where it says something",
+        arguments: [
+            ("{ }", false), ("[ ]", false), (#""""#, false), ("false", false), ("0", false), ("null", false), (#"{"a":1}"#, true),
+            (#"[{}]"#, true), (#""no""#, true), ("true", true), (#"{"message":""}"#, true),
+        ])
+    func errors(value: String, expected: Bool) {
+        let bytes = Array(#"{"a":{"error":{"b":1}},"error":\#(value),"choices":[{"error":"x"}]}"#.utf8)
+        for pieces in [[bytes]] + (0..<bytes.count).map({ split(bytes, at: [$0]) }) {
+            #expect(Self.meter(pieces).sawError == expected)
+        }
+    }
+
     @Test("says whether the whole of it came", arguments: [("{}", true), (#"{"a":[1]} "#, true), (#"{"a":["#, false), ("x", false)])
     func ended(text: String, hasEnded: Bool) {
         #expect(Self.meter([Array(text.utf8)]).hasEnded == hasEnded)

@@ -91,6 +91,8 @@ struct StreamUsageMeterTests {
                 default: bytes += Array("data: [DONE]\(end)\(end)".utf8)
                 }
             }
+            // What is damaged may have lost its blank line.
+            bytes += Array(": end\n\n".utf8)
             guard !string(bytes).contains("usage") else { continue }
             let whole = Self.run(.strip, [bytes])
             #expect(whole.output == bytes, "seed \(seed)")
@@ -168,6 +170,56 @@ struct StreamUsageMeterTests {
             meter.finish { output.append(contentsOf: $0) }
             #expect(output.count - sent >= meter.heldBytes)
         }
+    }
+
+    @Test(
+        "ends an event that lacks its blank line, and leaves out a piece of one",
+        arguments: [
+            (#"data: {"choices":[{"finish_reason":"stop"}]}"#, #"data: {"choices":[{"finish_reason":"stop"}]}"# + "\n\n"),
+            ("data: [DONE]\n", "data: [DONE]\n\n"), ("data: {}\r\n", "data: {}\r\n\n"), (#"data: {"choices":[{"del"#, ""), ("data: ", ""),
+            (#"data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#, ""), (": pi", ""),
+        ])
+    func unfinishedEnd(text: String, expected: String) {
+        let begin = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
+        let report = Self.run(.strip, [Array((begin + text).utf8)])
+        #expect(string(report.output) == begin + expected)
+    }
+
+    @Test("an error that its name alone calls so becomes one that clients of this dialect see")
+    func namedError() {
+        for words in [#"{"message":"boom at http://10.0.0.1/v1"}"#, #"{"error":{"message":"boom at http://10.0.0.1/v1"}}"#] {
+            let report = Self.run(.strip, [Array("data: {\"choices\":[]}\n\nevent: error\ndata: \(words)\n\n".utf8)])
+            #expect(report.error)
+            let error = #"{"message":"boom at [url]","type":"upstream_error","param":null,"code":null}"#
+            #expect(string(report.output) == "data: {\"choices\":[]}\n\nevent: error\ndata: {\"error\":\(error)}\n\n")
+        }
+        let other = Self.run(.strip, [Array("event: errors\ndata: {\"choices\":[],\"error\":false}\n\n".utf8)])
+        #expect(!other.error && string(other.output) == "event: errors\ndata: {\"choices\":[],\"error\":false}\n\n")
+    }
+
+    @Test(
+        "looks cut short when nothing in it is like an end",
+        arguments: [
+            ("", true), ("data: [DONE]\n\n", false), (#"data: {"choices":[{"finish_reason":"stop"}]}"#, false),
+            (#"data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#, false),
+            (#"data: {"error":{"message":"m"}}"#, false),
+        ])
+    func cutShort(end: String, expected: Bool) {
+        var meter = StreamUsageMeter(mode: .strip)
+        Array("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}],\"usage\":null}\n\n\(end)".utf8).withUnsafeBytes
+        {
+            meter.relay($0) { _ in }
+        }
+        meter.finish { _ in }
+        #expect(meter.isCutShort == expected)
+    }
+
+    @Test("zeros behind counts do not overrule them")
+    func zerosBehind() {
+        let usage = #"data: {"choices":[],"usage":{"prompt_tokens":100,"completion_tokens":50}}"#
+        let zeros = #"data: {"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#
+        let reading = Self.run(.strip, [Array("\(usage)\n\n\(zeros)\n\n".utf8)]).reading
+        #expect(reading.inputTokens == 100 && reading.outputTokens == 50 && reading.flags.isEmpty)
     }
 
     @Test("says that part of an event has gone out, when it was too large to hold")

@@ -71,6 +71,25 @@ struct TypedStreamTests {
         #expect(run(.messages, [Self.events([("message_start", Self.start)])]).meter.isTelling == false)
     }
 
+    @Test("zeros at a message's end do not overrule the input of its begin, and zero for a text is not known")
+    func zeros() {
+        let zeros =
+            #"{"type":"message_delta","delta":{},"usage":{"input_tokens":0,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"#
+            + #""output_tokens":25}}"#
+        let reading = run(.messages, [Self.message([("message_delta", zeros)])]).meter.reading
+        #expect(reading.inputTokens == 100 && reading.cachedInputTokens == 60 && reading.cacheWriteHourTokens == 10)
+        #expect(reading.outputTokens == 25 && reading.isComplete)
+        let nothing = #"{"type":"message_start","message":{"usage":{"input_tokens":0,"output_tokens":0}}}"#
+        let text = #"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#
+        let end = #"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":0}}"#
+        for (middle, flags) in [([("content_block_delta", text)], [.inputUnknown, .outputUnknown]), ([], [])]
+            as [([(String, String)], UsageReading.Flags)]
+        {
+            let stream = Self.events([("message_start", nothing)] + middle + [("message_delta", end)])
+            #expect(run(.messages, [stream]).meter.reading.flags == flags)
+        }
+    }
+
     @Test("an error within a message is told in words that a caller may see")
     func messageError() {
         let error = #"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded at http://10.0.0.1/x"},"request_id":"r"}"#
@@ -94,7 +113,7 @@ struct TypedStreamTests {
 
     @Test("absurd counts of a message are no counts")
     func absurd() {
-        let usage = Array(#"{"input_tokens":-1,"cache_read_input_tokens":99999999999999999999,"output_tokens":"7"}"#.utf8)
+        let usage = Array(#"{"input_tokens":-1,"cache_read_input_tokens":99999999999999999999,"output_tokens":"7x"}"#.utf8)
         let reading = usage.withUnsafeBytes { UsageParser.parseMessages($0) }
         #expect(reading?.flags.isSuperset(of: [.invalid, .inputUnknown, .outputUnknown]) == true)
         #expect(reading?.inputTokens == 0)

@@ -81,7 +81,7 @@ struct UsageTests {
             Self.parse(
                 #"""
                 {"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"audio_tokens":99,"image_tokens":-4},
-                "completion_tokens_details":{"audio_tokens":"5","image_tokens":1e18},"cache_creation":{"ephemeral_1h_input_tokens":77}}
+                "completion_tokens_details":{"audio_tokens":"5x","image_tokens":1e18},"cache_creation":{"ephemeral_1h_input_tokens":77}}
                 """#))
         #expect(absurd.audioInputTokens == 10 && absurd.imageInputTokens == 0 && absurd.audioOutputTokens == 0)
         #expect(absurd.imageOutputTokens <= 5 && absurd.cacheWriteTokens == 10 && absurd.cacheWriteHourTokens == 10)
@@ -131,9 +131,18 @@ struct UsageTests {
             Case(text: "{}", flags: [.inputUnknown, .outputUnknown]),
             Case(text: #"{"prompt_tokens":null,"completion_tokens":null}"#, flags: [.inputUnknown, .outputUnknown]),
             Case(text: #"{"prompt_tokens":-1,"completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
-            Case(text: #"{"prompt_tokens":"10","completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
+            // Whole numbers, however they are written.
+            Case(text: #"{"prompt_tokens":"10","completion_tokens":5}"#, input: 10, output: 5),
+            Case(text: #"{"prompt_tokens":100.0,"completion_tokens":5.00e1,"total_tokens":"150"}"#, input: 100, output: 50),
+            Case(text: #"{"prompt_tokens":1e3,"completion_tokens":5}"#, input: 1000, output: 5),
+            Case(text: #"{"prompt_tokens":"","completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":"1x","completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":"99999999999999999999","completion_tokens":5}"#, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(text: #"{"prompt_tokens":1e10,"completion_tokens":5}"#, input: 1, output: 5, flags: [.invalid, .inputUnknown]),
             Case(text: #"{"prompt_tokens":10.7,"completion_tokens":5}"#, input: 10, output: 5, flags: [.invalid, .inputUnknown]),
-            Case(text: #"{"prompt_tokens":1e3,"completion_tokens":5}"#, input: 1, output: 5, flags: [.invalid, .inputUnknown]),
+            Case(
+                text: #"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":350,"reasoning_tokens":200}"#, input: 100, output: 250,
+                reasoning: 200),
             Case(text: #"{"prompt_tokens":1e999999999,"completion_tokens":5}"#, input: 1, output: 5, flags: [.invalid, .inputUnknown]),
             Case(text: #"{"prompt_tokens":true,"completion_tokens":[5]}"#, flags: [.invalid, .inputUnknown, .outputUnknown]),
             Case(text: #"{"prompt_tokens":1000000000,"completion_tokens":0}"#, input: 1_000_000_000),

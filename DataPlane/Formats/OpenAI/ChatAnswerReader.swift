@@ -40,7 +40,7 @@ enum ChatAnswerReader {
     }
 
     /// A string, or the texts of parts, as some servers have it.
-    private static func text(_ content: JSONView?) -> EscapedText? {
+    static func text(_ content: JSONView?) -> EscapedText? {
         guard let content else { return nil }
         if let text = content.text { return text }
         return Reading.joined(content.elements?.compactMap { $0["text"]?.text } ?? [])

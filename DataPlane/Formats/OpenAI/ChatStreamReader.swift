@@ -25,7 +25,7 @@ struct ChatStreamReader: Sendable {
         let isEnd = data.withUnsafeBytes { buffer in buffer.baseAddress.map { EventLines.isDone($0, 0, buffer.count) } ?? false }
         if isEnd { return close(into: &events) }
         guard let view = try? JSONView(checking: data), let members = view.members.map({ Members($0) }) else { throw .unreadable }
-        if let error = members["error"] {
+        if let error = members["error"], !error.isNoError {
             isDone = true
             events.append(.error(StreamError.read(error)))
             return
@@ -79,7 +79,7 @@ struct ChatStreamReader: Sendable {
             let key = run(.reasoning, into: &events)
             events.append(.delta(key, text))
         }
-        if let text = delta.text("content"), !text.isEmpty || logprobs != nil {
+        if let text = ChatAnswerReader.text(delta["content"]), !text.isEmpty || logprobs != nil {
             let key = run(.text, into: &events)
             events.append(.text(key, text, logprobs: logprobs))
         }

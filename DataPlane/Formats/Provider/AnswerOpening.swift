@@ -71,9 +71,7 @@ package enum AnswerOpening: Sendable, Equatable {
                 if hasData { data.append(0x0A) }
                 hasData = true
                 data.append(contentsOf: bytes[value])
-            } else if ByteScan.equals(base, line.lowerBound, line.count, "event: error")
-                || ByteScan.equals(base, line.lowerBound, line.count, "event:error")
-            {
+            } else if EventLines.isNamedError(base, line) {
                 isNamedError = true
             }
         }
@@ -121,11 +119,13 @@ package enum AnswerOpening: Sendable, Equatable {
             return isFull ? .answer(.json) : .needMore
         }
         switch strongest {
-        case .answer, nil: return .answer(.json)
+        case .answer: return .answer(.json)
+        // `{}`, `[]`, `{"code":1001,"msg":"…"}`: nothing that any answer has.
+        case nil: return .unreadable
         case .error: return .error(.inAnswer(UnsafeRawBufferPointer(rebasing: bytes[..<cursor.at]), hiding: hidden))
         case .perhapsError:
             let whole = UnsafeRawBufferPointer(rebasing: bytes[..<cursor.at])
-            return ErrorBody(whole)?.message == nil ? .answer(.json) : .error(.inAnswer(whole, hiding: hidden))
+            return ErrorBody(whole)?.message == nil ? .unreadable : .error(.inAnswer(whole, hiding: hidden))
         }
     }
 
@@ -147,10 +147,11 @@ package enum AnswerOpening: Sendable, Equatable {
             cursor.skipWhitespace()
             let value = cursor.at
             let name = Sign.Name(cursor.base, start, end &- start)
-            if name == .answer, strongest != .error { return .answer }
+            // Providers that report errors of their own form with a 200 leave the members of an answer empty.
+            if name == .answer, strongest != .error, cursor.at < cursor.limit, cursor.current != 0x6E { return .answer }
             try cursor.skipValue()
             switch name {
-            case .error where ByteScan.byte(cursor.base, value) != 0x6E: strongest = .error
+            case .error where ErrorMember.says(cursor.base, value..<cursor.at): strongest = .error
             case .kind:
                 let isError = ByteScan.equals(cursor.base, value, cursor.at &- value, "\"error\"")
                 if isError { strongest = .error } else if strongest == nil, ByteScan.byte(cursor.base, value) == 0x22 { return .answer }
@@ -190,14 +191,15 @@ extension AnswerOpening.Sign {
         init?(_ base: UnsafeRawPointer, _ start: Int, _ count: Int) {
             func equals(_ text: StaticString) -> Bool { ByteScan.equals(base, start, count, text) }
             switch count {
-            case 4 where equals("data"): self = .answer
+            case 4 where equals("data") || equals("text"): self = .answer
             case 4 where equals("type"): self = .kind
             case 5 where equals("error"): self = .error
             case 5 where equals("usage"): self = .answer
             case 6 where equals("object"): self = .kind
             case 6 where equals("output") || equals("result"): self = .answer
             case 6 where equals("detail"): self = .words
-            case 7 where equals("choices") || equals("content"): self = .answer
+            case 7 where equals("choices") || equals("content") || equals("results"): self = .answer
+            case 12 where equals("input_tokens"): self = .answer
             case 7 where equals("message"): self = .words
             default: return nil
             }

@@ -57,7 +57,10 @@ struct ChunkMembers {
         var behind = cursor
         behind.skipWhitespace()
         let comma = behind.current == 0x2C ? behind.at : nil
-        members.append(Member(name: name, start: nameStart, value: value, comma: comma, isNull: first == 0x6E))
+        members.append(
+            Member(
+                name: name, start: nameStart, value: value, comma: comma,
+                isNull: name == .error ? !ErrorMember.says(cursor.base, value) : first == 0x6E))
         switch name {
         case .choices:
             hasNoChoices = first == 0x6E || first == 0x5B && Self.isEmptyArray(cursor.base, value)
@@ -160,6 +163,29 @@ struct ChunkMembers {
         for at in (value.lowerBound &+ 1)..<max(value.lowerBound &+ 1, value.upperBound &- 1)
         where !isWhitespace(ByteScan.byte(base, at)) { return false }
         return true
+    }
+}
+
+/// The value of a member `error`. Some providers write one into each of their answers.
+enum ErrorMember {
+    /// False for null, and for what is as little of an error: `false`, `0`, `""`, `{}`, `[]`, as OpenAI's SDKs have it.
+    static func says(_ base: UnsafeRawPointer, _ value: Range<Int>) -> Bool {
+        switch ByteScan.byte(base, value.lowerBound) {
+        case 0x6E, 0x66: return false
+        case 0x30: return value.count > 1
+        case 0x22, 0x7B, 0x5B:
+            for at in (value.lowerBound &+ 1)..<max(value.lowerBound &+ 1, value.upperBound &- 1)
+            where !isWhitespace(ByteScan.byte(base, at)) { return true }
+            return false
+        default: return true
+        }
+    }
+}
+
+extension JSONView {
+    /// As the value of a member `error`: it says nothing.
+    var isNoError: Bool {
+        bytes.withUnsafeBytes { buffer in buffer.baseAddress.map { !ErrorMember.says($0, 0..<buffer.count) } ?? true }
     }
 }
 

@@ -86,6 +86,12 @@ struct EventLines {
         return value..<line.upperBound
     }
 
+    /// Whether the line says that the event is an error.
+    static func isNamedError(_ base: UnsafeRawPointer, _ line: Range<Int>) -> Bool {
+        ByteScan.equals(base, line.lowerBound, line.count, "event: error")
+            || ByteScan.equals(base, line.lowerBound, line.count, "event:error")
+    }
+
     /// Whether the data is OpenAI's mark of the end, white space behind it aside.
     static func isDone(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) -> Bool {
         var end = end

@@ -121,7 +121,8 @@ package struct StreamAssembler: Sendable {
             return
         }
         guard case .object(let chunk)? = try? JSONValue(parsing: data) else { throw .unreadable }
-        if let error = chunk["error"], error != .null {
+        let none: [JSONValue] = [.null, false, 0, "", [:], []]
+        if let error = chunk["error"], !none.contains(error) {
             throw .failed(data.withUnsafeBytes { ProviderError.inAnswer($0, hiding: hidden) })
         }
         try take(chunk)

@@ -70,7 +70,7 @@ package struct StreamUsageMeter: Sendable {
 
     /// The one usage of all that the chunks state; `.absent` without any.
     package var reading: UsageReading {
-        if dialect == .messages { return messagesUsage.reading }
+        if dialect == .messages { return messagesUsage.reading(contentBytes: contentBytes) }
         var reading = tally.reading(contentBytes: contentBytes)
         if let serviceTier { reading.serviceTier = serviceTier }
         if searches > 0 { reading.searches = max(reading.searches, searches) }
@@ -79,6 +79,9 @@ package struct StreamUsageMeter: Sendable {
 
     /// The stream has not said that its answer is whole.
     package var lacksEnd: Bool { !sawDone && !sawError && (dialect != .openAI || !sawFinishReason) }
+
+    /// Nothing in it looks like an end: neither `[DONE]` nor a reason, nor usage, which comes last. Some providers leave out one or the other.
+    package var isCutShort: Bool { lacksEnd && !sawOversize && (dialect != .openAI || !tally.reading.present) }
 
     /// Bytes at the end of what was given to `relay` that are held back because their event is not whole yet. A stream that is cut off is
     /// left there: the error event that says so then is one of its own.
@@ -99,15 +102,38 @@ package struct StreamUsageMeter: Sendable {
         consume(bytes, emits: true, emit: emit)
     }
 
-    /// The stream came to its end: reads an event that lacks its blank line, and hands on what `relay` held back.
+    /// The stream came to its end: reads an event that lacks its blank line, and hands on what `relay` held back, with that line: receivers
+    /// throw away an event without it (WHATWG HTML §9.2.6). A piece of an event is none and stays here.
     package mutating func finish(emit: Emit) {
         guard !carry.isEmpty else { return }
         var last: [UInt8] = []
         swap(&last, &carry)
         last.withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress else { return }
+            guard let base = bytes.baseAddress, isWhole(base, bytes.count) else { return }
             let verdict = read(base, 0, bytes.count, emits: relays)
-            if relays { self.emit(verdict, base, 0, bytes.count, to: emit) }
+            guard relays else { return }
+            self.emit(verdict, base, 0, bytes.count, to: emit)
+            switch verdict {
+            case .drop, .replace: break
+            case .keep, .cut, .edit:
+                let endsLine = bytes.last == 0x0A || bytes.last == 0x0D
+                Array((endsLine ? "\n" : "\n\n").utf8).withUnsafeBytes(emit)
+            }
+        }
+    }
+
+    /// Whether the data of an event is all there: the end of it may be missing with its blank line.
+    private func isWhole(_ base: UnsafeRawPointer, _ end: Int) -> Bool {
+        var lines = EventLines(base: base, limit: end, at: isFirstEvent ? ByteOrderMark.length(base, 0, end) : 0)
+        var data: [UInt8] = []
+        while let line = lines.next() {
+            guard let value = EventLines.dataValue(base, line) else { continue }
+            if !data.isEmpty { data.append(0x0A) }
+            data.append(contentsOf: UnsafeRawBufferPointer(start: base + value.lowerBound, count: value.count))
+        }
+        return data.withUnsafeBytes { data in
+            guard let start = data.baseAddress, data.count > 0 else { return false }
+            return EventLines.isDone(start, 0, data.count) || (try? JSONView(checking: Array(data))) != nil
         }
     }
 
@@ -243,13 +269,18 @@ package struct StreamUsageMeter: Sendable {
         }
         let first = lines.at
         var data: Range<Int>?
+        var isNamedError = false
         while let line = lines.next() {
-            guard let value = EventLines.dataValue(base, line) else { continue }
+            guard let value = EventLines.dataValue(base, line) else {
+                if line.count >= 11, EventLines.isNamedError(base, line) { isNamedError = true }
+                continue
+            }
             if data != nil { return readManyLines(base, first, end, emits: emits) }
             data = value
         }
         guard let data else { return .keep }
         events &+= 1
+        if isNamedError, dialect == .openAI { return readNamedError(base, data, emits: emits) }
         return readData(base, data.lowerBound, data.upperBound, emits: emits)
     }
 
@@ -270,6 +301,19 @@ package struct StreamUsageMeter: Sendable {
         guard glance.hasUsageValue || glance.hasErrorValue || (strips && glance.usageCount > 0) else { return .keep }
         if !glance.hasErrorValue, let range = glance.nullUsage(base, start, end) { return .cut(range) }
         return readMembers(base, start, end, emits: emits, textBytes: glance.contentBytes)
+    }
+
+    /// An event that is an error by its name: OpenAI's clients look for a member `error`, and take it for a chunk where there is none.
+    @inline(never)
+    private mutating func readNamedError(_ base: UnsafeRawPointer, _ data: Range<Int>, emits: Bool) -> Verdict {
+        if let members = ChunkMembers(base, data.lowerBound, data.upperBound), members.hasError {
+            return readData(base, data.lowerBound, data.upperBound, emits: emits)
+        }
+        isTelling = true
+        sawError = true
+        guard emits else { return .keep }
+        let words = OpenAIErrors.inStream(UnsafeRawBufferPointer(start: base + data.lowerBound, count: data.count), hidden)
+        return .edit([SpliceEdit(range: data, replacement: Array(#"{"error":"#.utf8) + words + Array("}".utf8))])
     }
 
     /// An event of Messages or Responses.

@@ -50,6 +50,9 @@ package struct BodyUsageMeter: Sendable {
     private var isText = false
     private var isUsageString = false
     private var isTier = false
+    private var isErrorText = false
+    /// Where the value of an `error` begins that holds nothing so far.
+    private var errorDepth: Int?
     private var serviceTier: ServiceTier?
     /// Of a response: items of its output that are searches.
     private var searches: Int64 = 0
@@ -139,6 +142,7 @@ package struct BodyUsageMeter: Sendable {
     /// A bracket or a quote between values.
     @inline(__always)
     private mutating func structure(_ byte: UInt8, _ base: UnsafeRawPointer, _ at: Int, _ captureStart: Int) {
+        if let begin = errorDepth { lookIntoError(byte, begin) }
         switch byte {
         case 0x22:
             state = .string
@@ -180,7 +184,7 @@ package struct BodyUsageMeter: Sendable {
             guard byte == 0x7B else { break }
             beginCapture(at, &captureStart)
         case .text: isText = byte == 0x22
-        case .error: if byte != 0x6E { sawError = true }
+        case .error: errorBegins(byte)
         case .usage:
             usageCount &+= 1
             beginCapture(at, &captureStart)
@@ -191,6 +195,24 @@ package struct BodyUsageMeter: Sendable {
             }
         }
         name = .other
+    }
+
+    /// The first bracket is the value's own; what comes behind it fills or closes it.
+    @inline(never)
+    private mutating func lookIntoError(_ byte: UInt8, _ begin: Int) {
+        if depth == begin { return }
+        errorDepth = nil
+        if byte == 0x22 || byte == 0x7B || byte == 0x5B { sawError = true }
+    }
+
+    /// What says nothing is none (`ErrorMember`): whether a text, an object or a list does is known with the next quote or bracket.
+    private mutating func errorBegins(_ byte: UInt8) {
+        switch byte {
+        case 0x6E, 0x66, 0x30: break
+        case 0x22: isErrorText = true
+        case 0x7B, 0x5B: errorDepth = depth
+        default: sawError = true
+        }
     }
 
     private mutating func beginCapture(_ at: Int, _ captureStart: inout Int) {
@@ -232,6 +254,9 @@ package struct BodyUsageMeter: Sendable {
         state = .between
         if isText {
             isText = false
+        } else if isErrorText {
+            isErrorText = false
+            if stringBytes > 0 { sawError = true }
         } else if isUsageString {
             isUsageString = false
             finishUsage(base, captureStart, end &+ 1)

@@ -15,13 +15,19 @@ package struct MeteredMessagesUsage: Sendable {
     package mutating func read(_ usage: UnsafeRawBufferPointer, isLast: Bool) {
         isPresent = true
         if isLast { isComplete = true }
+        let before = fields
         UsageParser.read(usage, into: &fields)
+        if fields.hasNoInput, !before.hasNoInput { fields.takeInput(of: before) }
     }
 
-    package var reading: UsageReading {
+    /// - Parameter contentBytes: Of text in the answer. One with text had input and output: a provider that says zero does not know.
+    package func reading(contentBytes: Int64 = 0) -> UsageReading {
         guard isPresent else { return .absent }
         var reading = fields.messagesReading()
         if !isComplete { reading.flags.insert(.outputUnknown) }
+        guard contentBytes > 0 else { return reading }
+        if reading.inputTokens == 0 { reading.flags.insert(.inputUnknown) }
+        if reading.outputTokens == 0 { reading.flags.insert(.outputUnknown) }
         return reading
     }
 }
@@ -32,7 +38,7 @@ extension UsageParser {
         guard let first = usage.first(where: { !isWhitespace($0) }), first != 0x6E else { return nil }
         var statement = MeteredMessagesUsage()
         statement.read(usage, isLast: true)
-        return statement.reading
+        return statement.reading()
     }
 
     /// Reads one more statement of the same usage.
@@ -50,6 +56,17 @@ extension UsageParser {
 }
 
 extension UsageParser.Fields {
+    fileprivate var hasNoInput: Bool { (input ?? 0) | cacheRead | cacheCreated == 0 }
+
+    /// A later statement repeats the input's counts in earnest, or not at all: zeros say that it has none to give.
+    fileprivate mutating func takeInput(of other: UsageParser.Fields) {
+        input = other.input
+        cacheRead = other.cacheRead
+        cacheCreated = other.cacheCreated
+        cacheWriteFive = other.cacheWriteFive
+        cacheWriteHour = other.cacheWriteHour
+    }
+
     /// As Anthropic counts: what the cache gave and took stands beside the rest of the input.
     func messagesReading() -> UsageReading {
         var result = UsageReading()

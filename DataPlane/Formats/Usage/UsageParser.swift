@@ -259,6 +259,9 @@ package enum UsageParser {
             // Null counts say "not given", and details are often null; anything else is not a number.
             if first == 0x6E {
                 fields.set(name, nil)
+            } else if first == 0x22, let value = digits(cursor, start &+ 1, cursor.at &- 1), value <= UsageReading.cap {
+                // Protobuf's JSON writes 64-bit integers as strings.
+                fields.set(name, value)
             } else {
                 fields.markUnusable(name)
                 fields.set(name, 0)
@@ -267,6 +270,10 @@ package enum UsageParser {
         }
         let isInteger = try cursor.skipNumber()
         if isInteger, let value = cursor.integer(start, cursor.at), value >= 0, value <= UsageReading.cap {
+            fields.set(name, value)
+            return
+        }
+        if !isInteger, let value = wholeNumber(UnsafeRawBufferPointer(start: cursor.base + start, count: cursor.at &- start)) {
             fields.set(name, value)
             return
         }
@@ -360,7 +367,20 @@ package enum UsageParser {
         return isRounded ? digits &+ 1 : digits
     }
 
-    /// The digits before a fraction or an exponent; beyond the cap none. What an exponent would make of them is not worth a float.
+    /// What a JSON number with a fraction or an exponent says where that is a whole number within the cap: `100.0`, `1e3`.
+    private static func wholeNumber(_ text: UnsafeRawBufferPointer) -> Int64? {
+        guard let nano = nanoDollars(text), nano % 1_000_000_000 == 0, nano / 1_000_000_000 <= UsageReading.cap else { return nil }
+        return nano / 1_000_000_000
+    }
+
+    /// Nothing but digits, and at least one.
+    private static func digits(_ cursor: JSONCursor, _ start: Int, _ end: Int) -> Int64? {
+        guard start < end else { return nil }
+        for at in start..<end where ByteScan.byte(cursor.base, at) &- 0x30 > 9 { return nil }
+        return cursor.integer(start, end)
+    }
+
+    /// The digits before a fraction; beyond the cap none.
     private static func integerPart(_ cursor: JSONCursor, _ start: Int) -> Int64 {
         var end = start
         while end < cursor.at, ByteScan.byte(cursor.base, end) &- 0x30 < 10 { end &+= 1 }
@@ -374,6 +394,8 @@ package enum UsageParser {
         case (.top, 13):
             return equals("prompt_tokens") ? .input : equals("output_tokens") ? .output : equals("cached_tokens") ? .cacheHit : nil
         case (.top, 4): return equals("cost") ? .cost : nil
+        // Some state it beside the counts (Perplexity).
+        case (.top, 16): return equals("reasoning_tokens") ? .reasoning : nil
         case (.top, 23):
             if equals("server_tool_use_details") { return .serverTools }
             return equals("prompt_cache_hit_tokens") ? .cacheHit : equals("cache_read_input_tokens") ? .cacheRead : nil

@@ -23,6 +23,8 @@ struct UsageTally: Sendable {
         // A part's member of that name that holds no count is none of usage.
         if statedPlace == .part, stated.flags.isSuperset(of: [.inputUnknown, .outputUnknown]) { return }
         var latest = stated
+        // Zeros behind counts say that this chunk has nothing to add.
+        if reading.inputTokens | reading.outputTokens > 0, latest.inputTokens | latest.outputTokens == 0 { return }
         if reading.present {
             let agrees = latest.agrees(with: reading)
             let grows = runs && latest.inputTokens == reading.inputTokens && latest.outputTokens >= reading.outputTokens

@@ -466,9 +466,13 @@ extension Attempt {
         upstream?.setDeadline(min(loop.nowMicroseconds &+ Self.farewellMicroseconds, totalDeadline))
     }
 
-    /// A stream that ended and had not said that it is whole: nobody takes a part for the whole. Of chat completions that is the client's to see,
-    /// as some providers never say it, unless they are turned into what has to be closed.
-    private var lacksEnd: Bool { meter.shape == .stream && meter.lacksEnd && (dialect != .openAI || translation != nil) }
+    /// A stream that ended and had not said that it is whole: nobody takes a part for the whole. Of chat completions that pass as they are,
+    /// some of what says so may be missing, as some providers have it.
+    private var lacksEnd: Bool {
+        guard meter.shape == .stream else { return false }
+        if dialect == .openAI, translation == nil { return admission.forward == nil && meter.isCutShort }
+        return meter.lacksEnd
+    }
 
     // MARK: Passing
 

@@ -18,8 +18,8 @@ extension Attempt {
             if isSent, providerStatus < 400 { (outcome.usage, outcome.flags) = measured() }
             charge(&outcome, always: false)
         case .refused:
-            // An error that the provider stated costs nothing, unless it states usage with it.
-            guard meter.reading.present else { break }
+            // An error that the provider stated costs nothing, unless it states usage with it. What a Messages stream opens with is no whole one.
+            guard meter.reading.isComplete else { break }
             (outcome.usage, outcome.flags) = measured()
             charge(&outcome, always: false)
         // Nothing was sent, or nothing was served.

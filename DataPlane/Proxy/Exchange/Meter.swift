@@ -81,6 +81,9 @@ struct ResponseMeter {
     /// A stream that has not said that its answer is whole.
     var lacksEnd: Bool { stream?.lacksEnd ?? false }
 
+    /// A stream in which nothing looks like an end.
+    var isCutShort: Bool { stream?.isCutShort ?? false }
+
     /// Events of a stream.
     var events: Int64 { stream?.events ?? 0 }
 

@@ -35,6 +35,7 @@ struct ProviderFaultTests {
         ),
         ("E5: forbidden", .json(403, "{}"), false),
         ("a bad gateway", .raw("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"), true),
+        ("9: JSON without a member of an answer", .json(200, #"{"base_resp":{"status_code":1004,"status_msg":"no"}}"#), false),
     ]
 
     @Test(arguments: noAnswers.indices)
@@ -60,6 +61,7 @@ struct ProviderFaultTests {
         (4, 502, "provider_bad_response"), (5, 502, "provider_misconfigured"), (7, 502, "provider_bad_response"),
         (8, 502, "provider_bad_response"), (9, 502, "provider_bad_response"), (10, 502, "provider_bad_response"),
         (11, 503, "provider_account_exhausted"), (12, 503, "provider_account_exhausted"), (13, 502, "provider_refused"),
+        (15, 502, "provider_bad_response"),
     ])
     func areTheCallersErrorWhereNoEndpointIsLeft(index: Int, status: Int, code: String) async throws {
         let (name, answer, stream) = Self.noAnswers[index]
@@ -218,6 +220,16 @@ struct ProviderFaultTests {
         #expect(events.count == 3 && events.first == first && events.last == "", "\(events)")
         #expect(events.dropFirst().first?.contains(#""code":"provider_died""#) == true)
         #expect(try await proxy.finish().map(\.errorCode) == ["provider_died"])
+    }
+
+    @Test func doNotLookWholeWhereAStreamEndsWithoutAnythingLikeAnEnd() async throws {
+        let first = #"{"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}"#
+        let provider = try await RawProvider.start(.stream([first, #"{"choi"#]))
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let events = try await proxy.chat("m", stream: true).body.components(separatedBy: "\n\n")
+        #expect(events.first == "data: \(first)" && events.dropLast().last?.contains(#""code":"provider_died""#) == true, "\(events)")
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .failed && record.errorCode == "provider_died" && record.outputTokens > 0)
     }
 
     @Test func leaveNoConnectionForTheNextRequestWhereTheBodyWasNotTaken() async throws {
