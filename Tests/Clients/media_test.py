@@ -7,8 +7,11 @@ import asyncio
 import base64
 import decimal
 import io
+import json
 import os
+import random
 import socket
+import subprocess
 import sys
 
 import openai
@@ -224,6 +227,25 @@ def test_files_by_the_model_that_is_to_read_them(lab):
         # The provider knows no such field, and would refuse it.
         made = channel.files.create(file=("a.txt", b"text"), purpose="user_data", **named)
         assert channel.files.content(made.id).content == b"text"
+
+
+def test_files_that_are_larger_than_what_is_held(lab, client, tmp_path):
+    content = random.Random(7).randbytes(3_000_000)
+    made = client.files.create(file=("a.bin", content), purpose="user_data")
+    assert client.files.content(made.id).content == content
+    # The same over HTTP/2, its fields behind the file.
+    path = tmp_path / "b.bin"
+    path.write_bytes(content)
+    url = f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1/files"
+    command = ["curl", "-sS", "--http2-prior-knowledge", "-H", f"authorization: Bearer {lab.key}", "-F", f"file=@{path}", "-F", "purpose=user_data", url]
+    answer = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    assert answer["bytes"] == len(content) and client.files.content(answer["id"]).content == content
+    # What has no length before its end is held, and comes through all the same.
+    answer = json.loads(subprocess.run([*command, "-H", "transfer-encoding: chunked", "--http1.1"], check=True, capture_output=True, timeout=120).stdout)
+    assert client.files.content(answer["id"]).content == content
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.files.create(file=("a.bin", content), purpose="nothing")
+    assert refusal.value.param is None or "purpose" in refusal.value.message
 
 
 def test_files_outlive_the_data_plane(lab):

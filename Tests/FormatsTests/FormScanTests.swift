@@ -63,6 +63,28 @@ struct FormScanTests {
         }
     }
 
+    /// Of what is sent on while it comes: as far as it goes, and no further than to its first file.
+    @Test func readsHowAFormBegins() throws {
+        let file = part("file", "abc", "; filename=\"f\"")
+        for (text, isFound) in [
+            (part("purpose", "x") + part("model", "m") + file, true), (part("model", "m") + file + part("n", "one"), true),
+            (part("model", "m") + "--b", true), (part("model", "m") + "--b\r\ncontent-disp", true),
+            (file + part("model", "m") + "--b--", false), (part("model", "m"), false), (String(part("model", "m").dropLast()), false),
+            ("--b", false),
+        ] {
+            let body = Array(text.utf8)
+            let form = try body.withUnsafeBytes { try FormScan($0, boundary: Array("b".utf8), isBegin: true) }
+            #expect((form.members.model != nil) == isFound, "\(text)")
+            #expect(form.modelPart.map { Array(body[$0]) } == (isFound ? Array(part("model", "m").utf8) : nil), "\(text)")
+        }
+        for text in [part("model", "a") + part("model", "b") + file, "--b\r\nnonsense\r\n\r\n", "x"] {
+            let body = Array(text.utf8)
+            #expect(throws: FormScan.Violation.self) {
+                try body.withUnsafeBytes { try FormScan($0, boundary: Array("b".utf8), isBegin: true) }
+            }
+        }
+    }
+
     @Test func readsTheBoundary() {
         for (type, boundary) in [
             ("multipart/form-data; boundary=abc", "abc"), ("Multipart/Form-Data;charset=utf-8; Boundary=\"a'b:c\"", "a'b:c"),
