@@ -163,7 +163,7 @@ struct LimitedRequestTests {
         for _ in 0..<2 { #expect(try await proxy.chat(model).status == 200) }
         #expect(await proxy.server.sums().metrics.wouldHaveLimited == 1)
         let flags = try await proxy.finish().map { UsageFlags(rawValue: $0.flags).contains(.wouldHaveRefused) }
-        #expect(flags == [false, true])
+        #expect(flags.count(where: \.self) == 1 && flags.count == 2)
     }
 
     @Test("Until what the process before had counted is read, who is limited waits, and who is not does not")

@@ -140,7 +140,7 @@ struct RedisLimitTests {
     func silent() async throws {
         let redis = try await RedisProcess()
         let sink = CapturingSink()
-        let settings = try redis.settings(timeout: 300, log: logger(sink))
+        let settings = try redis.settings(timeout: 3000, log: logger(sink))
         let plane = try await plane(settings, [limit("requests", 100)], among: 4)
         #expect(try await served(40, [plane]) == 40)
         redis.freeze()
