@@ -60,7 +60,8 @@ struct ResponseObject: Sendable {
     }
 
     private func write(_ status: Status, to output: inout JSONOutput) {
-        var id = EscapedText("resp_")
+        // An answer that was a response before keeps its id.
+        var id = EscapedText(seed.bytes.starts(with: "resp_".utf8) ? "" : "resp_")
         id.append(seed)
         output.member("id", id)
         output.member("object", "response")

@@ -14,12 +14,7 @@ package struct AnswerTranslation: Sendable {
         if let error = view["error"], view["choices"] == nil, view["content"] == nil, view["output"] == nil {
             throw StreamError.read(error)
         }
-        var answer: Answer =
-            switch provider {
-            case .openAI: try ChatAnswerReader.read(view)
-            case .messages: try MessagesAnswerReader.read(view)
-            case .responses: try ResponsesAnswerReader.read(view)
-            }
+        var answer = try read(view)
         for index in answer.blocks.indices {
             guard case .call(var call) = answer.blocks[index] else { continue }
             if names.wasCustom(call.name) {
@@ -33,6 +28,14 @@ package struct AnswerTranslation: Sendable {
         case .openAI: ChatAnswerWriter.write(answer, createdSeconds: createdSeconds)
         case .messages: MessagesAnswerWriter.write(answer)
         case .responses: ResponsesAnswerWriter.write(answer, echo, createdSeconds: createdSeconds)
+        }
+    }
+
+    func read(_ view: JSONView) throws(StreamError) -> Answer {
+        switch provider {
+        case .openAI: try ChatAnswerReader.read(view)
+        case .messages: try MessagesAnswerReader.read(view)
+        case .responses: try ResponsesAnswerReader.read(view)
         }
     }
 

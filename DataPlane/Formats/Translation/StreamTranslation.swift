@@ -57,6 +57,13 @@ package struct StreamTranslation: Sendable {
         return output.bytes
     }
 
+    /// All of an answer at once.
+    mutating func whole(_ read: [AnswerEvent]) -> [UInt8] {
+        var output = EventWriter()
+        write(read, &output)
+        return output.bytes
+    }
+
     /// The provider's stream has ended as it should: what is missing then broke off.
     package mutating func finish() -> [UInt8] {
         var output = EventWriter()

@@ -205,7 +205,7 @@ extension Attempt {
                 write(.stream)
                 forward(all)
                 judge(all)
-            case .json where translation != nil || opening.names != nil:
+            case .json where translation != nil || opening.names != nil || becomesStream:
                 opening.assembly = Assembly(nil)
                 meter.beginDocument(dialect)
                 assemble(all)
@@ -424,18 +424,23 @@ extension Attempt {
                 }
                 body = own
             }
-            if let translation {
-                do throws(StreamError) {
+            do throws(StreamError) {
+                if becomesStream {
+                    let seconds = loop.clock.nowMilliseconds() / 1000
+                    let own = AnswerTranslation(in: dialect, wantsUsage: admission.clientWantsUsage, createdSeconds: seconds)
+                    body = try (translation ?? own).streamed(body)
+                } else if let translation {
                     body = try translation.document(body)
-                } catch {
-                    opening.problem = .unusable("an answer that cannot be translated (\(error.kind))")
-                    return
                 }
+            } catch {
+                opening.problem = .unusable("an answer that cannot be translated (\(error.kind))")
+                return
             }
             var head = ReplyHead(status: providerStatus, length: .known(Int64(body.count)), requestID: admission.requestID)
             head.configVersion = admission.config.versionText
             head.fields = exchange.answerFields(self)
             head.standings = exchange.standings
+            if becomesStream { head.content = .eventStream }
             sink.begin(head)
             body.withUnsafeBytes { send($0) }
             finishGuards()
@@ -444,6 +449,12 @@ extension Attempt {
         } catch {
             opening.problem = Self.problem(error)
         }
+    }
+
+    /// Where a document comes although a stream was asked for: clients of streams would find nothing in it.
+    private var becomesStream: Bool {
+        admission.isStreaming && admission.capability.generates && admission.forward == nil && admission.media == nil
+            && admission.kept == nil && opening.assembly?.assembler == nil
     }
 
     /// Whether a document that was kept whole is an answer; else what it is instead is the attempt's problem.

@@ -232,6 +232,20 @@ struct ProviderFaultTests {
         #expect(record.status == .failed && record.errorCode == "provider_died" && record.outputTokens > 0)
     }
 
+    @Test func becomeAStreamWhereAWholeAnswerComesInItsPlace() async throws {
+        let body =
+            #"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"#
+            + #""usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}"#
+        let provider = try await RawProvider.start(.json(200, body))
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        let response = try await proxy.chat("m", stream: true)
+        #expect(response.header("content-type")?.hasPrefix("text/event-stream") == true && response.isComplete, "\(response.text)")
+        #expect(response.body.contains(#""delta":{"content":"hi"}"#) && response.body.hasSuffix("data: [DONE]\n\n"), "\(response.body)")
+        #expect(!response.body.contains("usage"))
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .completed && (record.inputTokens, record.outputTokens, record.flags) == (5, 2, 0))
+    }
+
     @Test func leaveNoConnectionForTheNextRequestWhereTheBodyWasNotTaken() async throws {
         let refusal = RawProvider.Answer.json(413, #"{"error":{"message":"too large"}}"#)
         let provider = try await RawProvider.start(readsBodies: false) { _ in refusal }
