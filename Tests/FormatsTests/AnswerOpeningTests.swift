@@ -84,6 +84,16 @@ struct AnswerOpeningTests {
         ])
     func noAnswer(text: String) { verdict(text: text, expected: .unreadable) }
 
+    @Test("a response that failed is an error, and one that did not is none")
+    func response() {
+        let begin = #"{"id":"r","object":"response","status":"#
+        verdict(
+            text: begin + #""failed","error":{"code":"rate_limit_exceeded","message":"Too many requests"},"output":[],"usage":null}"#,
+            expected: Self.failed(429, .rateLimit, "Too many requests", code: "rate_limit_exceeded"))
+        verdict(text: begin + #""completed","error":null,"output":[]}"#, expected: .answer(.json))
+        verdict(text: begin + #""queued","error":null}"#, expected: .answer(.json))
+    }
+
     @Test("is one when it is as small as answers are", arguments: [#"{"input_tokens":5}"#, #"{"text":""}"#, #"{"results":[]}"#])
     func smallAnswer(text: String) { verdict(text: text, expected: .answer(.json)) }
 

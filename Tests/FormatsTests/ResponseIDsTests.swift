@@ -47,8 +47,8 @@ struct ResponseIDsTests {
             for piece in split(small, at: [end]) { piece.withUnsafeBytes { meter.relay($0) { _ in } } }
             #expect(meter.responseID.map { string($0) } == "resp_1", "cut at \(end)")
         }
-        let large = stream(String(repeating: "y", count: StreamUsageMeter.maxEventBytes + 10))
-        for piece in [large.count, 65_536] {
+        let large = stream(String(repeating: "y", count: StreamUsageMeter.maxEventBytes + 100_000))
+        for piece in [large.count - 100, 65_536] {
             var meter = StreamUsageMeter(.responses, mode: .observe, learnsID: true)
             for start in stride(from: 0, to: large.count, by: piece) {
                 large[start..<min(start + piece, large.count)].withUnsafeBytes { meter.relay($0) { _ in } }

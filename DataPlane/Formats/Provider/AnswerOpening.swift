@@ -153,8 +153,15 @@ package enum AnswerOpening: Sendable, Equatable {
             switch name {
             case .error where ErrorMember.says(cursor.base, value..<cursor.at): strongest = .error
             case .kind:
-                let isError = ByteScan.equals(cursor.base, value, cursor.at &- value, "\"error\"")
-                if isError { strongest = .error } else if strongest == nil, ByteScan.byte(cursor.base, value) == 0x22 { return .answer }
+                func equals(_ word: StaticString) -> Bool { ByteScan.equals(cursor.base, value, cursor.at &- value, word) }
+                if equals("\"error\"") {
+                    strongest = .error
+                } else if equals("\"response\"") {
+                    // One that failed has an error, which stands ahead of its output.
+                    strongest = strongest ?? .answer
+                } else if strongest == nil, ByteScan.byte(cursor.base, value) == 0x22 {
+                    return .answer
+                }
             case .words: if strongest == nil { strongest = .perhapsError }
             case .answer, .error, nil: break
             }
