@@ -51,7 +51,7 @@ struct KeptResponsesTests {
         #expect(next.status == 200 && next.text.contains(#""previous_response_id":"\#(name)""#) && !next.text.contains("resp_sim"))
         #expect(next.text.contains(#""input_tokens":24"#))
 
-        let fetched = try await proxy.send("GET /v1/responses/\(name)?include[]=reasoning.encrypted_content")
+        let fetched = try await proxy.send("GET /v1/responses/\(name)?include%5B%5D=reasoning.encrypted_content")
         #expect(try id(fetched) == name)
         #expect(fetched.status == 200 && !fetched.text.contains("resp_sim"))
         let items = try await proxy.send("GET /v1/responses/\(name)/input_items?limit=2")
@@ -112,8 +112,8 @@ struct KeptResponsesTests {
             config.routes[1].targets[0].weight = 1
             config.routes[1].fallbackModelIds = ["mdl_sim-kept-in10-out4"]
             // The first draws the other endpoint, if it may.
-            config.routes[0].targets[1].weight = 1_000_000
-            config.routes[0].targets[0].weight = 1
+            config.routes[0].targets[1].weight = 1
+            config.routes[0].targets[0].weight = 0
         }
         // Made where nothing is kept, it has the provider's id; the account is the same.
         let raw = try await respond(proxy)
