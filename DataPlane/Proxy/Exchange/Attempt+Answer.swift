@@ -463,8 +463,8 @@ extension Attempt {
             opening.problem = .unusable("the body is not whole JSON")
             return false
         }
-        // A response that is kept may hold nothing, or the error that it ended with.
-        if admission.kept != nil { return true }
+        // A response that is kept may hold nothing, or the error that it ended with; of a file it is its id that is looked for.
+        if admission.kept != nil || admission.describesFile { return true }
         body.withUnsafeBytes { settle(AnswerOpening.read($0, isEnd: true, in: dialect, hiding: loop.hiddenTexts(of: candidate))) }
         return opening.problem == nil
     }

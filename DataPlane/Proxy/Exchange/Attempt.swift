@@ -286,8 +286,11 @@ final class Attempt: @unchecked Sendable {
         if isQueued { leaveLine() }
         let outcome = outcome(ending)
         if let running {
-            running.meter.learn(outcome, now: loop.nowMicroseconds)
-            learn(from: outcome)
+            // How long a file takes is its client's doing, and says nothing of how quickly a model answers.
+            if admission.capability != .files {
+                running.meter.learn(outcome, now: loop.nowMicroseconds)
+                learn(from: outcome)
+            }
             self.running = nil
         }
         exchange.attemptEnded(self, outcome)
