@@ -10,6 +10,7 @@ package struct DashboardRoutes: RouteGroup {
     private let docs: DocsPages
     private let budgets: BudgetStateService
     private let usage: UsageQueries
+    private let audits: AuditLog
     let signOn: SignOnService
     let tokens: AdminTokenService
     let hasProvider: Bool
@@ -26,6 +27,7 @@ package struct DashboardRoutes: RouteGroup {
         signOn = services.signOn
         budgets = services.budgetStates
         usage = services.usage
+        audits = services.audit
         tokens = services.adminTokens
         self.hasProvider = hasProvider
         self.clock = clock
@@ -49,7 +51,7 @@ package struct DashboardRoutes: RouteGroup {
         addLive("/admin/live", to: &table, overviewPart)
         NounPages(self).addRoutes(to: &table)
         ReportPages(self).addRoutes(to: &table)
-        PortalPages(dashboard: self, budgets: budgets, usage: usage).addRoutes(to: &table)
+        PortalPages(dashboard: self, budgets: budgets, usage: usage, audits: audits).addRoutes(to: &table)
         docs.addRoutes(to: &table)
     }
 
@@ -116,11 +118,15 @@ package struct DashboardRoutes: RouteGroup {
     func chrome(_ title: String, _ visit: Visit) -> Chrome {
         let (actor, path) = (visit.actor, visit.request.path)
         let isPortal = Self.isBelow(PortalPages.home, path)
+        let isOfTenant = actor.tenantID != nil && visit.looked == nil
+        let home = isPortal ? PortalPages.home(visit) : "/admin"
         return Chrome(
             title: title,
-            sections: isPortal ? PortalPages.sections(for: actor, at: path, api) : Navigation.sections(for: actor, at: path, api),
-            person: actor.name, role: (actor.tokenRole ?? actor.role).rawValue + (actor.tenantID == nil ? "" : " of one tenant"),
-            csrf: visit.held.changeToken, home: isPortal ? PortalPages.home : "/admin")
+            sections: isPortal
+                ? PortalPages.sections(for: actor, at: path, from: home, api) : Navigation.sections(for: actor, at: path, api),
+            person: actor.name, role: (actor.tokenRole ?? actor.role).rawValue + (isOfTenant ? " of one tenant" : ""),
+            csrf: visit.held.changeToken, home: home,
+            looked: visit.looked.map { Act(text: $0.called, href: "/admin/tenants/\($0.at.rawValue)") })
     }
 
     func message(_ refusal: DomainError, _ visit: Visit) -> APIResponse {

@@ -25,6 +25,9 @@ struct NounDetails {
             addTestCall(&page, "providers", id, visit)
         case "models":
             page.related.insert(Act(text: "Routing", href: "/admin/routing"), at: 0)
+        case "tenants":
+            guard visit.actor.tenantID == nil, let tenant = try? TenantID.parse(id) else { break }
+            page.related.insert(Act(text: "Its own pages", href: PortalPages.home(of: tenant)), at: 0)
         case "rollouts": try await RolloutPages(dashboard).add(to: &page, id: id, item, visit)
         case "routes": try await addArms(&page, id, visit)
         default: break

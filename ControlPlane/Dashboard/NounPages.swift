@@ -88,7 +88,7 @@ struct NounPages: RouteGroup {
 
     // MARK: Lists
 
-    private static let sorting = Sorting(columns: ["name": false, "created_at": true], standard: "-created_at")
+    private static let sorting = Sorting(columns: [("name", .name), ("created_at", .time)], standard: "-created_at")
 
     private func list(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
@@ -106,8 +106,7 @@ struct NounPages: RouteGroup {
         let mayAdd = api.allows(visit.actor, .post, subject.api)
         var page = ListPage(
             chrome: dashboard.chrome(Navigation.title(of: subject.words.path), visit), about: subject.words.about,
-            filters: try await self.filters(filters, query, visit),
-            hidden: query["sort"].map { [HiddenField(name: "sort", value: $0)] } ?? [],
+            filters: try await self.filters(filters, query, visit) + [Self.sorting.field(subject.columns, sort: sort)],
             plain: subject.page, table: table, emptyWords: "There is no \(subject.words.name) here.")
         if mayAdd { (page.acts, page.emptyAct) = ([add], add) }
         page.acts = lists(subject, visit) + page.acts

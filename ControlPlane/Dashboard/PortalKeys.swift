@@ -15,7 +15,8 @@ extension PortalPages {
         let answer = try await api.get(
             Self.api, ["limit": query["limit"] ?? "50", "cursor": query["cursor"] ?? "", "sort": "-created_at"], for: visit)
         let items = answer["items"]?.arrayValue ?? []
-        let mayChange = api.allows(visit.actor, .post, Self.api)
+        let mayChange = visit.looked == nil && api.allows(visit.actor, .post, Self.api)
+        let list = Self.home(visit) + "/keys"
         let names = ["name", "project_id", "status", "expires_at", "last_used_at", "created_at"]
         let shapes = names.compactMap { name in api.route(.get, Self.api)?.shapes.first { $0.name == name } }
         let rendering = try await api.rendering(items.map { ($0, shapes) }, for: visit)
@@ -37,8 +38,8 @@ extension PortalPages {
             about: "With a key a program asks for models. Its secret is shown once, when it is made.",
             table: table, emptyWords: "There is no key yet.")
         if mayChange { (page.acts, page.emptyAct) = ([add], add) }
-        if query["cursor"] != nil { page.first = Self.list }
-        if let next = answer["next_cursor"]?.stringValue { page.next = "\(Self.list)?" + FormBody.query([("cursor", next)]) }
+        if query["cursor"] != nil { page.first = list }
+        if let next = answer["next_cursor"]?.stringValue { page.next = "\(list)?" + FormBody.query([("cursor", next)]) }
         return DashboardRoutes.html("list", page)
     }
 

@@ -7,6 +7,9 @@ import Primitives
 /// A tenant's own pages, at `/portal`: what it uses and what that costs, what is left of budgets and limits, its keys, its health and its
 /// audit trail. Whose they are is the session's to say and no parameter's: the tenant is that of the administrator who is signed on, and
 /// everything is asked of the admin API as that administrator.
+///
+/// An administrator of the whole deployment sees the same pages at `/portal/of/{tenant}`, as that tenant's people of the same role do: marked, without
+/// anything that changes, and written to the audit log, which the tenant reads, too.
 struct PortalPages: RouteGroup {
     static let home = "/portal"
     private static let day: Int64 = 86_400_000
@@ -14,15 +17,26 @@ struct PortalPages: RouteGroup {
     let dashboard: DashboardRoutes
     let budgets: BudgetStateService
     let usage: UsageQueries
+    let audits: AuditLog
     var api: InternalAPI { dashboard.api }
 
     func addRoutes(to table: inout RouteTable) {
         table.get("/portal/", .signOn) { _ in .redirect(to: Self.home) }
-        for (path, make) in [
+        typealias Making = @Sendable (Visit, TenantID) async throws -> APIResponse
+        let pages: [(String, Making)] = [
             ("", overview), ("/usage", usagePage), ("/limits", limits), ("/health", health), ("/audit", audit), ("/keys", keys),
+        ]
+        let forms: [(String, Making)] = [
             ("/keys/new", newKey), ("/keys/{id}/rotate", rotating), ("/keys/{id}/revoke", revoking),
-        ] as [(String, @Sendable (Visit, TenantID) async throws -> APIResponse)] {
+        ]
+        for (path, make) in pages + forms {
             dashboard.page(.get, Self.home + path, to: &table) { visit in try await make(visit, try Self.tenant(visit)) }
+        }
+        for (path, make) in pages {
+            dashboard.page(.get, "\(Self.home)/of/{tenant}\(path)", to: &table) { visit in
+                let (tenant, looking) = try await look(visit, path)
+                return try await make(looking, tenant)
+            }
         }
         dashboard.page(.post, Self.home + "/keys/new", to: &table) { try await createKey($0, try Self.tenant($0)) }
         for verb in ["rotate", "revoke"] {
@@ -40,14 +54,34 @@ struct PortalPages: RouteGroup {
         return tenant
     }
 
-    static func sections(for actor: Actor, at path: String, _ api: InternalAPI) -> [NavigationSection] {
+    /// Where a tenant's pages are that somebody looks at.
+    static func home(of tenant: TenantID) -> String { "\(home)/of/\(tenant.rawValue)" }
+
+    /// Where these pages are, for who visits them.
+    static func home(_ visit: Visit) -> String { visit.looked.map { home(of: $0.at) } ?? home }
+
+    /// The visit as one of the tenant's, once it is written down.
+    /// - Throws: `DomainError.forbidden` for a tenant's own people, whose pages are elsewhere, and `notFound`.
+    private func look(_ visit: Visit, _ page: String) async throws -> (TenantID, Visit) {
+        guard visit.actor.tenantID == nil else {
+            throw DomainError.forbidden(detail: "These pages are for administrators of the whole installation; yours are at \(Self.home).")
+        }
+        let tenant: TenantID = try APIRequest.identifier(visit.request.parameters["tenant"] ?? "", of: "tenant")
+        let name = try await api.get("/admin/api/tenants/\(tenant.rawValue)", for: visit)["name"]?.stringValue
+        try await audits.recordLook(visit.actor, at: tenant, page: Self.home + page)
+        var looking = Visit(request: visit.request, actor: visit.actor.confined(to: tenant), held: visit.held)
+        looking.looked = (tenant, name ?? tenant.rawValue)
+        return (tenant, looking)
+    }
+
+    static func sections(for actor: Actor, at path: String, from home: String, _ api: InternalAPI) -> [NavigationSection] {
         let places = [
             ("", "Overview", "/admin/api/whoami"), ("/usage", "Usage and cost", "/admin/api/usage"),
             ("/limits", "Limits and budgets", "/admin/api/budgets"), ("/keys", "Keys", "/admin/api/keys"),
             ("/health", "Health", "/admin/api/usage"), ("/audit", "Audit", "/admin/api/audit"),
         ].filter { api.allows(actor, .get, $0.2) }
         let own = NavigationSection(
-            title: "Yours",
+            title: home == Self.home ? "Yours" : "The tenant's",
             links: places.map { place in
                 let href = home + place.0
                 return NavigationLink(
@@ -159,6 +193,8 @@ struct PortalPages: RouteGroup {
                 Act(text: text, href: "/admin/api/usage/records?" + FormBody.query(named + [("format", format)]))
             }
         }
+        // What is downloaded is asked of the API by the browser, as who is signed on: not as one of the tenant's.
+        if visit.looked != nil { page.acts = [] }
         return DashboardRoutes.html("report", page)
     }
 
@@ -249,7 +285,7 @@ struct PortalPages: RouteGroup {
         }
         let status = itself["status"]?.stringValue ?? ""
         let page = DetailPage(
-            chrome: dashboard.chrome("Health", visit), listHref: Self.home, listText: "Overview",
+            chrome: dashboard.chrome("Health", visit), listHref: Self.home(visit), listText: "Overview",
             facts: [
                 fact("Your tenant", status, Rendering.mood(status)), fact("Control plane", "ok", "good"),
                 fact("Usage is known up to", found["as_of"]?.stringValue.map(Rendering.time) ?? "an unknown time"),
@@ -296,11 +332,11 @@ struct PortalPages: RouteGroup {
                     name: "status", label: "Status", value: query["status"] ?? "",
                     options: choices(AuditStatus.allCases.map(\.rawValue), query["status"] ?? "", any: "any")),
             ] + texts.map { FilterField(name: $0, label: Rendering.label($0), value: query[$0] ?? "") },
-            plain: Self.home + "/audit", table: AuditTable.table(answer), emptyWords: "There is no such entry.")
-        let path = Self.home + "/audit?"
+            plain: Self.home(visit) + "/audit", table: AuditTable.table(answer), emptyWords: "There is no such entry.")
+        let path = Self.home(visit) + "/audit?"
         if query["cursor"] != nil { page.first = path + FormBody.query(asked) }
         if let next = answer["next_cursor"]?.stringValue { page.next = path + FormBody.query(asked + [("cursor", next)]) }
-        page.acts = [("csv", "All as CSV"), ("jsonl", "All as JSON Lines")].map { format, text in
+        page.acts = (visit.looked == nil ? [("csv", "All as CSV"), ("jsonl", "All as JSON Lines")] : []).map { format, text in
             Act(text: text, href: "/admin/api/audit/export?" + FormBody.query(asked + [("format", format)]))
         }
         return DashboardRoutes.html("list", page)

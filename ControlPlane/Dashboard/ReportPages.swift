@@ -129,7 +129,9 @@ struct ReportPages: RouteGroup {
         let bill = try await api.get("/admin/api/billing", asked, for: visit)
         let told = (bill["users"] ?? bill["items"])?.arrayValue ?? []
         let sorting = Sorting(
-            columns: ["name": false, "email": false, "requests": true, "cost": true, "total_cost": true, group: false], standard: "")
+            columns: [
+                (group, .name), ("name", .name), ("email", .name), ("requests", .number), ("cost", .number), ("total_cost", .number),
+            ], standard: "")
         let items = sorting.sorted(told, by: query["sort"])
         let names = items.reduce(into: [String]()) { names, item in
             for member in item.objectValue?.members ?? [] where !names.contains(member.name) && !member.name.hasSuffix("_nano") {
@@ -169,6 +171,7 @@ struct ReportPages: RouteGroup {
                 options: Billing.Group.words.filter { !$0.contains(":") && !$0.contains("<") }.map {
                     Choice(value: $0, text: Rendering.label($0), isSelected: $0 == group)
                 }))
+        filters.append(sorting.field(shapes, sort: query["sort"]))
         var page = ReportPage(
             chrome: dashboard.chrome("Billing, \(month)", visit),
             about: "What the month's requests cost, by the prices in force when they were admitted.", filters: filters, table: table,
@@ -221,7 +224,10 @@ struct ReportPages: RouteGroup {
             ], filters: ["from", "until", "tenant_id", "key_id", "model", "status", "error_origin", "error_code", "endpoint_id"],
             empty: "There is no such request.", link: { item in item["request_id"]?.stringValue.map { "/admin/requests/\($0)" } },
             sorting: Sorting(
-                columns: ["admitted_at": true, "input_tokens": true, "output_tokens": true, "cost": true, "latency_us": true],
+                columns: [
+                    ("admitted_at", .time), ("cost", .number), ("latency_us", .number), ("input_tokens", .number),
+                    ("output_tokens", .number),
+                ],
                 standard: "-admitted_at")),
         List(
             page: "/admin/ledger", api: "/admin/api/billing/entries", title: "Ledger",
@@ -230,7 +236,7 @@ struct ReportPages: RouteGroup {
             columns: ["posted_at", "day", "tenant_id", "kind", "amount", "reference", "description", "corrects_id"],
             filters: ["tenant_id", "kind"],
             empty: "Nothing was posted yet. weir billing top-up credits a tenant.",
-            sorting: Sorting(columns: ["posted_at": true, "day": true], standard: "-posted_at")),
+            sorting: Sorting(columns: [("posted_at", .time), ("day", .time)], standard: "-posted_at")),
         List(
             page: "/admin/audit", api: "/admin/api/audit", title: "Audit",
             about: "Who did and tried what: administrators, and where they are asked for callers and their requests. The newest first.",
@@ -238,15 +244,15 @@ struct ReportPages: RouteGroup {
             filters: [
                 "source", "action", "resource_kind", "resource_id", "actor_id", "key_id", "model", "status", "text", "tenant_id", "from",
                 "until",
-            ], empty: "There is no such entry.", sorting: Sorting(columns: ["at": true], standard: "-at")),
+            ], empty: "There is no such entry.", sorting: Sorting(columns: [("at", .time)], standard: "-at")),
         List(
             page: "/admin/endpoint-health", api: "/admin/api/fleet/endpoints", title: "Endpoint health",
             about: "How endpoints and credentials fare, as the data planes told it last.", columns: [], filters: ["region", "in_trouble"],
             empty: "No data plane has told of an endpoint yet.",
             sorting: Sorting(
                 columns: [
-                    "data_plane": false, "region": false, "status": false, "since": true, "attempts": true, "failures": true,
-                    "reported_at": true,
+                    ("data_plane", .name), ("region", .name), ("status", .name), ("since", .time), ("attempts", .number),
+                    ("failures", .number), ("reported_at", .time),
                 ], standard: ""), isSortedHere: true),
     ]
 
@@ -310,7 +316,7 @@ struct ReportPages: RouteGroup {
                 }
                 return field
             }, plain: list.page, table: table, emptyWords: list.empty)
-        page.hidden = sort.map { HiddenField(name: $0.0, value: $0.1) }
+        if !list.isSortedHere || isWhole { page.filters.append(list.sorting.field(shapes, sort: query["sort"])) }
         let sized = asked + sort + [("limit", query["limit"] ?? "")]
         if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(sized) }
         if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(sized + [("cursor", next)]) }

@@ -31,7 +31,7 @@ enum Templates {
             <div class="who">Signed on as <strong>{{chrome.person}}</strong>, {{chrome.role}}
             <form method="post" action="/admin/logout"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}"><button>Sign off</button></form></div>
             </details></header>
-            <main id="main">{{$content}}{{/content}}</main></body></html>
+            <main id="main">{{#chrome.looked}}<div class="note warn" role="note"><p>You are looking at the pages of <a href="{{href}}">{{text}}</a>, as its own people of your role see them. Nothing can be changed here, and the tenant's audit trail says that you looked.</p></div>{{/chrome.looked}}{{$content}}{{/content}}</main></body></html>
 
             """
 
@@ -67,7 +67,7 @@ enum Templates {
     private static let list = """
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
         <p class="soft">{{about}}</p>
-        {{#hasFilters}}<form class="filters" method="get" role="search">{{#hidden}}<input type="hidden" name="{{name}}" value="{{value}}">{{/hidden}}{{>filters}}{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
+        {{#hasFilters}}<form class="filters" method="get" role="search">{{>filters}}{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
         <div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p>{{#emptyAct}}<a class="button main-act" href="{{href}}">{{text}}</a>{{/emptyAct}}</div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
         <div class="acts">{{#first}}<a class="button" href="{{first}}">First page</a>{{/first}}{{#next}}<a class="button" href="{{next}}">Next page</a>{{/next}}{{#export}}<a class="button" href="{{export}}">Export as CSV</a>{{/export}}</div>{{/content}}{{/layout}}
         """

@@ -134,6 +134,8 @@ struct Chrome: View {
     var csrf = ""
     /// What the name in the corner leads to.
     var home = "/admin"
+    /// The tenant whose own pages somebody else looks at.
+    var looked: Act?
     let style = Assets.stylePath
     let script = Assets.scriptPath
 }
@@ -156,8 +158,6 @@ struct ListPage: View {
     let about: String
     var acts: [Act] = []
     var filters: [FilterField] = []
-    /// What the address says beside the filters and keeps when these change.
-    var hidden: [HiddenField] = []
     var plain = ""
     var table: Table
     var emptyWords: String

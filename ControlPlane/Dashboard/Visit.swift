@@ -9,6 +9,8 @@ struct Visit: Sendable {
     let request: APIRequest
     let actor: Actor
     let held: AdminSessions.Held
+    /// The tenant whose own pages an administrator of the whole deployment looks at: `actor` is then confined to it, and nothing is changed.
+    var looked: (at: TenantID, called: String)?
 
     /// The same page, looked at again by itself.
     func seen(by actor: Actor) -> Visit {
@@ -55,6 +57,9 @@ struct InternalAPI: Sendable {
     ) async throws -> (value: JSONValue, revision: String?) {
         guard case .route(let route, let parameters) = table.find(method, path), case .admin(let permission) = route.access else {
             throw DomainError.notFound(kind: "page", id: String(path.prefix(200)))
+        }
+        guard visit.looked == nil || method == .get else {
+            throw DomainError.forbidden(detail: "Whoever looks at a tenant's pages changes nothing there.")
         }
         guard visit.actor.may(permission) else {
             throw DomainError.forbidden(detail: "Your role, \(visit.actor.role.rawValue), may not do this.")

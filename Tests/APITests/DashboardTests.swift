@@ -1,5 +1,6 @@
 import API
 import Domain
+import Foundation
 import HTTPTypes
 import Nouns
 import Primitives
@@ -89,6 +90,26 @@ struct DashboardTests {
                     #expect(answer.status == 200, "\(page)\(suffix): \(answer.text.prefix(500))")
                 }
             }
+        }
+    }
+
+    @Test("each page that no noun's declaration makes is one that is tried in a browser", arguments: database)
+    func known(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+                .appendingPathComponent("Clients/console_pages.txt")
+            let listed = try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init)
+            // Neither pages nor made by hand: what others load, what leads elsewhere, and what console_test.py derives from the API's description.
+            let others = ["/admin/assets/", "/admin/api/", "/admin/login", "/admin/callback"]
+            let nouns = NounPages.subjects.flatMap { subject in
+                let verbs = ["rotate", "rotate-secret", "revoke", "promote", "abort", "resolve", "test", "toggle", "edit", "delete"]
+                return ["", "/export.csv", "/new", "/{id}"].map { subject.page + $0 } + verbs.map { "\(subject.page)/{id}/\($0)" }
+            }
+            let pages = h.table.routes.filter { $0.method == .get }.map(\.pattern).filter { pattern in
+                ["/admin", "/portal", "/docs"].contains { pattern == $0 || pattern.hasPrefix($0 + "/") } && !pattern.hasSuffix("/")
+                    && !pattern.hasSuffix("/live") && !nouns.contains(pattern) && !others.contains { pattern.hasPrefix($0) }
+            }
+            #expect(Set(pages) == Set(listed), "Tests/Clients/console_pages.txt lists them, and console_test.py says where they are")
         }
     }
 

@@ -53,6 +53,49 @@ struct PortalTests {
         }
     }
 
+    @Test(
+        "are shown to an operator as the tenant's people see them: marked, unchangeable, and in the tenant's audit trail",
+        arguments: TestDatabases.all)
+    func looking(_ kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            var (tenantsOwn, customers) = try await Self.signedOn(h)
+            let base = "/portal/of/\(customers.tenants[0])"
+            var browser = Browser(h: h)
+            _ = try await browser.signOn(token: try await h.token(.operator))
+            for path in Self.pages where path != "/keys/new" {
+                let page = try await browser.send(.get, base + path)
+                #expect(page.status == 200, "\(path): \(page.text.prefix(3000))")
+                #expect(
+                    page.text.contains("You are looking at the pages of <a href=\"/admin/tenants/\(customers.tenants[0])\">Acme"), "\(path)"
+                )
+                for other in [customers.tenants[1], customers.projects[1], customers.keyIDs[1], "Globex", "budget-1", "limit-1"] {
+                    #expect(!page.text.contains(other), "\(path) shows \(other)")
+                }
+                // Nothing leads to a form, to the operator's own downloads, or out of these pages but by name.
+                for wrong in ["href=\"/portal/", "href=\"/portal\"", "/admin/api/", "/rotate", "/revoke", "/keys/new"] {
+                    #expect(!page.text.replacing("href=\"\(base)", with: "").contains(wrong), "\(path): \(wrong)")
+                }
+            }
+            #expect(try await browser.send(.get, base + "/keys/new").status == 404)
+            #expect(try await browser.submit(base + "/keys/new", ["name": "x"]).status >= 400)
+            #expect(try await browser.send(.get, "/portal/of/ten_aaaaaaaaaaaaaaaa").status == 404)
+            #expect(try await browser.send(.get, "/portal/of/x").status == 404)
+            #expect(try await browser.send(.get, "/admin/tenants/\(customers.tenants[0])").text.contains("href=\"\(base)\""))
+            // The tenant reads of it, and does not learn who it was.
+            let entries = try await h.get(
+                "/admin/api/audit?action=tenant.look", token: try await h.token(.auditor, of: customers.tenants[0]))
+            let found = entries.json["items"]?.arrayValue ?? []
+            #expect(found.count == Self.pages.count - 1 && found.allSatisfy { $0["actor"]?["name"] == "operator" })
+            #expect(found.contains { $0["after"]?["page"] == "/portal/limits" })
+            // Its people have no such pages, not even of their own; and a role sees no more than it does there.
+            #expect(try await tenantsOwn.send(.get, base).status == 403)
+            var viewer = Browser(h: h)
+            _ = try await viewer.signOn(token: try await h.token(.viewer))
+            #expect(try await viewer.send(.get, base).status == 200)
+            #expect(try await viewer.send(.get, base + "/audit").status == 403)
+        }
+    }
+
     @Test("take no other tenant's id, wherever it is put", arguments: TestDatabases.all)
     func hostile(_ kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import subprocess
 import urllib.parse
 
 import pytest
@@ -20,6 +21,7 @@ from console_world import LOOPBACK, ROLES, World, wait_for
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+DOCS = os.path.join(os.path.dirname(__file__), "..", "..", "docs")
 HOSTILE = {
     "markup": "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>'\"&amp;{{chrome.csrf}}{{{csrf}}}",
     "bidi": "paid \u202eD\u2066x\u2069 \u200f\u05d0\u05d1 \u061c",
@@ -135,6 +137,91 @@ def places(world):
     }
 
 
+def nouns(world):
+    """What the console has pages for because it is declared: by its path, the pages of one of them, as the API's description has its routes."""
+    paths = world.lab.admin.get("/openapi.json")["paths"]
+    forms = {}
+    for path, methods in paths.items():
+        name = path.removeprefix("/admin/api/")
+        if "/" not in name and f"{path}/{{id}}" in paths and "get" in methods and "get" in paths[f"{path}/{{id}}"]:
+            one = paths[f"{path}/{{id}}"]
+            verbs = [verb for verb in ("rotate", "rotate-secret", "revoke", "promote", "abort", "resolve", "test", "toggle")
+                     if "post" in paths.get(f"{path}/{{id}}/{verb}", {})]
+            forms[name] = ("post" in methods, ["edit"] * ("patch" in one) + ["delete"] * ("delete" in one) + verbs)
+    assert len(forms) > 20 and "keys" in forms
+    return forms
+
+
+def test_every_page_that_there_is_opens(chromium, world):
+    """Those that are made by hand are in console_pages.txt, which the API's tests hold against the routes; the others follow from the description."""
+    lab, found = world.lab, {}
+    key, record = world.keys["search-prod"]["id"], lab.admin.get("/usage/records?limit=1")["items"][0]["request_id"]
+    inside = {
+        "/admin/endpoints/{id}/test-call": [lab.endpoint_id], "/admin/providers/{id}/test-call": [lab.provider_id],
+        "/admin/requests/{id}": [record], "/portal/keys/{id}/revoke": [key], "/portal/keys/{id}/rotate": [key],
+        "/docs/{name}": ["weir", *(name[:-3] for name in os.listdir(os.path.join(DOCS)) if name.endswith(".md"))],
+        "/docs/images/{name}": os.listdir(os.path.join(DOCS, "images")),
+    }
+    with open(os.path.join(os.path.dirname(__file__), "console_pages.txt")) as file:
+        patterns = file.read().split()
+    for pattern in patterns:
+        values = [world.acme] if "/of/{tenant}" in pattern else inside.get(pattern, [""])
+        found[pattern] = [re.sub(r"\{[a-z]+\}", value, pattern) for value in values]
+    assert set(inside) <= set(found)
+    for name, (can_make, verbs) in nouns(world).items():
+        some = lab.admin.get(f"/{name}?limit=1&sort=created_at")["items"]
+        found[name] = [f"/admin/{name}", f"/admin/{name}?sort=-created_at", f"/admin/{name}/export.csv"] + [f"/admin/{name}/new"] * can_make
+        found[name] += [f"/admin/{name}/{some[0]['id']}{verb}" for verb in ["", *("/" + verb for verb in verbs)]] if some else []
+    with Visitor(chromium, world) as owner, Visitor(chromium, world, "tenant") as tenant:
+        for pattern, paths in found.items():
+            visitor = tenant if pattern.startswith("/portal") and "/of/" not in pattern else owner
+            for path in paths:
+                answer = visitor.context.request.get(path, max_redirects=0)
+                # What is over can be neither rotated nor promoted again: then the form says so.
+                assert answer.status == 200, (path, answer.status, answer.text()[:500])
+                if answer.headers["content-type"].startswith("text/html"):
+                    text = answer.text()
+                    assert "</html>" in text and ("{{" not in text or path.startswith("/docs")), path
+                    assert "default-src 'none'" in answer.headers["content-security-policy"], path
+                    assert path.startswith("/docs") or len(text.encode()) < 100_000, (path, len(text))
+
+
+def test_guides_are_read_and_their_commands_work(chromium, world):
+    with Visitor(chromium, world, role=None) as visitor:
+        page = visitor.go("/docs")
+        page.get_by_role("link", name="The first day").first.click()
+        expect(page.locator("main h1")).to_have_text("The first day")
+        assert page.locator("nav [aria-current=page]").inner_text() == "The first day"
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.locator(".code button").first.click()
+        expect(page.locator(".code button").first).to_have_text("Copied")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.strip() == page.locator(".code code").first.text_content().strip()
+        visitor.go("/docs/console")
+        pictures = page.locator("main img")
+        pictures.last.scroll_into_view_if_needed()
+        page.wait_for_function("[...document.images].at(-1).naturalWidth > 100")
+        for link in page.locator("main a[href^='/docs/']:not(:has(img))").all():
+            target = link.get_attribute("href")
+            assert visitor.context.request.get(target).status == 200, target
+        assert visitor.complaints == []
+        visitor.go("/docs/nothing", 404)
+        # The commands of the API's page, as they are copied: they ask this control plane, and each that only reads is answered.
+        visitor.go("/docs")
+        assert world.base in page.locator("main").inner_text()
+        commands = [text for text in page.locator("details pre").all_text_contents() if " -X " not in text and "/admin/api/" in text]
+        assert len(commands) > 60
+        token = world.tokens["owner"]
+        failed = []
+        for command in commands:
+            # There may be none of a kind of thing.
+            command = re.sub(r"^(\w+)=\$\(.*$", r'\g<0>\n[ "$\1" != null ] || exit 0', command, flags=re.M)
+            done = subprocess.run(["bash", "-c", command], env={**os.environ, "WEIR_TOKEN": token}, capture_output=True, text=True)
+            if done.returncode != 0:
+                failed.append((command, done.stderr[-300:]))
+        assert failed == []
+
+
 def test_nothing_that_axe_finds_in_light_and_dark_on_desktop_and_phone(chromium, world):
     axe, found = Axe(), []
 
@@ -173,7 +260,7 @@ def test_nothing_that_axe_finds_in_light_and_dark_on_desktop_and_phone(chromium,
             assert fits(visitor.page), f"/portal{path} scrolls sideways on a phone"
         assert visitor.complaints == []
     with Visitor(chromium, world, role=None, viewport=PHONE) as visitor:
-        for path in ("/admin/sign-in", "/docs"):
+        for path in ("/admin/sign-in", "/docs", "/docs/production", "/docs/console"):
             look(visitor.go(path), path)
             assert fits(visitor.page), path
     assert found == []
@@ -301,8 +388,7 @@ def test_a_session_that_ended_loses_nothing_silently(chromium, world):
 
 
 def test_hostile_texts_in_every_field_stay_texts(chromium, world):
-    paths = ["tenants", "projects", "keys", "users", "apps", "dids", "bans", "kill-switches", "budgets", "limits", "providers", "credentials",
-             "endpoints", "models", "routes", "prices", "webhooks", "people", "group-roles", "tokens", "enrollment-tokens", "signing-secrets"]
+    paths = [name for name, (can_make, _) in nouns(world).items() if can_make]
     with Visitor(chromium, world) as visitor:
         page, request = visitor.page, visitor.context.request
         pages = [f"/admin/{path}/new" for path in paths] + ["/admin/add-model", "/admin/config/publish"]

@@ -65,7 +65,11 @@ package struct APIRequest: Sendable {
     /// The `{id}` of the path.
     /// - Throws: `DomainError.notFound` when it is not even an identifier of this kind: nothing can be there.
     package func id<Kind: IdentifierKind>(_ noun: String, as kind: ID<Kind>.Type = ID<Kind>.self) throws(DomainError) -> ID<Kind> {
-        let text = parameters["id"] ?? ""
+        try Self.identifier(parameters["id"] ?? "", of: noun)
+    }
+
+    /// - Throws: `DomainError.notFound` for what is no identifier of this kind.
+    package static func identifier<Kind: IdentifierKind>(_ text: String, of noun: String) throws(DomainError) -> ID<Kind> {
         guard let id = try? ID<Kind>.parse(text) else { throw .notFound(kind: noun, id: String(text.prefix(64))) }
         return id
     }

@@ -141,6 +141,15 @@ package struct AuditLog: Sendable {
         return (after ?? before)?["tenant_id"]?.stringValue
     }
 
+    /// That an administrator of the whole deployment looked at a tenant's own pages: written before anything is shown.
+    /// - Parameter page: Which of them, by its path.
+    package func recordLook(_ actor: Actor, at tenantID: TenantID, page: String) async throws {
+        let now = domain.clock.nowMilliseconds()
+        try await domain.database.transaction(as: .all, isolation: .readCommitted) { c in
+            try Self.record(c, actor, "tenant.look", id: tenantID.rawValue, before: nil, after: ["page": .string(page)], at: now)
+        }
+    }
+
     /// An attempt at a change that was refused, so that nothing else was written.
     /// - Parameter resource: What it was aimed at, as a route names it.
     package func recordRefusal(_ actor: Actor, resource: String, _ refusal: JSONValue) async throws {

@@ -46,6 +46,13 @@ package struct Actor: Sendable, Hashable {
         Actor(id: id, name: name, role: role, tokenRole: tokenRole, scope: scope, remoteAddress: remoteAddress, requestID: requestID)
     }
 
+    /// The same administrator, who sees one tenant and no more of it than that tenant's own people of the same role.
+    package func confined(to tenantID: TenantID) -> Actor {
+        Actor(
+            id: id, name: name, role: role, tokenRole: tokenRole, scope: .tenant(tenantID.rawValue), remoteAddress: remoteAddress,
+            requestID: requestID)
+    }
+
     package func may(_ permission: Permission) -> Bool {
         let roles = permission.roles(for: scope)
         return roles.contains(role) && tokenRole.map(roles.contains) ?? true
