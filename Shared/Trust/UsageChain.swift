@@ -1,10 +1,9 @@
-import Crypto
 import Foundation
 import Primitives
 
 /// A SHA-256 digest by value: as it lies in memory, without an allocation.
 package struct Digest256: Hashable, Sendable {
-    private var words: (UInt64, UInt64, UInt64, UInt64)
+    private var words: SHA256Digest.Words
 
     /// Nil unless there are 32 bytes.
     package init?(bytes: some Collection<UInt8>) {
@@ -13,21 +12,14 @@ package struct Digest256: Hashable, Sendable {
         withUnsafeMutableBytes(of: &words) { $0.copyBytes(from: bytes) }
     }
 
-    private init(copying digest: UnsafeRawBufferPointer) {
-        words = (0, 0, 0, 0)
-        withUnsafeMutableBytes(of: &words) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: digest.prefix(32))) }
-    }
+    private init(_ words: SHA256Digest.Words) { self.words = words }
 
     package init?(hex: String) {
         guard hex.utf8.count == 64, let bytes = Hex.decode(hex) else { return nil }
         self.init(bytes: bytes)
     }
 
-    package static func of(_ bytes: UnsafeRawBufferPointer) -> Digest256 {
-        var hash = SHA256()
-        hash.update(bufferPointer: bytes)
-        return hash.finalize().withUnsafeBytes { Digest256(copying: $0) }
-    }
+    package static func of(_ bytes: UnsafeRawBufferPointer) -> Digest256 { Digest256(SHA256Digest.digest(bytes)) }
 
     package static func of(_ bytes: [UInt8]) -> Digest256 { bytes.withUnsafeBytes { of($0) } }
 
@@ -134,8 +126,8 @@ package struct UsageSplitter {
     }
 
     private mutating func take(_ record: UnsafeRawBufferPointer, _ range: Range<Int>, _ isBill: Bool) {
-        if range.isEmpty { return }
-        if isBill { bill.append(contentsOf: record[range]) } else { rest.append(contentsOf: record[range]) }
+        let part = UnsafeRawBufferPointer(rebasing: record[range])
+        if isBill { bill.append(contentsOf: part) } else { rest.append(contentsOf: part) }
     }
 }
 

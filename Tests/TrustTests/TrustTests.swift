@@ -18,6 +18,23 @@ struct TrustTests {
         #expect(String(decoding: encoded, as: UTF8.self) == "DSSEv1 29 http://example.com/HelloWorld 11 hello world")
     }
 
+    /// Against swift-crypto's, over every length around the ends of blocks.
+    @Test func digestsAsFIPSHasIt() {
+        let text = (0..<260).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        for count in 0...text.count {
+            var stream = SHA256Stream()
+            stream.add(text[..<count])
+            #expect(Hex.encode(SHA256Digest.of(text[..<count])) == stream.hex)
+            #expect(Digest256.of(Array(text[..<count])).hex == stream.hex)
+        }
+        // The first example of FIPS 180-4's test vectors, word by word.
+        let words = Array("abc".utf8).withUnsafeBytes { SHA256Digest.words(of: $0) }
+        #expect(words.0 == 0xba78_16bf_8f01_cfea)
+        #expect(words.1 == 0x4141_40de_5dae_2223)
+        #expect(words.2 == 0xb003_61a3_9617_7a9c)
+        #expect(words.3 == 0xb410_ff61_f200_15ad)
+    }
+
     @Test func believesNoKeyUnderAForeignName() {
         let (mine, other) = (SigningKey(), SigningKey())
         #expect(TrustStore([mine.keyID: other.publicKey]).keys.isEmpty)
