@@ -51,8 +51,8 @@ struct UsageChains: Sendable {
     func add(_ records: RecordBuffer, incarnation: String, _ nowMs: Int64, in db: Database) throws {
         try begin(incarnation, in: db)
         try link(incarnation, nowMs, in: db) { take in
-            records.bytes.withUnsafeBytes { bytes in
-                for entry in records.entries { take(UnsafeRawBufferPointer(rebasing: bytes[entry.body..<entry.end])) }
+            try records.bytes.withUnsafeBytes { bytes in
+                for entry in records.entries { try take(UnsafeRawBufferPointer(rebasing: bytes[entry.body..<entry.end])) }
             }
         }
     }
@@ -67,8 +67,8 @@ struct UsageChains: Sendable {
             // Signatures over chains that are no more.
             if batch.hasHeads { try UsageTables.replaceBatch(db, sequence: sequence, records: batch.withoutHeads, count: row.count) }
             try link(incarnation, 0, in: db) { take in
-                row.records.withUnsafeBytes { bytes in
-                    for record in batch.records { take(UnsafeRawBufferPointer(rebasing: bytes[record])) }
+                try row.records.withUnsafeBytes { bytes in
+                    for record in batch.records { try take(UnsafeRawBufferPointer(rebasing: bytes[record])) }
                 }
             }
         }
@@ -79,57 +79,62 @@ struct UsageChains: Sendable {
     func restart(_ incarnation: String, in db: Database) throws { try begin(incarnation, in: db) }
 
     private struct End {
+        let tenant: [UInt8]
         var number: Int64
         var link: Digest256
+
+        func isOf(_ tenant: UnsafeRawBufferPointer) -> Bool {
+            self.tenant.withUnsafeBytes { own in
+                guard own.count == tenant.count, let one = own.baseAddress, let other = tenant.baseAddress else { return false }
+                return memcmp(one, other, own.count) == 0
+            }
+        }
     }
 
     private func link(
-        _ incarnation: String, _ nowMs: Int64, in db: Database, _ records: ((UnsafeRawBufferPointer) -> Void) -> Void
+        _ incarnation: String, _ nowMs: Int64, in db: Database, _ records: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws {
         var splitter = UsageSplitter()
         // By tenant; most records have the tenant of the one before.
-        var digests: [(tenant: [UInt8], records: [UsageDigests])] = []
+        var ends: [End] = []
         var places: [[UInt8]: Int] = [:]
         var latest = 0
-        records { record in
+        try records { record in
             guard let read = splitter.read(record) else { return }
-            let tenant = record[splitter.tenant]
-            if digests.indices.contains(latest), digests[latest].tenant.elementsEqual(tenant) {
-                digests[latest].records.append(read)
-                return
+            let tenant = UnsafeRawBufferPointer(rebasing: record[splitter.tenant])
+            if !ends.indices.contains(latest) || !ends[latest].isOf(tenant) {
+                guard UsageChain.isTenant(tenant) else { return }
+                let id = [UInt8](tenant)
+                if let place = places[id] {
+                    latest = place
+                } else {
+                    latest = ends.count
+                    places[id] = latest
+                    ends.append(try end(id, incarnation, in: db))
+                }
             }
-            guard UsageChain.isTenant(tenant) else { return }
-            let id = [UInt8](tenant)
-            if let place = places[id] {
-                latest = place
-                digests[place].records.append(read)
-            } else {
-                latest = digests.count
-                places[id] = latest
-                digests.append((id, [read]))
-            }
+            ends[latest].link = UsageChain.link(ends[latest].link, read)
+            ends[latest].number += 1
         }
-        for (tenant, records) in digests {
-            let id = String(decoding: tenant, as: UTF8.self)
-            var end = try end(id, incarnation, in: db)
-            for record in records { end.link = UsageChain.link(end.link, record) }
-            end.number += Int64(records.count)
+        for end in ends {
             try db.cachedStatement(
                 sql: """
                     INSERT INTO usage_chains (tenant_id, number, link, unsigned_since, signed_at) VALUES (?, ?, ?, ?, 0)
                     ON CONFLICT (tenant_id) DO UPDATE SET number = excluded.number, link = excluded.link,
                         unsigned_since = coalesce(unsigned_since, excluded.unsigned_since)
                     """
-            ).execute(arguments: [id, end.number, Data(end.link.bytes), nowMs])
+            ).execute(arguments: [String(decoding: end.tenant, as: UTF8.self), end.number, Data(end.link.bytes), nowMs])
         }
     }
 
-    private func end(_ tenantID: String, _ incarnation: String, in db: Database) throws -> End {
+    private func end(_ tenant: [UInt8], _ incarnation: String, in db: Database) throws -> End {
+        let id = String(decoding: tenant, as: UTF8.self)
         let select = try db.cachedStatement(sql: "SELECT number, link FROM usage_chains WHERE tenant_id = ?")
-        if let row = try Row.fetchOne(select, arguments: [tenantID]), let link = Digest256(bytes: row["link"] as Data) {
-            return End(number: row["number"], link: link)
+        if let row = try Row.fetchOne(select, arguments: [id]), let link = Digest256(bytes: row["link"] as Data) {
+            return End(tenant: tenant, number: row["number"], link: link)
         }
-        return End(number: 0, link: UsageChain.genesis(dataPlaneID: signer.dataPlaneID, incarnation: incarnation, tenantID: tenantID))
+        let genesis = UsageChain.genesis(dataPlaneID: signer.dataPlaneID, incarnation: incarnation, tenantID: id)
+        return End(tenant: tenant, number: 0, link: genesis)
     }
 
     // MARK: Signing
