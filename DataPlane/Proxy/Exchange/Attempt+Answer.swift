@@ -42,6 +42,13 @@ extension Attempt {
         init(_ assembler: StreamAssembler?) { self.assembler = assembler }
     }
 
+    /// Apart from the attempt, which few translations are part of: with its room an attempt would not fit malloc's cache.
+    final class TranslatedStream {
+        var translation: StreamTranslation
+
+        init(_ translation: StreamTranslation) { self.translation = translation }
+    }
+
     /// Bytes of an answer that are held until it is known to be one.
     private static let heldBytes: Int64 = 65_536
     /// The most memory that is kept for gathering.
@@ -248,7 +255,7 @@ extension Attempt {
         case .stream:
             // Usage that the caller did not ask for is taken out again; a translation needs all of it.
             let strips = dialect == .openAI && admission.isStreaming && !admission.clientWantsUsage && translation == nil
-            translatedStream = translation?.stream()
+            translatedStream = translation.map { TranslatedStream($0.stream()) }
             meter.beginStream(
                 dialect, strips ? .strip : .observe, loop.hiddenTexts(of: candidate), learnsID: opening.names != nil)
         }
@@ -265,7 +272,7 @@ extension Attempt {
                 meter.relay(bytes) { gathered.append(contentsOf: $0) }
                 if let names = opening.names, !names.hasLearnt, let id = meter.responseID { names.learn(id) }
             } else {
-                meter.relay(bytes) { gathered.append(contentsOf: translatedStream?.consume($0) ?? []) }
+                meter.relay(bytes) { gathered.append(contentsOf: translatedStream?.translation.consume($0) ?? []) }
             }
         } else {
             meter.observe(bytes)
@@ -286,8 +293,8 @@ extension Attempt {
         if translatedStream == nil {
             meter.finish { gathered.append(contentsOf: $0) }
         } else {
-            meter.finish { gathered.append(contentsOf: translatedStream?.consume($0) ?? []) }
-            if !lacksEnd { gathered.append(contentsOf: translatedStream?.finish() ?? []) }
+            meter.finish { gathered.append(contentsOf: translatedStream?.translation.consume($0) ?? []) }
+            if !lacksEnd { gathered.append(contentsOf: translatedStream?.translation.finish() ?? []) }
         }
         handOn()
         finishGuards()

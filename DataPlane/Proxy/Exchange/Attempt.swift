@@ -71,7 +71,7 @@ final class Attempt: @unchecked Sendable {
     /// Turns the answer into the caller's dialect; nil where the provider speaks that.
     let translation: AnswerTranslation?
     /// The same for a stream, from its first bytes on.
-    var translatedStream: StreamTranslation?
+    var translatedStream: TranslatedStream?
 
     /// The words of an error are worth waiting for, but not long.
     private static let errorBodyMicroseconds: Int64 = 2_000_000
@@ -93,9 +93,9 @@ final class Attempt: @unchecked Sendable {
     /// The provider's.
     var dialect: Dialect { candidate.dialect }
     /// Events of a stream that the caller has been sent, or was about to be.
-    var eventsSent: Int64 { translatedStream?.eventsWritten ?? meter.events }
+    var eventsSent: Int64 { translatedStream?.translation.eventsWritten ?? meter.events }
     /// The caller has been told in its stream that nothing follows, by the translation.
-    var hasToldError: Bool { translatedStream?.sawError ?? false }
+    var hasToldError: Bool { translatedStream?.translation.sawError ?? false }
     private var timeouts: CompiledTimeouts { candidate.endpoint.timeouts }
 
     // MARK: The way there

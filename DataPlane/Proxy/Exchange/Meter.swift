@@ -2,7 +2,8 @@ import Formats
 
 /// The seventh stage: reads along while a response passes. Which meter depends on what the provider answered with.
 ///
-/// Each meter has its place here and works in it: as payloads of an enumeration they would be moved out and in for each piece.
+/// A document's meter has its place here and works in it: as an enumeration's payload it would be moved out and in for each piece. A stream's has
+/// one of its own, so that requests which are answered by a document do not carry it: an `Attempt` stays small enough for malloc's cache.
 struct ResponseMeter {
     enum Shape {
         /// It is not known yet.
@@ -15,7 +16,12 @@ struct ResponseMeter {
 
     private(set) var shape = Shape.none
     private var document: BodyUsageMeter?
-    private var stream: StreamUsageMeter?
+    private var stream: StreamMeter?
+
+    private final class StreamMeter {
+        var meter: StreamUsageMeter
+        init(_ meter: StreamUsageMeter) { self.meter = meter }
+    }
 
     /// - Parameter dialect: of the answer.
     mutating func beginDocument(_ dialect: Dialect, isSequence: Bool = false) {
@@ -25,24 +31,24 @@ struct ResponseMeter {
 
     /// - Parameter learnsID: see `responseID`.
     mutating func beginStream(_ dialect: Dialect, _ mode: StreamUsageMeter.Mode, _ hidden: HiddenTexts, learnsID: Bool = false) {
-        stream = StreamUsageMeter(dialect, mode: mode, hidden: hidden, learnsID: learnsID)
+        stream = StreamMeter(StreamUsageMeter(dialect, mode: mode, hidden: hidden, learnsID: learnsID))
         shape = .stream
     }
 
     /// Of a stream of Responses: the provider's id, once an event has said it and if it was asked for.
-    var responseID: [UInt8]? { stream?.responseID }
+    var responseID: [UInt8]? { stream?.meter.responseID }
 
     /// Reads a piece of a stream and hands on what the caller is to see of it: whole events.
-    mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: StreamUsageMeter.Emit) { stream?.relay(bytes, emit: emit) }
+    mutating func relay(_ bytes: UnsafeRawBufferPointer, emit: StreamUsageMeter.Emit) { stream?.meter.relay(bytes, emit: emit) }
 
     /// A part of an event that was too large to be held has gone out.
-    var isInsideSentEvent: Bool { stream?.isInsideSentEvent ?? false }
+    var isInsideSentEvent: Bool { stream?.meter.isInsideSentEvent ?? false }
 
     mutating func observe(_ bytes: UnsafeRawBufferPointer) {
         switch shape {
         case .none: return
         case .document: document?.consume(bytes)
-        case .stream: stream?.observe(bytes)
+        case .stream: stream?.meter.observe(bytes)
         }
     }
 
@@ -51,7 +57,7 @@ struct ResponseMeter {
         switch shape {
         case .none: return
         case .document: document?.finish()
-        case .stream: stream?.finish(emit: emit)
+        case .stream: stream?.meter.finish(emit: emit)
         }
     }
 
@@ -59,7 +65,7 @@ struct ResponseMeter {
         switch shape {
         case .none: .absent
         case .document: document?.reading ?? .absent
-        case .stream: stream?.reading ?? .absent
+        case .stream: stream?.meter.reading ?? .absent
         }
     }
 
@@ -68,7 +74,7 @@ struct ResponseMeter {
         switch shape {
         case .none: 0
         case .document: document?.contentBytes ?? 0
-        case .stream: stream?.contentBytes ?? 0
+        case .stream: stream?.meter.contentBytes ?? 0
         }
     }
 
@@ -76,26 +82,26 @@ struct ResponseMeter {
     var elements: Int64 { document?.elements ?? 0 }
 
     /// Of a stream: in how many pieces that text came.
-    var contentPieces: Int64 { stream?.contentEvents ?? 0 }
+    var contentPieces: Int64 { stream?.meter.contentEvents ?? 0 }
 
     /// A stream that has not said that its answer is whole.
-    var lacksEnd: Bool { stream?.lacksEnd ?? false }
+    var lacksEnd: Bool { stream?.meter.lacksEnd ?? false }
 
     /// A stream in which nothing looks like an end.
-    var isCutShort: Bool { stream?.isCutShort ?? false }
+    var isCutShort: Bool { stream?.meter.isCutShort ?? false }
 
     /// Events of a stream.
-    var events: Int64 { stream?.events ?? 0 }
+    var events: Int64 { stream?.meter.events ?? 0 }
 
     /// The stream said `[DONE]`: nothing that matters follows.
-    var sawDone: Bool { stream?.sawDone ?? false }
+    var sawDone: Bool { stream?.meter.sawDone ?? false }
 
     /// An error inside a response of status 200.
     var sawError: Bool {
         switch shape {
         case .none: false
         case .document: document?.sawError ?? false
-        case .stream: stream?.sawError ?? false
+        case .stream: stream?.meter.sawError ?? false
         }
     }
 
@@ -104,7 +110,7 @@ struct ResponseMeter {
         switch shape {
         case .none: false
         case .document: document?.hasEnded ?? false
-        case .stream: stream?.isTelling ?? false
+        case .stream: stream?.meter.isTelling ?? false
         }
     }
 
@@ -113,7 +119,7 @@ struct ResponseMeter {
         switch shape {
         case .none: true
         case .document: document?.totalBytes ?? 0 == 0
-        case .stream: stream?.events ?? 0 == 0
+        case .stream: stream?.meter.events ?? 0 == 0
         }
     }
 }
