@@ -25,6 +25,9 @@ struct ProxyCommand: AsyncParsableCommand {
         defaultSubcommand: Serve.self)
 
     @MainActor static func main() async {
+        #if !DEBUG
+            ExclusivityChecks.turnOff()
+        #endif
         // For every thread but the event loops, which take it back: folding, shipping and snapshots make no request wait.
         TimeSlice.long.request()
         await main(nil)
