@@ -286,8 +286,13 @@ package struct BodyUsageMeter: Sendable {
     @inline(never)
     private mutating func takeTier(_ base: UnsafeRawPointer, _ start: Int, _ end: Int) {
         guard stringBytes <= Self.longestName else { return }
-        stringHead.append(contentsOf: UnsafeRawBufferPointer(start: base + start, count: end &- start))
-        serviceTier = stringHead.withUnsafeBytes { ServiceTier(stated: $0) }
+        let rest = UnsafeRawBufferPointer(start: base + start, count: end &- start)
+        if stringHead.isEmpty {
+            serviceTier = ServiceTier(stated: rest)
+        } else {
+            stringHead.append(contentsOf: rest)
+            serviceTier = stringHead.withUnsafeBytes { ServiceTier(stated: $0) }
+        }
     }
 
     /// The type of an item in a response's output.

@@ -66,6 +66,8 @@ final class LoopContext: @unchecked Sendable {
 
     /// By the endpoint; emptied when another snapshot comes into force.
     private var places: [ObjectIdentifier: Place] = [:]
+    /// Of the request before: most have the same endpoint.
+    private var latestPlace: Place?
     /// Credentials that a provider has sent back.
     private var leaked: Set<String> = []
     private var pools: [PoolKey: UpstreamPool] = [:]
@@ -136,7 +138,7 @@ final class LoopContext: @unchecked Sendable {
         let before = self.snapshot
         attempts.keep(versions: Set(snapshot.configs.keys))
         self.snapshot = snapshot
-        places.removeAll()
+        forgetPlaces()
         if index == 0 { warnOfLookups(snapshot, since: before) }
         if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
         // Going on removes from the list: walk a copy.
@@ -255,6 +257,18 @@ final class LoopContext: @unchecked Sendable {
     }
 
     private func place(of endpoint: CompiledEndpoint) -> Place {
+        if let latestPlace, latestPlace.endpoint === endpoint { return latestPlace }
+        let place = knownPlace(of: endpoint)
+        latestPlace = place
+        return place
+    }
+
+    private func forgetPlaces() {
+        places.removeAll()
+        latestPlace = nil
+    }
+
+    private func knownPlace(of endpoint: CompiledEndpoint) -> Place {
         if let place = places[ObjectIdentifier(endpoint)] { return place }
         let pool = pools[endpoint.pool] ?? UpstreamPool(endpoint: endpoint, loop: self)
         pools[endpoint.pool] = pool
@@ -438,7 +452,7 @@ final class LoopContext: @unchecked Sendable {
         for front in http2Fronts.items { front.close() }
         // Pools and this context hold each other.
         pools.removeAll()
-        places.removeAll()
+        forgetPlaces()
     }
 
     /// One pass over all connections ten times a second is cheaper than a timer for each deadline of each request.
