@@ -17,6 +17,7 @@ import sys
 import time
 import zlib
 
+import benchhttp2
 from weirlab import LOOPBACK, Lab, LabError, free_port, http, progress, wait_for
 from weirload import chat
 from weirsigned import Ed25519, Requests, base58, write
@@ -677,7 +678,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keys", type=int, default=1_000_000, help="in the large directory")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=["plain", "streams", "rate", "translations", "proofs", "limits", "keys", "memory"], help="one group of figures")
+    parser.add_argument("--only", choices=["plain", "streams", "rate", "translations", "proofs", "limits", "http2", "keys", "memory"], help="one group of figures")
     parser.add_argument("--against", metavar="REVISION", help="this revision beside another one, which is built first, and nothing else")
     options = parser.parse_args()
     options.against_programs, options.against_drills = os.environ.get("WEIR_AGAINST_BIN"), os.environ.get("WEIR_AGAINST_DRILLS")
@@ -703,7 +704,10 @@ def main():
             rows += bench.rows
     if wants("limits"):
         rows += all_limits(options)
-    if options.only not in ("memory", "keys", "proofs", "limits"):
+    if wants("http2"):
+        rows += benchhttp2.figures(options, lambda lab: Bench(lab, options), Meter, [
+            ("non-streaming", PLAIN, False), ("64-chunk streams", STREAM, True), ("64 chunks in one piece", STREAM_WHOLE, True)])
+    if options.only not in ("memory", "keys", "proofs", "limits", "http2"):
         with Lab("bench") as lab:
             lab.up(models=[PLAIN, STREAM, STREAM_WHOLE], simulator=["--ledger", "off"], data_plane=["--loops", "2", "--log-level", "warning"])
             bench = Bench(lab, options)
