@@ -34,6 +34,7 @@ package struct EndpointContent: Noun {
     package var healthCheck = HealthCheck()
     package var http1Only = false
     package var keepsResponses = false
+    package var http2PriorKnowledge = false
 
     package init() {}
 
@@ -59,6 +60,10 @@ package struct EndpointContent: Noun {
         ).reading(zero: "none"),
         Field(object: "health_check", \.healthCheck, "Checks of its state by each data plane, off by default."),
         Field("http1_only", \.http1Only, "Whether it is sent HTTP/1.1 even where it offers HTTP/2 (https only).", or: false),
+        Field(
+            "http2_prior_knowledge", \.http2PriorKnowledge,
+            "Whether it is spoken to in HTTP/2 without TLS (http only; https agrees on it by itself). Its health checks stay HTTP/1.1.",
+            or: false),
         Field(
             "keeps_responses", \.keepsResponses,
             "Whether its account keeps responses, for `previous_response_id` and `GET /v1/responses/{id}`: each tenant reaches its own.",

@@ -127,6 +127,7 @@ extension EndpointContent: DraftNoun {
         message.maxConcurrent = UInt32(clamping: item.content.maxConcurrent)
         message.http1Only = item.content.http1Only
         message.keepsResponses = item.content.keepsResponses
+        message.http2PriorKnowledge = item.content.http2PriorKnowledge
     }
 
     init(_ message: Weir_V1_Endpoint) {
@@ -145,6 +146,7 @@ extension EndpointContent: DraftNoun {
         maxConcurrent = Int64(message.maxConcurrent)
         http1Only = message.http1Only
         keepsResponses = message.keepsResponses
+        http2PriorKnowledge = message.http2PriorKnowledge
     }
 }
 

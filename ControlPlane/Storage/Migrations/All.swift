@@ -67,6 +67,7 @@ package enum Migrations {
         .unitPrices,
         .http1Only,
         .keepsResponses,
+        .http2PriorKnowledge,
         .ledgerLists,
         .usageHourly,
     ]

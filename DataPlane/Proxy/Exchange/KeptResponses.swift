@@ -84,7 +84,8 @@ extension Exchange {
             let (model, target) = config.keeper(of: place, for: caller)
         else { throw .responseNotFound(call.name) }
         let endpoint = target.endpoint
-        let credential = endpoint.credentialIDs.first { place.isOf(credentialID: $0) }.flatMap { asked.snapshot.credentials[$0] }
+        let credential = endpoint.credentialIDs.first { place.isOf(credentialID: $0) && caller.scopes?.allows(credential: $0) ?? true }
+            .flatMap { asked.snapshot.credentials[$0] }
         let line = credential?.headerLine(at: endpoint)
         guard line != nil || endpoint.authScheme == .none else { throw .responseNotFound(call.name) }
         call.found(place, at: endpoint)

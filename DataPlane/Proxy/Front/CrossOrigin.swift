@@ -55,7 +55,7 @@ struct CrossOrigin {
     /// - Parameters:
     ///   - fields: what the page wants to send. All are allowed: the ones that mean nothing here go no further anyway.
     private func preflightLines(fields: UnsafeRawBufferPointer?) -> [UInt8] {
-        var out = Array("access-control-allow-methods: GET, HEAD, POST\r\naccess-control-max-age: 600\r\n".utf8)
+        var out = Array("access-control-allow-methods: GET, HEAD, POST, DELETE\r\naccess-control-max-age: 600\r\n".utf8)
         if let fields, !fields.isEmpty, fields.count <= 4096 {
             out.append(contentsOf: "access-control-allow-headers: ".utf8)
             out.append(contentsOf: fields)

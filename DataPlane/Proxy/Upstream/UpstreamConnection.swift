@@ -164,9 +164,9 @@ final class UpstreamConnection: ByteStreamUser, ListedConnection {
     }
 
     /// What it is to carry goes on a stream of HTTP/2 instead.
-    /// - Returns: what was connected; nil where TLS has not agreed on HTTP/2.
+    /// - Returns: what was connected; nil where HTTP/2 was neither agreed on by TLS nor known before.
     func handOver() -> (any ByteStream)? {
-        guard let stream, stream.applicationProtocol == HTTP2Channel.protocolName else { return nil }
+        guard let stream, pool.assumesHTTP2 || stream.applicationProtocol == HTTP2Channel.protocolName else { return nil }
         self.stream = nil
         loop.remove(self)
         return stream

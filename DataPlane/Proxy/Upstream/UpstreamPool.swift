@@ -16,7 +16,9 @@ final class UpstreamPool {
     /// Connections that speak HTTP/2: requests share them.
     private var sessions: [HTTP2Session] = []
     /// The provider spoke HTTP/2 when it was last connected to.
-    private var expectsHTTP2 = false
+    private var expectsHTTP2: Bool
+    /// That needs no agreement: the endpoint says so.
+    let assumesHTTP2: Bool
     /// Attempts that wait for such a connection that is being opened; nil: none is.
     private var joining: [Attempt]?
     /// As many as any provider lets in at first (RFC 9113 §6.5.2).
@@ -26,6 +28,8 @@ final class UpstreamPool {
         let key = endpoint.pool
         origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM, offersHTTP2: key.offersHTTP2)
         self.loop = loop
+        assumesHTTP2 = key.assumesHTTP2
+        expectsHTTP2 = key.assumesHTTP2
         line = FairLine(maximum: loop.settings.maxWaiting)
         keepAlive = KeepAliveWindow(
             assumed: Int64(loop.settings.providerKeepAlive) &* 1000, margin: Int64(loop.settings.providerKeepAliveMargin) &* 1000)

@@ -443,58 +443,90 @@ package nonisolated struct Weir_V1_Provider: Sendable {
   fileprivate var _timeouts: Weir_V1_Timeouts? = nil
 }
 
-package nonisolated struct Weir_V1_Endpoint: Sendable {
+package nonisolated struct Weir_V1_Endpoint: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var id: String = String()
+  package var id: String {
+    get {_storage._id}
+    set {_uniqueStorage()._id = newValue}
+  }
 
-  package var name: String = String()
+  package var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
-  package var providerID: String = String()
+  package var providerID: String {
+    get {_storage._providerID}
+    set {_uniqueStorage()._providerID = newValue}
+  }
 
   /// empty: the provider's
-  package var baseURL: String = String()
+  package var baseURL: String {
+    get {_storage._baseURL}
+    set {_uniqueStorage()._baseURL = newValue}
+  }
 
-  package var credentialIds: [String] = []
+  package var credentialIds: [String] {
+    get {_storage._credentialIds}
+    set {_uniqueStorage()._credentialIds = newValue}
+  }
 
-  package var disabled: Bool = false
+  package var disabled: Bool {
+    get {_storage._disabled}
+    set {_uniqueStorage()._disabled = newValue}
+  }
 
   /// over the provider's
   package var timeouts: Weir_V1_Timeouts {
-    get {_timeouts ?? Weir_V1_Timeouts()}
-    set {_timeouts = newValue}
+    get {_storage._timeouts ?? Weir_V1_Timeouts()}
+    set {_uniqueStorage()._timeouts = newValue}
   }
   /// Returns true if `timeouts` has been explicitly set.
-  package var hasTimeouts: Bool {self._timeouts != nil}
+  package var hasTimeouts: Bool {_storage._timeouts != nil}
   /// Clears the value of `timeouts`. Subsequent reads from it will return its default value.
-  package mutating func clearTimeouts() {self._timeouts = nil}
+  package mutating func clearTimeouts() {_uniqueStorage()._timeouts = nil}
 
   /// requests that a data plane has there at one time; 0: no bound
-  package var maxConcurrent: UInt32 = 0
+  package var maxConcurrent: UInt32 {
+    get {_storage._maxConcurrent}
+    set {_uniqueStorage()._maxConcurrent = newValue}
+  }
 
   package var healthCheck: Weir_V1_HealthCheck {
-    get {_healthCheck ?? Weir_V1_HealthCheck()}
-    set {_healthCheck = newValue}
+    get {_storage._healthCheck ?? Weir_V1_HealthCheck()}
+    set {_uniqueStorage()._healthCheck = newValue}
   }
   /// Returns true if `healthCheck` has been explicitly set.
-  package var hasHealthCheck: Bool {self._healthCheck != nil}
+  package var hasHealthCheck: Bool {_storage._healthCheck != nil}
   /// Clears the value of `healthCheck`. Subsequent reads from it will return its default value.
-  package mutating func clearHealthCheck() {self._healthCheck = nil}
+  package mutating func clearHealthCheck() {_uniqueStorage()._healthCheck = nil}
 
   /// HTTP/2 is not offered when TLS is set up
-  package var http1Only: Bool = false
+  package var http1Only: Bool {
+    get {_storage._http1Only}
+    set {_uniqueStorage()._http1Only = newValue}
+  }
+
+  /// in the clear it is spoken to in HTTP/2 from the first byte (RFC 9113 §3.3)
+  package var http2PriorKnowledge: Bool {
+    get {_storage._http2PriorKnowledge}
+    set {_uniqueStorage()._http2PriorKnowledge = newValue}
+  }
 
   /// its account keeps responses, and what is asked there by Responses may go on from them
-  package var keepsResponses: Bool = false
+  package var keepsResponses: Bool {
+    get {_storage._keepsResponses}
+    set {_uniqueStorage()._keepsResponses = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _timeouts: Weir_V1_Timeouts? = nil
-  fileprivate var _healthCheck: Weir_V1_HealthCheck? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct Weir_V1_HealthCheck: Sendable {
@@ -2014,83 +2046,146 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0\u{4}#keeps_responses\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0\u{4}#keeps_responses\0\u{3}http2_prior_knowledge\0")
+
+  fileprivate class _StorageClass {
+    var _id: String = String()
+    var _name: String = String()
+    var _providerID: String = String()
+    var _baseURL: String = String()
+    var _credentialIds: [String] = []
+    var _disabled: Bool = false
+    var _timeouts: Weir_V1_Timeouts? = nil
+    var _maxConcurrent: UInt32 = 0
+    var _healthCheck: Weir_V1_HealthCheck? = nil
+    var _http1Only: Bool = false
+    var _http2PriorKnowledge: Bool = false
+    var _keepsResponses: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _id = source._id
+      _name = source._name
+      _providerID = source._providerID
+      _baseURL = source._baseURL
+      _credentialIds = source._credentialIds
+      _disabled = source._disabled
+      _timeouts = source._timeouts
+      _maxConcurrent = source._maxConcurrent
+      _healthCheck = source._healthCheck
+      _http1Only = source._http1Only
+      _http2PriorKnowledge = source._http2PriorKnowledge
+      _keepsResponses = source._keepsResponses
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.providerID) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.baseURL) }()
-      case 5: try { try decoder.decodeRepeatedStringField(value: &self.credentialIds) }()
-      case 6: try { try decoder.decodeSingularBoolField(value: &self.disabled) }()
-      case 7: try { try decoder.decodeSingularMessageField(value: &self._timeouts) }()
-      case 40: try { try decoder.decodeSingularUInt32Field(value: &self.maxConcurrent) }()
-      case 70: try { try decoder.decodeSingularMessageField(value: &self._healthCheck) }()
-      case 90: try { try decoder.decodeSingularBoolField(value: &self.http1Only) }()
-      case 125: try { try decoder.decodeSingularBoolField(value: &self.keepsResponses) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._id) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._providerID) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._baseURL) }()
+        case 5: try { try decoder.decodeRepeatedStringField(value: &_storage._credentialIds) }()
+        case 6: try { try decoder.decodeSingularBoolField(value: &_storage._disabled) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._timeouts) }()
+        case 40: try { try decoder.decodeSingularUInt32Field(value: &_storage._maxConcurrent) }()
+        case 70: try { try decoder.decodeSingularMessageField(value: &_storage._healthCheck) }()
+        case 90: try { try decoder.decodeSingularBoolField(value: &_storage._http1Only) }()
+        case 125: try { try decoder.decodeSingularBoolField(value: &_storage._keepsResponses) }()
+        case 126: try { try decoder.decodeSingularBoolField(value: &_storage._http2PriorKnowledge) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.id.isEmpty {
-      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
-    }
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
-    }
-    if !self.providerID.isEmpty {
-      try visitor.visitSingularStringField(value: self.providerID, fieldNumber: 3)
-    }
-    if !self.baseURL.isEmpty {
-      try visitor.visitSingularStringField(value: self.baseURL, fieldNumber: 4)
-    }
-    if !self.credentialIds.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.credentialIds, fieldNumber: 5)
-    }
-    if self.disabled != false {
-      try visitor.visitSingularBoolField(value: self.disabled, fieldNumber: 6)
-    }
-    try { if let v = self._timeouts {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    } }()
-    if self.maxConcurrent != 0 {
-      try visitor.visitSingularUInt32Field(value: self.maxConcurrent, fieldNumber: 40)
-    }
-    try { if let v = self._healthCheck {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
-    } }()
-    if self.http1Only != false {
-      try visitor.visitSingularBoolField(value: self.http1Only, fieldNumber: 90)
-    }
-    if self.keepsResponses != false {
-      try visitor.visitSingularBoolField(value: self.keepsResponses, fieldNumber: 125)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._id.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._id, fieldNumber: 1)
+      }
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 2)
+      }
+      if !_storage._providerID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._providerID, fieldNumber: 3)
+      }
+      if !_storage._baseURL.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._baseURL, fieldNumber: 4)
+      }
+      if !_storage._credentialIds.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._credentialIds, fieldNumber: 5)
+      }
+      if _storage._disabled != false {
+        try visitor.visitSingularBoolField(value: _storage._disabled, fieldNumber: 6)
+      }
+      try { if let v = _storage._timeouts {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      if _storage._maxConcurrent != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._maxConcurrent, fieldNumber: 40)
+      }
+      try { if let v = _storage._healthCheck {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 70)
+      } }()
+      if _storage._http1Only != false {
+        try visitor.visitSingularBoolField(value: _storage._http1Only, fieldNumber: 90)
+      }
+      if _storage._keepsResponses != false {
+        try visitor.visitSingularBoolField(value: _storage._keepsResponses, fieldNumber: 125)
+      }
+      if _storage._http2PriorKnowledge != false {
+        try visitor.visitSingularBoolField(value: _storage._http2PriorKnowledge, fieldNumber: 126)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Weir_V1_Endpoint, rhs: Weir_V1_Endpoint) -> Bool {
-    if lhs.id != rhs.id {return false}
-    if lhs.name != rhs.name {return false}
-    if lhs.providerID != rhs.providerID {return false}
-    if lhs.baseURL != rhs.baseURL {return false}
-    if lhs.credentialIds != rhs.credentialIds {return false}
-    if lhs.disabled != rhs.disabled {return false}
-    if lhs._timeouts != rhs._timeouts {return false}
-    if lhs.maxConcurrent != rhs.maxConcurrent {return false}
-    if lhs._healthCheck != rhs._healthCheck {return false}
-    if lhs.http1Only != rhs.http1Only {return false}
-    if lhs.keepsResponses != rhs.keepsResponses {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._id != rhs_storage._id {return false}
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._providerID != rhs_storage._providerID {return false}
+        if _storage._baseURL != rhs_storage._baseURL {return false}
+        if _storage._credentialIds != rhs_storage._credentialIds {return false}
+        if _storage._disabled != rhs_storage._disabled {return false}
+        if _storage._timeouts != rhs_storage._timeouts {return false}
+        if _storage._maxConcurrent != rhs_storage._maxConcurrent {return false}
+        if _storage._healthCheck != rhs_storage._healthCheck {return false}
+        if _storage._http1Only != rhs_storage._http1Only {return false}
+        if _storage._http2PriorKnowledge != rhs_storage._http2PriorKnowledge {return false}
+        if _storage._keepsResponses != rhs_storage._keepsResponses {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -68,13 +68,13 @@ final class FrameProvider: Sendable {
     }
 
     /// - Parameters:
-    ///   - protocols: for ALPN.
+    ///   - authority: nil: without TLS.
     ///   - answer: to the request of that number, from 0. No steps: none.
     static func start(
-        _ authority: TestAuthority, maxStreams: Int = 100, _ answer: @escaping @Sendable (Int, Request) -> [Step]
+        _ authority: TestAuthority?, maxStreams: Int = 100, _ answer: @escaping @Sendable (Int, Request) -> [Step]
     ) async throws -> FrameProvider {
         let seen = Seen()
-        let tls = try authority.server(protocols: ["h2"])
+        let tls = try authority?.server(protocols: ["h2"])
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 let number = seen.state.withLock { state in
@@ -84,8 +84,9 @@ final class FrameProvider: Sendable {
                 return channel.eventLoop.makeCompletedFuture {
                     var connection = NIOHTTP2Handler.ConnectionConfiguration()
                     connection.initialSettings = [HTTP2Setting(parameter: .maxConcurrentStreams, value: maxStreams)]
+                    if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                     try channel.pipeline.syncOperations.addHandlers([
-                        NIOSSLServerHandler(context: tls), NIOHTTP2Handler(mode: .server, connectionConfiguration: connection),
+                        NIOHTTP2Handler(mode: .server, connectionConfiguration: connection),
                         Handler(seen, number, answer),
                     ])
                 }

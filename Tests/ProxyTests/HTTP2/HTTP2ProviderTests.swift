@@ -47,6 +47,25 @@ struct HTTP2ProviderTests {
         await provider.stop()
     }
 
+    @Test func areAskedWithoutTLSWhereTheEndpointSaysSo() async throws {
+        let provider = try await FrameProvider.start(nil) { _, request in
+            request.body.contains(#""stream":true"#) ? FrameProvider.events([Self.chunk, Self.usage, "[DONE]"]) : FrameProvider.good
+        }
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: ["http://127.0.0.1:\(provider.port)/v1"]) { _ in
+        } adjustConfig: {
+            $0.endpoints[0].http2PriorKnowledge = true
+        }
+        // Beside each other from the first on: nothing has to be agreed on.
+        try await withThrowingTaskGroup { group in
+            for number in 0..<12 { group.addTask { try await proxy.chat("m", stream: number % 2 == 0) } }
+            for try await answer in group { #expect(answer.status == 200, "\(answer.text)") }
+        }
+        #expect(provider.connectionCount == 1 && provider.requests.count == 12)
+        #expect(provider.requests.allSatisfy { $0.fields[":scheme"] == "http" && $0.fields[":authority"] == "127.0.0.1:\(provider.port)" })
+        #expect(try await proxy.finish().allSatisfy { $0.status == .completed && $0.inputTokens == 5 && $0.attempts == 1 })
+        await provider.stop()
+    }
+
     @Test func areAskedInHTTP1WhereTheEndpointSaysSo() async throws {
         let authority = try TestAuthority()
         let http2 = try await FrameProvider.start(authority) { _, _ in FrameProvider.good }

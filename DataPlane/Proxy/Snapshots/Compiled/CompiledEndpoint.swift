@@ -70,7 +70,8 @@ package final class CompiledEndpoint: Sendable {
                 path: endpoint.healthCheck.path)
         pool = PoolKey(
             isTLS: isTLS, host: host, port: port, trust: caPEM.isEmpty ? [] : SHA256Digest.of(Array(caPEM.utf8)),
-            offersHTTP2: isTLS && !endpoint.http1Only, connectMilliseconds: timeouts.connectMilliseconds)
+            offersHTTP2: isTLS && !endpoint.http1Only, assumesHTTP2: !isTLS && endpoint.http2PriorKnowledge,
+            connectMilliseconds: timeouts.connectMilliseconds)
     }
 
     /// Azure's API with a version in its query: the model is a part of the path there.
@@ -110,6 +111,8 @@ package struct PoolKey: Hashable, Sendable {
     package let trust: [UInt8]
     /// HTTP/2 is spoken where the provider speaks it.
     package let offersHTTP2: Bool
+    /// Without TLS HTTP/2 is spoken from the first byte (RFC 9113 §3.3).
+    package let assumesHTTP2: Bool
     package let connectMilliseconds: Int64
 }
 

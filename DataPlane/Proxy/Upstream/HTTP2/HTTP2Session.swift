@@ -29,7 +29,10 @@ final class HTTP2Session: HTTP2User, ByteStreamUser, ListedConnection {
     private static let lastID = HTTP2StreamID(1 << 30)
 
     /// - Parameter stream: on which HTTP/2 was agreed.
+    let scheme: String
+
     init(_ pool: UpstreamPool, _ stream: any ByteStream) {
+        scheme = pool.isTLS ? "https" : "http"
         self.pool = pool
         loop = pool.loop
         heardAt = loop.nowMicroseconds

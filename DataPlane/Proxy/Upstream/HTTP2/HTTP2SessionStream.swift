@@ -90,7 +90,7 @@ final class HTTP2SessionStream: ByteStream {
             }
         }
         var headers: HPACKHeaders = [
-            ":method": String(line.first ?? "POST"), ":scheme": "https", ":authority": authority, ":path": target,
+            ":method": String(line.first ?? "POST"), ":scheme": session.scheme, ":authority": authority, ":path": target,
         ]
         headers.add(contentsOf: fields)
         unwritten = length
