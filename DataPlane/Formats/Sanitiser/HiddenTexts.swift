@@ -25,13 +25,6 @@ package struct HiddenTexts: Sendable, Equatable {
         self.texts = texts
     }
 
-    private init(_ texts: [Text]) { self.texts = texts }
-
-    /// With names that are shown by others.
-    package func showing(_ names: [(hidden: [UInt8], shown: String)]) -> HiddenTexts {
-        HiddenTexts(texts + names.filter { !$0.hidden.isEmpty }.map { Text(bytes: $0.hidden, replacement: $0.shown, isWholeWord: true) })
-    }
-
     /// The text with each of them replaced.
     func hide(in text: String) -> String {
         guard !texts.isEmpty else { return text }

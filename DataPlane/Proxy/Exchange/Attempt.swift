@@ -250,8 +250,7 @@ final class Attempt: @unchecked Sendable {
     }
 
     func endRefused(_ rest: Rest = .done) {
-        let known = loop.hiddenTexts(of: candidate)
-        let hidden = admission.files.map { known.showing($0.names) } ?? known
+        let hidden = loop.hiddenTexts(of: candidate)
         let error = opening.bytes.withUnsafeBytes {
             ProviderError.read(status: providerStatus, body: $0, hiding: hidden, addedUsageRequest: candidate.asksForUsage)
         }

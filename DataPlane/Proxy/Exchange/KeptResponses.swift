@@ -103,6 +103,9 @@ extension Exchange {
         if admission.capability == .forward { return outcome.forwardedRejection }
         if let rejection = admission.fileRejection(outcome) { return rejection }
         var rejection = admission.kept.map { outcome.rejection(of: $0) } ?? outcome.rejection
+        for file in admission.files?.names ?? [] {
+            rejection.message = rejection.message.replacing(String(decoding: file.hidden, as: UTF8.self), with: file.shown)
+        }
         if let place = admission.kept?.place ?? admission.previous, let names = admission.snapshot.credentials.resourceIDs,
             let name = names.name(of: place, .response, tenant: admission.caller.tenant.idBytes)
         {
