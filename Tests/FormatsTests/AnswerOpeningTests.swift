@@ -94,6 +94,16 @@ struct AnswerOpeningTests {
         verdict(text: begin + #""queued","error":null}"#, expected: .answer(.json))
     }
 
+    @Test("a choice that ended for an error is an error, whatever else is there")
+    func failedChoice() {
+        let choice = #"{"id":"x","object":"chat.completion","choices":[{"message":{"content":""},"finish_reason":"#
+        verdict(
+            text: choice + #""error","error":{"code":503,"message":"Overloaded"}}],"usage":{"prompt_tokens":1}}"#,
+            expected: Self.failed(503, .fault, "Overloaded", code: "503"))
+        verdict(text: choice + #""stop","error":{"code":503}}]}"#, expected: .answer(.json))
+        verdict(text: choice + #""error","error":null}]}"#, expected: .answer(.json))
+    }
+
     @Test("is one when it is as small as answers are", arguments: [#"{"input_tokens":5}"#, #"{"text":""}"#, #"{"results":[]}"#])
     func smallAnswer(text: String) { verdict(text: text, expected: .answer(.json)) }
 

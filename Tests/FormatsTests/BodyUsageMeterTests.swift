@@ -106,10 +106,11 @@ struct BodyUsageMeterTests {
             (#"[{}]"#, true), (#""no""#, true), ("true", true), (#"{"message":""}"#, true),
         ])
     func errors(value: String, expected: Bool) {
-        let bytes = Array(#"{"a":{"error":{"b":1}},"error":\#(value),"choices":[{"error":"x"}]}"#.utf8)
+        let bytes = Array(#"{"a":{"error":{"b":1}},"error":\#(value),"choices":[{"message":{"error":"x"}}]}"#.utf8)
         for pieces in [[bytes]] + (0..<bytes.count).map({ split(bytes, at: [$0]) }) {
             #expect(Self.meter(pieces).sawError == expected)
         }
+        #expect(Self.meter([Array(#"{"choices":[{"error":\#(value)}]}"#.utf8)]).sawError == expected)
     }
 
     @Test("says whether the whole of it came", arguments: [("{}", true), (#"{"a":[1]} "#, true), (#"{"a":["#, false), ("x", false)])

@@ -106,12 +106,14 @@ package enum AnswerOpening: Sendable, Equatable {
         var cursor = JSONCursor(base: base, from: ByteOrderMark.length(base, 0, bytes.count), limit: bytes.count, maxDepth: 128)
         cursor.skipWhitespace()
         var strongest: Sign?
+        // Where the error stands.
+        var failed: Range<Int>?
         do throws(JSONViolation) {
             if cursor.current == 0x5B {
                 strongest = .perhapsError
                 try cursor.skipValue()
             } else {
-                strongest = try readSigns(&cursor)
+                strongest = try readSigns(&cursor, &failed)
             }
         } catch {
             // A part of a document looks like a malformed one whose fault is at its end.
@@ -122,7 +124,7 @@ package enum AnswerOpening: Sendable, Equatable {
         case .answer: return .answer(.json)
         // `{}`, `[]`, `{"code":1001,"msg":"…"}`: nothing that any answer has.
         case nil: return .unreadable
-        case .error: return .error(.inAnswer(UnsafeRawBufferPointer(rebasing: bytes[..<cursor.at]), hiding: hidden))
+        case .error: return .error(.inAnswer(UnsafeRawBufferPointer(rebasing: bytes[failed ?? 0..<cursor.at]), hiding: hidden))
         case .perhapsError:
             let whole = UnsafeRawBufferPointer(rebasing: bytes[..<cursor.at])
             return ErrorBody(whole)?.message == nil ? .unreadable : .error(.inAnswer(whole, hiding: hidden))
@@ -130,7 +132,8 @@ package enum AnswerOpening: Sendable, Equatable {
     }
 
     /// Reads the object's members until one of them shows that this is an answer, or to the object's end.
-    private static func readSigns(_ cursor: inout JSONCursor) throws(JSONViolation) -> Sign? {
+    /// - Parameter failed: the element of `choices` that failed, where one did.
+    private static func readSigns(_ cursor: inout JSONCursor, _ failed: inout Range<Int>?) throws(JSONViolation) -> Sign? {
         var strongest: Sign?
         try cursor.expect(0x7B)
         cursor.skipWhitespace()
@@ -147,6 +150,10 @@ package enum AnswerOpening: Sendable, Equatable {
             cursor.skipWhitespace()
             let value = cursor.at
             let name = Sign.Name(cursor.base, start, end &- start)
+            if cursor.current == 0x5B, ByteScan.equals(cursor.base, start, end &- start, "choices") {
+                failed = try failedChoice(cursor)
+                if failed != nil { return .error }
+            }
             // Providers that report errors of their own form with a 200 leave the members of an answer empty.
             if name == .answer, strongest != .error, cursor.at < cursor.limit, cursor.current != 0x6E { return .answer }
             try cursor.skipValue()
@@ -156,8 +163,8 @@ package enum AnswerOpening: Sendable, Equatable {
                 func equals(_ word: StaticString) -> Bool { ByteScan.equals(cursor.base, value, cursor.at &- value, word) }
                 if equals("\"error\"") {
                     strongest = .error
-                } else if equals("\"response\"") {
-                    // One that failed has an error, which stands ahead of its output.
+                } else if equals("\"response\"") || equals("\"chat.completion\"") {
+                    // One that failed has an error, which stands ahead of its output, or in its choice.
                     strongest = strongest ?? .answer
                 } else if strongest == nil, ByteScan.byte(cursor.base, value) == 0x22 {
                     return .answer
@@ -174,6 +181,28 @@ package enum AnswerOpening: Sendable, Equatable {
             try cursor.expect(0x7D)
             return strongest
         }
+    }
+
+    /// The first choice, at whose array the cursor is, where it ended for an error (OpenRouter).
+    private static func failedChoice(_ array: JSONCursor) throws(JSONViolation) -> Range<Int>? {
+        var cursor = array
+        cursor.at &+= 1
+        cursor.skipWhitespace()
+        guard cursor.at < cursor.limit else { throw .malformed(offset: cursor.at) }
+        guard cursor.current == 0x7B else { return nil }
+        let start = cursor.at
+        var hasError = false
+        var endsForIt = false
+        try cursor.members { name, value, _, cursor throws(JSONViolation) in
+            try cursor.skipValue()
+            let length = name.range.count
+            if ByteScan.equals(cursor.base, name.range.lowerBound, length, "error") {
+                hasError = ErrorMember.says(cursor.base, value..<cursor.at)
+            } else if ByteScan.equals(cursor.base, name.range.lowerBound, length, "finish_reason") {
+                endsForIt = ByteScan.equals(cursor.base, value, cursor.at &- value, "\"error\"")
+            }
+        }
+        return hasError && endsForIt ? start..<cursor.at : nil
     }
 
     private static func isAtEnd(_ violation: JSONViolation, _ count: Int) -> Bool {

@@ -12,7 +12,7 @@ package struct BodyUsageMeter: Sendable {
     package private(set) var totalBytes: Int64 = 0
     /// Raw bytes of the strings named `content`, `text`, `arguments` and the like, for an estimate.
     package private(set) var contentBytes: Int64 = 0
-    /// There is a top-level `error` that is not null.
+    /// There is an `error` that says something, at the top or in an element of `choices`.
     package private(set) var sawError = false
     /// The root value is there to its closing bracket. False at the end of a body says that it is no JSON, or only a part of one.
     package var hasEnded: Bool { state == .ended }
@@ -379,7 +379,7 @@ package struct BodyUsageMeter: Sendable {
         case 12 where isTop && equals("service_tier"): return .tier
         case 5:
             if equals("usage") { return isTop ? .usage : isInPart ? .partUsage : .other }
-            if isTop && equals("error") { return .error }
+            if isTop || depth == 3 && isChoice, equals("error") { return .error }
         case 7:
             if equals("content") || equals("refusal") { return .text }
             if isTop && equals("choices") { return .choices }
