@@ -20,7 +20,8 @@ extension Attempt {
         var isJudged = false
         /// Why this is no answer.
         var problem: AttemptOutcome.Ending?
-        /// For what the caller gets as one document when all of it is there: a stream where none was asked for, an answer in another dialect.
+        /// For what the caller gets when all of it is there: a stream where none was asked for, a document where one was, an answer in another
+        /// dialect.
         var assembly: Assembly?
         /// For a body that is compressed although that was not asked for.
         var inflater: Inflater?
