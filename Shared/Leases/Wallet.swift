@@ -79,6 +79,8 @@ package struct Wallet: Sendable {
         var needed: Int64 = 0
         var wanted: Int64 = 0
         var refusal: (answer: RefusedAccount, needed: Int64, until: Int64)?
+        /// Since when the control plane says that others hold what is lacking here.
+        var heldSince: Int64?
         var recalled = false
         /// A request's recent worst case.
         var claim: Int64 = 0
@@ -130,7 +132,7 @@ package struct Wallet: Sendable {
         package init() {}
     }
 
-    private let settings: Settings
+    package let settings: Settings
     /// Places are found by key and used again when their account is forgotten.
     private var accounts: ContiguousArray<Account?> = []
     private var places: [AccountKey: Int] = [:]
@@ -180,11 +182,16 @@ package struct Wallet: Sendable {
         return parts
     }
 
-    /// Whether the last answer to an ask was that there is not so much, and nothing has come since: what is known of a claim for which
-    /// nobody waits.
-    package func wasRefused(_ claim: Claim, nowMilliseconds now: Int64) -> Bool {
-        guard let account = places[claim.account].flatMap({ accounts[$0] }), let refusal = account.refusal else { return false }
-        return claim.amount - account.room(at: now) >= refusal.needed
+    /// The last answer to an ask for so much, where nothing has come since: what is known of a claim that nobody waits for any longer.
+    package func lastRefusal(_ claim: Claim, nowMilliseconds now: Int64) -> RefusedAccount? {
+        guard let account = places[claim.account].flatMap({ accounts[$0] }), let refusal = account.refusal else { return nil }
+        return claim.amount - account.room(at: now) >= refusal.needed ? refusal.answer : nil
+    }
+
+    /// Whether others were told no longer ago than this to give back what is lacking here: it is worth waiting for.
+    package func isRecalled(_ key: AccountKey, within milliseconds: Int64, nowMilliseconds now: Int64) -> Bool {
+        guard let since = places[key].flatMap({ accounts[$0]?.heldSince }) else { return false }
+        return (0..<max(1, milliseconds)).contains(now.minus(since))
     }
 
     private mutating func take(_ claim: Claim, _ now: Int64, into parts: inout [HoldPart]) {
@@ -222,6 +229,7 @@ package struct Wallet: Sendable {
         guard var account = accounts[place] else { return }
         account.asked = nil
         account.refusal = nil
+        account.heldSince = nil
         if !account.slices.contains(where: { $0.id == slice.id }) {
             account.slices.append(
                 Slice(id: slice.id, ceiling: slice.ceiling, spent: slice.spent, unknown: slice.unknown, expires: slice.expires))
@@ -233,6 +241,8 @@ package struct Wallet: Sendable {
     package mutating func refused(_ ask: LeaseAsk, _ answer: RefusedAccount, nowMilliseconds now: Int64) {
         guard let place = places[ask.account], accounts[place]?.asked?.id == ask.id else { return }
         accounts[place]?.asked = nil
+        let heldSince = accounts[place]?.heldSince ?? now
+        accounts[place]?.heldSince = answer.reason == .held ? heldSince : nil
         let until = now + settings.refusalMilliseconds
         accounts[place]?.refusal = (answer, max(1, ask.needed), until)
     }

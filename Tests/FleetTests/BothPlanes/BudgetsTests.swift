@@ -238,6 +238,26 @@ struct BudgetsTests {
         }
     }
 
+    @Test("What another data plane holds and does not need is waited for, and refuses nobody", arguments: TestDatabases.all)
+    func waitsForWhatOthersHold(database: TestDatabase) async throws {
+        try await with(database) { scene in
+            let folders = (DataFolder(), DataFolder())
+            let idle = try await RunningDataPlane.start(folders.0.path, token: try await scene.control.token())
+            let busy = try await RunningDataPlane.start(folders.1.path, token: try await scene.control.token(), budgetTimeout: 120_000)
+            _ = try await scene.budget(20 * Self.charged)
+            #expect(await Self.ready(idle, scene))
+            #expect(await Self.ready(busy, scene))
+            #expect(await Self.askUntilKnown(idle, scene.key.text).status == 200)
+            // Each needs a little more than it is charged: the last of twenty does not fit.
+            for number in 2...19 {
+                let answer = try await Self.ask(busy, scene.key.text)
+                #expect(answer.status == 200, "\(number): \(answer.body)")
+            }
+            await busy.stop()
+            await idle.stop()
+        }
+    }
+
     private static func settled(_ scene: Scene, _ budget: BudgetID, is amount: Int64) async -> Bool {
         let deadline = MonotonicClock.nowMicroseconds() + 120_000_000
         var last: Int64?

@@ -115,7 +115,7 @@ package final class BudgetDesk: Sendable {
             for index in strict..<claims.count {
                 switch reserve([claims[index]], CollectionOfOne(rules[index])) {
                 case .held(let held): parts += held
-                case .short: if state.wallet.wasRefused(claims[index], nowMilliseconds: now) { refused.append(index) }
+                case .short: if state.wallet.lastRefusal(claims[index], nowMilliseconds: now) != nil { refused.append(index) }
                 case .refused: refused.append(index)
                 }
             }
@@ -238,8 +238,29 @@ package final class BudgetDesk: Sendable {
 
     func refused(_ ask: LeaseAsk, _ answer: RefusedAccount) {
         let now = clock.nowMilliseconds()
-        state.withLock { $0.wallet.refused(ask, answer, nowMilliseconds: now) }
+        let milliseconds = state.withLock { state in
+            state.wallet.refused(ask, answer, nowMilliseconds: now)
+            return state.wallet.settings.refusalMilliseconds
+        }
         tell()
+        guard answer.reason == .held else { return }
+        // Who waits for what others give back asks again.
+        worker.asyncAfter(deadline: .now() + .milliseconds(Int(milliseconds) + 20)) { [weak self] in self?.tellWaiting() }
+    }
+
+    func lastRefusal(_ claim: Claim) -> RefusedAccount? {
+        let now = clock.nowMilliseconds()
+        return state.withLock { $0.wallet.lastRefusal(claim, nowMilliseconds: now) }
+    }
+
+    /// Each settlement makes all who wait try again, so no more than this wait for what others hold.
+    private static let maximumPatient = 32
+
+    /// Whether what others hold of an account is worth waiting for: see `Wallet.isRecalled`.
+    func isRecalled(_ account: AccountKey, within milliseconds: Int64) -> Bool {
+        guard waiting.load(ordering: .relaxed) < Self.maximumPatient else { return false }
+        let now = clock.nowMilliseconds()
+        return state.withLock { $0.wallet.isRecalled(account, within: milliseconds, nowMilliseconds: now) }
     }
 
     func recall(_ account: AccountKey) {

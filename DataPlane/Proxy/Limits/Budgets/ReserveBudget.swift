@@ -118,9 +118,14 @@ enum ReserveBudget {
         case wait
     }
 
-    /// - Parameter rules: those that refuse first.
+    /// - Parameters:
+    ///   - rules: those that refuse first.
+    ///   - patience: for how long (milliseconds) what other data planes hold is waited for, from when it was recalled.
+    ///   - isLast: nobody waits any longer: what was said last counts.
     /// - Throws: where the control plane has said that there is no more.
-    static func request(_ admission: Admission, _ rules: [BudgetRule], _ desk: BudgetDesk) throws(Rejection) -> Outcome {
+    static func request(
+        _ admission: Admission, _ rules: [BudgetRule], _ desk: BudgetDesk, patience: Int64, isLast: Bool
+    ) throws(Rejection) -> Outcome {
         var rules = rules
         if let granted = admission.caller.grantBudget {
             rules = BudgetRule.inOrder(rules + [granted.rule])
@@ -157,8 +162,14 @@ enum ReserveBudget {
         let (reservation, refused) = desk.reserve(claims, of: rules, strict: strict)
         switch reservation {
         case .held(let parts): hold.parts = parts
-        case .short: return .wait
+        case .short(let account):
+            guard isLast, let index = claims.firstIndex(where: { $0.account == account }), let why = desk.lastRefusal(claims[index]) else {
+                return .wait
+            }
+            desk.count { $0.refused &+= 1 }
+            throw refusal(rules[index], why)
         case .refused(let account, let why):
+            if why.reason == .held, !isLast, desk.isRecalled(account, within: patience) { return .wait }
             desk.count { $0.refused &+= 1 }
             throw refusal(claims.firstIndex { $0.account == account }.map { rules[$0] }, why)
         }
@@ -204,11 +215,14 @@ extension Rejection {
 
 extension Exchange {
     /// Asks for what the request needs; it goes on by itself when that is there.
+    /// - Parameter isLast: it waits no longer.
     /// - Returns: false while it waits.
-    func reserveBudget(_ admission: Admission) throws(Rejection) -> Bool {
+    func reserveBudget(_ admission: Admission, isLast: Bool = false) throws(Rejection) -> Bool {
         let isConcerned = !admission.snapshot.directory.budgets.isEmpty
         guard isConcerned || admission.caller.grantBudget != nil else { return true }
-        switch try ReserveBudget.request(admission, isConcerned ? callerRules(admission).budgets : [], loop.budgets) {
+        let rules = isConcerned ? callerRules(admission).budgets : []
+        let patience = Int64(loop.settings.budgetTimeout) * 3 / 2
+        switch try ReserveBudget.request(admission, rules, loop.budgets, patience: patience, isLast: isLast) {
         case .unlimited: return true
         case .held(let hold):
             admission.budget = hold
@@ -224,7 +238,7 @@ extension Exchange {
     func retryReservation(isLast: Bool) -> Bool {
         guard case .reserving(let admission, let candidate) = stage else { return true }
         do throws(Rejection) {
-            if try reserveBudget(admission) {
+            if try reserveBudget(admission, isLast: isLast) {
                 try setOut(admission, candidate)
             } else if isLast {
                 loop.budgets.count { $0.unavailable &+= 1 }
