@@ -37,12 +37,14 @@ struct Curl {
             }
             return Self.example(shape, value)
         }
-        let needed = docs.query.filter(\.isRequired).map { shape -> String in
+        // Whose ledger it is need only be said by who sees them all: most who read this.
+        let isLedger = route.pattern.hasPrefix("/admin/api/billing/")
+        let needed = docs.query.filter { $0.isRequired || isLedger && $0.name == "tenant_id" }.map { shape -> String in
             if case .id = shape.kind {
                 _ = value(shape)
                 return "\(shape.name)=$\(shape.name)"
             }
-            return "\(shape.name)=" + (shape.name == "month" ? "$(date -u +%Y-%m)" : Self.example(shape, value).filter { $0 != "\"" })
+            return "\(shape.name)=" + (Self.examples[shape.name] ?? Self.example(shape, value).filter { $0 != "\"" })
         }
         if !needed.isEmpty { path += "?" + needed.joined(separator: "&") }
         var curl = "curl -fsS"
@@ -56,6 +58,9 @@ struct Curl {
         }
         return (lines + [curl + " \\\n    \"\(origin)\(path)\""]).joined(separator: "\n")
     }
+
+    /// Of parameters that their kind does not tell enough of.
+    private static let examples = ["month": "$(date -u +%Y-%m)", "from": "draft", "to": "draft"]
 
     private func authorisation(_ route: APIRoute) -> String {
         switch route.access {

@@ -113,7 +113,9 @@ package struct DataPlaneService: Sendable {
             host: settings.operatorHost, port: settings.operatorPort, status: status, logger: logger)
         var linkSettings = ControlLink.Settings()
         linkSettings.address = controlAddress
-        let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
+        let reporter = StatusReporter(
+            server: server, status: status, pipeline: pipeline, snapshots: snapshots,
+            refusals: RefusalStore(store: store, refusals: server.endpointStates.refusals, logger: logger))
         let link = try ControlLink(
             enrollment: enrollment, identity: keys.identity, snapshots: snapshots, outbox: pipeline.outbox, settings: linkSettings,
             budgets: budgets, freezes: signatures.freezes,

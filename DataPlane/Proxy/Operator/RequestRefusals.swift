@@ -6,14 +6,16 @@ import Synchronization
 /// Requests that were refused before anything of them was admitted, for the control plane's audit trail.
 ///
 /// Bounded, since whoever is refused can ask as often as he likes: between two reports a few of each caller and code are kept one by one, and
-/// further ones are counted with the last of them; where there is no room for another caller, they are counted together. All of it is in
-/// memory: what the control plane does not hear within `keptMicroseconds` is gone.
+/// further ones are counted with the last of them; where there is no room for another caller, they are counted together. What was not told
+/// yet waits for a control plane that is gone, up to `maximumUntold`; `RefusalStore` keeps it for the process after this one.
 final class RequestRefusals: Sendable {
     /// Between two reports: in all, and of one caller and code.
     static let maximum = 32
     static let maximumOfOne = 4
-    /// A report is sent every ten seconds: each refusal is in several.
-    static let keptMicroseconds: Int64 = 35_000_000
+    /// In one report; those beyond it are counted together. Each is some 200 bytes.
+    static let maximumUntold = 256
+    /// Nobody says that a report came, and its connection may have broken: each refusal is in so many of them, one every ten seconds.
+    static let reports = 4
 
     private struct Key: Hashable {
         let caller: [UInt8]
@@ -27,7 +29,8 @@ final class RequestRefusals: Sendable {
         /// Beyond the bound; the request that was the last of them.
         var unrecorded: UInt64 = 0
         var lastUnrecorded = Weir_V1_Refusal()
-        var told: [(at: Int64, refusal: Weir_V1_Refusal)] = []
+        /// Those of reports, and how many of these were sent.
+        var told: [(reports: Int, refusal: Weir_V1_Refusal)] = []
     }
 
     private let state = Mutex(State())
@@ -81,20 +84,38 @@ final class RequestRefusals: Sendable {
         }
     }
 
-    /// For a report: what was refused since the one before, and what was told a moment ago.
-    /// - Parameter now: Monotonic microseconds.
-    func told(now: Int64) -> [Weir_V1_Refusal] {
+    /// For a report: what was refused since the one before, what could not be told yet, and what was told a moment ago.
+    func told() -> [Weir_V1_Refusal] {
         state.withLock { state in
-            if state.unrecorded > 0 {
+            state.told.removeAll { $0.reports >= Self.reports }
+            // Of what there is no room for, the last request and the number are kept.
+            let room = max(0, Self.maximumUntold - state.told.count)
+            for refusal in state.new.dropFirst(room) {
+                let number = state.unrecorded.addingReportingOverflow(refusal.repeated).partialValue
+                state.unrecorded = number.addingReportingOverflow(1).partialValue
+                (state.lastUnrecorded.requestID, state.lastUnrecorded.atMs) = (refusal.requestID, refusal.atMs)
+            }
+            state.told += state.new.prefix(room).map { (0, $0) }
+            (state.new, state.last) = ([], [:])
+            if state.unrecorded > 0, state.told.count <= Self.maximumUntold {
                 state.lastUnrecorded.code = "unrecorded"
                 state.lastUnrecorded.repeated = state.unrecorded - 1
-                state.new.append(state.lastUnrecorded)
+                state.told.append((0, state.lastUnrecorded))
                 (state.unrecorded, state.lastUnrecorded) = (0, Weir_V1_Refusal())
             }
-            state.told.removeAll { now - $0.at > Self.keptMicroseconds }
-            for refusal in state.new { state.told.append((now, refusal)) }
-            (state.new, state.last) = ([], [:])
             return state.told.map(\.refusal)
         }
+    }
+
+    /// A report leaves for the control plane.
+    func sent() {
+        state.withLock { state in
+            for place in state.told.indices { state.told[place].reports += 1 }
+        }
+    }
+
+    /// What the process before this one had not told, or only just: told again.
+    func restore(_ refusals: [Weir_V1_Refusal]) {
+        state.withLock { $0.told += refusals.prefix(Self.maximumUntold + 1).map { (0, $0) } }
     }
 }

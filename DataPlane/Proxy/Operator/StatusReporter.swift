@@ -12,17 +12,21 @@ final class StatusReporter: Sendable {
     private let status: OperatorStatus
     private let pipeline: UsagePipeline
     private let snapshots: SnapshotStore
+    private let refusals: RefusalStore
     private let last = Mutex(Weir_V1_StatusReport())
 
-    init(server: ProxyServer, status: OperatorStatus, pipeline: UsagePipeline, snapshots: SnapshotStore) {
+    init(server: ProxyServer, status: OperatorStatus, pipeline: UsagePipeline, snapshots: SnapshotStore, refusals: RefusalStore) {
+        self.refusals = refusals
         self.server = server
         self.status = status
         self.pipeline = pipeline
         self.snapshots = snapshots
     }
 
+    /// For the control plane, to which it is sent at once.
     var report: Weir_V1_StatusReport {
         var report = last.withLock { $0 }
+        server.endpointStates.refusals.sent()
         report.nowMs = SystemClock().nowMilliseconds()
         return report
     }
@@ -32,8 +36,10 @@ final class StatusReporter: Sendable {
             let made = await gather()
             last.withLock { $0 = made }
             await snapshots.arms.save(made.arms, now: MonotonicClock.nowMicroseconds())
+            await refusals.save(made.refusals)
             try? await Task.sleep(for: .seconds(2))
         }
+        await refusals.save(server.endpointStates.refusals.told())
         let arms = snapshots.arms.arms(snapshots.current)
         await snapshots.arms.save(arms, now: MonotonicClock.nowMicroseconds(), always: true)
     }
@@ -51,7 +57,7 @@ final class StatusReporter: Sendable {
         report.state = (readiness.problems + readiness.warnings).first ?? "ok"
         report.draining = server.isDraining
         if let lag = await pipeline.lagMilliseconds() { report.usageLagMs = lag }
-        report.refusals = server.endpointStates.refusals.told(now: MonotonicClock.nowMicroseconds())
+        report.refusals = server.endpointStates.refusals.told()
         let troubles = server.endpointStates.troubles
         report.arms = snapshots.arms.arms(snapshots.current)
         report.endpoints = Self.endpoints(snapshots.current, sums.attempts, troubles.endpoints, BreakerReport.states(server.health))

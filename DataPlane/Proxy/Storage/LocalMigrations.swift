@@ -35,6 +35,7 @@ package struct LocalMigration: Sendable {
         usageChains,
         rateRegions,
         banditArms,
+        refusalsUntold,
     ]
 
     private static let base = LocalMigration(

@@ -1,6 +1,7 @@
 import Contract
 import Domain
 import Foundation
+import Logging
 import Nouns
 import Primitives
 import Storage
@@ -54,12 +55,46 @@ struct RefusalsAcrossPlanesTests {
         }
         refuse("one", 1000)
         for code in ["a", "b", "c", "d", "e", "f", "g", "h"] as [StaticString] { refuse(code, 5) }
-        let told = refusals.told(now: 0)
+        let told = refusals.told()
         #expect(told.count == RequestRefusals.maximum + 1)
         #expect(told.reduce(0) { $0 + 1 + $1.repeated } == 1040 && told.last?.code == "unrecorded")
         #expect(told.count { $0.code == "one" } == RequestRefusals.maximumOfOne)
-        // Told again for a while, then not.
-        #expect(refusals.told(now: RequestRefusals.keptMicroseconds).count == told.count)
-        #expect(refusals.told(now: RequestRefusals.keptMicroseconds + 1).isEmpty)
+        // Told until it was in several reports, then no more; until then it waits, and what comes beside it is counted.
+        for _ in 0..<100 { refuse("more", 5) }
+        for _ in 0..<20 {
+            refuse("more", 5)
+            _ = refusals.told()
+        }
+        let waiting = refusals.told()
+        #expect(waiting.count <= RequestRefusals.maximumUntold + 1 && waiting.reduce(0) { $0 + 1 + $1.repeated } == 1040 + 600)
+        for _ in 0..<RequestRefusals.reports {
+            #expect(refusals.told().count == waiting.count)
+            refusals.sent()
+        }
+        #expect(refusals.told().isEmpty)
+    }
+
+    @Test("that were not told yet are told by the next process")
+    func restored() async throws {
+        let folder = DataFolder()
+        let store = try LocalStore(directory: folder.path)
+        let (refusals, number) = (RequestRefusals(), 7)
+        let kept = RefusalStore(store: store, refusals: refusals, logger: Logger(label: "test"))
+        #expect(refusals.told().isEmpty)
+        for number in 0..<number {
+            refusals.note(
+                principal: nil, channel: "", model: "", RequestID(high: 2, low: UInt64(number)), .forbidden("no", ""), address: "192.0.2.1",
+                atMilliseconds: 1)
+        }
+        let told = refusals.told()
+        await kept.save(told)
+        let next = RequestRefusals()
+        let again = RefusalStore(store: store, refusals: next, logger: Logger(label: "test"))
+        #expect(next.told() == told && told.reduce(0) { $0 + 1 + $1.repeated } == number)
+        for _ in 0..<RequestRefusals.reports { next.sent() }
+        await again.save(next.told())
+        let last = RequestRefusals()
+        _ = RefusalStore(store: store, refusals: last, logger: Logger(label: "test"))
+        #expect(last.told().isEmpty)
     }
 }

@@ -82,7 +82,9 @@ final class RunningDataPlane: Sendable {
             settings: settings, snapshots: snapshots, pipeline: pipeline, logger: logger, clock: clock, rates: rates, budgets: budgets)
         pipeline.start()
         let status = OperatorStatus(server: server, snapshots: snapshots, pipeline: pipeline, quarantined: [])
-        let reporter = StatusReporter(server: server, status: status, pipeline: pipeline, snapshots: snapshots)
+        let reporter = StatusReporter(
+            server: server, status: status, pipeline: pipeline, snapshots: snapshots,
+            refusals: RefusalStore(store: local, refusals: server.endpointStates.refusals, logger: logger))
         var linkSettings = ControlLink.Settings()
         linkSettings.statusSeconds = 1
         let link = try ControlLink(
