@@ -171,6 +171,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             "provider-keep-alive", \.proxy.providerKeepAlive, .milliseconds, in: 1000...most,
             "A provider is taken to close unused connections after this, until it shows otherwise; about that age none is used."),
         .number(
+            "provider-keep-alive-margin", \.proxy.providerKeepAliveMargin, .milliseconds, in: 0...most,
+            "How long before and after that age none is used."),
+        .number(
             "max-upstream-connections", \.proxy.maxUpstreamConnections, in: 1...most,
             "Connections to one endpoint, a loop; above: the next endpoint, else a request waits in line."),
         .number(
