@@ -31,31 +31,35 @@ package enum MessagesTokenCount {
         return min(tokens, UsageReading.cap)
     }
 
+    /// Levels of blocks in blocks that are told apart: each is read a few times. Below, all is text.
+    private static let mostLevels = 4
+
     /// A text or blocks.
-    private static func content(_ view: JSONView) -> Int64 {
+    private static func content(_ view: JSONView, level: Int = 0) -> Int64 {
         if let text = view.text { return words(text.bytes) }
-        return (view.elements ?? []).reduce(0) { $0 &+ block($1) }
+        guard level < mostLevels else { return words(view.bytes) }
+        return (view.elements ?? []).reduce(0) { $0 &+ block($1, level: level + 1) }
     }
 
-    private static func block(_ block: JSONView) -> Int64 {
+    private static func block(_ block: JSONView, level: Int) -> Int64 {
         guard let type = block["type"]?.text?.string else { return words(block.bytes) }
         switch type {
         case "text": return block["text"]?.text.map { words($0.bytes) } ?? 0
         case "image": return MediaScan.imageTokens
-        case "document": return document(block)
+        case "document": return document(block, level: level)
         case "tool_use":
             return perMessage &+ (block["name"]?.text.map { words($0.bytes) } ?? 0) &+ (block["input"].map { words($0.bytes) } ?? 0)
-        case "tool_result": return perMessage &+ (block["content"].map { content($0) } ?? 0)
+        case "tool_result": return perMessage &+ (block["content"].map { content($0, level: level) } ?? 0)
         case "thinking", "redacted_thinking": return 0
         default: return words(block.bytes)
         }
     }
 
-    private static func document(_ block: JSONView) -> Int64 {
+    private static func document(_ block: JSONView, level: Int) -> Int64 {
         guard let source = block["source"] else { return 0 }
         switch source["type"]?.text?.string {
         case "text": return source["data"]?.text.map { words($0.bytes) } ?? 0
-        case "content": return source["content"].map { content($0) } ?? 0
+        case "content": return source["content"].map { content($0, level: level) } ?? 0
         case "base64":
             let bytes = Int64(source["data"]?.text?.bytes.count ?? 0) / 4 &* 3
             return min(bytes / MediaScan.fileBytesPerToken &+ 1, MediaScan.maxFileTokens)

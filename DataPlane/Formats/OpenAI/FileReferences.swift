@@ -12,12 +12,12 @@ package struct FileReferences {
         package let id: [UInt8]
     }
 
-    /// Whether it is worth to look: the name stands there, or an escape that might be a part of it.
+    /// Whether it is worth to look: the name stands there, whatever its case, or an escape that might be a part of it.
     package static func mayBe(in body: UnsafeRawBufferPointer) -> Bool {
         guard let base = body.baseAddress else { return false }
         var at = 0
         while let hit = ByteScan.find(0x5F, base, from: at, limit: body.count) {
-            if hit >= 4, hit &+ 3 <= body.count, ByteScan.equals(base, hit &- 4, 7, "file_id") { return true }
+            if hit >= 4, hit &+ 3 <= body.count, isName(base, hit &- 4) { return true }
             at = hit &+ 1
         }
         at = 0
@@ -29,6 +29,10 @@ package struct FileReferences {
             at = hit &+ 2
         }
         return false
+    }
+
+    private static func isName(_ base: UnsafeRawPointer, _ start: Int) -> Bool {
+        zip(0..., "file_id".utf8).allSatisfy { ByteScan.byte(base, start &+ $0) | 0x20 == $1 | 0x20 }
     }
 
     /// In the order of their places; nil where the body is no JSON, or nested deeper than anything that is asked for.
@@ -91,8 +95,11 @@ package struct FileReferences {
 
     private func name(_ written: JSONCursor.WrittenName, depth: Int) -> Name {
         let bytes = written.hasEscapes ? JSONText.unescape(body, written.range) ?? [] : Array(body[written.range])
-        if bytes.elementsEqual("file_id".utf8) { return .file }
-        if bytes.elementsEqual("file_ids".utf8) { return .files }
+        // Go's `encoding/json` and others like it take any case, and U+017F for an "s".
+        if bytes.count >= 7, bytes.count <= 9, bytes.withUnsafeBytes({ $0.baseAddress.map { Self.isName($0, 0) } ?? false }) {
+            if bytes.count == 7 { return .file }
+            if bytes[7...].elementsEqual([0xC5, 0xBF]) || bytes.count == 8 && bytes[7] | 0x20 == UInt8(ascii: "s") { return .files }
+        }
         // What a tool is called with in Anthropic's API; at the top it is what Responses calls its messages.
         if depth > 0, bytes.elementsEqual("input".utf8) { return .skipped }
         if depth == 0, bytes.elementsEqual("metadata".utf8) { return .skipped }

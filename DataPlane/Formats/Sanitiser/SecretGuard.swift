@@ -41,7 +41,7 @@ package struct SecretPattern: Sendable, Equatable {
 /// reach the caller can have another text put in its place.
 package struct SecretGuard: Sendable {
     private let pattern: SecretPattern
-    private let replacement: [UInt8]
+    private let replacement: [UInt8]?
     /// The end of what has come that may be the beginning of the secret.
     private var held: [UInt8] = []
     /// The secret was in the answer.
@@ -50,7 +50,7 @@ package struct SecretGuard: Sendable {
     /// - Parameter replacement: nil: as many stars.
     package init(_ pattern: SecretPattern, replacement: [UInt8]? = nil) {
         self.pattern = pattern
-        self.replacement = replacement ?? [UInt8](repeating: UInt8(ascii: "*"), count: pattern.bytes.count)
+        self.replacement = replacement
     }
 
     /// Whether the next piece can be passed on as it is, as nearly every one can. Neither holds nor masks anything.
@@ -81,7 +81,7 @@ package struct SecretGuard: Sendable {
         var at = 0
         while let match = find(base, from: at, limit: bytes.count) {
             if match > at { emit(UnsafeRawBufferPointer(start: base + at, count: match &- at)) }
-            replacement.withUnsafeBytes(emit)
+            (replacement ?? [UInt8](repeating: UInt8(ascii: "*"), count: pattern.bytes.count)).withUnsafeBytes(emit)
             hasMasked = true
             at = match &+ pattern.bytes.count
         }

@@ -176,6 +176,9 @@ final class Admission {
         plan = RoutePlan(route, random: requestID.low)
     }
 
+    /// The provider has a part of what it reads already, whose size stands nowhere here.
+    var hidesInput: Bool { previous != nil || files != nil }
+
     /// Nothing is charged for it, whatever the price.
     var isFree: Bool { capability == .countTokens || capability == .storedResponses }
 

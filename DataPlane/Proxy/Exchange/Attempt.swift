@@ -106,7 +106,9 @@ final class Attempt: @unchecked Sendable {
     }
 
     func connect(fresh: Bool = false) {
-        loop.pool(for: candidate.endpoint).acquire(for: self, connectTimeout: connectTimeout, fresh: fresh)
+        // A connection that has served may be gone by now, and an upload that was sent on it could not be sent again.
+        let isFresh = fresh || admission.upload != nil
+        loop.pool(for: candidate.endpoint).acquire(for: self, connectTimeout: connectTimeout, fresh: isFresh)
     }
 
     /// Milliseconds.
@@ -124,7 +126,8 @@ final class Attempt: @unchecked Sendable {
         connection.setDeadline(min(loop.nowMicroseconds &+ firstByteTimeout &* 1000, totalDeadline))
         let request = Translate.request(admission, candidate, loop)
         connection.send(head: request.head, body: request.body, isWhole: isSent)
-        guard let upload = admission.upload else { return }
+        // Sending may have ended it.
+        guard let upload = admission.upload, state == .awaitingHead else { return }
         upload.begin(to: self)
         setUploadDeadline()
     }

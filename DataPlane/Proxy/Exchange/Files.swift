@@ -43,6 +43,9 @@ struct FileUse {
     let names: [(hidden: [UInt8], shown: String)]
     /// Its content is what is asked for.
     var isContent = false
+
+    /// That a request may name: each is looked up on the loop.
+    static let most = 500
 }
 
 extension Exchange {
@@ -90,6 +93,9 @@ extension Exchange {
             throw .badRequest("invalid_json", "The request is nested too deeply.")
         }
         guard !found.isEmpty else { return body }
+        guard found.count <= FileUse.most else {
+            throw .badRequest("too_many_files", "The request names more than \(FileUse.most) files.")
+        }
         var edits: [SpliceEdit] = []
         var first: ResourceIDs.Place?
         var shown: [(hidden: [UInt8], shown: String)] = []

@@ -285,8 +285,7 @@ extension Exchange {
     func intentIsDurable() {
         guard case .journaling(let admission, let attempt) = stage else { return }
         stage = .attempting(admission, attempt)
-        // A connection that has served may be gone by now, and what was sent on it could not be sent again.
-        attempt.start(fresh: admission.upload != nil)
+        attempt.start()
     }
 
     /// The journal could not keep the intent and has forgotten it.

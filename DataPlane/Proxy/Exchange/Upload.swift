@@ -25,14 +25,32 @@ final class Upload {
     /// Something has gone on that is not held any more: nothing of it can be sent to another endpoint, nor once more to this one.
     private(set) var hasGone = false
     private var waiting: [ByteBuffer] = []
+    /// How long the client may still be waited for, microseconds, with all the pauses that it makes: 16 kB/s take no longer.
+    private var patience: Int64
+    /// Since when it is.
+    private var awaitedSince: Int64?
     private weak var source: (any UploadSource)?
     /// Nil while nothing is connected.
     private var taker: Attempt?
 
-    init(length: Int, held: Int, from source: any UploadSource) {
+    /// - Parameter pause: that the client may make, microseconds.
+    init(length: Int, held: Int, pause: Int64, from source: any UploadSource) {
         self.length = length
+        patience = pause &+ Int64(length &- held) &* 62
         arrived = held
         self.source = source
+    }
+
+    /// The client is waited for. Returns until when, at the latest `pause` microseconds from now.
+    func awaits(pause: Int64, now: Int64) -> Int64 {
+        awaitsNoMore(now: now)
+        awaitedSince = now
+        return now &+ max(0, min(pause, patience))
+    }
+
+    func awaitsNoMore(now: Int64) {
+        if let since = awaitedSince { patience &-= now &- since }
+        awaitedSince = nil
     }
 
     /// The client has sent all.
@@ -76,6 +94,9 @@ final class Upload {
 }
 
 extension Attempt {
+    /// It was connected, and not all of its request had been sent.
+    var wasUploading: Bool { totalDeadline != .max && admission.upload?.isSent == false }
+
     /// The provider may be sent more of the request.
     var takesUpload: Bool {
         switch state {

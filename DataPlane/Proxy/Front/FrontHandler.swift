@@ -342,7 +342,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSou
     private func beginUpload(_ length: Int) {
         let begin = inbound
         inbound = loop.nothing
-        let upload = Upload(length: length, held: begin.readableBytes, from: self)
+        let upload = Upload(length: length, held: begin.readableBytes, pause: milliseconds(loop.settings.bodyTimeout), from: self)
         self.upload = upload
         // What comes meanwhile is wanted when there is somebody to take it.
         stream?.pauseReading()
@@ -360,14 +360,16 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSou
     }
 
     func pauseUpload() {
-        guard case .exchanging = state, upload?.isWhole == false else { return }
+        guard case .exchanging = state, let upload, !upload.isWhole else { return }
+        upload.awaitsNoMore(now: loop.nowMicroseconds)
         if stalledAt == nil { deadline = .max }
         stream?.pauseReading()
     }
 
     func resumeUpload() {
-        guard case .exchanging = state, upload?.isWhole == false else { return }
-        if stalledAt == nil { deadline = loop.nowMicroseconds &+ milliseconds(loop.settings.bodyTimeout) }
+        guard case .exchanging = state, let upload, !upload.isWhole else { return }
+        let deadline = upload.awaits(pause: milliseconds(loop.settings.bodyTimeout), now: loop.nowMicroseconds)
+        if stalledAt == nil { self.deadline = deadline }
         stream?.resumeReading()
     }
 

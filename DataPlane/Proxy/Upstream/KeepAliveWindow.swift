@@ -20,8 +20,8 @@ struct KeepAliveWindow {
     }
 
     /// The provider has closed a connection that was unused for `idle`. Soon after an answer that says nothing of those that rest longer:
-    /// it may have had enough of that one connection.
+    /// it may have had enough of that one connection, and no server waits so short a time.
     mutating func closed(after idle: Int64) {
-        if idle > margin { closesAfter = idle }
+        if idle >= 4 &* margin { closesAfter = idle }
     }
 }

@@ -73,6 +73,8 @@ final class UpstreamPool {
         case .refused: return waiter.attempt.upstreamUnavailable(.exhausted)
         }
         waiter.attempt.waits(waiter)
+        // What wants a new one takes none of those that rest, nor may it keep others from them.
+        if waiter.fresh, let oldest = idle.first { oldest.close() }
     }
 
     func leave(_ waiter: PoolWaiter) { _ = line.leave(waiter) }
@@ -112,10 +114,13 @@ final class UpstreamPool {
     private func share(_ connection: UpstreamConnection, _ stream: any ByteStream, _ attempt: Attempt) {
         expectsHTTP2 = true
         let session = HTTP2Session(self, stream)
+        // What wanted a new one has its own, which no others will need.
+        let isExtra = sessions.contains(where: \.hasRoom)
         // It may be over already: its first bytes are written at once.
         if session.hasRoom { sessions.append(session) }
         if attempt.isConnecting, session.hasRoom {
             start(attempt, on: session, isReused: false, connection)
+            if isExtra { session.leave() }
         } else {
             count -= 1
             if attempt.isConnecting { attempt.upstreamUnavailable(.connect("the connection was closed")) }

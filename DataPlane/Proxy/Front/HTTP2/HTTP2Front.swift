@@ -85,6 +85,9 @@ final class HTTP2Front: HTTP2User, ByteStreamUser, ListedConnection {
 
     func opened(_ frames: HTTP2Channel) { self.frames = frames }
 
+    /// Bytes that a client may send on a stream before it is told that there is room for more.
+    var streamWindow: Int { frames?.settings.streamWindow ?? 0 }
+
     /// Of a client that has broken the protocol.
     func received(_ bytes: ByteBuffer) {}
 

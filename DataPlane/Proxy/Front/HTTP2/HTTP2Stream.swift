@@ -123,7 +123,12 @@ final class HTTP2Stream: ReplySink, UploadSource {
         }
         if isEnd { return run() }
         guard mayUpload, count >= Upload.heldBytes, count < length else { return }
-        upload = Upload(length: length, held: count, from: self)
+        // What the client may send before it is told to wait is held here while there is nobody to take it.
+        let ahead = min(windowLeft, length - count, front.streamWindow)
+        guard held.hasRoom(for: ahead, loop) else { return refuseBody(.overloaded()) }
+        guard case .receiving = state else { return }
+        held.add(ahead, loop)
+        upload = Upload(length: length, held: count, pause: Int64(loop.settings.bodyTimeout) &* 1000, from: self)
         uploadIsPaused = true
         run()
     }
@@ -137,14 +142,16 @@ final class HTTP2Stream: ReplySink, UploadSource {
     }
 
     func pauseUpload() {
-        guard case .exchanging = state, upload?.isWhole == false else { return }
+        guard case .exchanging = state, let upload, !upload.isWhole else { return }
+        upload.awaitsNoMore(now: loop.nowMicroseconds)
         if stalledAt == nil { deadline = .max }
         uploadIsPaused = true
     }
 
     func resumeUpload() {
-        guard case .exchanging = state, upload?.isWhole == false else { return }
-        if stalledAt == nil { deadline = loop.after(loop.settings.bodyTimeout) }
+        guard case .exchanging = state, let upload, !upload.isWhole else { return }
+        let deadline = upload.awaits(pause: Int64(loop.settings.bodyTimeout) &* 1000, now: loop.nowMicroseconds)
+        if stalledAt == nil { self.deadline = deadline }
         guard uploadIsPaused else { return }
         uploadIsPaused = false
         front.widenAgain(id, from: windowLeft)

@@ -68,7 +68,7 @@ extension Exchange {
     func encodeLikely(_ admission: Admission, _ likely: LikelyCase?) {
         guard let hold = admission.budget, hold.countsLikely else { return }
         var (cost, tokens) = (Int64.max, Int64.max)
-        if let likely, !sums.isUnknown {
+        if let likely, !sums.isUnknown, !admission.hidesInput {
             // What earlier attempts came to is known.
             cost = LeaseAmount.clamped(likely.cost) + LeaseAmount.clamped(sums.cost.rawValue)
             tokens = likely.tokens + sums.usage.total

@@ -377,11 +377,15 @@ extension Exchange {
 
 extension AttemptOutcome {
     /// More may have been charged for it than is known here: it was sent, and its end was not seen. Of a stream that broke, what arrived is what
-    /// was made: a provider stops when nobody reads. Pictures and transcripts say what they are at their end only.
+    /// was made: a provider stops when nobody reads. Pictures and transcripts say what they are at their end only, and so do answers to what
+    /// the provider had already: its size stands nowhere here.
     func isUnknown(of admission: Admission) -> Bool {
         switch ending {
         case .lost: sentUpstream
-        case .broken, .abandoned: sentUpstream && !(admission.isStreaming && admission.media == nil && (200..<300).contains(providerStatus))
+        case .broken, .abandoned:
+            sentUpstream
+                && !(admission.isStreaming && admission.media == nil && !(admission.hidesInput && flags.contains(.estimated))
+                    && (200..<300).contains(providerStatus))
         case .answered, .refused, .unusable, .unreachable, .exhausted, .notBegun: false
         }
     }
