@@ -73,9 +73,11 @@ struct UploadTests {
 
     @Test func goToTheNextEndpointWhileAllThatWasSentIsHeld() async throws {
         let refusing = try await RawProvider.start(.good)
+        // A provider that is stopped has no address any more.
+        let gone = refusing.url
         await refusing.stop()
         let second = try await RawProvider.start(Self.made)
-        let proxy = try await fixture([refusing.url, second.url])
+        let proxy = try await fixture([gone, second.url])
         let (begin, rest) = request(proxy)
         let response = try await proxy.raw(begin.replacing("host: w\r\n", with: "host: w\r\nconnection: close\r\n") + rest)
         #expect(response.status == 200)
