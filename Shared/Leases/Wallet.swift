@@ -182,9 +182,15 @@ package struct Wallet: Sendable {
         return parts
     }
 
+    /// Milliseconds for which a refusal that is due to be asked about again still says something. Asks are made about twice a second: where none
+    /// is answered for that long, nothing is known.
+    private static let refusalsLast: Int64 = 5_000
+
     /// The last answer to an ask for so much, where nothing has come since: what is known of a claim that nobody waits for any longer.
     package func lastRefusal(_ claim: Claim, nowMilliseconds now: Int64) -> RefusedAccount? {
-        guard let account = places[claim.account].flatMap({ accounts[$0] }), let refusal = account.refusal else { return nil }
+        guard let account = places[claim.account].flatMap({ accounts[$0] }), let refusal = account.refusal,
+            now < refusal.until.plus(Self.refusalsLast)
+        else { return nil }
         return claim.amount - account.room(at: now) >= refusal.needed ? refusal.answer : nil
     }
 
@@ -241,7 +247,9 @@ package struct Wallet: Sendable {
     package mutating func refused(_ ask: LeaseAsk, _ answer: RefusedAccount, nowMilliseconds now: Int64) {
         guard let place = places[ask.account], accounts[place]?.asked?.id == ask.id else { return }
         accounts[place]?.asked = nil
-        let heldSince = accounts[place]?.heldSince ?? now
+        // One of long ago is another time.
+        let isRecent = accounts[place]?.refusal.map { now < $0.until.plus(Self.refusalsLast) } ?? false
+        let heldSince = isRecent ? accounts[place]?.heldSince ?? now : now
         accounts[place]?.heldSince = answer.reason == .held ? heldSince : nil
         let until = now + settings.refusalMilliseconds
         accounts[place]?.refusal = (answer, max(1, ask.needed), until)

@@ -31,6 +31,8 @@ struct FileReferencesTests {
         #expect(ids(#"{"x":"\\","file":{"f\u0069le_id":"a"}}"#) == ["a"])
         #expect(ids("\u{FEFF}" + #"{"file_id":"a"}"#) == ["a"])
         #expect(ids(#"{"file_id":""}"#) == [""])
+        // As Go's `encoding/json` reads names.
+        #expect(ids("{\"file\":{\"File_ID\":\"a\"},\"x\":{\"FILE_IDS\":[\"b\"],\"file_id\u{17F}\":[\"c\"]}}") == ["a", "b", "c"])
     }
 
     @Test func noOthersAre() {

@@ -1,3 +1,4 @@
+import Contract
 import Leases
 import Nouns
 import Primitives
@@ -17,6 +18,18 @@ struct UncoveredUse: Sendable {
 
     /// A record that names more is no honest one.
     static let maximum = 40
+
+    /// What a record says of it.
+    /// - Parameter place: Its record's.
+    static func of(_ record: Weir_V1_UsageRecord, _ usage: UsageRow, at place: Int) -> [UncoveredUse] {
+        record.uncovered.prefix(maximum).compactMap { part in
+            // No id of ours, and nothing that a database takes must come of it.
+            guard part.budgetID.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else { return nil }
+            return UncoveredUse(
+                place: place, tenantID: usage.tenantID, admittedAt: usage.admittedAtMicroseconds / 1000, budget: BudgetID(part.budgetID),
+                amount: part.amount)
+        }
+    }
 
     private struct Account: Hashable, Comparable {
         let budget: BudgetID

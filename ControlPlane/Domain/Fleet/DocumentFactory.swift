@@ -257,12 +257,12 @@ package final class DocumentFactory: Sendable {
             }
             guard let bytes = try ConfigVersionsTable.payload(c, version) else { continue }
             var config = try Weir_V1_ConfigPayload(serializedBytes: bytes)
-            // Of all tenants: who has no files must not use those of others by the provider's own names either.
-            let keepsFiles = config.models.contains { $0.capabilities.contains("files") }
+            // Of all tenants: who has nothing kept must not use what others have by the provider's own names either.
+            let keeps = config.models.contains { $0.capabilities.contains("files") } || config.endpoints.contains(where: \.keepsResponses)
             if let tenants { config = ConfigProjection.of(config, for: tenants.ids) }
             var ids = Set(config.endpoints.flatMap(\.credentialIds))
-            // What kept things are named with is nobody's business who has none.
-            if keepsFiles || config.endpoints.contains(where: \.keepsResponses) { ids.insert(SealedCredentialBinding.resourceKeyID) }
+            // What kept things are named with is nobody's business where there are none.
+            if keeps { ids.insert(SealedCredentialBinding.resourceKeyID) }
             credentialSets.withLock { sets in
                 if sets.count >= 32 { sets.removeAll() }
                 sets[part] = ids

@@ -91,13 +91,7 @@ struct ReportedUsage: Sendable {
                 place: one.row, tenantID: one.usage.tenantID, admittedAt: one.usage.admittedAtMicroseconds / 1000,
                 budgets: one.record.wouldHaveRefused)
         }
-        uncovered = unusual.flatMap { one in
-            one.record.uncovered.prefix(UncoveredUse.maximum).map { part in
-                UncoveredUse(
-                    place: one.row, tenantID: one.usage.tenantID, admittedAt: one.usage.admittedAtMicroseconds / 1000,
-                    budget: BudgetID(part.budgetID), amount: part.amount)
-            }
-        }
+        uncovered = unusual.flatMap { UncoveredUse.of($0.record, $0.usage, at: $0.row) }
         let known = try await parties.known(judgements.map(\.record), of: dataPlaneID)
         var configs: [UInt64: PublishedConfig?] = [:]
         for index in judgements.indices {

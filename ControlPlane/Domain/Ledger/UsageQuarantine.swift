@@ -112,6 +112,14 @@ package struct UsageQuarantine: Sendable {
         try await decide("usage_quarantine.discard", selection, by: actor) { rows in rows.map { ($0, nil) } }
     }
 
+    /// What those that are billed took of budgets beyond what was held for them.
+    private static func uncovered(_ decided: [(row: QuarantinedUsageRow, usage: UsageRow?)]) -> [UncoveredUse] {
+        let billed = decided.compactMap { one in one.usage.map { (record: one.row.record, usage: $0) } }
+        return billed.enumerated().flatMap { place, one in
+            UncoveredUse.of((try? Weir_V1_UsageRecord(serializedBytes: one.record)) ?? Weir_V1_UsageRecord(), one.usage, at: place)
+        }
+    }
+
     /// What bills say of records that are in chains.
     /// - Parameter stored: of those that are billed, by their order, which were not billed before.
     private static func verdicts(
@@ -159,6 +167,7 @@ package struct UsageQuarantine: Sendable {
                 var usage = UsageRow.packed()
                 for row in decided { try row.usage?.append(to: &usage) }
                 let stored = Set(try StoredUsage(c, usage, at: Array(0..<usage.count)).places)
+                try UncoveredUse.store(c, Self.uncovered(decided), storedAt: Array(stored), now: now)
                 try UsageVerdictsTable.insert(c, Self.verdicts(decided, stored, now))
                 try UsageQuarantineTable.remove(c, decided.map(\.row))
                 try AuditLog.record(

@@ -6,9 +6,9 @@ import Wire
 /// One connection of an application: reads requests with the strict codec, one at a time, and writes their answers. Owns the deadlines
 /// towards the client; what a request means is its `Exchange`'s.
 /// A request is read when the answers before it are taken: what a client does not read is neither made nor kept, whoever makes it.
-final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSource {
+final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
     /// head → (lengthBody | chunkedBody) → exchanging → flushing → head. lingering and closed come last.
-    private enum State {
+    enum State {
         case head
         case lengthBody(Int)
         case chunkedBody, exchanging
@@ -24,36 +24,36 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSou
     private(set) var exchange: Exchange!
     var listIndex = -1
     /// Monotonic microseconds; the sweep calls `deadlinePassed` after it.
-    private(set) var deadline: Int64
+    var deadline: Int64
 
-    private var stream: (any ByteStream)?
+    var stream: (any ByteStream)?
     private let place: ConnectionGate.Place
     private var hasSpoken = false
-    private var state = State.head
+    var state = State.head
     private var parser: RequestHeadParser
     private var decoder = ChunkedDecoder()
-    private var inbound: ByteBuffer
-    private var chunkedBody: ByteBuffer
-    private var terms = HTTP1Reply.Terms()
+    var inbound: ByteBuffer
+    var chunkedBody: ByteBuffer
+    var terms = HTTP1Reply.Terms()
     private var reply: HTTP1Reply
     /// What `flush` sends ahead of what stands in `reply`: pieces that are passed on as they are, with what was written before them.
     private var outgoing: [ByteBuffer] = []
     /// Bytes sent since the stream was last seen to have passed everything on.
     private var untaken = 0
     /// What the client's kernel had acknowledged when it was last looked at, while the client does not keep up; nil while it does.
-    private var stalledAt: UInt64?
+    var stalledAt: UInt64?
     /// An exchange waits for the client to take what was sent.
     private var awaitsTaking = false
     /// On a connection that lingers: when everything was acknowledged, and until when something more has to be.
     private var deliveredAt: Int64?
     private var patienceEnds = Int64.max
     private var isProcessing = false
-    private var held = HeldBody()
+    var held = HeldBody()
     /// What is still to come of a body that is sent on as it comes.
-    private var upload: Upload?
+    var upload: Upload?
 
     /// Bytes of further requests that are taken in while one is being answered.
-    private static let pipelineBytes = 65_536
+    static let pipelineBytes = 65_536
     /// What a kernel always has room for behind nothing: below it nobody asks whether an answer was taken.
     private static let smallAnswer = 16_384
     private static let lingerMicroseconds: Int64 = 2_000_000
@@ -326,7 +326,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSou
         return true
     }
 
-    private func run(_ body: ByteBuffer, _ upload: Upload? = nil) {
+    func run(_ body: ByteBuffer, _ upload: Upload? = nil) {
         if inbound.readableBytes == 0 { inbound = loop.nothing }
         state = .exchanging
         deadline = .max
@@ -336,81 +336,6 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSou
             exchange.reject(error)
         }
     }
-
-    // MARK: A body that is sent on as it comes
-
-    private func beginUpload(_ length: Int) {
-        let begin = inbound
-        inbound = loop.nothing
-        let upload = Upload(length: length, held: begin.readableBytes, pause: milliseconds(loop.settings.bodyTimeout), from: self)
-        self.upload = upload
-        // What comes meanwhile is wanted when there is somebody to take it.
-        stream?.pauseReading()
-        run(begin, upload)
-    }
-
-    private func takeUpload(_ buffer: inout ByteBuffer) {
-        guard let upload, let piece = buffer.readSlice(length: min(buffer.readableBytes, upload.length - upload.arrived)) else { return }
-        if stalledAt == nil { deadline = .max }
-        upload.received(piece)
-        // The next request of the connection.
-        guard self.upload === upload, upload.isWhole, buffer.readableBytes > 0 else { return }
-        inbound = buffer
-        if inbound.readableBytes > Self.pipelineBytes { stream?.pauseReading() }
-    }
-
-    func pauseUpload() {
-        guard case .exchanging = state, let upload, !upload.isWhole else { return }
-        upload.awaitsNoMore(now: loop.nowMicroseconds)
-        if stalledAt == nil { deadline = .max }
-        stream?.pauseReading()
-    }
-
-    func resumeUpload() {
-        guard case .exchanging = state, let upload, !upload.isWhole else { return }
-        let deadline = upload.awaits(pause: milliseconds(loop.settings.bodyTimeout), now: loop.nowMicroseconds)
-        if stalledAt == nil { self.deadline = deadline }
-        stream?.resumeReading()
-    }
-
-    // MARK: What is held of a body
-
-    /// Counts the `bytes` of a body that are here. False when there is no room for them: the request is refused then.
-    private func hold(_ bytes: Int, of length: Int) -> Bool {
-        let more = held.missing(of: bytes, length: length, exchange)
-        guard more > 0 else { return true }
-        guard held.hasRoom(for: more, loop) else {
-            refuseBody(.overloaded())
-            return false
-        }
-        // It may be this body that gave way.
-        switch state {
-        case .lengthBody, .chunkedBody: break
-        default: return false
-        }
-        held.add(more, loop)
-        return true
-    }
-
-    /// Whether this connection's body is still arriving, and stands in that share.
-    func isReceiving(for share: BodyBudget.Share) -> Bool {
-        switch state {
-        case .lengthBody, .chunkedBody: held.isIn(share)
-        default: false
-        }
-    }
-
-    /// Ends a request whose body is not whole; the rest of it is not wanted.
-    func refuseBody(_ rejection: Rejection) {
-        terms.keepAlive = false
-        chunkedBody = loop.nothing
-        inbound = loop.nothing
-        release()
-        state = .exchanging
-        exchange.reject(rejection)
-    }
-
-    private func release() { held.release(loop) }
 
     // MARK: Writing answers
 
@@ -637,5 +562,5 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink, UploadSou
         }
     }
 
-    private func milliseconds(_ value: Int) -> Int64 { Int64(value) &* 1000 }
+    func milliseconds(_ value: Int) -> Int64 { Int64(value) &* 1000 }
 }
