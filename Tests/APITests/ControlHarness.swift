@@ -20,6 +20,8 @@ struct ControlHarness: Sendable {
     let services: ControlServices
     let fleet: FleetAdministration
     let table: RouteTable
+    /// With the pages of the console.
+    let routes: RouteTable
     let metrics: MetricsRegistry
     let log: CapturingSink
     /// Where it listens when it was set up `.live`.
@@ -83,8 +85,9 @@ struct ControlHarness: Sendable {
             endpointReports: EndpointReportService(context))
         let metrics = MetricsRegistry()
         let table = AdminRoutes.table(services, fleet: fleet, metrics: metrics)
-        var routes = table
-        DashboardRoutes(table, services, hasProvider: !(identities is NoIdentityProvider), clock: clock).addRoutes(to: &routes)
+        var withPages = table
+        DashboardRoutes(table, services, hasProvider: !(identities is NoIdentityProvider), clock: clock).addRoutes(to: &withPages)
+        let routes = withPages
         let responder = APIResponder(
             routes: routes,
             authentication: Authentication(
@@ -107,8 +110,8 @@ struct ControlHarness: Sendable {
         try await application.test(setup) { client in
             try await body(
                 ControlHarness(
-                    database: database, clock: clock, services: services, fleet: fleet, table: table, metrics: metrics, log: log,
-                    client: client,
+                    database: database, clock: clock, services: services, fleet: fleet, table: table, routes: routes, metrics: metrics,
+                    log: log, client: client,
                     tokens: known))
         }
     }

@@ -105,7 +105,7 @@ struct DashboardTests {
                 let verbs = ["rotate", "rotate-secret", "revoke", "promote", "abort", "resolve", "test", "toggle", "edit", "delete"]
                 return ["", "/export.csv", "/new", "/{id}"].map { subject.page + $0 } + verbs.map { "\(subject.page)/{id}/\($0)" }
             }
-            let pages = h.table.routes.filter { $0.method == .get }.map(\.pattern).filter { pattern in
+            let pages = h.routes.routes.filter { $0.method == .get }.map(\.pattern).filter { pattern in
                 ["/admin", "/portal", "/docs"].contains { pattern == $0 || pattern.hasPrefix($0 + "/") } && !pattern.hasSuffix("/")
                     && !pattern.hasSuffix("/live") && !nouns.contains(pattern) && !others.contains { pattern.hasPrefix($0) }
             }

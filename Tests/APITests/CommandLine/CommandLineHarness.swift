@@ -86,25 +86,15 @@ struct CommandLineHarness: Sendable {
         var (main, side) = (Int32(-1), Int32(-1))
         try #require(openpty(&main, &side, nil, nil, nil) == 0)
         let terminal = FileHandle(fileDescriptor: side, closeOnDealloc: true)
-        let process = Process()
-        process.executableURL = Self.executable
-        process.arguments = words.split(separator: " ").map(String.init)
-        process.environment = [
-            "WEIR_URL": url, "WEIR_TOKEN": control.token(.owner), "XDG_CONFIG_HOME": configuration.path, "HOME": configuration.path,
-        ]
-        process.standardInput = terminal
-        process.standardOutput = terminal
-        process.standardError = terminal
-        let (ended, continuation) = AsyncStream.makeStream(of: Int32.self)
-        process.terminationHandler = { process in
-            continuation.yield(process.terminationStatus)
-            continuation.finish()
-        }
-        try process.run()
+        let process = try ChildProcess(
+            Self.executable.path, words.split(separator: " ").map(String.init),
+            environment: [
+                "WEIR_URL": url, "WEIR_TOKEN": control.token(.owner), "XDG_CONFIG_HOME": configuration.path, "HOME": configuration.path,
+            ], files: (side, side, side))
         // The terminal keeps it until it is read, so it need not be waited for that it is asked for.
         let typed = Array(input.utf8)
         #expect(write(main, typed, typed.count) == typed.count)
-        let status = await ended.first { _ in true } ?? -1
+        let status = await process.ended()
         try terminal.close()
         var output: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -129,20 +119,14 @@ struct CommandLineHarness: Sendable {
         )
         try Data(input.utf8).write(to: inFile)
         for file in [outFile, errorFile] { try Data().write(to: file) }
-        let process = Process()
-        process.executableURL = program.map { URL(fileURLWithPath: $0) } ?? executable
-        process.arguments = words
-        process.environment = environment
-        process.standardInput = try FileHandle(forReadingFrom: inFile)
-        process.standardOutput = try FileHandle(forWritingTo: outFile)
-        process.standardError = try FileHandle(forWritingTo: errorFile)
-        let (ended, continuation) = AsyncStream.makeStream(of: Int32.self)
-        process.terminationHandler = { process in
-            continuation.yield(process.terminationStatus)
-            continuation.finish()
-        }
-        try process.run()
-        let status = await ended.first { _ in true } ?? -1
+        let (reading, writing, failing) = (
+            try FileHandle(forReadingFrom: inFile), try FileHandle(forWritingTo: outFile), try FileHandle(forWritingTo: errorFile)
+        )
+        let process = try ChildProcess(
+            program ?? executable.path, words, environment: environment,
+            files: (reading.fileDescriptor, writing.fileDescriptor, failing.fileDescriptor))
+        for file in [reading, writing, failing] { try file.close() }
+        let status = await process.ended()
         return Result(
             status: status, output: String(decoding: try Data(contentsOf: outFile), as: UTF8.self),
             error: String(decoding: try Data(contentsOf: errorFile), as: UTF8.self))
