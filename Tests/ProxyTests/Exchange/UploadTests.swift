@@ -94,8 +94,24 @@ struct UploadTests {
         let response = RawResponse(try await client.readToEnd())
         #expect(response.status == 502 && response.errorCode == "provider_unreachable", "\(response.text)")
         #expect(response.header("connection") == "close")
+        // A client that sends a byte now and then brings that about, and must not shut the endpoint for everybody.
+        #expect(BreakerReport.states(proxy.server.health).isEmpty)
         let record = try #require(try await proxy.finish().first)
         #expect(record.status == .failed && record.costNano == 0 && record.errorOrigin == .provider)
+    }
+
+    @Test func takeThePlaceOfAConnectionThatRests() async throws {
+        let provider = try await RawProvider.start { $0 == 1 ? Self.made : .good }
+        let proxy = try await fixture([provider.url]) { $0.maxUpstreamConnections = 1 }
+        #expect(try await proxy.chat("keeper").status == 200)
+        let (begin, rest) = request(proxy)
+        let client = try await RawClient.connect(port: proxy.server.port)
+        client.push(
+            begin + rest + "GET /v1/models HTTP/1.1\r\nhost: w\r\nauthorization: Bearer \(proxy.key)\r\nconnection: close\r\n\r\n")
+        // Nobody waits until the one that rests is too old.
+        #expect(RawResponse(try await client.readToEnd()).status == 200)
+        #expect(try await proxy.chat("keeper").status == 200)
+        #expect(try await proxy.finish().allSatisfy { $0.status == .completed })
     }
 
     @Test func areRefusedBeforeTheirEnd() async throws {
