@@ -40,14 +40,23 @@ final class RunningControl: Sendable {
         var logger = Logger(label: "control")
         logger.logLevel = .critical
         let settings = FleetSettings(port: port, heartbeatInterval: .seconds(1), pollInterval: .milliseconds(50))
-        let server = try await FleetServer(
-            context, credentials: services.credentials, outbound: outbound, settings: settings, logger: logger
-        ) { id, batches in
-            try await usage.store(dataPlaneID: id, batches: batches)
+        while true {
+            let server = try await FleetServer(
+                context, credentials: services.credentials, outbound: outbound, settings: settings, logger: logger
+            ) { id, batches in
+                try await usage.store(dataPlaneID: id, batches: batches)
+            }
+            try await beforeServing(server.administration)
+            let serving = Task { try await server.run() }
+            do {
+                return RunningControl(services: services, server: server, database: database, port: try await server.port, serving: serving)
+            } catch  where port != 0 {
+                // Meanwhile a connection of another test's was given the port: it is free again when that ends.
+                serving.cancel()
+                _ = await serving.result
+                try await Task.sleep(for: .milliseconds(100))
+            }
         }
-        try await beforeServing(server.administration)
-        let serving = Task { try await server.run() }
-        return RunningControl(services: services, server: server, database: database, port: try await server.port, serving: serving)
     }
 
     /// As a process that is told to stop. Not by cancelling the task: gRPC's listener traps when a stream is opened in that moment.
