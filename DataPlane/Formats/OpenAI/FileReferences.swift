@@ -17,7 +17,7 @@ package struct FileReferences {
         guard let base = body.baseAddress else { return false }
         var at = 0
         while let hit = ByteScan.find(0x5F, base, from: at, limit: body.count) {
-            if hit >= 4, hit &+ 3 <= body.count, isName(base, hit &- 4) { return true }
+            if hit >= 4, hit &+ 3 <= body.count, ByteScan.equalsIgnoringCase(base, hit &- 4, 7, "file_id") { return true }
             at = hit &+ 1
         }
         at = 0
@@ -29,10 +29,6 @@ package struct FileReferences {
             at = hit &+ 2
         }
         return false
-    }
-
-    private static func isName(_ base: UnsafeRawPointer, _ start: Int) -> Bool {
-        zip(0..., "file_id".utf8).allSatisfy { ByteScan.byte(base, start &+ $0) | 0x20 == $1 | 0x20 }
     }
 
     /// In the order of their places; nil where the body is no JSON, or nested deeper than anything that is asked for.
@@ -96,10 +92,11 @@ package struct FileReferences {
     private func name(_ written: JSONCursor.WrittenName, depth: Int) -> Name {
         let bytes = written.hasEscapes ? JSONText.unescape(body, written.range) ?? [] : Array(body[written.range])
         // Go's `encoding/json` and others like it take any case, and U+017F for an "s".
-        if bytes.count >= 7, bytes.count <= 9, bytes.withUnsafeBytes({ $0.baseAddress.map { Self.isName($0, 0) } ?? false }) {
-            if bytes.count == 7 { return .file }
-            if bytes[7...].elementsEqual([0xC5, 0xBF]) || bytes.count == 8 && bytes[7] | 0x20 == UInt8(ascii: "s") { return .files }
+        let isFile = bytes.withUnsafeBytes { bytes in
+            bytes.baseAddress.map { bytes.count >= 7 && ByteScan.equalsIgnoringCase($0, 0, 7, "file_id") } ?? false
         }
+        if isFile, bytes.count == 7 { return .file }
+        if isFile, [[0x73], [0x53], [0xC5, 0xBF]].contains(Array(bytes[7...])) { return .files }
         // What a tool is called with in Anthropic's API; at the top it is what Responses calls its messages.
         if depth > 0, bytes.elementsEqual("input".utf8) { return .skipped }
         if depth == 0, bytes.elementsEqual("metadata".utf8) { return .skipped }

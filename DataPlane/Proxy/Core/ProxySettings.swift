@@ -135,7 +135,7 @@ package struct ProxySettings: Sendable {
     /// writes configurations does not decide alone what is reached from here.
     package var lookupHosts: [String] = []
     /// Networks beside the public Internet that the names of lookup hosts may lead to (`10.0.0.0/8,::1`). A host that is an address is allowed by
-    /// itself, and one that is link-local only where it stands here.
+    /// itself; configurations name none that is link-local.
     package var lookupNetworks: [String] = []
 
     // MARK: Limits

@@ -17,7 +17,7 @@ final class Admission {
     private(set) var model: CompiledModel
     private(set) var route: CompiledRoute
     /// Names of models that may still serve it, the next one last.
-    var fallbacks: [String]
+    private(set) var fallbacks: [String]
     let capability: RequestTarget.Capability
     let isStreaming: Bool
     let clientWantsUsage: Bool
@@ -104,7 +104,7 @@ final class Admission {
     }
 
     /// What is handed on, to the one endpoint. A model that it names is the provider's own, whatever models there are here.
-    init(
+    convenience init(
         _ forward: Forward, _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ endpoint: CompiledEndpoint, _ body: ByteBuffer,
         requestID: RequestID, at admittedAt: Int64
     ) {
@@ -112,23 +112,34 @@ final class Admission {
         let name = members.model.map { Admit.text($0, body) } ?? ""
         var named = Weir_V1_Model()
         named.name = name
+        self.init(
+            forward, asked, caller, config, CompiledModel(named, route: nil),
+            CompiledTarget(endpoint: endpoint, upstreamModel: name, weight: 1, prices: []), members: members, body, requestID: requestID,
+            at: admittedAt)
+    }
+
+    /// What only one endpoint can answer: what is handed on to it, or is asked of a thing that it keeps.
+    init(
+        _ forward: Forward?, kept: KeptCall? = nil, _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ model: CompiledModel,
+        _ target: CompiledTarget, members: RequestMembers = RequestMembers(), _ body: ByteBuffer, requestID: RequestID,
+        at admittedAt: Int64
+    ) {
         self.caller = caller
         self.config = config
         self.forward = forward
+        self.kept = kept
+        self.model = model
         self.members = members
         self.body = body
         self.requestID = requestID
         self.admittedAt = admittedAt
-        model = CompiledModel(named, route: nil)
         requested = model
         fallbacks = []
-        route = CompiledRoute(
-            id: "", targets: [CompiledTarget(endpoint: endpoint, upstreamModel: name, weight: 1, prices: [])], maxAttempts: 1)
+        route = CompiledRoute(id: model.route?.id ?? "", targets: [target], maxAttempts: 1)
         snapshot = asked.snapshot
-        capability = .forward
+        capability = asked.capability
         media = nil
-        kept = nil
-        files = nil
+        files = asked.files
         upload = nil
         forwardedLines = asked.forwardedLines
         dialectLines = asked.dialectLines
@@ -138,40 +149,6 @@ final class Admission {
         requestBytes = Int64(body.readableBytes)
         estimatedInputTokens =
             members.model == nil ? 0 : body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: 0) }
-        serviceTier = .standard
-        plan = RoutePlan(route, random: requestID.low)
-    }
-
-    /// What is asked of a thing that a provider keeps, at the endpoint where it is.
-    init(
-        _ kept: KeptCall?, _ forward: Forward?, _ capability: RequestTarget.Capability, _ asked: Asked, _ caller: Caller,
-        _ config: CompiledConfig,
-        _ model: CompiledModel, _ target: CompiledTarget, _ nothing: ByteBuffer, requestID: RequestID, at admittedAt: Int64
-    ) {
-        self.caller = caller
-        self.config = config
-        self.model = model
-        self.requestID = requestID
-        self.admittedAt = admittedAt
-        self.kept = kept
-        self.capability = capability
-        requested = model
-        self.forward = forward
-        files = asked.files
-        upload = nil
-        body = nothing
-        members = RequestMembers()
-        fallbacks = []
-        route = CompiledRoute(id: model.route?.id ?? "", targets: [target], maxAttempts: 1)
-        snapshot = asked.snapshot
-        media = nil
-        forwardedLines = asked.forwardedLines
-        dialectLines = []
-        traceID = asked.traceID
-        isStreaming = false
-        clientWantsUsage = true
-        requestBytes = 0
-        estimatedInputTokens = 0
         serviceTier = .standard
         plan = RoutePlan(route, random: requestID.low)
     }
@@ -199,19 +176,19 @@ final class Admission {
         return units
     }
 
-    /// The files that it names are at one endpoint, in the account of one credential.
-    /// - Throws: 400 where the route does not lead there.
-    fileprivate func stay(at place: ResourceIDs.Place) throws(Rejection) {
+    /// Leaves what it goes on from, or names, where that is: at one endpoint, in the account of one credential.
+    /// - Returns: false where the route does not lead there.
+    func stay(at place: ResourceIDs.Place, where keeps: (CompiledEndpoint) -> Bool = { _ in true }) -> Bool {
         let only = route.targets.indices.reduce(UInt64(0)) {
-            place.isAt(endpointID: route.targets[$1].endpoint.id) ? $0 | 1 << UInt64($1) : $0
+            let endpoint = route.targets[$1].endpoint
+            return keeps(endpoint) && place.isAt(endpointID: endpoint.id) ? $0 | 1 << UInt64($1) : $0
         }
         plan.keep(to: only)
         let id = route.targets.flatMap(\.endpoint.credentialIDs).first { place.isOf(credentialID: $0) }
-        guard plan.hasMore, id != nil || place.isOf(credentialID: ""), onlyCredential == nil || onlyCredential == id else {
-            throw .fileElsewhere(model.name)
-        }
+        guard plan.hasMore, id != nil || place.isOf(credentialID: ""), onlyCredential == nil || onlyCredential == id else { return false }
         onlyCredential = id
         fallbacks = []
+        return true
     }
 
     /// Handed on, and with a model in it: it is answered with tokens.
@@ -354,7 +331,7 @@ enum Admit {
         if caller.dialect == .responses, let name = named.members.previousResponseID {
             try admission.goOn(from: body.withUnsafeReadableBytes { Array($0[name]) })
         }
-        if let files = asked.files { try admission.stay(at: files.place) }
+        if let files = asked.files, !admission.stay(at: files.place) { throw .fileElsewhere(admission.model.name) }
         return admission
     }
 
@@ -423,9 +400,9 @@ enum Admit {
         _ members: RequestMembers, _ body: ByteBuffer, _ model: CompiledModel, _ capability: RequestTarget.Capability,
         _ bytesPerToken: Int64
     ) -> Int64? {
-        // All of its bytes are more than what counts of them.
         // How long it is may be asked of any.
         if capability == .countTokens { return nil }
+        // All of its bytes are more than what counts of them.
         guard model.contextWindow > 0, Int64(body.readableBytes) / bytesPerToken > model.contextWindow else { return nil }
         let tokens = body.withUnsafeReadableBytes { bytes in
             ContextFit.tokens(
@@ -459,8 +436,8 @@ enum Admit {
         return excess(admission.members, admission.body, model, admission.capability, bytes) == nil
     }
 
-    /// What a provider keeps between requests is its account's, which all tenants of this gateway share: whoever knows an id finds it again. So only
-    /// what has a name of the tenant's own can be gone on from: a response.
+    /// What a provider keeps between requests is its account's, which all tenants of this gateway share: whoever knows an id finds it again. So
+    /// responses are gone on from by names that are the tenant's own, and conversations and references to items are not handed on.
     private static func checkState(_ members: RequestMembers, _ body: ByteBuffer) throws(Rejection) {
         if members.namesConversation {
             throw .badRequest(

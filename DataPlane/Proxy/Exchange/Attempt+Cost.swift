@@ -9,6 +9,7 @@ extension Attempt {
         var outcome = AttemptOutcome(
             ending: ending, sentUpstream: isSent, providerStatus: providerStatus, startedAt: startedAt, latency: now - startedAt,
             timeToFirstByte: firstByteAt > 0 ? firstByteAt - startedAt : nil, responseBytes: responseBytes)
+        outcome.wasUploading = wasUploading
         switch ending {
         case .answered:
             (outcome.usage, outcome.flags) = measured()

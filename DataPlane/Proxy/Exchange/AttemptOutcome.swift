@@ -29,6 +29,8 @@ struct AttemptOutcome {
     var ending: Ending
     /// Some of the request may have reached the provider.
     var sentUpstream: Bool
+    /// It was connected, and not all of its request had been sent.
+    var wasUploading = false
     /// 0: no response head arrived.
     var providerStatus: Int
     var usage = TokenUsage()
@@ -121,7 +123,9 @@ extension AttemptOutcome {
     /// Whether the endpoint, or the credential that was sent to it, failed by a fault of its own; nil where the attempt says nothing of that.
     /// What the caller or the operator did wrong is none: the endpoint answered. Breakers, strategies and their rewards hear this.
     var blamesEndpoint: Bool? {
-        switch ending {
+        // An upload that breaks off may be its client's doing, who sends a byte now and then.
+        if wasUploading { return nil }
+        return switch ending {
         case .answered(let hadError): hadError
         case .refused(let error, _):
             switch error.concern {

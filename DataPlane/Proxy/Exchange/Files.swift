@@ -58,25 +58,12 @@ extension Exchange {
         if config.keepFiles.isEmpty { throw .fileNotFound(call.name) }
         guard let names = asked.snapshot.credentials.resourceIDs else { throw .namesNotReady() }
         guard let place = names.place(named: call.name, .file, tenant: caller.tenant.idBytes) else { throw .fileNotFound(call.name) }
-        var found: (model: CompiledModel, target: CompiledTarget)?
-        for model in config.keepFiles where model.isVisible(to: caller.tenant) && caller.scopes?.allows(model: model.name) ?? true {
-            if let target = model.route?.targets.first(where: { place.isAt(endpointID: $0.endpoint.id) }) {
-                found = (model, target)
-                break
-            }
-        }
-        guard let (model, target) = found else { throw .fileNotFound(call.name) }
-        let endpoint = target.endpoint
-        let id = endpoint.credentialIDs.first { place.isOf(credentialID: $0) && caller.scopes?.allows(credential: $0) ?? true }
-        let credential = id.flatMap { asked.snapshot.credentials[$0] }
-        let line = credential?.headerLine(at: endpoint)
-        guard line != nil || endpoint.authScheme == .none else { throw .fileNotFound(call.name) }
-        call.found(place.id, at: endpoint)
+        guard let (model, candidate) = asked.way(to: place, for: caller, among: config.keepFiles) else { throw .fileNotFound(call.name) }
+        call.found(place.id, at: candidate.endpoint)
         asked.files = FileUse(place: place, names: [(place.id, String(decoding: call.name, as: UTF8.self))], isContent: call.isContent)
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = Admission(
-            nil, call.forward, .files, asked, caller, config, model, target, loop.nothing, requestID: requestID, at: admittedAt)
-        let candidate = Candidate(target: target, credential: credential, credentialLine: line ?? [], asksForUsage: false)
+            call.forward, asked, caller, config, model, candidate.target, loop.nothing, requestID: requestID, at: admittedAt)
         if try hold(admission, address: asked.address, candidate: candidate) { try launch(admission, candidate) }
     }
 

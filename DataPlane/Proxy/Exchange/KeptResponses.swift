@@ -81,19 +81,13 @@ extension Exchange {
         guard config.endpoints.values.contains(where: \.keepsResponses) else { throw .noStoredResponses() }
         guard let names = asked.snapshot.credentials.resourceIDs else { throw .namesNotReady() }
         guard let place = names.place(named: call.name, .response, tenant: caller.tenant.idBytes),
-            let (model, target) = config.keeper(of: place, for: caller)
+            var (model, candidate) = asked.way(to: place, for: caller, among: config.sortedModels, where: \.keepsItsResponses)
         else { throw .responseNotFound(call.name) }
-        let endpoint = target.endpoint
-        let credential = endpoint.credentialIDs.first { place.isOf(credentialID: $0) && caller.scopes?.allows(credential: $0) ?? true }
-            .flatMap { asked.snapshot.credentials[$0] }
-        let line = credential?.headerLine(at: endpoint)
-        guard line != nil || endpoint.authScheme == .none else { throw .responseNotFound(call.name) }
-        call.found(place, at: endpoint)
+        candidate.dialect = .responses
+        call.found(place, at: candidate.endpoint)
         let admittedAt = receivedAt &+ (loop.nowMicroseconds &- startedAt)
         let admission = Admission(
-            call, call.forward, .storedResponses, asked, caller, config, model, target, loop.nothing, requestID: requestID, at: admittedAt)
-        var candidate = Candidate(target: target, credential: credential, credentialLine: line ?? [], asksForUsage: false)
-        candidate.dialect = .responses
+            call.forward, kept: call, asked, caller, config, model, candidate.target, loop.nothing, requestID: requestID, at: admittedAt)
         if try hold(admission, address: asked.address, candidate: candidate) { try launch(admission, candidate) }
     }
 
@@ -131,24 +125,35 @@ extension AttemptOutcome {
     }
 }
 
-extension CompiledConfig {
-    /// A model that the caller may use, by name the first, and the way to the endpoint where something is kept.
-    fileprivate func keeper(of place: ResourceIDs.Place, for caller: Caller) -> (CompiledModel, CompiledTarget)? {
-        for model in sortedModels where model.isVisible(to: caller.tenant) && caller.scopes?.allows(model: model.name) ?? true {
-            let target = model.route?.targets.first {
-                $0.endpoint.keepsResponses && $0.endpoint.speaks.contains(.responses) && place.isAt(endpointID: $0.endpoint.id)
-            }
-            if let target { return (model, target) }
+extension Asked {
+    /// A model that the caller may use, the first of these, at whose endpoint something is kept, and the credential that it was made with.
+    func way(
+        to place: ResourceIDs.Place, for caller: Caller, among models: [CompiledModel],
+        where keeps: (CompiledEndpoint) -> Bool = { _ in true }
+    ) -> (CompiledModel, Candidate)? {
+        for model in models where model.isVisible(to: caller.tenant) && caller.scopes?.allows(model: model.name) ?? true {
+            let target = model.route?.targets.first { keeps($0.endpoint) && place.isAt(endpointID: $0.endpoint.id) }
+            guard let target else { continue }
+            let credential = target.endpoint.credentialIDs
+                .first { place.isOf(credentialID: $0) && caller.scopes?.allows(credential: $0) ?? true }
+                .flatMap { snapshot.credentials[$0] }
+            let line = credential?.headerLine(at: target.endpoint)
+            guard line != nil || target.endpoint.authScheme == .none else { return nil }
+            return (model, Candidate(target: target, credential: credential, credentialLine: line ?? [], asksForUsage: false))
         }
         return nil
     }
+}
+
+extension CompiledEndpoint {
+    fileprivate var keepsItsResponses: Bool { keepsResponses && speaks.contains(.responses) }
 }
 
 extension Admission {
     /// The response that the request goes on from is in one account: the request goes there, and to no other endpoint, credential or model.
     /// - Throws: 400 for a response that is none of the caller's, or where the model is not served from there.
     func goOn(from name: [UInt8]) throws(Rejection) {
-        guard route.targets.contains(where: { $0.endpoint.keepsResponses && $0.endpoint.speaks.contains(.responses) }) else {
+        guard route.targets.contains(where: \.endpoint.keepsItsResponses) else {
             throw .badRequest(
                 "unsupported",
                 "No provider of the model '\(model.name)' keeps responses here. Send the conversation's items as input, in place of "
@@ -158,21 +163,13 @@ extension Admission {
         guard let place = names.place(named: name, .response, tenant: caller.tenant.idBytes) else {
             throw .previousResponseNotFound(name)
         }
-        let only = route.targets.indices.reduce(UInt64(0)) {
-            let endpoint = route.targets[$1].endpoint
-            let isThere = endpoint.keepsResponses && endpoint.speaks.contains(.responses) && place.isAt(endpointID: endpoint.id)
-            return isThere ? $0 | 1 << UInt64($1) : $0
-        }
-        plan.keep(to: only)
-        onlyCredential = route.targets.flatMap(\.endpoint.credentialIDs).first { place.isOf(credentialID: $0) }
-        guard plan.hasMore, onlyCredential != nil || place.isOf(credentialID: "") else {
+        guard stay(at: place, where: \.keepsItsResponses) else {
             throw .badRequest(
                 "response_elsewhere",
                 "The response is kept where the model '\(model.name)' is not served from. Use the model that made it, or send the "
                     + "conversation's items as input.", param: "previous_response_id")
         }
         previous = place
-        fallbacks = []
     }
 }
 

@@ -55,23 +55,18 @@ final class ResponseNames {
 
     /// - Returns: what can be passed on of the piece and what was held back before it; nil: the piece as it is.
     func pass(_ piece: UnsafeRawBufferPointer) -> [UInt8]? {
-        if guards.allSatisfy({ $0.isClean(piece) }) { return nil }
-        var passed = Array(piece)
-        for index in guards.indices {
-            var next: [UInt8] = []
-            passed.withUnsafeBytes { guards[index].pass($0) { next.append(contentsOf: $0) } }
-            passed = next
-        }
-        return passed
+        guards.allSatisfy { $0.isClean(piece) } ? nil : named(Array(piece), isLast: false)
     }
 
     /// Nothing follows.
-    func finish() -> [UInt8] {
-        var passed: [UInt8] = []
+    func finish() -> [UInt8] { named([], isLast: true) }
+
+    private func named(_ piece: [UInt8], isLast: Bool) -> [UInt8] {
+        var passed = piece
         for index in guards.indices {
             var next: [UInt8] = []
             passed.withUnsafeBytes { guards[index].pass($0) { next.append(contentsOf: $0) } }
-            guards[index].finish { next.append(contentsOf: $0) }
+            if isLast { guards[index].finish { next.append(contentsOf: $0) } }
             passed = next
         }
         return passed

@@ -94,9 +94,7 @@ extension Exchange {
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
                 noteHeaders(asked, head, bytes)
-                noteAddress(asked, head, bytes)
-                stage = .receiving(asked)
-                return .receiveBody
+                return awaitBody(of: asked, head, bytes)
             case .media(let operation, let channel):
                 let (authentication, snapshot) = try authenticate(head, bytes, channel)
                 let mayUpload = operation == .files && authentication.isComplete && head.contentLength != nil
@@ -110,9 +108,7 @@ extension Exchange {
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
                 noteHeaders(asked, head, bytes)
-                noteAddress(asked, head, bytes)
-                stage = .receiving(asked)
-                return .receiveBody
+                return awaitBody(of: asked, head, bytes)
             case .listModels(let channel):
                 if head.has(.anthropicVersion) { dialect = .messages }
                 let query = String(decoding: bytes[head.query], as: UTF8.self)
@@ -132,9 +128,7 @@ extension Exchange {
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(authentication, snapshot, .files, forwardedLines: lines, traceID: traceID, for: .file(file))
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
-                noteAddress(asked, head, bytes)
-                stage = .receiving(asked)
-                return .receiveBody
+                return awaitBody(of: asked, head, bytes)
             case .listFiles(let channel):
                 return try answer(head, bytes, channel) { (_, _) throws(Rejection) in throw .filesNotListed() }
             case .forward(let rest):
@@ -145,9 +139,7 @@ extension Exchange {
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(
                     authentication, snapshot, .forward, forwardedLines: lines, traceID: traceID, for: .forward(forward))
-                noteAddress(asked, head, bytes)
-                stage = .receiving(asked)
-                return .receiveBody
+                return awaitBody(of: asked, head, bytes)
             case .own(var question):
                 if question == .root, !head.isSigned(bytes) {
                     throw .unknownURL(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path))
@@ -166,9 +158,7 @@ extension Exchange {
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(
                     authentication, snapshot, .storedResponses, forwardedLines: lines, traceID: traceID, for: .kept(call))
-                noteAddress(asked, head, bytes)
-                stage = .receiving(asked)
-                return .receiveBody
+                return awaitBody(of: asked, head, bytes)
             case .live: return .answer(.live)
             case .ready: return .answer(.ready(loop.snapshot?.isServing == true && !loop.isDraining))
             case .wrongMethod(let allowed):
@@ -181,6 +171,14 @@ extension Exchange {
         } catch {
             return .reject(error)
         }
+    }
+
+    private func awaitBody<Head: RequestHead & ~Copyable>(
+        of asked: Asked, _ head: borrowing Head, _ bytes: UnsafeRawBufferPointer
+    ) -> HeadDecision {
+        noteAddress(asked, head, bytes)
+        stage = .receiving(asked)
+        return .receiveBody
     }
 
     /// What Weir answers by itself: at once, or for a DID that nobody knows yet once it is known.
@@ -461,11 +459,9 @@ extension Exchange {
         if attempt.candidate.target === candidate.target { swap(&next.place, &attempt.place) }
         recordSums(before: next, admission)
         stage = .attempting(admission, next)
-        guard pause > 0 else { return next.start(fresh: fresh || admission.upload != nil) }
+        guard pause > 0 else { return next.start(fresh: fresh) }
         // Whoever leaves meanwhile ends the attempt before it has begun.
-        loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(pause)) {
-            if next.isConnecting { next.start(fresh: admission.upload != nil) }
-        }
+        loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(pause)) { if next.isConnecting { next.start() } }
     }
 
     /// The answer cannot be finished. A stream gets an error event, which the SDKs raise; anything else is broken off, so that nobody takes

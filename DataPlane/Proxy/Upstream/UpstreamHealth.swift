@@ -279,16 +279,11 @@ extension HealthView {
 
     /// Two breakers hear of an attempt: whether anybody answers there at all, and whether this credential's requests are served.
     private func noteBreakers(_ attempt: Attempt, _ outcome: AttemptOutcome, now: Int64) {
-        // An upload that breaks off may be its client's doing, who sends a byte now and then.
-        let failed = attempt.wasUploading ? nil : outcome.blamesEndpoint
+        let failed = outcome.blamesEndpoint
         // Of what works nothing is kept.
         if breakers.isEmpty, failed != true { return }
         let keys = Self.breakerKeys(attempt.candidate)
-        if attempt.wasUploading {
-            for key in keys { passOver(key, attempt, now) }
-            return
-        }
-        if case .unreachable(let detail, _) = outcome.ending {
+        if case .unreachable(let detail, _) = outcome.ending, failed == true {
             shared.ended(keys[0], failed: true, isProof: true, startedAt: attempt.startedAt, now: now, words: detail)
             passOver(keys[1], attempt, now)
             return
