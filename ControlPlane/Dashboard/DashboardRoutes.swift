@@ -138,12 +138,17 @@ package struct DashboardRoutes: RouteGroup {
     }
 
     /// All of a list as CSV, page by page: however long it is, one page of it is held.
+    /// - Throws: `DomainError.invalid` for an order of which the list has the latest only.
     func csv(
         _ path: String, _ asked: [String: String], columns: [String], named name: String, _ visit: Visit
     ) async throws -> APIResponse {
         let asked = asked.merging(["limit": String(PageRequest.maximumLimit)]) { $1 }
         var answer = try await APIResponse.streamed(contentType: UsageFormat.csv.contentType, after: nil) { after in
             let page = try await api.get(path, asked.merging(["cursor": after?.id ?? ""]) { $1 }, for: visit)
+            if page["sorted_since"]?.stringValue != nil {
+                throw DomainError.invalid(
+                    "sort", "has the latest of these records only", remedy: "Leave it out, or ask for a shorter time: from, until.")
+            }
             let lines = UsageFormat.csv.lines(page["items"]?.arrayValue ?? [], columns: columns, withTitles: after == nil)
             return (lines, page["next_cursor"]?.stringValue.map { Cursor(list: "export", time: 0, id: $0) })
         }

@@ -73,8 +73,13 @@ struct Sorting {
         }
 
         static func < (a: Key, b: Key) -> Bool {
-            if let a = a.number, let b = b.number { return a < b }
-            return a.text.lowercased() < b.text.lowercased()
+            // Numbers before words, so that it is one order.
+            switch (a.number, b.number) {
+            case (let a?, let b?): a < b
+            case (_?, nil): true
+            case (nil, _?): false
+            case (nil, nil): a.text.lowercased() < b.text.lowercased()
+            }
         }
     }
 }

@@ -113,6 +113,20 @@ struct DashboardTests {
         }
     }
 
+    @Test("a page's own sorting is one order, also of what is a number here and a word there")
+    func sorting() {
+        let sorting = Sorting(columns: [("user", .name)], standard: "")
+        let words = ["1a", "10", "9", "b", "A"]
+        func users(_ order: String, _ start: Int) -> [String?] {
+            let turned = words[start...] + words[..<start]
+            return sorting.sorted(turned.map { ["user": .string($0)] } + [["user": .null]], by: order).map { $0["user"]?.stringValue }
+        }
+        for start in words.indices {
+            #expect(users("user", start) == ["9", "10", "1a", "A", "b", nil])
+            #expect(users("-user", start) == ["b", "A", "1a", "10", "9", nil])
+        }
+    }
+
     @Test("things are made, changed and deleted by forms, and two who edit one learn of each other", arguments: TestDatabases.all)
     func forms(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in

@@ -65,23 +65,28 @@ package struct RecordOrder: Sendable, Hashable {
     }
 }
 
+/// An order of a list that has few of them; the raw value is the word that asks for it.
+package protocol ListOrder: RawRepresentable<String>, CaseIterable, Sendable {}
+
+extension ListOrder {
+    package static var words: [String] { allCases.map(\.rawValue) }
+
+    /// - Throws: `DomainError.invalid` for a word that is none of `words`.
+    package init(word: String) throws(DomainError) {
+        guard let order = Self(rawValue: word) else {
+            throw .invalid("sort", "cannot sort by this", remedy: "Pass one of: \(Self.words.joined(separator: ", ")).")
+        }
+        self = order
+    }
+}
+
 /// What a list of the ledger's entries can be sorted by; a minus turns it round.
-package enum LedgerOrder: String, CaseIterable, Sendable {
+package enum LedgerOrder: String, ListOrder {
     case newestFirst = "-posted_at"
     case oldestFirst = "posted_at"
     /// By the day that they count for.
     case latestDayFirst = "-day"
     case firstDayFirst = "day"
-
-    package static let words = allCases.map(\.rawValue)
-
-    /// - Throws: `DomainError.invalid` for a word that is none of `words`.
-    package init(word: String) throws(DomainError) {
-        guard let order = LedgerOrder(rawValue: word) else {
-            throw .invalid("sort", "cannot sort by this", remedy: "Pass one of: \(Self.words.joined(separator: ", ")).")
-        }
-        self = order
-    }
 
     var isByDay: Bool { self == .latestDayFirst || self == .firstDayFirst }
     var isDescending: Bool { rawValue.hasPrefix("-") }
@@ -98,19 +103,9 @@ package enum LedgerOrder: String, CaseIterable, Sendable {
 }
 
 /// What the audit trail can be sorted by.
-package enum AuditOrder: String, CaseIterable, Sendable {
+package enum AuditOrder: String, ListOrder {
     case newestFirst = "-at"
     case oldestFirst = "at"
-
-    package static let words = allCases.map(\.rawValue)
-
-    /// - Throws: `DomainError.invalid` for a word that is none of `words`.
-    package init(word: String) throws(DomainError) {
-        guard let order = AuditOrder(rawValue: word) else {
-            throw .invalid("sort", "cannot sort by this", remedy: "Pass one of: \(Self.words.joined(separator: ", ")).")
-        }
-        self = order
-    }
 
     package var list: String { self == .newestFirst ? AuditTrail.list : "\(AuditTrail.list):\(rawValue)" }
 }
