@@ -121,7 +121,7 @@ package struct DataPlaneService: Sendable {
             budgets: budgets, freezes: signatures.freezes,
             rates: try RateSharing(ledger: rates, store: store, countsByRegion: settings.redisURL != nil, logger: logger),
             logger: logger,
-            status: { reporter.report })
+            status: { reporter.reportToSend() })
         logger.notice(
             "serving",
             metadata: [

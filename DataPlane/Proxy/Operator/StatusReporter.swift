@@ -23,8 +23,8 @@ final class StatusReporter: Sendable {
         self.snapshots = snapshots
     }
 
-    /// For the control plane, to which it is sent at once.
-    var report: Weir_V1_StatusReport {
+    /// For the control plane, to which it is sent at once: refused requests count as told.
+    func reportToSend() -> Weir_V1_StatusReport {
         var report = last.withLock { $0 }
         server.endpointStates.refusals.sent()
         report.nowMs = SystemClock().nowMilliseconds()

@@ -50,7 +50,8 @@ final class RunningControl: Sendable {
             let serving = Task { try await server.run() }
             do {
                 return RunningControl(services: services, server: server, database: database, port: try await server.port, serving: serving)
-            } catch  where port != 0 {
+            } catch {
+                guard port != 0 else { throw error }
                 // Meanwhile a connection of another test's was given the port: it is free again when that ends.
                 serving.cancel()
                 _ = await serving.result

@@ -92,7 +92,7 @@ final class RunningDataPlane: Sendable {
             budgets: budgets, freezes: server.signatures.freezes,
             rates: try RateSharing(ledger: rates, store: local, countsByRegion: countsByRegion, logger: logger),
             logger: logger,
-            status: { reporter.report })
+            status: { reporter.reportToSend() })
         return RunningDataPlane(
             local: local, enrollment: enrollment, snapshots: snapshots, pipeline: pipeline, server: server, link: link, status: status,
             reporting: Task { await reporter.run() })
