@@ -9,52 +9,26 @@ import subprocess
 
 from weirlab import LOOPBACK, Lab, LabError, free_port, wait_for
 from weirload import chat
+from weirnginx import NGINX
 
 CONNECTIONS, STREAMS = 16, 8
 
-NGINX = """
-worker_processes 2;
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
-    scgi_temp_path {folder}/s;
-    keepalive_requests 100000000;
+SERVERS = """
     ssl_certificate {folder}/tls.crt;
     ssl_certificate_key {folder}/tls.key;
-    upstream provider {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
     proxy_buffering {buffering};
     server {{ listen 127.0.0.1:{plain} http2; location / {{ proxy_pass http://provider; }} }}
     server {{ listen 127.0.0.1:{tls} ssl http2; location / {{ proxy_pass http://provider; }} }}
-}}
 """
 
 
-class NGINXServer:
+class NGINXServer(NGINX):
     """By HTTP/2 without TLS (h2c), and by TLS with either protocol."""
 
     def __init__(self, lab, folder, buffering):
         self.ports = {"plain": free_port(), "tls": free_port()}
-        settings = f"{folder}/nginx-{buffering}.conf"
-        with open(settings, "w") as file:
-            file.write(NGINX.format(folder=folder, upstream=lab.simulator.port, buffering=buffering, **self.ports))
-        program = next(path for path in ("/usr/sbin/nginx", "/usr/bin/nginx") if os.access(path, os.X_OK))
-        self.process = subprocess.Popen([program, "-p", folder, "-c", settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    @property
-    def pids(self):
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as children:
-            return [self.process.pid, *map(int, children.read().split())]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+        super().__init__(
+            f"{folder}/nginx-{buffering}", lab.simulator.port, SERVERS.format(folder=folder, buffering=buffering, **self.ports))
 
 
 def h2load(address, body, key, seconds, protocol):

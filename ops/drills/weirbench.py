@@ -20,6 +20,7 @@ import zlib
 import benchhttp2
 from weirlab import LOOPBACK, Lab, LabError, free_port, http, progress, wait_for
 from weirload import chat
+from weirnginx import NGINX
 from weirsigned import Ed25519, Requests, base58, write
 
 PLAIN = "sim-in120-out40"
@@ -29,29 +30,9 @@ STREAM_WHOLE = "sim-chunks64"
 OPEN = "sim-chunks600-pace200ms"
 CONNECTIONS = 64
 
-NGINX = """
-worker_processes 2;
-daemon off;
-master_process on;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
-    scgi_temp_path {folder}/s;
-    keepalive_requests 100000000;
-    upstream provider {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-    }}
-    server {{
-        listen 127.0.0.1:{stream_port};
-        location / {{ proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
-    }}
-}}
+SERVERS = """
+    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://provider; }} }}
+    server {{ listen 127.0.0.1:{stream_port}; location / {{ proxy_pass http://provider; proxy_buffering off; }} }}
 """
 
 WRK = """
@@ -124,23 +105,13 @@ class Bench:
     # Programs
 
     def start_nginx(self):
-        folder = f"{self.lab.folder}/nginx"
-        os.makedirs(folder)
-        with open(f"{folder}/nginx.conf", "w") as file:
-            file.write(NGINX.format(folder=folder, upstream=self.lab.simulator.port, port=self.nginx_port, stream_port=self.nginx_stream_port))
-        program = next(path for path in ("/usr/sbin/nginx", "/usr/bin/nginx") if os.access(path, os.X_OK))
-        self.nginx = subprocess.Popen([program, "-p", folder, "-c", f"{folder}/nginx.conf"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        servers = SERVERS.format(port=self.nginx_port, stream_port=self.nginx_stream_port)
+        self.nginx = NGINX(f"{self.lab.folder}/nginx", self.lab.simulator.port, servers)
         wait_for("nginx", lambda: http("GET", f"http://{LOOPBACK}:{self.nginx_port}/v1/models")[0] == 200)
 
     def stop_nginx(self):
         if self.nginx:
-            self.nginx.terminate()
-            self.nginx.wait()
-
-    @property
-    def nginx_pids(self):
-        with open(f"/proc/{self.nginx.pid}/task/{self.nginx.pid}/children") as children:
-            return [self.nginx.pid, *map(int, children.read().split())]
+            self.nginx.stop()
 
     # Measuring
 
@@ -202,7 +173,7 @@ class Bench:
         self.wrk(weir_port, model, options.warm, stream=stream)
         pairs = []
         for _ in range(options.rounds):
-            nginx = self.measured(self.nginx_pids, nginx_port, model, options.seconds, stream=stream)
+            nginx = self.measured(self.nginx.pids, nginx_port, model, options.seconds, stream=stream)
             weir = self.measured([plane.pid], weir_port, model, options.seconds, stream=stream)
             pairs.append((nginx, weir))
         rate = statistics.median(weir[0] / nginx[0] for nginx, weir in pairs)
