@@ -18,12 +18,12 @@ enum Charts {
         let step = (width - left) / Double(max(1, bars.count))
         let inner = height - bottom - top
         var svg =
-            "<svg class=\"chart\(width < 960 ? " half" : "")\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(escaped(name)); the same is in the table.\">"
+            "<svg class=\"chart\(width < 960 ? " half" : "")\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(name.escapedForHTML); the same is in the table.\">"
         for part in 0...2 {
             let y = top + inner * (1 - Double(part) / 2)
             svg += "<line class=\"axis\" x1=\"\(short(left))\" x2=\"\(short(width))\" y1=\"\(short(y))\" y2=\"\(short(y))\"/>"
             svg +=
-                "<text x=\"\(short(left - 6))\" y=\"\(short(y + 4))\" text-anchor=\"end\">\(escaped(unit(peak * Double(part) / 2)))</text>"
+                "<text x=\"\(short(left - 6))\" y=\"\(short(y + 4))\" text-anchor=\"end\">\(unit(peak * Double(part) / 2).escapedForHTML)</text>"
         }
         let most = width < 960 ? 4 : 8
         let every = max(1, (bars.count + most - 1) / most)
@@ -31,7 +31,7 @@ enum Charts {
             let x = left + step * Double(index)
             let tall = peak > 0 ? bar.value / peak * inner : 0
             let wide = min(max(1, step - 2), 48)
-            svg += "<g><title>\(escaped(bar.note))</title>"
+            svg += "<g><title>\(bar.note.escapedForHTML)</title>"
             svg += "<rect x=\"\(short(x))\" y=\"\(short(top))\" width=\"\(short(wide))\" height=\"\(short(inner))\" fill=\"transparent\"/>"
             svg +=
                 "<rect class=\"bar\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - tall))\" width=\"\(short(wide))\" height=\"\(short(tall))\"/>"
@@ -41,7 +41,7 @@ enum Charts {
                     "<rect class=\"bar2\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - part))\" width=\"\(short(wide))\" height=\"\(short(part))\"/>"
             }
             svg += "</g>"
-            if index % every == 0 { svg += "<text x=\"\(short(x))\" y=\"\(short(height - 6))\">\(escaped(bar.label))</text>" }
+            if index % every == 0 { svg += "<text x=\"\(short(x))\" y=\"\(short(height - 6))\">\(bar.label.escapedForHTML)</text>" }
         }
         return svg + "</svg>"
     }
@@ -58,10 +58,6 @@ enum Charts {
     private static func short(_ value: Double) -> String {
         let tenths = Int((value * 10).rounded())
         return tenths % 10 == 0 ? String(tenths / 10) : "\(tenths / 10).\(abs(tenths % 10))"
-    }
-
-    private static func escaped(_ text: String) -> String {
-        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;")
     }
 
     /// What a whole is made of, in one bar.

@@ -7,11 +7,7 @@ import Primitives
 /// `/docs`: the guides, and the API as it describes itself, for people. The same declarations make the OpenAPI documents.
 struct DocsPages: RouteGroup {
     private let page: String
-    /// Of the guides, by their addresses.
-    private let guides: [String: String]
-    /// In the place of one that there is not.
-    private let missing: String
-    private let pictures: [String: [UInt8]]
+    private let guides: Guides
 
     /// - Parameter origin: Where people reach this control plane: what stands before a path.
     init(_ api: RouteTable, _ guides: Guides = .all, origin: String) {
@@ -33,26 +29,20 @@ struct DocsPages: RouteGroup {
             DocsPage(
                 chrome: Chrome(title: "Documentation", sections: guides.navigation(at: "/docs"), home: "/docs"), groups: groups,
                 origin: origin))
-        func guide(_ title: String, _ html: String, _ parts: [Markdown.Heading] = [], at path: String) -> String {
-            Templates.render(
-                "guide",
-                GuidePage(
-                    chrome: Chrome(title: title, sections: guides.navigation(at: path), home: "/docs"), html: html,
-                    parts: parts.filter { $0.level == 2 }))
-        }
-        self.guides = guides.pages.mapValues { guide($0.title, $0.html, $0.headings, at: $0.href) }
-        missing = guide(
-            "No such guide", "<h1>There is no such guide</h1><p>The menu has all of them, and <a href=\"/docs\">the API</a>.</p>", at: "")
-        pictures = guides.pictures
+        self.guides = guides
     }
 
     func addRoutes(to table: inout RouteTable) {
         table.get("/docs/", .open) { _ in .redirect(to: "/docs") }
         table.get("/docs", .open) { [page] _ in DashboardRoutes.html(page) }
-        table.get("/docs/{name}", .open) { [guides, missing] request in
-            guides[request.path].map { DashboardRoutes.html($0) } ?? DashboardRoutes.html(missing, status: .notFound)
+        table.get("/docs/{name}", .open) { [guides] request in
+            guard let guide = guides.pages[request.path] else {
+                let words = "<h1>There is no such guide</h1><p>The menu has all of them, and <a href=\"/docs\">the API</a>.</p>"
+                return DashboardRoutes.html("guide", GuidePage("No such guide", words, among: guides), status: .notFound)
+            }
+            return DashboardRoutes.html("guide", GuidePage(guide.title, guide.html, guide.headings, at: guide.href, among: guides))
         }
-        table.get("/docs/images/{name}", .open) { [pictures] request in
+        table.get("/docs/images/{name}", .open) { [pictures = guides.pictures] request in
             let name = request.parameters["name"] ?? ""
             guard let bytes = pictures["images/" + name] else { throw DomainError.notFound(kind: "picture", id: String(name.prefix(64))) }
             return APIResponse(
@@ -134,4 +124,10 @@ struct GuidePage: View {
     let html: String
     let parts: [Markdown.Heading]
     var derived: [String: Any] { ["hasParts": parts.count > 2] }
+
+    init(_ title: String, _ html: String, _ headings: [Markdown.Heading] = [], at path: String = "", among guides: Guides) {
+        chrome = Chrome(title: title, sections: guides.navigation(at: path), home: "/docs")
+        self.html = html
+        parts = headings.filter { $0.level == 2 }
+    }
 }

@@ -81,7 +81,7 @@ struct Markdown {
         while let line = lines.popFirst(), !line.hasPrefix("```") { held.append(line) }
         code += 1
         return """
-            <div class="code"><button type="button" data-copy="code-\(code)" hidden>Copy</button><pre tabindex="0" role="group" aria-label="Code"><code id="code-\(code)">\(Self.escape(held.joined(separator: "\n")))
+            <div class="code"><button type="button" data-copy="code-\(code)" hidden>Copy</button><pre tabindex="0" role="group" aria-label="Code"><code id="code-\(code)">\(held.joined(separator: "\n").escapedForHTML)
             </code></pre></div>
 
             """
@@ -168,21 +168,6 @@ struct Markdown {
 
     // MARK: Within a line
 
-    static func escape(_ text: some StringProtocol) -> String {
-        var out = ""
-        for character in text.unicodeScalars {
-            switch character {
-            case "&": out += "&amp;"
-            case "<": out += "&lt;"
-            case ">": out += "&gt;"
-            case "\"": out += "&quot;"
-            case "'": out += "&#39;"
-            default: out.unicodeScalars.append(character)
-            }
-        }
-        return out
-    }
-
     /// Without the marks.
     private static func plain(_ text: String) -> String {
         var out = ""
@@ -204,17 +189,17 @@ struct Markdown {
         var rest = Substring(text)
         while let character = rest.first {
             if character == "`", let end = rest.dropFirst().firstIndex(of: "`") {
-                out += "<code>\(Self.escape(rest[rest.index(after: rest.startIndex)..<end]))</code>"
+                out += "<code>\(rest[rest.index(after: rest.startIndex)..<end].escapedForHTML)</code>"
                 rest = rest[rest.index(after: end)...]
             } else if rest.hasPrefix("!["), let picture = Self.link(rest.dropFirst()) {
                 if let source = resolve(String(picture.target)) {
-                    let (source, words) = (Self.escape(source), Self.escape(picture.words))
+                    let (source, words) = (source.escapedForHTML, picture.words.escapedForHTML)
                     out += "<a href=\"\(source)\"><img src=\"\(source)\" alt=\"\(words)\" loading=\"lazy\"></a>"
                 }
                 rest = rest[picture.end...]
             } else if let link = Self.link(rest) {
                 let words = inline(link.words)
-                out += resolve(String(link.target)).map { "<a href=\"\(Self.escape($0))\">\(words)</a>" } ?? words
+                out += resolve(String(link.target)).map { "<a href=\"\($0.escapedForHTML)\">\(words)</a>" } ?? words
                 rest = rest[link.end...]
             } else if rest.hasPrefix("**"), let end = Self.close(of: "**", rest.dropFirst(2)) {
                 out += "<strong>\(inline(rest[rest.index(rest.startIndex, offsetBy: 2)..<end.lowerBound]))</strong>"
@@ -223,7 +208,7 @@ struct Markdown {
                 out += "<em>\(inline(rest[rest.index(after: rest.startIndex)..<end.lowerBound]))</em>"
                 rest = rest[end.upperBound...]
             } else {
-                out += Self.escape(String(character))
+                out += String(character).escapedForHTML
                 rest.removeFirst()
             }
         }
@@ -260,6 +245,22 @@ extension String {
 }
 
 extension StringProtocol {
+    /// As text or an attribute's value of HTML or SVG.
+    var escapedForHTML: String {
+        var out = ""
+        for character in unicodeScalars {
+            switch character {
+            case "&": out += "&amp;"
+            case "<": out += "&lt;"
+            case ">": out += "&gt;"
+            case "\"": out += "&quot;"
+            case "'": out += "&#39;"
+            default: out.unicodeScalars.append(character)
+            }
+        }
+        return out
+    }
+
     /// The first place where `piece` stands.
     fileprivate func range(of piece: String) -> Range<Index>? {
         firstRange(of: piece)

@@ -108,6 +108,8 @@ struct ControlHarness: Sendable {
         settings.idleSeconds = 3600
         let application = ControlApplication.make(responder, settings, metrics: metrics, logger: logger)
         try await application.test(setup) { client in
+            // A connection that says nothing for long is closed, and who runs commands only would say nothing on the client's own.
+            if client.port != nil { _ = try await client.executeRequest(uri: "/health/live", method: .get, headers: [:], body: nil) }
             try await body(
                 ControlHarness(
                     database: database, clock: clock, services: services, fleet: fleet, table: table, routes: routes, metrics: metrics,
