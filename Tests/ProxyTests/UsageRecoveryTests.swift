@@ -256,6 +256,27 @@ import Testing
         #expect(pipeline.counters.outboxBytes.load(ordering: .relaxed) == size)
     }
 
+    /// `/health/ready` sends nobody whose signature or limit could not be judged yet.
+    @Test func readingWhatWasLeftIsToldUntilItIsRead() async throws {
+        let directory = try UsageDirectory()
+        let store = try LocalStore(directory: directory.path)
+        defer { store.close() }
+        let toldAtTheEnd = Mutex<Bool?>(nil)
+        let pipeline = Mutex<UsagePipeline?>(nil)
+        let made = try UsagePipeline(
+            store: store, journalDirectory: directory.path + "/journal", settings: JournalSettings(), loops: 1,
+            recovered: { toldAtTheEnd.withLock { $0 = pipeline.withLock { $0 }?.isRecovering } }, logger: Logger(label: "test"),
+            estimateInterrupted: { _ in [] })
+        pipeline.withLock { $0 = made }
+        #expect(!made.isRecovering)
+        made.start()
+        for _ in 0..<6000 where made.isRecovering || toldAtTheEnd.withLock({ $0 }) == nil { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(toldAtTheEnd.withLock { $0 } == true)
+        #expect(!made.isRecovering)
+        made.stop()
+        pipeline.withLock { $0 = nil }
+    }
+
     /// Whatever a process leaves behind on a real disk is taken over by the next one.
     @Test func anotherProcessTakesOverWhatWasLeftOnTheDisk() throws {
         let directory = try UsageDirectory()

@@ -44,6 +44,7 @@ package final class OperatorStatus: Sendable {
         } else if !health.isServing {
             problems.append("no configuration is in force yet")
         }
+        if pipeline.isRecovering { problems.append("what the process before left in the usage journal is still being read") }
         if case .refusing(let reason) = pipeline.shared.state { problems.append(reason) }
         var warnings: [String] = []
         if let revocation, !revocation.isInForce { warnings.append(revocation.text) }

@@ -110,6 +110,10 @@ package final class UsagePipeline: Sendable {
         return max(0, clock.nowMilliseconds() - known)
     }
 
+    /// Whether what earlier processes left is being read at the moment: until then no signature is taken, and nothing that has limits or budgets
+    /// is let in. False where reading fails, which `health` says: then other requests are served all the same.
+    package var isRecovering: Bool { state.withLock { !$0.workers.isEmpty && !$0.isRecovered && $0.failure == nil } }
+
     /// What is wrong with taking usage down, for `/health/ready`; empty when all is well.
     package var health: [String] {
         var problems: [String] = []
@@ -129,13 +133,10 @@ package final class UsagePipeline: Sendable {
             let begunAt = clock.nowMilliseconds()
             while try !folder.foldOnce().isDrained {}
             try outbox.sign(everything: false, begunAt)
-            let isFirst = state.withLock { state in
-                defer { state.isRecovered = true }
-                return !state.isRecovered
-            }
-            if isFirst { recovered() }
+            if !state.withLock({ $0.isRecovered }) { recovered() }
             let hasRecovered = state.withLock { state in
                 defer {
+                    state.isRecovered = true
                     state.foldedAt = begunAt
                     state.failure = nil
                     state.failures = 0
