@@ -150,8 +150,10 @@ struct AdminClient: Sendable {
             guard let next = page.json.string("next_cursor"), next != cursor else { break }
             cursor = next
         }
-        let whole: JSONValue = ["items": .array(items), "next_cursor": nil]
-        return Answer(text: whole.text, json: whole, etag: nil)
+        var whole = JSONObject(members: [.init(name: "items", value: .array(items)), .init(name: "next_cursor", value: .null)])
+        if let since = first.json["sorted_since"] { whole["sorted_since"] = since }
+        let json = JSONValue.object(whole)
+        return Answer(text: json.text, json: json, etag: nil)
     }
 
     /// User text as one path segment.

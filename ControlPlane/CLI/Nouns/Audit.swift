@@ -74,6 +74,17 @@ struct AuditCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Who did and tried what, newest first.", discussion: example("audit list --source all --status refused"))
 
+        struct Filters: ListFilters {
+            @Option(parsing: .unconditional, help: "By time: at, the oldest first. (default: -at)")
+            var sort: String?
+
+            @OptionGroup var audit: AuditCommand.Filters
+
+            static var shapes: [FieldShape] { AuditCommand.Filters.shapes }
+
+            func query() -> [(String, String)] { audit.query() + pairs(("sort", sort)) }
+        }
+
         @OptionGroup var filters: Filters
         @OptionGroup var page: PageOptions
         @OptionGroup var connection: ConnectionOptions

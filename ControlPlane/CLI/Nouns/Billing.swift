@@ -80,7 +80,12 @@ struct BillingCommand: ParsableCommand {
             @Option(help: "Only usage, top_up or adjustment.")
             var kind: String?
 
-            func query() -> [(String, String)] { pairs(("tenant_id", tenantID), ("kind", kind)) }
+            @Option(
+                parsing: .unconditional,
+                help: "By posted_at, or by the day that they count for; with a minus the latest first. (default: -posted_at)")
+            var sort: String?
+
+            func query() -> [(String, String)] { pairs(("tenant_id", tenantID), ("kind", kind), ("sort", sort)) }
 
             static var shapes: [FieldShape] { [FieldShape("tenant_id", .id(TenantKind.prefix), "")] }
         }

@@ -124,7 +124,9 @@ struct UsageCommand: ParsableCommand {
     struct Records: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "The records one by one, newest first.",
-            discussion: example("usage records --error-origin provider --min-latency-ms 10000", "usage records --csv --from 2026-11-01"))
+            discussion: example(
+                "usage records --error-origin provider --min-latency-ms 10000", "usage records --sort -cost --limit 20",
+                "usage records --csv --from 2026-11-01"))
 
         static let columns: [Column] = [
             Column("REQUEST", "request_id", .id), Column("AT", "admitted_at", .id), UsageTable.named("KEY", "key"),
@@ -147,11 +149,19 @@ struct UsageCommand: ParsableCommand {
             @Option(help: "Only requests that took at least so long, in milliseconds.")
             var minLatencyMs: Int64?
 
+            @Option(
+                parsing: .unconditional,
+                help:
+                    "By admitted_at, cost, latency_us, time_to_first_byte_us, input_tokens or output_tokens; with a minus the largest first. (default: -admitted_at)"
+            )
+            var sort: String?
+
             @OptionGroup var usage: UsageCommand.Filters
 
             func query() -> [(String, String)] {
                 usage.query()
-                    + pairs(("request_id", requestID), ("trace_id", traceID), ("min_latency_ms", minLatencyMs.map(String.init)))
+                    + pairs(
+                        ("request_id", requestID), ("trace_id", traceID), ("min_latency_ms", minLatencyMs.map(String.init)), ("sort", sort))
             }
 
             static var shapes: [FieldShape] { UsageCommand.Filters.shapes }
@@ -177,6 +187,10 @@ struct UsageCommand: ParsableCommand {
             // A page at a time: however many there are, few are held.
             while true {
                 let answer = try await client.send("GET", "usage/records", query: query)
+                // A file that has the latest of them only would look like one that has all.
+                if let since = answer.json.string("sorted_since") {
+                    throw Failure.usage("only the records since \(since) are sorted by this: ask for a shorter time, or leave --sort out")
+                }
                 for item in answer.json.list("items") {
                     print(csv ? UsageTable.line(Self.columns.map { UsageTable.cell($0, item) }) : item.text)
                 }

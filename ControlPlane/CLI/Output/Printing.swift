@@ -44,7 +44,8 @@ extension ConnectionOptions {
         let items = answer.json.list("items")
         guard field == nil, format == .table, !items.isEmpty else { return try emit(answer) { "Nothing there." } }
         let more = answer.json.string("next_cursor").map { "\nThere is more: --cursor \($0), or --all." } ?? ""
-        print(Table.render(columns, items, await client.rendering(of: items)) + more)
+        let since = answer.json.string("sorted_since").map { "\nOnly those since \($0) are sorted: a shorter time is sorted whole." } ?? ""
+        print(Table.render(columns, items, await client.rendering(of: items)) + since + more)
     }
 
     /// Prints the API's JSON, one member of it, or what `human` makes of it.

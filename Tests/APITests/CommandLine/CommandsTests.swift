@@ -308,7 +308,7 @@ struct CommandsTests {
         let usage = try await h.succeed("usage --group-by tenant,model --from 2026-11-01 --time-zone Europe/Berlin").output
         #expect(usage.hasPrefix("No usage.\n\nFrom 2026-11-01T01:00:00+01:00 until "))
         try await h.succeed("usage --group-by key --sort -cost --limit 3")
-        #expect(try await h.succeed("usage records --limit 5 --status completed").output == "Nothing there.\n")
+        #expect(try await h.succeed("usage records --limit 5 --status completed --sort -cost").output == "Nothing there.\n")
         #expect(try await h.succeed("usage records --csv --from 2026-11-01").output.hasPrefix("REQUEST,AT,KEY,MODEL,"))
         #expect(try await h.weir("usage record req_aaaaaaaaaaaaaaaaaaaaaaaaaa").error.contains("404"))
         #expect(try await h.succeed("usage quarantine list").output == "Nothing there.\n")
@@ -321,12 +321,14 @@ struct CommandsTests {
         #expect(try await h.field("amount", "billing top-up --tenant-id Payer --amount 12.50 --reference pay-1") == "12.50")
         #expect(try await h.field("amount", "billing adjust --tenant-id \(payer) --amount -2.5 --description Fee") == "-2.50")
         #expect(try await h.field("balance", "billing balance --tenant-id Payer") == "10.00")
+        #expect(try await h.succeed("billing entries --sort posted_at").output.contains("pay-1"))
         let statement = try await h.succeed("billing statement 2999-01 --tenant-id Payer").output
         #expect(statement == "Balance before: $10.00\n\nNo lines.\n\nBalance after: $10.00\n")
         #expect(try await h.succeed("billing statement 2999-01 --tenant-id Payer --csv").output.hasPrefix("day,posted_at,entry_id,kind,"))
         let export = "Model,Day,Input Tokens,Cost\n\"gpt,\"\"x\"\"\",2026-11-02,5,0.10\n"
         #expect(try await h.succeed("billing reconcile 2026-11 -", input: export).output.contains("gpt,\"x\""))
         #expect(try await h.succeed("audit --resource-kind rollout --all").output.contains("rollout.rollback"))
+        #expect(try await h.succeed("audit list --sort at --resource-kind rollout").output.contains("rollout.create"))
         #expect(try await h.succeed("audit list --source all --text ro_ --status done").output.contains("rollout.rollback"))
         for format in ["jsonl", "csv"] {
             let file = h.configuration.appendingPathComponent("audit.\(format)")
