@@ -38,6 +38,9 @@ struct AddModelPage: RouteGroup {
                 FieldShape("name", .name, "What people call it."),
                 FieldShape("kind", .word(Vocabulary.providerKinds), "Whose API it speaks.") { $0.standard = "openai" },
                 FieldShape("base_url", .checked(format: "uri"), "Where its API is, with the version: https://api.openai.com/v1."),
+                FieldShape("private_addresses", .flag, "Whether that may be of the inside: this machine, or a private network.") {
+                    $0.standard = false
+                },
                 FieldShape("secret", .secret, "Its key. Left out: it wants none.") { $0.use = .secret },
             ]), "A new one, with a credential and an endpoint."),
         FieldShape("model", .token, "What callers put in \"model\".") { $0.isRequired = true },

@@ -128,6 +128,7 @@ struct ModelSteps {
                 [
                     "provider_id": .string(provider), "name": wanted["provider"]?["name"] ?? .null,
                     "credential_ids": .strings(made[.credential].map { [$0] } ?? []),
+                    "private_addresses": wanted["provider"]?["private_addresses"] ?? false,
                 ])
         case .model:
             var model: JSONObject = ["name": .string(name), "capabilities": wanted["capabilities"] ?? ["chat"]]
@@ -153,6 +154,8 @@ struct ModelSteps {
         var object = wanted["provider"]?.objectValue ?? JSONObject()
         let (kind, hasSecret) = (object["kind"]?.stringValue ?? "openai", object["secret"] != nil)
         object["secret"] = nil
+        // The endpoint's.
+        object["private_addresses"] = nil
         // As each of them wants its keys (docs/providers.md).
         object["auth"] =
             !hasSecret

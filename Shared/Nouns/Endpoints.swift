@@ -35,6 +35,7 @@ package struct EndpointContent: Noun {
     package var http1Only = false
     package var keepsResponses = false
     package var http2PriorKnowledge = false
+    package var privateAddresses = false
 
     package init() {}
 
@@ -48,6 +49,9 @@ package struct EndpointContent: Noun {
         .name(\.name),
         Field("base_url", \.baseURL, .checked(format: "uri"), "Another address than the provider's own.").reading(
             null: "default"),
+        Field(
+            "private_addresses", \.privateAddresses,
+            "Whether it may be of the inside: this machine, or a private network. Link-local addresses are never called.", or: false),
         Field(
             "credential_ids", \.credentialIDs, .list(.id(CredentialKind.prefix), 0...100),
             "Credentials to use there, in turn; of its provider only.", or: []

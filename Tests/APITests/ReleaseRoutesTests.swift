@@ -89,7 +89,10 @@ struct ReleaseRoutesTests {
                     ids.append(.string(try await h.create("/admin/api/credentials", body).id))
                 }
                 return try await h.create(
-                    "/admin/api/endpoints", ["provider_id": .string(provider), "name": .string(name), "credential_ids": .array(ids)]
+                    "/admin/api/endpoints",
+                    [
+                        "provider_id": .string(provider), "name": .string(name), "credential_ids": .array(ids), "private_addresses": true,
+                    ]
                 ).id
             }
             let there = try await endpoint("there", "http://127.0.0.1:\(port)/v1", "good", "bad")

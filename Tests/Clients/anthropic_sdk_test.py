@@ -63,7 +63,7 @@ def lab():
             "name": "Anthropic", "kind": "anthropic", "base_url": base, "auth": {"scheme": "header", "header": "x-api-key"}})["id"]
         credential = lab.admin.post("/credentials", {"provider_id": provider, "name": "main", "secret": SECRET})["id"]
         endpoints = [
-            lab.admin.post("/endpoints", {"provider_id": provider, "name": name, "credential_ids": [credential]})["id"]
+            lab.admin.post("/endpoints", {"provider_id": provider, "name": name, "credential_ids": [credential], **lab.inside})["id"]
             for name in ("main", "second")]
         lab.endpoint_id = endpoints[0]
         price = {**PRICE, "cache_write": "3.127", "cache_write_hour": "5.003"}

@@ -317,7 +317,7 @@ def test_each_form_makes_what_it_says_and_takes_it_back(chromium, world):
         "limits": {"name": "a try", "level": "tenant", "measure": "requests", "amount": "100000"},
         "providers": {"name": "Another", "base_url": "https://api.example.org/v1"},
         "credentials": {"provider_id": lab.provider_id, "name": "spare", "secret": "sk-spare"},
-        "endpoints": {"provider_id": lab.provider_id, "name": "spare"}, "models": {"name": "embed-small", "capabilities": "embeddings"},
+        "endpoints": {"provider_id": lab.provider_id, "name": "spare", "private_addresses": "true"}, "models": {"name": "embed-small", "capabilities": "embeddings"},
         "prices": {"model_id": lab.models["flaky"], "input": "1", "output": "2", "effective_from": "2035-01-01T00:00:00Z"},
         "tokens": {"name": "a try", "role": "viewer"}, "enrollment-tokens": {"name": "eu-2", "region": "eu"},
         "group-roles": {"group": "staff", "role": "viewer"},
@@ -447,7 +447,8 @@ def test_a_model_is_added_in_one_step_and_a_failure_says_what_stands(chromium, w
     with Visitor(chromium, world) as visitor:
         page = visitor.go("/admin/add-model")
         # A name that is taken: provider, credential and endpoint are made by then.
-        visitor.submit(provider__name="Second", provider__base_url=f"http://{LOOPBACK}:{lab.simulator.port}/v1", provider__secret="sk-second",
+        visitor.submit(provider__name="Second", provider__base_url=f"http://{LOOPBACK}:{lab.simulator.port}/v1",
+                       provider__private_addresses="true", provider__secret="sk-second",
                        model="gpt-small", upstream_model="sim-ok", price__input="1", price__output="2", max_output_tokens="4096")
         states = page.locator(".steps .tag").all_inner_texts()
         assert states == ["done", "done", "done", "failed", "waits", "waits", "waits", "waits"], (states, page.inner_text("main"))

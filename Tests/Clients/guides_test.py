@@ -110,7 +110,8 @@ def test_the_first_day_and_what_it_costs(tmp_path):
                   # The month is not over: 2.
                   + "\n(" + block("invoices", "sh", "verify a month") + ') || [ $? = 2 ]\n')
         for old, new in {"https://api.openai.com": f"http://{LOOPBACK}:{lab.simulator.port}", "127.0.0.1:8080": f"{LOOPBACK}:{plane}",
-                         "127.0.0.1:8081": f"{LOOPBACK}:{operator}", "model=gpt-4o": "model=sim-in1000-out500-cached200"}.items():
+                         "127.0.0.1:8081": f"{LOOPBACK}:{operator}", "model=gpt-4o": "model=sim-in1000-out500-cached200",
+                         "--name openai --credential-id": "--name openai --private-addresses true --credential-id"}.items():
             assert old in script
             script = script.replace(old, new)
         env = {**os.environ, "PATH": f"{lab.bin}:{os.environ['PATH']}", "HOME": str(tmp_path), "OPENAI_API_KEY": "sk-first-day",

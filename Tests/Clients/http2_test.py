@@ -142,7 +142,8 @@ def test_provider(lab, folder):
     credential = lab.admin.post("/credentials", {"provider_id": provider, "name": "chained", "secret": lab.key})["id"]
     endpoints = {
         name: lab.admin.post("/endpoints", {
-            "provider_id": provider, "name": name, "credential_ids": [credential], "http1_only": name == "one"})["id"] for name in ("one", "two")}
+            "provider_id": provider, "name": name, "credential_ids": [credential], "http1_only": name == "one", **lab.inside})["id"]
+        for name in ("one", "two")}
     for name, endpoint in endpoints.items():
         lab.create_model(f"chained-{name}", endpoints=[(endpoint, "sim-chunks50-pace5ms", 1)])
     lab.roll_out()

@@ -128,6 +128,9 @@ class Lab:
 
     # What the admin API is told
 
+    # Providers are on this machine. A release that does not know the choice leads anywhere.
+    inside = {"private_addresses": True}
+
     def create_tenant(self, name="Drill"):
         self.tenant_id = self.admin.post("/tenants", {"name": name})["id"]
         self.project_id = self.admin.post("/projects", {"tenant_id": self.tenant_id, "name": "Main"})["id"]
@@ -154,11 +157,11 @@ class Lab:
         more = {}
         if secret:
             more["credential_ids"] = [self.admin.post("/credentials", {"provider_id": made, "name": name, "secret": secret})["id"]]
-        return self.admin.post("/endpoints", {"provider_id": made, "name": name, **more})["id"]
+        return self.admin.post("/endpoints", {"provider_id": made, "name": name, **self.inside, **more})["id"]
 
     def create_endpoint(self, name, **more):
         return self.admin.post("/endpoints", {
-            "provider_id": self.provider_id, "name": name, "credential_ids": [self.credential_id], **more})["id"]
+            "provider_id": self.provider_id, "name": name, "credential_ids": [self.credential_id], **self.inside, **more})["id"]
 
     def create_model(self, name, upstream=None, endpoints=None, price=None, capabilities=("chat", "completions", "embeddings"), **more):
         """A model, its one route and its price (False: none). `endpoints`: (endpoint, upstream model, weight) each."""

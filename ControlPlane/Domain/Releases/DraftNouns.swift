@@ -128,6 +128,7 @@ extension EndpointContent: DraftNoun {
         message.http1Only = item.content.http1Only
         message.keepsResponses = item.content.keepsResponses
         message.http2PriorKnowledge = item.content.http2PriorKnowledge
+        message.publicAddressesOnly = !item.content.privateAddresses
     }
 
     init(_ message: Weir_V1_Endpoint) {
@@ -147,6 +148,8 @@ extension EndpointContent: DraftNoun {
         http1Only = message.http1Only
         keepsResponses = message.keepsResponses
         http2PriorKnowledge = message.http2PriorKnowledge
+        // Versions of before there was a choice lead anywhere.
+        privateAddresses = !message.publicAddressesOnly
     }
 }
 

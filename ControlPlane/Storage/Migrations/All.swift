@@ -70,5 +70,6 @@ package enum Migrations {
         .http2PriorKnowledge,
         .ledgerLists,
         .usageHourly,
+        .privateAddresses,
     ]
 }

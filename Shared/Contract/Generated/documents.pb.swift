@@ -522,6 +522,12 @@ package nonisolated struct Weir_V1_Endpoint: @unchecked Sendable {
     set {_uniqueStorage()._keepsResponses = newValue}
   }
 
+  /// connections only to addresses of the public Internet; a data plane that does not know it makes others, too
+  package var publicAddressesOnly: Bool {
+    get {_storage._publicAddressesOnly}
+    set {_uniqueStorage()._publicAddressesOnly = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2046,7 +2052,7 @@ nonisolated extension Weir_V1_Provider: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0\u{4}#keeps_responses\0\u{3}http2_prior_knowledge\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}provider_id\0\u{3}base_url\0\u{3}credential_ids\0\u{1}disabled\0\u{1}timeouts\0\u{4}!max_concurrent\0\u{4}\u{1e}health_check\0\u{4}\u{14}http1_only\0\u{4}#keeps_responses\0\u{3}http2_prior_knowledge\0\u{4}\u{1d}public_addresses_only\0")
 
   fileprivate class _StorageClass {
     var _id: String = String()
@@ -2061,6 +2067,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _http1Only: Bool = false
     var _http2PriorKnowledge: Bool = false
     var _keepsResponses: Bool = false
+    var _publicAddressesOnly: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2083,6 +2090,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       _http1Only = source._http1Only
       _http2PriorKnowledge = source._http2PriorKnowledge
       _keepsResponses = source._keepsResponses
+      _publicAddressesOnly = source._publicAddressesOnly
     }
   }
 
@@ -2113,6 +2121,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 90: try { try decoder.decodeSingularBoolField(value: &_storage._http1Only) }()
         case 125: try { try decoder.decodeSingularBoolField(value: &_storage._keepsResponses) }()
         case 126: try { try decoder.decodeSingularBoolField(value: &_storage._http2PriorKnowledge) }()
+        case 155: try { try decoder.decodeSingularBoolField(value: &_storage._publicAddressesOnly) }()
         default: break
         }
       }
@@ -2161,6 +2170,9 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._http2PriorKnowledge != false {
         try visitor.visitSingularBoolField(value: _storage._http2PriorKnowledge, fieldNumber: 126)
       }
+      if _storage._publicAddressesOnly != false {
+        try visitor.visitSingularBoolField(value: _storage._publicAddressesOnly, fieldNumber: 155)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2182,6 +2194,7 @@ nonisolated extension Weir_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._http1Only != rhs_storage._http1Only {return false}
         if _storage._http2PriorKnowledge != rhs_storage._http2PriorKnowledge {return false}
         if _storage._keepsResponses != rhs_storage._keepsResponses {return false}
+        if _storage._publicAddressesOnly != rhs_storage._publicAddressesOnly {return false}
         return true
       }
       if !storagesAreEqual {return false}

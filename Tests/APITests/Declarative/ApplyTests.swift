@@ -86,7 +86,7 @@ struct ApplyTests {
                     [
                         "provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["idle_ms": 7],
                         "health_check": ["interval_ms": 5000], "max_concurrent": 8, "http1_only": true,
-                        "keeps_responses": true, "http2_prior_knowledge": true,
+                        "keeps_responses": true, "http2_prior_knowledge": true, "private_addresses": true,
                     ],
                     ["provider": "openai", "name": "us"],
                     ["provider": "openai", "name": "new"],

@@ -70,7 +70,7 @@ enum SampleDocument {
             [
                 "provider": "openai", "name": "eu", "credentials": ["main"], "timeouts": ["total_ms": 60_000],
                 "health_check": ["interval_ms": 5000], "max_concurrent": 8, "http1_only": true,
-                "keeps_responses": true, "http2_prior_knowledge": true,
+                "keeps_responses": true, "http2_prior_knowledge": true, "private_addresses": true,
             ],
             ["provider": "openai", "name": "us", "disabled": true, "base_url": "https://us.example.com/v1"],
         ],

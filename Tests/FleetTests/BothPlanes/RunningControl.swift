@@ -132,6 +132,7 @@ final class RunningControl: Sendable {
                 $0.providerID = provider.id
                 $0.name = "e-\(model)"
                 $0.credentialIDs = [credential.id]
+                $0.privateAddresses = true
             }, by: actor)
         for model in models {
             let entry = try await services.models.create(
