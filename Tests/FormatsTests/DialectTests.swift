@@ -117,6 +117,49 @@ struct DialectTests {
         }
     }
 
+    /// What each of Anthropic's models would refuse is not sent to it. The expected text stands in the request, or does not where it begins with `!`.
+    @Test(
+        "says to each of Anthropic's models what it takes",
+        arguments: [
+            ("claude-3-5-haiku-20241022", #""temperature":0.5,"top_p":0.9,"top_k":5"#),
+            ("claude-opus-4-20250514", #""temperature":0.5,"top_p":0.9"#),
+            ("claude-sonnet-4-5@20250929", #""temperature":0.5,"top_k":5"#),
+            ("anthropic/claude-opus-4.6", #""temperature":0.5,"top_k":5"#),
+            ("eu.anthropic.claude-opus-4-7-v1:0", "!temperature"), ("claude-opus-4-8", "!top_"), ("claude-sonnet-5", "!temperature"),
+            ("claude-fable-5-1", "!temperature"), ("claude-mythos-preview", "!top_"),
+            ("deepseek-chat", #""temperature":0.5,"top_p":0.9,"top_k":5"#),
+        ])
+    func sampling(model: String, expected: String) throws {
+        try expect(#"{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":0.5,"top_p":0.9,"top_k":5}"#, model, expected)
+    }
+
+    @Test(
+        "tells each of Anthropic's models how much to think in words that it knows",
+        arguments: [
+            ("none", "claude-sonnet-4-5", "!thinking"), ("none", "claude-opus-4-8", "!thinking"),
+            ("none", "claude-opus-5", #""thinking":{"type":"disabled"}"#), ("none", "claude-haiku-5-5", #""thinking":{"type":"disabled"}"#),
+            ("none", "claude-fable-5", #""output_config":{"effort":"low"}"#),
+            ("none", "claude-opus-5-5", #""output_config":{"effort":"low"}"#),
+            ("none", "some-alias", #""thinking":{"type":"disabled"}"#),
+            ("high", "claude-3-7-sonnet-20250219", #""thinking":{"type":"enabled","budget_tokens":7200}"#),
+            ("high", "claude-haiku-4-5", #""thinking":{"type":"enabled","budget_tokens":7200}"#),
+            ("high", "claude-opus-4-6", #""thinking":{"type":"adaptive"},"output_config":{"effort":"high"}"#),
+            ("xhigh", "claude-sonnet-4-6", #""output_config":{"effort":"max"}"#),
+            ("xhigh", "claude-opus-4-7", #""output_config":{"effort":"xhigh"}"#),
+            ("max", "some-alias", #""output_config":{"effort":"max"}"#),
+        ])
+    func efforts(effort: String, model: String, expected: String) throws {
+        let request = #"{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":9000,"reasoning_effort":"\#(effort)"}"#
+        try expect(request, model, expected)
+    }
+
+    private func expect(_ request: String, _ model: String, _ expected: String) throws {
+        var options = Self.options(.messages)
+        options.model = model
+        let body = string(try #require(Translation(from: .openAI, to: .messages)).request(Array(request.utf8), options).body)
+        if expected.hasPrefix("!") { #expect(!body.contains(expected.dropFirst())) } else { #expect(body.contains(expected), "\(body)") }
+    }
+
     @Test("traps on nothing, whatever is sent", arguments: 1...12 as ClosedRange<UInt64>)
     func damaged(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)

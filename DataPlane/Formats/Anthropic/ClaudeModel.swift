@@ -1,19 +1,53 @@
 /// What a model of Anthropic's takes, by its name: its API does not say, and a wrong guess is refused there.
 struct ClaudeModel {
+    /// Which of `temperature`, `top_p` and `top_k` it takes.
+    enum Sampling { case all, oneOfTemperatureAndTopP, none }
+
+    /// How it is told not to think.
+    enum Quiet {
+        /// It thinks only when asked to.
+        case unasked
+        case disabled
+        /// It always thinks: as little as it can.
+        case leastEffort
+    }
+
     /// Thinks by a budget of tokens, and not as it likes: Claude 3.7 to 4.5.
     let thinksByBudget: Bool
     /// Takes a schema for its answer: from Claude 4.1 on.
     let takesSchemas: Bool
+    /// Knows the effort between `high` and `max`: from Claude 4.7 on.
+    let takesExtraHighEffort: Bool
+    let sampling: Sampling
+    let quiet: Quiet
 
+    /// A name that does not say is that of a new model, which takes what all of the same API do.
     init(_ name: String) {
-        let name = name.lowercased()
-        func names(_ parts: String...) -> Bool { parts.contains { name.contains($0) } }
-        let isFirst = names("claude-3", "claude-2", "claude-instant")
-        // `claude-sonnet-4-20250514` and `claude-opus-4-0`; not `claude-opus-4-6`.
-        let isFour = names("-4-0", "-4-2025", "-4@", "-4-1", "-4.1") || name.hasSuffix("-4")
-        let isFourFive = names("-4-5", "-4.5")
-        thinksByBudget = isFirst || isFour || isFourFive
-        takesSchemas = !isFirst && (!isFour || names("-4-1", "-4.1"))
+        let words = name.lowercased().split { "-./@:_".contains($0) }.map(String.init)
+        guard let version = Self.version(words) else {
+            (thinksByBudget, takesSchemas, takesExtraHighEffort, sampling, quiet) = (false, true, true, .all, .disabled)
+            return
+        }
+        thinksByBudget = version < (4, 6)
+        takesSchemas = version >= (4, 1)
+        takesExtraHighEffort = version >= (4, 7)
+        sampling = version < (4, 1) ? .all : version < (4, 7) ? .oneOfTemperatureAndTopP : .none
+        let alwaysThinks =
+            words.contains("fable") || words.contains("mythos")
+            || (version >= (5, 5) && (words.contains("opus") || words.contains("sonnet")))
+        quiet = alwaysThinks ? .leastEffort : version < (5, 0) ? .unasked : .disabled
+    }
+
+    /// `claude-opus-4-6`, `claude-3-7-sonnet-20250219`, `anthropic/claude-sonnet-4.5`, `claude-opus-4-20250514`.
+    private static func version(_ words: [String]) -> (Int, Int)? {
+        let families: Set<String> = ["claude", "opus", "sonnet", "haiku", "fable", "mythos"]
+        guard let start = words.firstIndex(where: families.contains) else { return nil }
+        func number(_ index: Int) -> Int? { index < words.count && words[index].count <= 2 ? Int(words[index]) : nil }
+        guard let major = words.indices.dropFirst(start + 1).first(where: { number($0) != nil }) else {
+            // The names without a number are of the newest.
+            return words.contains("mythos") || words.contains("fable") ? (5, 0) : words.contains("instant") ? (1, 0) : nil
+        }
+        return number(major).map { ($0, number(major + 1) ?? 0) }
     }
 
     /// Keywords of JSON Schema that Anthropic's structured outputs refuse: numbers' and strings' bounds, arrays' sizes, recursion.

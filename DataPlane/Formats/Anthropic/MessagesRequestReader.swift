@@ -71,17 +71,21 @@ enum MessagesRequestReader {
 
     private static func part(_ block: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Part {
         let members = try block.requiredMembers(place)
-        func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText {
-            guard let text = members.text(name) else { throw .wrongType(place[name].text, "a string") }
-            return text
-        }
+        func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText { try self.text(members, name, place) }
         let content: Conversation.Content
         switch members.word("type") {
         case "text": content = .text(try text("text"))
         case "thinking": content = .thinking(try text("thinking"), signature: members.text("signature") ?? EscapedText())
         case "redacted_thinking": content = .redactedThinking(try text("data"))
         case "image": content = .image(try media(members["source"], place["source"], target), detail: nil)
-        case "document": content = .file(try media(members["source"], place["source"], target), name: members.text("title"))
+        case "document":
+            content = .file(
+                try media(members["source"], place["source"], target), name: members.text("title"), context: members.text("context"))
+        // All tools are offered from the begin: it is said which one was looked for.
+        case "tool_reference":
+            var text = EscapedText("This tool can be called: ")
+            text.append(try self.text(members, "tool_name", place))
+            content = .text(text)
         case "tool_use":
             guard let input = members["input"], input.kind == .object else { throw .wrongType(place["input"].text, "an object") }
             content = .call(.init(id: try text("id"), name: try text("name"), input: .object(input)))
@@ -100,12 +104,14 @@ enum MessagesRequestReader {
         return .init(content, cache: members["cache_control"])
     }
 
+    private static func text(_ members: Members, _ name: StaticString, _ place: Place) throws(TranslationRefusal) -> EscapedText {
+        guard let text = members.text(name) else { throw .wrongType(place[name].text, "a string") }
+        return text
+    }
+
     private static func media(_ source: JSONView?, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Media {
         guard let members = try source?.requiredMembers(place) else { throw .wrongType(place.text, "an object") }
-        func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText {
-            guard let text = members.text(name) else { throw .wrongType(place[name].text, "a string") }
-            return text
-        }
+        func text(_ name: StaticString) throws(TranslationRefusal) -> EscapedText { try self.text(members, name, place) }
         switch members.word("type") {
         case "base64": return .base64(type: try text("media_type"), data: try text("data"))
         case "url": return .url(try text("url"))

@@ -14,11 +14,11 @@ struct MessagesRequestWriter {
     }
 
     func write(_ names: inout ToolNames) throws(TranslationRefusal) -> [UInt8] {
-        let turns = try MessagesTurns.arrange(conversation)
+        let turns = try MessagesTurns.arrange(conversation, from: source)
         // Messages demands one.
         let maxTokens = conversation.maxTokens ?? max(1, options.outputBound)
         let thinking = thinking(maxTokens, turns.turns)
-        let tools = offeredTools
+        let tools = try offeredTools
         for tool in tools where tool.isCustom { names.isCustom(tool.name) }
         for stop in conversation.stops where stop.isBlank {
             throw TranslationRefusal("stop", "Anthropic's models take no stop sequences of white space alone ('stop').")
@@ -37,7 +37,7 @@ struct MessagesRequestWriter {
             output.array("messages") { output in
                 for turn in turns.turns { MessagesContent.write(turn, to: &output) }
             }
-            if let thinking { output.member("thinking", json: thinking.json) }
+            if let json = thinking?.json { output.member("thinking", json: json) }
             writeOutputConfig(thinking, to: &output)
             if !conversation.stops.isEmpty {
                 output.array("stop_sequences") { output in
@@ -108,9 +108,15 @@ struct MessagesRequestWriter {
     // MARK: Tools
 
     private var offeredTools: [Conversation.Tool] {
-        guard case .allowed(let names, _) = conversation.toolChoice else { return conversation.tools }
-        let allowed = Set(names.map(\.string))
-        return conversation.tools.filter { allowed.contains($0.name.string) }
+        get throws(TranslationRefusal) {
+            guard case .allowed(let names, _) = conversation.toolChoice else { return conversation.tools }
+            let allowed = Set(names.map(\.string))
+            let offered = conversation.tools.filter { allowed.contains($0.name.string) }
+            guard !offered.isEmpty, allowed.isSubset(of: offered.map(\.name.string)) else {
+                throw TranslationRefusal("tool_choice", "'tool_choice' allows tools that are not among 'tools'.")
+            }
+            return offered
+        }
     }
 
     private func write(_ tool: Conversation.Tool, to output: inout JSONOutput) {
@@ -165,7 +171,7 @@ struct MessagesRequestWriter {
 
     private func writeSampling(isThinking: Bool, to output: inout JSONOutput) {
         // A model that thinks takes its own temperature, and neither a low top_p nor a top_k.
-        guard !isThinking else { return }
+        guard !isThinking, model.sampling != .none else { return }
         if let temperature = conversation.temperature {
             if let value = temperature.double, value > 1 {
                 output.member("temperature", 1)
@@ -173,12 +179,14 @@ struct MessagesRequestWriter {
                 output.member("temperature", temperature)
             }
         }
-        if let topP = conversation.topP, topP.double != 1 { output.member("top_p", topP) }
+        let isOneOnly = model.sampling == .oneOfTemperatureAndTopP && conversation.temperature != nil
+        if let topP = conversation.topP, topP.double != 1, !isOneOnly { output.member("top_p", topP) }
         if let topK = conversation.topK { output.member("top_k", topK) }
     }
 
     private struct WrittenThinking {
-        var json: [UInt8]
+        /// Nil: nothing is said of it.
+        var json: [UInt8]?
         var isOn: Bool
         var effort: EscapedText?
     }
@@ -189,13 +197,11 @@ struct MessagesRequestWriter {
         if case .written(let view) = conversation.thinking {
             let isOn = view["type"]?.text?.string != "disabled"
             if isOn, isForced || (view["budget_tokens"] != nil && !canGoOnThinking(turns)) { return nil }
-            return WrittenThinking(json: Array(view.bytes), isOn: isOn, effort: conversation.effort.map(Self.effort))
+            return WrittenThinking(json: Array(view.bytes), isOn: isOn, effort: conversation.effort.map(effort))
         }
-        if case .off = conversation.thinking { return WrittenThinking(json: Array(#"{"type":"disabled"}"#.utf8), isOn: false, effort: nil) }
-        let effort = conversation.effort.map(Self.effort)
-        if conversation.effort?.string == "none" {
-            return WrittenThinking(json: Array(#"{"type":"disabled"}"#.utf8), isOn: false, effort: nil)
-        }
+        if case .off = conversation.thinking { return quiet }
+        if conversation.effort?.string == "none" { return quiet }
+        let effort = conversation.effort.map(effort)
         guard effort != nil || conversation.thinking != nil, !isForced else { return nil }
         guard model.thinksByBudget else {
             return WrittenThinking(json: Array(#"{"type":"adaptive"}"#.utf8), isOn: true, effort: effort)
@@ -226,10 +232,19 @@ struct MessagesRequestWriter {
         }
     }
 
-    private static func effort(_ effort: EscapedText) -> EscapedText {
+    private var quiet: WrittenThinking {
+        switch model.quiet {
+        case .unasked: WrittenThinking(json: nil, isOn: false, effort: nil)
+        case .disabled: WrittenThinking(json: Array(#"{"type":"disabled"}"#.utf8), isOn: false, effort: nil)
+        case .leastEffort: WrittenThinking(json: nil, isOn: true, effort: EscapedText("low"))
+        }
+    }
+
+    private func effort(_ effort: EscapedText) -> EscapedText {
         switch effort.string {
         case "minimal", "low": EscapedText("low")
-        case "medium", "high", "xhigh", "max": effort
+        case "xhigh": model.takesExtraHighEffort ? effort : EscapedText("max")
+        case "medium", "high", "max": effort
         default: EscapedText("high")
         }
     }

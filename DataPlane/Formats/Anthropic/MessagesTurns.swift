@@ -5,7 +5,7 @@ struct MessagesTurns {
     var system: [Conversation.SystemText]
     var turns: [Conversation.Turn] = []
 
-    static func arrange(_ conversation: Conversation) throws(TranslationRefusal) -> MessagesTurns {
+    static func arrange(_ conversation: Conversation, from source: Dialect) throws(TranslationRefusal) -> MessagesTurns {
         var result = MessagesTurns(system: conversation.system)
         for turn in conversation.turns {
             if turn.role == .system {
@@ -15,7 +15,10 @@ struct MessagesTurns {
                 }
                 continue
             }
-            result.append(.init(role: turn.role, parts: try turn.parts.map(Self.document)))
+            result.append(
+                .init(
+                    role: turn.role, parts: try turn.parts.map { part throws(TranslationRefusal) in try Self.document(part, from: source) })
+            )
         }
         if result.turns.isEmpty, let last = result.system.last(where: { !$0.text.isBlank }) {
             // Instructions alone: the last of them is what is asked.
@@ -30,12 +33,15 @@ struct MessagesTurns {
     }
 
     /// Anthropic takes documents as PDF or as plain text.
-    private static func document(_ part: Conversation.Part) throws(TranslationRefusal) -> Conversation.Part {
-        guard case .file(.base64(let type, let data), let name) = part.content, type.string != "application/pdf" else { return part }
-        guard type.string.hasPrefix("text/"), let plain = Base64.decode(data.string) else {
-            throw TranslationRefusal("file", "Anthropic's models take files as PDF or as text.")
+    private static func document(_ part: Conversation.Part, from source: Dialect) throws(TranslationRefusal) -> Conversation.Part {
+        guard case .file(.base64(let type, let data), let name, let context) = part.content, type.string != "application/pdf" else {
+            return part
         }
-        return .init(.file(.text(EscapedText(plain: plain)), name: name), cache: part.cache)
+        guard let plain = Base64.decode(data.string), !plain.contains(0), String(validating: plain, as: UTF8.self) != nil else {
+            throw TranslationRefusal(
+                source == .responses ? "input_file.file_data" : "file.file_data", "Anthropic's models take files as PDF or as text.")
+        }
+        return .init(.file(.text(EscapedText(plain: plain)), name: name, context: context), cache: part.cache)
     }
 
     private mutating func append(_ turn: Conversation.Turn) {
@@ -95,10 +101,11 @@ enum MessagesContent {
             case .image(let media, _):
                 output.member("type", "image")
                 output.object("source") { write(media, to: &$0) }
-            case .file(let media, let name):
+            case .file(let media, let name, let context):
                 output.member("type", "document")
                 output.object("source") { write(media, to: &$0) }
                 if let name { output.member("title", name) }
+                if let context { output.member("context", context) }
             case .call(let call):
                 output.member("type", "tool_use")
                 output.member("id", PortableName.callID(forMessages: call.id))
@@ -125,10 +132,12 @@ enum MessagesContent {
     private static func write(_ result: Conversation.Result, to output: inout JSONOutput) {
         if result.parts.count == 1, result.parts[0].cache == nil, case .text(let text) = result.parts[0].content {
             output.member("content", text)
-        } else if !result.parts.isEmpty {
-            output.array("content") { output in
-                for part in result.parts { write(part, to: &output) }
-            }
+            return
+        }
+        let parts = result.parts.filter(\.isSaid)
+        guard !parts.isEmpty else { return }
+        output.array("content") { output in
+            for part in parts { write(part, to: &output) }
         }
     }
 

@@ -54,7 +54,8 @@ package struct Conversation: Sendable {
     enum Content: Sendable {
         case text(EscapedText)
         case image(Media, detail: EscapedText?)
-        case file(Media, name: EscapedText?)
+        /// `context` is what its sender says of it, beside its contents.
+        case file(Media, name: EscapedText?, context: EscapedText?)
         case call(Call)
         case result(Result)
         /// Reasoning that its vendor signed: comes back unaltered or not at all.
@@ -120,6 +121,14 @@ package struct Conversation: Sendable {
         case budget(Int64)
         /// In Anthropic's words, from a caller who knows them.
         case written(JSONView)
+    }
+}
+
+extension Conversation.Media {
+    /// What goes ahead of a file, as text, where there is no place beside it: what it is about, and of a text the name as well.
+    func heading(_ name: EscapedText?, _ context: EscapedText?) -> [EscapedText] {
+        if case .text = self { return [name, context].compactMap(\.self) }
+        return context.map { [$0] } ?? []
     }
 }
 

@@ -12,7 +12,9 @@ enum Reading {
             guard properties.last?.lowercased() == "base64", let type = properties.first, properties.count > 1 else {
                 throw TranslationRefusal(place.text, "'\(place.text)' must be a data URL in base64 with a media type.")
             }
-            return .base64(type: EscapedText(type.lowercased()), data: EscapedText(escaped: bytes[(comma + 1)...]))
+            // No registered type, but written often; vendors demand the registered one.
+            let registered = type.lowercased() == "image/jpg" ? "image/jpeg" : type.lowercased()
+            return .base64(type: EscapedText(registered), data: EscapedText(escaped: bytes[(comma + 1)...]))
         }
         guard head.lowercased().hasPrefix("https://") || head.lowercased().hasPrefix("http://") else {
             throw TranslationRefusal(place.text, "'\(place.text)' must be an https or data URL.")

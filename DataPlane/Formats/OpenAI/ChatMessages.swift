@@ -14,15 +14,15 @@ struct ChatMessages {
         var output = JSONOutput(reserving: 4096)
         let system = conversation.system.filter { !$0.text.isEmpty }
         if !system.isEmpty { writeSystem(system, to: &output) }
-        for turn in conversation.turns {
-            switch turn.role {
-            case .system:
-                let texts = turn.parts.compactMap { part -> Conversation.SystemText? in
-                    if case .text(let text) = part.content, !text.isEmpty { .init(text: text, cache: part.cache) } else { nil }
-                }
-                if !texts.isEmpty { writeSystem(texts, to: &output) }
-            case .user: try writeUser(turn, to: &output)
-            case .assistant: writeAssistant(turn, &names, to: &output)
+        var turns = conversation.turns[...]
+        while let turn = turns.first {
+            if turn.role == .assistant {
+                writeAssistant(turn, &names, to: &output)
+                turns.removeFirst()
+            } else {
+                let end = turns.firstIndex { $0.role == .assistant } ?? turns.endIndex
+                try writeReplies(turns[..<end], to: &output)
+                turns = turns[end...]
             }
         }
         guard !output.bytes.isEmpty else {
@@ -47,8 +47,24 @@ struct ChatMessages {
 
     // MARK: Users and results
 
-    private func writeUser(_ turn: Conversation.Turn, to output: inout JSONOutput) throws(TranslationRefusal) {
-        // Results answer the calls of the message before: nothing may come between. What they hold beside text follows as the user's.
+    /// What is said between two turns of the model. Results answer the calls of the message before: nothing may come between these, however
+    /// their items are spread. What they hold beside text follows as the user's.
+    private func writeReplies(_ turns: ArraySlice<Conversation.Turn>, to output: inout JSONOutput) throws(TranslationRefusal) {
+        let beside = turns.map { writeResults($0, to: &output) }
+        for (turn, media) in zip(turns, beside) {
+            switch turn.role {
+            case .system:
+                let texts = turn.parts.compactMap { part -> Conversation.SystemText? in
+                    if case .text(let text) = part.content, !text.isEmpty { .init(text: text, cache: part.cache) } else { nil }
+                }
+                if !texts.isEmpty { writeSystem(texts, to: &output) }
+            case .user, .assistant: try writeUser(turn, media, to: &output)
+            }
+        }
+    }
+
+    /// - Returns: what the results hold beside text.
+    private func writeResults(_ turn: Conversation.Turn, to output: inout JSONOutput) -> [Conversation.Part] {
         var parts: [Conversation.Part] = []
         for part in turn.parts {
             guard case .result(let result) = part.content else { continue }
@@ -63,13 +79,21 @@ struct ChatMessages {
                 output.member("content", Reading.joined(texts.isEmpty ? [EscapedText()] : texts, by: "\n"))
             }
         }
-        parts += turn.parts.filter {
-            switch $0.content {
-            case .result: false
-            case .text(let text): !text.isEmpty
-            default: true
+        return parts
+    }
+
+    private func writeUser(
+        _ turn: Conversation.Turn, _ media: [Conversation.Part], to output: inout JSONOutput
+    ) throws(TranslationRefusal) {
+        let parts =
+            media
+            + turn.parts.filter {
+                switch $0.content {
+                case .result: false
+                case .text(let text): !text.isEmpty
+                default: true
+                }
             }
-        }
         guard !parts.isEmpty else { return }
         if parts.count == 1, case .text(let text) = parts[0].content, parts[0].cache == nil || !options.isOpenRouter {
             output.object { output in
@@ -109,7 +133,8 @@ struct ChatMessages {
                 }
                 if options.isOpenRouter, let cache = part.cache { output.member("cache_control", cache) }
             }
-        case .file(let media, let name):
+        case .file(let media, let name, let context):
+            for text in media.heading(name, context) { write(text: text, cache: nil, to: &output) }
             if case .text(let text) = media { return write(text: text, cache: part.cache, to: &output) }
             if case .url = media { throw .unsupported(source == .responses ? "input_file.file_url" : "document.source", .openAI) }
             output.object { output in

@@ -102,9 +102,9 @@ enum ChatRequestReader {
 
     private static func file(_ view: JSONView?, _ place: Place) throws(TranslationRefusal) -> Conversation.Content {
         guard let members = try view?.requiredMembers(place) else { throw .wrongType(place.text, "an object") }
-        if let id = members.text("file_id") { return .file(.stored(id: id), name: members.text("filename")) }
+        if let id = members.text("file_id") { return .file(.stored(id: id), name: members.text("filename"), context: nil) }
         guard let data = members.text("file_data") else { throw .wrongType(place["file_data"].text, "a string") }
-        return .file(try Reading.media(url: data, place["file_data"]), name: members.text("filename"))
+        return .file(try Reading.media(url: data, place["file_data"]), name: members.text("filename"), context: nil)
     }
 
     private static func assistantParts(_ members: Members, _ place: Place) throws(TranslationRefusal) -> [Conversation.Part] {

@@ -128,6 +128,8 @@ struct ChatRequestWriter {
     /// How much to reason. OpenAI's models that do not reason refuse to be told.
     static func effort(_ conversation: Conversation, _ model: String) -> EscapedText? {
         if isNoReasoner(model) { return nil }
+        // Who wants no thinking means by effort the rest of the answer.
+        if case .off = conversation.thinking { return nil }
         if let effort = conversation.effort { return effort }
         switch conversation.thinking {
         case .budget(let tokens): return EscapedText(tokens < 4096 ? "low" : tokens < 16_384 ? "medium" : "high")

@@ -15,7 +15,7 @@ enum ResponsesAnswerReader {
     }
 
     /// What an item says. Hosted tools are never asked for; what OpenAI encrypted of its reasoning means nothing elsewhere.
-    private static func blocks(_ item: JSONView) throws(StreamError) -> [Answer.Block] {
+    static func blocks(_ item: JSONView) throws(StreamError) -> [Answer.Block] {
         guard let members = item.members.map({ Members($0) }) else { throw .unreadable }
         switch members.word("type") {
         case "message":

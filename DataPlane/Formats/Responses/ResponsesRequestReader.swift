@@ -98,12 +98,12 @@ enum ResponsesRequestReader {
             return .init(.image(try Reading.media(url: url, place["image_url"]), detail: members.text("detail")), cache: cache)
         case "input_file":
             let name = members.text("filename")
-            if let id = members.text("file_id") { return .init(.file(.stored(id: id), name: name), cache: cache) }
+            if let id = members.text("file_id") { return .init(.file(.stored(id: id), name: name, context: nil), cache: cache) }
             if let url = members.text("file_url") {
-                return .init(.file(try Reading.media(url: url, place["file_url"]), name: name), cache: cache)
+                return .init(.file(try Reading.media(url: url, place["file_url"]), name: name, context: nil), cache: cache)
             }
             guard let data = members.text("file_data") else { throw .wrongType(place["file_data"].text, "a string") }
-            return .init(.file(try Reading.media(url: data, place["file_data"]), name: name), cache: cache)
+            return .init(.file(try Reading.media(url: data, place["file_data"]), name: name, context: nil), cache: cache)
         default: throw .unsupported(place["type"].text, target)
         }
     }

@@ -114,6 +114,9 @@ struct ResponsesRequestWriter {
         _ part: Conversation.Part, _ role: Conversation.Role, to output: inout JSONOutput
     ) throws(TranslationRefusal) {
         if case .image(.text, _) = part.content { throw .unsupported("image.source", .responses) }
+        if case .file(let media, let name, let context) = part.content {
+            for text in media.heading(name, context) { try write(.init(.text(text)), role, to: &output) }
+        }
         output.object { output in
             switch part.content {
             case .text(let text):
@@ -131,7 +134,7 @@ struct ResponsesRequestWriter {
                 case .text: break
                 }
                 output.member("detail", detail ?? EscapedText("auto"))
-            case .file(let media, let name):
+            case .file(let media, let name, _):
                 if case .text(let text) = media {
                     output.member("type", "input_text")
                     output.member("text", text)

@@ -13,6 +13,10 @@ struct ResponsesStreamReader: Sendable {
     private var hasCalls = false
     /// Calls whose arguments came piece by piece.
     private var told: Set<Int> = []
+    /// Items of which something was told, by their place: others come whole at their end, or with the last event.
+    private var begun: Set<Int64> = []
+    /// Of the reasoning that is told, which part of its summary.
+    private var summary: (key: Int, index: Int64)?
     private(set) var isDone = false
 
     mutating func read(_ event: EventReader.Event, into events: inout [AnswerEvent]) throws(StreamError) {
@@ -31,13 +35,18 @@ struct ResponsesStreamReader: Sendable {
         case "response.refusal.delta":
             events.append(.delta(key(index, content, .refusal, into: &events), members.text("delta") ?? EscapedText()))
         case "response.reasoning_summary_text.delta", "response.reasoning_text.delta":
-            events.append(.delta(key(index, 0, .reasoning, into: &events), members.text("delta") ?? EscapedText()))
+            let key = key(index, 0, .reasoning, into: &events)
+            let part = members["summary_index"]?.integer ?? content
+            // Parts of a summary are paragraphs.
+            if let summary, summary.key == key, summary.index != part { events.append(.delta(key, EscapedText("\n\n"))) }
+            summary = (key, part)
+            events.append(.delta(key, members.text("delta") ?? EscapedText()))
         case "response.function_call_arguments.delta":
             guard let item = open.first(where: { $0.index == index && $0.part == -1 }) else { return }
             told.insert(item.key)
             events.append(.delta(item.key, members.text("delta") ?? EscapedText()))
-        case "response.output_item.done": close(members["item"], index, into: &events)
-        case "response.completed", "response.incomplete": finish(members["response"], into: &events)
+        case "response.output_item.done": try close(members["item"], index, into: &events)
+        case "response.completed", "response.incomplete": try finish(members["response"], into: &events)
         case "response.failed":
             isDone = true
             events.append(.error(StreamError.read(members["response"]?["error"])))
@@ -73,6 +82,7 @@ struct ResponsesStreamReader: Sendable {
         guard let id = item?["call_id"]?.text, let name = item?["name"]?.text else { throw .unreadable }
         guard !open.contains(where: { $0.index == index && $0.part == -1 }), nextKey < 4096 else { return }
         hasCalls = true
+        begun.insert(index)
         open.append(Item(index: index, part: -1, key: nextKey))
         events.append(.blockStart(nextKey, .call(id: id, name: name)))
         nextKey += 1
@@ -85,6 +95,7 @@ struct ResponsesStreamReader: Sendable {
         start(nil, into: &events)
         if let known = open.first(where: { $0.index == index && $0.part == part }) { return known.key }
         stop(index, into: &events)
+        begun.insert(index)
         let key = nextKey
         nextKey += 1
         open.append(Item(index: index, part: part, key: key))
@@ -97,7 +108,8 @@ struct ResponsesStreamReader: Sendable {
         open.removeAll { $0.index == index }
     }
 
-    private mutating func close(_ item: JSONView?, _ index: Int64, into events: inout [AnswerEvent]) {
+    private mutating func close(_ item: JSONView?, _ index: Int64, into events: inout [AnswerEvent]) throws(StreamError) {
+        if let item, !begun.contains(index) { try tell(item, index, into: &events) }
         if let call = open.first(where: { $0.index == index && $0.part == -1 }), !told.contains(call.key),
             let whole = item?["arguments"]?.text, !whole.isEmpty
         {
@@ -106,11 +118,26 @@ struct ResponsesStreamReader: Sendable {
         stop(index, into: &events)
     }
 
-    private mutating func finish(_ response: JSONView?, into events: inout [AnswerEvent]) {
+    /// An item that comes in one piece.
+    private mutating func tell(_ item: JSONView, _ index: Int64, into events: inout [AnswerEvent]) throws(StreamError) {
+        start(nil, into: &events)
+        var answer = Answer()
+        answer.blocks = try ResponsesAnswerReader.blocks(item)
+        guard nextKey &+ answer.blocks.count < 4096 else { throw .oversize }
+        if !answer.blocks.isEmpty { begun.insert(index) }
+        hasCalls = hasCalls || answer.hasCalls
+        events += answer.told(from: nextKey)
+        nextKey += answer.blocks.count
+    }
+
+    private mutating func finish(_ response: JSONView?, into events: inout [AnswerEvent]) throws(StreamError) {
         isDone = true
         start(response, into: &events)
         for item in open { events.append(.blockStop(item.key)) }
         open = []
+        if begun.isEmpty {
+            for (index, item) in (response?["output"]?.elements ?? []).enumerated() { try tell(item, Int64(index), into: &events) }
+        }
         if let usage = Reading.usage(response?["usage"]) { events.append(.usage(usage)) }
         let end = response?.members.map { ResponsesAnswerReader.end(Members($0)) } ?? .stop
         events.append(.end(end.following(hasCalls: hasCalls)))

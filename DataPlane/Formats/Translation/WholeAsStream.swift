@@ -20,8 +20,17 @@ extension AnswerTranslation {
 extension Answer {
     /// What happens in a stream of it.
     var events: [AnswerEvent] {
-        var events: [AnswerEvent] = [.start(id: id, model: model, created: created)]
-        for (key, block) in blocks.enumerated() {
+        var events: [AnswerEvent] = [.start(id: id, model: model, created: created)] + told(from: 0)
+        if let tier { events.append(.tier(tier)) }
+        if let usage { events.append(.usage(usage)) }
+        return events + [.end(end), .done]
+    }
+
+    /// Its blocks, one behind the other, under keys from this one on.
+    func told(from first: Int) -> [AnswerEvent] {
+        var events: [AnswerEvent] = []
+        for (offset, block) in blocks.enumerated() {
+            let key = first + offset
             switch block {
             case .text(let text, let logprobs): events += [.blockStart(key, .text), .text(key, text, logprobs: logprobs)]
             case .refusal(let text): events += [.blockStart(key, .refusal), .delta(key, text)]
@@ -35,8 +44,6 @@ extension Answer {
             }
             events.append(.blockStop(key))
         }
-        if let tier { events.append(.tier(tier)) }
-        if let usage { events.append(.usage(usage)) }
-        return events + [.end(end), .done]
+        return events
     }
 }
