@@ -4,10 +4,12 @@ import Storage
 
 /// What budgets that only observe would have refused: data planes name them in the records of requests that they served all the same.
 struct BudgetObservations {
-    private struct Period: Hashable {
+    struct Period: Hashable {
         let budget: BudgetID
         let start: Int64
     }
+
+    typealias Counts = [Period: (tenantID: String, requests: Int64)]
 
     /// Of one request.
     struct Observation: Sendable {
@@ -20,11 +22,12 @@ struct BudgetObservations {
     }
 
     /// Counts those of records that are stored, in the transaction that stores them. A budget of another tenant, or none, is passed over.
-    static func store(_ c: any SQLConnection, _ observations: [Observation], storedAt places: [Int]) throws {
-        guard !observations.isEmpty else { return }
+    /// - Parameter counted: what was found otherwise, of the same transaction. Rows are changed once, and in one order.
+    static func store(_ c: any SQLConnection, _ observations: [Observation], storedAt places: [Int], and counted: Counts) throws {
+        guard !observations.isEmpty || !counted.isEmpty else { return }
         let stored = Set(places)
         var budgets: [BudgetID: BudgetContent?] = [:]
-        var counts: [Period: (tenantID: String, requests: Int64)] = [:]
+        var counts = counted
         for observation in observations where stored.contains(observation.place) {
             for id in Set(observation.budgets).prefix(maximumBudgets).map({ BudgetID($0) }) {
                 if budgets[id] == nil { budgets[id] = .some(try BudgetContent.find(c, id.rawValue)?.content) }

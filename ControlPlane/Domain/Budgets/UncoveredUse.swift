@@ -41,11 +41,14 @@ struct UncoveredUse: Sendable {
         }
     }
 
-    /// Takes what records that are stored say from its accounts, in the transaction that stores them. What a budget that only observes does not
-    /// have is counted as what it would have refused. A budget of another tenant, or none, is passed over.
+    /// Takes what records that are stored say from its accounts, in the transaction that stores them. A budget of another tenant, or none, is
+    /// passed over.
     /// For a transaction of isolation `readCommitted`.
-    static func store(_ c: any SQLConnection, _ uses: [UncoveredUse], storedAt places: [Int], now: Int64) throws {
-        guard !uses.isEmpty else { return }
+    /// - Returns: the requests that budgets which only observe had no room for: they are no use of theirs, but what they would have refused.
+    static func store(
+        _ c: any SQLConnection, _ uses: [UncoveredUse], storedAt places: [Int], now: Int64
+    ) throws -> BudgetObservations.Counts {
+        guard !uses.isEmpty else { return [:] }
         let stored = Set(places)
         var budgets: [BudgetID: BudgetContent?] = [:]
         var amounts: [Account: [Int64]] = [:]
@@ -56,21 +59,27 @@ struct UncoveredUse: Sendable {
             amounts[Account(budget: use.budget, tenantID: use.tenantID, start: start), default: []].append(LeaseAmount.clamped(use.amount))
         }
         // In one order, so that two streams do not wait for each other.
+        var refused: BudgetObservations.Counts = [:]
         for (key, amounts) in amounts.sorted(by: { $0.key < $1.key }) {
-            try take(amounts, from: key, budgets[key.budget] ?? nil, c, now)
+            let beyond = try take(amounts, from: key, budgets[key.budget] ?? nil, c, now)
+            if beyond > 0 { refused[BudgetObservations.Period(budget: key.budget, start: key.start)] = (key.tenantID, beyond) }
         }
+        return refused
     }
 
-    private static func take(_ amounts: [Int64], from key: Account, _ budget: BudgetContent?, _ c: any SQLConnection, _ now: Int64) throws {
+    /// - Returns: how many of the amounts a budget that only observes had no room for.
+    private static func take(
+        _ amounts: [Int64], from key: Account, _ budget: BudgetContent?, _ c: any SQLConnection, _ now: Int64
+    ) throws -> Int64 {
         let id = key.budget.rawValue
         if let budget {
-            guard budget.tenantID.rawValue == key.tenantID else { return }
+            guard budget.tenantID.rawValue == key.tenantID else { return 0 }
             let row = BudgetAccountRow(
                 budgetID: id, periodStart: key.start, periodEnd: budget.period(at: key.start).end, tenantID: key.tenantID,
                 limit: try budget.limit(c), settled: try budget.usedBefore(c), createdAt: now)
             try BudgetAccountsTable.make(c, row, now: now)
         }
-        guard var row = try BudgetAccountsTable.take(c, budgetID: id, periodStart: key.start), row.tenantID == key.tenantID else { return }
+        guard var row = try BudgetAccountsTable.take(c, budgetID: id, periodStart: key.start), row.tenantID == key.tenantID else { return 0 }
         if let budget { row.limit = LeaseAmount.clamped(try budget.limit(c)) }
         let onlyObserves = budget.map { $0.mode == .observe && $0.kind == .hard } ?? false
         var beyond: Int64 = 0
@@ -83,7 +92,6 @@ struct UncoveredUse: Sendable {
         }
         try BudgetAccountsTable.put(c, row, now: now)
         try BudgetEvents.crossed(row, now, c)
-        guard beyond > 0 else { return }
-        try BudgetObservationsTable.add(c, budgetID: id, periodStart: key.start, tenantID: key.tenantID, requests: beyond)
+        return beyond
     }
 }

@@ -120,8 +120,9 @@ package struct UsageIntake: Sendable {
                 publicKey: told.isEmpty ? nil : identities.publicKey(c, of: dataPlaneID), beginsAnew: mark.lost == 0, now: now / 1000)
             let (places, apart) = try Self.divide(c, reports, due, dataPlaneID, now / 1000)
             let stored = try StoredUsage(c, reports.rows, at: places)
-            try BudgetObservations.store(c, reports.observations, storedAt: stored.places)
-            try UncoveredUse.store(c, reports.uncovered, storedAt: stored.places, now: now / 1000)
+            // Each transaction locks accounts first and observations after them.
+            let refused = try UncoveredUse.store(c, reports.uncovered, storedAt: stored.places, now: now / 1000)
+            try BudgetObservations.store(c, reports.observations, storedAt: stored.places, and: refused)
             try Self.keepApart(c, apart, batches, reports, chains.numbers, dataPlaneID)
             try chains.store(
                 c, reports.rows, repeated: stored.places.count == places.count ? [] : Set(places).subtracting(stored.places),

@@ -167,7 +167,8 @@ package struct UsageQuarantine: Sendable {
                 var usage = UsageRow.packed()
                 for row in decided { try row.usage?.append(to: &usage) }
                 let stored = Set(try StoredUsage(c, usage, at: Array(0..<usage.count)).places)
-                try UncoveredUse.store(c, Self.uncovered(decided), storedAt: Array(stored), now: now)
+                let refused = try UncoveredUse.store(c, Self.uncovered(decided), storedAt: Array(stored), now: now)
+                try BudgetObservations.store(c, [], storedAt: [], and: refused)
                 try UsageVerdictsTable.insert(c, Self.verdicts(decided, stored, now))
                 try UsageQuarantineTable.remove(c, decided.map(\.row))
                 try AuditLog.record(
