@@ -201,4 +201,51 @@ struct UsageConfinementTests {
             #expect(try await Self.apart(database) == [:])
         }
     }
+
+    @Test("draws on budgets beyond what was held for it when it is released, once", arguments: TestDatabases.all)
+    func uncovered(_ kind: TestDatabase) async throws {
+        try await Self.with(kind) { database, intake, clock, _ in
+            try await database.transaction(as: .all, isolation: .serializable) { c in
+                for (id, mode) in [("bgt_hard", "enforce"), ("bgt_watch", "observe")] {
+                    try c.execute(
+                        """
+                        INSERT INTO budgets (id, tenant_id, name, unit, limit_text, period, time_zone, kind, mode, revision, created_at,
+                            updated_at, directory_revision)
+                        VALUES ($1, 'ten_b', $1, 'requests', '10', 'never', 'UTC', 'hard', $2, 1, 1, 1, 1)
+                        """, [.text(id), .text(mode)])
+                }
+            }
+            func record(_ number: UInt64, tenant: String = "ten_b", _ amount: Int64) -> Weir_V1_UsageRecord {
+                var record = Support.record(number, tenant: tenant)
+                record.uncovered = ["bgt_watch", "bgt_hard", "bgt_nobody"].map { id in
+                    .with {
+                        $0.budgetID = id
+                        $0.amount = amount
+                    }
+                }
+                return record
+            }
+            func settled() async throws -> [Int64?] {
+                try await database.read(as: .all) { c in
+                    try ["bgt_hard", "bgt_watch", "bgt_nobody"].map { id in
+                        try BudgetAccountsTable.find(c, budgetID: id, periodStart: 0)?.settled
+                    }
+                }
+            }
+            // One of another tenant draws on nothing of this one's.
+            let batch = Support.batch("i", 1, [record(1, 7), record(2, 5), record(3, tenant: "ten_a", 9)])
+            _ = try await intake.store(dataPlaneID: "dp_mine", batch: batch)
+            #expect(try await settled() == [nil, nil, nil])
+            let quarantine = UsageQuarantine(DomainContext(database: database, clock: clock, signal: ChangeSignal()))
+            let actor = Actor(id: "tok_a", name: "Ada", role: .owner, scope: .all)
+            for _ in 0..<2 {
+                _ = try await quarantine.release(.init(dataPlaneID: DataPlaneID("dp_mine")), by: actor)
+                #expect(try await settled() == [12, 7, nil])
+                let refused = try await database.read(as: .all) {
+                    try BudgetObservationsTable.requests($0, budgetID: "bgt_watch", periodStart: 0)
+                }
+                #expect(refused == 1)
+            }
+        }
+    }
 }

@@ -79,7 +79,9 @@ struct UncoveredUse: Sendable {
                 limit: try budget.limit(c), settled: try budget.usedBefore(c), createdAt: now)
             try BudgetAccountsTable.make(c, row, now: now)
         }
-        guard var row = try BudgetAccountsTable.take(c, budgetID: id, periodStart: key.start), row.tenantID == key.tenantID else { return 0 }
+        guard var row = try BudgetAccountsTable.take(c, budgetID: id, periodStart: key.start), row.tenantID == key.tenantID else {
+            return 0
+        }
         if let budget { row.limit = LeaseAmount.clamped(try budget.limit(c)) }
         let onlyObserves = budget.map { $0.mode == .observe && $0.kind == .hard } ?? false
         var beyond: Int64 = 0
