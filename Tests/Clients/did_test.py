@@ -50,15 +50,16 @@ def test_a_dids_first_day(lab, tmp_path):
         return json.loads(run(sys.executable, "-c", block("dids", "python", "openrouter")))
 
     # Before: nobody knows it, and nobody takes it.
-    assert [status for status, _ in ask()] == [403] * 5
+    assert [status for status, _ in ask()] == [403] * 7
     run("bash", "-euo", "pipefail", "-c", block("dids", "sh", "policy"))
     run("bash", "-euo", "pipefail", "-c", block("dids", "sh", "management"))
     end = time.monotonic() + 30
     while (answers := ask())[0][0] != 200:
         assert time.monotonic() < end, answers
         time.sleep(0.2)
-    (_, chat), (models_status, _), (usage_status, usage), (_, health), (root_status, _) = answers
-    assert chat["usage"]["cost"] == 0.00125 and models_status == usage_status == root_status == 200
+    (_, chat), (models_status, _), (usage_status, usage), (limits_status, limits), (audit_status, _), (_, health), (root_status, _) = answers
+    assert chat["usage"]["cost"] == 0.00125 and models_status == usage_status == limits_status == audit_status == root_status == 200
+    assert limits["budgets"] == []
     assert health["upstream_key"] is True and health["control_plane"] == "ok"
     assert usage["group_by"] == ["model"]
     did = lab.admin.get("/dids")["items"][0]
@@ -69,6 +70,15 @@ def test_a_dids_first_day(lab, tmp_path):
         assert time.monotonic() < end, usage
         time.sleep(0.2)
     assert float(usage["totals"]["cost"]) > 0
+    # What is left to it, and what it did and was done to it; nothing of anybody else's.
+    admin = lab.admin
+    bounded = {"limit": "5.00", "period": "monthly"}
+    for name, subject in (("its own", {"did_id": did["id"]}), ("all", {"tenant_id": lab.tenant_id})):
+        admin.post("/budgets", {"name": name, **subject, **bounded})
+    admin.post("/budgets", {"name": "another's", "key_id": admin.get("/keys")["items"][0]["id"], **bounded})
+    _, _, _, (_, limits), (_, audit), _, _ = ask()
+    assert {budget["name"]: budget["limit"] for budget in limits["budgets"]} == {"its own": "5.00", "all": None}, limits
+    assert len(audit["items"]) == 5 and {item["actor"]["id"] for item in audit["items"]} <= {did["id"], "operator"}, audit
     # The operator sees the same, by payer, who is the DID's own user.
     report = lab.admin.get("/usage?group_by=owner")
     assert any(item["owner_id"] == did["user_id"] for item in report["items"]), report

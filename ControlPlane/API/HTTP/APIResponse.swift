@@ -50,9 +50,7 @@ package struct APIResponse: Sendable {
     /// One page of a list.
     /// - Parameter beside: What is told beside the items.
     package static func list<Item>(_ page: Page<Item>, _ beside: JSONObject = [:], _ render: (Item) -> JSONValue) -> APIResponse {
-        var answer: JSONObject = [
-            "items": .array(page.items.map(render)), "next_cursor": page.next.map { .string($0.text) } ?? .null,
-        ]
+        var answer = page.json(render)
         for member in beside.members { answer[member.name] = member.value }
         return .json(.object(answer))
     }

@@ -18,6 +18,8 @@ package struct AuditQuery: Sendable, Hashable {
     package var action: String?
     package var keyID: String?
     package var projectID: String?
+    /// Done to this DID, or by it.
+    package var didID: String?
     /// By its name.
     package var model: String?
     package var status: AuditStatus?
@@ -43,6 +45,7 @@ package struct AuditQuery: Sendable, Hashable {
         filter.action = action
         filter.isRefusal = status.map { $0 == .refused }
         filter.keyID = keyID
+        filter.didID = didID
         filter.projectID = projectID
         filter.model = model
         filter.text = text

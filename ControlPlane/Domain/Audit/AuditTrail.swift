@@ -116,7 +116,7 @@ package struct AuditTrail: Sendable {
         let isNarrow =
             query.requestID != nil
             || (query.actorID == nil && query.keyID == nil && query.model == nil && query.text == nil
-                && query.status == nil && query.projectID == nil)
+                && query.status == nil && query.projectID == nil && query.didID == nil)
         guard isNarrow || end - (query.from ?? 0) <= UsageQueries.maximumRecordsWindow + 86_400_000 else {
             throw UsageQueries.tooLong(
                 UsageQueries.maximumRecordsWindow, "a search among requests",
@@ -185,6 +185,7 @@ package struct AuditTrail: Sendable {
         usage[.tenant] = query.tenantID
         usage[.project] = query.projectID
         usage[.key] = query.keyID
+        usage[.did] = query.didID
         usage[.model] = query.model
         var (from, end) = (query.from, query.to)
         var place: UsageTable.Place?
@@ -228,7 +229,7 @@ package struct AuditTrail: Sendable {
         var filter = RequestRefusalFilter()
         (filter.from, filter.to) = (query.from, query.to)
         (filter.tenantID, filter.projectID, filter.keyID) = (query.tenantID, query.projectID, query.keyID)
-        (filter.model, filter.party, filter.requestID) = (query.model, query.actorID, query.requestID?.bytes)
+        (filter.model, filter.party, filter.requestID) = (query.model, query.didID ?? query.actorID, query.requestID?.bytes)
         if query.requestID == nil { filter.text = query.text }
         var place: (at: Int64, requestID: [UInt8])?
         if let after {

@@ -1,5 +1,5 @@
 import Leases
-import Nouns
+package import Nouns
 package import Primitives
 import Storage
 
@@ -251,22 +251,34 @@ package struct BudgetStateService: Sendable {
 
     /// The budgets and limits that bound what a key is used for, by how far the key may look: of the others it is not told how much is in them.
     package func limits(of caller: KeyCaller) async throws -> JSONValue {
-        let now = domain.clock.nowMilliseconds()
-        let subjects: [(column: String, id: String, isShown: Bool)] =
+        let subjects: [Subject] =
             [
                 ("key_id", caller.keyID.rawValue, true), ("project_id", caller.projectID.rawValue, caller.reach != .key),
             ] + (caller.key.content.userID.map { [("user_id", $0.rawValue, true)] } ?? [])
+        return try await limits(of: LimitStates.Reader(tenantID: caller.tenantID, key: caller), subjects)
+    }
+
+    /// Those that bound what a DID is used for; of its tenant's it is not told how much is in them.
+    package func limits(of did: Entity<DIDContent>) async throws -> JSONValue {
+        let subjects: [Subject] =
+            [("did_id", did.id.rawValue, true)] + (did.content.userID.map { [("user_id", $0.rawValue, true)] } ?? [])
+        return try await limits(of: LimitStates.Reader(tenantID: did.content.tenantID, did: did), subjects)
+    }
+
+    private typealias Subject = (column: String, id: String, isShown: Bool)
+
+    private func limits(of reader: LimitStates.Reader, _ subjects: [Subject]) async throws -> JSONValue {
+        let now = domain.clock.nowMilliseconds()
         // Limits of the whole deployment and the data planes' reports are no tenant's rows.
-        let reader = LimitStates.Reader(tenantID: caller.tenantID, key: caller)
         let rates = try await domain.read(as: .all) { c in try LimitStates.limits(of: reader, c) }
-        return try await domain.read(as: .tenant(caller.tenantID.rawValue)) { c in
+        return try await domain.read(as: .tenant(reader.tenantID.rawValue)) { c in
             var items: [JSONValue] = []
             func add(_ budget: Budget, isShown: Bool) throws {
                 items.append(Self.told(budget, try Self.state(of: budget, now, c), isShown: isShown))
             }
-            for budget in try BudgetContent.listed(c, where: "tenant_id", is: caller.tenantID.rawValue)
+            for budget in try BudgetContent.listed(c, where: "tenant_id", is: reader.tenantID.rawValue)
             where budget.content.level == "tenant" {
-                try add(budget, isShown: caller.reach == .tenant)
+                try add(budget, isShown: reader.reach == .tenant)
             }
             for subject in subjects {
                 for budget in try BudgetContent.listed(c, where: subject.column, is: subject.id) {

@@ -5,12 +5,14 @@ import Storage
 /// The limits that concern what a key is used for, and what is left of them as data planes have told. They count by themselves and tell once
 /// a second of what is half used up; of the rest it is known that it is not. So what is left is at least so much, as of a time.
 enum LimitStates {
-    /// Who asks: a key's holder, or with none a tenant's administrator.
+    /// Who asks: a key's holder, a DID's, or with neither a tenant's administrator.
     struct Reader {
         let tenantID: TenantID
         var key: KeyCaller?
+        var did: Entity<DIDContent>?
 
-        var reach: KeyCaller.Reach { key?.reach ?? .tenant }
+        /// A DID looks no further than at what is its own.
+        var reach: KeyCaller.Reach { key?.reach ?? (did == nil ? .tenant : .key) }
     }
 
     /// By how far who asks may look: of the others it is not told how much is in them.
@@ -41,7 +43,7 @@ enum LimitStates {
         let isShown: Bool
         switch content.level {
         case .key, .project, .app, .user, .did:
-            guard let key = caller.key else {
+            guard caller.key != nil || caller.did != nil else {
                 // A tenant's administrator: those of the tenant's own things.
                 guard content.tenantID == caller.tenantID else { return nil }
                 let named =
@@ -50,7 +52,7 @@ enum LimitStates {
                 (subject, isShown) = (named, named != nil)
                 break
             }
-            guard let found = own(content, of: key) else { return nil }
+            guard let found = own(content, of: caller) else { return nil }
             (subject, isShown) = found
         case .tenant: (subject, isShown) = (caller.tenantID.suffix, caller.reach == .tenant)
         // Others' requests are in it, or those of an address that is not known here.
@@ -75,9 +77,17 @@ enum LimitStates {
         ]
     }
 
-    /// Whose counter it is for a key, and whether the key may know what is in it; nil: none of the key's.
-    private static func own(_ content: LimitContent, of key: KeyCaller) -> (subject: String, isShown: Bool)? {
-        switch content.level {
+    /// Whose counter it is for who asks, and whether he may know what is in it; nil: none of his.
+    private static func own(_ content: LimitContent, of caller: Reader) -> (subject: String, isShown: Bool)? {
+        if let did = caller.did {
+            switch content.level {
+            case .did: return content.didID ?? did.id == did.id ? (did.id.suffix, true) : nil
+            case .user: return did.content.userID.flatMap { content.userID ?? $0 == $0 ? ($0.suffix, true) : nil }
+            default: return nil
+            }
+        }
+        guard let key = caller.key else { return nil }
+        return switch content.level {
         case .key: content.keyID ?? key.keyID == key.keyID ? (key.keyID.suffix, true) : nil
         case .project: content.projectID ?? key.projectID == key.projectID ? (key.projectID.suffix, key.reach != .key) : nil
         case .user: key.key.content.userID.flatMap { content.userID ?? $0 == $0 ? ($0.suffix, true) : nil }

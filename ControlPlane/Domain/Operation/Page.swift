@@ -1,4 +1,4 @@
-import Primitives
+package import Primitives
 
 /// Where a list goes on: the sort key of the last row that was shown. Keyset, not offset, so that rows inserted or removed
 /// meanwhile neither repeat nor hide others. Opaque to callers.
@@ -67,6 +67,11 @@ package struct Page<Item: Sendable>: Sendable {
         let shown = Array(rows.prefix(request.limit))
         items = shown
         next = rows.count > request.limit ? shown.last.map(cursor) : nil
+    }
+
+    /// As APIs tell it.
+    package func json(_ render: (Item) throws -> JSONValue) rethrows -> JSONObject {
+        ["items": .array(try items.map(render)), "next_cursor": next.map { .string($0.text) } ?? .null]
     }
 
     package func map<Other: Sendable>(_ transform: (Item) throws -> Other) rethrows -> Page<Other> {

@@ -74,7 +74,7 @@ package struct FleetServices: Sendable {
     package let storeUsage: StoreUsage
     package let newcomers: NewcomerService
     package let upstreamKeys: UpstreamKeyService
-    package let ownUsage: OwnUsageService
+    package let ownReports: OwnReportService
     package let freezes: FreezeService
 
     /// - Parameter outbound: what providers' management APIs are called with.
@@ -92,7 +92,7 @@ package struct FleetServices: Sendable {
         rateShares = RateShareService(context.domain)
         leases = LeaseService(context.domain, metrics: metrics)
         self.storeUsage = storeUsage
-        ownUsage = OwnUsageService(context.domain)
+        ownReports = OwnReportService(context.domain)
         upstreamKeys = UpstreamKeyService(context, credentials: credentials, http: outbound)
         secrets = SealedSecretsService(
             context, factory: factory, credentials: credentials, signing: SigningSecretService(context.domain, cipher: context.cipher),

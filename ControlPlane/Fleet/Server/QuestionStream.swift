@@ -38,7 +38,9 @@ struct QuestionStream: Sendable {
             case .upstreamKey(let wish):
                 answer = try await services.upstreamKeys.wish(
                     wish.didID, refused: wish.refusedRevision, from: dataPlaneID)
-            case .ownUsage(let asked): answer = try await services.ownUsage.report(asked, from: dataPlaneID)
+            case .ownUsage(let asked): answer = try await services.ownReports.answer(.usage, asked, from: dataPlaneID)
+            case .ownLimits(let asked): answer = try await services.ownReports.answer(.limits, asked, from: dataPlaneID)
+            case .ownAudit(let asked): answer = try await services.ownReports.answer(.audit, asked, from: dataPlaneID)
             case nil:
                 answer = .refusal("not_known", "This control plane does not know what is asked.", status: 501)
             }

@@ -63,6 +63,8 @@ package struct AuditFilter: Sendable, Hashable {
     package var isRefusal: Bool?
     /// Done to this key, or by it.
     package var keyID: String?
+    /// Done to this DID.
+    package var didID: String?
     /// Done to the project, or to a key of it.
     package var projectID: String?
     /// Done to the model that is called so.
@@ -148,6 +150,7 @@ package enum AuditTable {
         if let action = filter.action { query.add("action = ?", .text(action)) }
         if let isRefusal = filter.isRefusal { query.add("action \(isRefusal ? "=" : "<>") ?", .text(refusal)) }
         if let key = filter.keyID { query.add("resource_id = ?", .text(key)) }
+        if let did = filter.didID { query.add("resource_id = ?", .text(did)) }
         if let project = filter.projectID {
             query.add(
                 "(resource_id = ? OR resource_id IN (SELECT id FROM virtual_keys WHERE project_id = ?))", .text(project), .text(project))

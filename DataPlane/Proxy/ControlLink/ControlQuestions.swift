@@ -12,7 +12,7 @@ package final class ControlQuestions: Sendable {
         /// By the DID's id.
         case upstreamKey(IDBits)
         /// By the request's id: no two are alike.
-        case usage(RequestID)
+        case own(RequestID)
     }
 
     /// - Parameter answer: nil: none came, or nobody is there to be asked.

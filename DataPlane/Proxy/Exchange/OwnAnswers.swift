@@ -3,12 +3,24 @@ import Formats
 import NIOCore
 import Primitives
 
-/// What a DID may ask about itself: `GET /api/v1/usage`, `GET /api/v1/health` and `GET /`.
+/// What a DID may ask about itself: `GET /api/v1/usage`, `limits`, `audit` and `health`, and `GET /`.
 enum OwnQuestion: Equatable {
-    /// The control plane knows: a data plane has no history. The query is as it was sent.
-    case usage(query: String)
+    /// What the control plane knows: a data plane has no history, and its own part of a budget or limit only. The query is as it was sent.
+    case told(Report, query: String)
     case health
     case root
+
+    enum Report {
+        case usage, limits, audit
+
+        func question(_ own: Weir_V1_OwnUsage) -> Weir_V1_Question.OneOf_Question {
+            switch self {
+            case .usage: .ownUsage(own)
+            case .limits: .ownLimits(own)
+            case .audit: .ownAudit(own)
+            }
+        }
+    }
 }
 
 extension Exchange {
@@ -31,20 +43,20 @@ extension Exchange {
         guard principal.kind == .did, principal.delegate == nil else { throw .needsDID() }
         let id = String(decoding: principal.id.bytes(prefix: DIDEntry.idPrefix), as: UTF8.self)
         switch question {
-        case .usage(let query):
+        case .told(let report, let query):
             var own = Weir_V1_OwnUsage()
             own.didID = id
             own.query = query
             let inquiry = Inquiry(
                 body: ByteBuffer(), deadline: questionDeadline, late: "control_plane_unavailable", told: { LocalAnswer(body: $0) })
-            ask(.usage(requestID), .ownUsage(own), inquiry)
+            ask(.own(requestID), report.question(own), inquiry)
         case .health: answer(LocalAnswer(body: Array(JSONValue.object(health(id, asked, caller)).text.utf8)))
         case .root:
             let object: JSONObject = [
                 "service": "weir", "version": .string(weirVersion.description), "did_id": .string(id),
                 "paths": .strings([
-                    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/api/v1/usage", "/api/v1/health",
-                    "\(Forward.prefix)/*",
+                    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/api/v1/usage", "/api/v1/limits",
+                    "/api/v1/audit", "/api/v1/health", "\(Forward.prefix)/*",
                 ]),
             ]
             answer(LocalAnswer(body: Array(JSONValue.object(object).text.utf8)))

@@ -144,7 +144,9 @@ extension Exchange {
                 if question == .root, !head.isSigned(bytes) {
                     throw .unknownURL(Accept.text(bytes, head.methodRange), Accept.text(bytes, head.path))
                 }
-                if case .usage = question { question = .usage(query: String(decoding: bytes[head.query], as: UTF8.self)) }
+                if case .told(let report, _) = question {
+                    question = .told(report, query: String(decoding: bytes[head.query], as: UTF8.self))
+                }
                 let (authentication, snapshot) = try authenticate(head, bytes, .standard)
                 guard case .afterBody = authentication else { throw .needsDID() }
                 stage = .receiving(

@@ -151,7 +151,9 @@ enum RequestRouter {
     }
 
     private static func own(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int) -> OwnQuestion? {
-        if isWhole(bytes, start, end, "/api/v1/usage") { return .usage(query: "") }
+        if isWhole(bytes, start, end, "/api/v1/usage") { return .told(.usage, query: "") }
+        if isWhole(bytes, start, end, "/api/v1/limits") { return .told(.limits, query: "") }
+        if isWhole(bytes, start, end, "/api/v1/audit") { return .told(.audit, query: "") }
         if isWhole(bytes, start, end, "/api/v1/health") { return .health }
         return end - start == 1 && bytes[start] == UInt8(ascii: "/") ? .root : nil
     }

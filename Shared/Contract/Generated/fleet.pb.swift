@@ -1027,12 +1027,30 @@ package nonisolated struct Weir_V1_Question: Sendable {
     set {question = .ownUsage(newValue)}
   }
 
+  package var ownAudit: Weir_V1_OwnUsage {
+    get {
+      if case .ownAudit(let v)? = question {return v}
+      return Weir_V1_OwnUsage()
+    }
+    set {question = .ownAudit(newValue)}
+  }
+
+  package var ownLimits: Weir_V1_OwnUsage {
+    get {
+      if case .ownLimits(let v)? = question {return v}
+      return Weir_V1_OwnUsage()
+    }
+    set {question = .ownLimits(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Question: Equatable, Sendable {
     case newcomer(Weir_V1_Newcomer)
     case upstreamKey(Weir_V1_UpstreamKeyWish)
     case ownUsage(Weir_V1_OwnUsage)
+    case ownAudit(Weir_V1_OwnUsage)
+    case ownLimits(Weir_V1_OwnUsage)
 
   }
 
@@ -1076,7 +1094,7 @@ package nonisolated struct Weir_V1_UpstreamKeyWish: Sendable {
   package init() {}
 }
 
-/// A registered DID asks for its own usage.
+/// A registered DID asks for what is its own: its usage, its audit trail, or what is left of its budgets and limits.
 package nonisolated struct Weir_V1_OwnUsage: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1108,7 +1126,7 @@ package nonisolated struct Weir_V1_Answer: Sendable {
   /// of a refusal: when to come again; 0: nobody knows, or waiting changes nothing
   package var retryAfterMs: Int64 = 0
 
-  /// of own_usage: JSON
+  /// of own_usage, own_audit and own_limits: JSON
   package var body: Data = Data()
 
   /// of a refusal: HTTP's; 0: 503
@@ -3019,7 +3037,7 @@ nonisolated extension Weir_V1_LeaseRecall: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weir_V1_Question: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Question"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}newcomer\0\u{3}upstream_key\0\u{3}own_usage\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}newcomer\0\u{3}upstream_key\0\u{3}own_usage\0\u{4}_\u{2}own_audit\0\u{3}own_limits\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3067,6 +3085,32 @@ nonisolated extension Weir_V1_Question: SwiftProtobuf.Message, SwiftProtobuf._Me
           self.question = .ownUsage(v)
         }
       }()
+      case 163: try {
+        var v: Weir_V1_OwnUsage?
+        var hadOneofValue = false
+        if let current = self.question {
+          hadOneofValue = true
+          if case .ownAudit(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.question = .ownAudit(v)
+        }
+      }()
+      case 164: try {
+        var v: Weir_V1_OwnUsage?
+        var hadOneofValue = false
+        if let current = self.question {
+          hadOneofValue = true
+          if case .ownLimits(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.question = .ownLimits(v)
+        }
+      }()
       default: break
       }
     }
@@ -3092,6 +3136,14 @@ nonisolated extension Weir_V1_Question: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .ownUsage?: try {
       guard case .ownUsage(let v)? = self.question else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .ownAudit?: try {
+      guard case .ownAudit(let v)? = self.question else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 163)
+    }()
+    case .ownLimits?: try {
+      guard case .ownLimits(let v)? = self.question else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 164)
     }()
     case nil: break
     }

@@ -99,9 +99,17 @@ struct UpstreamKeysTests {
             let usage = try await planes.ask(holder, "GET", "/api/v1/usage", query: "group_by=model")
             #expect(usage.status == 200 && usage.body.contains(#""cost":"0.0025""#), "\(usage.body)")
             #expect(try await planes.ask(holder, "GET", "/api/v1/usage", query: "group_by=tenant").status == 400)
+            let trail = try await planes.ask(holder, "GET", "/api/v1/audit", query: "source=all&limit=10")
+            #expect(trail.status == 200 && trail.body.contains("request.serve"), "\(trail.body)")
+            #expect(try await planes.ask(holder, "GET", "/api/v1/audit", query: "actor_id=x").status == 400)
+            let limits = try await planes.ask(holder, "GET", "/api/v1/limits")
+            #expect(limits.status == 200 && limits.body.contains(#""rates":["#), "\(limits.body)")
             // Another's usage is another's.
-            let other = try await planes.ask(Holder(), "GET", "/api/v1/usage")
+            let stranger = Holder()
+            let other = try await planes.ask(stranger, "GET", "/api/v1/usage")
             #expect(other.status == 200 && other.body.contains(#""requests":0"#), "\(other.body)")
+            let theirs = try await planes.ask(stranger, "GET", "/api/v1/audit")
+            #expect(theirs.status == 200 && !theirs.body.contains("request.serve"), "\(theirs.body)")
 
             // One that somebody deleted there is made anew.
             planes.provider.managedKeys.remove(key.hash)
