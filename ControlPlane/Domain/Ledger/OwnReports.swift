@@ -18,6 +18,9 @@ package struct OwnReportService: Sendable {
     /// Reports of callers, of all data planes together: administrators' have room beside them.
     private let limit = BuildLimit(2)
 
+    private static let auditParameters: Set<String> = [
+        "from", "until", "source", "action", "status", "model", "text", "sort", "limit", "cursor",
+    ]
     private static let groups: [UsageGroup] = [.model, .status, .key, .hour, .day, .month]
 
     package init(_ domain: DomainContext) {
@@ -56,7 +59,7 @@ package struct OwnReportService: Sendable {
             _ = try OwnQuery(query, of: [])
             return try await budgets.limits(of: did).bytes
         case .audit:
-            let asked = try OwnQuery(query, of: ["from", "until", "source", "action", "status", "model", "text", "sort", "limit", "cursor"])
+            let asked = try OwnQuery(query, of: Self.auditParameters)
             var audit = AuditQuery(tenantID: did.content.tenantID.rawValue, from: try asked.time("from"), to: try asked.time("until"))
             audit.didID = did.id.rawValue
             audit.sources = try AuditSource.sources(named: asked["source"] ?? "all")
