@@ -112,7 +112,7 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
             "Of a file that is uploaded, which is sent on as it comes; above: 413."),
         .number(
             "max-connections", \.proxy.maxConnections, in: 1...most,
-            "Open connections of applications; above: silent and idle ones give way, else 503."),
+            "Open connections of applications, and requests beside others of one; above: silent and idle ones give way, else 503."),
         .number(
             "max-connections-per-address", \.proxy.maxConnectionsPerAddress, in: 0...most,
             "Of one IPv4 address or IPv6 /64, requests beside others of HTTP/2 connections included; trusted proxies have no such bound. 0: none."

@@ -11,8 +11,11 @@ package import Telemetry
 /// connection.
 package final class ConnectionGate: Sendable {
     package struct Limits: Sendable {
-        /// Open at one time. A connection that carries several requests at one time counts as so many.
+        /// Open at one time.
         package var maximum: Int
+        /// Open at one time, with each request that runs beside others of its connection. Such a request counts half of a connection against
+        /// `maximum`: it brings no descriptor of its own, but one of a provider's connection behind it, as a connection does.
+        package var maximumWithRequests: Int
         /// Of these, without a whole first message.
         package var maximumSilent: Int
         /// Beyond `maximum`: see `Passage.reserved`.
@@ -23,8 +26,10 @@ package final class ConnectionGate: Sendable {
         package var exempt: NetworkList
 
         package init(
-            maximum: Int, maximumSilent: Int? = nil, reserve: Int, maximumOfAddress: Int = 0, exempt: NetworkList = .none
+            maximum: Int, withRequests: Int? = nil, maximumSilent: Int? = nil, reserve: Int, maximumOfAddress: Int = 0,
+            exempt: NetworkList = .none
         ) {
+            maximumWithRequests = max(1, withRequests ?? maximum)
             self.maximumOfAddress = max(0, maximumOfAddress)
             self.exempt = exempt
             self.maximum = max(1, maximum)
@@ -95,8 +100,8 @@ package final class ConnectionGate: Sendable {
         var silentUntil: Int64 = 0
         var roomAskedAt = Int64.min
 
-        /// Of the maximum.
-        var taken: Int { connections.count - reserved + shared }
+        /// Connections but those of the reserve.
+        var open: Int { connections.count - reserved }
 
         /// - Returns: false where the source has as many as it may.
         mutating func count(_ source: Source?, most: Int) -> Bool {
@@ -170,12 +175,11 @@ package final class ConnectionGate: Sendable {
                 isOfCrowd = true
                 return nil
             }
-            if state.silent.count >= limits.maximumSilent || state.taken >= limits.maximum {
+            if state.silent.count >= limits.maximumSilent || !hasRoom(state, halves: 2) {
                 victim = Self.removeOldestSilent(&state)
             }
-            let open = state.taken
             asksForRoom = wantsRoom(&state, now)
-            let passage: Passage = open < limits.maximum ? .open : .reserved
+            let passage: Passage = hasRoom(state, halves: 2) ? .open : .reserved
             if passage == .reserved {
                 guard state.reserved < limits.reserve else {
                     state.discount(source)
@@ -200,9 +204,17 @@ package final class ConnectionGate: Sendable {
         return passage
     }
 
+    /// Whether one more may be open: a connection, which takes two halves, or a request beside others of its own, which takes one.
+    /// - Parameter part: a part of either bound that is to be left, as one of so many; 0: nothing is.
+    private func hasRoom(_ state: State, halves: Int, spare part: Int = 0) -> Bool {
+        func usable(_ bound: Int) -> Int { part == 0 ? bound : bound - bound / part }
+        return state.open + state.shared < usable(limits.maximumWithRequests)
+            && 2 * state.open + state.shared + halves <= 2 * usable(limits.maximum)
+    }
+
     /// Whether it is time to ask for room.
     private func wantsRoom(_ state: inout State, _ now: Int64) -> Bool {
-        guard state.taken >= limits.maximum - limits.maximum / 16, now &- Self.roomPause >= state.roomAskedAt else { return false }
+        guard !hasRoom(state, halves: 2, spare: 16), now &- Self.roomPause >= state.roomAskedAt else { return false }
         state.roomAskedAt = now
         return true
     }
@@ -217,12 +229,12 @@ package final class ConnectionGate: Sendable {
         return Source(bytes: own.count == 4 ? own : Array(own.prefix(8)))
     }
 
-    /// A place for a request that is to run beside others of its connection: it holds what a connection of its own would.
+    /// A place for a request that is to run beside others of its connection.
     /// - Returns: false when none is free; else `givePlace` follows, with the same source.
     package func takePlace(of source: Source? = nil, now: Int64 = MonotonicClock.nowMicroseconds()) -> Bool {
         let (isFree, asksForRoom) = state.withLock { state in
             let asksForRoom = wantsRoom(&state, now)
-            guard state.taken < limits.maximum, state.count(source, most: limits.maximumOfAddress) else { return (false, asksForRoom) }
+            guard hasRoom(state, halves: 1), state.count(source, most: limits.maximumOfAddress) else { return (false, asksForRoom) }
             state.shared += 1
             return (true, asksForRoom)
         }

@@ -25,7 +25,8 @@ struct ConnectionGateTests {
     }
 
     private func gate(
-        _ maximum: Int, silent: Int? = nil, reserve: Int = 0, ofAddress: Int = 0, makeRoom: @escaping @Sendable () -> Void = {}
+        _ maximum: Int, withRequests: Int? = nil, silent: Int? = nil, reserve: Int = 0, ofAddress: Int = 0,
+        makeRoom: @escaping @Sendable () -> Void = {}
     ) -> (ConnectionGate, MetricsRegistry) {
         let metrics = MetricsRegistry()
         var logger = Logger(label: "test")
@@ -33,7 +34,7 @@ struct ConnectionGateTests {
         let gate = ConnectionGate(
             listener: "test",
             limits: .init(
-                maximum: maximum, maximumSilent: silent, reserve: reserve, maximumOfAddress: ofAddress,
+                maximum: maximum, withRequests: withRequests, maximumSilent: silent, reserve: reserve, maximumOfAddress: ofAddress,
                 exempt: NetworkList("10.0.0.0/8,fd00::/16") ?? .none), metric: "connections_refused_total", metrics: metrics,
             logger: logger, makeRoom: makeRoom)
         return (gate, metrics)
@@ -105,6 +106,22 @@ struct ConnectionGateTests {
         #expect(metrics.text.contains(#"connections_refused_total{listener="test",reason="address"} 3"#))
         for peer in peers { gate.closed(peer.id) }
         #expect(gate.open == 0 && gate.takePlace(of: crowd))
+    }
+
+    @Test func aRequestBesideOthersTakesHalfOfAConnectionsRoom() {
+        let (gate, _) = gate(3, withRequests: 5)
+        let peers = (0..<4).map { _ in Peer() }
+        #expect(peers[0].enter(gate) == .open)
+        gate.spoke(peers[0].id)
+        // As many as descriptors allow, and no more than are wanted in all.
+        #expect((0..<5).map { _ in gate.takePlace() } == [true, true, true, true, false])
+        #expect(peers[1].enter(gate) == nil)
+        for _ in 0..<2 { gate.givePlace() }
+        #expect(peers[2].enter(gate) == .open)
+        gate.spoke(peers[2].id)
+        #expect(peers[3].enter(gate) == nil)
+        gate.closed(peers[2].id)
+        #expect(gate.takePlace() && gate.takePlace() && !gate.takePlace())
     }
 
     @Test func whoGivesWayOrIsTurnedAwayHoldsNothingOfItsAddress() {

@@ -132,7 +132,7 @@ package final class ProxyServer: Sendable {
         let gate = ConnectionGate(
             listener: "applications",
             limits: .init(
-                maximum: maximum, reserve: 32, maximumOfAddress: settings.maxConnectionsPerAddress,
+                maximum: maximum, withRequests: settings.maxConnections, reserve: 32, maximumOfAddress: settings.maxConnectionsPerAddress,
                 exempt: NetworkList(settings.trustedProxies) ?? .none), metric: OperatorStatus.refusedConnections,
             metrics: metrics, logger: logger
         ) {
