@@ -171,6 +171,7 @@ let package = Package(
         program("weir-simulator", "Simulator/Main", ["Simulator", .argumentParser]),
 
         // Tests mirror the folders.
+        library("TestSupport", "Tests/Support", []),
         tests("PrimitivesTests", ["Primitives"]),
         tests("TrustTests", ["Trust", "Primitives", .crypto], resources: [.copy("Fixtures")]),
         tests("TelemetryTests", ["Telemetry", "Primitives", .logging]),
@@ -183,8 +184,8 @@ let package = Package(
         tests(
             "ProxyTests",
             [
-                "Proxy", "Simulator", "Wire", "Formats", "Contract", "Leases", "Trust", "Telemetry", "Primitives", .nioCore, .nioPosix,
-                .nioEmbedded,
+                "TestSupport", "Proxy", "Simulator", "Wire", "Formats", "Contract", "Leases", "Trust", "Telemetry", "Primitives",
+                .nioCore, .nioPosix, .nioEmbedded,
                 .nioSSL, .nioHTTP2, .nioHPACK,
                 .protobuf, .grdb, .crypto, .x509, .asn1, .logging,
             ]),
@@ -194,7 +195,8 @@ let package = Package(
         tests(
             "APITests",
             [
-                "API", "Dashboard", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Leases", "Trust", "Listening",
+                "TestSupport", "API", "Dashboard", "Outbound", "weir", "Domain", "Nouns", "Storage", "Contract", "Leases", "Trust",
+                "Listening",
                 "Telemetry",
                 "Primitives",
                 .hummingbird,

@@ -5,6 +5,7 @@ import Nouns
 import Primitives
 import Storage
 import Synchronization
+import TestSupport
 import Testing
 
 /// The real `weir` executable, run against a control plane that listens in this process.

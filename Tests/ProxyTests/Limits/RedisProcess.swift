@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Proxy
@@ -17,7 +18,7 @@ final class RedisProcess: Sendable {
 
     let port: Int
     private let folder = FileManager.default.temporaryDirectory.appending(path: "weir-redis-\(UUID().uuidString)")
-    private let process = Mutex<Process?>(nil)
+    private let process = Mutex<ChildProcess?>(nil)
     private let options: [String]
     private let authority: TestAuthority?
     /// Where its authority's certificate lies.
@@ -42,8 +43,6 @@ final class RedisProcess: Sendable {
 
     func start() async throws {
         let program = try #require(Self.program)
-        let server = Process()
-        server.executableURL = URL(filePath: program)
         let file = { (name: String) in self.folder.appending(path: name).path }
         let speaking =
             authority == nil
@@ -52,11 +51,11 @@ final class RedisProcess: Sendable {
                 "--port", "0", "--tls-port", "\(port)", "--tls-auth-clients", "no", "--tls-cert-file", file("certificate"),
                 "--tls-key-file", file("key"), "--tls-ca-cert-file", file("authority"),
             ]
-        server.arguments =
-            speaking + ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path] + options
-        server.standardOutput = FileHandle.nullDevice
-        server.standardError = FileHandle.nullDevice
-        try server.run()
+        let nowhere = open("/dev/null", O_RDWR)
+        defer { close(nowhere) }
+        let server = try ChildProcess(
+            program, speaking + ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path] + options,
+            environment: ProcessInfo.processInfo.environment, files: (nowhere, nowhere, nowhere))
         process.withLock { $0 = server }
         while true {
             if let channel = try? await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -71,7 +70,7 @@ final class RedisProcess: Sendable {
     }
 
     private func signal(_ number: Int32) {
-        process.withLock { process in if let process, process.isRunning { kill(process.processIdentifier, number) } }
+        process.withLock { $0?.signal(number) }
     }
 
     func freeze() { signal(SIGSTOP) }
@@ -80,7 +79,7 @@ final class RedisProcess: Sendable {
     func stop() {
         signal(SIGKILL)
         process.withLock { process in
-            process?.waitUntilExit()
+            process?.waitUntilEnded()
             process = nil
         }
     }
