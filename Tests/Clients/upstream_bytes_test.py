@@ -24,6 +24,13 @@ ANSWERS = {
             {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}}
 SENT = []
+# What models of that name refuse, and in which words.
+PICKY = {
+    "reasoning_effort": (400, {"error": {"message": "Unrecognized request argument supplied: reasoning_effort", "type": "invalid_request_error"}}),
+    "user": (422, {"object": "error", "message": {"detail": [
+        {"type": "extra_forbidden", "loc": ["body", "user"], "msg": "Extra inputs are not permitted", "input": "u"}]}}),
+    "temperature": (400, {"error": {"message": "Unsupported value: 'temperature' does not support 0.2 with this model.",
+                                    "param": "temperature", "code": "unsupported_value"}})}
 
 
 class Provider(BaseHTTPRequestHandler):
@@ -32,8 +39,11 @@ class Provider(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         SENT.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        answer = json.dumps(ANSWERS[self.path.partition("?")[0]]).encode()
-        self.send_response(200)
+        asked = json.loads(body)
+        status, answer = next((PICKY[name] for name in PICKY if name in asked and asked["model"] == "picky"),
+                              (200, ANSWERS[self.path.partition("?")[0]]))
+        answer = json.dumps(answer).encode()
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -53,7 +63,8 @@ def lab():
         lab.create_tenant()
         for name, upstream, more in (
                 ("claude", "claude-sonnet-4-5", {"kind": "anthropic", "base_url": base, "auth": {"scheme": "none"}}),
-                ("gpt", "gpt-5", {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"], "auth": {"scheme": "none"}})):
+                ("gpt", "gpt-5", {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"], "auth": {"scheme": "none"}}),
+                ("picky", "picky", {"kind": "openai", "base_url": f"{base}/v1", "apis": ["chat"], "auth": {"scheme": "none"}})):
             endpoint = lab.create_endpoint_of(name, None, **more)
             lab.create_model(name, endpoints=[(endpoint, upstream, 1)], capabilities=("chat",))
         lab.roll_out()
@@ -144,3 +155,18 @@ def test_numbers_keep_their_digits_and_members_their_order(lab):
         "Authorization": f"Bearer {lab.key}", "Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=60).read()
     assert b'"temperature":0.70' in SENT[-1][1] and schema.encode() in SENT[-1][1], SENT[-1][1]
+
+
+def test_what_a_model_does_not_take_is_left_out_and_the_next_request_goes_without(lab):
+    """Claude Code's thinking and user for a model that neither reasons nor asks who it is."""
+    body = {"model": "picky", "max_tokens": 3000, "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.2,
+            "thinking": {"type": "enabled", "budget_tokens": 2000}, "metadata": {"user_id": "u"}}
+    for requests in (4, 1):
+        before = len(SENT)
+        last = json.loads(sent(lab, "/v1/messages", body)[1])
+        assert len(SENT) - before == requests and not set(PICKY) & set(last), [body for _, body in SENT[before:]]
+    # The caller's own words in its own dialect are not changed.
+    status, _, answer = http("POST", f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1/chat/completions",
+                             {"model": "picky", "messages": body["messages"], "reasoning_effort": "high"},
+                             {"Authorization": f"Bearer {lab.key}"})
+    assert status == 400 and b"reasoning_effort" in (answer if isinstance(answer, bytes) else json.dumps(answer).encode())

@@ -90,6 +90,61 @@ struct ProviderErrorTests {
         #expect(error.status == expected.status)
     }
 
+    /// In the words of OpenAI, Azure, Groq, Mistral, Anthropic and xAI.
+    @Test(
+        "names what of a request a model does not take, and not what no model takes",
+        arguments: [
+            (
+                400,
+                #"{"error":{"message":"Unsupported parameter: 'reasoning_effort' is not supported with this model.","param":"reasoning_effort"}}"#,
+                .effort, true
+            ),
+            (
+                400, #"{"error":{"message":"Unrecognized request argument supplied: reasoning_effort","param":null,"code":null}}"#, .effort,
+                true
+            ),
+            (
+                400,
+                #"{"error":{"message":"Unsupported value: 'reasoning_effort' does not support 'max'.","param":"reasoning_effort","code":"unsupported_value"}}"#,
+                .effort, false
+            ),
+            (
+                400,
+                #"{"error":{"message":"Unsupported value: 'temperature' does not support 0.2. Only 1 is.","param":"temperature","code":"unsupported_value"}}"#,
+                .temperature, true
+            ),
+            (
+                400,
+                #"{"error":{"message":"Invalid 'temperature': above the maximum of 2.","param":"temperature","code":"decimal_above_max_value"}}"#,
+                [], true
+            ),
+            (
+                400, #"{"error":{"message":"'messages.2' : property 'reasoning_content' is unsupported","type":"invalid_request_error"}}"#,
+                .reasoning, true
+            ),
+            (
+                422, #"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs"}]}}"#,
+                .user, true
+            ),
+            (
+                400, #"{"type":"error","error":{"type":"invalid_request_error","message":"`temperature` is deprecated for this model."}}"#,
+                .temperature, true
+            ),
+            (400, #"{"error":{"message":"`temperature` and `top_p` cannot both be specified for this model."}}"#, .topP, true),
+            (400, #"{"error":{"message":"\"thinking.type.disabled\" is not supported for this model."}}"#, .effort, true),
+            (400, #"{"error":{"message":"Model grok-4 does not support parameter reasoningEffort."}}"#, [], true),
+            (400, #"{"error":{"message":"The user is not supported here."}}"#, [], true),
+            (400, #"{"error":{"message":"service_tier: priority is not supported","param":"service_tier"}}"#, [], true),
+            (500, #"{"error":{"message":"reasoning_effort is not supported"}}"#, [], true),
+        ] as [(Int, String, OptionalMembers, Bool)])
+    func refusedMembers(status: Int, body: String, members: OptionalMembers, anyValue: Bool) {
+        let error = Array(body.utf8).withUnsafeBytes {
+            ProviderError.read(status: status, body: $0, optional: [.effort, .temperature, .topP, .user, .reasoning])
+        }
+        #expect(error.refusedMembers == members)
+        if !members.isEmpty { #expect(error.refusesAnyValue == anyValue) }
+    }
+
     @Test(
         "proves by its status, type, code or parameter what it is about, and by its message nothing",
         arguments: [

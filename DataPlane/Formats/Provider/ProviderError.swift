@@ -39,6 +39,10 @@ package struct ProviderError: Sendable, Equatable {
     package var shown: SanitisedError?
     /// The request is too long for the model; one with a larger window might take it.
     package var isOfContextWindow = false
+    /// What of a translated request the model does not take, of that which could be left out.
+    package var refusedMembers: OptionalMembers = []
+    /// It does not take these with any value.
+    package var refusesAnyValue = false
 
     package init(concern: Concern, isProven: Bool = true, status: Int, shown: SanitisedError?) {
         self.concern = concern
@@ -51,8 +55,10 @@ package struct ProviderError: Sendable, Equatable {
     /// - Parameters:
     ///   - body: All of it, or what of it was kept.
     ///   - addedUsageRequest: The gateway added `stream_options.include_usage`, which the caller had not sent.
+    ///   - optional: What of the request could be left out.
     package static func read(
-        status: Int, body: UnsafeRawBufferPointer, hiding hidden: HiddenTexts = .none, addedUsageRequest: Bool = false
+        status: Int, body: UnsafeRawBufferPointer, hiding hidden: HiddenTexts = .none, addedUsageRequest: Bool = false,
+        optional: OptionalMembers = []
     ) -> ProviderError {
         guard let error = ErrorBody(body) else {
             return ProviderError(concern: concern(ofStatus: status), status: status, shown: nil)
@@ -66,6 +72,11 @@ package struct ProviderError: Sendable, Equatable {
         var read = ProviderError(
             concern: concern, isProven: decides(status) || words.prove(concern, status), status: status, shown: shown)
         read.isOfContextWindow = concern == .request && words.areOfContextWindow
+        if !optional.isEmpty, status == 400 || status == 422 {
+            read.refusedMembers = words.refusedMembers.intersection(optional)
+            // One value of it may do where another does not, but for sampling, of which a model takes all or nothing.
+            read.refusesAnyValue = !words.areOfValue || read.refusedMembers.isDisjoint(with: [.effort, .verbosity, .tier])
+        }
         return read
     }
 
@@ -241,6 +252,24 @@ private struct ErrorWords {
         guard param.isEmpty, locations.isEmpty else { return false }
         return says("extra inputs", "extra fields", "additional properties", "unrecognized request argument", "unknown field")
     }
+
+    /// What the model does not take, by its name. A value that nobody takes (a temperature of 5) is the caller's to mend.
+    var refusedMembers: OptionalMembers {
+        let isUnsupported =
+            names("unsupported", "unknown_parameter", "unknown_argument", "extra_forbidden")
+            || says(
+                "support", "deprecated", "not permitted", "extra inputs", "unrecognized", "unrecognised", "unknown", "unexpected",
+                "not allowed",
+                "cannot both", "not accept")
+        guard isUnsupported else { return [] }
+        let placed = ([param] + locations.map { $0.hasPrefix("body.") ? String($0.dropFirst(5)) : $0 })
+            .reduce(into: OptionalMembers()) { $0.formUnion(OptionalMembers(named: $1)) }
+        // Of two that go one at a time the temperature is kept.
+        if says("cannot both"), quoted.contains("temperature") { return .topP }
+        return placed.isEmpty && locations.isEmpty ? OptionalMembers(in: quoted) : placed
+    }
+
+    var areOfValue: Bool { names("unsupported_value", "invalid_value") || says("supported values", "unsupported value") }
 
     var statedStatus: Int? {
         [statusNumber, codeNumber].compactMap { $0 }.first { (400...599).contains($0) }

@@ -73,6 +73,9 @@ struct ErrorBody {
             message = text
             type = object["type"]
             code = object["code"]
+        } else if case .object(let inner)? = object["message"], inner["detail"] != nil {
+            // Mistral's.
+            read(detail: inner["detail"])
         } else if object["message"] != nil {
             read(object)
         } else {

@@ -19,12 +19,13 @@ package struct Translation: Sendable {
         } catch {
             throw TranslationRefusal(nil, error.reason)
         }
-        let conversation: Conversation =
+        var conversation: Conversation =
             switch caller {
             case .openAI: try ChatRequestReader.read(view, for: provider)
             case .messages: try MessagesRequestReader.read(view, for: provider)
             case .responses: try ResponsesRequestReader.read(view, for: provider)
             }
+        if !options.leavesOut.isEmpty { conversation.leaveOut(options.leavesOut) }
         var names = ToolNames()
         let written: [UInt8] =
             switch provider {
@@ -33,7 +34,7 @@ package struct Translation: Sendable {
             case .responses: try ResponsesRequestWriter(conversation, options, from: caller).write(&names)
             }
         return TranslatedRequest(
-            body: written,
+            body: written, optional: conversation.optionalMembers,
             answers: AnswerTranslation(
                 caller: caller, provider: provider, wantsUsage: conversation.wantsUsage, createdSeconds: options.createdSeconds,
                 names: names,
@@ -55,6 +56,8 @@ package struct TranslationOptions: Sendable {
     package var asksForUsage = true
     /// The provider knows OpenRouter's members: cache marks, signed reasoning.
     package var isOpenRouter = false
+    /// What the provider has refused for this model.
+    package var leavesOut: OptionalMembers = []
     /// When the answer was made, seconds since 1970: Messages does not say.
     package var createdSeconds: Int64 = 0
 
@@ -64,10 +67,13 @@ package struct TranslationOptions: Sendable {
 /// A request in another dialect, and how its answer is turned back.
 package final class TranslatedRequest: Sendable {
     package let body: [UInt8]
+    /// What of it could be left out.
+    package let optional: OptionalMembers
     package let answers: AnswerTranslation
 
-    init(body: [UInt8], answers: AnswerTranslation) {
+    init(body: [UInt8], optional: OptionalMembers, answers: AnswerTranslation) {
         self.body = body
+        self.optional = optional
         self.answers = answers
     }
 }

@@ -255,7 +255,9 @@ final class Attempt: @unchecked Sendable {
     func endRefused(_ rest: Rest = .done) {
         let hidden = loop.hiddenTexts(of: candidate)
         let error = opening.bytes.withUnsafeBytes {
-            ProviderError.read(status: providerStatus, body: $0, hiding: hidden, addedUsageRequest: candidate.asksForUsage)
+            ProviderError.read(
+                status: providerStatus, body: $0, hiding: hidden, addedUsageRequest: candidate.asksForUsage,
+                optional: candidate.translated?.optional ?? [])
         }
         end(.refused(error, retryMilliseconds: retryMilliseconds), rest)
     }

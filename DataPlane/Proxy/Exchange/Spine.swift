@@ -334,6 +334,8 @@ extension Exchange {
                 reject(rejection(outcome, of: admission), after: outcome)
             } else if let same = withOtherBound(attempt, admission, outcome) {
                 forward(to: same, admission, after: attempt, outcome)
+            } else if let same = withoutRefused(attempt, admission, outcome) {
+                forward(to: same, admission, after: attempt, outcome)
             } else if let change = withoutChange(attempt, admission, outcome) {
                 switch change {
                 case .success(let same): forward(to: same, admission, after: attempt, outcome)
@@ -434,6 +436,14 @@ extension Exchange {
         guard words.contains("max_tokens") || words.contains("max_completion_tokens") else { return nil }
         var same = attempt.candidate
         same.refusedBounds += 1
+        return try? translated(same, admission)
+    }
+
+    /// The model does not take what a translation has written and the answer can do without.
+    private func withoutRefused(_ attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Candidate? {
+        guard case .refused(let error, _) = outcome.ending, !error.refusedMembers.isEmpty else { return nil }
+        var same = attempt.candidate
+        same.refusedMembers.formUnion(error.refusedMembers)
         return try? translated(same, admission)
     }
 

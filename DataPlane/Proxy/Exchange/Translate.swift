@@ -44,6 +44,7 @@ enum Translate {
         options.writesBound = admission.writtenOutputBound != nil
         options.boundName = candidate.boundName
         options.isOpenRouter = candidate.endpoint.flavour == .openRouter
+        options.leavesOut = candidate.refusedMembers.union(loop.health.refusedMembers(candidate.target, now: loop.nowMicroseconds))
         options.createdSeconds = loop.clock.nowMilliseconds() / 1000
         var candidate = candidate
         candidate.translated = try translated(admission, translation, options)

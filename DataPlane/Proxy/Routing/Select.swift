@@ -21,6 +21,8 @@ struct Candidate {
     var asksForUsage: Bool
     /// How many names for a bound of the output its provider has refused for this request: it is known by two.
     var refusedBounds = 0
+    /// What of the translated request its provider has refused.
+    var refusedMembers: OptionalMembers = []
     /// The request in the endpoint's dialect, where that is another than the caller's.
     var translated: TranslatedRequest?
 

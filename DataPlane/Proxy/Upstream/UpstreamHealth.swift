@@ -15,6 +15,8 @@ final class UpstreamHealth: Sendable {
         case rateLimit(endpoint: String, credential: String)
         /// The endpoint takes no `stream_options`: usage is not asked for there.
         case usageRequest(endpoint: String)
+        /// The model does not take a member of translated requests.
+        case member(endpoint: String, model: String, OptionalMembers)
     }
 
     struct Trouble: Sendable {
@@ -76,6 +78,10 @@ final class UpstreamHealth: Sendable {
             logger.notice(
                 "an endpoint does not take stream_options: usage of its streams is estimated",
                 metadata: ["endpoint": "\(id)", "provider_says": "\(words())"])
+        case .member(let id, let name, _):
+            logger.notice(
+                "a model does not take a member that translations write: it is left out",
+                metadata: ["endpoint": "\(id)", "upstream_model": "\(name)", "provider_says": "\(words())"])
         case .scope(let id, let capability):
             logger.error(
                 "a credential lacks a permission: it is tried last for that capability",
@@ -238,6 +244,17 @@ struct HealthView {
         table.isEmpty || !isIn(.usageRequest(endpoint: endpoint.id), now)
     }
 
+    /// What translated requests to a model go without, since its provider refused it.
+    func refusedMembers(_ target: CompiledTarget, now: Int64) -> OptionalMembers {
+        var members: OptionalMembers = []
+        guard !table.isEmpty else { return members }
+        for case .member(target.endpoint.id, target.upstreamModel, let member) in table.keys
+        where isIn(.member(endpoint: target.endpoint.id, model: target.upstreamModel, member), now) {
+            members.formUnion(member)
+        }
+        return members
+    }
+
     func knows(_ subject: UpstreamHealth.Subject) -> Bool { table[subject] != nil }
 
     private func isIn(_ subject: UpstreamHealth.Subject, _ now: Int64, _ revision: UInt64 = 0) -> Bool {
@@ -264,6 +281,7 @@ extension HealthView {
                     .usageRequest(endpoint: candidate.endpoint.id), until: loop.after(Self.usageRequestMilliseconds),
                     now: loop.nowMicroseconds, words: complaint.shown?.message ?? "status \(complaint.status)")
             }
+            if !candidate.refusedMembers.isEmpty { noteMembers(attempt, loop) }
             if isQuiet { return }
             var known: [UpstreamHealth.Subject] = [
                 .model(endpoint: candidate.endpoint.id, name: candidate.target.upstreamModel),
@@ -370,6 +388,20 @@ extension HealthView {
             return nil
         }
         return error
+    }
+
+    /// What the request went without and was answered, at the same model.
+    private func noteMembers(_ attempt: Attempt, _ loop: LoopContext) {
+        let candidate = attempt.candidate
+        for ended in attempt.exchange.earlier {
+            guard case .refused(let error, _) = ended.outcome.ending, !error.refusedMembers.isEmpty, error.refusesAnyValue,
+                ended.candidate.target === candidate.target
+            else { continue }
+            shared.report(
+                .member(endpoint: candidate.endpoint.id, model: candidate.target.upstreamModel, error.refusedMembers),
+                until: loop.after(Self.usageRequestMilliseconds), now: loop.nowMicroseconds,
+                words: error.shown?.message ?? "status \(error.status)")
+        }
     }
 
     /// What an endpoint understands changes with its software.
