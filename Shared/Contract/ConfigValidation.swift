@@ -237,6 +237,10 @@ package enum ConfigValidation {
                 add("\(path).fallback_on", "\"\(reason)\" is no reason", "use: \(Vocabulary.fallbackReasons.joined(separator: ", "))")
             }
             if route.maxAttempts > 64 { add("\(path).max_attempts", "above 64", "use a smaller one") }
+            if route.hedgeAfterMs > 600_000 { add("\(path).hedge_after_ms", "above 600000", "use a smaller one, or 0") }
+            if route.hedgeAfterMs > 0, route.maxAttempts == 1 {
+                add("\(path).hedge_after_ms", "is set, and max_attempts is 1", "allow two attempts at least, or set it to 0")
+            }
         }
 
         mutating func checkWorkflows(_ config: Weir_V1_ConfigPayload) {

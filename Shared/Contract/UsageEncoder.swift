@@ -212,4 +212,6 @@ package enum UsageField: UInt8, Sendable, CaseIterable {
     case characters = 107
     case searches = 108
     case serviceTier = 109
+    /// Of an attempt only.
+    case hedge = 150
 }

@@ -74,6 +74,8 @@ package struct RouteContent: Noun {
     package var maxAttempts: Int64 = 0
     package var disabled = false
     package var repeatUnknownOutcomes = false
+    /// Milliseconds; 0: never.
+    package var hedgeAfter: Int64 = 0
     package var strategy = RouteStrategy.weighted
     /// In this order, when all attempts at the model itself have failed.
     package var fallbackModelIDs: [ModelID] = []
@@ -100,6 +102,11 @@ package struct RouteContent: Noun {
             "repeat_unknown_outcomes", \.repeatUnknownOutcomes,
             "Whether a request that was sent, and of which no answer came, goes to the next target: it may be served and charged twice.",
             or: false),
+        Field(
+            "hedge_after_ms", \.hedgeAfter, .integer(0...600_000),
+            "After so many milliseconds without an answer a request is sent to a second target as well, and the first answer counts: it may be served and charged twice; 0: never.",
+            or: 0
+        ).reading(zero: "never"),
         Field("strategy", \.strategy, "How it chooses among targets of one priority.", or: .weighted).heading("STRATEGY"),
         Field(
             "fallback_model_ids", \.fallbackModelIDs, .list(.id(ModelKind.prefix), 0...8),

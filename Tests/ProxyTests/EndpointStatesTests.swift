@@ -69,7 +69,9 @@ struct EndpointStatesTests {
     }
 
     @Test func whatWeOrTheClientEndedBlamesNobody() throws {
-        for result in [AttemptResult.clientLeft, .stopped, .answered(status: 200), .answered(status: 404)] { ended(result, atSecond: 0) }
+        for result in [AttemptResult.clientLeft, .stopped, .overtaken, .answered(status: 200), .answered(status: 404)] {
+            ended(result, atSecond: 0)
+        }
         #expect(log.lines.isEmpty)
     }
 
@@ -77,7 +79,7 @@ struct EndpointStatesTests {
         let statuses = [0, 99, 100, 199, 200, 204, 301, 400, 418, 429, 500, 599, 600, 999, -1, .max].map {
             AttemptResult.answered(status: $0)
         }
-        let labels = (statuses + [.unreachable, .timedOut, .broken, .clientLeft, .stopped, .unusable, .notBegun, .noRoom]).map {
+        let labels = (statuses + [.unreachable, .timedOut, .broken, .clientLeft, .stopped, .unusable, .notBegun, .noRoom, .overtaken]).map {
             AttemptResult.labels[$0.labelIndex]
         }
         #expect(

@@ -226,6 +226,7 @@ enum UsageDocs {
             told("input_tokens", number, "Stated or estimated."), told("output_tokens", number, "Stated or estimated."),
             told("price_id", words, "What it was rated with.", nullable: true), told("cost_nano", number, "Nano-dollars."),
             told("started_us", number, "Microseconds after admission."), told("latency_us", number, "Microseconds."),
+            told("hedge", .flag, "Whether it was sent beside another one that had not answered in time."),
             told("flags", .list(.text(maximum: 64), 0...64), "What is unusual about it."),
         ]
 }

@@ -302,7 +302,7 @@ enum UsageTable {
         named("ENDPOINT", "endpoint"), named("PROVIDER", "provider"), Column("UPSTREAM MODEL", "upstream_model"),
         Column("HTTP", "upstream_status", .number), Column("ERROR", "error_code", .derived { error($0) }),
         Column("MS", "latency_us", .derived { milliseconds($0, "latency_us") }), Column("INPUT", "input_tokens", .number),
-        Column("OUTPUT", "output_tokens", .number), Column("COST", "cost_nano", .dollars),
+        Column("OUTPUT", "output_tokens", .number), Column("COST", "cost_nano", .dollars), Column("HEDGE", "hedge"),
     ]
 
     // MARK: CSV (RFC 4180)

@@ -102,7 +102,7 @@ package struct UsageRecord: Sendable, Hashable {
                     "error_code": Self.optional(attempt.errorCode),
                     "input_tokens": .int(attempt.inputTokens), "output_tokens": .int(attempt.outputTokens),
                     "price_id": Self.optional(attempt.priceID), "cost_nano": .int(attempt.costNano),
-                    "started_us": .int(attempt.startedUs), "latency_us": .int(attempt.latencyUs),
+                    "started_us": .int(attempt.startedUs), "latency_us": .int(attempt.latencyUs), "hedge": .bool(attempt.hedge),
                     "flags": .strings(UsageFlags(rawValue: attempt.flags).words),
                 ]
             })

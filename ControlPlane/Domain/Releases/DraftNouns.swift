@@ -196,6 +196,7 @@ extension RouteContent: DraftNoun {
         message.maxAttempts = UInt32(clamping: item.content.maxAttempts)
         message.disabled = item.content.disabled
         message.repeatUnknownOutcomes = item.content.repeatUnknownOutcomes
+        message.hedgeAfterMs = UInt32(clamping: item.content.hedgeAfter)
         message.strategy = item.content.strategy.message
         message.fallbackModelIds = item.content.fallbackModelIDs.map(\.rawValue)
         message.fallbackOn = item.content.fallbackOn
@@ -218,6 +219,7 @@ extension RouteContent: DraftNoun {
         maxAttempts = Int64(message.maxAttempts)
         disabled = message.disabled
         repeatUnknownOutcomes = message.repeatUnknownOutcomes
+        hedgeAfter = Int64(message.hedgeAfterMs)
         strategy = RouteStrategy.allCases.first { $0.message == message.strategy } ?? .weighted
         fallbackModelIDs = message.fallbackModelIds.map { ID($0) }
         fallbackOn = message.fallbackOn

@@ -70,6 +70,7 @@ package enum Migrations {
         .http2PriorKnowledge,
         .ledgerLists,
         .usageHourly,
+        .routeHedging,
         .privateAddresses,
     ]
 }

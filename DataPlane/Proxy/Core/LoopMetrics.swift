@@ -13,6 +13,11 @@ struct LoopMetrics: Sendable {
     var retries: UInt64 = 0
     /// Attempts that could have followed, and did not, since too many do.
     var retriesDenied: UInt64 = 0
+    /// Requests that went to a second endpoint beside the first; those that it answered; and those that did not go there, since too many do or a
+    /// budget had no more.
+    var hedges: UInt64 = 0
+    var hedgesWon: UInt64 = 0
+    var hedgesDenied: UInt64 = 0
     var healthChecks: UInt64 = 0
     var healthCheckFailures: UInt64 = 0
     /// Questions to services of workflows, and those that came to nothing.
@@ -99,7 +104,8 @@ struct LoopMetrics: Sendable {
 
     private static var counters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
-            \.admitted, \.streams, \.retries, \.retriesDenied, \.fallbacks, \.healthChecks, \.healthCheckFailures, \.limited,
+            \.admitted, \.streams, \.retries, \.retriesDenied, \.hedges, \.hedgesWon, \.hedgesDenied, \.fallbacks, \.healthChecks,
+            \.healthCheckFailures, \.limited,
             \.lookups, \.lookupFailures, \.degraded, \.sanitised, \.templateMembersLeft, \.wouldHaveLimited, \.redisAsked, \.redisMissed,
             \.clientDisconnects, \.upstreamDeaths, \.malformedRequests,
             \.deadlinesPassed,

@@ -54,7 +54,8 @@ extension Attempt {
     private static let heldBytes: Int64 = 65_536
     /// The most memory that is kept for gathering.
     private static let sparedBytes = 262_144
-    /// A stream that begins with comments is held no longer than this: they are there to keep the caller waiting.
+    /// A stream that begins with comments is held no longer than this: they are there to keep the caller waiting. Of two that race none wins by
+    /// comments.
     private static let heldMicroseconds: Int64 = 5_000_000
     /// What follows `[DONE]` counts, and is waited for no longer than this.
     private static let farewellMicroseconds: Int64 = 1_000_000
@@ -233,7 +234,7 @@ extension Attempt {
         opening.isWritten = true
         sink.begin(head)
         firstByteAt = loop.nowMicroseconds
-        exchange.attemptAnswers()
+        exchange.attemptAnswers(self)
         end(.answered(hadError: false), .letGo)
     }
 
@@ -402,7 +403,8 @@ extension Attempt {
             if !opening.isJudged, opening.problem == nil { judgeEnd() }
         }
         if let problem = opening.problem { return end(problem, isEnd ? .done : .abandon) }
-        let isLongHeld = meter.shape == .stream && opening.received > 0 && loop.nowMicroseconds &- headAt > Self.heldMicroseconds
+        let isLongHeld =
+            meter.shape == .stream && opening.received > 0 && loop.nowMicroseconds &- headAt > Self.heldMicroseconds && !exchange.isRacing
         guard opening.isJudged || (opening.isWritten && (responseBytes > Self.heldBytes || isLongHeld)) else { return waitForMore() }
         state = .passing
         opening.bytes = []
@@ -499,7 +501,7 @@ extension Attempt {
     private func pass(isEnd: Bool) {
         if firstByteAt == 0 {
             firstByteAt = loop.nowMicroseconds
-            exchange.attemptAnswers()
+            exchange.attemptAnswers(self)
         }
         guard responseBytes <= Int64(loop.settings.maxResponseBytes) else { return end(.broken(.tooLarge), .abandon) }
         if isEnd, lacksEnd { return endBroken(.providerDied) }

@@ -4,7 +4,7 @@ import Primitives
 /// so it is told by the end of our side alone, and what it sent before that reached it is read to its end, counted, and goes to nobody. That
 /// is bounded in time and bytes: a provider that takes no notice of an end is cut off.
 extension Attempt {
-    /// Nobody waits for an answer any more.
+    /// Nobody waits for an answer any more; of one that was overtaken, at most until the other one ends.
     private static let goneMicroseconds: Int64 = 3_000_000
     /// Somebody waits to be told why it ends.
     private static let toldMicroseconds: Int64 = 250_000
@@ -20,7 +20,8 @@ extension Attempt {
         leaving = why
         leftFrom = responseBytes
         state = .leaving
-        upstream.leave(by: loop.nowMicroseconds &+ (why.isClientGone ? Self.goneMicroseconds : Self.toldMicroseconds))
+        let isAwaited = !why.isClientGone && !why.isOvertaken
+        upstream.leave(by: loop.nowMicroseconds &+ (isAwaited ? Self.toldMicroseconds : Self.goneMicroseconds))
     }
 
     /// Whoever was to be told why it ends has left.

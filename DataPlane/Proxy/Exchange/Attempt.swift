@@ -29,8 +29,10 @@ final class Attempt: @unchecked Sendable {
     let admission: Admission
     let candidate: Candidate
     let exchange: Exchange
-    /// The exchange's, which does not hold it: held here for as long as an answer may come.
-    let sink: any ReplySink
+    /// The exchange's, which does not hold it: held here for as long as an answer may come. A hedge's is one of its own until it answers.
+    var sink: any ReplySink
+    /// Sent since another attempt had not answered in time, and beside it.
+    let isHedge: Bool
     let loop: LoopContext
     /// Monotonic microseconds.
     let startedAt: Int64
@@ -76,11 +78,12 @@ final class Attempt: @unchecked Sendable {
     /// The words of an error are worth waiting for, but not long.
     private static let errorBodyMicroseconds: Int64 = 2_000_000
 
-    init(_ candidate: Candidate, _ admission: Admission, of exchange: Exchange) {
+    init(_ candidate: Candidate, _ admission: Admission, of exchange: Exchange, isHedge: Bool = false) {
         self.candidate = candidate
         self.admission = admission
         self.exchange = exchange
-        sink = exchange.sink
+        self.isHedge = isHedge
+        sink = isHedge ? HeldReply() : exchange.sink
         loop = exchange.loop
         startedAt = exchange.loop.nowMicroseconds
         translation = candidate.translated?.answers
@@ -102,6 +105,7 @@ final class Attempt: @unchecked Sendable {
 
     /// - Parameter fresh: not on a connection that has served before.
     func start(fresh: Bool = false) {
+        if admission.route.hedgeMilliseconds > 0 { exchange.hedge(after: self) }
         if findPlace() { connect(fresh: fresh) }
     }
 
@@ -292,7 +296,7 @@ final class Attempt: @unchecked Sendable {
         if let running {
             // How long a file takes is its client's doing, and says nothing of how quickly a model answers.
             if admission.capability != .files {
-                running.meter.learn(outcome, now: loop.nowMicroseconds)
+                running.meter.learn(outcome, isHedge: isHedge, now: loop.nowMicroseconds)
                 learn(from: outcome)
             }
             self.running = nil

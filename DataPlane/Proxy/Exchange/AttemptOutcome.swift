@@ -1,5 +1,6 @@
 import Contract
 import Formats
+import Leases
 import Primitives
 
 /// How one try at one endpoint ended. Health, metrics, cost and the usage record hear of attempts through this and nothing else.
@@ -60,6 +61,8 @@ struct Interruption {
     var isPermanent = false
     /// The answer is larger than allowed, whatever the endpoint.
     var isOfSize = false
+    /// Another endpoint answered first.
+    var isOvertaken = false
 
     static let providerDied = Interruption(
         origin: .provider, code: "provider_died", flags: .upstreamDied,
@@ -178,11 +181,16 @@ struct AttemptSums {
     /// How many, and whether one of them was waited for so long that it may have come to anything.
     private(set) var unknownAttempts: Int64 = 0
     private(set) var mayBeAnything = false
+    /// What is estimated of them in cost and tokens.
+    private(set) var unknownCost: Int64 = 0
+    private(set) var unknownTokens: Int64 = 0
 
-    mutating func noteUnknown(after microseconds: Int64) {
+    mutating func noteUnknown(_ outcome: AttemptOutcome) {
         isUnknown = true
         unknownAttempts &+= 1
-        if microseconds > LikelyCase.unheardMicroseconds { mayBeAnything = true }
+        unknownCost = LeaseAmount.clamped(unknownCost &+ LeaseAmount.clamped(outcome.cost.rawValue))
+        unknownTokens = LeaseAmount.clamped(unknownTokens &+ outcome.usage.total)
+        if outcome.latency > LikelyCase.unheardMicroseconds { mayBeAnything = true }
     }
 
     mutating func add(_ outcome: AttemptOutcome) {
@@ -200,4 +208,12 @@ struct EndedAttempt {
     let candidate: Candidate
     let price: CompiledPrice?
     let outcome: AttemptOutcome
+    let isHedge: Bool
+
+    init(_ attempt: Attempt, _ outcome: AttemptOutcome) {
+        candidate = attempt.candidate
+        price = attempt.price
+        isHedge = attempt.isHedge
+        self.outcome = outcome
+    }
 }

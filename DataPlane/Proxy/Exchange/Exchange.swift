@@ -60,6 +60,8 @@ final class Exchange: @unchecked Sendable, ListedConnection {
     var sums = AttemptSums()
     /// Attempts that others followed. Empty, and so without storage, for most requests.
     var earlier: [EndedAttempt] = []
+    /// Nil where the request's route sends nothing to two endpoints at one time.
+    var hedging: Hedging?
     /// A byte of a provider's answer may have reached the caller.
     var hasAnswered = false
     /// Monotonic microseconds.
@@ -134,6 +136,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
         dialect = .openAI
         sums = AttemptSums()
         if !earlier.isEmpty { earlier = [] }
+        if let hedging {
+            self.hedging = nil
+            hedging.stop()
+        }
         hasAnswered = false
         firstByteAt = 0
         lastProgressAt = 0
@@ -158,7 +164,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
 
     /// The client is gone, or does not read: the provider is told by closing, and what passed is recorded.
     func clientLeft(_ how: Interruption) {
-        if case .attempting(_, let attempt) = stage, attempt.state == .leaving { return attempt.clientLeftToo() }
+        if case .attempting(_, let attempt) = stage, attempt.state == .leaving {
+            if isRacing { hedging?.beside?.clientLeftToo() }
+            return attempt.clientLeftToo()
+        }
         if principal != nil { loop.metrics.clientDisconnects &+= 1 }
         switch stage {
         case .queued(let admission, let queueing):
@@ -171,10 +180,10 @@ final class Exchange: @unchecked Sendable, ListedConnection {
             } else {
                 settle(admission, attempt, nil, Verdict(how, status: 0))
             }
-        case .attempting(_, let attempt):
-            attempt.abandon(how)
+        case .attempting:
+            giveUp(how)
             // The record is written when it is known what the provider has made.
-            if attempt.state == .leaving { return }
+            if case .attempting(_, let attempt) = stage, attempt.state == .leaving { return }
         case .delivering(let admission, let attempt, let outcome, _):
             settle(admission, attempt, outcome, Verdict(how, status: outcome.providerStatus))
         case .idle, .receiving, .asking, .lookingUp, .limiting, .reserving, .recording: break
@@ -192,7 +201,7 @@ final class Exchange: @unchecked Sendable, ListedConnection {
             releaseBudget(admission)
             reject(Rejection(why))
         case .reserving, .journaling, .asking, .lookingUp, .limiting: reject(Rejection(why))
-        case .attempting(_, let attempt): attempt.abandon(why)
+        case .attempting: giveUp(why)
         case .delivering(let admission, let attempt, let outcome, _):
             conclude(admission, attempt, outcome, Verdict(why, status: outcome.providerStatus), isWhole: false)
         case .idle, .receiving, .recording: return

@@ -187,10 +187,10 @@ extension Attempt {
         place = ticket
         switch loop.endpointPlaces.enter(ticket, at: [candidate.endpoint], now: loop.nowMicroseconds) {
         case .free: return true
-        case .waits:
+        case .waits where !isHedge:
             joinsLine()
             return false
-        case .refused:
+        case .waits, .refused:
             end(.exhausted)
             return false
         }
@@ -223,8 +223,8 @@ extension Attempt {
 
     // MARK: Connections, of which a loop has only so many to an endpoint
 
-    /// Another endpoint of the route is left to be tried.
-    var hasAlternative: Bool { admission.forward == nil && admission.plan.hasMore }
+    /// Another endpoint of the route is left to be tried, or is being tried.
+    var hasAlternative: Bool { isHedge || admission.forward == nil && admission.plan.hasMore }
 
     func waits(_ waiter: PoolWaiter) {
         connectionWaiter = waiter

@@ -99,6 +99,26 @@ extension Exchange {
         loop.scheduleTick()
     }
 
+    /// Before a hedge goes out beside the first attempt: what both have likely come to if nothing more is heard of either. The record names the
+    /// first one's endpoint until one of them has ended.
+    func recordBoth(_ first: Attempt, _ hedge: Attempt, _ admission: Admission) {
+        var both = sums
+        both.add(first.soFar)
+        both.add(hedge.soFar)
+        loop.encoder.reset()
+        encode(both.usage, both.flags, both.cost)
+        encodeServing(admission)
+        if admission.budget != nil {
+            encodeExtensions(admission)
+            encodeLikely(admission, admission.isStreaming ? LikelyCase(unheard: admission).doubled : nil)
+        }
+        loop.encoder.always(.attempts, UInt64(both.attempts))
+        encode(first.candidate, first.price)
+        loop.encoder.field(.sentUpstream, true)
+        loop.journal.progress(requestID, loop.encoder.bytes)
+        loop.scheduleTick()
+    }
+
     /// Of two values in a record the later one counts: the model that serves the request takes the place of the one that was asked for.
     private func encodeServing(_ admission: Admission) {
         guard admission.model !== admission.requested else { return }
@@ -130,7 +150,7 @@ extension Exchange {
         }
         loop.encoder.field(.sentUpstream, sums.sentUpstream)
         if let outcome, !earlier.isEmpty {
-            encodeAttempts(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome), verdict)
+            encodeAttempts(EndedAttempt(attempt, outcome), verdict)
         }
         loop.journal.completion(requestID, loop.encoder.bytes)
         loop.scheduleTick()
@@ -144,8 +164,13 @@ extension Exchange {
     /// of a record always come to its total.
     private func encodeAttempts(_ last: EndedAttempt, _ verdict: Verdict) {
         let reserve = loop.journal.completionReserve
+        // Admission lies within the same turn of the loop as the end of the body, where the first attempt's clock was read. Of two at one time
+        // the later one may have ended first.
+        let begin = earlier.reduce(last.outcome.startedAt) { min($0, $1.outcome.startedAt) }
         var summed = AttemptSums()
-        for ended in earlier where !encode(ended, verdict: nil, limit: reserve - Self.lastAttemptsBytes) { summed.add(ended.outcome) }
+        for ended in earlier where !encode(ended, verdict: nil, from: begin, limit: reserve - Self.lastAttemptsBytes) {
+            summed.add(ended.outcome)
+        }
         if summed.attempts > 0 {
             loop.encoder.attempt(limit: reserve) { encoder in
                 encoder.field(.errorCode, "further_attempts")
@@ -153,21 +178,21 @@ extension Exchange {
                 encoder.field(.sentUpstream, summed.sentUpstream)
             }
         }
-        encode(last, verdict: verdict, limit: reserve)
+        encode(last, verdict: verdict, from: begin, limit: reserve)
     }
 
     /// Room for a sum of attempts and for the last of them.
     private static let lastAttemptsBytes = 512
 
     /// One of the record's attempts.
-    /// - Parameter verdict: of the request, for the last of them; the others were left for their own outcome's reason.
+    /// - Parameters:
+    ///   - verdict: of the request, for the last of them; the others were left for their own outcome's reason.
+    ///   - begin: of the first of them, as they count from there.
     /// - Returns: false when it found no room.
     @discardableResult
-    private func encode(_ ended: EndedAttempt, verdict: Verdict?, limit: Int) -> Bool {
+    private func encode(_ ended: EndedAttempt, verdict: Verdict?, from begin: Int64, limit: Int) -> Bool {
         let outcome = ended.outcome
         let reason = verdict ?? Verdict(outcome.rejection)
-        // Admission lies within the same turn of the loop as the end of the body, where the first attempt's clock was read.
-        let startedAfter = outcome.startedAt - (earlier.first?.outcome.startedAt ?? outcome.startedAt)
         return loop.encoder.attempt(limit: limit) { encoder in
             if let origin = reason.origin { encoder.field(.errorOrigin, UInt64(origin.rawValue)) }
             encoder.field(.errorCode, reason.code)
@@ -179,7 +204,8 @@ extension Exchange {
             if let credential = ended.candidate.credential { encoder.field(.credentialID, credential.idBytes) }
             if let price = ended.price { encoder.field(.priceID, price.idBytes) }
             encoder.field(.sentUpstream, outcome.sentUpstream)
-            encoder.field(.startedUs, max(0, startedAfter))
+            encoder.field(.startedUs, max(0, outcome.startedAt - begin))
+            encoder.field(.hedge, ended.isHedge)
         }
     }
 
@@ -225,7 +251,9 @@ extension Exchange {
         lastProgressAt = loop.nowMicroseconds
         var soFar = sums
         soFar.add(attempt.soFar)
-        if admission.budget != nil, !coverStream(admission, soFar) { return attempt.abandon(.budgetUsedUp) }
+        let other = hedging?.beside
+        if let other { soFar.add(other.soFar) }
+        if admission.budget != nil, !coverStream(admission, soFar) { return giveUp(.budgetUsedUp) }
         loop.encoder.reset()
         encode(soFar.usage, soFar.flags, soFar.cost)
         loop.encoder.always(.upstreamStatus, UInt64(attempt.providerStatus))
@@ -237,7 +265,7 @@ extension Exchange {
         }
         if admission.budget != nil {
             encodeExtensions(admission)
-            encodeLikely(admission, LikelyCase(attempt, now: loop.nowMicroseconds))
+            encodeLikely(admission, other == nil ? LikelyCase(attempt, now: loop.nowMicroseconds) : nil)
         }
         loop.encoder.field(.sentUpstream, true)
         loop.journal.progress(requestID, loop.encoder.bytes)

@@ -297,9 +297,10 @@ extension Exchange {
     }
 
     /// The attempt's answer begins to pass: nothing is sent again.
-    func attemptAnswers() {
-        guard case .attempting(let admission, let attempt) = stage else { return }
+    func attemptAnswers(_ attempt: Attempt) {
+        guard case .attempting(let admission, let running) = stage, running === attempt || attempt === hedging?.beside else { return }
         hasAnswered = true
+        if hedging != nil { decide(for: attempt, admission, running) }
         firstByteAt = loop.nowMicroseconds
         if admission.capability != .forward { loop.health.noteAnswer(attempt, now: firstByteAt) }
         admission.releaseBody(loop.nothing)
@@ -308,7 +309,7 @@ extension Exchange {
 
     /// The one end of every attempt: health, metrics and the record hear of it here. Then Settle, or Forward again.
     func attemptEnded(_ attempt: Attempt, _ outcome: AttemptOutcome) {
-        guard case .attempting(let admission, let running) = stage, running === attempt else { return }
+        guard case .attempting(let admission, let running) = stage, running === attempt || attempt === hedging?.beside else { return }
         // What is handed on says nothing of the endpoint for others: its caller chooses what is asked, and under which name.
         if admission.tells(outcome) {
             loop.health.note(attempt, outcome, loop)
@@ -318,7 +319,8 @@ extension Exchange {
         }
         loop.metrics.note(outcome)
         sums.add(outcome)
-        if outcome.isUnknown(of: admission) { sums.noteUnknown(after: outcome.latency) }
+        if outcome.isUnknown(of: admission) { sums.noteUnknown(outcome) }
+        if hedging != nil, otherGoesOn(admission, running, than: attempt, outcome) { return }
         switch outcome.ending {
         case .answered(let hadError):
             deliver(admission, attempt, outcome, .answered(status: outcome.providerStatus, hadError: hadError))
@@ -464,7 +466,7 @@ extension Exchange {
         to candidate: Candidate, _ admission: Admission, after attempt: Attempt, _ outcome: AttemptOutcome, fresh: Bool = false,
         pause: Int64 = 0
     ) {
-        earlier.append(EndedAttempt(candidate: attempt.candidate, price: attempt.price, outcome: outcome))
+        earlier.append(EndedAttempt(attempt, outcome))
         loop.metrics.retries &+= 1
         let next = Attempt(candidate, admission, of: self)
         // At the same endpoint it goes on in its place.

@@ -46,7 +46,7 @@ struct AttemptEnd {
             result = isTimeout ? .timedOut : .broken
             detail = text
         case .broken(let why): result = why.origin == .provider ? .broken : .stopped
-        case .abandoned(let why): result = why.isClientGone ? .clientLeft : .stopped
+        case .abandoned(let why): result = why.isClientGone ? .clientLeft : why.isOvertaken ? .overtaken : .stopped
         case .exhausted: result = .noRoom
         case .notBegun: result = .notBegun
         }

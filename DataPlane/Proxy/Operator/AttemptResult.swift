@@ -18,13 +18,15 @@ enum AttemptResult: Sendable, Hashable {
     case clientLeft
     /// This data plane ended it: a forced stop, a caller that lost its standing.
     case stopped
+    /// Of two attempts at one time the other one answered first.
+    case overtaken
 
     /// Whether the endpoint is to be blamed; nil when the attempt says nothing of it.
     var isFailure: Bool? {
         switch self {
         case .answered(let status): status == 408 || status == 429 || status >= 500
         case .unreachable, .timedOut, .broken, .unusable: true
-        case .clientLeft, .stopped, .notBegun, .noRoom: nil
+        case .clientLeft, .stopped, .overtaken, .notBegun, .noRoom: nil
         }
     }
 
@@ -45,6 +47,7 @@ enum AttemptResult: Sendable, Hashable {
         case .noRoom: "no place or connection was free"
         case .clientLeft: "the client left"
         case .stopped: "stopped by the data plane"
+        case .overtaken: "another endpoint answered first"
         }
     }
 
@@ -57,7 +60,7 @@ enum AttemptResult: Sendable, Hashable {
         case .answered(401), .answered(403), .answered(402):
             "check the credential and its account, or replace the credential: weir credential rotate"
         case .answered(429): "ask the provider for higher limits, or add an endpoint to the route"
-        case .answered, .clientLeft, .stopped, .notBegun, .noRoom: "check the provider's state"
+        case .answered, .clientLeft, .stopped, .overtaken, .notBegun, .noRoom: "check the provider's state"
         }
     }
 
@@ -68,7 +71,7 @@ enum AttemptResult: Sendable, Hashable {
     static let labels =
         statuses.map(String.init) + [
             "2xx", "3xx", "4xx", "5xx", "other", "unreachable", "timeout", "broken", "client_left", "stopped", "unusable", "not_begun",
-            "no_room",
+            "no_room", "overtaken",
         ]
 
     /// Places among `labels` for which the endpoint is to be blamed.
@@ -92,6 +95,7 @@ enum AttemptResult: Sendable, Hashable {
         case .unusable: return classes + 10
         case .notBegun: return classes + 11
         case .noRoom: return classes + 12
+        case .overtaken: return classes + 13
         }
     }
 }

@@ -27,6 +27,10 @@ extension Attempt {
             gained = Reward.answered(latency: outcome.timeToFirstByte ?? outcome.latency, cost: costShare)
             succeeded = true
         case (.refused(let error, _), _) where error.concern == .rateLimit: (gained, succeeded) = (0, false)
+        // Too slow to answer first: worth what an answer at that time would have been, at most. A hedge began later, and says nothing.
+        case (.abandoned, _) where outcome.isOvertaken && !isHedge:
+            gained = Reward.answered(latency: outcome.latency, cost: costShare)
+            succeeded = true
         case (_, true?): (gained, succeeded) = (0, false)
         // The caller's fault, or nobody's.
         default: return

@@ -54,8 +54,9 @@ package final class RouteState: Sendable {
 }
 
 extension TargetMeter {
-    /// Where the attempt says something of how fast its endpoint is.
-    func learn(_ outcome: AttemptOutcome, now: Int64) {
+    /// Where the attempt says something of how fast its endpoint is. One that was overtaken took at least as long as it ran.
+    func learn(_ outcome: AttemptOutcome, isHedge: Bool, now: Int64) {
+        if outcome.isOvertaken { return learn(atLeast: outcome.latency, isHedge: isHedge, now: now) }
         switch outcome.blamesEndpoint {
         case false?: if let first = outcome.timeToFirstByte { learn(latency: first, failed: false, now: now) }
         case true?: learn(latency: outcome.latency, failed: true, now: now)

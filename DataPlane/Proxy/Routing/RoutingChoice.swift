@@ -68,13 +68,15 @@ final class RoutingChoice {
 
 extension Admission {
     /// Who serves the request, for the answers of keys that may see it.
-    func servingFields(of attempt: Attempt, number: UInt32) -> [ReplyHead.Field] {
+    /// - Parameter hedge: what became of its hedge, where there was one.
+    func servingFields(of attempt: Attempt, number: UInt32, hedge: StaticString?) -> [ReplyHead.Field] {
         guard caller.scopes?.rights.contains(.see) == true else { return [] }
         return [
             ReplyHead.Field(name: "x-weir-endpoint", value: attempt.candidate.endpoint.idBytes),
             // A header holds bytes that a name may not have.
             ReplyHead.Field(name: "x-weir-model", value: model.nameBytes.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? model.nameBytes : []),
             ReplyHead.Field(name: "x-weir-attempt", value: Array(String(number).utf8)),
+            ReplyHead.Field(name: "x-weir-hedge", value: hedge.map { Array($0.description.utf8) } ?? []),
         ].filter { !$0.value.isEmpty }
     }
 }
@@ -83,6 +85,9 @@ extension Exchange {
     /// Fields of the answer beyond those that each has. Empty, and so without storage, for most.
     func answerFields(_ attempt: Attempt) -> [ReplyHead.Field] {
         guard let admission, admission.caller.scopes != nil else { return answerFields }
-        return answerFields + admission.servingFields(of: attempt, number: sums.attempts &+ 1)
+        // Of two at one time the hedge is the second.
+        let number = sums.attempts &+ (attempt.isHedge && isRacing ? 2 : 1)
+        let hedge: StaticString? = hedging?.wasSent != true ? nil : attempt.isHedge ? "won" : "lost"
+        return answerFields + admission.servingFields(of: attempt, number: number, hedge: hedge)
     }
 }

@@ -87,7 +87,10 @@ struct RoutePlan {
     /// The next candidate, or nil when none is left.
     /// - Parameter full: bit i is set where target i takes no more at the moment: another one of as good a standing is next, and with none,
     ///   nil, rather than one of a worse standing: see `worthWaiting`.
-    mutating func next(_ health: HealthView, _ admission: Admission, now: Int64, full: UInt64 = 0) -> Candidate? {
+    /// - Parameter onlyWell: nil, too, rather than one that is not in good standing.
+    mutating func next(
+        _ health: HealthView, _ admission: Admission, now: Int64, full: UInt64 = 0, onlyWell: Bool = false
+    ) -> Candidate? {
         guard left > 0 else { return nil }
         let awaited = full & ~tried == 0 ? nil : best(of: full, health, admission, now)?.rank
         if tried != closed { random = Self.mixed(random) }
@@ -115,6 +118,7 @@ struct RoutePlan {
                 return take(index, candidate)
             }
             if let awaited, awaited <= rank { return nil }
+            if onlyWell { return nil }
             limit = Rank(rawValue: rank.rawValue + 1)
         }
         return nil

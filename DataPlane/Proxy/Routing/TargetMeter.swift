@@ -57,6 +57,13 @@ package final class TargetMeter: Sendable {
         }
     }
 
+    /// What took so long was not waited for any longer: that raises what is known, and never lowers it.
+    /// - Parameter isHedge: it had less time than the other one: where nothing is known, it says nothing.
+    package func learn(atLeast sample: Int64, isHedge: Bool, now: Int64) {
+        let known = expectedLatency(now: now)
+        if known.map({ $0 < Double(sample) }) ?? !isHedge { learn(latency: sample, failed: false, now: now) }
+    }
+
     /// The latency to expect, microseconds; nil where nothing is known. Grows smaller with the time in which nothing is learnt.
     package func expectedLatency(now: Int64) -> Double? {
         let (value, age) = Self.unpack(latency.load(ordering: .relaxed), now)

@@ -384,9 +384,9 @@ extension HealthView {
     /// What the provider said of a question for usage, where the caller's own bytes then did. Its words alone prove nothing: they may be a
     /// quotation of the caller's.
     private static func complaint(ahead attempt: Attempt) -> ProviderError? {
-        guard case .refused(let error, _)? = attempt.exchange.earlier.last?.outcome.ending, error.concern == .addedMember else {
-            return nil
-        }
+        guard let last = attempt.exchange.earlier.last, last.candidate.target === attempt.candidate.target,
+            case .refused(let error, _) = last.outcome.ending, error.concern == .addedMember
+        else { return nil }
         return error
     }
 

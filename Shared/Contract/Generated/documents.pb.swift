@@ -621,6 +621,9 @@ package nonisolated struct Weir_V1_Route: Sendable {
   /// applied in this order
   package var template: [Weir_V1_TemplateEdit] = []
 
+  /// so long without an answer: sent to a second target as well; 0: never
+  package var hedgeAfterMs: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2311,7 +2314,7 @@ nonisolated extension Weir_V1_Model: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Route"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0\u{2}?strategy\0\u{3}fallback_model_ids\0\u{3}fallback_on\0\u{3}serves_unnamed\0\u{2}\u{7}template\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}model_id\0\u{1}targets\0\u{3}max_attempts\0\u{1}disabled\0\u{3}repeat_unknown_outcomes\0\u{2}?strategy\0\u{3}fallback_model_ids\0\u{3}fallback_on\0\u{3}serves_unnamed\0\u{2}\u{7}template\0\u{4}F\u{1}hedge_after_ms\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2331,6 +2334,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 72: try { try decoder.decodeRepeatedStringField(value: &self.fallbackOn) }()
       case 73: try { try decoder.decodeSingularBoolField(value: &self.servesUnnamed) }()
       case 80: try { try decoder.decodeRepeatedMessageField(value: &self.template) }()
+      case 150: try { try decoder.decodeSingularUInt32Field(value: &self.hedgeAfterMs) }()
       default: break
       }
     }
@@ -2373,6 +2377,9 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.template.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.template, fieldNumber: 80)
     }
+    if self.hedgeAfterMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.hedgeAfterMs, fieldNumber: 150)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2389,6 +2396,7 @@ nonisolated extension Weir_V1_Route: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.servesUnnamed != rhs.servesUnnamed {return false}
     if lhs.fallbackOn != rhs.fallbackOn {return false}
     if lhs.template != rhs.template {return false}
+    if lhs.hedgeAfterMs != rhs.hedgeAfterMs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

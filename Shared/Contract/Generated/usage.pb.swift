@@ -715,6 +715,12 @@ package nonisolated struct Weir_V1_UsageAttempt: @unchecked Sendable {
     set {_uniqueStorage()._startedUs = newValue}
   }
 
+  /// sent beside another attempt that had not answered in time
+  package var hedge: Bool {
+    get {_storage._hedge}
+    set {_uniqueStorage()._hedge = newValue}
+  }
+
   /// Of which kind the tokens are; each is contained in input_tokens or output_tokens, the first in cache_write_tokens.
   package var cacheWriteHourTokens: Int64 {
     get {_storage._cacheWriteHourTokens}
@@ -1428,7 +1434,7 @@ nonisolated extension Weir_V1_BudgetAmount: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UsageAttempt"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0\u{4}9cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0\u{1}images\0\u{3}media_milliseconds\0\u{1}characters\0\u{1}searches\0\u{3}service_tier\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{15}error_origin\0\u{3}error_code\0\u{4}\u{2}upstream_status\0\u{3}input_tokens\0\u{3}output_tokens\0\u{3}cached_input_tokens\0\u{3}cache_write_tokens\0\u{3}reasoning_tokens\0\u{1}flags\0\u{3}cost_nano\0\u{3}latency_us\0\u{3}time_to_first_byte_us\0\u{4}\u{3}endpoint_id\0\u{3}provider_id\0\u{3}credential_id\0\u{3}upstream_model\0\u{3}price_id\0\u{3}sent_upstream\0\u{4}\u{2}started_us\0\u{4}9cache_write_hour_tokens\0\u{3}audio_input_tokens\0\u{3}image_input_tokens\0\u{3}audio_output_tokens\0\u{3}image_output_tokens\0\u{1}images\0\u{3}media_milliseconds\0\u{1}characters\0\u{1}searches\0\u{3}service_tier\0\u{2})hedge\0")
 
   fileprivate class _StorageClass {
     var _errorOrigin: Weir_V1_ErrorOrigin = .none
@@ -1450,6 +1456,7 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
     var _priceID: String = String()
     var _sentUpstream: Bool = false
     var _startedUs: Int64 = 0
+    var _hedge: Bool = false
     var _cacheWriteHourTokens: Int64 = 0
     var _audioInputTokens: Int64 = 0
     var _imageInputTokens: Int64 = 0
@@ -1489,6 +1496,7 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
       _priceID = source._priceID
       _sentUpstream = source._sentUpstream
       _startedUs = source._startedUs
+      _hedge = source._hedge
       _cacheWriteHourTokens = source._cacheWriteHourTokens
       _audioInputTokens = source._audioInputTokens
       _imageInputTokens = source._imageInputTokens
@@ -1546,6 +1554,7 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
         case 107: try { try decoder.decodeSingularInt64Field(value: &_storage._characters) }()
         case 108: try { try decoder.decodeSingularInt64Field(value: &_storage._searches) }()
         case 109: try { try decoder.decodeSingularEnumField(value: &_storage._serviceTier) }()
+        case 150: try { try decoder.decodeSingularBoolField(value: &_storage._hedge) }()
         default: break
         }
       }
@@ -1641,6 +1650,9 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
       if _storage._serviceTier != .standard {
         try visitor.visitSingularEnumField(value: _storage._serviceTier, fieldNumber: 109)
       }
+      if _storage._hedge != false {
+        try visitor.visitSingularBoolField(value: _storage._hedge, fieldNumber: 150)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1669,6 +1681,7 @@ nonisolated extension Weir_V1_UsageAttempt: SwiftProtobuf.Message, SwiftProtobuf
         if _storage._priceID != rhs_storage._priceID {return false}
         if _storage._sentUpstream != rhs_storage._sentUpstream {return false}
         if _storage._startedUs != rhs_storage._startedUs {return false}
+        if _storage._hedge != rhs_storage._hedge {return false}
         if _storage._cacheWriteHourTokens != rhs_storage._cacheWriteHourTokens {return false}
         if _storage._audioInputTokens != rhs_storage._audioInputTokens {return false}
         if _storage._imageInputTokens != rhs_storage._imageInputTokens {return false}

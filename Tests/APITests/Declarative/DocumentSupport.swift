@@ -84,7 +84,7 @@ enum SampleDocument {
                 "targets": [
                     ["endpoint": "eu", "weight": 3], ["endpoint": "us", "upstream_model": "gpt-x-us", "weight": 0, "priority": 1],
                 ],
-                "max_attempts": 2, "repeat_unknown_outcomes": true, "strategy": "least_latency",
+                "max_attempts": 2, "repeat_unknown_outcomes": true, "hedge_after_ms": 400, "strategy": "least_latency",
                 "template": [
                     ["action": "default", "name": "temperature", "value": "{{ 0.2 }}", "apis": ["chat"]],
                     [

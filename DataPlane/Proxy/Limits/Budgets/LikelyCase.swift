@@ -45,6 +45,14 @@ struct LikelyCase {
         if let price = attempt.price { cost = Pricing.rate(usage(admission), price.card).rawValue }
     }
 
+    /// Of two attempts at one time.
+    var doubled: LikelyCase {
+        var both = self
+        both.cost = LeaseAmount.clamped(both.cost &* 2)
+        both.tokens = LeaseAmount.clamped(both.tokens &* 2)
+        return both
+    }
+
     private init(_ admission: Admission, output: Int64) {
         cost = 0
         tokens = LeaseAmount.clamped(Self.input(admission) + output)

@@ -262,16 +262,32 @@ extension Exchange {
     /// Makes sure that another attempt is covered as well, whatever the one before has cost.
     /// - Parameter before: where another model serves the request from now on: what it could come to with the one before.
     func coverAnother(_ admission: Admission, after outcome: AttemptOutcome, before: WorstCase? = nil) -> Bool {
-        guard var hold = admission.budget else { return true }
+        guard admission.budget != nil else { return true }
         let worst = WorstCase(admission)
         let isUnknown = outcome.isUnknown(of: admission)
-        var taken: [HoldPart] = []
-        for (rule, claim) in zip(hold.rules, hold.claims) where hold.parts.contains(where: { $0.account == claim.account }) {
-            let unit = rule.unit
-            var more =
+        return cover(admission) { unit in
+            let more =
                 isUnknown
                 ? (before ?? worst).amount(in: unit) : unit.amount(cost: outcome.cost.rawValue, tokens: outcome.usage.total, requests: 0)
-            if let before { more = LeaseAmount.clamped(more &+ max(0, worst.amount(in: unit) &- before.amount(in: unit))) }
+            guard let before else { return more }
+            return LeaseAmount.clamped(more &+ max(0, worst.amount(in: unit) &- before.amount(in: unit)))
+        }
+    }
+
+    /// Makes sure that two attempts at one time are covered, whatever both may cost. They are one request.
+    func coverBoth(_ admission: Admission) -> Bool {
+        guard admission.budget != nil else { return true }
+        let worst = WorstCase(admission)
+        return cover(admission) { $0.amount(cost: worst.cost.rawValue, tokens: worst.tokens, requests: 0) }
+    }
+
+    /// Takes so much more of each budget that something is held of.
+    /// - Returns: false where a budget that refuses has not as much; nothing is taken then.
+    private func cover(_ admission: Admission, _ more: (Weir_V1_BudgetUnit) -> Int64) -> Bool {
+        guard var hold = admission.budget else { return true }
+        var taken: [HoldPart] = []
+        for (rule, claim) in zip(hold.rules, hold.claims) where hold.parts.contains(where: { $0.account == claim.account }) {
+            let more = more(rule.unit)
             guard more > 0 else { continue }
             guard let parts = loop.budgets.extend(Claim(account: claim.account, amount: more)) else {
                 guard rule.refuses else { continue }
@@ -344,6 +360,7 @@ extension Exchange {
             let spent = rule.unit.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: wasUsed ? 1 : 0)
             let most =
                 hold.likely(of: rule).flatMap { sums.mayBeAnything ? nil : spent + LeaseAmount.clamped($0) * sums.unknownAttempts }
+                ?? (hedging?.wasSent == true ? worst(of: rule, claim, spent: spent) : nil)
             var division = HoldDivision(spent: LeaseAmount.clamped(spent), isKnown: !sums.isUnknown, most: most)
             let before = loop.settlements.count
             for part in hold.parts where part.account == claim.account { settle(part, &division) }
@@ -363,6 +380,14 @@ extension Exchange {
         }
         loop.budgets.settle(loop.settlements)
         loop.budgets.tellWaiting()
+    }
+
+    /// What two attempts at one time have come to at most: what is known of those whose end was seen, and the worst case of each of the others.
+    /// What was held for one that ended otherwise goes back.
+    private func worst(of rule: BudgetRule, _ claim: Claim, spent: Int64) -> Int64 {
+        let known = LeaseAmount.clamped(spent) - rule.unit.amount(cost: sums.unknownCost, tokens: sums.unknownTokens, requests: 0)
+        let (worst, overflow) = claim.amount.multipliedReportingOverflow(by: sums.unknownAttempts)
+        return LeaseAmount.clamped(max(0, known) + (overflow ? LeaseAmount.maximum : LeaseAmount.clamped(worst)))
     }
 
     /// Each takes some 35 bytes of the room that a completion has, as parts do.

@@ -172,6 +172,8 @@ package final class CompiledRoute: Sendable {
     package let maxAttempts: Int
     /// Whether a request that went out, and whose outcome is not known, may be sent to another endpoint: it may then be served twice.
     package let repeatsUnknownOutcomes: Bool
+    /// After so long without an answer a request is sent to a second endpoint as well; 0: never.
+    package let hedgeMilliseconds: Int64
     /// Some endpoint of it takes only so many requests at one time.
     package let isBounded: Bool
     package let strategy: RouteStrategy
@@ -194,7 +196,7 @@ package final class CompiledRoute: Sendable {
     package let state: RouteState
 
     init(
-        id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false,
+        id: String, targets: [CompiledTarget], maxAttempts: Int, repeatsUnknownOutcomes: Bool = false, hedgeMilliseconds: Int64 = 0,
         strategy: RouteStrategy = .weighted, state: RouteState = RouteState(), fallbacks: [String] = [], fallbackOn: [String] = [],
         servesUnnamed: Bool = false, template: CompiledTemplate? = nil
     ) {
@@ -204,7 +206,9 @@ package final class CompiledRoute: Sendable {
         fallsBackOnContextWindow = fallbackOn.contains("context_window")
         fallsBackOnContentPolicy = fallbackOn.contains("content_policy")
         self.id = id
-        self.repeatsUnknownOutcomes = repeatsUnknownOutcomes
+        // Who says that a request may be at two endpoints at one time says that it may be served twice.
+        self.repeatsUnknownOutcomes = repeatsUnknownOutcomes || hedgeMilliseconds > 0
+        self.hedgeMilliseconds = hedgeMilliseconds
         self.strategy = strategy
         self.state = state
         if strategy.observes { state.observe() }

@@ -79,7 +79,8 @@ struct ConfigCompiler {
         guard !targets.isEmpty else { return nil }
         return CompiledRoute(
             id: route.id, targets: targets, maxAttempts: Int(route.maxAttempts), repeatsUnknownOutcomes: route.repeatUnknownOutcomes,
-            strategy: RouteStrategy(route.strategy), state: state, fallbacks: fallbacks, fallbackOn: route.fallbackOn,
+            hedgeMilliseconds: Int64(route.hedgeAfterMs), strategy: RouteStrategy(route.strategy), state: state, fallbacks: fallbacks,
+            fallbackOn: route.fallbackOn,
             servesUnnamed: route.servesUnnamed, template: try CompiledTemplate(route))
     }
 
