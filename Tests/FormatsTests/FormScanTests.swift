@@ -48,6 +48,56 @@ struct FormScanTests {
         }
     }
 
+    /// What is sent on while it comes is read in whatever pieces it comes.
+    @Test func readsTheSameAtEverySplit() throws {
+        let file = "\r\n--\r\r\n--c\r\nx--b--\r\n-\r\n--\r\n--\r\r\n"
+        let text =
+            part("model", "whisper-1") + part("prompt", "Gr\r\n--üße\r") + part("a", "")
+            + part("file", file, "; filename=\"a%22b;ü\"\r\nContent-Type: audio/mpeg")
+            + part("n", "3") + part("image[]", "", "; filename*=UTF-8''x") + part("stream", "TRUE") + "--b--\r\n"
+        let bytes = Array(text.utf8)
+        let whole = try scan(text)
+        #expect(whole.files == 2 && whole.fileBytes == file.utf8.count && whole.members.n?.value == 3 && whole.members.isStreaming)
+        func read(_ pieces: [ArraySlice<UInt8>]) throws -> FormScan {
+            var form = FormScan(boundary: Array("b".utf8))
+            for piece in pieces { try piece.withUnsafeBytes { try form.read($0) } }
+            #expect(form.position == bytes.count)
+            try form.finish()
+            return form
+        }
+        func isSame(_ form: FormScan) -> Bool {
+            form.members == whole.members && form.files == whole.files && form.fileBytes == whole.fileBytes
+                && form.modelPart == whole.modelPart
+        }
+        for cut in 0...bytes.count { #expect(isSame(try read([bytes[..<cut], bytes[cut...]])), "\(cut)") }
+        for size in 1...5 {
+            #expect(isSame(try read(stride(from: 0, to: bytes.count, by: size).map { bytes[$0..<min($0 + size, bytes.count)] })))
+        }
+        // Nothing that is no form becomes one by the places where it is cut, and none of what is none ends the process.
+        var dice = SystemRandomNumberGenerator()
+        for _ in 0..<2000 {
+            var changed = bytes
+            for _ in 0..<2 {
+                changed[Int.random(in: 0..<changed.count, using: &dice)] = [13, 10, 0x2D, 0x62, 0x22].randomElement(using: &dice)!
+            }
+            let cut = Int.random(in: 0...changed.count, using: &dice)
+            let isForm = changed.withUnsafeBytes { bytes in (try? FormScan(bytes, boundary: Array("b".utf8))) != nil }
+            #expect(isForm == ((try? read([changed[..<cut], changed[cut...]])) != nil))
+        }
+    }
+
+    /// Of a value that is too long for one, and of a header without an end, no more is kept than shows that.
+    @Test func keepsLittle() throws {
+        var form = FormScan(boundary: Array("b".utf8))
+        try Array("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n".utf8).withUnsafeBytes { try form.read($0) }
+        let much = [UInt8](repeating: 0x61, count: 100_000)
+        for _ in 0..<20 { try much.withUnsafeBytes { try form.read($0) } }
+        #expect(throws: FormScan.Violation.self) { try Array("\r\n--b".utf8).withUnsafeBytes { try form.read($0) } }
+        form = FormScan(boundary: Array("b".utf8))
+        try Array("--b\r\nX: ".utf8).withUnsafeBytes { try form.read($0) }
+        #expect(throws: FormScan.Violation.self) { try much.withUnsafeBytes { try form.read($0) } }
+    }
+
     @Test func refusesWhatTwoReadersReadDifferently() {
         for text in [
             part("model", "a") + part("model", "b") + "--b--", part("Model", "a") + "--b--",

@@ -1,7 +1,8 @@
 import Primitives
 
-/// One pass over the body of a request that is a form (multipart/form-data, RFC 7578): its parts are found, and of those that are no files the few
-/// that decide routing, cost and framing. Nothing is decoded or copied.
+/// One pass over the body of a request that is a form (multipart/form-data, RFC 7578), in pieces that may end at any byte: its parts are found, and of
+/// those that are no files the few that decide routing, cost and framing. Of what has been read a part's header and the value of such a field are kept,
+/// and nothing of a file.
 ///
 /// A form that two readers could read as two requests is refused: a known field given twice, as a file, or in another case; names with escapes;
 /// anything before the first boundary or behind the last one.
@@ -18,15 +19,51 @@ package struct FormScan: Sendable {
 
     /// `model`, `n`, `stream` and `prompt`; offsets into the form.
     package private(set) var members = RequestMembers()
+    /// Parts that are files, one that has only begun included, and their bytes so far.
     package private(set) var files: Int64 = 0
     package private(set) var fileBytes: Int64 = 0
     /// The whole part that is the model's name, from its boundary to the next.
     package private(set) var modelPart: Range<Int>?
+    /// Bytes that were read.
+    package private(set) var position = 0
+
+    private enum State {
+        /// Before the first boundary, and in it.
+        case begin
+        /// Behind a boundary: its line ends, or the form.
+        case boundary
+        case header
+        case content
+        /// Behind the last boundary.
+        case end
+        /// Of how a form begins no more is wanted.
+        case file
+    }
+
+    private struct Part {
+        var name = ""
+        var isFile = false
+        /// Of its boundary, and of what is behind its header.
+        var start = 0
+        var content = 0
+    }
+
     private let boundary: [UInt8]
+    private let delimiter: [UInt8]
+    private var state = State.begin
+    /// Bytes of the delimiter, or of the two behind it, that were read last.
+    private var matched: Int
+    /// How the header of a part, or the value of a known field, begins.
+    private var kept: [UInt8] = []
+    private var part = Part()
+    private var parts = 0
+    private var seen: [String] = []
 
     private static let maximumParts = 256
     /// Of a part's header lines.
     private static let maximumHeaderBytes = 8192
+    /// Of a field's value, what is looked at.
+    private static let maximumValueBytes = 256
     private static let known = ["model", "n", "stream", "prompt", "response_format"]
 
     /// The boundary of a `Content-Type: multipart/form-data; boundary=…` (RFC 2046 §5.1.1); nil for another type, and for a boundary that is none.
@@ -59,46 +96,142 @@ package struct FormScan: Sendable {
         return start[...last]
     }
 
+    package init(boundary: [UInt8]) {
+        self.boundary = boundary
+        delimiter = Array("\r\n--".utf8) + boundary
+        // The first boundary has no line before it that could end.
+        matched = 2
+    }
+
     /// - Parameter isBegin: `body` is how a form begins: it is read to its first file, or as far as it goes.
     package init(_ body: UnsafeRawBufferPointer, boundary: [UInt8], isBegin: Bool = false) throws(Violation) {
-        self.boundary = boundary
-        guard let base = body.baseAddress else { throw Violation("The form is empty.") }
-        let delimiter = Array("--".utf8) + boundary
-        guard Self.begins(base, 0, body.count, delimiter) else { throw Violation("The form does not begin with its boundary.") }
-        var at = delimiter.count
-        var seen = Set<String>()
-        var parts = 0
-        while true {
-            // Behind a delimiter: the end of the form, or of the line.
-            if Self.begins(base, at, body.count, [0x2D, 0x2D]) {
-                at += 2
-                guard at == body.count || (Self.begins(base, at, body.count, [0x0D, 0x0A]) && at + 2 == body.count) else {
+        self.init(boundary: boundary)
+        try read(body, toFile: isBegin)
+        if !isBegin { try finish() }
+    }
+
+    /// The next bytes of the form.
+    /// - Parameter toFile: nothing is read from the content of its first file on.
+    package mutating func read(_ bytes: UnsafeRawBufferPointer, toFile: Bool = false) throws(Violation) {
+        guard let base = bytes.baseAddress else { return }
+        var at = 0
+        while at < bytes.count {
+            let byte = ByteScan.byte(base, at)
+            switch state {
+            case .begin:
+                guard byte == delimiter[matched] else { throw Violation("The form does not begin with its boundary.") }
+                at += 1
+                matched += 1
+                if matched == delimiter.count { beginPart(at: position + at - delimiter.count + 2) }
+            case .boundary:
+                // Two dashes end the form, a line's end begins a part. `matched` says which of them has begun.
+                at += 1
+                switch (matched, byte) {
+                case (0, 0x2D), (0, 0x0D): matched = Int(byte)
+                case (0x2D, 0x2D): (state, matched) = (.end, 0)
+                case (0x0D, 0x0A):
+                    parts += 1
+                    guard parts <= Self.maximumParts else { throw Violation("The form has more than \(Self.maximumParts) parts.") }
+                    (state, matched) = (.header, 0)
+                default: throw Violation("A boundary of the form does not end its line.")
+                }
+            case .header:
+                let line = ByteScan.find(0x0A, base, from: at, limit: bytes.count).map { $0 + 1 } ?? bytes.count
+                guard kept.count + line - at <= Self.maximumHeaderBytes else {
+                    throw Violation("A part of the form has no end of its header.")
+                }
+                kept.append(contentsOf: bytes[at..<line])
+                at = line
+                if kept.suffix(4) == [0x0D, 0x0A, 0x0D, 0x0A] || kept == [0x0D, 0x0A] { try beginContent(at: position + at) }
+                if state == .content, part.isFile, toFile { (state, at) = (.file, bytes.count) }
+            case .content:
+                let start = at
+                let end = findDelimiter(base, &at, bytes.count)
+                // Of a field that is looked at, as much as could be one.
+                if !part.isFile, kept.count <= Self.maximumValueBytes, Self.known.contains(part.name) {
+                    kept.append(contentsOf: bytes[start..<at].prefix(Self.maximumValueBytes + 1 - kept.count))
+                }
+                if part.isFile { fileBytes += Int64(at - start) }
+                if end { try endPart(at: position + at) }
+            case .end:
+                // The line of the last boundary may end.
+                guard matched < 2, byte == (matched == 0 ? 0x0D : 0x0A) else {
                     throw Violation("Something follows the form's last boundary.")
                 }
-                break
+                at += 1
+                matched += 1
+            case .file: at = bytes.count
             }
-            if isBegin, at + 2 > body.count { return }
-            guard Self.begins(base, at, body.count, [0x0D, 0x0A]) else { throw Violation("A boundary of the form does not end its line.") }
-            parts += 1
-            guard parts <= Self.maximumParts else { throw Violation("The form has more than \(Self.maximumParts) parts.") }
-            let lines = at + 2
-            guard let head = Self.find([0x0D, 0x0A, 0x0D, 0x0A], base, from: at, limit: min(body.count, lines + Self.maximumHeaderBytes))
-            else {
-                if isBegin, body.count < lines + Self.maximumHeaderBytes { return }
-                throw Violation("A part of the form has no end of its header.")
-            }
-            let disposition = try Self.disposition(UnsafeRawBufferPointer(rebasing: body[lines..<max(lines, head)]))
-            let start = head + 4
-            if isBegin, disposition.isFile { return }
-            guard let end = Self.find([0x0D, 0x0A] + delimiter, base, from: start, limit: body.count) else {
-                if isBegin { return }
-                throw Violation("A part of the form has no end.", disposition.name)
-            }
-            try take(disposition, start..<end, body, &seen)
-            if disposition.name == "model" { modelPart = at - delimiter.count..<end + 2 }
-            at = end + 2 + delimiter.count
+        }
+        position += at
+    }
+
+    /// Nothing follows.
+    package mutating func finish() throws(Violation) {
+        switch state {
+        case .begin: throw Violation(position == 0 ? "The form is empty." : "The form does not begin with its boundary.")
+        case .boundary: throw Violation("A boundary of the form does not end its line.")
+        case .header: throw Violation("A part of the form has no end of its header.")
+        case .content, .file: throw Violation("A part of the form has no end.", part.name)
+        case .end: if matched == 1 { throw Violation("Something follows the form's last boundary.") }
         }
         members.isEmpty = parts == 0
+    }
+
+    private mutating func beginPart(at start: Int) {
+        (state, matched) = (.boundary, 0)
+        part.start = start
+        kept.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func beginContent(at content: Int) throws(Violation) {
+        let start = part.start
+        part = try kept.withUnsafeBytes { bytes in Result { () throws(Violation) in try Self.disposition(bytes) } }.get()
+        (part.start, part.content) = (start, content)
+        let name = part.name
+        if Self.known.contains(name) {
+            guard !part.isFile else { throw Violation("\(name) is sent as a file. Send it as a field.", name) }
+            guard !seen.contains(name) else { throw Violation("\(name) is given twice.", name) }
+            seen.append(name)
+        } else if Self.known.contains(name.lowercased()) {
+            throw Violation("A field is called like another one but for its case.", name)
+        }
+        if part.isFile { files += 1 }
+        kept.removeAll(keepingCapacity: true)
+        state = .content
+        matched = 0
+    }
+
+    /// Goes on to behind the next delimiter. That has one CR, its first byte, so what does not go on as one can only begin anew.
+    private mutating func findDelimiter(_ base: UnsafeRawPointer, _ at: inout Int, _ limit: Int) -> Bool {
+        while at < limit {
+            if matched == 0 {
+                guard let found = ByteScan.find(0x0D, base, from: at, limit: limit) else {
+                    at = limit
+                    return false
+                }
+                at = found + 1
+                matched = 1
+                continue
+            }
+            let byte = ByteScan.byte(base, at)
+            if byte == delimiter[matched] {
+                at += 1
+                matched += 1
+                if matched == delimiter.count { return true }
+            } else {
+                matched = 0
+            }
+        }
+        return false
+    }
+
+    /// - Parameter end: behind the delimiter that ended it.
+    private mutating func endPart(at end: Int) throws(Violation) {
+        let range = part.content..<end - delimiter.count
+        if part.isFile { fileBytes -= Int64(delimiter.count) } else { try take(range) }
+        if part.name == "model" { modelPart = part.start..<range.upperBound + 2 }
+        beginPart(at: range.upperBound + 2)
     }
 
     /// A field to stand at the form's begin.
@@ -106,24 +239,12 @@ package struct FormScan: Sendable {
         Array("--".utf8) + boundary + Array("\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n".utf8) + value + [13, 10]
     }
 
-    private mutating func take(
-        _ part: (name: String, isFile: Bool), _ range: Range<Int>, _ body: UnsafeRawBufferPointer, _ seen: inout Set<String>
-    ) throws(Violation) {
+    private mutating func take(_ range: Range<Int>) throws(Violation) {
         let name = part.name
-        guard Self.known.contains(name) else {
-            if Self.known.contains(name.lowercased()) { throw Violation("A field is called like another one but for its case.", name) }
-            if part.isFile {
-                files += 1
-                fileBytes += Int64(range.count)
-            }
-            return
-        }
-        guard !part.isFile else { throw Violation("\(name) is sent as a file. Send it as a field.", name) }
-        guard seen.insert(name).inserted else { throw Violation("\(name) is given twice.", name) }
-        let value = UnsafeRawBufferPointer(rebasing: body[range])
+        let value = kept.prefix(range.count)
         switch name {
         case "model":
-            guard (1...256).contains(range.count), value.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
+            guard (1...Self.maximumValueBytes).contains(range.count), value.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
                 throw Violation("model is no name of a model.", name)
             }
             members.model = .init(value: range, content: range, hasEscapes: false)
@@ -141,8 +262,8 @@ package struct FormScan: Sendable {
     }
 
     /// The name of a part and whether it is a file, of its header lines.
-    private static func disposition(_ lines: UnsafeRawBufferPointer) throws(Violation) -> (name: String, isFile: Bool) {
-        var found: (name: String, isFile: Bool)?
+    private static func disposition(_ lines: UnsafeRawBufferPointer) throws(Violation) -> Part {
+        var found: Part?
         for line in String(decoding: lines, as: UTF8.self).split(separator: "\r\n") {
             let pair = line.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             guard pair.count == 2 else { throw Violation("A part of the form has a line that is none of a header's.") }
@@ -159,7 +280,7 @@ package struct FormScan: Sendable {
         return found
     }
 
-    private static func parameters(_ text: Substring) throws(Violation) -> (name: String, isFile: Bool) {
+    private static func parameters(_ text: Substring) throws(Violation) -> Part {
         var rest = trimmed(text)
         let type = rest.prefix { $0 != ";" }
         guard trimmed(type).lowercased() == "form-data" else { throw Violation("A part of the form is no form-data.") }
@@ -194,22 +315,6 @@ package struct FormScan: Sendable {
             }
         }
         guard rest.isEmpty, let name else { throw Violation("A part of the form does not say its name.") }
-        return (name, isFile)
-    }
-
-    private static func begins(_ base: UnsafeRawPointer, _ at: Int, _ limit: Int, _ text: [UInt8]) -> Bool {
-        guard at + text.count <= limit else { return false }
-        for index in text.indices where ByteScan.byte(base, at + index) != text[index] { return false }
-        return true
-    }
-
-    private static func find(_ text: [UInt8], _ base: UnsafeRawPointer, from start: Int, limit: Int) -> Int? {
-        guard let first = text.first else { return nil }
-        var at = start
-        while let found = ByteScan.find(first, base, from: at, limit: limit), found + text.count <= limit {
-            if begins(base, found, limit, text) { return found }
-            at = found + 1
-        }
-        return nil
+        return Part(name: name, isFile: isFile)
     }
 }

@@ -76,7 +76,7 @@ package struct BodyUsageMeter: Sendable {
 
     private let dialect: Dialect
     /// Several documents may follow each other, with anything but brackets and quotes between them.
-    private let isSequence: Bool
+    package let isSequence: Bool
 
     /// - Parameters:
     ///   - dialect: of the answer.

@@ -245,6 +245,12 @@ private struct ReportingService: Service {
     func run() async throws { await cancelWhenGracefulShutdown { await reporter.run() } }
 }
 
+extension Weir_V1_UsageRecord {
+    /// Its process died before all of its body had come: no provider can have served it. What has no body at all says nothing of that, but for the
+    /// things that are kept, which cost little.
+    var isUnsentUpload: Bool { requestBytes == 0 && [.files, .images, .audio].contains(capability) }
+}
+
 /// Closes the record of a request that an earlier process left open: its input is charged as estimated, with what a progress record
 /// said of its output.
 struct InterruptedEstimate: Sendable {
@@ -256,7 +262,9 @@ struct InterruptedEstimate: Sendable {
         if usage.input == 0 { usage.input = max(0, record.estimatedInputTokens) }
         var flags: UsageFlags = [.interrupted, .estimated]
         var cost = NanoDollars(max(0, record.costNano))
-        if let price = snapshots.current.price(id: record.priceID, configVersion: record.configVersion) {
+        if record.isUnsentUpload {
+            flags.remove(.estimated)
+        } else if let price = snapshots.current.price(id: record.priceID, configVersion: record.configVersion) {
             cost = Pricing.rate(usage, price.card)
         } else if record.costNano == 0 {
             flags.insert(.priceMissing)

@@ -97,7 +97,7 @@ final class Admission {
         requestBytes = Int64(asked.upload?.length ?? body.readableBytes)
         let window = model.contextWindow
         estimatedInputTokens = body.withUnsafeReadableBytes {
-            asked.media?.estimate(members, of: $0) ?? TokenEstimate.input(members, of: $0, contextWindow: window)
+            asked.media?.estimate ?? TokenEstimate.input(members, of: $0, contextWindow: window)
         }
         plan = RoutePlan(route, random: requestID.low)
         serviceTier = members.serviceTier.flatMap { ServiceTier(name: Admit.text($0, body)) } ?? .standard
@@ -256,6 +256,11 @@ final class Admission {
         body.withUnsafeReadableBytes { TokenEstimate.input(members, of: $0, contextWindow: model.contextWindow) }
     }
 
+    /// All of an upload has been read.
+    func isRead() {
+        if let media { estimatedInputTokens = media.estimate }
+    }
+
     /// It can be sent to another endpoint, or once more: all that was sent of it is still held.
     var canBeSentAgain: Bool { upload?.hasGone != true }
 
@@ -278,7 +283,10 @@ enum Admit {
     static func named(
         _ asked: Asked, _ caller: Caller, _ config: CompiledConfig, _ body: ByteBuffer
     ) throws(Rejection) -> Named {
-        let members = if let media = asked.media { try media.scan(body) } else { try caller.dialect.scan(body) }
+        let members =
+            if let media = asked.media {
+                try media.scan(body, following: asked.upload.map { $0.length - body.readableBytes } ?? 0)
+            } else { try caller.dialect.scan(body) }
         if caller.dialect == .responses { try checkState(members, body) }
         let capability = asked.capability
         let model: CompiledModel

@@ -294,8 +294,8 @@ final class Attempt: @unchecked Sendable {
         if isQueued { leaveLine() }
         let outcome = outcome(ending)
         if let running {
-            // How long a file takes is its client's doing, and says nothing of how quickly a model answers.
-            if admission.capability != .files {
+            // How long an upload takes is its client's doing, and says nothing of how quickly a model answers.
+            if admission.capability != .files, admission.upload == nil {
                 running.meter.learn(outcome, isHedge: isHedge, now: loop.nowMicroseconds)
                 learn(from: outcome)
             }

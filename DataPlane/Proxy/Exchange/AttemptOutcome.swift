@@ -55,6 +55,7 @@ struct Interruption {
     var status = 502
     /// For the caller, if it still listens.
     var message: String
+    var param: String? = nil
     /// Nobody listens any more.
     var isClientGone = false
     /// Only the operator can change it: SDKs are told not to try again by themselves.

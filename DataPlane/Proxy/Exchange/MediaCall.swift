@@ -35,7 +35,7 @@ enum MediaOperation: UInt8, CaseIterable {
     }
 
     /// The request is a form with files in it.
-    fileprivate var takesForm: Bool {
+    var takesForm: Bool {
         switch self {
         case .imageEdits, .imageVariations, .transcriptions, .translations, .files: true
         case .imageGenerations, .speech, .moderations: false
@@ -56,8 +56,12 @@ final class MediaCall {
     let named: String?
     /// Between the parts of a form; nil for JSON.
     private let boundary: [UInt8]?
-    /// The form, once it was read.
+    /// The form, as far as it was read; of a file that is put at a provider, to its content.
     private(set) var form: FormScan?
+    /// What has been read of a form that is still held.
+    private var begun: FormScan?
+    /// Bytes of a form that follow what was read of it.
+    private var ahead: Int64 = 0
     private var text = RequestText()
 
     /// - Throws: 415 for a body of a kind that the operation does not take.
@@ -90,8 +94,56 @@ final class MediaCall {
 
     var isForm: Bool { operation.takesForm && boundary != nil }
 
+    /// What of a form has come, as to whether it may be sent on while the rest comes.
+    enum Begin {
+        /// It is not known yet.
+        case open
+        /// All that has to be known first is there, or what is wrong with it.
+        case decided
+        /// A file, and no name of a model before it.
+        case fileFirst
+    }
+
+    /// Looks at the begin of a form. Called again with more of it, what was looked at before included.
+    func begin(_ body: ByteBuffer) -> Begin {
+        guard operation != .files, let boundary else { return .decided }
+        var form = begun ?? FormScan(boundary: boundary)
+        begun = nil
+        let isForm = body.withUnsafeReadableBytes { bytes in
+            (try? form.read(UnsafeRawBufferPointer(rebasing: bytes[min(form.position, bytes.count)...]))) != nil
+        }
+        guard isForm else { return .decided }
+        begun = form
+        return form.files == 0 ? .open : form.members.model == nil ? .fileFirst : .decided
+    }
+
+    /// - Parameters:
+    ///   - body: all of it, or how it begins.
+    ///   - following: bytes that follow that.
+    func scan(_ body: ByteBuffer, following: Int) throws(Rejection) -> RequestMembers {
+        ahead = Int64(following)
+        return try scan(body)
+    }
+
+    /// The next bytes of a form that is sent on while it comes; nothing of them has gone on yet. What they say of the request counts.
+    /// - Throws: what must not go on.
+    func readOn(_ piece: ByteBuffer) throws(FormScan.Violation) {
+        guard operation != .files, var form else { return }
+        self.form = nil
+        ahead -= Int64(piece.readableBytes)
+        let result = piece.withUnsafeReadableBytes { bytes in
+            Result { () throws(FormScan.Violation) in
+                try form.read(bytes)
+                if ahead <= 0 { try form.finish() }
+            }
+        }
+        text.bytes = Int64(form.members.prompt?.count ?? 0)
+        self.form = form
+        try result.get()
+    }
+
     /// Finds what decides about the request, in JSON or in a form.
-    func scan(_ body: ByteBuffer) throws(Rejection) -> RequestMembers {
+    private func scan(_ body: ByteBuffer) throws(Rejection) -> RequestMembers {
         guard operation.takesForm, let boundary else {
             let members = try Dialect.openAI.scan(body)
             text = body.withUnsafeReadableBytes { RequestText(members, of: $0) }
@@ -99,7 +151,10 @@ final class MediaCall {
         }
         let result: Result<FormScan, FormScan.Violation> = body.withUnsafeReadableBytes { bytes in
             do throws(FormScan.Violation) {
-                return .success(try FormScan(bytes, boundary: boundary, isBegin: operation == .files))
+                var form = FormScan(boundary: boundary)
+                try form.read(bytes, toFile: operation == .files)
+                if operation != .files, ahead == 0 { try form.finish() }
+                return .success(form)
             } catch {
                 return .failure(error)
             }
@@ -125,12 +180,15 @@ final class MediaCall {
 
     // MARK: What it may come to
 
-    /// Tokens of the input by its text, and by what images and sound are likely to be.
-    func estimate(_ members: RequestMembers, of body: UnsafeRawBufferPointer) -> Int64 {
+    /// Tokens of the input by its text, and by what images and sound are likely to be; of an upload what is still to come included.
+    var estimate: Int64 { estimate(following: ahead) }
+
+    private func estimate(following: Int64) -> Int64 {
         if operation == .files { return 0 }
         let tokens = (text.bytes &+ TokenEstimate.bytesPerToken &- 1) / TokenEstimate.bytesPerToken
         guard let form else { return tokens }
-        return tokens + (operation.hears ? form.fileBytes / Self.likelyBytesPerSecond * Self.audioTokensPerSecond : form.files * 1024)
+        let soundBytes = form.fileBytes + following
+        return tokens + (operation.hears ? soundBytes / Self.likelyBytesPerSecond * Self.audioTokensPerSecond : form.files * 1024)
     }
 
     /// The most that the request can come to. Bounds of images and of sound are those of the models that there are: an image is at most 8,192
@@ -139,7 +197,7 @@ final class MediaCall {
     func worst(_ admission: Admission) -> TokenUsage {
         var most = TokenUsage(input: text.bytes)
         if operation == .files { return TokenUsage() }
-        let asked = max(1, min(admission.members.n?.value ?? 1, 128))
+        let asked = imagesAskedFor(admission)
         let bound = admission.model.maxOutputTokens
         switch operation {
         case .imageGenerations, .imageEdits, .imageVariations:
@@ -153,7 +211,8 @@ final class MediaCall {
             most.milliseconds = (text.characters / 2 + 10) * 1000
             most.output = bound > 0 ? bound : most.milliseconds / 1000 * 25
         case .transcriptions, .translations:
-            let seconds = (form?.fileBytes ?? 0) / Self.leastBytesPerSecond + 1
+            // What is still to come may all be sound.
+            let seconds = ((form?.fileBytes ?? 0) + ahead) / Self.leastBytesPerSecond + 1
             most.milliseconds = seconds * 1000
             most.input += seconds * Self.audioTokensPerSecond
             most.output = bound > 0 ? bound : max(2048, seconds * 10)
@@ -163,6 +222,10 @@ final class MediaCall {
         let window = admission.model.contextWindow
         if window > 0 { most.input = min(most.input, window) }
         return most
+    }
+
+    private func imagesAskedFor(_ admission: Admission) -> Int64 {
+        max(1, min((form?.members.n ?? admission.members.n)?.value ?? 1, 128))
     }
 
     private static let imageTokens: Int64 = 8192
@@ -198,8 +261,8 @@ final class MediaCall {
         case .imageGenerations, .imageEdits, .imageVariations:
             let came = attempt.meter.elements
             // A stream names its pictures in no list.
-            let isMade = isStated || (admission.isStreaming && attempt.responseBytes > 0)
-            usage.images = came > 0 ? came : isMade ? max(1, min(admission.members.n?.value ?? 1, 128)) : 0
+            let isMade = isStated || (attempt.meter.isSequence && !attempt.meter.sawError && attempt.responseBytes > 0)
+            usage.images = came > 0 ? came : isMade ? imagesAskedFor(admission) : 0
         case .speech: if !isStated { usage.characters = text.characters }
         case .transcriptions, .translations, .moderations, .files: break
         }
@@ -213,7 +276,8 @@ final class MediaCall {
             usage.milliseconds = (form?.fileBytes ?? 0) * 1000 / Self.likelyBytesPerSecond
             flags.formUnion([.estimated, .usageAbsent])
         } else if charges.image == 0, charges.character == 0, operation != .moderations {
-            usage.input = admission.estimatedInputTokens
+            // Who answers before all has come has heard no more than that.
+            usage.input = estimate(following: 0)
             if operation == .speech { usage.output = attempt.responseBytes / Self.likelyBytesPerSecond * 25 }
             if operation == .speech { usage.audioOutput = usage.output }
             if operation.capability == .images { usage.output = usage.images * 1024 }
@@ -221,7 +285,7 @@ final class MediaCall {
             if operation.hears { usage.output = attempt.responseBytes / TokenEstimate.bytesPerToken }
             flags.formUnion([.estimated, .usageAbsent])
         } else if operation == .moderations {
-            usage.input = admission.estimatedInputTokens
+            usage.input = estimate
             flags.insert(.estimated)
         }
         return (usage, flags)

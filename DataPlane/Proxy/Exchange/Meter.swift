@@ -78,6 +78,9 @@ struct ResponseMeter {
         }
     }
 
+    /// Of several documents: a stream whose events are no events to the meter.
+    var isSequence: Bool { document?.isSequence ?? false }
+
     /// Of a document: objects in its `data`.
     var elements: Int64 { document?.elements ?? 0 }
 

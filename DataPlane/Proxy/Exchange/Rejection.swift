@@ -125,6 +125,15 @@ extension Rejection {
             message: "The request body is larger than \(maximum) bytes, the limit here.", closesConnection: true)
     }
 
+    static func modelBehindFile(maximum: Int) -> Rejection {
+        Rejection(
+            status: 413, fault: .client, kind: .invalidRequest, code: "request_too_large",
+            message:
+                "The form is larger than \(maximum) bytes, and names no model before its file. Send the field model before the file: then the form is "
+                + "sent on as it comes.",
+            param: "model", closesConnection: true)
+    }
+
     static func slowRequest() -> Rejection {
         Rejection(
             status: 408, fault: .client, kind: .invalidRequest, code: "request_timeout",
@@ -197,7 +206,8 @@ extension Rejection {
 
     /// The request was ended before its answer had begun.
     init(_ why: Interruption) {
-        self.init(status: why.status, fault: why.origin, kind: Kind(status: why.status), code: why.code, message: why.message)
+        self.init(
+            status: why.status, fault: why.origin, kind: Kind(status: why.status), code: why.code, message: why.message, param: why.param)
         isPermanent = why.isPermanent
         if why.origin == .weir, !why.isPermanent { retryMilliseconds = 1000 }
     }

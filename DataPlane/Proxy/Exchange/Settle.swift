@@ -60,8 +60,8 @@ extension Exchange {
         if dialect != .openAI { loop.encoder.field(.dialect, dialect.word) }
         loop.encoder.field(.admittedAtUs, admission.admittedAt)
         loop.encoder.field(.configVersion, admission.config.version)
-        loop.encoder.field(.estimatedInputTokens, admission.estimatedInputTokens)
-        loop.encoder.field(.requestBytes, admission.requestBytes)
+        // Of what is sent on while it comes there is nothing to be counted until it is whole.
+        if admission.upload == nil { encodeSize(admission) }
         if admission.traceID != .absent { loop.encoder.field(.traceID, high: admission.traceID.high, low: admission.traceID.low) }
         if let scopes = admission.caller.scopes {
             for tag in scopes.tags { loop.encoder.field(.tags, tag) }
@@ -74,6 +74,23 @@ extension Exchange {
         } catch {
             throw .usageNotStorable(error.code)
         }
+    }
+
+    private func encodeSize(_ admission: Admission) {
+        loop.encoder.field(.estimatedInputTokens, admission.estimatedInputTokens)
+        loop.encoder.field(.requestBytes, admission.requestBytes)
+    }
+
+    /// All of an upload has come, and is about to be sent: from now on it may have been served. See `isUnsentUpload`.
+    func recordWholeRequest(_ admission: Admission) {
+        loop.encoder.reset()
+        encodeSums()
+        encodeSize(admission)
+        if admission.budget != nil { encodeExtensions(admission) }
+        loop.encoder.always(.attempts, UInt64(sums.attempts) &+ 1)
+        loop.encoder.field(.sentUpstream, true)
+        loop.journal.progress(requestID, loop.encoder.bytes)
+        loop.scheduleTick()
     }
 
     private func encode(_ candidate: Candidate, _ price: CompiledPrice?) {
@@ -140,6 +157,7 @@ extension Exchange {
         loop.encoder.field(.httpStatus, UInt64(verdict.status))
         loop.encoder.field(.upstreamStatus, UInt64(outcome?.providerStatus ?? 0))
         encodeSums()
+        if admission.upload != nil { encodeSize(admission) }
         loop.encoder.field(.latencyUs, now - startedAt)
         if firstByteAt > 0 { loop.encoder.field(.timeToFirstByteUs, firstByteAt - startedAt) }
         loop.encoder.always(.attempts, UInt64(sums.attempts))

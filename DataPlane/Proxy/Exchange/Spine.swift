@@ -65,6 +65,15 @@ final class Asked {
     }
 }
 
+/// What the begin of a body leads to.
+enum BodyBegin {
+    /// More of it is waited for.
+    case isHeld
+    /// It goes to the provider with what follows, as that comes.
+    case isSentOn
+    indirect case isRefused(Rejection)
+}
+
 /// What the head of a request leads to.
 enum HeadDecision {
     /// The body is wanted; `Exchange.run` follows.
@@ -97,14 +106,16 @@ extension Exchange {
                 return awaitBody(of: asked, head, bytes)
             case .media(let operation, let channel):
                 let (authentication, snapshot) = try authenticate(head, bytes, channel)
-                let mayUpload = operation == .files && authentication.isComplete && head.contentLength != nil
+                let mayUpload = operation.takesForm && authentication.isComplete && head.contentLength != nil
                 try Accept.checkBody(head, loop, maximum: mayUpload ? loop.settings.maxUploadBytes : nil)
+                let media = try MediaCall(operation, head, bytes)
+                if mayUpload, !media.isForm { try Accept.checkBody(head, loop) }
                 let (lines, traceID) = Accept.forwarded(head, bytes)
                 let asked = Asked(
                     authentication, snapshot, operation.capability, forwardedLines: lines,
                     dialectLines: Accept.dialectLines(.openAI, head, bytes), traceID: traceID)
-                asked.media = try MediaCall(operation, head, bytes)
-                asked.mayUpload = mayUpload
+                asked.media = media
+                asked.mayUpload = mayUpload && media.isForm
                 if head.has(.xWeirGrant) { asked.grant = head.text("x-weir-grant", bytes) }
                 asked.choice = try RoutingChoice.read(head, bytes)
                 noteHeaders(asked, head, bytes)
@@ -213,6 +224,24 @@ extension Exchange {
     var mayUpload: Bool {
         guard case .receiving(let asked?) = stage else { return false }
         return asked.mayUpload
+    }
+
+    /// What becomes of a body, of which so much has come, and not all.
+    /// - Parameter length: of the whole, as its head states it.
+    func judge(begin: ByteBuffer, of length: Int) -> BodyBegin {
+        guard begin.readableBytes >= Upload.heldBytes, case .receiving(let asked?) = stage, asked.mayUpload, let media = asked.media else {
+            return .isHeld
+        }
+        let begun = media.begin(begin)
+        if begun == .decided { return .isSentOn }
+        let maximum = loop.settings.maxBodyBytes
+        if length <= maximum {
+            // Whole, it may be sent to another endpoint where the first one fails.
+            if begun == .fileFirst { asked.mayUpload = false }
+        } else if begin.readableBytes > maximum {
+            return .isRefused(begun == .fileFirst ? .modelBehindFile(maximum: maximum) : .bodyTooLarge(maximum: maximum))
+        }
+        return .isHeld
     }
 
     /// Admit and Select, at the end of the body; the request leaves once its intent is written.

@@ -1,4 +1,5 @@
 import Contract
+import Formats
 import NIOCore
 
 /// The front that the rest of a body comes through.
@@ -85,6 +86,7 @@ final class Upload {
         // Sending may come back here: what is sent is taken out before.
         while !waiting.isEmpty, let taker, taker.takesUpload {
             let piece = waiting.removeFirst()
+            guard taker.mayPass(piece) else { return }
             hasGone = true
             taker.sendMore(piece, isLast: isWhole && waiting.isEmpty)
         }
@@ -105,10 +107,28 @@ extension Attempt {
         }
     }
 
+    /// Reads what is about to go on. False: it must not, and the attempt is over.
+    func mayPass(_ piece: ByteBuffer) -> Bool {
+        guard let media = admission.media else { return true }
+        do throws(FormScan.Violation) { try media.readOn(piece) } catch {
+            exchange.interrupt(.invalidForm(error))
+            return false
+        }
+        guard exchange.coverRead(admission) else {
+            exchange.interrupt(.lateFields)
+            return false
+        }
+        return true
+    }
+
     func sendMore(_ piece: ByteBuffer, isLast: Bool) {
-        upstream?.sendMore(piece, isLast: isLast)
         // What is whole may have been served, whatever is heard of it.
-        if isLast { isSent = true }
+        if isLast {
+            isSent = true
+            admission.isRead()
+            exchange.recordWholeRequest(admission)
+        }
+        upstream?.sendMore(piece, isLast: isLast)
         setUploadDeadline()
     }
 
@@ -142,6 +162,16 @@ extension Attempt {
 }
 
 extension Interruption {
+    static func invalidForm(_ violation: FormScan.Violation) -> Interruption {
+        Interruption(origin: .client, code: "invalid_form", status: 400, message: violation.reason, param: violation.field)
+    }
+
+    /// What was reserved goes by what came before the file.
+    static let lateFields = Interruption(
+        origin: .client, code: "insufficient_quota", status: 402,
+        message:
+            "Fields behind the file ask for more than what was reserved for the request, and there is too little left of a budget. Send them before the "
+            + "file.", isPermanent: true)
     static let uploadTooSlow = Interruption(
         origin: .client, code: "request_timeout", flags: .cutByLimit, status: 408, message: "The request did not arrive in time.")
     static let uploadCut = Interruption(

@@ -151,8 +151,11 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             case .lengthBody(let length):
                 guard hold(min(inbound.readableBytes, length), of: length) else { return }
                 guard inbound.readableBytes >= length, let body = inbound.readSlice(length: length) else {
-                    guard inbound.readableBytes >= Upload.heldBytes, exchange.mayUpload else { return }
-                    beginUpload(length)
+                    switch exchange.judge(begin: inbound, of: length) {
+                    case .isHeld: break
+                    case .isSentOn: beginUpload(length)
+                    case .isRefused(let rejection): refuseBody(rejection)
+                    }
                     return
                 }
                 run(body)

@@ -122,7 +122,12 @@ final class HTTP2Stream: ReplySink, UploadSource {
             body.writeImmutableBuffer(bytes)
         }
         if isEnd { return run() }
-        guard mayUpload, count >= Upload.heldBytes, count < length else { return }
+        guard mayUpload, count < length else { return }
+        switch exchange.judge(begin: body, of: length) {
+        case .isHeld: return
+        case .isSentOn: break
+        case .isRefused(let rejection): return refuseBody(rejection)
+        }
         // What the client may send before it is told to wait is held here while there is nobody to take it.
         let ahead = min(windowLeft, length - count, front.streamWindow)
         guard held.hasRoom(for: ahead, loop) else { return refuseBody(.overloaded()) }

@@ -302,10 +302,10 @@ package final class LeaseStore: FoldParticipant {
         return accounts.values.flatMap { entry in
             let tokens = LeaseAmount.clamped(record.inputTokens) + LeaseAmount.clamped(record.outputTokens)
             let unit = Weir_V1_BudgetUnit(rawValue: entry.unit) ?? .unspecified
-            let spent = unit.amount(cost: record.costNano, tokens: tokens, requests: 1)
+            let spent = unit.amount(cost: record.costNano, tokens: tokens, requests: record.isUnsentUpload ? 0 : 1)
             let later = unit.amount(cost: record.likelyCostNano, tokens: record.likelyTokens, requests: 0)
             let most: Int64? = entry.likely > 0 ? (later > 0 ? later : entry.likely) : nil
-            let parts = HoldDivision.divide(entry.held, spent: spent, isKnown: false, most: most).parts
+            let parts = HoldDivision.divide(entry.held, spent: spent, isKnown: record.isUnsentUpload, most: most).parts
             return zip(entry.slices, parts).map { HoldCharge(slice: $0, spent: $1.spent, unknown: $1.unknown) }
         }
     }

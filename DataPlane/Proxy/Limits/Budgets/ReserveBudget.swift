@@ -305,13 +305,28 @@ extension Exchange {
     /// A stream that outruns what was reserved for it takes more, in pieces of a quarter.
     /// - Returns: false where there is no more of a budget that refuses.
     func coverStream(_ admission: Admission, _ soFar: AttemptSums) -> Bool {
+        cover(admission, inPieces: true) { $0.amount(cost: soFar.cost.rawValue, tokens: soFar.usage.total, requests: 1) }
+    }
+
+    /// What was read of a request while it was sent on may ask for more than what came before.
+    /// - Returns: false where there is no more of a budget that refuses.
+    func coverRead(_ admission: Admission) -> Bool {
+        guard admission.budget != nil else { return true }
+        let worst = WorstCase(admission)
+        return cover(admission, inPieces: false) {
+            LeaseAmount.clamped(worst.amount(in: $0))
+                + LeaseAmount.clamped($0.amount(cost: sums.cost.rawValue, tokens: sums.usage.total, requests: 0))
+        }
+    }
+
+    private func cover(_ admission: Admission, inPieces: Bool, _ amount: (Weir_V1_BudgetUnit) -> Int64) -> Bool {
         guard var hold = admission.budget else { return true }
         for (rule, claim) in zip(hold.rules, hold.claims) {
-            let used = rule.unit.amount(cost: soFar.cost.rawValue, tokens: soFar.usage.total, requests: 1)
+            let used = amount(rule.unit)
             let parts = (hold.parts + hold.extensions).filter { $0.account == claim.account }
             let held = parts.reduce(Int64(0)) { $0 + $1.amount }
             guard !parts.isEmpty, used > held else { continue }
-            let more = max(used - held, claim.amount / 4)
+            let more = inPieces ? max(used - held, claim.amount / 4) : used - held
             guard hold.extensions.count < Self.maximumExtensions,
                 let taken = loop.budgets.extend(Claim(account: claim.account, amount: more))
             else {
