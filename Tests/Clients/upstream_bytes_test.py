@@ -24,6 +24,14 @@ ANSWERS = {
             {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}}
 SENT = []
+# Of conversations of so many messages, as OpenAI and Anthropic say it.
+TOO_LONG = {
+    ("gpt-5", 7): (400, {"error": {"message": "This model's maximum context length is 8 tokens.", "type": "invalid_request_error",
+                                   "param": "messages", "code": "context_length_exceeded"}}),
+    ("claude-sonnet-4-5", 9): (400, {"type": "error", "error": {
+        "type": "invalid_request_error", "message": "max_tokens: 99999 > 64000, which is the maximum allowed number of output tokens"}}),
+    ("claude-sonnet-4-5", 7): (400, {"type": "error", "error": {
+        "type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8 maximum"}})}
 # What models of that name refuse, and in which words.
 PICKY = {
     "reasoning_effort": (400, {"error": {"message": "Unrecognized request argument supplied: reasoning_effort", "type": "invalid_request_error"}}),
@@ -42,6 +50,7 @@ class Provider(BaseHTTPRequestHandler):
         asked = json.loads(body)
         status, answer = next((PICKY[name] for name in PICKY if name in asked and asked["model"] == "picky"),
                               (200, ANSWERS[self.path.partition("?")[0]]))
+        status, answer = TOO_LONG.get((asked["model"], len(asked["messages"])), (status, answer))
         answer = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -170,3 +179,24 @@ def test_what_a_model_does_not_take_is_left_out_and_the_next_request_goes_withou
                              {"model": "picky", "messages": body["messages"], "reasoning_effort": "high"},
                              {"Authorization": f"Bearer {lab.key}"})
     assert status == 400 and b"reasoning_effort" in (answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+
+def test_a_conversation_that_is_too_long_is_told_in_the_words_that_agents_look_for(lab):
+    def asked(path, model, **more):
+        body = {"model": model, "messages": [{"role": ("user", "assistant")[turn % 2], "content": "x"} for turn in range(7)], **more}
+        status, _, answer = http("POST", f"http://{LOOPBACK}:{lab.data_planes[0].port}{path}", body, {"Authorization": f"Bearer {lab.key}"})
+        assert status == 400, answer
+        return (answer if isinstance(answer, dict) else json.loads(answer))["error"]
+
+    for model in ("gpt", "claude"):
+        assert asked("/v1/messages", model, max_tokens=9)["message"].startswith("prompt is too long: ")
+        assert asked("/v1/chat/completions", model)["code"] == "context_length_exceeded"
+
+
+def test_a_bound_that_a_provider_refuses_is_told_and_not_asked_for_again(lab):
+    before = len(SENT)
+    body = {"model": "claude", "max_tokens": 99999, "messages": [{"role": ("user", "assistant")[turn % 2], "content": "x"} for turn in range(9)]}
+    status, _, answer = http("POST", f"http://{LOOPBACK}:{lab.data_planes[0].port}/v1/chat/completions", body,
+                             {"Authorization": f"Bearer {lab.key}"})
+    assert status == 400 and "max_tokens" in json.dumps(answer if isinstance(answer, dict) else answer.decode())
+    assert len(SENT) - before == 1

@@ -4,6 +4,8 @@ package struct Conversation: Sendable {
     var system: [SystemText] = []
     var turns: [Turn] = []
     var tools: [Tool] = []
+    /// What the caller calls tools of a namespace, by the one name that they have here.
+    var namespaced: [EscapedText: NamespacedName] = [:]
     var toolChoice: ToolChoice?
     /// False: one call a turn at most.
     var allowsParallelCalls: Bool?
@@ -80,6 +82,21 @@ package struct Conversation: Sendable {
         var input: CallInput
         /// A call of a tool that takes a text, not an object.
         var isCustom = false
+        /// Of the tool, where its caller groups tools; the name is then within it.
+        var namespace: EscapedText?
+    }
+
+    struct NamespacedName: Sendable {
+        let namespace: EscapedText
+        let name: EscapedText
+
+        /// Both in one, as long as every provider takes it.
+        var joined: EscapedText {
+            var text = namespace
+            if !namespace.bytes.suffix(2).elementsEqual("__".utf8) { text.append("__") }
+            text.append(name)
+            return PortableName.tool(text, limit: 64)
+        }
     }
 
     struct Result: Sendable {

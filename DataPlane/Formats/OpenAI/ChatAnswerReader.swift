@@ -28,7 +28,10 @@ enum ChatAnswerReader {
             answer.blocks.append(
                 .call(.init(id: ChatCalls.id(nil, answer.id, 0), name: name, input: .text(ChatCalls.arguments(call) ?? EscapedText()))))
         }
-        guard let end = try end(choice)?.following(hasCalls: answer.hasCalls) else { throw .unreadable }
+        var end = try end(choice)
+        // It is whole: an empty reason is none that is told.
+        if end == nil, choice["finish_reason"]?.text?.isEmpty == true { end = .stop }
+        guard let end = end?.following(hasCalls: answer.hasCalls) else { throw .unreadable }
         answer.end = end
         answer.usage = Reading.usage(members["usage"] ?? choice["usage"])
         return answer
@@ -59,14 +62,20 @@ enum ChatAnswerReader {
     /// Why a choice ended; nil while it has not.
     static func end(_ choice: JSONView) throws(StreamError) -> Answer.End? {
         switch choice["finish_reason"]?.text?.string {
-        case nil: return nil
+        // Some servers write an empty text where others write null.
+        case nil, "": return nil
         case "stop":
             // vLLM's name for the sequence that was met.
             if let text = choice["stop_reason"]?.text { return .stopSequence(text) }
             return .stop
         case "length": return choice["native_finish_reason"]?.text?.string == "model_context_window_exceeded" ? .contextWindow : .length
         case "tool_calls", "function_call": return .calls
-        case "content_filter": return .filtered(nil)
+        case "content_filter", "safety": return .filtered(nil)
+        // Mistral's name for a full window, DeepSeek's for an answer that was broken off, and Anthropic's words from layers above it.
+        case "model_length", "model_context_window_exceeded": return .contextWindow
+        case "insufficient_system_resource", "max_tokens": return .length
+        case "tool_use": return .calls
+        case "refusal": return .filtered(nil)
         case "error": throw StreamError(.server, "The provider reported an error.")
         default: return .stop
         }

@@ -229,12 +229,12 @@ private struct ErrorWords {
             || (message.hasPrefix("the model ") && says("does not exist", "not found"))
     }
 
-    /// OpenAI's code, and what others write.
+    /// OpenAI's code, and what others write: Anthropic, vLLM, llama.cpp's server.
     var areOfContextWindow: Bool {
-        names("context_length_exceeded", "context_window_exceeded")
+        names("context_length_exceeded", "context_window_exceeded", "exceed_context_size")
             || says(
-                "maximum context length", "context window", "context length", "prompt is too long", "input is too long",
-                "too many input tokens")
+                "maximum context length", "context window", "context length", "context limit", "context size", "prompt is too long",
+                "input is too long", "too many input tokens")
     }
 
     /// A parameter other than the model: what was not found is something the caller named (a file, an earlier response).

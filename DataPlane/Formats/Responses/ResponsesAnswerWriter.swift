@@ -180,6 +180,7 @@ struct ResponseItem: Sendable {
             writeStatus(progress, to: &output)
             output.member("call_id", call.id)
             output.member("name", call.name)
+            if let namespace = call.namespace { output.member("namespace", namespace) }
             let input = progress == .inProgress ? EscapedText() : call.isCustom ? call.input.custom : call.input.text
             output.member(call.isCustom ? "input" : "arguments", input)
         }

@@ -18,7 +18,7 @@ enum ResponsesRequestReader {
         conversation.topP = try Reading.number(members["top_p"], Place("top_p"))
         if let tools = members["tools"] {
             for (index, tool) in try tools.requiredElements(Place("tools")).enumerated() {
-                conversation.tools.append(try self.tool(tool, Place("tools")[index], target))
+                try readTool(tool, Place("tools")[index], target, into: &conversation)
             }
         }
         conversation.toolChoice = try toolChoice(members["tool_choice"], target)
@@ -58,12 +58,12 @@ enum ResponsesRequestReader {
             default:
                 throw TranslationRefusal(place["role"].text, "'\(place["role"].text)' must be user, assistant, system or developer.")
             }
-        case "function_call":
-            conversation.say([.init(.call(.init(id: try text("call_id"), name: try text("name"), input: .text(try text("arguments")))))])
-        case "custom_tool_call":
-            conversation.say([
-                .init(.call(.init(id: try text("call_id"), name: try text("name"), input: .text(try text("input")), isCustom: true)))
-            ])
+        case "function_call", "custom_tool_call":
+            let isCustom = members.word("type") == "custom_tool_call"
+            var name = try text("name")
+            if let namespace = members.text("namespace") { name = Conversation.NamespacedName(namespace: namespace, name: name).joined }
+            let input = try text(isCustom ? "input" : "arguments")
+            conversation.say([.init(.call(.init(id: try text("call_id"), name: name, input: .text(input), isCustom: isCustom)))])
         case "function_call_output", "custom_tool_call_output":
             let result = Conversation.Result(id: try text("call_id"), parts: try parts(members["output"], place["output"], target))
             conversation.turns.append(.init(role: .user, parts: [.init(.result(result))]))
@@ -123,6 +123,23 @@ enum ResponsesRequestReader {
     }
 
     // MARK: Tools and forms
+
+    private static func readTool(
+        _ tool: JSONView, _ place: Place, _ target: Dialect, into conversation: inout Conversation
+    ) throws(TranslationRefusal) {
+        guard tool["type"]?.text?.string == "namespace" else {
+            conversation.tools.append(try self.tool(tool, place, target))
+            return
+        }
+        guard let namespace = tool["name"]?.text else { throw .wrongType(place["name"].text, "a string") }
+        for (index, inner) in (try tool["tools"]?.requiredElements(place["tools"]) ?? []).enumerated() {
+            var tool = try self.tool(inner, place["tools"][index], target)
+            let both = Conversation.NamespacedName(namespace: namespace, name: tool.name)
+            tool.name = both.joined
+            conversation.namespaced[tool.name] = both
+            conversation.tools.append(tool)
+        }
+    }
 
     private static func tool(_ tool: JSONView, _ place: Place, _ target: Dialect) throws(TranslationRefusal) -> Conversation.Tool {
         let members = try tool.requiredMembers(place)

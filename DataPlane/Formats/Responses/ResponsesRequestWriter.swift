@@ -4,6 +4,9 @@ struct ResponsesRequestWriter {
     private let options: TranslationOptions
     private let source: Dialect
 
+    /// The least bound of an answer that Responses take. Agents ask for one token to see whether a model answers.
+    private static let leastBound: Int64 = 16
+
     init(_ conversation: Conversation, _ options: TranslationOptions, from source: Dialect) {
         self.conversation = conversation
         self.options = options
@@ -30,7 +33,7 @@ struct ResponsesRequestWriter {
                 if let parallel = conversation.allowsParallelCalls { output.member("parallel_tool_calls", parallel) }
             }
             if let name = options.boundName, let tokens = conversation.maxTokens ?? (options.writesBound ? options.outputBound : nil) {
-                output.member(name, tokens)
+                output.member(name, max(tokens, Self.leastBound))
             }
             if let temperature = conversation.temperature { output.member("temperature", temperature) }
             if let topP = conversation.topP { output.member("top_p", topP) }

@@ -111,7 +111,7 @@ struct ResponsesStreamWriter: Sendable {
             case .redactedThinking(let data): .redactedThinking(data)
             case .reasoning: .reasoning(EscapedText())
             case .call(let id, let name):
-                .call(.init(id: id, name: name, input: .text(EscapedText()), isCustom: names.wasCustom(name)))
+                .call(names.restored(.init(id: id, name: name, input: .text(EscapedText()), isCustom: names.wasCustom(name))))
             }
         guard count < 4096 else { throw .oversize }
         let item = ResponseItem(block, in: response, count)

@@ -88,7 +88,7 @@ struct ChunkGlance {
             if word &>> 16 == Self.error, isGiven(base, end, limit) { hasErrorValue = true }
             return nil
         case 0x6E:  // n: "finish_reason
-            if word == Self.finishReason, isGiven(base, end, limit) { hasFinishReason = true }
+            if word == Self.finishReason, isGiven(base, end, limit), !isEmptyText(base, end, limit) { hasFinishReason = true }
             return nil
         default:
             return nil
@@ -118,6 +118,12 @@ struct ChunkGlance {
     private func isGiven(_ base: UnsafeRawPointer, _ end: Int, _ limit: Int) -> Bool {
         guard let value = valueStart(base, end, limit), value < limit else { return false }
         return ByteScan.byte(base, value) != 0x6E
+    }
+
+    /// Some servers write an empty text where others write null.
+    private func isEmptyText(_ base: UnsafeRawPointer, _ end: Int, _ limit: Int) -> Bool {
+        guard let value = valueStart(base, end, limit), value &+ 1 < limit else { return false }
+        return ByteScan.byte(base, value) == 0x22 && ByteScan.byte(base, value &+ 1) == 0x22
     }
 
     /// Where the value behind the name's closing quote begins; nil when there is no colon.

@@ -168,7 +168,7 @@ package struct StreamAssembler: Sendable {
             case "text": choices[place].text = (choices[place].text ?? "") + (member.value.stringValue ?? "")
             case "logprobs":
                 guard choices[place].logprobs.merge(member.value, below: Int64(Self.maxBytes)) else { throw .tooLarge }
-            case "finish_reason": choices[place].finishReason = member.value
+            case "finish_reason": if member.value != "" { choices[place].finishReason = member.value }
             default: choices[place].others[member.name] = member.value
             }
         }

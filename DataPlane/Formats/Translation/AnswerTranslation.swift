@@ -21,8 +21,7 @@ package struct AnswerTranslation: Sendable {
                 call.input = .text(CustomTools.input(call.input.text))
                 call.isCustom = true
             }
-            call.name = names.restored(call.name)
-            answer.blocks[index] = .call(call)
+            answer.blocks[index] = .call(names.restored(call))
         }
         return switch caller {
         case .openAI: ChatAnswerWriter.write(answer, createdSeconds: createdSeconds)

@@ -26,7 +26,7 @@ package struct Translation: Sendable {
             case .responses: try ResponsesRequestReader.read(view, for: provider)
             }
         if !options.leavesOut.isEmpty { conversation.leaveOut(options.leavesOut) }
-        var names = ToolNames()
+        var names = ToolNames(namespaced: conversation.namespaced)
         let written: [UInt8] =
             switch provider {
             case .openAI: try ChatRequestWriter(conversation, options, from: caller).write(&names)

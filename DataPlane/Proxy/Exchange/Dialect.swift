@@ -53,7 +53,7 @@ extension Dialect {
                 code: rejection.providerCode ?? "\(rejection.code)")
         case .messages:
             MessagesErrors.body(
-                message: rejection.message, type: rejection.messagesType, code: rejection.providerCode ?? "\(rejection.code)",
+                message: rejection.messagesMessage, type: rejection.messagesType, code: rejection.providerCode ?? "\(rejection.code)",
                 requestID: "\(requestID)")
         }
     }

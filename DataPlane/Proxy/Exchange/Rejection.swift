@@ -37,6 +37,8 @@ struct Rejection: Error, Sendable {
     var closesConnection = false
     /// The provider's own error, sanitised, when it is the caller's to know (its 400s): replaces code and message.
     var providerCode: String? = nil
+    /// The conversation is too long for the model.
+    var isOfContextWindow = false
     /// For a 405: the methods there are.
     var allow: String? = nil
     /// The provider has too much to do at the moment: Anthropic's API has a status of its own for it.
@@ -249,6 +251,9 @@ extension Rejection {
                 message: words ?? "The provider refused the request (status \(error.status)).")
             param = error.shown?.param
             providerCode = error.shown?.code
+            isOfContextWindow = error.isOfContextWindow
+            // OpenAI's clients go by it.
+            if isOfContextWindow, error.shown?.code == nil { providerCode = "context_length_exceeded" }
             return
         case .rateLimit:
             self.init(
@@ -289,6 +294,11 @@ extension Rejection {
 }
 
 extension Rejection {
+    /// What a caller of Anthropic's API is told: agents go by its words of a conversation that is too long, and shorten it.
+    var messagesMessage: String {
+        isOfContextWindow && !message.lowercased().contains("prompt is too long") ? "prompt is too long: " + message : message
+    }
+
     /// Anthropic's `error.type`. What waiting does not change is no overload.
     var messagesType: String { isPermanent && status == 503 ? "api_error" : MessagesErrors.type(status: status) }
 

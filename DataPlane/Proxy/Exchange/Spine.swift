@@ -460,11 +460,17 @@ extension Exchange {
 
     /// The provider knows the bound that was added to the request by another name, or by none: what Weir adds breaks nothing.
     private func withOtherBound(_ attempt: Attempt, _ admission: Admission, _ outcome: AttemptOutcome) -> Candidate? {
-        guard case .refused(let error, _) = outcome.ending, error.status == 400 || error.status == 422, attempt.candidate.boundName != nil,
+        // Messages have one name for it, and demand it.
+        guard case .refused(let error, _) = outcome.ending, error.status == 400 || error.status == 422,
+            attempt.candidate.dialect != .messages, attempt.candidate.boundName != nil,
             admission.writtenOutputBound != nil || attempt.candidate.translated != nil, let shown = error.shown
         else { return nil }
         let words = (shown.param ?? "") + " " + shown.message
-        guard words.contains("max_tokens") || words.contains("max_completion_tokens") else { return nil }
+        guard words.contains("max_tokens") || words.contains("max_completion_tokens") || words.contains("max_output_tokens") else {
+            return nil
+        }
+        // The bound was understood, and is too small: without it the answer would have none.
+        guard !["was reached", "below", "at least", "greater than"].contains(where: words.contains) else { return nil }
         var same = attempt.candidate
         same.refusedBounds += 1
         return try? translated(same, admission)
