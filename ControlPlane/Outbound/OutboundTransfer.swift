@@ -12,12 +12,18 @@ struct OutboundPolicy {
     /// Nil: it may be connected to.
     /// - Parameter address: 4 or 16 bytes in network order.
     func refusal(of address: [UInt8], _ reach: OutboundRequest.Reach, isPlain: Bool) -> String? {
-        if networks.contains(bytes: address) { return nil }
+        let refused: AddressRefusal?
         switch reach {
-        case .configured: return LocalNetwork.isLinkLocal(address) ? "it is link-local" : nil
+        case .configured:
+            refused = networks.contains(bytes: address) ? nil : AddressReach.configured.refusal(of: address)
+            return refused.map { "it leads to \($0), which is never called" }
+        case .endpoint:
+            refused = AddressReach.public(and: .none).refusal(of: address)
+            return refused.map { "it leads to \($0): say --private-addresses true of the endpoint, if that is meant" }
         case .public:
-            guard LocalNetwork.isPublic(address) else { return "it is not public, and in no network that --outbound-networks allows" }
-            return isPlain ? "plain http is for the networks that --outbound-networks allows" : nil
+            refused = AddressReach.public(and: networks).refusal(of: address)
+            if let refused { return "it leads to \(refused), and to no network that --outbound-networks allows" }
+            return isPlain && !networks.contains(bytes: address) ? "plain http is for the networks that --outbound-networks allows" : nil
         }
     }
 }
@@ -171,7 +177,7 @@ final class OutboundTransfer: @unchecked Sendable {
         default: return CURL_SOCKET_BAD
         }
         if let why = policy.flatMap({ $0.refusal(of: bytes, request.reach, isPlain: isPlain) }) {
-            refusal = "it leads to \(LocalNetwork.text(bytes)), which is not called: \(why)"
+            refusal = why
             return CURL_SOCKET_BAD
         }
         wasOpened = true

@@ -13,7 +13,7 @@ package struct ProviderProbe: ProviderCaller {
         if let header = call.header { headers.append(header) }
         let request = OutboundRequest(
             .get, "\(call.address.isTLS ? "https" : "http")://\(call.address.authority)\(call.address.path)/models", headers: headers,
-            reach: .configured, limits: .statusOnly, authorities: call.caPEM)
+            reach: call.allowsPrivate ? .configured : .endpoint, limits: .statusOnly, authorities: call.caPEM)
         do throws(OutboundFailure) {
             return .status(try await outbound.send(request).status)
         } catch {

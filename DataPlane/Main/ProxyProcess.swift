@@ -64,6 +64,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         if NetworkList(settings.lookupNetworks) == nil {
             problems.append("--lookup-networks has what is no network: write them as 10.0.0.0/8,::1")
         }
+        for (name, hosts) in [("provider", settings.providerHosts), ("lookup", settings.lookupHosts)] where HostList(hosts) == nil {
+            problems.append("--\(name)-hosts has what is no host: write them as api.example.com,*.example.org,10.0.0.5:8000")
+        }
         return problems
     }
 
@@ -91,6 +94,9 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .list(
             "cross-origins", \.proxy.crossOrigins, placeholder: "origin,…",
             "Origins whose pages may call from a browser (CORS); * for all."),
+        .list(
+            "provider-hosts", \.proxy.providerHosts, placeholder: "host[:port],…",
+            "The only hosts that endpoints may have; *.example.com for all below it. Any by default."),
         .list(
             "lookup-hosts", \.proxy.lookupHosts, placeholder: "host[:port],…",
             "Hosts that lookups of workflows may ask; none by default."),

@@ -51,7 +51,7 @@ package enum ConfigValidation {
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
         let port = url.port ?? (scheme == "https" ? 443 : 80)
         guard (1...65_535).contains(port) else { return .failure(InvalidBaseURL(reason: "has a port outside 1...65535")) }
-        guard !LocalNetwork.isLinkLocal(host: host) else {
+        guard LocalNetwork.kind(host: host)?.isNeverCalled != true else {
             return .failure(InvalidBaseURL(reason: "leads to a link-local address, where clouds keep their machines' credentials"))
         }
         guard !hasAmbiguousSegments(url.percentEncodedPath) else {

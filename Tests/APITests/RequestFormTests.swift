@@ -232,4 +232,50 @@ struct SameNamesTests {
             #expect(answer.fields == ["base_url"])
         }
     }
+
+    @Test("an endpoint on a private address says that it is meant, however the address is written")
+    func privateAddresses() async throws {
+        let kind = try #require(TestDatabases.all.first)
+        try await ControlHarness.run(on: kind) { h in
+            let outside = try await h.create("/admin/api/providers", ["name": "outside", "base_url": "https://api.example.com/v1"]).id
+            for url in [
+                "http://127.0.0.1:9100/v1", "http://localhost:9100", "http://LOCALHOST./v1", "http://2130706433/", "http://0x7f.1/",
+                "http://0177.0.0.1/", "http://[::1]:9100/v1", "http://[::ffff:10.0.0.1]/", "https://10.0.0.1/v1",
+                "http://192.168.1.5.:8000/v1", "http://0/", "http://[fd00::1]/", "http://%31%32%37.0.0.1/",
+            ] {
+                let inside = try await h.create("/admin/api/providers", ["name": .string(url), "base_url": .string(url)]).id
+                for body in [
+                    ["provider_id": .string(inside), "name": .string(url)],
+                    ["provider_id": .string(outside), "name": .string(url), "base_url": .string(url)],
+                ] as [JSONValue] {
+                    let answer = try await h.post("/admin/api/endpoints", body)
+                    #expect(answer.status == 400 && answer.fields == ["private_addresses"], "\(url): \(answer.text)")
+                    #expect(answer.text.contains("--private-addresses true"))
+                }
+                let meant: JSONValue = ["provider_id": .string(inside), "name": .string(url), "private_addresses": true]
+                #expect(try await h.post("/admin/api/endpoints", meant).status == 201)
+            }
+        }
+    }
+
+    @Test("a provider that moves inside keeps a draft from being published whose endpoint does not say so", arguments: TestDatabases.all)
+    func movedInside(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            let made: JSONValue = ["name": "p", "base_url": "https://api.example.com", "auth": ["scheme": "none"]]
+            let provider = try await h.create("/admin/api/providers", made).id
+            let endpoint = try await h.create("/admin/api/endpoints", ["provider_id": .string(provider), "name": "e"]).id
+            let path = "/admin/api/endpoints/\(endpoint)"
+            #expect(try await h.get(path).json["private_addresses"] == false)
+            let moved: JSONValue = ["base_url": "http://10.0.0.1:8000"]
+            #expect(try await h.send(.patch, "/admin/api/providers/\(provider)", moved, ifMatch: "*").status == 200)
+            func problems() async throws -> [String?] {
+                let found = try await h.post("/admin/api/config/draft/validate", nil).json["problems"]
+                return (found?.arrayValue ?? []).map { $0["path"]?.stringValue ?? $0["field"]?.stringValue }
+            }
+            #expect(try await problems() == ["endpoints[\(endpoint)].private_addresses"])
+            #expect(try await h.send(.patch, path, ["private_addresses": true], ifMatch: "*").status == 200)
+            #expect(try await problems() == [])
+            #expect(try await h.send(.patch, path, ["private_addresses": false], ifMatch: "*").fields == ["private_addresses"])
+        }
+    }
 }

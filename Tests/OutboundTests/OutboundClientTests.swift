@@ -125,6 +125,10 @@ struct OutboundClientTests {
         }
         #expect(await failure(strict, OutboundRequest(.get, "http://169.254.1.1/", reach: .configured))?.reason == .notAllowed)
         #expect(try await strict.send(OutboundRequest(.get, peer.url(), reach: .configured)).status == 200)
+        // A test call of an endpoint that may not lead there: whatever else the operator allows.
+        let inside = await failure(client, OutboundRequest(.get, "http://localhost:\(peer.port)/", reach: .endpoint))
+        #expect(inside?.reason == .notAllowed && inside?.text.contains("--private-addresses true") == true)
+        #expect(peer.connections == 1)
     }
 
     @Test("what would not be sent as it was meant is not sent")

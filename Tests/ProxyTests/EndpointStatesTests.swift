@@ -79,14 +79,16 @@ struct EndpointStatesTests {
         let statuses = [0, 99, 100, 199, 200, 204, 301, 400, 418, 429, 500, 599, 600, 999, -1, .max].map {
             AttemptResult.answered(status: $0)
         }
-        let labels = (statuses + [.unreachable, .timedOut, .broken, .clientLeft, .stopped, .unusable, .notBegun, .noRoom, .overtaken]).map {
-            AttemptResult.labels[$0.labelIndex]
-        }
+        let others: [AttemptResult] = [
+            .unreachable, .timedOut, .broken, .clientLeft, .stopped, .unusable, .notBegun, .noRoom, .overtaken, .forbidden(nil),
+        ]
+        let labels = (statuses + others).map { AttemptResult.labels[$0.labelIndex] }
         #expect(
             labels == [
                 "other", "other", "other", "other", "200", "2xx", "3xx", "400", "4xx", "429", "500", "5xx", "other", "other", "other",
                 "other",
                 "unreachable", "timeout", "broken", "client_left", "stopped", "unusable", "not_begun", "no_room",
+                "overtaken", "not_allowed",
             ])
     }
 

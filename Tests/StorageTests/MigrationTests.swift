@@ -122,6 +122,32 @@ struct MigrationTests {
         }
     }
 
+    @Test(
+        "let endpoints that are there, and those of the release before, lead into private networks as they did",
+        arguments: TestDatabases.all)
+    func privateAddresses(_ kind: TestDatabase) async throws {
+        try await kind.with(migrated: false) { database in
+            func endpoint(_ name: String) async throws {
+                try await database.maintain { c in
+                    try c.execute(
+                        """
+                        INSERT INTO endpoints (id, provider_id, name, credential_ids, disabled, connect_ms, first_byte_ms, idle_ms, total_ms,
+                            revision, created_at, updated_at)
+                        VALUES ($1, 'prov_a', $1, '[]', 0, 0, 0, 0, 0, 1, 0, 0)
+                        """, [.text(name)])
+                }
+            }
+            try await MigrationRunner.run(database, migrations: Migrations.all.filter { $0.number < 355 })
+            try await endpoint("before")
+            try await MigrationRunner.run(database)
+            try await endpoint("beside")
+            let found = try await database.read { c in
+                try c.query("SELECT private_addresses AS p FROM endpoints ORDER BY name").map { try $0.int("p") }
+            }
+            #expect(found == [1, 1])
+        }
+    }
+
     @Test("run once when several replicas start together", arguments: TestDatabases.all)
     func together(_ kind: TestDatabase) async throws {
         try await kind.with(migrated: false) { database in

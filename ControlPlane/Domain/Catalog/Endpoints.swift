@@ -25,8 +25,14 @@ extension EndpointContent: Administered {
         return problems
     }
 
-    /// One provider's secret is never sent to another.
+    /// One provider's secret is never sent to another, nor anything into private networks unsaid.
     package func problems(id: EndpointID, replacing old: EndpointContent?, beside c: any SQLConnection) throws -> [FieldProblem] {
+        let provider = try ProviderContent.find(c, providerID.rawValue)?.content
+        let inside = provider.flatMap { PrivateAddressCheck.problem("private_addresses", self, $0) }
+        return try (inside.map { [$0] } ?? []) + credentialProblems(c)
+    }
+
+    private func credentialProblems(_ c: any SQLConnection) throws -> [FieldProblem] {
         try credentialIDs.enumerated().compactMap { index, credential in
             let named = try CredentialContent.find(c, credential.rawValue)?.content
             if named?.purpose == .management {
@@ -39,5 +45,18 @@ extension EndpointContent: Administered {
                 "credential_ids[\(index)]", "belongs to another provider",
                 remedy: "Name a credential of \(providerID.rawValue): one provider's secret is never sent to another.")
         }
+    }
+}
+
+/// An address that is known to be of the inside without asking anybody. Names are judged by data planes, at each connection.
+enum PrivateAddressCheck {
+    static func problem(_ field: String, _ endpoint: EndpointContent, _ provider: ProviderContent) -> FieldProblem? {
+        guard !endpoint.privateAddresses,
+            case .success(let url) = ConfigValidation.parse(baseURL: endpoint.baseURL ?? provider.baseURL),
+            let kind = LocalNetwork.kind(host: url.host), kind != .global
+        else { return nil }
+        return FieldProblem(
+            field, "is false, and \(url.host) is \(kind == .loopback ? "this machine" : "no address of the public Internet")",
+            remedy: "Say --private-addresses true (in JSON \"private_addresses\": true) if data planes are to call it there.")
     }
 }

@@ -17,6 +17,8 @@ package struct OutboundRequest: Sendable {
         case `public`
         /// To any address that is not link-local, by plain http, too: for what the operator configured.
         case configured
+        /// To the public Internet alone, by plain http, too: for endpoints that may not lead into private networks.
+        case endpoint
     }
 
     package struct Limits: Sendable, Hashable {

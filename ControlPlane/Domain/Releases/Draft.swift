@@ -59,7 +59,17 @@ package enum Draft {
                 }
             }
         }
-        return problems + unauthenticated(config)
+        return problems + unauthenticated(config) + inside(config)
+    }
+
+    /// Endpoints that may call public addresses alone and whose provider has another by now: every request to them would be refused.
+    private static func inside(_ config: Weir_V1_ConfigPayload) -> [FieldProblem] {
+        let providers = Dictionary(config.providers.map { ($0.id, ProviderContent($0)) }, uniquingKeysWith: { first, _ in first })
+        return config.endpoints.filter { !$0.disabled }.compactMap { endpoint in
+            providers[endpoint.providerID].flatMap { provider in
+                PrivateAddressCheck.problem("endpoints[\(endpoint.id)].private_addresses", EndpointContent(endpoint), provider)
+            }
+        }
     }
 
     /// Endpoints in use whose provider wants a secret and that have none: every request to them would be refused.

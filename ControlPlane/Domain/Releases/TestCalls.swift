@@ -7,6 +7,8 @@ import Storage
 /// One request to a provider, to see whether it is there and takes our credential: `GET <base URL>/models`.
 package struct ProviderCall: Sendable {
     package let address: ConfigValidation.BaseURL
+    /// Whether it may lead into private networks.
+    package let allowsPrivate: Bool
     /// Extra trust roots in PEM; empty: none.
     package let caPEM: String
     /// What carries the credential; nil: none is sent.
@@ -156,7 +158,9 @@ package struct TestCalls: Sendable {
                 return (.failure("The credential \(id) cannot be read: it was deleted, or is encrypted with another master key."), false)
             }
         }
-        return (await caller.call(ProviderCall(address: address, caPEM: plan.provider.caPEM ?? "", header: header)), header != nil)
+        let call = ProviderCall(
+            address: address, allowsPrivate: plan.endpoint.content.privateAddresses, caPEM: plan.provider.caPEM ?? "", header: header)
+        return (await caller.call(call), header != nil)
     }
 
     /// As a data plane sends it.

@@ -53,6 +53,9 @@ final class LoopContext: @unchecked Sendable {
     let gatewaySecret: DigestWords?
     /// Nil when pages of other origins may not call.
     let crossOrigin: CrossOrigin?
+    /// Hosts that providers may have; nil: any.
+    private let providerHosts: HostList?
+    private let lookupHosts: HostList
 
     var metrics = LoopMetrics()
     let attempts = AttemptMetrics()
@@ -123,6 +126,8 @@ final class LoopContext: @unchecked Sendable {
         transport = Transport(eventLoop: eventLoop, tls: tls)
         gatewaySecret = settings.gatewaySharedSecret.map { Array($0.utf8).withUnsafeBytes { DigestWords(digestOf: $0) } }
         crossOrigin = CrossOrigin(origins: settings.crossOrigins)
+        providerHosts = settings.providerHosts.isEmpty ? nil : HostList(settings.providerHosts) ?? HostList.none
+        lookupHosts = HostList(settings.lookupHosts) ?? .none
         bodies = BodyBudget(maximum: settings.maxBufferedBytes)
         self.health = HealthView(health)
         self.endpointStates = endpointStates
@@ -139,7 +144,7 @@ final class LoopContext: @unchecked Sendable {
         attempts.keep(versions: Set(snapshot.configs.keys))
         self.snapshot = snapshot
         forgetPlaces()
-        if index == 0 { warnOfLookups(snapshot, since: before) }
+        if index == 0 { warnOfHosts(snapshot, since: before) }
         if snapshot.isRevoked, before?.isRevoked == false { endExchanges { _ in .gatewayRevoked } }
         // Going on removes from the list: walk a copy.
         for exchange in Array(asking.values) { exchange.lookAgain() }
@@ -299,23 +304,30 @@ final class LoopContext: @unchecked Sendable {
             metadata: ["credential": "\(credential.id)", "endpoint": "\(candidate.endpoint.id)"])
     }
 
-    /// Of a configuration that asks where it may not from here: the requests that need it will go as its steps say of failures.
-    private func warnOfLookups(_ snapshot: RuntimeSnapshot, since before: RuntimeSnapshot?) {
+    /// Of a configuration that leads where it may not from here: requests that need a lookup will go as its steps say of failures, others
+    /// to the next endpoint.
+    private func warnOfHosts(_ snapshot: RuntimeSnapshot, since before: RuntimeSnapshot?) {
         for (version, config) in snapshot.configs where before?.configs[version] == nil {
             for lookup in config.lookups where !allows(lookup) {
                 logger.warning(
                     "a workflow's lookup is sent nowhere: its host is not among --lookup-hosts of this data plane",
                     metadata: ["step": "\(lookup.name)", "host": "\(lookup.origin.authority)", "config_version": "\(version)"])
             }
+            for endpoint in config.endpoints.values where reach(of: endpoint.pool) == nil {
+                logger.warning(
+                    "an endpoint is not called: its host is not among --provider-hosts of this data plane",
+                    metadata: ["endpoint": "\(endpoint.id)", "host": "\(endpoint.host):\(endpoint.port)", "config_version": "\(version)"])
+            }
         }
     }
 
     /// Whether this data plane's operator lets it ask there.
-    func allows(_ lookup: CompiledLookup) -> Bool {
-        let host = lookup.origin.host
-        return settings.lookupHosts.contains { allowed in
-            allowed == host || allowed == "\(host):\(lookup.origin.port)" || allowed == "[\(host)]:\(lookup.origin.port)"
-        }
+    func allows(_ lookup: CompiledLookup) -> Bool { lookupHosts.allows(host: lookup.origin.host, port: lookup.origin.port) }
+
+    /// Where an endpoint's host may lead; nil: it is not called from here, whatever its address.
+    func reach(of pool: PoolKey) -> AddressReach? {
+        guard providerHosts?.allows(host: pool.host, port: pool.port) ?? true else { return nil }
+        return pool.isPublicOnly ? .public(and: .none) : .configured
     }
 
     /// Where its host may lead. One that is an address was allowed as that.

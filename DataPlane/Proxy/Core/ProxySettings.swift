@@ -129,7 +129,11 @@ package struct ProxySettings: Sendable {
     /// revoked when its machine is no longer trusted; more where callers have to be moved elsewhere first.
     package var revocationGrace = 0
 
-    // MARK: Workflows
+    // MARK: Where it may call
+
+    /// Hosts that providers may have: `api.openai.com` at any port, `10.0.0.5:8000` at one, `*.openai.azure.com` for each name below it. None
+    /// named, as by default: any that configurations name.
+    package var providerHosts: [String] = []
 
     /// Hosts that workflows' lookups may be sent to: `policy.internal` for any port, `policy.internal:8443` for one. None by default: whoever
     /// writes configurations does not decide alone what is reached from here.

@@ -144,8 +144,9 @@ final class Attempt: @unchecked Sendable {
     func upstreamUnavailable(_ failure: UpstreamPool.Failure) {
         switch failure {
         case .exhausted: end(.exhausted)
-        case .connect(let detail): end(.unreachable(detail, isTimeout: false))
-        case .timeout(let detail): end(.unreachable(detail, isTimeout: true))
+        case .connect(let detail): end(.unreachable(detail, .refusal))
+        case .timeout(let detail): end(.unreachable(detail, .timeout))
+        case .forbidden(let detail, let refusal): end(.unreachable(detail, .forbidden(refusal)))
         }
     }
 
@@ -226,7 +227,7 @@ final class Attempt: @unchecked Sendable {
             case .malformed(let reason): end(.unusable(reason))
             case .closed where isReused && connection?.provesUnread == true: end(.notBegun)
             case .closed where connection?.wasRefused == true:
-                end(.unreachable("the provider takes no requests on a new connection", isTimeout: false))
+                end(.unreachable("the provider takes no requests on a new connection", .refusal))
             case .closed, .io: end(.lost(failure.detail, isTimeout: false))
             }
         case .collecting: endRefused()

@@ -14,7 +14,7 @@ struct AttemptOutcome {
         /// The provider answered with what is no answer to this request.
         case unusable(String)
         /// No connection could be had: nothing was sent.
-        case unreachable(String, isTimeout: Bool)
+        indirect case unreachable(String, Unreached)
         /// There is no room for another connection to the endpoint.
         case exhausted
         /// The connection had been given up by the provider before any of the request reached it.
@@ -25,6 +25,14 @@ struct AttemptOutcome {
         indirect case broken(Interruption)
         /// Given up by us or by the client, whatever the provider was doing.
         indirect case abandoned(Interruption)
+    }
+
+    /// What kept a connection from being there.
+    enum Unreached {
+        case refusal
+        case timeout
+        /// It leads to an address that is not called, or has a host (nil) that is not.
+        case forbidden(AddressRefusal?)
     }
 
     var ending: Ending
@@ -114,7 +122,9 @@ extension AttemptOutcome {
         switch ending {
         case .refused(let error, let wait): Rejection(error, retryMilliseconds: wait)
         case .unusable(let detail): .badUpstream(detail)
-        case .unreachable(let detail, let isTimeout): isTimeout ? .upstreamTimeout(detail) : .unreachable(detail)
+        case .unreachable(let detail, .timeout): .upstreamTimeout(detail)
+        case .unreachable(let detail, .forbidden): .endpointNotAllowed(detail)
+        case .unreachable(let detail, .refusal): .unreachable(detail)
         case .exhausted: .noPlace("no place, or no connection, was free")
         case .notBegun: .unreachable("the provider closed the connection before the request reached it")
         case .lost(let detail, let isTimeout): isTimeout ? .upstreamTimeout(detail) : .outcomeUnknown(detail)

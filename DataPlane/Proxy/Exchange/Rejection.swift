@@ -222,6 +222,14 @@ extension Rejection {
             message: "The provider could not be reached.", detail: detail)
     }
 
+    /// Not the provider's doing: where the endpoint leads is not called.
+    static func endpointNotAllowed(_ detail: String) -> Rejection {
+        Rejection(
+            status: 502, fault: .weir, kind: .upstream, code: "endpoint_not_allowed",
+            message: "The gateway may not call the provider where it is. Its operator has to allow that.", isPermanent: true, detail: detail
+        )
+    }
+
     static func upstreamTimeout(_ detail: String) -> Rejection {
         Rejection(
             status: 504, fault: .provider, kind: .upstream, code: "provider_timeout",

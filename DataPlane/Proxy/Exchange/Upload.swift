@@ -157,7 +157,7 @@ extension Attempt {
         if isTimeout, upstream?.takesMore == true, admission.upload?.awaitsClient == true {
             return end(.abandoned(.uploadTooSlow), rest)
         }
-        end(.unreachable("while the request was sent: \(detail)", isTimeout: isTimeout), rest)
+        end(.unreachable("while the request was sent: \(detail)", isTimeout ? .timeout : .refusal), rest)
     }
 }
 

@@ -39,8 +39,9 @@ struct AttemptEnd {
         case .unusable(let text):
             result = .unusable
             detail = text
-        case .unreachable(let text, let isTimeout):
-            result = isTimeout ? .timedOut : .unreachable
+        case .unreachable(_, .forbidden(let refusal)): result = .forbidden(refusal)
+        case .unreachable(let text, let why):
+            result = if case .timeout = why { .timedOut } else { .unreachable }
             detail = text
         case .lost(let text, let isTimeout):
             result = isTimeout ? .timedOut : .broken

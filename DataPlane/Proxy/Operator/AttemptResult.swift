@@ -1,9 +1,13 @@
+import Contract
+
 /// What one try at one endpoint came to, as those who watch endpoints see it. Every attempt has exactly one.
 enum AttemptResult: Sendable, Hashable {
     /// The provider's response head came, with this status; what followed came to its end.
     case answered(status: Int)
     /// No connection that could carry the request: no address, refused, no TLS.
     case unreachable
+    /// None that is allowed: it leads to this address, or its host is not among those that this data plane calls (nil).
+    case forbidden(AddressRefusal?)
     /// A deadline of ours passed: connecting, the first byte, a pause, the whole.
     case timedOut
     /// The connection ended, or the answer could not be read, before its end.
@@ -25,7 +29,7 @@ enum AttemptResult: Sendable, Hashable {
     var isFailure: Bool? {
         switch self {
         case .answered(let status): status == 408 || status == 429 || status >= 500
-        case .unreachable, .timedOut, .broken, .unusable: true
+        case .unreachable, .forbidden, .timedOut, .broken, .unusable: true
         case .clientLeft, .stopped, .overtaken, .notBegun, .noRoom: nil
         }
     }
@@ -40,6 +44,8 @@ enum AttemptResult: Sendable, Hashable {
         switch self {
         case .answered(let status): "status \(status)"
         case .unreachable: "no connection"
+        case .forbidden(let refusal?): "it leads to \(refusal)"
+        case .forbidden(nil): "its host is not among --provider-hosts of this data plane"
         case .timedOut: "no answer in time"
         case .broken: "the answer broke off"
         case .unusable: "no answer that could be understood"
@@ -55,6 +61,9 @@ enum AttemptResult: Sendable, Hashable {
     var remedy: String {
         switch self {
         case .unreachable: "check the endpoint's base_url, its name in DNS, the network and its certificate"
+        case .forbidden(let refusal?) where refusal.kind.isNeverCalled: "name another host: such addresses are never called"
+        case .forbidden(.some): "if that is meant: weir endpoint update … --private-addresses true, and publish"
+        case .forbidden(nil): "add its host to --provider-hosts there, or name another one in its base_url"
         case .timedOut: "check the provider's state, or raise the endpoint's timeouts"
         case .broken, .unusable: "check the provider's state and what stands between here and it"
         case .answered(401), .answered(403), .answered(402):
@@ -71,12 +80,13 @@ enum AttemptResult: Sendable, Hashable {
     static let labels =
         statuses.map(String.init) + [
             "2xx", "3xx", "4xx", "5xx", "other", "unreachable", "timeout", "broken", "client_left", "stopped", "unusable", "not_begun",
-            "no_room", "overtaken",
+            "no_room", "overtaken", "not_allowed",
         ]
 
     /// Places among `labels` for which the endpoint is to be blamed.
     static let failureIndices = labels.indices.filter {
-        ["408", "429", "500", "502", "503", "504", "529", "5xx", "unreachable", "timeout", "broken", "unusable"].contains(labels[$0])
+        ["408", "429", "500", "502", "503", "504", "529", "5xx", "unreachable", "timeout", "broken", "unusable", "not_allowed"].contains(
+            labels[$0])
     }
 
     /// Place among `labels`.
@@ -96,6 +106,7 @@ enum AttemptResult: Sendable, Hashable {
         case .notBegun: return classes + 11
         case .noRoom: return classes + 12
         case .overtaken: return classes + 13
+        case .forbidden: return classes + 14
         }
     }
 }

@@ -1,3 +1,4 @@
+import Contract
 import Glibc
 import NIOCore
 import NIOPosix
@@ -13,12 +14,12 @@ enum ConnectFailure: Error {
     case tls(TLSFailure)
     /// This machine has no descriptor or no port left: the provider has nothing to do with it.
     case exhausted(String)
-    /// Its name leads where it must not.
-    case forbidden
+    /// It leads where it must not: to this address, or by the name of its host (nil).
+    case forbidden(AddressRefusal?)
     /// The operator's settings do not make a connection.
     case misconfigured(String)
 
-    /// For a log: no addresses of the inside.
+    /// For the operator.
     var reason: String {
         switch self {
         case .timeout(let duringTLS): duringTLS ? "no TLS handshake in time" : "no connection in time"
@@ -26,7 +27,7 @@ enum ConnectFailure: Error {
         case .tls(let failure): failure.reason
         case .exhausted(let detail): detail
         case .misconfigured(let detail): detail
-        case .forbidden: "its name leads to an address that is not called"
+        case .forbidden(let refusal): AttemptResult.forbidden(refusal).words
         }
     }
 
@@ -37,7 +38,7 @@ enum ConnectFailure: Error {
             duringTLS
                 ? "check that the port speaks TLS, or write http:// in the base URL"
                 : "check the base URL, the network and firewalls between"
-        case .forbidden: "name another host: link-local addresses are never called, private ones of lookups by --lookup-networks"
+        case .forbidden(let refusal): AttemptResult.forbidden(refusal).remedy
         case .refused: "check the base URL's host and port, and that the provider is up"
         case .tls(let failure): failure.remedy
         case .exhausted: "raise the limit of open files (ulimit -n, LimitNOFILE)"
@@ -59,8 +60,8 @@ struct Transport {
         let caPEM: String
         /// Whether its user can do with a stream that speaks HTTP/2.
         var offersHTTP2 = false
-        /// Where its name may lead.
-        var reach = AddressReach.configured
+        /// Where its name may lead; nil: it is not even looked up.
+        var reach: AddressReach? = .configured
     }
 
     /// Calls `done` once, on the loop: with nil when the stream that `user` was given can carry a request, its TLS handshake behind it, or
@@ -69,6 +70,7 @@ struct Transport {
     func connect(
         to origin: Origin, timeout: Int64, user: any ByteStreamUser, done: @escaping (ConnectFailure?) -> Void
     ) {
+        guard let reach = origin.reach else { return done(.forbidden(nil)) }
         let context: NIOSSLContext?
         do {
             context = origin.isTLS ? try tls.context(caPEM: origin.caPEM, offersHTTP2: origin.offersHTTP2) : nil
@@ -76,7 +78,6 @@ struct Transport {
             return done(.misconfigured("the provider's ca_pem cannot be used: \(error)"))
         }
         let host = origin.host
-        let reach = origin.reach
         let startedAt = MonotonicClock.nowMicroseconds()
         // The initialiser runs once for each address that is tried, the user gets the stream of the one that is taken.
         let opening = ClientBootstrap(group: eventLoop)
@@ -111,10 +112,12 @@ struct Transport {
     }
 
     private static func failure(_ error: any Error) -> ConnectFailure {
-        if error is AddressGuard.Refusal { return .forbidden }
+        if let refusal = error as? AddressRefusal { return .forbidden(refusal) }
         if case ChannelError.connectTimeout = error { return .timeout(duringTLS: false) }
         if let error = error as? NIOConnectionError {
-            if let first = error.connectionErrors.first { return failure(first.error) }
+            // Of several addresses one that is refused says the most: what else there was could not be reached.
+            let errors = error.connectionErrors.map(\.error)
+            if let most = errors.first(where: { $0 is AddressRefusal }) ?? errors.first { return failure(most) }
             return .refused("its name was not resolved")
         }
         if let error = error as? IOError {

@@ -160,7 +160,8 @@ final class HealthCheckRun: ByteStreamUser {
         startedAt = loop.nowMicroseconds
         self.head = head
         parser.reset(requestMethod: .get)
-        let origin = Transport.Origin(host: endpoint.host, port: endpoint.port, isTLS: endpoint.isTLS, caPEM: endpoint.caPEM)
+        let origin = Transport.Origin(
+            host: endpoint.host, port: endpoint.port, isTLS: endpoint.isTLS, caPEM: endpoint.caPEM, reach: loop.reach(of: endpoint.pool))
         loop.transport.connect(to: origin, timeout: timeout, user: self) { failure in
             switch failure {
             case nil:
@@ -169,7 +170,8 @@ final class HealthCheckRun: ByteStreamUser {
             // This machine's own want says nothing of the endpoint.
             case .exhausted?: self.end(.noRoom)
             case .timeout?: self.end(.timedOut)
-            case .refused?, .tls?, .misconfigured?, .forbidden?: self.end(.unreachable)
+            case .refused?, .tls?, .misconfigured?: self.end(.unreachable)
+            case .forbidden(let refusal)?: self.end(.forbidden(refusal))
             }
         }
     }

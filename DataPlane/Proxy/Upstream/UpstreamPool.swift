@@ -1,3 +1,4 @@
+import Contract
 import Logging
 
 /// One loop's connections to one origin. The most recently used idle one is taken first, so that a burst's extra connections age out.
@@ -26,7 +27,9 @@ final class UpstreamPool {
 
     init(endpoint: CompiledEndpoint, loop: LoopContext) {
         let key = endpoint.pool
-        origin = Transport.Origin(host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM, offersHTTP2: key.offersHTTP2)
+        origin = Transport.Origin(
+            host: key.host, port: key.port, isTLS: key.isTLS, caPEM: endpoint.caPEM, offersHTTP2: key.offersHTTP2,
+            reach: loop.reach(of: key))
         self.loop = loop
         assumesHTTP2 = key.assumesHTTP2
         expectsHTTP2 = key.assumesHTTP2
@@ -42,6 +45,8 @@ final class UpstreamPool {
         case exhausted
         case connect(String)
         case timeout(String)
+        /// It leads where it must not.
+        case forbidden(String, AddressRefusal?)
     }
 
     /// Gives the attempt a connection: at once when one is idle, else when it is open. Calls `upstreamReady` or `upstreamUnavailable`,
@@ -176,7 +181,8 @@ final class UpstreamPool {
     private static func outcome(_ failure: ConnectFailure) -> Failure {
         switch failure {
         case .timeout: .timeout(failure.reason)
-        case .refused, .tls, .misconfigured, .forbidden: .connect(failure.reason)
+        case .refused, .tls, .misconfigured: .connect(failure.reason)
+        case .forbidden(let refusal): .forbidden(failure.reason, refusal)
         case .exhausted: .exhausted
         }
     }

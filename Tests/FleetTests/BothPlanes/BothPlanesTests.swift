@@ -62,6 +62,31 @@ struct BothPlanesTests {
         }
     }
 
+    /// By version: whether its endpoint may call public addresses alone.
+    private static func guarded(_ snapshot: RuntimeSnapshot) -> [UInt64: Bool] {
+        snapshot.configs.mapValues { $0.endpoints.values.allSatisfy(\.pool.isPublicOnly) }
+    }
+
+    @Test("Where an endpoint may lead arrives with it", arguments: TestDatabases.all)
+    func reach(database: TestDatabase) async throws {
+        try await with(database) { control, _, _ in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await control.token())
+            let services = control.services
+            let actor = RunningControl.administrator
+            #expect(await plane.snapshot { Self.guarded($0) == [1: false] } != nil)
+            let before = try #require(try await services.endpoints.items([], PageRequest(limit: 1), as: .all).items.first)
+            var content = before.content
+            (content.privateAddresses, content.baseURL) = (false, "https://api.example.com/v1")
+            _ = try await services.endpoints.replace(before.id, at: before.revision, with: content, by: actor)
+            let version = try await services.configVersions.publish(note: "", actor: actor).version
+            let rollout = try await services.rollouts.create(RolloutContent { $0.version = version }, by: actor)
+            _ = try await services.rollouts.promote(rollout.id, by: actor)
+            #expect(await plane.snapshot { Self.guarded($0)[2] == true } != nil)
+            await plane.stop()
+        }
+    }
+
     @Test("What a key's tags were at admission is in the records, and its last use beside the key", arguments: TestDatabases.all)
     func tags(database: TestDatabase) async throws {
         try await with(database) { control, _, _ in

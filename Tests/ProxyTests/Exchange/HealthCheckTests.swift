@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Health checks", .timeLimit(.minutes(10)))
 struct HealthCheckTests {
-    private func proxy(_ urls: [String]) async throws -> ProxyFixture {
+    private func proxy(_ urls: [String], isPublicOnly: Bool = false) async throws -> ProxyFixture {
         try await ProxyFixture(models: ["m"], endpoints: urls) {
             $0.endpointCooldown = 3_600_000
             $0.longestCooldown = 3_600_000
@@ -18,6 +18,7 @@ struct HealthCheckTests {
                 config.endpoints[index].healthCheck.intervalMs = 3_600_000
                 config.endpoints[index].healthCheck.timeoutMs = 60_000
                 config.endpoints[index].healthCheck.path = "/models?limit=1"
+                config.endpoints[index].publicAddressesOnly = isPublicOnly
             }
         }
     }
@@ -63,6 +64,21 @@ struct HealthCheckTests {
         try await sweep(checks, loop, hours: 2) { states.troubles.endpoints["ep_0"] != nil }
         try await sweep(checks, loop, hours: 4) { !proxy.server.health.openBreakers().isEmpty }
         #expect(await proxy.server.sums().metrics.healthCheckFailures == 2)
+        _ = try await proxy.finish()
+    }
+
+    @Test func goNowhereButWhereRequestsMay() async throws {
+        let endpoint = try await RawProvider.start(.good)
+        let proxy = try await proxy(["http://localhost:\(endpoint.port)/v1"], isPublicOnly: true)
+        let loop = proxy.server.contexts[0]
+        nonisolated(unsafe) let checks = HealthChecks(loop)
+        let states = proxy.server.endpointStates
+        try await sweep(checks, loop, hours: 0) { true }
+        try await sweep(checks, loop, hours: 2) { states.troubles.endpoints["ep_0"] != nil }
+        let words = states.troubles.endpoints["ep_0"]?.last.words ?? ""
+        #expect(words.hasPrefix("it leads to the loopback address "), "\(words)")
+        try await sweep(checks, loop, hours: 4) { !proxy.server.health.openBreakers().isEmpty }
+        #expect(endpoint.connectionCount == 0)
         _ = try await proxy.finish()
     }
 

@@ -51,8 +51,8 @@ struct ConnectTests {
             ("169.254.9.9", false, true), ("2606:4700::1", true, true), ("fd00::1", true, false), ("64:ff9b::a9fe:a9fe", false, false),
         ] {
             let bytes = try #require(NetworkList.bytes(address))
-            #expect(AddressReach.configured.allows(bytes) == configured, "\(address)")
-            #expect(AddressReach.public(and: networks).allows(bytes) == open, "\(address)")
+            #expect((AddressReach.configured.refusal(of: bytes) == nil) == configured, "\(address)")
+            #expect((AddressReach.public(and: networks).refusal(of: bytes) == nil) == open, "\(address)")
         }
     }
 

@@ -71,7 +71,7 @@ package final class CompiledEndpoint: Sendable {
         pool = PoolKey(
             isTLS: isTLS, host: host, port: port, trust: caPEM.isEmpty ? [] : SHA256Digest.of(Array(caPEM.utf8)),
             offersHTTP2: isTLS && !endpoint.http1Only, assumesHTTP2: !isTLS && endpoint.http2PriorKnowledge,
-            connectMilliseconds: timeouts.connectMilliseconds)
+            connectMilliseconds: timeouts.connectMilliseconds, isPublicOnly: endpoint.publicAddressesOnly)
     }
 
     /// Azure's API with a version in its query: the model is a part of the path there.
@@ -114,6 +114,8 @@ package struct PoolKey: Hashable, Sendable {
     /// Without TLS HTTP/2 is spoken from the first byte (RFC 9113 §3.3).
     package let assumesHTTP2: Bool
     package let connectMilliseconds: Int64
+    /// Its host may lead to the public Internet alone.
+    package let isPublicOnly: Bool
 }
 
 /// Milliseconds; 0 is the data plane's own setting.
