@@ -115,7 +115,7 @@ struct ProxyProcess: Sendable, ConfiguredProgram {
         .number("max-body-bytes", \.proxy.maxBodyBytes, .bytes, in: 1024...most, "Of a request's body; above: 413."),
         .number(
             "max-upload-bytes", \.proxy.maxUploadBytes, .bytes, in: 1024...most,
-            "Of a file that is uploaded, which is sent on as it comes; above: 413."),
+            "Of a form with a file, which is sent on as it comes; above: 413."),
         .number(
             "max-connections", \.proxy.maxConnections, in: 1...most,
             "Open connections of applications, and requests beside others of one; above: silent and idle ones give way, else 503."),

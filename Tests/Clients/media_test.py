@@ -13,13 +13,17 @@ import random
 import socket
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import openai
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
-from weirlab import LOOPBACK, Lab  # noqa: E402
+from weirlab import LOOPBACK, Lab, wait_for  # noqa: E402
 
 CHAT = ("chat", "completions", "embeddings")
 # What callers say: upstream model, capabilities, price.
@@ -36,11 +40,46 @@ MODELS = {
     "reader": ("sim-in5-out5-strict", [*CHAT, "files"], {"input": "1", "output": "2", "per_request": "0.001"}),
 }
 SOUND = bytes(range(256)) * 100
+# What the recorder was sent: its head, the bytes of its body, and the first of them.
+RECORDED = []
+# The path of each request that it has begun to read.
+BEGUN = []
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """A provider of transcriptions that holds nothing of them: a second for each million bytes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        BEGUN.append(self.path)
+        left, begin = int(self.headers["content-length"]), b""
+        while left:
+            piece = self.rfile.read(min(left, 1 << 16))
+            if not piece:
+                return
+            begin = begin or piece[:1000]
+            left -= len(piece)
+        length = int(self.headers["content-length"])
+        RECORDED.append((self.headers, length, begin))
+        answer = json.dumps({"text": "charlie", "usage": {"type": "duration", "seconds": length // 10**6}}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
 PICTURE = base64.b64decode("iVBORw0KGgo=") + bytes(5000)
 
 
 @pytest.fixture(scope="session")
 def lab():
+    recorder = ThreadingHTTPServer((LOOPBACK, 0), Recorder)
+    threading.Thread(target=recorder.serve_forever, daemon=True).start()
     with Lab("media", database=os.environ.get("WEIR_SDK_DATABASE", "sqlite")) as lab:
         lab.start_simulator("--require-key", "sim-provider-key")
         lab.start_control()
@@ -48,6 +87,10 @@ def lab():
         lab.create_provider()
         for name, (upstream, capabilities, price) in MODELS.items():
             model = lab.create_model(name, upstream=upstream, capabilities=capabilities, price=False)
+            lab.admin.post("/prices", {"model_id": model, **price})
+        endpoint = lab.create_endpoint_of("recorder", None, kind="openai", base_url=f"http://{LOOPBACK}:{recorder.server_port}/v1", auth={"scheme": "none"})
+        for name, price in [("dictaphone", {"input": "0", "output": "0", "per_second": "0.0001"}), ("gpt-dictaphone", {"input": "5", "output": "5", "per_request": "1"})]:
+            model = lab.create_model(name, endpoints=[(endpoint, "recorder-large-v2", 1)], capabilities=["audio"], price=False)
             lab.admin.post("/prices", {"model_id": model, **price})
         lab.talker = lab.create_key(capabilities=["chat"])["key"]
         other = lab.admin.post("/tenants", {"name": "Other"})["id"]
@@ -61,6 +104,7 @@ def lab():
                 lab.wait_serving("chat", plane, key)
         yield lab
         assert lab.traps() == []
+    recorder.shutdown()
 
 
 @pytest.fixture
@@ -248,12 +292,70 @@ def test_files_that_are_larger_than_what_is_held(lab, client, tmp_path):
     assert refusal.value.param is None or "purpose" in refusal.value.message
 
 
+def test_recordings_that_are_larger_than_what_may_be_held(lab, client, charged, tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(random.Random(7).randbytes(10**6) * 60)
+    plane = lab.data_planes[0]
+
+    def transcribe(_):
+        with path.open("rb") as file:
+            return client.audio.transcriptions.create(model="dictaphone", file=file).text
+
+    before = most = plane.resident_megabytes()
+    with ThreadPoolExecutor(3) as threads:
+        # The SDK puts the model before the file.
+        calls = [threads.submit(transcribe, index) for index in range(3)]
+        while not all(call.done() for call in calls):
+            most = max(most, plane.resident_megabytes())
+            time.sleep(0.02)
+    assert [call.result() for call in calls] == ["charlie"] * 3
+    print(f"three of 60 MB at once: {before:.0f} MB resident before, {most:.0f} MB at most")
+    assert most - before < 20
+    assert all(b"recorder-large-v2" in begin and length > 60_000_000 for _, length, begin in RECORDED)
+    url = f"http://{LOOPBACK}:{plane.port}/v1/audio/transcriptions"
+
+    def curl(*arguments):
+        command = ["curl", "-sS", "-H", f"authorization: Bearer {lab.key}", *arguments, url]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout)
+
+    fields = ["-F", "model=dictaphone", "-F", f"file=@{path}", "-F", "language=en"]
+    assert curl("--http2-prior-knowledge", *fields)["text"] == "charlie"
+    # As vendors' examples have it: held, as far as that goes.
+    small = tmp_path / "b.mp3"
+    small.write_bytes(bytes(3_000_000))
+    assert curl("-F", f"file=@{small}", "-F", "model=dictaphone")["text"] == "charlie"
+    for version in ["--http1.1", "--http2-prior-knowledge"]:
+        error = curl(version, "-F", f"file=@{path}", "-F", "model=dictaphone")["error"]
+        assert error["code"] == "request_too_large" and "model before the file" in error["message"]
+    # A second model behind the file: nobody is asked by the one and charged by the other.
+    assert curl(*fields, "-F", "model=whisper")["error"]["code"] == "invalid_form"
+    assert len(RECORDED) == 5
+    records = charged()
+    assert sorted(dollars(record) for record in records) == [decimal.Decimal(cost) for cost in ["0", "0.0003", *["0.006"] * 4]]
+    assert [record["error_code"] for record in records if record["status"] == "failed"] == ["invalid_form"]
+
+
 def test_files_outlive_the_data_plane(lab):
     made = another(lab, lab.key).files.create(file=("a.txt", b"kept"), purpose="user_data")
     lab.data_planes[0].stop()
     lab.data_planes[0].start()
     lab.wait_serving("chat", lab.data_planes[0])
     assert another(lab, lab.key).files.content(made.id).content == b"kept"
+
+
+def test_uploads_cost_nothing_where_their_data_plane_dies(lab, charged):
+    plane = lab.data_planes[1]
+    before = len(BEGUN)
+    begin = (part("model", "gpt-dictaphone") + part("file", "x" * 200_000, '; filename="a.mp3"')[:-2]).encode()
+    head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {lab.key}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 60000000\r\n\r\n"
+    with socket.create_connection((LOOPBACK, plane.port), timeout=60) as connection:
+        connection.sendall(head.encode() + begin)
+        wait_for("the provider to be told", lambda: len(BEGUN) > before, 60)
+        plane.kill9()
+    plane.start()
+    lab.wait_serving("chat", plane)
+    [record] = charged()
+    assert record["error_code"] == "interrupted" and record["cost_nano"] == 0 and record["input_tokens"] == 0 and record["flags"] == ["interrupted"]
 
 
 def raw(lab, path, body, content_type):

@@ -157,6 +157,10 @@ final class Attempt: @unchecked Sendable {
         providerStatus = head.status
         headAt = loop.readClock()
         switch head.status {
+        // A part of an answer, which nobody asked for, or none at all: what a caller could take for a whole one is not passed on. What is handed
+        // on is its caller's to judge.
+        case 205 where admission.capability != .forward, 206 where admission.capability != .forward:
+            end(.unusable("status \(head.status)"), .letGo)
         case 200..<300:
             setIdleDeadline()
             if admission.route.hasChoice { noteReachedLimits(head) }

@@ -127,6 +127,14 @@ extension Rejection {
             message: "The request body is larger than \(maximum) bytes, the limit here.", closesConnection: true)
     }
 
+    static func unstatedLength(maximum: Int) -> Rejection {
+        Rejection(
+            status: 413, fault: .client, kind: .invalidRequest, code: "request_too_large",
+            message:
+                "The form is larger than \(maximum) bytes, the limit for what does not state its length. State it (Content-Length), and send the field "
+                + "model before the file: then the form is sent on as it comes.", closesConnection: true)
+    }
+
     static func modelBehindFile(maximum: Int) -> Rejection {
         Rejection(
             status: 413, fault: .client, kind: .invalidRequest, code: "request_too_large",

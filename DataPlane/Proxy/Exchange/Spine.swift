@@ -226,6 +226,15 @@ extension Exchange {
         return asked.mayUpload
     }
 
+    /// A body is larger than what may be held.
+    func bodyTooLarge(statesLength: Bool) -> Rejection {
+        let maximum = loop.settings.maxBodyBytes
+        guard !statesLength, case .receiving(let asked?) = stage, asked.media?.isForm == true else {
+            return .bodyTooLarge(maximum: maximum)
+        }
+        return .unstatedLength(maximum: maximum)
+    }
+
     /// What becomes of a body, of which so much has come, and not all.
     /// - Parameter length: of the whole, as its head states it.
     func judge(begin: ByteBuffer, of length: Int) -> BodyBegin {

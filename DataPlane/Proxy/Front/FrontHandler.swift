@@ -319,7 +319,7 @@ final class FrontHandler: ByteStreamUser, ListedConnection, ReplySink {
             return true
         }
         if isTooLarge {
-            refuseBody(.bodyTooLarge(maximum: maximum))
+            refuseBody(exchange.bodyTooLarge(statesLength: false))
             return true
         }
         guard hold(chunkedBody.readableBytes, of: chunkedBody.readableBytes), isEnd else { return false }

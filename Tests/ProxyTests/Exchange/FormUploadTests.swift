@@ -113,6 +113,36 @@ struct FormUploadTests {
             records.count == 8 && records.allSatisfy { $0.costNano == 0 && $0.errorCode == "invalid_form" && $0.errorOrigin == .client })
     }
 
+    @Test func costNothingBeforeTheyAreWhole() async throws {
+        let provider = try await RawProvider.start(Self.text)
+        let proxy = try await fixture([provider.url])
+        let form = part("model", "whisper") + file + "--b--\r\n"
+        let client = try await RawClient.connect(port: proxy.server.port)
+        try await client.send(head(proxy, form.utf8.count) + form.dropLast(1))
+        while provider.connectionCount == 0 { try await ProxyFixture.pause() }
+        await client.close()
+        while await proxy.server.activeRequests() > 0 { try await ProxyFixture.pause() }
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .failed && record.errorCode == "client_disconnected" && record.inputTokens == 0 && record.costNano == 0)
+        #expect(provider.requests.isEmpty && BreakerReport.states(proxy.server.health).isEmpty)
+    }
+
+    /// A provider that knows better before it has heard all is believed at once.
+    @Test func areRefusedBeforeTheirEnd() async throws {
+        let provider = try await RawProvider.start(readsBodies: false) { _ in
+            .json(401, #"{"error":{"message":"Wrong key.","type":"invalid_request_error","code":"invalid_api_key"}}"#)
+        }
+        let proxy = try await fixture([provider.url])
+        let form = part("model", "whisper") + part("file", Self.content + Self.content, "; filename=a") + "--b--\r\n"
+        let client = try await RawClient.connect(port: proxy.server.port)
+        client.push(head(proxy, form.utf8.count) + form.prefix(150_000))
+        let response = RawResponse(try await client.readToEnd())
+        #expect(response.status == 502 && response.errorCode == "provider_credential_refused", "\(response.text)")
+        #expect(response.header("connection") == "close")
+        let record = try #require(try await proxy.finish().first)
+        #expect(record.status == .failed && record.costNano == 0 && record.inputTokens == 0)
+    }
+
     /// What is read behind the file counts in what is charged.
     @Test func saysBehindItsFileHowManyImages() async throws {
         let provider = try await RawProvider.start(.stream([#"{"type":"image_edit.completed","b64_json":"aGk="}"#]))

@@ -36,6 +36,9 @@ struct ProviderFaultTests {
         ("E5: forbidden", .json(403, "{}"), false),
         ("a bad gateway", .raw("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"), true),
         ("9: JSON without a member of an answer", .json(200, #"{"base_resp":{"status_code":1004,"status_msg":"no"}}"#), false),
+        ("a part of an answer", .raw(Answer.good.bytes.replacing("HTTP/1.1 200", with: "HTTP/1.1 206")), false),
+        ("nothing, with a body", .raw(Answer.good.bytes.replacing("HTTP/1.1 200", with: "HTTP/1.1 205")), false),
+        ("accepted, to be asked for again", .json(202, #"{"id":"r1","status":"queued"}"#), false),
     ]
 
     @Test(arguments: noAnswers.indices)

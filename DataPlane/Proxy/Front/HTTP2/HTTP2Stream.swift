@@ -108,7 +108,7 @@ final class HTTP2Stream: ReplySink, UploadSource {
         let count = body.readableBytes + bytes.readableBytes
         let mayUpload = length > Upload.heldBytes && exchange.mayUpload
         let maximum = mayUpload ? length : loop.settings.maxBodyBytes
-        guard count <= maximum else { return refuseBody(.bodyTooLarge(maximum: maximum)) }
+        guard count <= maximum else { return refuseBody(exchange.bodyTooLarge(statesLength: length > 0)) }
         let more = held.missing(of: count, length: length, exchange)
         if more > 0 {
             guard held.hasRoom(for: more, loop) else { return refuseBody(.overloaded()) }
