@@ -153,10 +153,21 @@ struct DialectTests {
         try expect(request, model, expected)
     }
 
-    private func expect(_ request: String, _ model: String, _ expected: String) throws {
+    @Test("shows thinking to who asks to see it, where a model hides it unasked")
+    func shownThinking() throws {
+        let asked = #"{"model":"m","input":"x","max_output_tokens":9000,"reasoning":{"effort":"high","summary":"auto"}}"#
+        let shown = #""thinking":{"type":"adaptive","display":"summarized"}"#
+        try expect(asked, "claude-opus-4-8", shown, from: .responses)
+        try expect(asked, "claude-opus-4-6", "!display", from: .responses)
+        try expect(asked.replacing(#","summary":"auto""#, with: #","summary":null"#), "claude-opus-4-8", "!display", from: .responses)
+        try expect(#"{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning":{"effort":"low"}}"#, "claude-sonnet-5", shown)
+        try expect(#"{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"low"}"#, "claude-sonnet-5", "!display")
+    }
+
+    private func expect(_ request: String, _ model: String, _ expected: String, from caller: Dialect = .openAI) throws {
         var options = Self.options(.messages)
         options.model = model
-        let body = string(try #require(Translation(from: .openAI, to: .messages)).request(Array(request.utf8), options).body)
+        let body = string(try #require(Translation(from: caller, to: .messages)).request(Array(request.utf8), options).body)
         if expected.hasPrefix("!") { #expect(!body.contains(expected.dropFirst())) } else { #expect(body.contains(expected), "\(body)") }
     }
 

@@ -7,12 +7,18 @@ import Testing
 struct MessagesTokenCountTests {
     private func count(_ body: String) throws -> Int64 {
         let bytes = Array(body.utf8)
-        return MessagesTokenCount.estimate(try bytes.withUnsafeBytes { try ChatRequestScan.scan($0) }, of: bytes)
+        return try MessagesTokenCount.estimate(bytes.withUnsafeBytes { try ChatRequestScan.scan($0) }, of: bytes)
     }
 
     private func count(content: String) throws -> Int64 {
         // What stands around one message.
         try count(#"{"model":"m","messages":[{"role":"user","content":\#(content)}]}"#) - 3 - MessagesTokenCount.perMessage
+    }
+
+    @Test("does not guess at what a thread holds that the provider keeps")
+    func threads() {
+        #expect(throws: TranslationRefusal.self) { try count(#"{"model":"m","thread":{"id":"t"},"messages":[]}"#) }
+        #expect(throws: Never.self) { try count(#"{"model":"m","thread":null,"messages":[]}"#) }
     }
 
     /// Beside what o200k_base, the tokenizer of OpenAI's models since GPT-4o, makes of the same text.

@@ -18,6 +18,8 @@ struct ClaudeModel {
     let takesSchemas: Bool
     /// Knows the effort between `high` and `max`: from Claude 4.7 on.
     let takesExtraHighEffort: Bool
+    /// Shows its thinking only when asked to: from Claude 4.7 on.
+    let hidesThinking: Bool
     let sampling: Sampling
     let quiet: Quiet
 
@@ -25,12 +27,14 @@ struct ClaudeModel {
     init(_ name: String) {
         let words = name.lowercased().split { "-./@:_".contains($0) }.map(String.init)
         guard let version = Self.version(words) else {
-            (thinksByBudget, takesSchemas, takesExtraHighEffort, sampling, quiet) = (false, true, true, .all, .disabled)
+            (thinksByBudget, takesSchemas, takesExtraHighEffort, hidesThinking) = (false, true, true, false)
+            (sampling, quiet) = (.all, .disabled)
             return
         }
         thinksByBudget = version < (4, 6)
         takesSchemas = version >= (4, 1)
         takesExtraHighEffort = version >= (4, 7)
+        hidesThinking = version >= (4, 7)
         sampling = version < (4, 1) ? .all : version < (4, 7) ? .oneOfTemperatureAndTopP : .none
         let alwaysThinks =
             words.contains("fable") || words.contains("mythos")

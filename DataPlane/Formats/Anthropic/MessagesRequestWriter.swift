@@ -204,7 +204,9 @@ struct MessagesRequestWriter {
         let effort = conversation.effort.map(effort)
         guard effort != nil || conversation.thinking != nil, !isForced else { return nil }
         guard model.thinksByBudget else {
-            return WrittenThinking(json: Array(#"{"type":"adaptive"}"#.utf8), isOn: true, effort: effort)
+            let isShown = conversation.showsThinking && model.hidesThinking
+            let json = isShown ? #"{"type":"adaptive","display":"summarized"}"# : #"{"type":"adaptive"}"#
+            return WrittenThinking(json: Array(json.utf8), isOn: true, effort: effort)
         }
         guard canGoOnThinking(turns) else { return nil }
         var budget = Self.budget(conversation.effort?.string ?? "medium", of: maxTokens)

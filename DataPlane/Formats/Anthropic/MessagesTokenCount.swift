@@ -17,9 +17,15 @@ package enum MessagesTokenCount {
     static let namedDocument: Int64 = 3_000
 
     /// - Parameter body: a request that was checked to be JSON, an object.
-    package static func estimate(_ members: RequestMembers, of body: [UInt8]) -> Int64 {
+    /// - Throws: where the request goes on from a thread that Anthropic keeps: what is in it is not here to be counted.
+    package static func estimate(_ members: RequestMembers, of body: [UInt8]) throws(TranslationRefusal) -> Int64 {
         guard body.count <= largestBody, let request = try? JSONView(checking: body) else {
             return max(1, body.withUnsafeBytes { TokenEstimate.input(members, of: $0, contextWindow: 0) })
+        }
+        if let thread = request["thread"], !thread.isNull {
+            throw TranslationRefusal(
+                "thread", "The model's provider keeps no thread, and what is in one cannot be counted here: send all of it.",
+                code: .threadUnsupported)
         }
         var tokens: Int64 = 3
         if let system = request["system"] { tokens &+= content(system) }

@@ -17,6 +17,8 @@ package struct Conversation: Sendable {
     var stops: [EscapedText] = []
     var thinking: Thinking?
     var effort: EscapedText?
+    /// The caller asks to see how the model came to its answer.
+    var showsThinking = false
     var isStreaming = false
     /// A stream says at its end what it cost. Messages and Responses always do.
     var wantsUsage = true

@@ -215,6 +215,7 @@ enum ChatRequestReader {
     }
 
     private static func readThinking(_ members: Members, into conversation: inout Conversation) throws(TranslationRefusal) {
+        if let reasoning = members["reasoning"] { conversation.showsThinking = reasoning["exclude"]?.bool != true }
         conversation.effort = members.text("reasoning_effort") ?? members["reasoning"]?["effort"]?.text
         if let thinking = members["thinking"] {
             conversation.thinking = .written(thinking)

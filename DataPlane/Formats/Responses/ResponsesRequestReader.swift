@@ -25,6 +25,7 @@ enum ResponsesRequestReader {
         conversation.allowsParallelCalls = try Reading.flag(members["parallel_tool_calls"], Place("parallel_tool_calls"))
         try readText(members["text"], into: &conversation)
         conversation.effort = members["reasoning"]?["effort"]?.text
+        conversation.showsThinking = (members["reasoning"]?["summary"] ?? members["reasoning"]?["generate_summary"])?.text != nil
         try readInclude(members, target, into: &conversation)
         conversation.user = members.text("safety_identifier") ?? members.text("user")
         conversation.tier = members.text("service_tier")

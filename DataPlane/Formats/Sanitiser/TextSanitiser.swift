@@ -117,6 +117,8 @@ enum TextSanitiser {
     private static func announcesSecret(_ word: String) -> Bool {
         let lower = word.lowercased()
         if lower == "bearer" || lower == "basic" { return true }
+        // A number of them, which callers go by: "208310 tokens > 200000 maximum", "max_tokens: 99999".
+        if lower.hasSuffix("tokens") || lower.hasSuffix("tokens:") { return false }
         return ["api_key", "apikey", "api-key", "secret", "password", "authorization", "token", "credential"].contains {
             lower.contains($0)
         }

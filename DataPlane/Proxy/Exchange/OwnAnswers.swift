@@ -27,11 +27,16 @@ extension Exchange {
     /// How many tokens a request has, where no provider of its model counts them: an estimate of Weir's own. It is no call of a provider's, so
     /// nothing of it is recorded, reserved or charged; of its limits it holds only what it is counted by while it is answered.
     /// - Returns: nil where a provider is to be asked.
-    func ownCount(_ admission: Admission) -> LocalAnswer? {
+    func ownCount(_ admission: Admission) throws(Rejection) -> LocalAnswer? {
         guard admission.route.targets.allSatisfy({ $0.endpoint.dialect(for: admission.caller.dialect, .countTokens) == nil }) else {
             return nil
         }
-        let count = MessagesTokenCount.estimate(admission.members, of: Array(admission.body.readableBytesView))
+        let count: Int64
+        do throws(TranslationRefusal) {
+            count = try MessagesTokenCount.estimate(admission.members, of: Array(admission.body.readableBytesView))
+        } catch {
+            throw .untranslatable(error)
+        }
         var answer = LocalAnswer(body: Array(#"{"input_tokens":\#(count)}"#.utf8))
         answer.configVersion = admission.config.versionText
         answer.fields = [ReplyHead.Field(name: "x-weir-estimated", value: Array("true".utf8))]

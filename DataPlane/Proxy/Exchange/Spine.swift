@@ -278,7 +278,7 @@ extension Exchange {
     /// - Parameter candidate: where it has to go; nil: that is to be chosen.
     func proceed(_ admission: Admission, _ candidate: Candidate?) throws(Rejection) {
         if let candidate { return try launch(admission, candidate) }
-        if admission.capability == .countTokens, let count = ownCount(admission) { return answer(count) }
+        if admission.capability == .countTokens, let count = try ownCount(admission) { return answer(count) }
         admission.route.state.countRequest(loop: loop.index)
         // Where an endpoint may be full, the choice is made when the request could go.
         if admission.route.isBounded { return try launch(admission, nil) }
