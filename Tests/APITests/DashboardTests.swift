@@ -252,6 +252,22 @@ struct DashboardTests {
         }
     }
 
+    @Test("adding a model on this machine says so: without that the endpoint's step stops, and goes on with it", arguments: database)
+    func insideModel(kind: TestDatabase) async throws {
+        try await ControlHarness.run(on: kind) { h in
+            var browser = Browser(h: h)
+            _ = try await browser.signOn(token: h.token(.owner))
+            var entered = ["provider.name": "P", "provider.base_url": "http://127.0.0.1:9100/v1", "model": "local", "reach": "draft"]
+            let stopped = try await browser.submit("/admin/add-model", entered)
+            #expect(stopped.status == 409 && stopped.text.contains("Set private_addresses to true"), "\(stopped.text.suffix(3000))")
+            entered["made.provider"] = try await h.get("/admin/api/providers").json["items"]?[0]?["id"]?.stringValue
+            entered["provider.private_addresses"] = "true"
+            let done = try await browser.submit("/admin/add-model", entered)
+            #expect(done.status == 200, "\(done.text.suffix(3000))")
+            #expect(try await h.get("/admin/api/endpoints").json["items"]?[0]?["private_addresses"] == true)
+        }
+    }
+
     @Test("the API is documented for who has no session, route by route", arguments: database)
     func docs(kind: TestDatabase) async throws {
         try await ControlHarness.run(on: kind) { h in

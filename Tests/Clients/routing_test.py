@@ -3,8 +3,10 @@
 Run by ops/test on Postgres (WEIR_SDK_DATABASE); by hand: pytest Tests/Clients/routing_test.py after a build.
 """
 
+import ipaddress
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -82,3 +84,46 @@ def test_the_page(lab):
     assert sorted(record["attempts"] for record in records) == [1, 1, 1, 2, 2] and all(float(record["cost"]) > 0 for record in records)
     shown = subprocess.run([f"{lab.bin}/weir", "fleet", "endpoints", "-o", "json"], env=env, capture_output=True, text=True, check=True)
     assert all(item["breaker"] in ("closed", "open", "half_open", None) for item in json.loads(shown.stdout)["items"]), shown.stdout
+
+
+def test_endpoints_lead_where_they_may(lab):
+    """A data plane whose operator names other hosts; and where the machine has a name of its own, an endpoint that may not lead inside."""
+    env = dict(os.environ, PATH=lab.bin + os.pathsep + os.environ["PATH"], WEIR_URL=lab.admin.base, WEIR_TOKEN=lab.admin.token)
+    refused = subprocess.run([f"{lab.bin}/weir", "endpoint", "create", "--provider-id", lab.provider_id, "--name", "unsaid"], env=env,
+                             capture_output=True, text=True)
+    assert refused.returncode != 0 and "--private-addresses true" in refused.stderr, refused.stdout + refused.stderr
+    lab.create_model("said", upstream="sim-in12-out8")
+    named = inside_name()
+    if named:
+        endpoint = lab.create_endpoint("by name", base_url=f"http://{named}:{lab.simulator.port}/v1", private_addresses=False)
+        lab.create_model("inside", endpoints=[(endpoint, "sim-in12-out8", 1)])
+        lab.create_model("beside", endpoints=[(endpoint, "sim-in12-out8", 1_000_000), (lab.endpoint_id, "sim-in12-out8", 1)])
+    lab.roll_out()
+    if not lab.data_planes:
+        lab.start_data_plane()
+    lab.wait_serving("said", lab.data_planes[0])
+    assert ask(lab, "said", lab.key)[0] == 200
+    if named:
+        status, _, body = ask(lab, "inside", lab.key)
+        assert (status, body["error"]["code"]) == (502, "endpoint_not_allowed"), body
+        assert ask(lab, "beside", lab.key)[0] == 200
+        attempts = f'weir_proxy_attempts_total{{model="inside",endpoint="{endpoint}"'
+        assert any(name.startswith(attempts) and 'status="not_allowed"' in name for name in lab.data_planes[0].metrics())
+    plane = lab.start_data_plane("--provider-hosts", f"api.example.com,*.example.org,{LOOPBACK}:1")
+    lab.wait_serving("said", plane)
+    status, _, body = http("POST", f"http://{LOOPBACK}:{plane.port}/v1/chat/completions", chat("said"),
+                           {"Authorization": f"Bearer {lab.key}", "content-type": "application/json"})
+    assert (status, json.loads(body)["error"]["code"]) == (502, "endpoint_not_allowed"), body
+    assert "--provider-hosts" in plane.tail(200)
+
+
+def inside_name():
+    """A name that leads to addresses of the inside alone, and says nothing of that; None: there is none here."""
+    for name in (socket.gethostname(), "ip6-localhost", "ip6-loopback"):
+        try:
+            found = {ipaddress.ip_address(entry[4][0].partition("%")[0]) for entry in socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM)}
+        except OSError:
+            continue
+        if name != "localhost" and all(address.is_loopback or address.is_private for address in found):
+            return name
+    return None

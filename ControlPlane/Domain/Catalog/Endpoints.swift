@@ -57,6 +57,6 @@ enum PrivateAddressCheck {
         else { return nil }
         return FieldProblem(
             field, "is false, and \(url.host) is \(kind == .loopback ? "this machine" : "no address of the public Internet")",
-            remedy: "Say --private-addresses true (in JSON \"private_addresses\": true) if data planes are to call it there.")
+            remedy: "Set private_addresses to true (--private-addresses true) if data planes are to call it there.")
     }
 }
