@@ -4,28 +4,42 @@ enum Charts {
         /// Of the axis: an hour or a day.
         let label: String
         let value: Double
-        /// The part of it that is bad.
-        var bad = 0.0
+        /// The part of it that has a colour of its own.
+        var part = 0.0
         /// What a pointer shows: made of numbers and dates.
         let note: String
     }
 
-    private static let (height, left, bottom, top) = (200.0, 56.0, 22.0, 8.0)
+    /// How wide a chart is that has a page for itself, and one that has a third of it: so many units, so that texts can be read in both.
+    static let (whole, third) = (960.0, 320.0)
+    private static let (left, bottom, top) = (56.0, 22.0, 8.0)
 
-    /// - Parameter width: Units of the drawing: half as many for one that has half a page, so that its texts can be read.
-    static func bars(_ bars: [Bar], named name: String, width: Double = 960, unit: (Double) -> String) -> String {
+    /// What a colour stands for.
+    struct Legend: View {
+        let text: String
+        let kind: String
+    }
+
+    /// - Parameters:
+    ///   - kind: The colour of the bars: a class of the style sheet.
+    ///   - partKind: That of their parts.
+    static func bars(
+        _ bars: [Bar], named name: String, width: Double = whole, kind: String = "bar", partKind: String = "bar2", unit: (Double) -> String
+    ) -> String {
+        let isNarrow = width < whole
+        let height = isNarrow ? 150.0 : 200.0
         let peak = nice(bars.map(\.value).max() ?? 0)
         let step = (width - left) / Double(max(1, bars.count))
         let inner = height - bottom - top
         var svg =
-            "<svg class=\"chart\(width < 960 ? " half" : "")\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(name.escapedForHTML); the same is in the table.\">"
+            "<svg class=\"chart\(isNarrow ? " half" : "")\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" aria-label=\"\(name.escapedForHTML); the same is in the table.\">"
         for part in 0...2 {
             let y = top + inner * (1 - Double(part) / 2)
             svg += "<line class=\"axis\" x1=\"\(short(left))\" x2=\"\(short(width))\" y1=\"\(short(y))\" y2=\"\(short(y))\"/>"
             svg +=
                 "<text x=\"\(short(left - 6))\" y=\"\(short(y + 4))\" text-anchor=\"end\">\(unit(peak * Double(part) / 2).escapedForHTML)</text>"
         }
-        let most = width < 960 ? 4 : 8
+        let most = isNarrow ? 4 : 8
         let every = max(1, (bars.count + most - 1) / most)
         for (index, bar) in bars.enumerated() {
             let x = left + step * Double(index)
@@ -34,11 +48,11 @@ enum Charts {
             svg += "<g><title>\(bar.note.escapedForHTML)</title>"
             svg += "<rect x=\"\(short(x))\" y=\"\(short(top))\" width=\"\(short(wide))\" height=\"\(short(inner))\" fill=\"transparent\"/>"
             svg +=
-                "<rect class=\"bar\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - tall))\" width=\"\(short(wide))\" height=\"\(short(tall))\"/>"
-            if bar.bad > 0, peak > 0 {
-                let part = max(1, bar.bad / peak * inner)
+                "<rect class=\"\(kind)\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - tall))\" width=\"\(short(wide))\" height=\"\(short(tall))\"/>"
+            if bar.part > 0, peak > 0 {
+                let part = max(1, bar.part / peak * inner)
                 svg +=
-                    "<rect class=\"bar2\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - part))\" width=\"\(short(wide))\" height=\"\(short(part))\"/>"
+                    "<rect class=\"\(partKind)\" x=\"\(short(x + 1))\" y=\"\(short(top + inner - part))\" width=\"\(short(wide))\" height=\"\(short(part))\"/>"
             }
             svg += "</g>"
             if index % every == 0 { svg += "<text x=\"\(short(x))\" y=\"\(short(height - 6))\">\(bar.label.escapedForHTML)</text>" }
@@ -70,7 +84,7 @@ enum Charts {
             // What is more than all is shown as all.
             let whole = max(all, parts.reduce(0) { $0 + $1.value })
             var svg =
-                "<svg class=\"chart\" viewBox=\"0 0 960 16\" role=\"img\" aria-label=\"What it is made of; the same stands below.\"><rect class=\"rest\" width=\"960\" height=\"16\" rx=\"4\"/>"
+                "<svg class=\"chart parts\" viewBox=\"0 0 960 16\" role=\"img\" aria-label=\"What it is made of; the same stands below.\"><rect class=\"rest\" width=\"960\" height=\"16\" rx=\"4\"/>"
             var x = 0.0
             for part in parts where part.value > 0 {
                 let wide = max(2, part.value / whole * width)
@@ -79,11 +93,6 @@ enum Charts {
                 x += wide
             }
             return svg + "</svg>"
-        }
-
-        struct Legend: View {
-            let text: String
-            let kind: String
         }
 
         var derived: [String: Any] {

@@ -39,6 +39,7 @@ struct ConfigPages: RouteGroup {
         if !changed.isEmpty, isValid, api.allows(visit.actor, .post, "/admin/api/config/versions") {
             page.acts = [Act(text: "Publish", href: "/admin/config/publish", isMain: true)]
         }
+        if versions["next_cursor"]?.stringValue != nil { page.related = [Act(text: "All versions", href: "/admin/config/versions")] }
         let problems = (check["problems"]?.arrayValue ?? []) + (check["warnings"]?.arrayValue ?? [])
         page.tables = [
             TitledTable(title: "To be mended, or known", table: Self.table(problems, ["path", "message", "remedy"])),

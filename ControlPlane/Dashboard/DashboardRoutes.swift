@@ -131,9 +131,14 @@ package struct DashboardRoutes: RouteGroup {
 
     func message(_ refusal: DomainError, _ visit: Visit) -> APIResponse {
         let problem = Problem(refusal)
-        let lines = [problem.detail] + problem.errors.map { "\(Rendering.label($0.field)) \($0.message). \($0.remedy)" }
+        // The detail of what is not valid is its problems' first words.
+        let lines =
+            (problem.errors.isEmpty ? [problem.detail] : [])
+            + problem.errors.map { "\(Rendering.label($0.field)) \($0.message). \($0.remedy)" }
         let chrome = chrome(problem.title, visit)
-        let page = MessagePage(chrome: chrome, kind: "bad", lines: lines, back: chrome.home)
+        // Of what was asked for only the parameters were wrong.
+        let back = problem.status == .badRequest && visit.request.method == .get ? visit.request.path : chrome.home
+        let page = MessagePage(chrome: chrome, kind: "bad", lines: lines, back: back)
         return Self.html("message", page, status: problem.status)
     }
 

@@ -11,47 +11,61 @@ struct FailurePage: RouteGroup {
 
     init(_ dashboard: DashboardRoutes) { self.dashboard = dashboard }
 
-    func addRoutes(to table: inout RouteTable) { dashboard.page(.get, "/admin/failures", to: &table, page) }
+    func addRoutes(to table: inout RouteTable) {
+        dashboard.page(.get, "/admin/failures", to: &table, page)
+        dashboard.page(.get, "/admin/failures/export.csv", to: &table, page)
+    }
 
     private static let groups = ["error_origin", "endpoint", "error_code"]
-    private static let narrowing = ["tenant_id", "model", "error_origin", "endpoint_id", "error_code"]
+    private static let narrowing: [FieldShape] = [
+        FieldShape("tenant_id", .id(TenantKind.prefix), ""), FieldShape("model", .token, ""),
+        FieldShape("error_origin", .word(UsageErrorOrigin.allCases.map(\.rawValue)), ""),
+        FieldShape("endpoint_id", .id(EndpointKind.prefix), ""), FieldShape("error_code", .token, ""),
+    ]
+    private static let sorting = Sorting(
+        columns: groups.map { ($0, .name) } + [("model", .name), ("requests", .number)], standard: "-requests")
     private static let mostGroups = 500
 
     private func page(_ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
         // Where a provider failed is the operator's to see.
         let isOperator = visit.actor.tenantID == nil
-        let (groups, narrowing) = isOperator ? (Self.groups, Self.narrowing) : (["model"], ["model"])
-        try query.allow(Set(narrowing + ["window"]))
+        let (groups, narrowing) = isOperator ? (Self.groups, Self.narrowing) : (["model"], Self.narrowing.filter { $0.name == "model" })
+        try query.allow(Set(narrowing.map(\.name) + ["window", "sort"]))
+        let names = Narrowing(api: api)
         let window = ReportWindow(query["window"], now: dashboard.clock.nowMilliseconds(), upTo: 31)
         var asked = window.query.merging(["status": "failed"]) { $1 }
-        for name in narrowing { asked[name] = query[name] }
+        let narrowed = try await names.asked(narrowing, query, visit)
+        asked.merge(narrowed) { $1 }
         let report = try await api.get(
             "/admin/api/usage",
             asked.merging([
                 "group_by": groups.joined(separator: ","),
                 "sort": "-requests", "limit": String(Self.mostGroups),
             ]) { $1 }, for: visit)
-        let items = report["items"]?.arrayValue ?? []
+        let items = Self.sorting.sorted(report["items"]?.arrayValue ?? [], by: query["sort"])
+        if visit.request.path.hasSuffix(".csv") {
+            return ReportPages.table(items, columns: (items.first?.objectValue?.members ?? []).map(\.name), named: "failures")
+        }
+        let shapes = groups.map { FieldShape($0, .token, "") } + [FieldShape("requests", .number, "")]
         let all = report["totals"]?["requests"]?.intValue ?? 0
         var page = ReportPage(
             chrome: dashboard.chrome("Failures", visit),
             about: "Requests that failed, of \(window.words): by whose fault, at which endpoint, and why. A line leads to its requests.",
-            filters: [window.field]
-                + narrowing.map { name in
-                    let value = query[name] ?? ""
-                    let words = name == "error_origin" ? UsageErrorOrigin.allCases.map(\.rawValue) : []
-                    return FilterField(
-                        name: name, label: Rendering.label(name), value: value,
-                        options: words.isEmpty
-                            ? [] : [Choice(value: "", text: "any")] + words.map { Choice(value: $0, text: $0, isSelected: $0 == value) })
-                },
+            filters: try await [window.field] + names.fields(narrowing, narrowed, visit) + [
+                Self.sorting.field(shapes, sort: query["sort"])
+            ],
             table: Self.table(items, all: all, asked, groups: groups),
             emptyWords: "Nothing failed in this time.")
+        let own = query.names.sorted().filter { $0 != "sort" }.map { ($0, query[$0] ?? "") }
+        Self.sorting.link(&page.table, shapes, sort: query["sort"], others: own)
         page.acts = [
             Act(
+                text: "These sums as CSV",
+                href: "/admin/failures/export.csv?" + FormBody.query(own + [("sort", query["sort"] ?? "")])),
+            Act(
                 text: "Records as CSV",
-                href: "/admin/api/usage/records?" + FormBody.query(asked.sorted { $0.key < $1.key } + [("format", "csv")]))
+                href: "/admin/api/usage/records?" + FormBody.query(asked.sorted { $0.key < $1.key } + [("format", "csv")])),
         ]
         if isOperator, items.count > 1 {
             page.tables = groups.map { Self.share($0, items, all: all) }

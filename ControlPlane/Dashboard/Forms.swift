@@ -18,7 +18,8 @@ struct Forms {
     private func field(_ shape: FieldShape, _ value: JSONValue?, _ path: String, isNew: Bool) -> [FormField] {
         var field = FormField(
             name: path, label: Rendering.label(shape),
-            about: shape.about, isRequired: shape.isRequired && isNew, problem: problems[path])
+            about: shape.about.replacing("null: ", with: "empty: ").replacing("empty: ", with: "left empty: "),
+            isRequired: shape.isRequired && isNew, problem: problems[path])
         switch shape.kind {
         case .object(let shapes):
             field.isGroup = true

@@ -19,7 +19,7 @@ struct Guides: Sendable {
         ("Begin", ["../README.md", "first-day.md", "clients.md", "providers.md", "production.md", "not.md"]),
         ("Requests", ["dialects.md", "media.md", "routing.md", "workflows.md", "signing.md", "dids.md"]),
         ("Money", ["money.md", "limits.md", "invoices.md", "alerts.md"]),
-        ("Operating", ["runbook.md", "console.md", "administrators.md", "audit.md"]),
+        ("Operating", ["runbook.md", "console.md", "pages.md", "administrators.md", "audit.md"]),
     ]
 
     let sections: [(title: String, guides: [Guide])]

@@ -54,8 +54,6 @@ struct NounPages: RouteGroup {
     /// Verbs of single ones that change nothing that a form of its own would not say.
     private static let verbs = ["rotate", "rotate-secret", "revoke", "promote", "abort", "resolve", "test", "toggle"]
     private static let dangerous: Set<String> = ["revoke", "abort"]
-    /// So many are offered in a choice; of more, the id is asked for.
-    private static let mostChoices: Int64 = 200
 
     func addRoutes(to table: inout RouteTable) {
         TestCallPage(dashboard).addRoutes(to: &table)
@@ -95,24 +93,28 @@ struct NounPages: RouteGroup {
         let filters = subject.shapes.filter(\.isFilter)
         try query.allow(Set(filters.map(\.name) + ["sort", "cursor", "limit"]))
         let sort = query["sort"] ?? Self.sorting.standard
-        let asked = Self.asked(query, filters) + [("sort", sort), ("limit", query["limit"] ?? "")]
+        let narrowing = Narrowing(api: api)
+        let asked = try await narrowing.asked(filters, query, visit) + [("sort", sort), ("limit", query["limit"] ?? "")]
         let answer = try await api.get(
             subject.api, Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 }, for: visit)
         let items = answer["items"]?.arrayValue ?? []
         let rendering = try await api.rendering(items.map { ($0, subject.columns) }, for: visit)
         var table = rendering.table(items, subject.columns) { item in item["id"]?.stringValue.map { "\(subject.page)/\($0)" } }
-        Self.sorting.link(&table, subject.columns, sort: sort, others: Self.asked(query, filters))
+        Self.sorting.link(&table, subject.columns, sort: sort, others: asked.filter { !["sort", "limit"].contains($0.0) })
         let add = Act(text: "New \(subject.words.name)", href: "\(subject.page)/new", isMain: true)
         let mayAdd = api.allows(visit.actor, .post, subject.api)
         var page = ListPage(
             chrome: dashboard.chrome(Navigation.title(of: subject.words.path), visit), about: subject.words.about,
-            filters: try await self.filters(filters, query, visit) + [Self.sorting.field(subject.columns, sort: sort)],
+            filters: try await narrowing.fields(filters, asked, visit) + [Self.sorting.field(subject.columns, sort: sort)],
             plain: subject.page, table: table, emptyWords: "There is no \(subject.words.name) here.")
         if mayAdd { (page.acts, page.emptyAct) = ([add], add) }
         page.acts = lists(subject, visit) + page.acts
         if query["cursor"] != nil { page.first = subject.page + "?" + FormBody.query(asked) }
         if let next = answer["next_cursor"]?.stringValue { page.next = subject.page + "?" + FormBody.query(asked + [("cursor", next)]) }
-        if !items.isEmpty { page.export = "\(subject.page)/export.csv?" + FormBody.query(Self.asked(query, filters) + [("sort", sort)]) }
+        if !items.isEmpty {
+            let href = "\(subject.page)/export.csv?" + FormBody.query(asked.filter { $0.0 != "limit" })
+            page.exports = [Act(text: "Export as CSV", href: href)]
+        }
         return DashboardRoutes.html("list", page)
     }
 
@@ -126,59 +128,10 @@ struct NounPages: RouteGroup {
         }
     }
 
-    private static func asked(_ query: QueryParameters, _ filters: [FieldShape]) -> [(String, String)] {
-        filters.map { ($0.name, query[$0.name] ?? "") }.filter { !$0.1.isEmpty }
-    }
-
-    private func filters(_ shapes: [FieldShape], _ query: QueryParameters, _ visit: Visit) async throws -> [FilterField] {
-        let choices = try await choices(shapes, visit)
-        return shapes.map { shape in
-            var field = FilterField(name: shape.name, label: Rendering.label(shape.name), value: query[shape.name] ?? "")
-            var options: [Choice] = []
-            switch shape.kind {
-            case .word(let words): options = words.map { Choice(value: $0, text: $0.replacing("_", with: " ")) }
-            case .flag: options = [Choice(value: "true", text: "yes"), Choice(value: "false", text: "no")]
-            case .id(let prefix): options = choices[prefix] ?? []
-            default: break
-            }
-            if !options.isEmpty {
-                field.options =
-                    [Choice(value: "", text: "any")]
-                    + options.map { Choice(value: $0.value, text: $0.text, isSelected: $0.value == field.value) }
-            }
-            return field
-        }
-    }
-
-    /// What can be chosen for the identifiers among `shapes`.
-    private func choices(_ shapes: [FieldShape], _ visit: Visit) async throws -> [String: [Choice]] {
-        var found: [String: [Choice]] = [:]
-        func prefixes(_ shapes: [FieldShape]) -> Set<String> {
-            shapes.reduce(into: []) { found, shape in
-                switch shape.kind {
-                case .id(let prefix): found.insert(prefix)
-                case .object(let inner), .objects(let inner, _): found.formUnion(prefixes(inner))
-                default: break
-                }
-            }
-        }
-        for prefix in prefixes(shapes) {
-            guard let subject = Self.subjects.first(where: { $0.prefix == prefix }), api.allows(visit.actor, .get, subject.api) else {
-                continue
-            }
-            let answer = try await api.get(subject.api, ["limit": String(Self.mostChoices)], for: visit)
-            guard answer["next_cursor"]?.stringValue == nil else { continue }
-            found[prefix] = (answer["items"]?.arrayValue ?? []).compactMap { item in
-                item["id"]?.stringValue.map { Choice(value: $0, text: subject.title(of: item)) }
-            }.sorted { $0.text < $1.text }
-        }
-        return found
-    }
-
     private func export(_ subject: Subject, _ visit: Visit) async throws -> APIResponse {
         let filters = subject.shapes.filter(\.isFilter)
         try visit.request.query.allow(Set(filters.map(\.name) + ["sort"]))
-        var asked = Dictionary(Self.asked(visit.request.query, filters)) { $1 }
+        var asked = Dictionary(try await Narrowing(api: api).asked(filters, visit.request.query, visit)) { $1 }
         asked["sort"] = visit.request.query["sort"]
         return try await dashboard.csv(subject.api, asked, columns: subject.shown.map(\.name), named: subject.words.path, visit)
     }
@@ -279,7 +232,7 @@ struct NounPages: RouteGroup {
     ) async throws -> APIResponse {
         let shapes = (isNew ? api.route(.post, subject.api) : api.route(.patch, "\(subject.api)/\(id)"))?.form ?? subject.shapes
         let problem = refusal.map { Problem($0) }
-        var forms = Forms(choices: try await choices(shapes, visit))
+        var forms = Forms(choices: try await Narrowing(api: api).choices(shapes, visit))
         for one in problem?.errors ?? [] {
             forms.problems[Self.path(one.field)] = "\(one.message.prefix(1).uppercased())\(one.message.dropFirst()). \(one.remedy)"
         }

@@ -23,7 +23,11 @@ struct OverviewCharts {
 
     var all: [Chart] {
         [
-            chart("Requests by hour, UTC", ["Requests", "Failed"], unit: { Rendering.grouped(Int64(exactly: $0.rounded()) ?? .max) }) {
+            chart(
+                "Requests by hour, UTC", ["Requests", "Failed"],
+                [Charts.Legend(text: "all", kind: "bar"), Charts.Legend(text: "failed", kind: "bar2")],
+                unit: { Rendering.grouped(Int64(exactly: $0.rounded()) ?? .max) }
+            ) {
                 hour in
                 let (requests, failed) = (hour.usage["requests"]?.intValue ?? 0, hour.usage["failed"]?.intValue ?? 0)
                 return (Double(requests), Double(failed), [Rendering.grouped(requests), Rendering.grouped(failed)])
@@ -32,10 +36,14 @@ struct OverviewCharts {
                 let nano = hour.usage["cost_nano"]?.intValue ?? 0
                 return (Double(nano) / 1e9, 0, [hour.usage["cost"]?.stringValue.map(Rendering.dollars) ?? "–"])
             },
-            chart("Latency by hour, UTC: half, and 99 of 100", ["Half", "99 of 100"], unit: { Self.short($0) + " ms" }) { hour in
+            chart(
+                "Latency by hour, UTC", ["Half", "99 of 100"],
+                [Charts.Legend(text: "half within", kind: "bar"), Charts.Legend(text: "99 of 100 within", kind: "bar4")],
+                kinds: ("bar4", "bar"), unit: { Self.short($0) + " ms" }
+            ) { hour in
                 let (half, most) = (hour.latency["p50_us"]?.intValue ?? 0, hour.latency["p99_us"]?.intValue ?? 0)
                 return (
-                    Double(most) / 1000, 0,
+                    Double(most) / 1000, Double(half) / 1000,
                     [half, most].map { $0 == 0 ? "–" : Rendering.milliseconds($0) }
                 )
             },
@@ -43,17 +51,19 @@ struct OverviewCharts {
     }
 
     private func chart(
-        _ title: String, _ columns: [String], unit: (Double) -> String,
-        _ values: ((label: String, usage: JSONValue, latency: JSONValue)) -> (value: Double, bad: Double, texts: [String])
+        _ title: String, _ columns: [String], _ legend: [Charts.Legend] = [], kinds: (whole: String, part: String) = ("bar", "bar2"),
+        unit: (Double) -> String,
+        _ values: ((label: String, usage: JSONValue, latency: JSONValue)) -> (value: Double, part: Double, texts: [String])
     ) -> Chart {
         let rows = hours.map { ($0.label, values($0)) }
         let bars = rows.map { label, found in
             Charts.Bar(
-                label: label, value: found.value, bad: found.bad,
+                label: label, value: found.value, part: found.part,
                 note: "\(label) UTC: " + zip(columns, found.texts).map { "\($0) \($1)" }.joined(separator: ", "))
         }
         return Chart(
-            title: title, svg: Charts.bars(bars, named: title, width: 420, unit: unit),
+            title: title,
+            svg: Charts.bars(bars, named: title, width: Charts.third, kind: kinds.whole, partKind: kinds.part, unit: unit), legend: legend,
             table: Table(
                 columns: [Column(text: "Hour")] + columns.map { Column(text: $0, isNumber: true) },
                 rows: rows.map { label, found in

@@ -47,14 +47,25 @@ struct Rendering {
         switch (value ?? .null, shape.kind) {
         case (.array(let elements), .list(let kind, _)), (.array(let elements), .scope(let kind)):
             let single = FieldShape(shape.name, kind, shape.about)
-            return elements.isEmpty ? [Cell(text: "none")] : elements.map { cell($0, single) }
-        case (.object, .object(let shapes)): return members(value ?? .null, shapes)
+            return elements.isEmpty ? [Cell(text: Self.emptyWord(shape))] : elements.map { cell($0, single) }
+        case (.object(let object), .object(let shapes)):
+            // Somebody, or something, that has a name is told by it.
+            if let id = object["id"]?.stringValue, let name = object["name"]?.stringValue, !name.isEmpty {
+                return [Cell(text: name, href: Self.href(id))]
+            }
+            return members(value ?? .null, shapes)
         case (.array(let elements), .objects(let shapes, _)):
             return elements.isEmpty
                 ? [Cell(text: "none")]
                 : elements.map { element in Cell(text: members(element, shapes).map(\.text).joined(separator: " · ")) }
         default: return [cell(value, shape)]
         }
+    }
+
+    /// What a list without anything in it means: of some that there is no bound.
+    private static func emptyWord(_ shape: FieldShape) -> String {
+        guard let range = shape.about.firstRange(of: "empty: ") else { return "none" }
+        return String(shape.about[range.upperBound...].prefix { $0 != "." && $0 != ";" })
     }
 
     private func members(_ value: JSONValue, _ shapes: [FieldShape]) -> [Cell] {
@@ -74,9 +85,11 @@ struct Rendering {
         case (.null, _): if let word = shape.nullWord { cell.text = word }
         case (.string(let id), .id(let prefix)):
             cell.text = names[id] ?? id
-            cell.href = Self.href(id, prefix: prefix)
+            cell.href = prefix.isEmpty ? Self.href(id) : Self.href(id, prefix: prefix)
         case (.string(let text), .dollars): cell.text = Self.dollars(text)
-        case (.string(let text), .time): cell.text = Self.time(text)
+        case (.string(let text), .time):
+            cell.text = Self.time(text)
+            cell.isTime = true
         case (.string(let text), .word):
             cell.text = text.replacing("_", with: " ")
             cell.kind = Self.mood(text)
@@ -112,6 +125,15 @@ struct Rendering {
     static func href(_ id: String, prefix: String) -> String? {
         DeclaredNouns.noun(prefix: prefix).map { "/admin/\($0.words.path)/\(id)" }
     }
+
+    /// The page of whatever an identifier is of, as its beginning says.
+    static func href(_ id: String) -> String? {
+        if RequestID(text: id) != nil { return "/admin/requests/\(id)" }
+        return id.firstIndex(of: "_").flatMap { href(id, prefix: String(id[...$0])) }
+    }
+
+    /// "1 key", "2 keys".
+    static func count(_ number: Int64, _ word: String) -> String { "\(grouped(number)) \(word)\(number == 1 ? "" : "s")" }
 
     /// With thin groups of three: 1 234 567 reads the same everywhere.
     static func grouped(_ number: Int64) -> String {
@@ -158,12 +180,19 @@ struct Rendering {
         return "\(text[..<t]) \(clock) UTC"
     }
 
+    /// What stands above a column: of times that they are UTC's, so that each of them need not say it.
+    static func heading(_ shape: FieldShape) -> String {
+        guard case .time = shape.kind else { return label(shape.name) }
+        let word = shape.name == "at" ? "When" : label(shape.name)
+        return (word.hasSuffix(" at") ? String(word.dropLast(3)) : word) + ", UTC"
+    }
+
     /// Whether a state is one to be glad of.
     static func mood(_ word: String) -> String? {
         switch word {
-        case "active", "ok", "completed", "connected", "paid", "promoted", "baseline", "enforce": "good"
+        case "active", "ok", "completed", "connected", "paid", "promoted", "baseline", "enforce", "done": "good"
         case "pending", "expired", "suspended", "frozen", "warning", "warn", "observe", "candidate", "degraded", "disabled": "warn"
-        case "revoked", "banned", "failed", "error", "critical", "aborted", "unpaid", "rolled_back": "bad"
+        case "revoked", "banned", "failed", "error", "critical", "aborted", "unpaid", "rolled_back", "refused", "failing": "bad"
         default: nil
         }
     }
@@ -187,12 +216,16 @@ struct Rendering {
 
     func table(_ items: [JSONValue], _ shapes: [FieldShape], linking: (JSONValue) -> String? = { _ in nil }) -> Table {
         Table(
-            columns: shapes.map { Column(text: Self.label($0.name), isNumber: Self.isNumber($0)) },
+            columns: shapes.map { Column(text: Self.heading($0), isNumber: Self.isNumber($0)) },
             rows: items.map { item in
                 let href = linking(item)
                 return Row(
                     cells: shapes.enumerated().map { index, shape in
                         var cell = cell(item[shape.name], shape)
+                        if cell.isTime {
+                            cell.title = Self.heading(shape)
+                            if cell.text.hasSuffix(" UTC") { cell.text.removeLast(4) }
+                        }
                         // What comes with its id leads to its page.
                         if let id = item["\(shape.name)_id"]?.stringValue, let path = Self.pages[shape.name] {
                             cell.href = "/admin/\(path)/\(id)"

@@ -4,7 +4,7 @@ import HTTPTypes
 import Nouns
 import Primitives
 
-/// Pages that no noun declares: usage, requests, billing, the ledger, the audit log, endpoints' health, the configuration.
+/// Sums: usage and bills; and the other pages that no noun declares.
 struct ReportPages: RouteGroup {
     let dashboard: DashboardRoutes
     var api: InternalAPI { dashboard.api }
@@ -15,17 +15,18 @@ struct ReportPages: RouteGroup {
         dashboard.page(.get, "/admin/usage", to: &table, usage)
         dashboard.page(.get, "/admin/usage/export.csv", to: &table, usage)
         dashboard.page(.get, "/admin/billing", to: &table, billing)
+        dashboard.page(.get, "/admin/billing/export.csv", to: &table, billing)
         RequestPage(dashboard).addRoutes(to: &table)
-        for list in Self.lists {
-            dashboard.page(.get, list.page, to: &table) { try await self.list(list, $0) }
-            dashboard.page(.get, "\(list.page)/export.csv", to: &table) { try await export(list, $0) }
-        }
+        ListPages(dashboard).addRoutes(to: &table)
         ConfigPages(dashboard).addRoutes(to: &table)
         FailurePage(dashboard).addRoutes(to: &table)
         RoutingPage(dashboard).addRoutes(to: &table)
     }
 
     // MARK: Usage
+
+    /// What usage can always be narrowed by; what else a link names stays there to be seen.
+    private static let offered = ["tenant_id", "key_id", "model", "status"]
 
     private func usage(_ visit: Visit) async throws -> APIResponse {
         let query = visit.request.query
@@ -34,6 +35,7 @@ struct ReportPages: RouteGroup {
         let narrowing = shapes.filter { !["from", "until", "group_by", "time_zone", "sort", "limit"].contains($0.name) }
         try query.allow(Set(narrowing.map(\.name) + ["window", "group_by", "from", "until", "time_zone", "sort"]))
         let group = query["group_by"] ?? "day"
+        let names = Narrowing(api: api)
         let window = ReportWindow(query["window"], now: dashboard.clock.nowMilliseconds(), upTo: 92, standard: "31d")
         let isExport = visit.request.path.hasSuffix(".csv")
         var asked = [
@@ -41,14 +43,15 @@ struct ReportPages: RouteGroup {
             "time_zone": query["time_zone"] ?? "UTC",
         ]
         if query["from"] != nil || query["until"] != nil {
-            asked["from"] = query["from"]
-            asked["until"] = query["until"]
+            asked["from"] = query["from"].map(Narrowing.time)
+            asked["until"] = query["until"].map(Narrowing.time)
         } else {
             asked.merge(window.query) { $1 }
         }
         let isTime = ["hour", "day", "month"].contains(group)
         asked["sort"] = query["sort"] ?? (isTime ? "group" : "-cost")
-        for shape in narrowing { asked[shape.name] = query[shape.name] }
+        let narrowed = try await names.asked(narrowing, query, visit)
+        asked.merge(narrowed) { $1 }
         let report = try await api.get("/admin/api/usage", asked, for: visit)
         let groups = group.split(separator: ",").map { $0.trimmingPrefix("tag:") }.map(String.init)
         var filters = [
@@ -69,26 +72,15 @@ struct ReportPages: RouteGroup {
                 ]
                 .map { Choice(value: $0.0, text: $0.1, isSelected: $0.0 == asked["sort"]) }),
         ]
-        filters += narrowing.filter { query[$0.name] != nil }.map {
-            FilterField(name: $0.name, label: Rendering.label($0.name), value: query[$0.name] ?? "")
-        }
+        let offered = narrowing.filter { Self.offered.contains($0.name) || query[$0.name] != nil }
+        filters += try await names.fields(offered, narrowed, choosing: [TenantKind.prefix], visit)
         var page = ReportPage(
             chrome: dashboard.chrome("Usage and cost", visit),
             about:
                 "From \(Rendering.time(report["from"]?.stringValue ?? "")) until \(Rendering.time(report["until"]?.stringValue ?? "")); complete up to \(report["as_of"]?.stringValue.map(Rendering.time) ?? "an unknown time").",
             filters: filters, table: UsageTable.table(report, groups: groups, Rendering()))
         if isTime, asked["sort"] == "group" {
-            let bars = (report["items"]?.arrayValue ?? []).map { item in
-                let label = item[group]?.stringValue ?? ""
-                let cost = Double(item["cost_nano"]?.intValue ?? 0) / 1e9
-                return Charts.Bar(
-                    label: group == "hour" ? String(label.dropFirst(11).prefix(5)) : label, value: cost,
-                    note: "\(label): \(Rendering.dollars(item["cost"]?.stringValue ?? "0"))")
-            }
-            page.charts = [
-                Chart(
-                    title: "Cost", svg: Charts.bars(bars, named: "Cost by \(group)") { "$" + OverviewCharts.short($0) }, table: page.table)
-            ]
+            page.charts = [Self.chart(report, by: group)]
         }
         if isExport { return Self.sums(report, groups: groups) }
         let own = query.names.sorted().map { ($0, query[$0] ?? "") }
@@ -100,15 +92,60 @@ struct ReportPages: RouteGroup {
         return DashboardRoutes.html("report", page)
     }
 
+    /// What the times of a window cost, those without a request among them.
+    private static func chart(_ report: JSONValue, by group: String) -> Chart {
+        let items = report["items"]?.arrayValue ?? []
+        let found = Dictionary(items.map { ($0[group]?.stringValue ?? "", $0) }) { first, _ in first }
+        let bars = (times(report, by: group) ?? items.map { $0[group]?.stringValue ?? "" }).map { name in
+            let item = found[name] ?? .null
+            return Charts.Bar(
+                label: group == "hour" ? String(name.dropFirst(11).prefix(5)) : group == "day" ? String(name.dropFirst(5)) : name,
+                value: Double(item["cost_nano"]?.intValue ?? 0) / 1e9,
+                note: "\(name): \(Rendering.dollars(item["cost"]?.stringValue ?? "0"))")
+        }
+        return Chart(
+            title: "Cost", svg: Charts.bars(bars, named: "Cost by \(group)") { "$" + OverviewCharts.short($0) },
+            table: Table(columns: [], rows: []))
+    }
+
+    /// The names of all days of a window, or of its hours of UTC; nil where they are too many to be drawn, and for what has other names.
+    private static func times(_ report: JSONValue, by group: String) -> [String]? {
+        guard let from = report["from"]?.stringValue, let until = report["until"]?.stringValue else { return nil }
+        let step: Int64 = group == "day" ? 86_400_000 : 3_600_000
+        var (first, last): (Int64?, Int64?)
+        switch group {
+        case "day":
+            // The dates as they are where the reader is.
+            first = RFC3339.milliseconds(from.prefix(10) + "T00:00:00Z")
+            last = RFC3339.milliseconds(until.prefix(10) + "T00:00:00Z").map {
+                $0 + (until.dropFirst(10).hasPrefix("T00:00:00") ? 0 : step)
+            }
+        case "hour" where from.hasSuffix("Z"):
+            first = RFC3339.milliseconds(from).map { $0 - $0 % step }
+            last = RFC3339.milliseconds(until)
+        default: return nil
+        }
+        guard let first, let last, last > first, (last - first) / step <= 400 else { return nil }
+        return stride(from: first, to: last, by: Int64.Stride(step)).map { time in
+            let text = RFC3339.string(milliseconds: time)
+            return group == "day" ? String(text.prefix(10)) : text
+        }
+    }
+
     /// The groups of a report, each sum to the nano-dollar.
     private static func sums(_ report: JSONValue, groups: [String]) -> APIResponse {
         var items = report["items"]?.arrayValue ?? []
         let columns = (items.first?.objectValue?.members ?? []).map(\.name)
         if let others = report["others"], others != .null { items.append(others) }
+        return table(items, columns: columns, named: "usage")
+    }
+
+    /// Of a report that a page shows whole.
+    static func table(_ items: [JSONValue], columns: [String], named name: String) -> APIResponse {
         var answer = APIResponse(
             status: .ok, headers: [.contentType: UsageFormat.csv.contentType],
             body: UsageFormat.csv.lines(items, columns: columns, withTitles: true))
-        answer.headers[.contentDisposition] = "attachment; filename=\"usage.csv\""
+        answer.headers[.contentDisposition] = "attachment; filename=\"\(name).csv\""
         return answer
     }
 
@@ -125,7 +162,9 @@ struct ReportPages: RouteGroup {
         let month = query["month"] ?? String(RFC3339.string(milliseconds: dashboard.clock.nowMilliseconds()).prefix(7))
         let group = query["group_by"] ?? "user"
         var asked = ["month": month, "group_by": group]
-        asked["tenant_id"] = query["tenant_id"]
+        let tenantID = FieldShape("tenant_id", .id(TenantKind.prefix), "")
+        let narrowed = try await Narrowing(api: api).asked([tenantID], query, visit)
+        asked.merge(narrowed) { $1 }
         let bill = try await api.get("/admin/api/billing", asked, for: visit)
         let told = (bill["users"] ?? bill["items"])?.arrayValue ?? []
         let sorting = Sorting(
@@ -138,7 +177,10 @@ struct ReportPages: RouteGroup {
                 names.append(member.name)
             }
         }
-        let shapes = names.map { name in
+        if visit.request.path.hasSuffix(".csv") { return Self.table(items, columns: names, named: "billing-\(month)") }
+        // What comes with its name is known by that; the id leads to its page.
+        let columns = names.filter { !($0.hasSuffix("_id") && names.contains(String($0.dropLast(3)))) }
+        let shapes = columns.map { name in
             FieldShape(name, ["total_cost", "cost"].contains(name) ? .dollars : name == "requests" ? .number : .anything, "")
         }
         let rendering = Rendering()
@@ -156,15 +198,8 @@ struct ReportPages: RouteGroup {
             default: Cell(text: index == 0 ? "All" : "")
             }
         }
-        let tenants = try await tenantChoices(visit)
-        var filters = [FilterField(name: "month", label: "Month, UTC", value: month)]
-        if !tenants.isEmpty {
-            filters.append(
-                FilterField(
-                    name: "tenant_id", label: "Tenant",
-                    options: [Choice(value: "", text: "all")]
-                        + tenants.map { Choice(value: $0.value, text: $0.text, isSelected: $0.value == query["tenant_id"]) }))
-        }
+        var filters = [FilterField(name: "month", label: "Month, UTC", value: month, placeholder: "2026-11")]
+        filters += try await Narrowing(api: api).fields([tenantID], narrowed, visit)
         filters.append(
             FilterField(
                 name: "group_by", label: "By",
@@ -176,7 +211,13 @@ struct ReportPages: RouteGroup {
             chrome: dashboard.chrome("Billing, \(month)", visit),
             about: "What the month's requests cost, by the prices in force when they were admitted.", filters: filters, table: table,
             emptyWords: "Nobody asked for anything in this month.")
-        if let tenant = query["tenant_id"] ?? visit.actor.tenantID?.rawValue {
+        if !items.isEmpty {
+            let own = query.names.sorted().map { ($0, query[$0] ?? "") }
+            page.acts.append(Act(text: "This bill as CSV", href: "/admin/billing/export.csv?" + FormBody.query(own)))
+        }
+        let payer = asked["tenant_id"] ?? visit.actor.tenantID?.rawValue
+        if payer == nil { page.about += " Choose a tenant to download its statement." }
+        if let tenant = payer {
             for (format, word) in [("csv", "Statement as CSV"), ("jsonl", "Statement as JSON Lines")] {
                 page.acts.append(
                     Act(
@@ -186,182 +227,5 @@ struct ReportPages: RouteGroup {
             }
         }
         return DashboardRoutes.html("report", page)
-    }
-
-    private func tenantChoices(_ visit: Visit) async throws -> [Choice] {
-        let answer = try await api.get("/admin/api/tenants", ["limit": "200", "sort": "name"], for: visit)
-        return (answer["items"]?.arrayValue ?? []).compactMap { item in
-            item["id"]?.stringValue.map { Choice(value: $0, text: item["name"]?.stringValue ?? $0) }
-        }
-    }
-
-    // MARK: Lists of the API's
-
-    private struct List: Sendable {
-        let page: String
-        let api: String
-        let title: String
-        let about: String
-        let columns: [String]
-        /// Of its query, what one can narrow it by.
-        let filters: [String]
-        let empty: String
-        /// Where a row leads.
-        var link: (@Sendable (JSONValue) -> String?)?
-        /// By what: the API's `sort`.
-        let sorting: Sorting
-        /// Whether it is sorted here, where one page has all of it.
-        var isSortedHere = false
-    }
-
-    private static let lists = [
-        List(
-            page: "/admin/requests", api: "/admin/api/usage/records", title: "Requests", about: "One line a request, the newest first.",
-            columns: [
-                "admitted_at", "tenant", "key", "model", "status", "http_status", "error_code", "input_tokens", "output_tokens",
-                "cost",
-                "latency_us",
-            ], filters: ["from", "until", "tenant_id", "key_id", "model", "status", "error_origin", "error_code", "endpoint_id"],
-            empty: "There is no such request.", link: { item in item["request_id"]?.stringValue.map { "/admin/requests/\($0)" } },
-            sorting: Sorting(
-                columns: [
-                    ("admitted_at", .time), ("cost", .number), ("latency_us", .number), ("input_tokens", .number),
-                    ("output_tokens", .number),
-                ],
-                standard: "-admitted_at")),
-        List(
-            page: "/admin/ledger", api: "/admin/api/billing/entries", title: "Ledger",
-            about:
-                "Every entry that changed a tenant's balance, the newest first. Entries are never changed; a mistake is put right by another.",
-            columns: ["posted_at", "day", "tenant_id", "kind", "amount", "reference", "description", "corrects_id"],
-            filters: ["tenant_id", "kind"],
-            empty: "Nothing was posted yet. weir billing top-up credits a tenant.",
-            sorting: Sorting(columns: [("posted_at", .time), ("day", .time)], standard: "-posted_at")),
-        List(
-            page: "/admin/audit", api: "/admin/api/audit", title: "Audit",
-            about: "Who did and tried what: administrators, and where they are asked for callers and their requests. The newest first.",
-            columns: ["at", "who", "action", "resource", "status", "error_code", "change"],
-            filters: [
-                "source", "action", "resource_kind", "resource_id", "actor_id", "key_id", "model", "status", "text", "tenant_id", "from",
-                "until",
-            ], empty: "There is no such entry.", sorting: Sorting(columns: [("at", .time)], standard: "-at")),
-        List(
-            page: "/admin/endpoint-health", api: "/admin/api/fleet/endpoints", title: "Endpoint health",
-            about: "How endpoints and credentials fare, as the data planes told it last.", columns: [], filters: ["region", "in_trouble"],
-            empty: "No data plane has told of an endpoint yet.",
-            sorting: Sorting(
-                columns: [
-                    ("data_plane", .name), ("region", .name), ("status", .name), ("since", .time), ("attempts", .number),
-                    ("failures", .number), ("reported_at", .time),
-                ], standard: ""), isSortedHere: true),
-    ]
-
-    /// What of its filters the API knows.
-    private func filters(of list: List) -> (names: [String], known: [String: FieldShape]) {
-        let known = Dictionary((api.route(.get, list.api)?.docs?.query ?? []).map { ($0.name, $0) }) { first, _ in first }
-        return (list.filters.filter { known[$0] != nil }, known)
-    }
-
-    private func export(_ list: List, _ visit: Visit) async throws -> APIResponse {
-        let filters = filters(of: list).names
-        let isSorted = !list.isSortedHere
-        try visit.request.query.allow(Set(filters + (isSorted ? ["sort"] : [])))
-        var asked: [String: String] = [:]
-        for name in filters + ["sort"] { asked[name] = visit.request.query[name] }
-        var columns = (api.route(.get, list.api)?.shapes ?? []).map(\.name)
-        if columns.isEmpty { columns = list.columns }
-        let name = String(list.page.split(separator: "/").last ?? "list")
-        return try await dashboard.csv(list.api, asked, columns: columns, named: name, visit)
-    }
-
-    private func list(_ list: List, _ visit: Visit) async throws -> APIResponse {
-        let query = visit.request.query
-        let route = api.route(.get, list.api)
-        let (filters, known) = filters(of: list)
-        try query.allow(Set(filters + ["cursor", "limit", "sort"]))
-        let asked = filters.map { ($0, query[$0] ?? "") }.filter { !$0.1.isEmpty }
-        let sort = query["sort"].map { [("sort", $0)] } ?? []
-        let standardLimit = list.isSortedHere ? String(PageRequest.maximumLimit) : "50"
-        let answer = try await api.get(
-            list.api,
-            Dictionary(
-                asked + (list.isSortedHere ? [] : sort) + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? standardLimit)]
-            ) { $1 }, for: visit)
-        var items = (answer["items"]?.arrayValue ?? []).map { list.page == "/admin/audit" ? Self.audited($0) : $0 }
-        let isWhole = query["cursor"] == nil && answer["next_cursor"]?.stringValue == nil
-        if list.isSortedHere, isWhole { items = list.sorting.sorted(items, by: query["sort"]) }
-        let shapes = Self.columns(list, route?.shapes ?? [], items)
-        let rendering = try await api.rendering(items.map { ($0, shapes) }, for: visit)
-        var table = rendering.table(items, shapes, linking: list.link ?? { _ in nil })
-        if !list.isSortedHere || isWhole { list.sorting.link(&table, shapes, sort: query["sort"], others: asked) }
-        var about = list.about
-        if !sort.isEmpty, !list.isSortedHere, query["sort"] != list.sorting.standard {
-            about = about.replacing(", the newest first", with: "")
-        }
-        if let since = answer["sorted_since"]?.stringValue {
-            about +=
-                " The latest \(Rendering.grouped(Int64(UsageQueries.mostSorted))) of them are sorted: since \(Rendering.time(since)). A shorter time is sorted whole."
-        }
-        var page = ListPage(
-            chrome: dashboard.chrome(list.title, visit), about: about,
-            filters: filters.map { name in
-                var field = FilterField(name: name, label: Rendering.label(name), value: query[name] ?? "")
-                if name == "source" {
-                    field.options = (["administration", "requests", "refusals", "all"]).map {
-                        Choice(value: $0, text: $0, isSelected: $0 == field.value)
-                    }
-                } else if case .word(let words)? = known[name]?.kind {
-                    field.options =
-                        [Choice(value: "", text: "any")] + words.map { Choice(value: $0, text: $0, isSelected: $0 == field.value) }
-                }
-                return field
-            }, plain: list.page, table: table, emptyWords: list.empty)
-        if !list.isSortedHere || isWhole { page.filters.append(list.sorting.field(shapes, sort: query["sort"])) }
-        let sized = asked + sort + [("limit", query["limit"] ?? "")]
-        if query["cursor"] != nil { page.first = list.page + "?" + FormBody.query(sized) }
-        if let next = answer["next_cursor"]?.stringValue { page.next = list.page + "?" + FormBody.query(sized + [("cursor", next)]) }
-        if !items.isEmpty {
-            page.export =
-                list.api == "/admin/api/usage/records"
-                ? "\(list.api)?" + FormBody.query(asked + [("format", "csv")])
-                : "\(list.page)/export.csv?" + FormBody.query(asked + (list.isSortedHere ? [] : sort))
-        }
-        return DashboardRoutes.html("list", page)
-    }
-
-    /// An entry of the audit log as a line: who it was, and what of the thing is otherwise than before.
-    private static func audited(_ entry: JSONValue) -> JSONValue {
-        func text(_ value: JSONValue?) -> String { value.map { $0.stringValue ?? $0.text } ?? "–" }
-        var line = entry.objectValue ?? JSONObject()
-        line["who"] = entry["actor"]?["name"] ?? entry["actor_name"] ?? .null
-        line["resource"] = entry["resource_id"] ?? .null
-        let (before, after) = (entry["before"]?.objectValue, entry["after"]?.objectValue)
-        let names = ((after ?? before)?.members ?? []).map(\.name).filter { !["id", "created_at", "updated_at", "revision"].contains($0) }
-        let changes = names.compactMap { name -> String? in
-            switch (before?[name], after?[name]) {
-            case (let old, let new) where old == new: nil
-            case (nil, .null?), (.null?, nil): nil
-            case (let old?, let new?): "\(name): \(text(old)) → \(text(new))"
-            case (let old, let new): "\(name): \(text(new ?? old))"
-            }
-        }
-        line["change"] = .string(changes.joined(separator: " · "))
-        return .object(line)
-    }
-
-    /// As they are declared; without a declaration, whatever the items have that fits into a cell.
-    private static func columns(_ list: List, _ shapes: [FieldShape], _ items: [JSONValue]) -> [FieldShape] {
-        let names = list.columns.isEmpty ? (items.first?.objectValue?.members ?? []).map(\.name) : list.columns
-        return names.map { name in
-            let shape = shapes.first { $0.name == name }
-            if name == "resource" {
-                // An id says by its beginning what it is of.
-                let prefixes = Set(
-                    items.compactMap { $0[name]?.stringValue.flatMap { id in id.firstIndex(of: "_").map { String(id[...$0]) } } })
-                if prefixes.count == 1, let prefix = prefixes.first { return FieldShape(name, .id(prefix), "") }
-            }
-            // An id that comes with a name is known by it already.
-            return shape ?? FieldShape(name, name.hasSuffix("_at") || name == "at" ? .time : .anything, "")
-        }
     }
 }

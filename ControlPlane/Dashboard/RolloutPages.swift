@@ -32,6 +32,8 @@ struct RolloutPages: RouteGroup {
         page.fragment = try await dashboard.live.fragment(at: page.live ?? "", visit, make)
         if isCandidate {
             page.now = try await reach(item, visit)
+            // What one comes here for.
+            page.acts = page.acts.map { Act(text: $0.text, href: $0.href, isMain: $0.text == "Promote", isDanger: $0.isDanger) }
         } else {
             // What has ended is changed no more; what serves may be left.
             page.acts.removeAll { ["Edit", "Promote", "Abort"].contains($0.text) }
@@ -53,12 +55,17 @@ struct RolloutPages: RouteGroup {
     private func reach(_ item: JSONValue, _ visit: Visit) async throws -> [Fact] {
         guard let id = item["id"]?.stringValue else { return [] }
         let reach = try await api.get("/admin/api/rollouts/\(id)/reach", for: visit)
-        func number(_ name: String) -> String { Rendering.grouped(reach[name]?.intValue ?? 0) }
+        func number(_ name: String) -> Int64 { reach[name]?.intValue ?? 0 }
         return [
             Fact(
                 label: "Reaches",
-                cells: [Cell(text: "\(number("keys")) of \(number("all_keys")) keys, of \(number("tenants")) tenants")]),
-            Fact(label: "On", cells: [Cell(text: "\(number("data_planes")) data planes")]),
+                cells: [
+                    Cell(
+                        text:
+                            "\(Rendering.grouped(number("keys"))) of \(Rendering.count(number("all_keys"), "key")), of \(Rendering.count(number("tenants"), "tenant"))"
+                    )
+                ]),
+            Fact(label: "On", cells: [Cell(text: Rendering.count(number("data_planes"), "data plane"))]),
             Fact(
                 label: "Odd about it",
                 cells: (reach["warnings"]?.arrayValue ?? []).map {

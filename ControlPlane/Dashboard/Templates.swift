@@ -20,13 +20,13 @@ enum Templates {
     private static let start = """
         <!doctype html>
         <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-        <title>{{chrome.title}} · Weir</title><link rel="icon" href="data:,"><link rel="stylesheet" href="{{chrome.style}}"><script src="{{chrome.script}}" defer></script></head>
+        <title>{{chrome.title}} · Weir</title><link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Crect width='24' height='24' rx='6' fill='%230b6e6e'/%3E%3Cpath d='M4 7h7c4 0 2 8 5 8h4M4 11h5c4 0 2 8 5 8h6' fill='none' stroke='%23fff' stroke-width='2' stroke-linecap='round'/%3E%3C/svg%3E"><link rel="stylesheet" href="{{chrome.style}}"><script src="{{chrome.script}}" defer></script></head>
         """
 
     private static let layout =
         start + """
             <body><a class="skip" href="#main">Skip to the content</a>
-            <header class="side"><a class="brand" href="{{chrome.home}}">Weir</a><details><summary>Menu</summary>
+            <header class="side"><a class="brand" href="{{chrome.home}}"><svg class="mark" viewBox="0 0 24 24" aria-hidden="true"><path d="M2 6h9c4 0 2 9 6 9h5M2 10h7c4 0 2 9 6 9h7"/></svg>Weir</a><details><summary>Menu</summary>
             <nav aria-label="Pages">{{#chrome.sections}}<h2>{{title}}</h2><ul>{{#links}}<li><a href="{{href}}"{{#isCurrent}} aria-current="page"{{/isCurrent}}>{{text}}</a></li>{{/links}}</ul>{{/chrome.sections}}</nav>
             <div class="who">Signed on as <strong>{{chrome.person}}</strong>, {{chrome.role}}
             <form method="post" action="/admin/logout"><input type="hidden" name="csrf_token" value="{{chrome.csrf}}"><button>Sign off</button></form></div>
@@ -37,7 +37,7 @@ enum Templates {
 
     private static let signIn =
         start + """
-            <body class="sign"><main class="sheet"><a class="brand" href="/admin">Weir</a><h1>Sign on</h1>
+            <body class="sign"><main class="sheet"><a class="brand" href="/admin"><svg class="mark" viewBox="0 0 24 24" aria-hidden="true"><path d="M2 6h9c4 0 2 9 6 9h5M2 10h7c4 0 2 9 6 9h7"/></svg>Weir</a><h1>Sign on</h1>
             {{#problem}}<div class="note bad" role="alert"><p>{{problem}}</p></div>{{/problem}}
             {{#provider}}<p><a class="button main-act" href="/admin/login">Sign on with your organisation</a></p><p class="soft small">or with an administrator's token:</p>{{/provider}}
             <form method="post" action="/admin/sign-in"><input type="hidden" name="next" value="{{next}}">
@@ -52,7 +52,7 @@ enum Templates {
         """
 
     private static let filters = """
-        {{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}">{{/isSelect}}</label>{{/filters}}<button>Show</button>
+        {{#filters}}<label>{{label}}{{#isSelect}}<select name="{{name}}">{{#options}}<option value="{{value}}"{{#isSelected}} selected{{/isSelected}}>{{text}}</option>{{/options}}</select>{{/isSelect}}{{^isSelect}}<input name="{{name}}" value="{{value}}"{{#placeholder}} placeholder="{{placeholder}}"{{/placeholder}}>{{/isSelect}}</label>{{/filters}}<button>Show</button>
         """
 
     private static let cell = """
@@ -61,7 +61,7 @@ enum Templates {
 
     private static let table = """
         <table class="wide"><thead><tr>{{#columns}}<th scope="col"{{#isNumber}} class="num"{{/isNumber}}>{{#href}}<a href="{{href}}">{{text}}{{mark}}</a>{{/href}}{{^href}}{{text}}{{/href}}</th>{{/columns}}</tr></thead>
-        <tbody>{{#rows}}<tr>{{#cells}}<td data-title="{{title}}"{{#isNumber}} class="num"{{/isNumber}}>{{>cell}}</td>{{/cells}}</tr>{{/rows}}</tbody>{{#hasTotals}}<tfoot><tr>{{#totals}}<td data-title="{{title}}"{{#isNumber}} class="num"{{/isNumber}}>{{text}}</td>{{/totals}}</tr></tfoot>{{/hasTotals}}</table>
+        <tbody>{{#rows}}<tr>{{#cells}}<td data-title="{{title}}"{{#isNumber}} class="num"{{/isNumber}}{{#isTime}} class="time"{{/isTime}}>{{>cell}}</td>{{/cells}}</tr>{{/rows}}</tbody>{{#hasTotals}}<tfoot><tr>{{#totals}}<td data-title="{{title}}"{{#isNumber}} class="num"{{/isNumber}}>{{text}}</td>{{/totals}}</tr></tfoot>{{/hasTotals}}</table>
         """
 
     private static let list = """
@@ -69,23 +69,23 @@ enum Templates {
         <p class="soft">{{about}}</p>
         {{#hasFilters}}<form class="filters" method="get" role="search">{{>filters}}{{#isFiltered}}<a href="{{plain}}">All of them</a>{{/isFiltered}}</form>{{/hasFilters}}
         <div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p>{{#emptyAct}}<a class="button main-act" href="{{href}}">{{text}}</a>{{/emptyAct}}</div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div>
-        <div class="acts">{{#first}}<a class="button" href="{{first}}">First page</a>{{/first}}{{#next}}<a class="button" href="{{next}}">Next page</a>{{/next}}{{#export}}<a class="button" href="{{export}}">Export as CSV</a>{{/export}}</div>{{/content}}{{/layout}}
+        <div class="acts">{{#first}}<a class="button" href="{{first}}">First page</a>{{/first}}{{#next}}<a class="button" href="{{next}}">Next page</a>{{/next}}{{#exports}}<a class="button" href="{{href}}">{{text}}</a>{{/exports}}</div>{{/content}}{{/layout}}
         """
 
     private static let detail = """
         {{<layout}}{{$content}}<div class="crumbs"><a href="{{listHref}}">{{listText}}</a></div><div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button{{#isMain}} main-act{{/isMain}}{{#isDanger}} danger{{/isDanger}}" href="{{href}}">{{text}}</a>{{/acts}}</div></div>
         {{#notice}}<div class="note {{noticeKind}}" role="status"><p>{{notice}}</p></div>{{/notice}}
         {{#live}}<div data-live="{{live}}">{{{fragment}}}</div>{{/live}}
-        {{#hasNow}}<h2>Now</h2>{{#bars}}<div class="sheet pad">{{{svg}}}<p class="legend small soft">{{#legend}}<span><i class="{{kind}}"></i>{{text}}</span>{{/legend}}</p></div>{{/bars}}<div class="sheet"><dl>{{#now}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/now}}</dl></div><h2>Settings</h2>{{/hasNow}}
-        {{#hasFacts}}<div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div>{{/hasFacts}}
-        <div class="pairs">{{#sections}}<section><h2>{{title}}</h2><div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/facts}}</dl></div></section>{{/sections}}</div>{{#tables}}{{>titled}}{{/tables}}
+        {{#hasNow}}<h2>Now</h2>{{#bars}}<div class="sheet pad">{{{svg}}}<p class="legend small soft">{{#legend}}<span><i class="{{kind}}"></i>{{text}}</span>{{/legend}}</p></div>{{/bars}}<div class="sheet"><dl>{{#now}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}<span class="each">{{>cell}}</span> {{/cells}}</dd>{{/now}}</dl></div><h2>Settings</h2>{{/hasNow}}
+        {{#hasFacts}}<div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}<span class="each">{{>cell}}</span> {{/cells}}</dd>{{/facts}}</dl></div>{{/hasFacts}}
+        <div class="pairs">{{#sections}}<section><h2>{{title}}</h2><div class="sheet"><dl>{{#facts}}<dt title="{{about}}">{{label}}</dt><dd>{{#cells}}<span class="each">{{>cell}}</span> {{/cells}}</dd>{{/facts}}</dl></div></section>{{/sections}}</div>{{#tables}}{{>titled}}{{/tables}}
         {{#hasRelated}}<h2>Belongs to it</h2><div class="acts">{{#related}}<a class="button" href="{{href}}">{{text}}</a>{{/related}}</div>{{/hasRelated}}{{/content}}{{/layout}}
         """
 
     private static let form = """
         {{<layout}}{{$content}}<div class="crumbs"><a href="{{back}}">{{backText}}</a></div><div class="head"><h1>{{chrome.title}}</h1></div>
         <p class="soft">{{about}}</p>{{#hasProblems}}<div class="note bad" role="alert">{{#problems}}<p>{{.}}</p>{{/problems}}</div>{{/hasProblems}}
-        {{#hasNow}}<h2>As it is now</h2><div class="sheet"><dl>{{#now}}<dt>{{label}}</dt><dd>{{#cells}}{{>cell}} {{/cells}}</dd>{{/now}}</dl></div>{{/hasNow}}
+        {{#hasNow}}<h2>As it is now</h2><div class="sheet"><dl>{{#now}}<dt>{{label}}</dt><dd>{{#cells}}<span class="each">{{>cell}}</span> {{/cells}}</dd>{{/now}}</dl></div>{{/hasNow}}
         {{#fragment}}{{{fragment}}}{{/fragment}}
         <form class="form" method="post" action="{{action}}"{{#isMultipart}} enctype="multipart/form-data"{{/isMultipart}}><input type="hidden" name="csrf_token" value="{{chrome.csrf}}">{{#hidden}}<input type="hidden" name="{{name}}" value="{{value}}">{{/hidden}}{{#revision}}<input type="hidden" name="revision" value="{{revision}}">{{/revision}}
         {{#fields}}{{>field}}{{/fields}}<div class="acts"><button class="main-act{{#isDanger}} danger{{/isDanger}}">{{submit}}</button><a class="button" href="{{back}}">Cancel</a></div></form>{{/content}}{{/layout}}
@@ -118,7 +118,7 @@ enum Templates {
         """
 
     private static let chart = """
-        <section><h2>{{title}}</h2><div class="sheet pad">{{{svg}}}<details><summary class="small soft">The same as a table</summary>{{#table}}{{>table}}{{/table}}</details></div></section>
+        <section><h2>{{title}}</h2><div class="sheet pad" tabindex="0" role="group" aria-label="Chart">{{{svg}}}{{#hasLegend}}<p class="legend small soft">{{#legend}}<span><i class="{{kind}}"></i>{{text}}</span>{{/legend}}</p>{{/hasLegend}}<details><summary class="small soft">The same as a table</summary>{{#table}}{{>table}}{{/table}}</details></div></section>
         """
 
     private static let titled = """
@@ -145,11 +145,11 @@ enum Templates {
     private static let report = """
         {{<layout}}{{$content}}<div class="head"><h1>{{chrome.title}}</h1><div class="acts">{{#acts}}<a class="button" href="{{href}}">{{text}}</a>{{/acts}}</div></div><p class="soft">{{about}}</p>
         <form class="filters" method="get">{{>filters}}</form>
-        {{#charts}}<div class="sheet pad">{{{svg}}}</div>{{/charts}}<div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div><div class="pairs">{{#tables}}<section>{{>titled}}</section>{{/tables}}</div>{{/content}}{{/layout}}
+        {{#charts}}<div class="sheet pad" tabindex="0" role="group" aria-label="Chart">{{{svg}}}</div>{{/charts}}<div class="sheet" tabindex="0" role="group" aria-label="Table">{{#isEmpty}}<div class="empty"><p>{{emptyWords}}</p></div>{{/isEmpty}}{{^isEmpty}}{{#table}}{{>table}}{{/table}}{{/isEmpty}}</div><div class="pairs">{{#tables}}<section>{{>titled}}</section>{{/tables}}</div>{{/content}}{{/layout}}
         """
 
     private static let docsSide = """
-        <body><a class="skip" href="#main">Skip to the content</a><header class="side"><a class="brand" href="/docs">Weir</a><details><summary>Menu</summary>
+        <body><a class="skip" href="#main">Skip to the content</a><header class="side"><a class="brand" href="/docs"><svg class="mark" viewBox="0 0 24 24" aria-hidden="true"><path d="M2 6h9c4 0 2 9 6 9h5M2 10h7c4 0 2 9 6 9h7"/></svg>Weir</a><details><summary>Menu</summary>
         <nav aria-label="Documentation">{{#chrome.sections}}<h2>{{title}}</h2><ul>{{#links}}<li><a href="{{href}}"{{#isCurrent}} aria-current="page"{{/isCurrent}}>{{text}}</a></li>{{/links}}</ul>{{/chrome.sections}}
         """
 

@@ -34,6 +34,35 @@ struct Cell: View {
     /// good, warn or bad; nil: plain.
     var kind: String?
     var isNumber = false
+    /// Whether it stays on one line, wherever there is room for that.
+    var isTime = false
+
+    // Looked up so often that a mirror would be what a page costs.
+    func child(named name: String) -> Any? {
+        switch name {
+        case "title": title
+        case "text": text
+        case "href": href ?? Nothing()
+        case "kind": kind ?? Nothing()
+        case "isNumber": isNumber
+        case "isTime": isTime
+        default: nil
+        }
+    }
+
+    /// The decimals of an amount of money; nil for anything else.
+    fileprivate var decimals: Int? {
+        guard isNumber, text.hasPrefix("$") || text.hasPrefix("−$"), let point = text.lastIndex(of: ".") else { return nil }
+        let rest = text[text.index(after: point)...]
+        return rest.allSatisfy(\.isNumber) ? rest.count : nil
+    }
+
+    fileprivate func padded(to decimals: Int) -> Cell {
+        guard let own = self.decimals, own < decimals else { return self }
+        var cell = self
+        cell.text += String(repeating: "0", count: decimals - own)
+        return cell
+    }
 }
 
 struct Column: View {
@@ -47,14 +76,41 @@ struct Column: View {
 
 struct Row: View {
     let cells: [Cell]
+
+    func child(named name: String) -> Any? { name == "cells" ? cells : nil }
 }
 
 struct Table: View {
     var columns: [Column]
     var rows: [Row]
     var totals: [Cell] = []
-    var hasTotals: Bool { !totals.isEmpty }
-    var derived: [String: Any] { ["hasTotals": hasTotals] }
+
+    func child(named name: String) -> Any? {
+        switch name {
+        case "columns": return columns
+        case "rows":
+            let decimals = decimals
+            return decimals.isEmpty ? rows : rows.map { Row(cells: Self.aligned($0.cells, decimals)) }
+        case "totals": return Self.aligned(totals, decimals)
+        case "hasTotals": return !totals.isEmpty
+        default: return nil
+        }
+    }
+
+    /// Of columns of money, how many decimals their amounts have: all as many, so that their points stand below each other.
+    private var decimals: [Int: Int] {
+        var most: [Int: Int] = [:]
+        for cells in rows.map(\.cells) + [totals] {
+            for (index, cell) in cells.enumerated() where cell.isNumber {
+                if let decimals = cell.decimals { most[index] = max(most[index] ?? 0, decimals) }
+            }
+        }
+        return most
+    }
+
+    private static func aligned(_ cells: [Cell], _ decimals: [Int: Int]) -> [Cell] {
+        cells.enumerated().map { index, cell in decimals[index].map(cell.padded) ?? cell }
+    }
 }
 /// Something to do, behind a link.
 struct Act: View {
@@ -75,6 +131,7 @@ struct FilterField: View {
     let label: String
     var value = ""
     var options: [Choice] = []
+    var placeholder: String?
     var isSelect: Bool { !options.isEmpty }
     var derived: [String: Any] { ["isSelect": isSelect] }
 }
@@ -150,7 +207,9 @@ struct TitledTable: View {
 struct Chart: View {
     let title: String
     let svg: String
+    var legend: [Charts.Legend] = []
     var table: Table
+    var derived: [String: Any] { ["hasLegend": !legend.isEmpty] }
 }
 
 struct ListPage: View {
@@ -164,7 +223,8 @@ struct ListPage: View {
     var emptyAct: Act?
     var first: String?
     var next: String?
-    var export: String?
+    /// All of it, as files.
+    var exports: [Act] = []
     var hasFilters: Bool { !filters.isEmpty }
     var isFiltered: Bool { filters.contains { !$0.value.isEmpty && $0.name != "sort" } }
     var isEmpty: Bool { table.rows.isEmpty }
@@ -276,7 +336,7 @@ struct OverviewPage: View {
 
 struct ReportPage: View {
     let chrome: Chrome
-    let about: String
+    var about: String
     var acts: [Act] = []
     var filters: [FilterField]
     var charts: [Chart] = []
