@@ -135,11 +135,17 @@ struct ProviderErrorTests {
             (400, #"{"error":{"message":"Model grok-4 does not support parameter reasoningEffort."}}"#, [], true),
             (400, #"{"error":{"message":"The user is not supported here."}}"#, [], true),
             (400, #"{"error":{"message":"service_tier: priority is not supported","param":"service_tier"}}"#, [], true),
+            (400, #"{"error":{"message":"The compiled grammar is too large. Reduce the number of strict tools."}}"#, .strict, false),
+            (400, #"{"error":{"message":"output_config.format.schema: 'minItems' is not supported"}}"#, .strict, false),
+            (
+                400, #"{"error":{"message":"Unknown parameter.","param":"tools[0].function.strict","code":"unknown_parameter"}}"#, .strict,
+                false
+            ),
             (500, #"{"error":{"message":"reasoning_effort is not supported"}}"#, [], true),
         ] as [(Int, String, OptionalMembers, Bool)])
     func refusedMembers(status: Int, body: String, members: OptionalMembers, anyValue: Bool) {
         let error = Array(body.utf8).withUnsafeBytes {
-            ProviderError.read(status: status, body: $0, optional: [.effort, .temperature, .topP, .user, .reasoning])
+            ProviderError.read(status: status, body: $0, optional: [.effort, .temperature, .topP, .user, .reasoning, .strict])
         }
         #expect(error.refusedMembers == members)
         if !members.isEmpty { #expect(error.refusesAnyValue == anyValue) }

@@ -18,6 +18,8 @@ package struct OptionalMembers: OptionSet, Sendable, Hashable {
     package static let metadata = OptionalMembers(rawValue: 512)
     /// Reasoning of earlier turns that nobody signed.
     package static let reasoning = OptionalMembers(rawValue: 1024)
+    /// That the model is bound to schemas: without, it is told them.
+    package static let strict = OptionalMembers(rawValue: 2048)
 
     /// What they are called in the dialects.
     private static let names: [(member: OptionalMembers, names: [String])] = [
@@ -26,7 +28,7 @@ package struct OptionalMembers: OptionSet, Sendable, Hashable {
         (.user, ["user", "safety_identifier", "metadata.user_id"]),
         (.tier, ["service_tier"]), (.parallelCalls, ["parallel_tool_calls"]), (.verbosity, ["verbosity", "text.verbosity"]),
         (.cacheKey, ["prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"]), (.metadata, ["metadata"]),
-        (.reasoning, ["reasoning_content"]),
+        (.reasoning, ["reasoning_content"]), (.strict, ["strict"]),
     ]
 
     /// Those of that name.
@@ -35,10 +37,9 @@ package struct OptionalMembers: OptionSet, Sendable, Hashable {
         let words = path.split { $0 == "." || $0 == "[" || $0 == "]" }.map(String.init)
         self = []
         guard let first = words.first, let last = words.last else { return }
+        let isWithin = first == "messages" || first == "tools"
         for (member, names) in Self.names
-        where names.contains(path) || names.contains(first) || (first == "messages" && names.contains(last)) {
-            formUnion(member)
-        }
+        where names.contains(path) || names.contains(first) || isWithin && names.contains(last) { formUnion(member) }
     }
 
     /// Those that a text names as members: in quotes, as its first word, or by a name that is no word of English.
@@ -68,6 +69,8 @@ extension Conversation {
         if allowsParallelCalls == true { members.insert(.parallelCalls) }
         for (name, _) in shared { members.formUnion(OptionalMembers(named: "\(name)")) }
         if turns.contains(where: { $0.parts.contains(where: \.isUnsigned) }) { members.insert(.reasoning) }
+        if tools.contains(where: { $0.strict == true }) { members.insert(.strict) }
+        if case .schema(_, _, _, strict: true) = format { members.insert(.strict) }
         return members
     }
 
@@ -80,6 +83,12 @@ extension Conversation {
         if members.contains(.tier) { tier = nil }
         if members.contains(.parallelCalls), allowsParallelCalls == true { allowsParallelCalls = nil }
         shared.removeAll { !members.isDisjoint(with: OptionalMembers(named: "\($0.name)")) }
+        if members.contains(.strict) {
+            for index in tools.indices { tools[index].strict = nil }
+            if case .schema(let schema, let name, let description, strict: true) = format {
+                format = .schema(schema, name: name, description: description, strict: false)
+            }
+        }
         if members.contains(.reasoning) { for index in turns.indices { turns[index].parts.removeAll(where: \.isUnsigned) } }
     }
 }

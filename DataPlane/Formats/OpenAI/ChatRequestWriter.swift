@@ -122,7 +122,7 @@ struct ChatRequestWriter {
     /// Whether the model is to be bound to the schema. Anthropic binds its models to all that it takes, OpenAI only to those where each
     /// object is closed and each property required.
     static func isStrict(_ schema: JSONView, _ asked: Bool, from source: Dialect) -> Bool {
-        source == .messages ? StrictSchema.holds(schema, refusing: [], everyPropertyRequired: true) : asked
+        asked && (source != .messages || StrictSchema.holds(schema, refusing: [], everyPropertyRequired: true))
     }
 
     /// How much to reason. OpenAI's models that do not reason refuse to be told.

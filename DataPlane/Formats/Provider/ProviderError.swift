@@ -75,7 +75,9 @@ package struct ProviderError: Sendable, Equatable {
         if !optional.isEmpty, status == 400 || status == 422 {
             read.refusedMembers = words.refusedMembers.intersection(optional)
             // One value of it may do where another does not, but for sampling, of which a model takes all or nothing.
-            read.refusesAnyValue = !words.areOfValue || read.refusedMembers.isDisjoint(with: [.effort, .verbosity, .tier])
+            read.refusesAnyValue =
+                !(words.areOfValue || read.refusedMembers == .strict)
+                || read.refusedMembers.isDisjoint(with: [.effort, .verbosity, .tier, .strict])
         }
         return read
     }
@@ -255,6 +257,10 @@ private struct ErrorWords {
 
     /// What the model does not take, by its name. A value that nobody takes (a temperature of 5) is the caller's to mend.
     var refusedMembers: OptionalMembers {
+        // Anthropic's, of schemas that it cannot bind its model to.
+        if ["compiled grammar", "strict tools", "output_config.format", "schema is too complex"].contains(where: quoted.contains) {
+            return .strict
+        }
         let isUnsupported =
             names("unsupported", "unknown_parameter", "unknown_argument", "extra_forbidden")
             || says(
