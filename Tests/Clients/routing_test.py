@@ -9,14 +9,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
 from pages import block  # noqa: E402
-from weirlab import LOOPBACK, Lab, http  # noqa: E402
+from weirlab import LOOPBACK, Lab, LabError, http, wait_for  # noqa: E402
 from weirload import chat  # noqa: E402
+
+MONEY = {"input": "2.50", "output": "10.00"}
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +58,14 @@ def test_the_page(lab):
     run("routing", MODEL=other, MAIN=main, SPARE=spare)
     run("fallback", ROUTE=routes[failing]["id"], OTHER=other)
     run("rights", KEY=lab.key_id)
+    slow = lab.create_model("slow", endpoints=[(main, "sim-delay60s", 1), (spare, "sim-in12-out8", 0)], price=MONEY)
+    stuck = lab.create_model("stuck", endpoints=[(main, "sim-stall", 1), (spare, "sim-stall", 0)], price=MONEY)
+    routes = {route["model_id"]: route for route in lab.admin.all("/routes")}
+    for model in (slow, stuck):
+        run("hedge", ROUTE=routes[model]["id"])
     made = next(route for route in lab.admin.all("/routes") if route["model_id"] == other)
     assert made["strategy"] == "least_latency" and [target["priority"] for target in made["targets"]] == [0, 1]
+    assert lab.admin.get(f"/routes/{routes[slow]['id']}")["hedge_after_ms"] == 1500 and made["hedge_after_ms"] == 0
     lab.admin.patch(f"/routes/{made['id']}", {"serves_unnamed": True})
     # A circle is found before it is published.
     lab.admin.patch(f"/routes/{made['id']}", {"fallback_model_ids": [failing]})
@@ -127,3 +136,66 @@ def inside_name():
         if name != "localhost" and all(address.is_loopback or address.is_private for address in found):
             return name
     return None
+
+
+def test_the_second_of_two_serves_while_the_first_is_silent(lab):
+    """After the page's commands: its `hedge`, and endpoints that answer after a minute, at once, or never."""
+    before = len(lab.wait_usage())
+    status, headers, answer = ask(lab, "slow", lab.key)
+    assert status == 200 and answer["usage"]["prompt_tokens"] == 12
+    assert headers["x-weir-attempt"] == "2" and headers["x-weir-hedge"] == "won"
+    record = next(record for record in lab.wait_usage(before + 1) if record["model"] == "slow")
+    whole = lab.admin.get(f"/usage/records/{record['request_id']}")
+    first, second = whole["attempt_list"]
+    assert first["error_code"] == "overtaken" and not first["hedge"] and second["error_code"] is None and second["hedge"]
+    # Its end was not seen: its input may well be charged.
+    assert first["input_tokens"] == whole["estimated_input_tokens"] and second["input_tokens"] == 12
+    assert whole["cost_nano"] == first["cost_nano"] + second["cost_nano"] == whole["rerated_cost_nano"]
+    assert lab.data_planes[0].metrics()["weir_proxy_hedges_won_total"] == 1
+
+
+def test_a_kill_in_the_middle_of_both_counts_both(lab):
+    plane = lab.data_planes[0]
+    project = lab.admin.post("/projects", {"tenant_id": lab.tenant_id, "name": "both"})["id"]
+    budget = lab.admin.post("/budgets", {
+        "tenant_id": lab.tenant_id, "project_id": project, "name": "both", "limit": "1.00", "period": "never", "kind": "hard"})["id"]
+    # After its budget, so that nobody knows the one without the other.
+    key = lab.create_key(project_id=project)["key"]
+    lab.wait_serving("stuck", plane, key=key)
+    before = len(lab.wait_usage())
+
+    def send():
+        status = 503  # while nothing is lent of the budget
+        try:
+            while status == 503:
+                status = http("POST", f"http://{LOOPBACK}:{plane.port}/v1/chat/completions", dict(chat("stuck"), max_tokens=64),
+                              {"Authorization": f"Bearer {key}"}, timeout=120)[0]
+        except OSError:
+            pass
+
+    sent = plane.metrics()["weir_proxy_hedges_total"]
+    sender = threading.Thread(target=send)
+    sender.start()
+    # The journal is written in the turn of the loop that sends it.
+    wait_for("the second to be sent", lambda: plane.metrics()["weir_proxy_hedges_total"] > sent, seconds=100)
+    plane.kill9()
+    sender.join()
+    plane.start()
+    plane.wait_ready()
+    record = next(record for record in lab.wait_usage(before + 1) if record["model"] == "stuck")
+    assert record["status"] == "failed" and record["error_code"] == "interrupted" and record["attempts"] == 2
+    whole = lab.admin.get(f"/usage/records/{record['request_id']}")
+    assert whole["input_tokens"] == 2 * whole["estimated_input_tokens"] and "interrupted" in whole["flags"]
+    # A token has a byte at least; output as asked for; and that for each of the two.
+    worst = 2 * (whole["request_bytes"] * 2500 + 64 * 10_000)
+    used = []
+
+    def counts():
+        state = lab.admin.get(f"/budgets/{budget}/state")
+        used.append(sum(round(float(state[word]) * 1e9) for word in ("settled", "unknown")))
+        return used[-1] == worst
+
+    try:
+        wait_for("both to count", counts, seconds=60, every=0.5)
+    except LabError:
+        assert used[-1] == worst

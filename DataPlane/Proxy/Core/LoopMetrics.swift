@@ -13,8 +13,7 @@ struct LoopMetrics: Sendable {
     var retries: UInt64 = 0
     /// Attempts that could have followed, and did not, since too many do.
     var retriesDenied: UInt64 = 0
-    /// Requests that went to a second endpoint beside the first; those that it answered; and those that did not go there, since too many do or a
-    /// budget had no more.
+    /// Requests that went to a second endpoint beside the first; those that it answered; and those that did not go there, since too many do.
     var hedges: UInt64 = 0
     var hedgesWon: UInt64 = 0
     var hedgesDenied: UInt64 = 0

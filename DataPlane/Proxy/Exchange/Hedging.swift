@@ -52,9 +52,13 @@ extension Exchange {
         guard hedging?.wasSent != true, attempt.admission.mayBeHedged else { return }
         let hedging = hedging ?? Hedging()
         self.hedging = hedging
+        wait(hedging, for: attempt, milliseconds: attempt.admission.route.hedgeMilliseconds)
+    }
+
+    private func wait(_ hedging: Hedging, for attempt: Attempt, milliseconds: Int64) {
         hedging.timer?.cancel()
         let serial = serial
-        hedging.timer = loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(attempt.admission.route.hedgeMilliseconds)) {
+        hedging.timer = loop.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) {
             if self.serial == serial { self.sendHedge(beside: attempt) }
         }
     }
@@ -67,9 +71,16 @@ extension Exchange {
         loop.health.refresh()
         let before = admission.plan
         guard let candidate = hedgeCandidate(admission, than: first.candidate) else { return }
-        // A provider that is slow is not made slower by being asked twice for each request.
-        guard admission.route.state.takeRetry(now: loop.nowMicroseconds, loop.settings.retryBudget), coverBoth(admission) else {
+        let held = admission.budget
+        guard coverBoth(admission) else {
             admission.plan = before
+            // More was asked for; it may be there before an answer is.
+            return wait(hedging, for: first, milliseconds: max(admission.route.hedgeMilliseconds, Self.moneyMilliseconds))
+        }
+        // A provider that is slow is not made slower by being asked twice for each request.
+        guard admission.route.state.takeRetry(now: loop.nowMicroseconds, loop.settings.retryBudget) else {
+            admission.plan = before
+            coverOne(admission, as: held)
             loop.metrics.hedgesDenied &+= 1
             return
         }
@@ -80,6 +91,9 @@ extension Exchange {
         recordBoth(first, hedge, admission)
         hedge.start()
     }
+
+    /// Until it is looked again whether budgets have lent more.
+    private static let moneyMilliseconds: Int64 = 100
 
     /// The next endpoint of the route, as far as it is in good standing and has room: a hedge is worth neither a probe of what failed nor a
     /// wait in line. What was passed over for it may still follow a failure.

@@ -117,7 +117,7 @@ package final class OperatorStatus: Sendable {
         out.one("weir_proxy_hedges_won_total", "counter", "Requests that the second of two endpoints answered.", loops.hedgesWon)
         out.one(
             "weir_proxy_hedges_denied_total", "counter",
-            "Requests that were not sent to a second endpoint, since too many are sent twice or a budget had no more.", loops.hedgesDenied)
+            "Requests that were not sent to a second endpoint, since too many are sent twice.", loops.hedgesDenied)
         out.one("weir_proxy_fallbacks_total", "counter", "Times that another model than the one before came to serve.", loops.fallbacks)
         out.one("weir_proxy_lookups_total", "counter", "Questions to services of workflows.", loops.lookups)
         out.one(

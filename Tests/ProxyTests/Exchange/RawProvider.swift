@@ -34,6 +34,9 @@ final class RawProvider: Sendable {
             return raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\(text)", end: end)
         }
 
+        /// Nothing is said, until `say`.
+        static let silence = raw("", end: .silence)
+
         static let good = json(
             200,
             #"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi"}}],"#
@@ -102,6 +105,18 @@ final class RawProvider: Sendable {
                 connection.closeFuture.whenComplete { _ in closed.signal() }
             }
             closed.wait()
+        }
+    }
+
+    /// Connections that neither side has ended.
+    var openCount: Int { seen.connections.withLock { $0.count(where: \.isActive) } }
+
+    /// Sends this on every connection that is open, to requests that have got silence.
+    func say(_ answer: Answer) {
+        for connection in seen.connections.withLock({ $0 }) where connection.isActive {
+            connection.writeAndFlush(ByteBuffer(string: answer.bytes)).whenComplete { _ in
+                if case .close = answer.end { connection.close(promise: nil) }
+            }
         }
     }
 

@@ -281,6 +281,16 @@ extension Exchange {
         return cover(admission) { $0.amount(cost: worst.cost.rawValue, tokens: worst.tokens, requests: 0) }
     }
 
+    /// Gives back what `coverBoth` took, in the same turn of the loop: nothing of it is written down.
+    /// - Parameter before: what was held before.
+    func coverOne(_ admission: Admission, as before: BudgetHold?) {
+        guard let hold = admission.budget, let before else { return }
+        let more = hold.extensions.dropFirst(before.extensions.count)
+        loop.holdsWritten -= more.count
+        admission.budget = before
+        loop.budgets.release(Array(more))
+    }
+
     /// Takes so much more of each budget that something is held of.
     /// - Returns: false where a budget that refuses has not as much; nothing is taken then.
     private func cover(_ admission: Admission, _ more: (Weir_V1_BudgetUnit) -> Int64) -> Bool {
@@ -423,7 +433,8 @@ extension AttemptOutcome {
         switch ending {
         case .lost: sentUpstream
         case .broken, .abandoned:
-            sentUpstream
+            // An error that the provider has stated costs nothing, though its words were not waited for.
+            sentUpstream && providerStatus < 400
                 && !(admission.isStreaming && admission.media == nil && !(admission.hidesInput && flags.contains(.estimated))
                     && (200..<300).contains(providerStatus))
         case .answered, .refused, .unusable, .unreachable, .exhausted, .notBegun: false
