@@ -358,8 +358,8 @@ def test_uploads_cost_nothing_where_their_data_plane_dies(lab, charged):
     assert record["error_code"] == "interrupted" and record["cost_nano"] == 0 and record["input_tokens"] == 0 and record["flags"] == ["interrupted"]
 
 
-def raw(lab, path, body, content_type):
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {lab.key}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+def raw(lab, path, body, content_type, key=None):
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key or lab.key}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     with socket.create_connection((LOOPBACK, lab.data_planes[0].port), timeout=60) as connection:
         connection.sendall(head.encode() + body)
         answer = b""
@@ -370,6 +370,30 @@ def raw(lab, path, body, content_type):
 
 def part(name, value, more=""):
     return f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n'
+
+
+def test_what_stands_behind_a_file_counts_in_budgets(lab, charged):
+    made = lab.create_key()
+    lab.admin.post("/budgets", {"tenant_id": lab.tenant_id, "key_id": made["id"], "name": "few", "limit": "0.38", "period": "never"})
+    with another(lab, made["key"]) as mine:
+        def refused():
+            try:
+                mine.images.generate(model="painter", prompt="x", n=11)
+            except openai.APIStatusError as refusal:
+                return refusal.status_code == 402
+        wait_for("the budget to refuse", refused, 60)
+
+    def edit(count):
+        image = part("image", "x" * 200_000, '; filename="a.png"')
+        form = part("model", "painter") + image + part("prompt", "Night") + part("n", count) + "--b--\r\n"
+        return raw(lab, "/v1/images/edits", form.encode(), "multipart/form-data; boundary=b", made["key"])
+
+    # Ten images are more than the budget has; one was reserved.
+    status, answer = edit(10)
+    assert status == 402 and b"before the file" in answer, answer
+    status, answer = edit(2)
+    assert status == 200, answer
+    assert sum(dollars(record) for record in charged()) == decimal.Decimal("0.08")
 
 
 def test_forms_that_two_readers_could_read_as_two_requests(lab):

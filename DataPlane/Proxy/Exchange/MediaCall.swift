@@ -197,6 +197,8 @@ final class MediaCall {
     func worst(_ admission: Admission) -> TokenUsage {
         var most = TokenUsage(input: text.bytes)
         if operation == .files { return TokenUsage() }
+        // The prompt may stand behind the file.
+        if ahead > 0, form?.members.prompt == nil { most.input += min(ahead, Self.promptBytes) }
         let asked = imagesAskedFor(admission)
         let bound = admission.model.maxOutputTokens
         switch operation {
@@ -228,6 +230,8 @@ final class MediaCall {
         max(1, min((form?.members.n ?? admission.members.n)?.value ?? 1, 128))
     }
 
+    /// What an image edit's prompt, and more than what one of a transcription, is likely to have.
+    private static let promptBytes: Int64 = 4096
     private static let imageTokens: Int64 = 8192
     /// Of an edit that names its images instead of bringing them.
     private static let maximumImages: Int64 = 16
