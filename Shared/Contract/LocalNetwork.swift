@@ -28,11 +28,12 @@ package enum AddressReach: Sendable, Hashable {
     case `public`(and: NetworkList)
 
     /// Nil: it may be connected to.
-    /// - Parameter address: 4 or 16 bytes in network order.
+    /// - Parameter address: 4 or 16 bytes in network order; anything else is refused.
     package func refusal(of address: [UInt8]) -> AddressRefusal? {
         let kind = LocalNetwork.kind(address)
         let isAllowed =
             switch self {
+            case _ where address.count != 4 && address.count != 16: false
             case .configured: !kind.isNeverCalled
             case .public(let networks): kind == .global || networks.contains(bytes: address)
             }
