@@ -381,6 +381,8 @@ struct ConfigValidationTests {
         config.routes = [
             .with { route in
                 (route.id, route.modelID) = ("r", "m_none")
+                // Nobody else may be asked.
+                (route.hedgeAfterMs, route.maxAttempts) = (500, 1)
                 route.targets = [.with { $0.endpointID = "ep" }, .with { $0.endpointID = "ep_none" }]
             }
         ]
@@ -389,7 +391,7 @@ struct ConfigValidationTests {
         #expect(
             paths == [
                 "endpoints[ep].provider_id", "models[m].capabilities", "routes[r].model_id", "routes[r].targets[1].endpoint_id",
-                "prices[p].input",
+                "routes[r].hedge_after_ms", "prices[p].input",
             ])
         #expect(ConfigValidation.validate(Weir_V1_ConfigPayload()).isEmpty)
     }

@@ -7,6 +7,7 @@ import Nouns
 import Primitives
 import Simulator
 import Storage
+import SwiftProtobuf
 import Synchronization
 import Testing
 
@@ -49,13 +50,13 @@ struct BudgetsTests {
     }
 
     private func with(
-        _ database: TestDatabase, model: String = Self.model, _ body: (Scene) async throws -> Void
+        _ database: TestDatabase, model: String = Self.model, hedgedFrom: String? = nil, _ body: (Scene) async throws -> Void
     ) async throws {
         try await database.with { database in
             let provider = try await SimulatorServer.start()
             let control = try await RunningControl.start(database)
             do {
-                try await control.release(model: model, url: "http://127.0.0.1:\(provider.port)/v1")
+                try await control.release(model: model, url: "http://127.0.0.1:\(provider.port)/v1", hedgedFrom: hedgedFrom)
                 let project = try await control.project()
                 let tenant = try await control.services.projects.get(project, as: .all).content.tenantID
                 try await body(
@@ -209,6 +210,31 @@ struct BudgetsTests {
             }
             #expect(answer.status == 200, "\(answer.body)")
             #expect(await Self.settled(scene, budget, is: charged))
+            await plane.stop()
+        }
+    }
+
+    @Test(
+        "Two endpoints at one time are both covered; the one that was cut off counts at its worst, and the rest goes back",
+        arguments: TestDatabases.all)
+    func hedged(database: TestDatabase) async throws {
+        try await with(database, hedgedFrom: "sim-stall") { scene in
+            let folder = DataFolder()
+            let plane = try await RunningDataPlane.start(folder.path, token: try await scene.control.token())
+            // For two at their worst, and not for three.
+            let budget = try await scene.budget(2_500_000)
+            #expect(await Self.ready(plane, scene))
+            #expect(await Self.askUntilKnown(plane, scene.key.text).status == 200)
+            let row = try await scene.control.usageRow()
+            let attempts = try Weir_V1_UsageRecord(serializedBytes: try #require(row.attemptList)).attemptList
+            #expect(attempts.map(\.errorCode) == ["overtaken", ""] && attempts.map(\.hedge) == [false, true])
+            #expect(attempts[0].inputTokens == row.estimatedInputTokens && attempts[1].costNano == Self.charged)
+            #expect(row.costNano == row.reratedCostNano && row.costNano == attempts[0].costNano + Self.charged)
+            #expect(await Self.settled(scene, budget, is: row.costNano))
+            // A token has a byte at least, and the output's bound is the request's.
+            let worst = row.requestBytes * 2500 + 640_000
+            #expect(
+                try await scene.control.services.budgetStates.state(of: budget, as: .all).unknown == worst - attempts[0].costNano)
             await plane.stop()
         }
     }

@@ -100,19 +100,23 @@ final class RunningControl: Sendable {
 
     /// One model, routed to an OpenAI-compatible provider at this address, published and in force for all.
     @discardableResult
-    func release(model: String, url: String, secret: String = "sk-provider", tenants: [TenantID] = []) async throws -> Int64 {
-        try await release(models: [model], url: url, secret: secret, tenants: tenants) {
+    func release(
+        model: String, url: String, secret: String = "sk-provider", tenants: [TenantID] = [], hedgedFrom: String? = nil
+    ) async throws -> Int64 {
+        try await release(models: [model], url: url, secret: secret, tenants: tenants, hedgedFrom: hedgedFrom) {
             $0.input = NanoDollars(2_500_000_000)
             $0.output = NanoDollars(10_000_000_000)
         }
     }
 
     /// Models, all routed to one provider.
-    /// - Parameter price: of each of them.
+    /// - Parameters:
+    ///   - hedgedFrom: a model of the provider's that is asked first, at an endpoint of its own; when it is silent, the other is asked, too.
+    ///   - price: of each of them.
     @discardableResult
     func release(
         models: [String], url: String, secret: String = "sk-provider", tenants: [TenantID] = [], strategy: RouteStrategy = .weighted,
-        price: (inout PriceContent) -> Void
+        hedgedFrom: String? = nil, price: (inout PriceContent) -> Void
     ) async throws -> Int64 {
         let actor = Self.administrator
         let model = models[0]
@@ -134,6 +138,22 @@ final class RunningControl: Sendable {
                 $0.credentialIDs = [credential.id]
                 $0.privateAddresses = true
             }, by: actor)
+        var targets = [RouteTarget { $0.endpointID = endpoint.id }]
+        if let hedgedFrom {
+            let first = try await services.endpoints.create(
+                EndpointContent {
+                    $0.providerID = provider.id
+                    $0.name = "first-\(model)"
+                    $0.credentialIDs = [credential.id]
+                    $0.privateAddresses = true
+                }, by: actor)
+            targets[0].priority = 1
+            targets.append(
+                RouteTarget {
+                    $0.endpointID = first.id
+                    $0.upstreamModel = hedgedFrom
+                })
+        }
         for model in models {
             let entry = try await services.models.create(
                 ModelContent {
@@ -147,7 +167,8 @@ final class RunningControl: Sendable {
                     $0.modelID = entry.id
                     $0.name = "r-\(model)"
                     $0.strategy = strategy
-                    $0.targets = [RouteTarget { $0.endpointID = endpoint.id }]
+                    $0.targets = targets
+                    if hedgedFrom != nil { $0.hedgeAfter = 1 }
                 }, by: actor)
             var content = PriceContent()
             content.modelID = entry.id
@@ -171,6 +192,12 @@ final class RunningControl: Sendable {
             guard let row else { return (0, 0, 0, 0, 0) }
             return (try row.int("n"), try row.int("d"), try row.int("i"), try row.int("o"), try row.int("c"))
         }
+    }
+
+    /// The one usage record, when it is stored.
+    func usageRow(seconds: Int64 = 120) async throws -> UsageRow {
+        _ = try await usage(reaching: 1, seconds: seconds)
+        return try #require(try await services.usage.records(UsageFilter(from: 0, to: .max), PageRequest(), as: .all).items.first)
     }
 
     /// Waits until so many batches' records of a data plane were taken, billed or kept apart; answers how far it came.
