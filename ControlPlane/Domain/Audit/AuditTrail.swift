@@ -143,8 +143,8 @@ package struct AuditTrail: Sendable {
 
         /// What of a window (Unix milliseconds) may hold something of this source that is still to be shown.
         func rest(of source: AuditSource, from: Int64?, to: Int64?) -> (from: Int64?, to: Int64?) {
-            guard !isOf(source) else { return (from, to) }
             let next = at.addingReportingOverflow(1).partialValue
+            guard !isOf(source) else { return isTurned ? (max(from ?? .min, at), to) : (from, min(to ?? .max, next)) }
             if isTurned { return (max(from ?? .min, source.rank > rank ? at : next), to) }
             return (from, min(to ?? .max, source.rank < rank ? next : at))
         }

@@ -187,7 +187,15 @@ package enum UsageTable {
     package static func list(
         _ c: any SQLConnection, _ filter: UsageFilter, by order: Order = .time, isDescending: Bool = true, after: Place? = nil, limit: Int
     ) throws -> [UsageRow] {
-        var conditions = Conditions()
+        var (conditions, filter) = (Conditions(), filter)
+        // SQLite begins its walk through an index at the window's end, not at the place of the last row: so the window ends there.
+        if let after, order == .time {
+            if isDescending {
+                filter.to = min(filter.to, after.admittedAt.addingReportingOverflow(1).partialValue)
+            } else {
+                filter.from = max(filter.from, after.admittedAt)
+            }
+        }
         filter.add(to: &conditions, c)
         let page = KeysetOrder(table: "usage_records", columns: UsageRow.columns, order: order.columns)
         let values = after.map { $0.values(order) }
