@@ -152,8 +152,9 @@ def nouns(world):
     return forms
 
 
-def test_every_page_that_there_is_opens(chromium, world):
-    """Those that are made by hand are in console_pages.txt, which the API's tests hold against the routes; the others follow from the description."""
+def every_page(world):
+    """Addresses by pattern: those that are made by hand are in console_pages.txt, which the API's tests hold against the routes; the others
+    follow from the description."""
     lab, found = world.lab, {}
     key, record = world.keys["search-prod"]["id"], lab.admin.get("/usage/records?limit=1")["items"][0]["request_id"]
     inside = {
@@ -172,6 +173,30 @@ def test_every_page_that_there_is_opens(chromium, world):
         some = lab.admin.get(f"/{name}?limit=1&sort=created_at")["items"]
         found[name] = [f"/admin/{name}", f"/admin/{name}?sort=-created_at", f"/admin/{name}/export.csv"] + [f"/admin/{name}/new"] * can_make
         found[name] += [f"/admin/{name}/{some[0]['id']}{verb}" for verb in ["", *("/" + verb for verb in verbs)]] if some else []
+    return found
+
+
+def pictured(world, found):
+    """Of each page that there is, the name of its picture in docs/pages.md, and its address; None where there is no such thing yet."""
+    pages = {}
+    for pattern, paths in found.items():
+        if not pattern.startswith("/"):
+            first = next((path for path in paths if re.fullmatch(rf"/admin/{pattern}/\w+_\w+", path)), None)
+            pages |= {pattern: f"/admin/{pattern}", f"{pattern}-one": first}
+            if f"/admin/{pattern}/new" in paths:
+                pages[f"{pattern}-new"] = f"/admin/{pattern}/new"
+        elif not pattern.endswith(".csv") and not pattern.startswith(("/docs/", "/portal/of/")):
+            name = re.sub(r"\{\w+\}", "one", pattern.removeprefix("/admin/").strip("/")).replace("/", "-")
+            pages["overview" if name == "admin" else name] = paths[0]
+    return pages | {"portal-of": f"/portal/of/{world.acme}", "docs-guide": "/docs/first-day"}
+
+
+def test_every_page_that_there_is_opens(chromium, world):
+    found = every_page(world)
+    with open(os.path.join(DOCS, "pages.md")) as file:
+        shown = set(re.findall(r"\(images/page-([\w-]+)\.webp\)", file.read()))
+    # WEIR_CONSOLE_PICTURES=docs/images makes them.
+    assert set(pictured(world, found)) - shown == set(), "pages without a picture in docs/pages.md"
     with Visitor(chromium, world) as owner, Visitor(chromium, world, "tenant") as tenant:
         for pattern, paths in found.items():
             visitor = tenant if pattern.startswith("/portal") and "/of/" not in pattern else owner
@@ -617,6 +642,21 @@ def test_lists_filter_sort_page_and_export_by_their_address(chromium, world):
 
 # MARK: Pictures
 
+def some_of_everything(world):
+    """One of what the other tests have none of, so that its page has something to show."""
+    admin, lab = world.lab.admin, world.lab
+    did = admin.get("/dids")["items"][0]["id"]
+    for path, body in (
+        ("people", {"email": "dana@example.org", "name": "Dana", "role": "operator"}),
+        ("group-roles", {"group": "llm-operators", "role": "operator"}), ("bans", {"subject_id": world.users["cy"], "reason": "a stolen laptop"}),
+        ("kill-switches", {"subject_id": lab.models["flaky"], "reason": "costs without end"}),
+        ("signing-secrets", {"key_id": world.keys["website"]["id"]}), ("enrollment-tokens", {"name": "us-1", "region": "us"}),
+        ("revoked-grants", {"did_id": did, "grant_id": "grant-2026-11"}), ("workflows", {"name": "apps", "channel": "internal"}),
+    ):
+        if not admin.get(f"/{path}")["items"]:
+            admin.post(f"/{path}", body)
+
+
 def test_pictures_for_the_docs(chromium, world):
     folder = os.environ.get("WEIR_CONSOLE_PICTURES")
     if not folder:
@@ -629,14 +669,26 @@ def test_pictures_for_the_docs(chromium, world):
         "fleet": "/admin/data-planes", "keys": "/admin/keys", "audit": "/admin/audit", "configuration": "/admin/config",
         **{name: path for name, path in places(world).items() if name in ("rollout", "request", "budget", "limit", "promote")},
     }
+
+    def shoot(visitor, path, name, width=None, quality=70):
+        visitor.go(path)
+        png = f"{folder}/{name}.png"
+        visitor.page.screenshot(path=png)
+        with Image.open(png) as image:
+            if width:
+                image = image.convert("RGB").resize((width, image.height * width // image.width), Image.Resampling.LANCZOS)
+            image.save(f"{folder}/{name}.webp", quality=quality, method=6)
+        os.remove(png)
+
     for scheme, viewport, suffix in (("light", DESKTOP, ""), ("dark", PHONE, "-phone")):
         with Visitor(chromium, world, viewport=viewport, color_scheme=scheme, device_scale_factor=1) as visitor:
             for name, path in shown.items():
-                if suffix and name not in ("overview", "rollout", "requests"):
-                    continue
-                visitor.go(path)
-                png = f"{folder}/console-{name}{suffix}.png"
-                visitor.page.screenshot(path=png)
-                with Image.open(png) as image:
-                    image.save(f"{folder}/console-{name}{suffix}.webp", quality=70, method=6)
-                os.remove(png)
+                if not suffix or name in ("overview", "rollout", "requests"):
+                    shoot(visitor, path, f"console-{name}{suffix}")
+    some_of_everything(world)
+    # Every page that there is, as its own people see it.
+    with Visitor(chromium, world) as owner, Visitor(chromium, world, "tenant") as tenant, Visitor(chromium, world, role=None) as stranger:
+        for name, path in pictured(world, every_page(world)).items():
+            assert path, f"there is nothing to show on the page {name}"
+            visitor = stranger if name in ("sign-in", "docs", "docs-guide") else tenant if re.match(r"/portal(?!/of/)", path) else owner
+            shoot(visitor, path, f"page-{name}", width=900, quality=45)
