@@ -164,6 +164,26 @@ struct DialectTests {
         try expect(#"{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"low"}"#, "claude-sonnet-5", "!display")
     }
 
+    @Test("sends OpenRouter what others have no place for: signed thinking, and marks for the cache")
+    func openRouter() throws {
+        let request =
+            #"{"model":"m","max_tokens":9,"system":[{"type":"text","text":"S","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":["#
+            + #"{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"SIG"},"#
+            + #"{"type":"redacted_thinking","data":"D"},{"type":"tool_use","id":"toolu_1","name":"f","input":{}}]},{"role":"user","content":["#
+            + #"{"type":"tool_result","tool_use_id":"toolu_1","content":"r","cache_control":{"type":"ephemeral"}}]}]}"#
+        var options = Self.options(.openAI)
+        let translation = try #require(Translation(from: .messages, to: .openAI))
+        let plain = string(try translation.request(Array(request.utf8), options).body)
+        #expect(!plain.contains("SIG") && !plain.contains("cache_control") && !plain.contains("reasoning"))
+        options.isOpenRouter = true
+        let body = string(try translation.request(Array(request.utf8), options).body)
+        #expect(body.contains(#"[{"type":"text","text":"S","cache_control":{"type":"ephemeral","ttl":"1h"}}]"#))
+        #expect(body.contains(#"{"type":"reasoning.text","text":"t","signature":"SIG","format":"anthropic-claude-v1","index":0}"#))
+        #expect(body.contains(#"{"type":"reasoning.encrypted","data":"D","format":"anthropic-claude-v1","index":1}"#))
+        let result = #""tool_call_id":"toolu_1","content":[{"type":"text","text":"r","cache_control":{"type":"ephemeral"}}]"#
+        #expect(body.contains(result), "\(body)")
+    }
+
     private func expect(_ request: String, _ model: String, _ expected: String, from caller: Dialect = .openAI) throws {
         var options = Self.options(.messages)
         options.model = model

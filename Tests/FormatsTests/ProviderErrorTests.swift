@@ -132,7 +132,7 @@ struct ProviderErrorTests {
             ),
             (400, #"{"error":{"message":"`temperature` and `top_p` cannot both be specified for this model."}}"#, .topP, true),
             (400, #"{"error":{"message":"\"thinking.type.disabled\" is not supported for this model."}}"#, .effort, true),
-            (400, #"{"error":{"message":"Model grok-4 does not support parameter reasoningEffort."}}"#, [], true),
+            (400, #"{"error":{"message":"Model grok-4 does not support parameter reasoningEffort."}}"#, .effort, true),
             (400, #"{"error":{"message":"The user is not supported here."}}"#, [], true),
             (400, #"{"error":{"message":"service_tier: priority is not supported","param":"service_tier"}}"#, [], true),
             (400, #"{"error":{"message":"The compiled grammar is too large. Reduce the number of strict tools."}}"#, .strict, false),

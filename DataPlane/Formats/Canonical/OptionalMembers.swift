@@ -23,7 +23,7 @@ package struct OptionalMembers: OptionSet, Sendable, Hashable {
 
     /// What they are called in the dialects.
     private static let names: [(member: OptionalMembers, names: [String])] = [
-        (.effort, ["reasoning_effort", "reasoning", "reasoning.effort", "thinking", "output_config", "effort"]),
+        (.effort, ["reasoning_effort", "reasoningeffort", "reasoning", "reasoning.effort", "thinking", "output_config", "effort"]),
         (.temperature, ["temperature"]), (.topP, ["top_p"]), (.topK, ["top_k"]),
         (.user, ["user", "safety_identifier", "metadata.user_id"]),
         (.tier, ["service_tier"]), (.parallelCalls, ["parallel_tool_calls"]), (.verbosity, ["verbosity", "text.verbosity"]),
@@ -47,7 +47,7 @@ package struct OptionalMembers: OptionSet, Sendable, Hashable {
         self = []
         for (member, names) in Self.names {
             let isNamed = names.contains { name in
-                if name.contains("_") { return text.contains(name) }
+                if name.contains("_") || name == "reasoningeffort" { return text.contains(name) }
                 return text.hasPrefix(name + " ")
                     || ["'", "\"", "`"].contains { text.contains($0 + name + $0) || text.contains($0 + name + ".") }
             }

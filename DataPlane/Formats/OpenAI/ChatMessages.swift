@@ -76,7 +76,13 @@ struct ChatMessages {
             output.object { output in
                 output.member("role", "tool")
                 output.member("tool_call_id", PortableName.callID(forChat: result.id))
-                output.member("content", Reading.joined(texts.isEmpty ? [EscapedText()] : texts, by: "\n"))
+                let text = Reading.joined(texts.isEmpty ? [EscapedText()] : texts, by: "\n")
+                // An agent's mark stands on its last results: without it each turn would be read anew.
+                if options.isOpenRouter, let cache = part.cache ?? result.parts.last?.cache {
+                    output.array("content") { write(text: text, cache: cache, to: &$0) }
+                } else {
+                    output.member("content", text)
+                }
             }
         }
         return parts

@@ -312,7 +312,9 @@ extension Rejection {
 extension Rejection {
     /// What a caller of Anthropic's API is told: agents go by its words of a conversation that is too long, and shorten it.
     var messagesMessage: String {
-        isOfContextWindow && !message.lowercased().contains("prompt is too long") ? "prompt is too long: " + message : message
+        // Anthropic's own words are left as they are.
+        let isTold = ["prompt is too long", "exceed context limit"].contains { message.lowercased().contains($0) }
+        return isOfContextWindow && !isTold ? "prompt is too long: " + message : message
     }
 
     /// Anthropic's `error.type`. What waiting does not change is no overload.
