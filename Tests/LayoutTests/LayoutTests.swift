@@ -36,6 +36,7 @@ struct LayoutTests {
         "Simulator": ("Simulator/Core", ["Wire", "Formats", "Primitives"]),
         "intake-bench": ("Bench/Intake", ["Domain", "Storage", "Contract", "Trust", "Primitives"]),
         "weir-simulator": ("Simulator/Main", ["Simulator", "Primitives"]),
+        "TestSupport": ("Tests/Support", []),
     ]
 
     static let root: URL = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

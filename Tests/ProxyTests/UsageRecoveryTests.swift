@@ -261,18 +261,19 @@ import Testing
         let directory = try UsageDirectory()
         let store = try LocalStore(directory: directory.path)
         defer { store.close() }
-        let toldAtTheEnd = Mutex<Bool?>(nil)
+        let (told, teller) = AsyncStream.makeStream(of: Bool?.self)
         let pipeline = Mutex<UsagePipeline?>(nil)
         let made = try UsagePipeline(
             store: store, journalDirectory: directory.path + "/journal", settings: JournalSettings(), loops: 1,
-            recovered: { toldAtTheEnd.withLock { $0 = pipeline.withLock { $0 }?.isRecovering } }, logger: Logger(label: "test"),
+            recovered: { teller.yield(pipeline.withLock { $0 }?.isRecovering) }, logger: Logger(label: "test"),
             estimateInterrupted: { _ in [] })
         pipeline.withLock { $0 = made }
         #expect(!made.isRecovering)
         made.start()
-        for _ in 0..<6000 where made.isRecovering || toldAtTheEnd.withLock({ $0 }) == nil { try await Task.sleep(for: .milliseconds(10)) }
-        #expect(toldAtTheEnd.withLock { $0 } == true)
-        #expect(!made.isRecovering)
+        var events = told.makeAsyncIterator()
+        #expect(await events.next() == true)
+        // It is told just ahead of what it is about, by a thread that goes on at once.
+        while made.isRecovering { await Task.yield() }
         made.stop()
         pipeline.withLock { $0 = nil }
     }
