@@ -78,12 +78,33 @@ struct DocsPages: RouteGroup {
             method: route.method.rawValue, path: route.pattern, summary: docs.summary, who: who, curl: curl.text(route, docs),
             number: number,
             query: docs.query.map { field($0, isRequired: $0.isRequired) },
-            body: form.map { field($0, isRequired: $0.isRequired && !isChange) })
+            body: form.map { field($0, isRequired: $0.isRequired && !isChange) }, answer: answer(docs),
+            problems: route.problems.map { DocsField(name: String($0.status), kind: "", about: $0.words) })
     }
+
+    private static func answer(_ docs: RouteDocs) -> DocsAnswer {
+        let (words, shapes): (String, [FieldShape]) =
+            switch docs.answer {
+            case .nothing: ("nothing more", [])
+            case .text: ("a text", [])
+            case .anything: ("a JSON object", [])
+            case .object(let shapes): ("a JSON object", shapes.filter(\.isShown))
+            case .partial(let shapes): ("a JSON object, of which any member may be missing", shapes)
+            case .list(let shapes):
+                ("one page of a list: next_cursor, and as items", shapes.filter(\.isShown))
+            }
+        return DocsAnswer(status: String(docs.status), words: words, fields: shapes.map(told))
+    }
+
+    private static func told(_ shape: FieldShape) -> DocsField {
+        DocsField(name: shape.name, kind: kind(shape) + (shape.isNullable ? ", or null" : ""), about: shape.about)
+    }
+
+    private static func kind(_ shape: FieldShape) -> String { shape.kind.words + (shape.unit.map { " (\($0))" } ?? "") }
 
     private static func field(_ shape: FieldShape, isRequired: Bool) -> DocsField {
         DocsField(
-            name: shape.name + (isRequired ? "" : "?"), kind: shape.kind.words + (shape.unit.map { " (\($0))" } ?? ""),
+            name: shape.name + (isRequired ? "" : "?"), kind: kind(shape),
             about: shape.about + (shape.standard.map { $0 == .null ? "" : " Left out: \($0.stringValue ?? $0.text)." } ?? ""))
     }
 }
@@ -92,6 +113,14 @@ struct DocsField: View {
     let name: String
     let kind: String
     let about: String
+}
+
+/// What a route answers when all is well.
+struct DocsAnswer: View {
+    let status: String
+    let words: String
+    let fields: [DocsField]
+    var derived: [String: Any] { ["hasFields": !fields.isEmpty] }
 }
 
 struct DocsRoute: View {
@@ -104,6 +133,8 @@ struct DocsRoute: View {
     let number: Int
     let query: [DocsField]
     let body: [DocsField]
+    let answer: DocsAnswer
+    let problems: [DocsField]
     var derived: [String: Any] { ["hasQuery": !query.isEmpty, "hasBody": !body.isEmpty] }
 }
 

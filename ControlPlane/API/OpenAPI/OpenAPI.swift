@@ -140,33 +140,13 @@ package struct OpenAPIDocument: Sendable {
             good["headers"] = ["ETag": ["description": "The object's revision, for If-Match.", "schema": ["type": "string"]]]
         }
         responses[String(docs.status)] = .object(good)
-        for (status, words) in problems(route, docs) {
+        for (status, words) in route.problems {
             responses[String(status)] = [
                 "description": .string(words),
                 "content": ["application/problem+json": ["schema": ["$ref": "#/components/schemas/problem"]]],
             ]
         }
         return responses
-    }
-
-    /// Everything that may go wrong with it.
-    private static func problems(_ route: APIRoute, _ docs: RouteDocs) -> [(Int, String)] {
-        guard route.access != .open else { return [(503, "It cannot do its work just now.")] }
-        var problems = [
-            (400, "Something in the request does not fit: each field is named."), (401, "No valid token."),
-            (403, "The caller may not do this."), (413, "The body is too large."),
-            (503, "The database is away or busy: try again."),
-        ]
-        // A bill is of a tenant that is named beside the path.
-        if route.pattern.contains("{") || route.pattern.hasPrefix("/admin/api/billing") {
-            problems.append((404, "There is no such object."))
-        }
-        if route.method != .get { problems.append((409, "The state of the system does not allow it.")) }
-        if docs.ifMatch != .none { problems.append((412, "It was changed in the meantime.")) }
-        if docs.ifMatch == .required { problems.append((428, "If-Match is missing.")) }
-        if route.isReport { problems.append((429, "The caller has as many reports under way as one may.")) }
-        if route.method == .post { problems.append((422, "The Idempotency-Key was used for another request.")) }
-        return problems.sorted { $0.0 < $1.0 }
     }
 
     /// RFC 9457.
@@ -187,6 +167,27 @@ package struct OpenAPIDocument: Sendable {
             ],
         ],
     ]
+}
+
+extension APIRoute {
+    /// Everything that may go wrong with it: HTTP's status, and when.
+    package var problems: [(status: Int, words: String)] {
+        guard access != .open else { return [(503, "It cannot do its work just now.")] }
+        var problems = [
+            (400, "Something in the request does not fit: each field is named."), (401, "No valid token."),
+            (403, "The caller may not do this."), (413, "The body is too large."),
+            (503, "The database is away or busy: try again."),
+        ]
+        // A bill is of a tenant that is named beside the path.
+        if pattern.contains("{") || pattern.hasPrefix("/admin/api/billing") { problems.append((404, "There is no such object.")) }
+        if method != .get { problems.append((409, "The state of the system does not allow it.")) }
+        let ifMatch = docs?.ifMatch ?? .none
+        if ifMatch != .none { problems.append((412, "It was changed in the meantime.")) }
+        if ifMatch == .required { problems.append((428, "If-Match is missing.")) }
+        if isReport { problems.append((429, "The caller has as many reports under way as one may.")) }
+        if method == .post { problems.append((422, "The Idempotency-Key was used for another request.")) }
+        return problems.sorted { $0.0 < $1.0 }
+    }
 }
 
 /// The descriptions, served by the API itself.
