@@ -72,10 +72,9 @@ def test_a_dids_first_day(lab, tmp_path):
     assert float(usage["totals"]["cost"]) > 0
     # What is left to it, and what it did and was done to it; nothing of anybody else's.
     admin = lab.admin
-    bounded = {"limit": "5.00", "period": "monthly"}
-    for name, subject in (("its own", {"did_id": did["id"]}), ("all", {"tenant_id": lab.tenant_id})):
+    bounded = {"tenant_id": lab.tenant_id, "limit": "5.00", "period": "monthly"}
+    for name, subject in (("its own", {"did_id": did["id"]}), ("all", {}), ("another's", {"key_id": admin.get("/keys")["items"][0]["id"]})):
         admin.post("/budgets", {"name": name, **subject, **bounded})
-    admin.post("/budgets", {"name": "another's", "key_id": admin.get("/keys")["items"][0]["id"], **bounded})
     _, _, _, (_, limits), (_, audit), _, _ = ask()
     assert {budget["name"]: budget["limit"] for budget in limits["budgets"]} == {"its own": "5.00", "all": None}, limits
     assert len(audit["items"]) == 5 and {item["actor"]["id"] for item in audit["items"]} <= {did["id"], "operator"}, audit
