@@ -29,7 +29,37 @@ struct MessagesTurns {
             throw TranslationRefusal("messages", "'messages' must hold at least one message with content.")
         }
         for index in result.turns.indices { result.turns[index].sortResults() }
+        result.tellCallsApart()
         return result
+    }
+
+    /// Anthropic takes each id of a call once in a conversation; other vendors number the calls of each turn anew.
+    private mutating func tellCallsApart() {
+        var used: [EscapedText: Int] = [:]
+        var unanswered: [EscapedText: [EscapedText]] = [:]
+        for turn in turns.indices {
+            // Results answer calls of the turn before them: what that leaves open stays so.
+            if turns[turn].role == .assistant { unanswered = [:] }
+            for part in turns[turn].parts.indices {
+                switch turns[turn].parts[part].content {
+                case .call(var call):
+                    let id = call.id
+                    let times = used[id, default: 0] + 1
+                    used[id] = times
+                    if times > 1 {
+                        call.id.append(EscapedText("_\(times)"))
+                        turns[turn].parts[part].content = .call(call)
+                    }
+                    unanswered[id, default: []].append(call.id)
+                case .result(var result):
+                    guard used[result.id, default: 0] > 1, let first = unanswered[result.id]?.first else { continue }
+                    unanswered[result.id]?.removeFirst()
+                    result.id = first
+                    turns[turn].parts[part].content = .result(result)
+                default: continue
+                }
+            }
+        }
     }
 
     /// Anthropic takes documents as PDF or as plain text.
