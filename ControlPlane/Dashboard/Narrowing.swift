@@ -8,6 +8,7 @@ import Primitives
 struct Narrowing {
     /// So many are offered in a choice; of more, the name or the id is asked for.
     private static let mostChoices: Int64 = 200
+    static let timeExample = "2026-11-26 12:00"
     /// What people call things, by the fields that have it.
     private static let names = ["name", "did", "email", "oid", "app_id"]
 
@@ -35,7 +36,7 @@ struct Narrowing {
             case .id(let prefix):
                 options = choices[prefix] ?? []
                 if options.isEmpty { field.placeholder = "name or id" }
-            case .time: field.placeholder = "2026-11-26 12:00"
+            case .time: field.placeholder = Self.timeExample
             default: break
             }
             if !options.isEmpty {

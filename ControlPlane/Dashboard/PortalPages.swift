@@ -313,7 +313,11 @@ struct PortalPages: RouteGroup {
         let texts = ["action", "resource_id", "key_id", "model", "text", "from", "until"]
         try query.allow(Set(texts + ["source", "status", "cursor", "limit"]))
         let source = query["source"] ?? "all"
-        let asked = [("source", source)] + (texts + ["status"]).map { ($0, query[$0] ?? "") }.filter { !$0.1.isEmpty }
+        let asked =
+            [("source", source)]
+            + (texts + ["status"]).compactMap { name in
+                query[name].flatMap { $0.isEmpty ? nil : (name, ["from", "until"].contains(name) ? Narrowing.time($0) : $0) }
+            }
         let answer = try await api.get(
             "/admin/api/audit", Dictionary(asked + [("cursor", query["cursor"] ?? ""), ("limit", query["limit"] ?? "50")]) { $1 },
             for: visit)
@@ -331,7 +335,12 @@ struct PortalPages: RouteGroup {
                 FilterField(
                     name: "status", label: "Status", value: query["status"] ?? "",
                     options: choices(AuditStatus.allCases.map(\.rawValue), query["status"] ?? "", any: "any")),
-            ] + texts.map { FilterField(name: $0, label: Rendering.label($0), value: query[$0] ?? "") },
+            ]
+                + texts.map { name in
+                    FilterField(
+                        name: name, label: Rendering.label(name), value: query[name] ?? "",
+                        placeholder: ["from", "until"].contains(name) ? Narrowing.timeExample : nil)
+                },
             plain: Self.home(visit) + "/audit", table: AuditTable.table(answer), emptyWords: "There is no such entry.")
         let path = Self.home(visit) + "/audit?"
         if query["cursor"] != nil { page.first = path + FormBody.query(asked) }
