@@ -173,6 +173,7 @@ struct HedgingTests {
         }
         async let asked = scene.proxy.chat("m")
         while await scene.proxy.server.sums().metrics.hedgesDenied == 0 { try await ProxyFixture.pause() }
+        try await scene.reached([0])
         scene.first.say(.good)
         #expect(try await asked.status == 200)
         #expect(scene.second.requests.isEmpty)
