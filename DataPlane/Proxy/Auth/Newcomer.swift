@@ -91,7 +91,7 @@ extension Rejection {
         let status = (400...599).contains(answer.status) ? Int(answer.status) : 503
         let fault: Fault = status < 500 ? .client : .weir
         self.init(
-            status: status, fault: fault, kind: status == 429 ? .rateLimit : status == 400 ? .invalidRequest : Kind(status: status),
+            status: status, fault: fault, kind: status == 429 ? .rateLimit : Kind(status: status),
             code: known ?? "control_plane_refused",
             message: answer.detail.isEmpty ? "The gateway cannot serve this now." : String(answer.detail.prefix(500)),
             retryMilliseconds: answer.retryAfterMs > 0 ? min(answer.retryAfterMs, 86_400_000) : nil)

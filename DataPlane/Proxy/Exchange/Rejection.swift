@@ -338,7 +338,9 @@ extension Rejection {
 extension Rejection.Kind {
     init(status: Int) {
         switch status {
+        case 400, 408, 413: self = .invalidRequest
         case 401: self = .authentication
+        case 402: self = .quota
         case 403: self = .permission
         case 502, 504: self = .upstream
         default: self = .server

@@ -112,6 +112,7 @@ struct FormUploadTests {
             client.push(head(proxy, form.utf8.count).replacing("host: w", with: "host: w\r\nconnection: close") + form)
             let response = RawResponse(try await client.readToEnd())
             #expect(response.status == 400 && response.errorCode == "invalid_form", "\(rest.prefix(50)): \(response.text)")
+            #expect(response.text.contains("invalid_request_error"))
         }
         #expect(provider.requests.isEmpty)
         let records = try await proxy.finish()
