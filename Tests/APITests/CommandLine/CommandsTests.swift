@@ -202,7 +202,8 @@ struct CommandsTests {
         )
         #expect(try await h.field("name", "credential update \(credential) --name spare") == "spare")
         #expect(try await h.succeed("credential list --provider-id \(provider)").output.contains(credential))
-        let endpoint = try await h.field("id", "endpoint create --provider-id \(provider) --name e1 --credential-id \(credential)")
+        let endpoint = try await h.field(
+            "id", "endpoint create --provider-id \(provider) --name e1 --credential-id \(credential) --private-addresses true")
         #expect(try await h.field("disabled", "endpoint update \(endpoint) --disabled true") == "true")
         try await h.succeed("endpoint update \(endpoint) --disabled false --base-url http://127.0.0.1:9091/v1")
         #expect(try await h.field("base_url", "endpoint update \(endpoint) --clear base_url") == "null")
