@@ -202,7 +202,7 @@ struct UsageRoutesTests {
             _ = try await browser.signOn(token: h.token(.owner))
             for (page, heading) in [
                 ("/admin/requests?sort=-cost&model=gpt", "Cost ↓"), ("/admin/requests?sort=latency_us", "Latency"),
-                ("/admin/ledger?sort=day", "Ledger"), ("/admin/ledger?sort=-day", "Ledger"), ("/admin/audit?sort=at", "At ↑"),
+                ("/admin/ledger?sort=day", "Ledger"), ("/admin/ledger?sort=-day", "Ledger"), ("/admin/audit?sort=at", "When, UTC ↑"),
                 ("/admin/endpoint-health?sort=-failures", "Endpoint health"),
                 ("/admin/billing?sort=-total_cost&month=2027-01", "Total cost ↓"),
             ] {
