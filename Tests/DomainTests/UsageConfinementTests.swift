@@ -233,14 +233,14 @@ struct UsageConfinementTests {
                 }
             }
             // One of another tenant draws on nothing of this one's.
-            let batch = Support.batch("i", 1, [record(1, 7), record(2, 5), record(3, tenant: "ten_a", 9)])
+            let batch = Support.batch("i", 1, [record(1, 7), record(2, 7), record(3, tenant: "ten_a", 9)])
             _ = try await intake.store(dataPlaneID: "dp_mine", batch: batch)
             #expect(try await settled() == [nil, nil, nil])
             let quarantine = UsageQuarantine(DomainContext(database: database, clock: clock, signal: ChangeSignal()))
             let actor = Actor(id: "tok_a", name: "Ada", role: .owner, scope: .all)
             for _ in 0..<2 {
                 _ = try await quarantine.release(.init(dataPlaneID: DataPlaneID("dp_mine")), by: actor)
-                #expect(try await settled() == [12, 7, nil])
+                #expect(try await settled() == [14, 7, nil])
                 let refused = try await database.read(as: .all) {
                     try BudgetObservationsTable.requests($0, budgetID: "bgt_watch", periodStart: 0)
                 }
