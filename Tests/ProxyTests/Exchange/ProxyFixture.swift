@@ -160,7 +160,8 @@ final class ProxyFixture: Sendable {
         let records = try batches.flatMap { batch in try Weir_V1_UsageBatch(serializedBytes: batch.records).records }
         local.close()
         try await simulator.shutdown()
-        return records
+        // Loops write what ends at about one time in either order.
+        return records.sorted { $0.admittedAtUs < $1.admittedAtUs }
     }
 
     /// One request with the fixture's key on a connection of its own.
