@@ -54,7 +54,8 @@ struct OtherFrontTests {
 
     @Test func sendsAgainWhatTheProviderCannotHaveRead() async throws {
         let provider = try await RawProvider.start(.good)
-        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url])
+        // However long the test takes, the connection is not of the age at which a provider gives it up.
+        let proxy = try await ProxyFixture(models: ["m"], endpoints: [provider.url]) { $0.providerKeepAlive = 3_600_000 }
         #expect(try await proxy.chat("m").status == 200)
         // The provider gives up the idle connection while the request is on its way to it.
         let answer = try await PlainFront.ask(proxy, body: #"{"model":"m","messages":[]}"#, before: { provider.dropConnections() })

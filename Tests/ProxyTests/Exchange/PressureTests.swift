@@ -134,6 +134,7 @@ struct PressureTests {
         }
         while !(try await isWaiting()) { try await ProxyFixture.pause() }
         await client.close()
+        while try await isWaiting() { try await ProxyFixture.pause() }
         let record = try #require(try await proxy.finish().first)
         #expect(record.status == .failed && record.errorOrigin == .client && record.errorCode == "client_disconnected")
         #expect(UsageFlags(rawValue: record.flags).contains(.clientDisconnected))
