@@ -13,16 +13,15 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import openai
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "ops", "drills"))
 
+from json_server import JSONHandler, serve  # noqa: E402
 from weirlab import LOOPBACK, Lab, wait_for  # noqa: E402
 
 CHAT = ("chat", "completions", "embeddings")
@@ -46,10 +45,8 @@ RECORDED = []
 BEGUN = []
 
 
-class Recorder(BaseHTTPRequestHandler):
+class Recorder(JSONHandler):
     """A provider of transcriptions that holds nothing of them: a second for each million bytes."""
-
-    protocol_version = "HTTP/1.1"
 
     def do_POST(self):
         BEGUN.append(self.path)
@@ -62,15 +59,7 @@ class Recorder(BaseHTTPRequestHandler):
             left -= len(piece)
         length = int(self.headers["content-length"])
         RECORDED.append((self.headers, length, begin))
-        answer = json.dumps({"text": "charlie", "usage": {"type": "duration", "seconds": length // 10**6}}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        pass
+        self.answer(200, {"text": "charlie", "usage": {"type": "duration", "seconds": length // 10**6}})
 
 
 PICTURE = base64.b64decode("iVBORw0KGgo=") + bytes(5000)
@@ -78,8 +67,7 @@ PICTURE = base64.b64decode("iVBORw0KGgo=") + bytes(5000)
 
 @pytest.fixture(scope="session")
 def lab():
-    recorder = ThreadingHTTPServer((LOOPBACK, 0), Recorder)
-    threading.Thread(target=recorder.serve_forever, daemon=True).start()
+    recorder = serve(Recorder, LOOPBACK)
     with Lab("media", database=os.environ.get("WEIR_SDK_DATABASE", "sqlite")) as lab:
         lab.start_simulator("--require-key", "sim-provider-key")
         lab.start_control()

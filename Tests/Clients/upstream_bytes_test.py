@@ -6,13 +6,12 @@ By hand: pytest Tests/Clients/upstream_bytes_test.py after a build.
 
 import json
 import re
-import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from every_kind import Lab  # noqa: F401 (and the path to the drills)
+from json_server import JSONHandler, serve
 from weirlab import LOOPBACK, http
 
 ANSWERS = {
@@ -41,9 +40,7 @@ PICKY = {
                                     "param": "temperature", "code": "unsupported_value"}})}
 
 
-class Provider(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Provider(JSONHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         SENT.append(({name.lower(): value for name, value in self.headers.items()}, body))
@@ -51,21 +48,12 @@ class Provider(BaseHTTPRequestHandler):
         status, answer = next((PICKY[name] for name in PICKY if name in asked and asked["model"] == "picky"),
                               (200, ANSWERS[self.path.partition("?")[0]]))
         status, answer = TOO_LONG.get((asked["model"], len(asked["messages"])), (status, answer))
-        answer = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        pass
+        self.answer(status, answer)
 
 
 @pytest.fixture(scope="module")
 def lab():
-    server = ThreadingHTTPServer((LOOPBACK, 0), Provider)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = serve(Provider, LOOPBACK)
     base = f"http://{LOOPBACK}:{server.server_port}"
     with Lab("bytes") as lab:
         lab.start_control()

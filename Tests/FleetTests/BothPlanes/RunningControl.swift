@@ -131,26 +131,24 @@ final class RunningControl: Sendable {
                 $0.name = "c-\(model)"
                 $0.secret = Secret(secret)
             }, by: actor)
-        let endpoint = try await services.endpoints.create(
-            EndpointContent {
-                $0.providerID = provider.id
-                $0.name = "e-\(model)"
-                $0.credentialIDs = [credential.id]
-                $0.privateAddresses = true
-            }, by: actor)
-        var targets = [RouteTarget { $0.endpointID = endpoint.id }]
-        if let hedgedFrom {
-            let first = try await services.endpoints.create(
+        func endpoint(_ name: String) async throws -> EndpointID {
+            try await services.endpoints.create(
                 EndpointContent {
                     $0.providerID = provider.id
-                    $0.name = "first-\(model)"
+                    $0.name = name
                     $0.credentialIDs = [credential.id]
                     $0.privateAddresses = true
-                }, by: actor)
+                }, by: actor
+            ).id
+        }
+        let usual = try await endpoint("e-\(model)")
+        var targets = [RouteTarget { $0.endpointID = usual }]
+        if let hedgedFrom {
+            let first = try await endpoint("first-\(model)")
             targets[0].priority = 1
             targets.append(
                 RouteTarget {
-                    $0.endpointID = first.id
+                    $0.endpointID = first
                     $0.upstreamModel = hedgedFrom
                 })
         }
